@@ -1,0 +1,37 @@
+"""handgrad: neural networks whose every gradient is derived by hand, checked to machine precision, and fast.
+
+The rooms are imported when they are first used, so `import handgrad` costs next to nothing:
+
+    >>> import handgrad
+    >>> handgrad.nn.ReLU()
+    ReLU()
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_ROOMS = ("architectures", "data", "engines", "errors", "figures", "nn", "numerics", "training")
+_NAMES = {"train": "training", "TrainConfig": "training", "load_run": "training", "gradient_check": "numerics"}
+
+__all__ = [*_ROOMS, *_NAMES, "__version__"]
+
+if TYPE_CHECKING:
+    from handgrad import architectures, data, engines, errors, figures, nn, numerics, training
+    from handgrad.numerics import gradient_check
+    from handgrad.training import TrainConfig, load_run, train
+
+
+def __getattr__(name: str):
+    if name in _ROOMS:
+        return importlib.import_module(f"handgrad.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"handgrad.{_NAMES[name]}"), name)
+    raise AttributeError(f"module 'handgrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

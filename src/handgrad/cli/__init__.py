@@ -1,0 +1,105 @@
+"""The command `handgrad`: one file a subcommand, no logic of its own.
+
+This file imports nothing that takes time, so that `handgrad --help` is there at once; the subcommand that is asked for
+is imported by its name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+
+#: Every subcommand: the file of this folder that holds its `app`, and what it does.
+COMMANDS = {
+    "train": "train a network and leave a run folder: figures, curves, weights, checkpoint",
+    "evaluate": "loss and accuracy of a finished run, on every split of its data",
+    "predict": "classes of images from a .npy or .png file",
+    "show": "a network's layers, shapes, parameters and multiply-adds",
+    "recipes": "complete configurations by name",
+    "data": "the data sets: list, get, check",
+}
+
+_PAGE = """\
+{bold}handgrad{reset}  neural networks whose every gradient is derived by hand
+
+{bold}Begin{reset}
+  handgrad train                        digits, a few seconds, no download
+  handgrad train --recipe cmu-mnist     one of the recipes
+  handgrad train --dataset mnist --hidden-units 256,128 --norm batch --epochs 10
+
+{bold}Commands{reset}
+{commands}
+
+{bold}More{reset}
+  handgrad COMMAND --help               every flag of a command
+  handgrad --version
+
+A run leaves a folder in runs/ with its curves, figures and weights. It can be stopped at any
+moment (Ctrl-C, even kill -9) and goes on, bit for bit, with --run-dir FOLDER --resume.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command with these arguments (by default the process's own) and returns its exit code.
+
+    0: done. 1: a run whose loss stopped being a number. 2: something in what was asked for has to be mended; one line
+    on stderr says what. 130: interrupted, everything saved.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_page(), end="")
+        return 0
+    if arguments[0] == "--version":
+        from handgrad import __version__
+
+        print(f"handgrad {__version__}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else "see handgrad --help"
+        return _complain(f"there is no command {name!r}: {hint}")
+    try:
+        return _run(name, rest)
+    except KeyboardInterrupt:
+        return _complain("interrupted before there was anything to save", 130)
+    except BrokenPipeError:  # `handgrad ... | head`: what reads the output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from handgrad.errors import HandgradError, NonFiniteError
+
+    app = importlib.import_module(f"handgrad.cli.{name}").app
+    try:
+        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        return result or 0
+    except CycloptsError as error:
+        return _complain(f"{' '.join(str(error).split())} See handgrad {name} --help")
+    except NonFiniteError as error:
+        return _complain(str(error), 1)
+    except HandgradError as error:
+        return _complain(str(error), getattr(error, "exit_code", 2))
+    except MemoryError:
+        return _complain("not enough memory: try a smaller --batch-size, data set or network")
+
+
+def _complain(message: str, code: int = 2) -> int:
+    red, reset = ("\033[31m", "\033[0m") if _colored(sys.stderr) else ("", "")
+    print(f"{red}handgrad: {'error: ' if code != 130 else ''}{reset}{message}", file=sys.stderr)
+    return code
+
+
+def _page() -> str:
+    bold, reset = ("\033[1m", "\033[0m") if _colored(sys.stdout) else ("", "")
+    commands = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+    return _PAGE.format(bold=bold, reset=reset, commands=commands)
+
+
+def _colored(stream) -> bool:
+    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,16 @@
+"""What every subcommand shares."""
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON", show_default=False)]
+Offline = Annotated[bool, Parameter(negative="", help="never download", show_default=False)]
+DataDir = Annotated[str | None, Parameter(help="folder of the data [$HANDGRAD_DATA, else the user's cache]")]
+
+
+def new_app(name: str, help: str) -> App:
+    """The application of one subcommand; its help page is plain text and does not list itself."""
+    app = App(name=f"handgrad {name}", help=help, help_format="plaintext", version_flags=[])
+    app["--help"].show = False
+    return app

@@ -1,0 +1,40 @@
+"""`handgrad evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from handgrad.cli.common import Json, Offline, new_app
+from handgrad.training import load_run
+
+app = new_app("evaluate", "Loss and accuracy of a run's network on every split of its data, in full.")
+
+
+@app.default
+def evaluate(
+    run: Annotated[Path, Parameter(help="run folder")],
+    /,
+    *,
+    data_dir: Annotated[str | None, Parameter(help="folder of the data, where it has moved")] = None,
+    offline: Offline = False,
+    json_: Json = False,
+) -> int:
+    loaded = load_run(run)
+    figures = {weights: loaded.evaluate(weights, data_dir=data_dir, offline=offline) for weights in ("last", "best")}
+    if json_:
+        print(json.dumps(figures, indent=2))
+        return 0
+    table = Table(title=str(run), title_justify="left")
+    for column in ("weights", "split", "accuracy", "loss"):
+        table.add_column(column, justify="left" if column in ("weights", "split") else "right")
+    for weights, splits in figures.items():
+        for split, figure in splits.items():
+            table.add_row(weights, split, f"{figure['accuracy']:.4f}", f"{figure['loss']:.4f}")
+    Console().print(table)
+    return 0

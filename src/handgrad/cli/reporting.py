@@ -1,0 +1,129 @@
+"""How a run is shown: a progress bar on a terminal, plain lines elsewhere, a table at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from handgrad.engines import Engine
+from handgrad.training import Reporter, Run, TrainConfig
+
+SPLITS = ("train", "validation", "test")
+
+
+class QuietReporter(Reporter, contextlib.AbstractContextManager):
+    """Says what must be said, on stderr."""
+
+    def __exit__(self, *_) -> None: ...
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class LineReporter(QuietReporter):
+    """A line an evaluation."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None:
+        self.steps = steps
+        print(_opening(run_dir, config, engine, steps, first_step), file=self.stream, flush=True)
+
+    def evaluated(self, record: dict[str, Any]) -> None:
+        print(_line(record, self.steps), file=self.stream, flush=True)
+
+
+class TerminalReporter(QuietReporter):
+    """A progress bar, with a line above it for each evaluation."""
+
+    progress: Progress | None = None
+
+    def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None:
+        self.steps = steps
+        console = Console()
+        console.print(_opening(run_dir, config, engine, steps, first_step), style="bold", highlight=False)
+        columns = (
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(*columns, console=console)
+        self.progress.start()
+        self.task = self.progress.add_task("", total=steps, completed=first_step, loss="-")
+
+    def stepped(self, step: int, loss: float) -> None:
+        if self.progress is not None:
+            self.progress.update(self.task, completed=step, loss=f"{loss:.4f}")
+
+    def evaluated(self, record: dict[str, Any]) -> None:
+        if self.progress is not None:
+            self.progress.console.print(_line(record, self.steps), highlight=False)
+
+    def __exit__(self, *_) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+    def note(self, text: str) -> None:
+        Console(stderr=True).print(text, style="yellow", highlight=False)
+
+
+def _opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> str:
+    begin = f"from step {first_step} " if first_step else ""
+    return (
+        f"{config.dataset}: {config.model} with {engine.architecture.parameters:,} parameters, {config.optimizer}, "
+        f"{engine.name} engine, {begin}to step {steps:,} -> {run_dir}"
+    )
+
+
+def _line(record: dict[str, Any], steps: int) -> str:
+    parts = [f"step {record['step']:>{len(str(steps))}}/{steps}"]
+    parts += [
+        f"{split} loss {_number(record[f'{split}_loss'])} accuracy {_number(record[f'{split}_accuracy'])}"
+        for split in SPLITS
+        if record[f"{split}_loss"] is not None
+    ]
+    return "   ".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.3e}"
+
+
+def print_result(run: Run) -> None:
+    """The table of a finished run: its best evaluation and its last, and where everything lies."""
+    summary = run.summary
+    console = Console()
+    splits = [split for split in SPLITS if summary["last"][f"{split}_loss"] is not None]
+    by = summary["selected_by"].replace("_", " ")
+    table = Table(title=f"{summary['recipe'] or summary['dataset']}", title_justify="left")
+    table.add_column("")
+    table.add_column("step", justify="right")
+    for split in splits:
+        table.add_column(f"{split}\naccuracy", justify="right")
+        table.add_column(f"{split}\nloss", justify="right")
+    for name, label in (("best", f"best {by}"), ("last", "last step")):
+        record = summary[name]
+        cells = [_number(record[f"{split}_{figure}"]) for split in splits for figure in ("accuracy", "loss")]
+        table.add_row(label, f"{record['step']:,}", *cells, style="bold" if name == "last" else "")
+    console.print(table)
+    if summary["selected_by"] == "test_accuracy":
+        console.print(
+            "The best row was chosen on the test set and flatters; the last row does not (--validation-size helps).",
+            highlight=False,
+        )
+    console.print(
+        f"{summary['parameters']:,} parameters, {summary['steps']:,} steps in {summary['seconds']:.1f} s, "
+        f"{summary['samples_per_second']:,.0f} samples/s",
+        highlight=False,
+    )
+    console.print(f"curves: {run.path / 'curves.png'}", highlight=False, soft_wrap=True)

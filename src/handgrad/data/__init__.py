@@ -1,0 +1,32 @@
+"""Data sets: `load("mnist")` finds one, fetches it where it may, and gives back a `Dataset` of raw values.
+
+>>> from handgrad import data
+>>> digits = data.load("digits", validation_size=200)
+>>> digits.input_shape, digits.splits
+((1, 8, 8), {'train': range(0, 1238), 'validation': range(1238, 1438), 'test': range(1438, 1797)})
+>>> digits.gather(digits.indices("train")[:32]).shape
+(32, 1, 8, 8)
+"""
+
+from handgrad.data.catalogue import DATASETS, Download, Entry
+from handgrad.data.dataset import PREPROCESSING, Dataset, Preprocessing, fit_preprocessing
+from handgrad.data.loading import Check, Listing, check, describe, get, load
+from handgrad.data.progress import Progress, show_progress
+
+__all__ = [
+    "DATASETS",
+    "PREPROCESSING",
+    "Check",
+    "Dataset",
+    "Download",
+    "Entry",
+    "Listing",
+    "Preprocessing",
+    "Progress",
+    "check",
+    "describe",
+    "fit_preprocessing",
+    "get",
+    "load",
+    "show_progress",
+]

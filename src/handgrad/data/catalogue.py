@@ -1,0 +1,176 @@
+"""The data sets: what they are, whom they are from, and where they are fetched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Download:
+    """One official file: its name, SHA-256 (hexadecimal) and size in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A data set of the catalogue.
+
+    Arguments:
+        name: as in `load(name)`.
+        title: a line for lists.
+        format: the module that reads it: "digits", "idx" or "cifar10".
+        sizes: the number of samples of "train" and "test" in the official files; no file may hold more.
+        input_shape: (C, H, W).
+        classes: a name for each class.
+        value_range: the largest raw value.
+        preprocessing: the kind that `load` chooses where none is asked for.
+        licence, source: whose it is and under which terms.
+        mirrors: addresses that a download's name is put behind, tried in turn.
+        downloads: the official files.
+    """
+
+    name: str
+    title: str
+    format: str
+    sizes: dict[str, int]
+    input_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    value_range: float
+    preprocessing: str
+    licence: str
+    source: str
+    mirrors: tuple[str, ...] = ()
+    downloads: tuple[Download, ...] = ()
+
+
+_DIGITS = tuple("0123456789")
+
+_ENTRIES = (
+    Entry(
+        name="digits",
+        title="8x8 handwritten digits, inside the package",
+        format="digits",
+        sizes={"train": 1438, "test": 359},
+        input_shape=(1, 8, 8),
+        classes=_DIGITS,
+        value_range=16.0,
+        preprocessing="unit",
+        licence="CC BY 4.0",
+        source="E. Alpaydin and C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI, doi:10.24432/C50P49",
+    ),
+    Entry(
+        name="mnist",
+        title="28x28 handwritten digits",
+        format="idx",
+        sizes={"train": 60_000, "test": 10_000},
+        input_shape=(1, 28, 28),
+        classes=_DIGITS,
+        value_range=255.0,
+        preprocessing="unit",
+        licence="CC BY-SA 3.0",
+        source="Y. LeCun, C. Cortes and C. J. C. Burges (1998), The MNIST database of handwritten digits",
+        mirrors=(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+        downloads=(
+            Download(
+                "train-images-idx3-ubyte.gz",
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                9_912_422,
+            ),
+            Download(
+                "train-labels-idx1-ubyte.gz",
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                28_881,
+            ),
+            Download(
+                "t10k-images-idx3-ubyte.gz",
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                1_648_877,
+            ),
+            Download(
+                "t10k-labels-idx1-ubyte.gz",
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+                4_542,
+            ),
+        ),
+    ),
+    Entry(
+        name="fashion-mnist",
+        title="28x28 pictures of clothes",
+        format="idx",
+        sizes={"train": 60_000, "test": 10_000},
+        input_shape=(1, 28, 28),
+        classes=(
+            "T-shirt/top",
+            "trouser",
+            "pullover",
+            "dress",
+            "coat",
+            "sandal",
+            "shirt",
+            "sneaker",
+            "bag",
+            "ankle boot",
+        ),
+        value_range=255.0,
+        preprocessing="unit",
+        licence="MIT",
+        source="H. Xiao, K. Rasul and R. Vollgraf (2017), Fashion-MNIST, arXiv:1708.07747",
+        mirrors=(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        ),
+        downloads=(
+            Download(
+                "train-images-idx3-ubyte.gz",
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                26_421_880,
+            ),
+            Download(
+                "train-labels-idx1-ubyte.gz",
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                29_515,
+            ),
+            Download(
+                "t10k-images-idx3-ubyte.gz",
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                4_422_102,
+            ),
+            Download(
+                "t10k-labels-idx1-ubyte.gz",
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+                5_148,
+            ),
+        ),
+    ),
+    Entry(
+        name="cifar10",
+        title="32x32 colour pictures of animals and vehicles",
+        format="cifar10",
+        sizes={"train": 50_000, "test": 10_000},
+        input_shape=(3, 32, 32),
+        classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        value_range=255.0,
+        preprocessing="standard",
+        licence="none stated; cite the source",
+        source="A. Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images",
+        mirrors=(
+            "https://www.cs.toronto.edu/~kriz/",
+            "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/",
+        ),
+        downloads=(
+            Download(
+                "cifar-10-binary.tar.gz",
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+                170_052_171,
+            ),
+        ),
+    ),
+)
+
+DATASETS = {entry.name: entry for entry in _ENTRIES}

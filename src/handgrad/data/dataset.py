@@ -1,0 +1,165 @@
+"""A data set in memory, and the preprocessing that stands between its raw values and a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from handgrad._typing import Array, Float, Integer, Num
+from handgrad.errors import ConfigError
+
+PREPROCESSING = ("mean-image", "unit", "standard", "none")
+
+_CHUNK = 64  # images at a time in float64: a chunk stays in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessing:
+    """A fixed element-wise map from raw values to what a network sees: (x - shift) * scale.
+
+    Arguments:
+        kind: one of `PREPROCESSING`.
+        shift: raw units; float32, of a shape that broadcasts to one input.
+        scale: 1 / raw units; float32, likewise.
+    """
+
+    kind: str
+    shift: Float[Array, "*shape"]
+    scale: Float[Array, "*scale_shape"]
+
+    @cached_property
+    def _shifts(self) -> bool:
+        return bool(np.any(self.shift))
+
+    @cached_property
+    def _scales(self) -> bool:
+        return bool(np.any(self.scale != 1))
+
+    def apply(
+        self, x: Num[Array, "n *shape"], out: Float[Array, "n *shape"] | None = None, dtype=np.float32
+    ) -> Float[Array, "n *shape"]:
+        """(x - shift) * scale, computed in `dtype`.
+
+        Arguments:
+            x: raw inputs (n, *shape), uint8 or floating; left as they are.
+            out: where the result goes (n, *shape); its own dtype then decides instead of `dtype`.
+            dtype: float32 or float64.
+
+        Returns: `out`, or a fresh array (n, *shape).
+        """
+        if out is None:
+            out = np.empty(x.shape, dtype)
+        # `dtype=` makes NumPy compute in it: uint8 - float32 into a float64 array would round to float32 on the way.
+        if self._shifts:
+            np.subtract(x, self.shift, out=out, dtype=out.dtype)
+            if self._scales:
+                np.multiply(out, self.scale, out=out)
+        elif self._scales:
+            np.multiply(x, self.scale, out=out, dtype=out.dtype)
+        else:
+            np.copyto(out, x)
+        return out
+
+
+def fit_preprocessing(kind: str, train_inputs: Num[Array, "n *shape"], value_range: float) -> Preprocessing:
+    """The preprocessing `kind`, fitted on training inputs and on nothing else.
+
+    Formula: "mean-image": x - (mean of the training images), on the raw scale; "unit": x / value_range;
+    "standard": (x - mean) / std with one mean and one std a channel (std 1 where a channel is constant); "none": x.
+    Sums are taken in float64, in one fixed order.
+
+    Arguments:
+        kind: one of `PREPROCESSING`.
+        train_inputs: raw training inputs (n, C, H, W), the validation images already taken away.
+        value_range: the largest raw value, e.g. 255.0.
+
+    Returns: the fitted `Preprocessing`.
+    Raises: ConfigError for an unknown kind.
+    Source: "mean-image" is the preprocessing of the University of Amsterdam's deep learning course (CIFAR-10).
+    """
+    one = (1,) * (train_inputs.ndim - 1)
+    shift, scale = np.zeros(one), np.ones(one)
+    if kind == "mean-image":
+        shift = train_inputs.mean(axis=0, dtype=np.float64)
+    elif kind == "unit":
+        scale = scale / value_range
+    elif kind == "standard":
+        mean, std = _channel_moments(train_inputs)
+        shift, scale = mean, 1 / np.where(std > 0, std, 1)
+    elif kind != "none":
+        raise ConfigError(f"unknown preprocessing={kind!r}: choose one of {', '.join(PREPROCESSING)}")
+    return Preprocessing(kind, shift.astype(np.float32), scale.astype(np.float32))
+
+
+def _channel_moments(x: Num[Array, "n C *rest"]) -> tuple[Float[Array, "C *ones"], Float[Array, "C *ones"]]:
+    """Mean and standard deviation a channel, shaped (C, 1, 1) for images."""
+    axes = (0, *range(2, x.ndim))
+
+    count = x.size // x.shape[1]
+    # E[x^2] - E[x]^2 cancels where the mean is large beside the spread; about a value of the channel it does not, and
+    # the spread of a constant channel comes out as exactly 0.
+    centre = x[(slice(1), slice(None)) + (slice(1),) * (x.ndim - 2)].astype(np.float64)
+    total, squares = np.zeros_like(centre), np.zeros_like(centre)
+    for i in range(0, len(x), _CHUNK):
+        chunk = np.subtract(x[i : i + _CHUNK], centre, dtype=np.float64)
+        total += chunk.sum(axis=axes, keepdims=True)
+        np.square(chunk, out=chunk)
+        squares += chunk.sum(axis=axes, keepdims=True)
+    offset = total / count
+    return (centre + offset)[0], np.sqrt(np.maximum(squares / count - offset**2, 0))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """All samples of a data set in one index space, raw; preprocessing happens as a batch is gathered.
+
+    Arguments:
+        name: e.g. "mnist".
+        inputs: raw inputs (n, C, H, W), uint8 or float32.
+        labels: classes (n,), int64, 0 to len(classes) - 1.
+        splits: the indices of "train", "validation" (where there is one) and "test".
+        classes: a name for each class.
+        value_range: the largest raw value, e.g. 255.0.
+        preprocessing: fitted on the training split.
+    """
+
+    name: str
+    inputs: Num[Array, "n *shape"]
+    labels: Integer[Array, "n"]
+    splits: dict[str, range]
+    classes: tuple[str, ...]
+    value_range: float
+    preprocessing: Preprocessing
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input: (C, H, W)."""
+        return self.inputs.shape[1:]
+
+    def indices(self, split: str) -> Integer[Array, "m"]:
+        """The indices (m,) of a split, int64, in order. Raises ConfigError for a split that is not there."""
+        if split not in self.splits:
+            known = ", ".join(self.splits)
+            hint = " (ask for one with validation_size)" if split == "validation" else ""
+            raise ConfigError(f"{self.name} has no split={split!r}: it has {known}{hint}")
+        return np.arange(self.splits[split].start, self.splits[split].stop, dtype=np.int64)
+
+    def gather(
+        self, indices: Integer[Array, "b"], out: Float[Array, "b *shape"] | None = None, dtype=np.float32
+    ) -> Float[Array, "b *shape"]:
+        """The preprocessed inputs at `indices`.
+
+        Arguments:
+            indices: (b,) integers, in any order, repeats allowed.
+            out: where the result goes (b, *input_shape); its own dtype then decides instead of `dtype`.
+            dtype: float32 to train, float64 to check.
+
+        Returns: `out`, or a fresh array (b, *input_shape).
+        """
+        return self.preprocessing.apply(self.inputs.take(indices, axis=0), out, dtype)
+
+    def targets(self, indices: Integer[Array, "b"]) -> Integer[Array, "b"]:
+        """The labels at `indices`: (b,) int64, a fresh array."""
+        return self.labels.take(indices)

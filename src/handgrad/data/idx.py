@@ -1,0 +1,108 @@
+"""MNIST and Fashion-MNIST: IDX files, gzipped or not.
+
+An IDX file is a magic number of four bytes (0, 0, 8 for unsigned bytes, the number of dimensions), each dimension as
+a big-endian uint32, then the values. Source: the format's description on the MNIST page, LeCun, Cortes and Burges.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from handgrad._typing import Array, UInt8
+from handgrad.data.catalogue import Entry
+from handgrad.data.samples import Samples, check_labels
+from handgrad.errors import DataError
+
+_PARTS = {"train": "train", "test": "t10k"}
+_CONTENTS = ("images-idx3-ubyte", "labels-idx1-ubyte")
+_FILES = tuple(f"{part}-{content}" for part in _PARTS.values() for content in _CONTENTS)
+
+
+def wanted(entry: Entry) -> str:
+    """The files to put in place, in words."""
+    return f"{entry.name}/ with {', '.join(f'{name}.gz' for name in _FILES)} (also without .gz)"
+
+
+def folders(entry: Entry, base: Path) -> list[Path]:
+    """Where the files may lie below `base`, best first."""
+    return [base / entry.name, base]
+
+
+def files(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files of the data set that are in `folder`, and the names of those that are not."""
+    present, missing = [], []
+    for name in _FILES:
+        found = [path for path in (folder / f"{name}.gz", folder / name) if path.is_file()]
+        present += found[:1]
+        missing += [] if found else [f"{name}.gz"]
+    return present, missing
+
+
+def read(entry: Entry, folder: Path) -> dict[str, Samples]:
+    """The training and the test samples in `folder`, their structure checked.
+
+    Returns: {"train": (images (n, 1, H, W) uint8, labels (n,) uint8), "test": ...}.
+    Raises: DataError that names the file, what was found, what was expected and what to do.
+    """
+    paths = {path.name.removesuffix(".gz"): path for path in files(folder)[0]}
+    samples = {}
+    for split, part in _PARTS.items():
+        image_path, label_path = (paths[f"{part}-{content}"] for content in _CONTENTS)
+        images = read_idx(image_path, entry.input_shape[1:], entry.sizes[split])
+        labels = read_idx(label_path, (), entry.sizes[split])
+        if len(images) != len(labels):
+            raise DataError(
+                f"{label_path} holds {len(labels)} labels but {image_path.name} {len(images)} images: expected as many "
+                "of one as of the other; fetch both files again"
+            )
+        check_labels(label_path, labels, len(entry.classes))
+        samples[split] = Samples(images[:, np.newaxis], labels)
+    return samples
+
+
+def read_idx(path: Path, sample_shape: tuple[int, ...], most: int) -> UInt8[Array, "n *shape"]:
+    """The values of an IDX file of unsigned bytes.
+
+    The header is checked in full before anything of the size that it claims is allocated.
+
+    Arguments:
+        path: gzipped where the name ends in .gz.
+        sample_shape: the shape of one sample that the header must give, e.g. (28, 28), or () for labels.
+        most: the largest number of samples that is accepted.
+
+    Returns: array (n, *sample_shape), uint8, 1 <= n <= most.
+    Raises: DataError.
+    """
+    expected = f"expected an IDX file of 1 to {most} samples of {_by(sample_shape)} unsigned bytes"
+    advice = "fetch the file again"
+    ndim = 1 + len(sample_shape)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            header = stream.read(4 + 4 * ndim)
+            if header[:4] != bytes((0, 0, 8, ndim)):
+                raise DataError(f"{path} begins with the bytes [{header[:4].hex(' ')}]: {expected}, which begins with "
+                                f"[00 00 08 {ndim:02x}]; {advice}")  # fmt: skip
+            if len(header) < 4 + 4 * ndim:
+                raise DataError(f"{path} ends within its header: {expected}; {advice}")
+            n, *shape = (int.from_bytes(header[i : i + 4], "big") for i in range(4, 4 + 4 * ndim, 4))
+            if tuple(shape) != sample_shape or not 1 <= n <= most:
+                raise DataError(f"{path} claims {n} samples of {_by(tuple(shape))}: {expected}; {advice}")
+            size = n * math.prod(shape)
+            values = stream.read(size + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is not a complete gzip file ({error}): {expected}, gzipped; {advice}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}): {expected}") from None
+    if len(values) != size:
+        found = f"{len(values)} bytes" if len(values) < size else "more"
+        raise DataError(f"{path} claims {n} samples, which take {size} bytes, and holds {found}: {expected}; {advice}")
+    return np.frombuffer(values, np.uint8).reshape(n, *shape)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "1"

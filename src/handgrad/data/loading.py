@@ -1,0 +1,219 @@
+"""Finding, fetching, checking and loading the data sets of the catalogue."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from handgrad.data import cifar10, digits, idx
+from handgrad.data.catalogue import DATASETS, Entry
+from handgrad.data.dataset import Dataset, fit_preprocessing
+from handgrad.data.progress import Progress
+from handgrad.data.samples import Samples
+from handgrad.errors import ConfigError, DataError
+
+_FORMATS: dict[str, ModuleType] = {"digits": digits, "idx": idx, "cifar10": cifar10}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A line of `handgrad data list`: the entry, where it is looked for, and where it is (None: nowhere yet)."""
+
+    entry: Entry
+    looked_for: tuple[Path, ...]
+    found: Path | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `check` saw.
+
+    Arguments:
+        folder: where the files are.
+        sizes: the number of samples of "train" and "test" that they hold.
+        official: for each file whether it is, byte for byte, one that the catalogue names; None where it names no
+            such file (an uncompressed or an unpacked one), so that nothing but the structure could be checked.
+    """
+
+    folder: Path
+    sizes: dict[str, int]
+    official: dict[Path, bool | None]
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | Path | None = None,
+    offline: bool = False,
+    preprocessing: str | None = None,
+    validation_size: int = 0,
+    progress: Progress | None = None,
+) -> Dataset:
+    """A data set in memory, ready to train on.
+
+    It is looked for in `data_dir`, else in $HANDGRAD_DATA, else in the user's cache. In the cache a missing set is
+    downloaded; in a folder that the user named it is an error.
+
+    Arguments:
+        name: one of `DATASETS`.
+        data_dir: folder that holds data sets, or the folder of this one.
+        offline: never download.
+        preprocessing: one of `PREPROCESSING`; None chooses the data set's own.
+        validation_size: how many training images, taken from their end, become the "validation" split.
+        progress: called with (bytes there, bytes in all) while a file is downloaded; None shows a bar on stderr.
+
+    Returns: the `Dataset`; its preprocessing is fitted on the "train" split.
+    Raises: ConfigError for an unknown name, preprocessing or an impossible validation size; DataError where the files
+        are missing, cannot be downloaded or do not have the structure of their format.
+    """
+    entry = _entry(name)
+    folder = _find(entry, data_dir)
+    if folder is None:
+        if offline or _named_by_user(data_dir):
+            raise DataError(_missing(entry, data_dir, offline))
+        folder = get(name, progress=progress)
+    samples = _format(entry).read(entry, folder)
+    return _assemble(entry, samples, preprocessing or entry.preprocessing, validation_size)
+
+
+def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | None = None) -> Path:
+    """Downloads what is missing of a data set; one that is there and sound is left as it is.
+
+    Arguments: as for `load`; here `data_dir` and $HANDGRAD_DATA are where the files go.
+
+    Returns: the folder with the files.
+    Raises: ConfigError for an unknown name; DataError where a file cannot be downloaded.
+    """
+    entry = _entry(name)
+    found = _find(entry, data_dir)
+    if found is not None:
+        try:
+            _format(entry).read(entry, found)
+        except DataError:
+            if not entry.downloads:
+                raise
+        else:
+            return found
+    # Imported here: the network modules of the standard library take longer to import than NumPy's core.
+    from handgrad.data.archive import extract
+    from handgrad.data.download import download
+    from handgrad.data.progress import show_progress
+
+    base = _base(data_dir)
+    packed = entry.format == "cifar10"
+    folder = base / cifar10.BINARY if packed else _begun(entry, data_dir) or base / entry.name
+    for wanted in entry.downloads:
+        target = (base if packed else folder) / wanted.name
+        urls = [mirror + wanted.name for mirror in entry.mirrors]
+        with show_progress(wanted.name) as shown:
+            download(urls, target, sha256=wanted.sha256, size=wanted.size, progress=progress or shown)
+        if packed:
+            extract(target, folder, cifar10.BINARY_FILES, cifar10.MOST_BYTES)
+            target.unlink()
+    return folder
+
+
+def check(name: str, *, data_dir: str | Path | None = None) -> Check:
+    """Reads every file of a data set that is there, and compares those that are the official ones with their checksum.
+
+    Arguments: as for `load`.
+
+    Returns: what was seen, as a `Check`.
+    Raises: ConfigError for an unknown name; DataError where it is missing or does not have the structure of its format.
+    """
+    from handgrad.data.download import file_sha256
+
+    entry = _entry(name)
+    folder = _find(entry, data_dir)
+    if folder is None:
+        raise DataError(_missing(entry, data_dir, offline=False))
+    form = _format(entry)
+    sizes = {split: len(part.labels) for split, part in form.read(entry, folder).items()}
+    checksums = {wanted.name: wanted.sha256 for wanted in entry.downloads}
+    present, _ = form.files(folder)
+    official = {path: file_sha256(path) == checksums[path.name] if path.name in checksums else None for path in present}
+    return Check(folder, sizes, official)
+
+
+def describe(*, data_dir: str | Path | None = None) -> list[Listing]:
+    """Every data set of the catalogue, where it is looked for and whether it is there; reads no data."""
+    return [
+        Listing(entry, tuple(_folders(entry, data_dir)), _find(entry, data_dir)) for entry in DATASETS.values()
+    ]  # fmt: skip
+
+
+def _entry(name: str) -> Entry:
+    if name not in DATASETS:
+        raise ConfigError(f"unknown data set name={name!r}: choose one of {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def _format(entry: Entry) -> ModuleType:
+    return _FORMATS[entry.format]
+
+
+def _named_by_user(data_dir: str | Path | None) -> bool:
+    return data_dir is not None or bool(os.environ.get("HANDGRAD_DATA"))
+
+
+def _base(data_dir: str | Path | None) -> Path:
+    """The folder that holds data sets."""
+    if data_dir is None:
+        data_dir = os.environ.get("HANDGRAD_DATA") or None
+    if data_dir is not None:
+        return Path(data_dir).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("handgrad", appauthor=False) / "data"
+
+
+def _folders(entry: Entry, data_dir: str | Path | None) -> list[Path]:
+    """Where the data set is looked for. MNIST and Fashion-MNIST have the same file names: a folder of another's name is
+    not taken for this one."""
+    base = _base(data_dir)
+    others = DATASETS.keys() - {entry.name}
+    return [folder for folder in _format(entry).folders(entry, base) if folder.resolve().name not in others]
+
+
+def _find(entry: Entry, data_dir: str | Path | None) -> Path | None:
+    """The first folder with all files of the data set."""
+    complete = (folder for folder in _folders(entry, data_dir) if not _format(entry).files(folder)[1])
+    return next(complete, None)
+
+
+def _begun(entry: Entry, data_dir: str | Path | None) -> Path | None:
+    """The first folder with any file of the data set."""
+    begun = (folder for folder in _folders(entry, data_dir) if _format(entry).files(folder)[0])
+    return next(begun, None)
+
+
+def _missing(entry: Entry, data_dir: str | Path | None, offline: bool) -> str:
+    base = _base(data_dir)
+    if folder := _begun(entry, data_dir):
+        what = f"{entry.name} is incomplete: {folder} lacks {', '.join(_format(entry).files(folder)[1])}"
+    else:
+        what = f"{entry.name} is not in {base}"
+    where = f" --data-dir {base}" if data_dir is not None else ""
+    fetch_it = f"run `handgrad data get {entry.name}{where}`" + (" where there is a network" if offline else "")
+    return f"{what}: expected there {_format(entry).wanted(entry)}; put them there or {fetch_it}"
+
+
+def _assemble(entry: Entry, samples: dict[str, Samples], kind: str, validation_size: int) -> Dataset:
+    n, m = (len(samples[split].labels) for split in ("train", "test"))
+    if not 0 <= validation_size < n:
+        raise ConfigError(
+            f"validation_size={validation_size!r} must be a whole number from 0 to {n - 1}: {entry.name} has {n} "
+            "training images, and one at least has to remain"
+        )
+    n_train = n - validation_size
+    splits = {"train": range(n_train), "validation": range(n_train, n), "test": range(n, n + m)}
+    if n_train == n:
+        del splits["validation"]
+    inputs = np.concatenate([samples["train"].inputs, samples["test"].inputs])
+    labels = np.concatenate([samples["train"].labels, samples["test"].labels]).astype(np.int64)
+    preprocessing = fit_preprocessing(kind, inputs[:n_train], entry.value_range)
+    return Dataset(entry.name, inputs, labels, splits, entry.classes, entry.value_range, preprocessing)

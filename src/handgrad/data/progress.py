@@ -1,0 +1,51 @@
+"""How a download shows how far it is: a bar on a terminal, plain lines elsewhere, both on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes that are there and the bytes that there will be."""
+
+
+@contextmanager
+def show_progress(label: str) -> Iterator[Progress]:
+    """A `Progress` that shows itself under `label` for as long as the context lasts."""
+    if sys.stderr.isatty():
+        with _bar(label) as report:
+            yield report
+    else:
+        yield _Lines(label)
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Progress]:
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(label, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+class _Lines:
+    """A line at the start and one at each quarter."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.quarters = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        quarters = 4 * done // max(total, 1)
+        if quarters > self.quarters:
+            self.quarters = quarters
+            print(f"{self.label}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr, flush=True)

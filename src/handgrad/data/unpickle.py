@@ -1,0 +1,284 @@
+"""A restricted unpickler: reads dicts, lists, text, numbers and arrays of bytes, and calls nothing.
+
+A pickle is a program for a small stack machine, and Python's own machine imports and calls whatever the program
+names. Restricting the names is not enough: a file of a few hundred bytes can still ask it for gigabytes (a memo index,
+a length) or for years (the hash of a nested tuple). This machine knows the forty instructions that NumPy's and Python's
+own pickles of protocols 2 to 5 are made of. It looks up no name: the few that pickled arrays need stand for functions
+of this file; any other name or instruction is refused. Lengths are checked against what the file holds.
+
+Source: PEP 307, PEP 574 and the comments of Python's pickletools.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from handgrad.errors import DataError
+
+
+class _Refused(Exception):
+    """The file asks for what this machine does not do; the message says what."""
+
+
+class _Name(NamedTuple):
+    """Stands for a global: called by REDUCE, it runs `call`, a function of this file."""
+
+    path: str
+    call: Callable[..., Any]
+
+
+class _Dtype:
+    """Stands for numpy.dtype("uint8"), the only one."""
+
+
+class _Array:
+    """Stands for an array whose content comes with a later BUILD."""
+
+    value: np.ndarray | None = None
+
+
+def unpickle(content: bytes, path: Path) -> Any:
+    """What the pickle `content` describes, made of dict, list, tuple, str, bytes, int, bool, None and uint8 arrays.
+
+    Arguments:
+        content: all bytes of the file.
+        path: named in the error.
+
+    Returns: the object.
+    Raises: DataError for anything that is no pickle, is cut off, or needs more than this.
+    """
+    try:
+        return _Machine(content).run()
+    except _Refused as refused:
+        raise DataError(
+            f"{path}: refuses to load this pickle, {refused}; expected a CIFAR-10 batch of plain containers, numbers "
+            "and uint8 arrays: fetch the file again, or use the binary version"
+        ) from None
+
+
+class _Machine:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.position = 0
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.encoded = 0
+
+    def run(self) -> Any:
+        while True:
+            code = self.take(1)
+            if code == b".":
+                result = self.pop()
+                return result.value if isinstance(result, _Array) else result
+            instruction = _INSTRUCTIONS.get(code)
+            if instruction is None:
+                raise _Refused(f"which has the instruction {code!r} at byte {self.position - 1}")
+            instruction(self)
+
+    def take(self, n: int) -> bytes:
+        end = self.position + n
+        if n < 0 or end > len(self.content):
+            raise _Refused(f"which ends too early (at byte {self.position} it needs {n} more)")
+        taken = self.content[self.position : end]
+        self.position = end
+        return taken
+
+    def skip(self, n: int) -> None:
+        self.take(n)
+
+    def number(self, n: int, *, signed: bool = False) -> int:
+        return int.from_bytes(self.take(n), "little", signed=signed)
+
+    def text(self, n: int) -> str:
+        try:
+            return self.take(n).decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            raise _Refused("which has text that is not UTF-8") from None
+
+    def line(self) -> str:
+        end = self.content.find(b"\n", self.position)
+        if end < 0:
+            raise _Refused(f"which ends too early (at byte {self.position} it needs a line)")
+        text = self.text(end - self.position)
+        self.skip(1)
+        return text
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def pop(self) -> Any:
+        if len(self.stack) <= (self.marks[-1] if self.marks else 0):
+            raise _Refused("which takes more from its stack than it has put there")
+        return self.stack.pop()
+
+    def pop_mark(self) -> list[Any]:
+        if not self.marks:
+            raise _Refused("which takes more from its stack than it has put there")
+        start = self.marks.pop()
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+    def tuple_of(self, n: int) -> None:
+        items = [self.pop() for _ in range(n)]
+        self.push(tuple(reversed(items)))
+
+    def memoize(self, index: int) -> None:
+        value = self.pop()
+        self.memo[index] = value
+        self.push(value)
+
+    def recall(self, index: int) -> None:
+        if index not in self.memo:
+            raise _Refused(f"which recalls value {index} that it never kept")
+        self.push(self.memo[index])
+
+    def extend(self, items: list[Any]) -> None:
+        target = self.pop()
+        if type(target) is not list:
+            raise _Refused("which appends to something that is no list")
+        target.extend(item.value if isinstance(item, _Array) else item for item in items)
+        self.push(target)
+
+    def set_items(self, items: list[Any]) -> None:
+        target = self.pop()
+        keys, values = items[::2], items[1::2]
+        if type(target) is not dict or len(keys) != len(values) or not all(type(key) in (str, bytes) for key in keys):
+            raise _Refused("which fills a dict with something other than named values")
+        for key, value in zip(keys, values, strict=True):
+            target[key] = value.value if isinstance(value, _Array) else value
+        self.push(target)
+
+    def name(self, module: Any, name: Any) -> None:
+        found = _NAMES.get(f"{module}.{name}") if type(module) is type(name) is str else None
+        if found is None:
+            raise _Refused(f"which names {_shown(module)}, {_shown(name)}")
+        self.push(found)
+
+    def stack_name(self) -> None:
+        name, module = self.pop(), self.pop()
+        self.name(module, name)
+
+    def call(self) -> None:
+        arguments, function = self.pop(), self.pop()
+        if type(function) is not _Name or type(arguments) is not tuple:
+            raise _Refused("which calls something that is no function")
+        try:
+            result = function.call(*arguments)
+        except TypeError:
+            raise _Refused(f"which calls {function.path} with other arguments than it takes") from None
+        self.encoded += len(result) if type(result) is bytes else 0
+        if self.encoded > len(self.content):  # one long text, encoded again and again
+            raise _Refused("which unfolds into more bytes than it has")
+        self.push(result)
+
+    def build(self) -> None:
+        state, target = self.pop(), self.pop()
+        if type(target) is _Array and type(state) is tuple and len(state) == 5:
+            _, shape, dtype, fortran, values = state
+            target.value = _uint8_array(values, dtype, shape, "F" if fortran else "C")
+        elif type(target) is not _Dtype:  # a dtype's state (byte order, ...) says nothing about single bytes
+            raise _Refused("which sets the state of something that is no array")
+        self.push(target)
+
+
+def _shown(value: Any) -> str:
+    """For a message: never the text of a container, which can be endless."""
+    return repr(value[:60]) if type(value) in (str, bytes) else f"a {type(value).__name__}"
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """`_codecs.encode`: how protocol 2 writes bytes."""
+    if type(text) is not str or type(encoding) is not str or encoding != "latin1":
+        raise _Refused("which encodes something other than text as latin1")
+    try:
+        return text.encode("latin1")
+    except UnicodeEncodeError:
+        raise _Refused("which encodes text that is not latin1") from None
+
+
+def _dtype(code: Any, _align: Any, _copy: Any) -> _Dtype:
+    if not (type(code) is str and code == "u1") and not (type(code) is bytes and code == b"u1"):
+        raise _Refused(f"which has an array of dtype {_shown(code)}")
+    return _Dtype()
+
+
+def _reconstruct(_kind: Any, _shape: Any, _code: Any) -> _Array:
+    return _Array()
+
+
+def _uint8_array(values: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    if type(dtype) is not _Dtype or type(values) is not bytes or type(order) is not str or order != "C":
+        raise _Refused("which has an array of something other than uint8 values in rows")
+    if type(shape) is not tuple or len(shape) > 4 or not all(type(n) is int and n >= 0 for n in shape):
+        raise _Refused("which has an array without a proper shape")
+    if math.prod(shape) != len(values):
+        raise _Refused(f"which has an array of shape {str(shape)[:60]} with {len(values)} bytes")
+    return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def _not_called(*_: Any) -> Any:
+    raise _Refused("which makes an array directly")
+
+
+def _names() -> dict[str, _Name]:
+    functions = {"_codecs.encode": _encode, "numpy.dtype": _dtype, "numpy.ndarray": _not_called}
+    for core in ("numpy.core", "numpy._core"):  # before NumPy 2, and since
+        functions |= {f"{core}.multiarray._reconstruct": _reconstruct, f"{core}.numeric._frombuffer": _uint8_array}
+    return {path: _Name(path, call) for path, call in functions.items()}
+
+
+_NAMES = _names()
+
+_INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
+    # protocol and framing: the frames only help buffered readers
+    b"\x80": lambda m: m.skip(1),
+    b"\x95": lambda m: m.skip(8),
+    # values
+    b"N": lambda m: m.push(None),
+    b"\x88": lambda m: m.push(True),
+    b"\x89": lambda m: m.push(False),
+    b"K": lambda m: m.push(m.number(1)),
+    b"M": lambda m: m.push(m.number(2)),
+    b"J": lambda m: m.push(m.number(4, signed=True)),
+    b"\x8a": lambda m: m.push(m.number(m.number(1), signed=True)),
+    b"U": lambda m: m.push(m.take(m.number(1))),
+    b"T": lambda m: m.push(m.take(m.number(4, signed=True))),
+    b"C": lambda m: m.push(m.take(m.number(1))),
+    b"B": lambda m: m.push(m.take(m.number(4))),
+    b"\x8e": lambda m: m.push(m.take(m.number(8))),
+    b"\x96": lambda m: m.push(m.take(m.number(8))),
+    b"\x8c": lambda m: m.push(m.text(m.number(1))),
+    b"X": lambda m: m.push(m.text(m.number(4))),
+    b"\x8d": lambda m: m.push(m.text(m.number(8))),
+    # containers
+    b"(": lambda m: m.marks.append(len(m.stack)),
+    b")": lambda m: m.push(()),
+    b"]": lambda m: m.push([]),
+    b"}": lambda m: m.push({}),
+    b"t": lambda m: m.push(tuple(m.pop_mark())),
+    b"\x85": lambda m: m.tuple_of(1),
+    b"\x86": lambda m: m.tuple_of(2),
+    b"\x87": lambda m: m.tuple_of(3),
+    b"a": lambda m: m.extend([m.pop()]),
+    b"e": lambda m: m.extend(m.pop_mark()),
+    b"s": lambda m: m.set_items([m.pop(), m.pop()][::-1]),
+    b"u": lambda m: m.set_items(m.pop_mark()),
+    # memo
+    b"q": lambda m: m.memoize(m.number(1)),
+    b"r": lambda m: m.memoize(m.number(4)),
+    b"\x94": lambda m: m.memoize(len(m.memo)),
+    b"h": lambda m: m.recall(m.number(1)),
+    b"j": lambda m: m.recall(m.number(4)),
+    # names and what is done with them
+    b"c": lambda m: m.name(m.line(), m.line()),
+    b"\x93": lambda m: m.stack_name(),
+    b"R": lambda m: m.call(),
+    b"b": lambda m: m.build(),
+}

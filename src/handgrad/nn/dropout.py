@@ -1,0 +1,52 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from handgrad._typing import Array, Inexact
+from handgrad.nn.layer import Layer, check_gradient, computing_dtype
+
+
+class Dropout(Layer):
+    """Zeroes each element with probability p while training and scales the rest by 1/(1 - p); nothing when evaluating.
+
+    Formula: y = x·m, dx = dy·m with m = 0 with probability p, else 1/(1 - p): the expectation of y is x.
+
+    Arguments:
+        p: probability in [0, 1).
+        rng: where the masks are drawn from: a `numpy.random.Generator`, a seed, or None for unpredictable masks.
+
+    Source: Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting, section 10.
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout got p={p}, expected a probability in [0, 1)")
+        self.p = p
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        y = self.work.empty("y", x.shape, computing_dtype(x))
+        if not self.training or self.p == 0:
+            self._keep(None, x.shape)
+            y[...] = x
+            return y
+        mask = self.work.empty("mask", x.shape, np.dtype(np.float32))
+        self.rng.random(out=mask, dtype=np.float32)
+        np.greater_equal(mask, self.p, out=mask)
+        mask *= 1 / (1 - self.p)
+        self._keep(mask, x.shape)
+        return np.multiply(x, mask, out=y)
+
+    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        mask, shape = self._recall()
+        check_gradient(self, dy, shape)
+        dx = self.work.empty("dx", dy.shape, dy.dtype)
+        if mask is None:
+            dx[...] = dy
+            return dx
+        return np.multiply(dy, mask, out=dx)
+
+    def _describe(self) -> str:
+        return f"p={self.p}"

@@ -1,0 +1,164 @@
+"""What every layer is: forward, backward, parameters, state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from handgrad._typing import Array, Inexact
+from handgrad.nn.arena import FRESH, Workspace
+
+
+class Parameter:
+    """A trained array and the gradient of the loss with respect to it.
+
+    `grad` has the shape and dtype of `value`; a layer's backward overwrites it. Both may be views of a network's flat
+    buffers (`FlatParameters`), with an axis of models in front.
+    """
+
+    __slots__ = ("grad", "value")
+
+    def __init__(self, value: Inexact[Array, "..."]) -> None:
+        self.value = value
+        self.grad = np.zeros_like(value)
+
+    def __repr__(self) -> str:
+        return f"Parameter(shape={self.value.shape}, dtype={self.value.dtype})"
+
+
+class Layer:
+    """Base of all layers.
+
+    A subclass writes `forward` and `backward` and names its parameters and buffers (arrays that are state but are not
+    trained) in `parameter_names` and `buffer_names`, in PyTorch's order. It keeps what backward needs with
+    `self._keep(...)` and takes the arrays it returns from `self.work`.
+    """
+
+    parameter_names: tuple[str, ...] = ()
+    buffer_names: tuple[str, ...] = ()
+    #: Axes of `weight` in one model: a stack of models has one more, in front.
+    weight_ndim: int = 1
+
+    training: bool = True
+    #: Whether backward has to return dx. An engine clears it for the layer that the data enters.
+    input_gradient: bool = True
+    work: Workspace = FRESH
+    _kept: tuple | None = None
+
+    def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        raise NotImplementedError
+
+    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."] | None:
+        raise NotImplementedError
+
+    def __call__(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        return self.forward(x)
+
+    def train(self, mode: bool = True) -> Layer:
+        """Training mode: batch statistics, dropout at work. Returns the layer."""
+        self.training = mode
+        return self
+
+    def eval(self) -> Layer:
+        """Evaluation mode: running statistics, no dropout. Returns the layer."""
+        return self.train(False)
+
+    # -- parameters and state -----------------------------------------------------------------------------------------
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Pairs (name, parameter), in the order of PyTorch's state dict."""
+        for name in self.parameter_names:
+            parameter = getattr(self, name)
+            if parameter is not None:
+                yield name, parameter
+
+    def parameters(self) -> list[Parameter]:
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Pairs (name, array) of the state that is not trained."""
+        for name in self.buffer_names:
+            yield name, getattr(self, name)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers under PyTorch's names."""
+        state = {name: parameter.value.copy() for name, parameter in self.named_parameters()}
+        state.update((name, buffer.copy()) for name, buffer in self.named_buffers())
+        return state
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Copies `state` into the parameters and buffers, in place.
+
+        Raises:
+            ValueError: a name is missing or unknown, or a shape differs; nothing is changed then.
+        """
+        own = {name: parameter.value for name, parameter in self.named_parameters()} | dict(self.named_buffers())
+        if missing := sorted(own.keys() - state.keys()):
+            raise ValueError(f"the state has no {', '.join(missing)}: it belongs to another architecture")
+        if unknown := sorted(state.keys() - own.keys()):
+            raise ValueError(f"the state has {', '.join(unknown)}, which this network has not: another architecture")
+        for name, array in own.items():
+            if array.shape != np.shape(state[name]):
+                raise ValueError(
+                    f"{name}: expected shape={array.shape}, got shape={np.shape(state[name])}: another architecture"
+                )
+        for name, array in own.items():
+            array[...] = state[name]
+
+    def astype(self, dtype) -> Layer:
+        """Casts parameters and floating buffers to `dtype`, as new arrays (flat views are left). Returns the layer."""
+        for parameter in self.parameters():
+            parameter.value = parameter.value.astype(dtype)
+            parameter.grad = parameter.grad.astype(dtype)
+        for name in self.buffer_names:
+            buffer = getattr(self, name)
+            if buffer.dtype.kind == "f":
+                setattr(self, name, buffer.astype(dtype))
+        return self
+
+    # -- for the subclasses -------------------------------------------------------------------------------------------
+
+    def _keep(self, *values) -> None:
+        self._kept = values
+
+    def _recall(self) -> tuple:
+        if self._kept is None:
+            raise RuntimeError(f"{type(self).__name__}.backward was called before forward: call forward(x) first")
+        return self._kept
+
+    def _describe(self) -> str:
+        """The constructor's arguments, for `repr`."""
+        return ""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._describe()})"
+
+
+def computing_dtype(x: np.ndarray, *others: np.ndarray) -> np.dtype:
+    """The dtype a layer computes in: its input's, made complex where a parameter is (a complex step on the parameter).
+
+    Raises:
+        TypeError: `x` is not floating.
+    """
+    if x.dtype.kind not in "fc":
+        raise TypeError(f"x has dtype={x.dtype}, expected a floating dtype: cast it with x.astype(numpy.float32)")
+    if x.dtype.kind == "f" and any(other.dtype.kind == "c" for other in others):
+        return np.dtype(np.complex128)
+    return x.dtype
+
+
+def check_features(layer: Layer, x: np.ndarray, features: int, weight: Parameter) -> None:
+    """Raises ValueError unless `x` is `(N, features)`, or `(M, N, features)` for a layer of M stacked models."""
+    stack = weight.value.shape[: weight.value.ndim - layer.weight_ndim]
+    if x.ndim < 2 or x.shape[-1] != features or x.shape[:-2] not in ((), stack):
+        expected = f"(N, {features})" + (f" or ({stack[0]}, N, {features})" if stack else "")
+        raise ValueError(
+            f"{layer!r} got x with shape={x.shape}, expected {expected}: one row a sample; flatten images (nn.Flatten)"
+        )
+
+
+def check_gradient(layer: Layer, dy: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless `dy` has the shape of the last output."""
+    if dy.shape != shape:
+        raise ValueError(f"{layer!r}.backward got dy with shape={dy.shape}, expected {shape}, the shape of its output")

@@ -1,0 +1,191 @@
+"""Batch normalisation and layer normalisation.
+
+Both subtract a mean, divide by a standard deviation, scale by gamma (`weight`) and shift by beta (`bias`); they differ
+in the axis: batch normalisation takes each feature over the batch, layer normalisation each sample over its features.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from handgrad._typing import Array, Inexact
+from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype
+
+
+class _Normalization(Layer):
+    """What the two share: gamma, beta, and the formulas, with the axis left open."""
+
+    parameter_names = ("weight", "bias")
+    axis: int
+
+    def __init__(self, features: int, eps: float, dtype) -> None:
+        if features < 1:
+            raise ValueError(f"{type(self).__name__} got num_features={features}, expected at least 1")
+        if not eps > 0:
+            raise ValueError(f"{type(self).__name__} got eps={eps}, expected more than 0")
+        self.num_features = features
+        self.eps = eps
+        self.weight = Parameter(np.ones(features, dtype))
+        self.bias = Parameter(np.zeros(features, dtype))
+
+    def _normalize(self, x, mean, variance):
+        """y = γ x̂ + β with x̂ = (x - mean) / √(variance + ε)."""
+        dtype = computing_dtype(x, self.weight.value, self.bias.value)
+        inverse_std = 1 / np.sqrt(variance + self.eps)
+        normalized = self.work.empty("normalized", x.shape, x.dtype)
+        np.subtract(x, mean, out=normalized)
+        normalized *= inverse_std
+        y = self.work.empty("y", np.broadcast_shapes(x.shape, (*self.weight.value.shape[:-1], 1, 1)), dtype)
+        np.multiply(normalized, self.weight.value[..., None, :], out=y)
+        y += self.bias.value[..., None, :]
+        return y, normalized, inverse_std
+
+    def _parameter_gradients(self, dy, normalized) -> None:
+        """dγ = Σₙ dy·x̂ and dβ = Σₙ dy, over the batch."""
+        product = self.work.empty("dx", dy.shape, dy.dtype)
+        np.multiply(dy, normalized, out=product)
+        np.add.reduce(product, axis=-2, out=self.weight.grad)
+        np.add.reduce(dy, axis=-2, out=self.bias.grad)
+
+    def _through_statistics(self, dy, normalized, inverse_std):
+        """dx = (dx̂ - mean dx̂ - x̂ · mean(dx̂ · x̂)) / √(variance + ε) with dx̂ = γ dy, means over `axis`."""
+        dx = self.work.empty("dx", dy.shape, dy.dtype)
+        scratch = self.work.empty("scratch", dy.shape, dy.dtype)
+        np.multiply(dy, self.weight.value[..., None, :], out=dx)
+        np.multiply(dx, normalized, out=scratch)
+        correlation = scratch.mean(axis=self.axis, keepdims=True)
+        dx -= dx.mean(axis=self.axis, keepdims=True)
+        np.multiply(normalized, correlation, out=scratch)
+        dx -= scratch
+        dx *= inverse_std
+        return dx
+
+    def _describe(self) -> str:
+        return f"{self.num_features}"
+
+
+class BatchNorm1d(_Normalization):
+    """Normalises each feature over the batch while training, by its running figures when evaluating.
+
+    Formula:
+        x̂ = (x - μ) / √(σ² + ε), μ and σ² the mean and the biased variance over the batch; y = γ x̂ + β
+        dβ = Σₙ dy,  dγ = Σₙ dy·x̂,  dx = γ/√(σ² + ε) · (dy - mean dy - x̂ · mean(dy·x̂))
+        running ← (1 - momentum) · running + momentum · batch
+
+    Arguments:
+        num_features: D.
+        eps: ε, added to the variance.
+        momentum: the batch's share in the running figures.
+        running_variance: `"unbiased"` (divided by N - 1, as PyTorch's) or `"biased"` (by N, as the courses').
+        dtype: of parameters and running figures.
+
+    Parameters `weight` (γ) and `bias` (β), buffers `running_mean`, `running_var`, `num_batches_tracked`: PyTorch's.
+
+    Raises:
+        ValueError: a training batch of fewer than 2 samples (1 with biased running figures): no variance to speak of.
+
+    Source: Ioffe and Szegedy (2015), Batch normalization, algorithms 1 and 2 and section 3.
+    """
+
+    axis = -2
+    buffer_names = ("running_mean", "running_var", "num_batches_tracked")
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        *,
+        running_variance: str = "unbiased",
+        dtype=np.float32,
+    ) -> None:
+        super().__init__(num_features, eps, dtype)
+        if running_variance not in ("unbiased", "biased"):
+            raise ValueError(f"BatchNorm1d got running_variance={running_variance!r}, expected 'unbiased' or 'biased'")
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNorm1d got momentum={momentum}, expected a share in [0, 1]")
+        self.momentum = momentum
+        self.running_variance = running_variance
+        self.running_mean = np.zeros(num_features, dtype)
+        self.running_var = np.ones(num_features, dtype)
+        self.num_batches_tracked = np.zeros((), np.int64)
+
+    def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
+        check_features(self, x, self.num_features, self.weight)
+        if not self.training:
+            y, *kept = self._normalize(x, self.running_mean[..., None, :], self.running_var[..., None, :])
+            self._keep(*kept, y.shape, False)
+            return y
+        least = 2 if self.running_variance == "unbiased" else 1
+        if x.shape[-2] < least:
+            raise ValueError(
+                f"{self!r} got a training batch of N={x.shape[-2]}, expected at least {least}: "
+                "use larger batches, or eval() to normalise by the running figures"
+            )
+        mean = x.mean(axis=-2, keepdims=True)
+        centered = self.work.empty("normalized", x.shape, x.dtype)
+        np.subtract(x, mean, out=centered)
+        squares = self.work.empty("scratch", x.shape, x.dtype)
+        np.multiply(centered, centered, out=squares)
+        variance = squares.mean(axis=-2, keepdims=True)
+        self._update_running_figures(mean[..., 0, :].real, variance[..., 0, :].real, x.shape[-2])
+        y, *kept = self._normalize(x, mean, variance)
+        self._keep(*kept, y.shape, True)
+        return y
+
+    def backward(self, dy: Inexact[Array, "*models N D"]) -> Inexact[Array, "*models N D"]:
+        normalized, inverse_std, shape, from_batch = self._recall()
+        check_gradient(self, dy, shape)
+        self._parameter_gradients(dy, normalized)
+        if from_batch:
+            return self._through_statistics(dy, normalized, inverse_std)
+        dx = self.work.empty("dx", dy.shape, dy.dtype)  # the running figures are constants
+        np.multiply(dy, self.weight.value[..., None, :] * inverse_std, out=dx)
+        return dx
+
+    def _update_running_figures(self, mean, variance, n: int) -> None:
+        if self.running_variance == "unbiased":
+            variance = variance * (n / (n - 1))
+        for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
+            running *= 1 - self.momentum
+            running += self.momentum * batch
+        self.num_batches_tracked += 1
+
+
+class LayerNorm(_Normalization):
+    """Normalises each sample over its features, alike in training and evaluation.
+
+    Formula: as batch normalisation, with the mean and the biased variance of each row instead of each column:
+        dx = (dx̂ - mean dx̂ - x̂ · mean(dx̂·x̂)) / √(σ² + ε), dx̂ = γ dy, means over the features.
+
+    Arguments:
+        num_features: D.
+        eps: ε, added to the variance.
+        dtype: of the parameters.
+
+    Parameters `weight` (γ) and `bias` (β): PyTorch's.
+
+    Source: Ba, Kiros, Hinton (2016), Layer normalization, equations 3 and 4.
+    """
+
+    axis = -1
+
+    def __init__(self, num_features: int, eps: float = 1e-5, *, dtype=np.float32) -> None:
+        super().__init__(num_features, eps, dtype)
+
+    def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
+        check_features(self, x, self.num_features, self.weight)
+        mean = x.mean(axis=-1, keepdims=True)
+        centered = self.work.empty("normalized", x.shape, x.dtype)
+        np.subtract(x, mean, out=centered)
+        squares = self.work.empty("scratch", x.shape, x.dtype)
+        np.multiply(centered, centered, out=squares)
+        y, *kept = self._normalize(x, mean, squares.mean(axis=-1, keepdims=True))
+        self._keep(*kept, y.shape)
+        return y
+
+    def backward(self, dy: Inexact[Array, "*models N D"]) -> Inexact[Array, "*models N D"]:
+        normalized, inverse_std, shape = self._recall()
+        check_gradient(self, dy, shape)
+        self._parameter_gradients(dy, normalized)
+        return self._through_statistics(dy, normalized, inverse_std)

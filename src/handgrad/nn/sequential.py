@@ -1,0 +1,97 @@
+"""Layers in a row, and the layer that turns images into rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from handgrad._typing import Array, Inexact
+from handgrad.nn.layer import Layer, Parameter, check_gradient
+
+
+class Sequential(Layer):
+    """The composition of layers.
+
+    Formula: y = fₗ(…f₂(f₁(x))); the chain rule runs the same layers backwards: dx = f₁'(f₂'(…fₗ'(dy))).
+
+    Arguments:
+        layers: in the order of the forward pass. Parameters are named as PyTorch's `nn.Sequential` names them:
+            `0.weight`, `0.bias`, `2.weight`, …
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        self.layers = layers
+
+    def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."] | None:
+        if self.input_gradient:
+            for layer in reversed(self.layers):
+                dy = layer.backward(dy)
+            return dy
+        # Nobody asks for the gradient of the data: stop at the first layer that has parameters.
+        first = next((i for i, layer in enumerate(self.layers) if layer.parameters()), len(self.layers))
+        for layer in reversed(self.layers[first + 1 :]):
+            dy = layer.backward(dy)
+        if first < len(self.layers):
+            layer = self.layers[first]
+            layer.input_gradient = False
+            try:
+                layer.backward(dy)
+            finally:
+                layer.input_gradient = True
+        return None
+
+    def train(self, mode: bool = True) -> Sequential:
+        self.training = mode
+        for layer in self.layers:
+            layer.train(mode)
+        return self
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        for i, layer in enumerate(self.layers):
+            for name, parameter in layer.named_parameters():
+                yield f"{i}.{name}", parameter
+
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        for i, layer in enumerate(self.layers):
+            for name, buffer in layer.named_buffers():
+                yield f"{i}.{name}", buffer
+
+    def astype(self, dtype) -> Sequential:
+        for layer in self.layers:
+            layer.astype(dtype)
+        return self
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, index: int) -> Layer:
+        return self.layers[index]
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def _describe(self) -> str:
+        return ", ".join(map(repr, self.layers))
+
+
+class Flatten(Layer):
+    """Rows from images: (N, C, H, W) to (N, C·H·W). The first axis is the batch; every other axis is joined."""
+
+    def forward(self, x: Inexact[Array, "N ..."]) -> Inexact[Array, "N D"]:
+        y = self.work.empty("y", (x.shape[0], int(np.prod(x.shape[1:]))), x.dtype)
+        y.reshape(x.shape)[...] = x
+        self._keep(x.shape, y.shape)
+        return y
+
+    def backward(self, dy: Inexact[Array, "N D"]) -> Inexact[Array, "N ..."]:
+        shape, flat = self._recall()
+        check_gradient(self, dy, flat)
+        dx = self.work.empty("dx", shape, dy.dtype)
+        dx[...] = dy.reshape(shape)
+        return dx

@@ -1,0 +1,420 @@
+"""`gradient_check`: is this backward the derivative of this forward?"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from handgrad.numerics.derivatives import COMPLEX_STEP, Slope, relative_error, swept_slope, variable_scale
+from handgrad.numerics.report import GradientReport, PartReport
+from handgrad.numerics.subjects import Bench, Gradients, Subject, is_floating, make_subject
+
+COMPLEX_TOLERANCE = 1e-9
+DIFFERENCE_TOLERANCE = 1e-6
+CONFIRMED = 1e-4  # how closely differences must agree with the complex step before it is believed
+GROSS = 0.05  # the relative error from which a gradient in float32 is wrong beyond doubt
+EPSILON = 2.0**-52
+COMPLEX, DIFFERENCES = "complex step", "central differences"
+
+
+def gradient_check(
+    layer_or_function: Any,
+    inputs: Any,
+    *,
+    gradient: Callable | None = None,
+    seed: int | np.random.Generator = 0,
+    samples: int = 50,
+    draws: int = 2,
+) -> GradientReport:
+    """Hold a hand-written gradient against numerical derivatives: is it right, or where is it wrong, and by how much?
+
+    For a random upstream gradient dy the scalar L = sum(dy * forward(inputs)) is differentiated by each entry v of
+    each floating-point input and parameter, and compared with what backward(dy) gives:
+
+        error = max|analytic - numeric| / max(max|analytic|, max|numeric|, 1e-8)
+
+    The complex step decides where forward is analytic and accepts complex numbers (error < 1e-9 is right), and central
+    differences over a sweep of steps elsewhere (< 1e-6). What a numerical derivative cannot decide at this point, such
+    as a kink, is not called wrong but "cannot judge", with the reason.
+
+    Everything is computed in float64 on private copies: the object and the inputs stay as they are. A layer's own
+    random generator starts anew for each evaluation, so that dropout keeps its mask.
+
+    Args:
+        layer_or_function: one of
+
+            - a layer: `forward(*inputs)` and `backward(dy)`, which returns dx (a tuple for several inputs; None for an
+              input without a gradient); its parameters come from `named_parameters()` or `parameters()`, objects with
+              `.value` and `.grad`, or are dictionaries `params` and `grads` with the same keys;
+            - a loss: `forward(x, target)` and `backward()`, `backward(dy)` or `backward(x, target)`. Per-sample values
+              with `backward()` are summed;
+            - a function `f(*inputs)` with `gradient=`, or one that returns `(value, gradient)` with a scalar value.
+        inputs: an array, or a tuple (or list) of arrays and other arguments; float16 and float32 become float64, and
+            what is not floating-point (labels) is passed on as it is.
+        gradient: for a function f: called `gradient(dy, *inputs)`, returns the gradient, or a tuple with one for each
+            input, None for those to leave out.
+        seed: of the entries sampled and of dy; an integer or a Generator.
+        samples: entries to check in each part: all of them if it has no more, else first, last and a random choice.
+        draws: how many random dy; the worst is reported.
+
+    Returns:
+        A `GradientReport`: true where everything is right, and printable.
+
+    Raises:
+        TypeError: an object that is neither layer nor function, that cannot be copied, or whose signature or output is
+            not understood.
+        ValueError: inputs with nothing to differentiate, no gradient to check, `samples` or `draws` below 1.
+
+    Source: the complex step and the sweep are `handgrad.numerics.complex_step` and `central_difference`.
+    """
+    for name, value in (("samples", samples), ("draws", draws)):
+        if value < 1:
+            raise ValueError(f"{name}={value} must be at least 1")
+    rng = np.random.default_rng(seed)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        # At shifted points an overflow or a mean of nothing is no news; what it does to the output is looked at.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return _Check(make_subject(layer_or_function, inputs, gradient), rng, samples, draws).report()
+
+
+class _Check:
+    """One run of gradient_check: what its steps have in common."""
+
+    def __init__(self, subject: Subject, rng: np.random.Generator, samples: int, draws: int):
+        self.subject, self.rng, self.samples = subject, rng, samples
+        self.notes: list[str] = []
+        self.faults: list[str] = []
+        self.bench = Bench(subject)
+        self.output = self.bench.forward()
+        self.random = ""
+        self._settle_randomness()
+        self.complex_bench = self._complex_bench()
+        self.dys = self._upstream_gradients(draws)
+        self.gradients = [self._gradients(dy.reshape(self.output.shape)) for dy in self.dys]
+
+    def report(self) -> GradientReport:
+        floating = [i for i, x in enumerate(self.subject.inputs) if is_floating(x)]
+        names = {i: f"input {i}" for i in floating}
+        if len(floating) == 1 and "x" not in self.bench.parameters:
+            names = {floating[0]: "x"}
+        parts = []
+        for key, name, analytic in [
+            *((i, names[i], found) for i, found in self._input_gradients(floating).items()),
+            *((n, n, [g.parameters[n] for g in self.gradients]) for n in self.bench.parameters),
+        ]:
+            parts.append(self._part(key, name, analytic))
+        if any(part.verdict == "wrong" for part in parts) and not self.random and self._still_random():
+            parts = [self._cannot_judge(part.name, part.total, self.random) for part in parts]
+        return GradientReport(self.subject.name, tuple(parts), tuple(self.notes + self.faults), tuple(self.faults))
+
+    # --- what has to be known before anything is compared
+
+    def _settle_randomness(self) -> None:
+        """Find out whether the same forward gives the same output again, or does so from a fresh copy."""
+        if all(_equal(self.bench.forward(), self.output) for _ in range(3)):
+            return
+        fresh = Bench(self.subject, fresh=True)
+        output = fresh.forward()
+        if self.subject.layer is not None and all(_equal(fresh.forward(), output) for _ in range(3)):
+            self.bench, self.output = fresh, output
+            self.notes.append(
+                "forward changes the layer's own state (a random generator, running averages): "
+                "each evaluation started from the same state"
+            )
+        else:
+            self.random = "randomness: the same forward gives another output each time; pass a seeded generator"
+
+    def _still_random(self) -> bool:
+        """Before anything is called wrong: rare randomness, or state that drifts, may have passed the first test."""
+        if not all(_equal(self.bench.forward(), self.output) for _ in range(8)):
+            self.random = "randomness: the same forward does not always give the same output; pass a seeded generator"
+        return bool(self.random)
+
+    def _complex_bench(self) -> Bench | None:
+        """A bench for the complex step, if forward accepts complex numbers and gives the same real values."""
+        if self.random:
+            return None
+        try:
+            bench = Bench(self.subject, np.complex128, self.bench.fresh)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                y = bench.forward()
+        except Exception:  # whatever it is, it means no
+            return None
+        agrees = np.iscomplexobj(y) and y.shape == self.output.shape
+        return bench if agrees and relative_error(np.real(y), self.output) < 1e-10 else None
+
+    def _upstream_gradients(self, draws: int) -> np.ndarray:
+        """Random and dense, (draws, outputs), each between 0.5 and 1.5 in size; ones where backward takes no dy."""
+        if not self.subject.takes_dy:
+            if self.output.size != 1:
+                self.notes.append("backward takes no dy: judged as the gradient of the sum of forward's values")
+            return np.ones((1, self.output.size))
+        shape = (draws, self.output.size)
+        dys = self.rng.uniform(0.5, 1.5, shape) * self.rng.choice([-1.0, 1.0], shape)
+        return dys.astype(self.output.dtype).astype(np.float64)
+
+    def _gradients(self, dy: np.ndarray) -> Gradients:
+        gradients = self.bench.gradients(dy.astype(self.output.dtype))
+        if not self.random and not _equal(gradients.output, self.output):
+            self.random = "randomness: the same forward does not always give the same output; pass a seeded generator"
+        self.notes += [note for note in gradients.notes if note not in self.notes]
+        self.faults += [fault for fault in gradients.faults if fault not in self.faults]
+        return gradients
+
+    def _input_gradients(self, floating: list[int]) -> dict[int, Any]:
+        """For each floating input its gradient in every draw; inputs that are left out by agreement are missing."""
+        inputs = self.subject.inputs
+        returned = [g.inputs for g in self.gradients]
+        count = len(returned[0])
+        if count == len(inputs):
+            positions = range(len(inputs))
+        elif count == len(floating):
+            positions = floating
+        elif count == 1:
+            positions = floating[:1]
+        else:
+            return {i: f"backward returns {count} gradients for {len(inputs)} inputs" for i in floating}
+        found = {}
+        for i in floating:
+            place = list(positions).index(i) if i in positions else None
+            if place is not None and (count == 1 or returned[0][place] is not None):
+                found[i] = [gradients[place] for gradients in returned]
+            elif place is not None or self.output.size != 1:
+                self.notes.append(f"backward returns no gradient of input {i}, so it is not judged")
+        return found
+
+    # --- one part
+
+    def _part(self, key: int | str, name: str, analytic: Any) -> PartReport:
+        """The verdict on one input or parameter, from the gradient that backward gave in every draw."""
+        shape = self.bench.variable(key).shape
+        total = math.prod(shape)
+        fault = (
+            analytic if isinstance(analytic, str) else _misshapen(analytic, shape, is_parameter=isinstance(key, str))
+        )
+        if fault:
+            return PartReport(name, "wrong", None, "-", 0, total, reason=fault)
+        if self.random:
+            return self._cannot_judge(name, total, self.random)
+        if not np.isfinite(self.output).all():
+            index = _first(~np.isfinite(self.output))
+            return self._cannot_judge(
+                name,
+                total,
+                f"forward gives {float(self.output[index])} at {_entry('output', index)}: check finite values",
+            )
+        if total == 0:
+            return PartReport(name, "right", 0.0, "-", 0, 0, reason="empty: only the shape was checked")
+        for gradient in analytic:
+            if not np.isfinite(gradient).all():
+                index = _first(~np.isfinite(gradient))
+                bad, where = float(gradient[index]), _entry(name, index)
+                return PartReport(
+                    name, "wrong", None, "-", 0, total, index, bad, reason=f"backward gives {bad} in {where}"
+                )
+        low = next((a.dtype for a in [self.output, *analytic] if a.dtype.kind == "f" and a.dtype.itemsize < 8), None)
+        table = _Table(self._sampled(shape), name)
+        for index in table.indices:
+            table.add(*self._derivatives(key, index, np.array([a[index] for a in analytic], dtype=float), table))
+        size = min(1.0, float(np.max(np.abs(self.output), initial=0.0)))
+        natural = 1.5 * size / min(1.0, variable_scale(self.bench.variable(key)))
+        return table.verdict(shape, natural, low)
+
+    def _cannot_judge(self, name: str, total: int, reason: str) -> PartReport:
+        return PartReport(name, "cannot judge", None, "-", 0, total, reason=reason)
+
+    def _sampled(self, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        total = math.prod(shape)
+        flat = np.arange(total)
+        if total > self.samples:
+            flat = self.rng.choice(total, self.samples, replace=False)
+            flat[0], flat[-1] = 0, total - 1
+            flat = np.unique(flat)
+        return [tuple(int(i) for i in np.unravel_index(position, shape)) for position in flat]
+
+    def _derivatives(self, key: int | str, index: tuple[int, ...], analytic: np.ndarray, table: _Table):
+        """One entry: what backward gives, and its slope by central differences and by the complex step."""
+        variable = self.bench.variable(key)
+        here = float(variable[index])
+
+        def along(value: float) -> np.ndarray:
+            try:
+                y = self.bench.forward_at(key, index, value)
+            except (ArithmeticError, ValueError):  # outside the function's domain
+                return np.full(self.output.shape, np.nan)
+            return y if y.shape == self.output.shape else np.full(self.output.shape, np.nan)
+
+        slope = swept_slope(
+            along,
+            here,
+            self.dys,
+            scale=variable_scale(variable),
+            target=COMPLEX_TOLERANCE * np.maximum(table.largest(), abs(analytic)),
+            epsilon=float(np.finfo(self.output.dtype).eps),
+        )
+        imaginary = np.full(len(self.dys), np.nan)
+        if self.complex_bench is not None and table.complex:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                try:
+                    y = self.complex_bench.forward_at(key, index, here + 1j * COMPLEX_STEP)
+                    imaginary = self.dys @ (np.imag(y).ravel() / COMPLEX_STEP)
+                except Exception:  # no complex step for this part, then
+                    table.complex = False
+        return analytic, slope, imaginary
+
+
+class _Table:
+    """The entries of one part that were looked at, and what follows from them. Columns are draws of dy."""
+
+    def __init__(self, indices: list[tuple[int, ...]], name: str):
+        self.indices, self.name = indices, name
+        self.complex = True
+        self.analytic: list[np.ndarray] = []
+        self.slopes: list[Slope] = []
+        self.imaginary: list[np.ndarray] = []
+
+    def add(self, analytic: np.ndarray, slope: Slope, imaginary: np.ndarray) -> None:
+        self.analytic.append(analytic)
+        self.slopes.append(slope)
+        self.imaginary.append(imaginary)
+
+    def largest(self) -> np.ndarray:
+        """The largest gradient so far, for each dy, leaving out numerical values that say nothing."""
+        found = [np.full(1, 1e-8), *(abs(a) for a in self.analytic)]
+        found += [np.where(s.error <= 0.1 * abs(s.value), abs(s.value), 0.0) for s in self.slopes]
+        return np.max(np.broadcast_arrays(*found), axis=0)
+
+    def verdict(self, shape: tuple[int, ...], natural: float, low: np.dtype | None) -> PartReport:
+        """Weigh all entries.
+
+        Args:
+            shape: of the part.
+            natural: the size that an ordinary gradient of this part has; 1e-9 of it passes for zero.
+            low: the floating type of the output or of the gradient, if it is less precise than float64.
+        """
+        analytic, imaginary = np.array(self.analytic), np.array(self.imaginary)
+        value = np.array([s.value for s in self.slopes])
+        error = np.array([s.error for s in self.slopes])
+        kink = np.array([s.kink for s in self.slopes])
+        contradicted = np.array([s.contradicted for s in self.slopes])
+        scale = self.largest()
+        apart = abs(imaginary - value)
+        with_complex = self.complex and low is None and bool(np.isfinite(imaginary).all())
+        if with_complex:  # unless differences that are good enough to tell say something else
+            with_complex = not np.any((error <= CONFIRMED * scale) & (apart > CONFIRMED * scale + 3 * error))
+
+        nothing = 1e-9 * natural
+        if with_complex:
+            numeric, tolerance = imaginary, COMPLEX_TOLERANCE
+            clear = error <= np.maximum(CONFIRMED * scale, nothing)
+            vanishing = abs(analytic - numeric) <= 64 * EPSILON * natural
+        else:
+            numeric, tolerance = value, DIFFERENCE_TOLERANCE
+            clear = (error <= np.maximum(tolerance * scale, nothing)) & ~contradicted
+            vanishing = (error <= nothing) & (np.maximum(abs(analytic), abs(value)) <= 3 * error)
+        difference = np.where(vanishing, 0.0, abs(analytic - numeric))
+        right: Any = clear & (difference <= tolerance * scale)
+        # The differences have to support a "wrong": an entry that they cannot tell apart is not judged.
+        wrong: Any = (
+            clear & ~right & (abs(analytic - value) > np.where(with_complex, 0.0, tolerance * scale) + 10 * error)
+        )
+        wrong |= ~clear & ~kink & ~contradicted & (difference > tolerance * scale + 10 * error)
+        if low is not None:
+            right[...] = False
+            wrong &= difference > GROSS * scale
+        wrong_entries: Any = np.any(wrong, axis=1)
+        judged: Any = wrong_entries | np.all(right, axis=1)
+        relative = np.where(judged[:, None], difference / scale, -1.0)
+
+        method = COMPLEX if with_complex else DIFFERENCES
+        checked, total = int(judged.sum()), math.prod(shape)
+        if not checked:
+            reason = self._doubt(0, scale, natural, low, len(self.indices))
+            return PartReport(self.name, "cannot judge", None, method, 0, total, reason=reason)
+        worst = float(relative.max())
+        if wrong_entries.any():
+            entry, draw = np.unravel_index(np.argmax(np.where(wrong, relative, -1.0)), relative.shape)
+            index, a, n = self.indices[entry], float(analytic[entry, draw]), float(numeric[entry, draw])
+            reason = f"backward gives {a:.6g} in {_entry(self.name, index)}, the derivative is {n:.6g}"
+            reason += f" ({int(wrong_entries.sum())} of {checked} entries are wrong)" if checked > 1 else ""
+            hint = _hint(analytic[judged], numeric[judged], scale, shape if checked == total else ())
+            reason += f"; {hint}" if hint else ""
+            return PartReport(self.name, "wrong", worst, method, checked, total, index, a, n, reason)
+        doubtful = np.flatnonzero(~judged)
+        reason = ""
+        if len(doubtful):
+            reason = "not judged: " + self._doubt(int(doubtful[0]), scale, natural, low, len(doubtful))
+        return PartReport(self.name, "right", worst, method, checked, total, reason=reason)
+
+    def _doubt(self, entry: int, scale: np.ndarray, natural: float, low: np.dtype | None, count: int) -> str:
+        """Why an entry cannot be judged."""
+        slope, where = self.slopes[entry], _entry(self.name, self.indices[entry])
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        if low is not None:
+            return f"{low} rounding: the result is {low} although the inputs are float64; compute in the input's dtype"
+        if np.isinf(slope.error).any():
+            return f"forward is not finite on both sides of {where}{more}"
+        if slope.kink.any():
+            draw = int(np.argmax(slope.kink))
+            return (
+                f"kink at {where}: slope {slope.left[draw]:.4g} to its left, {slope.right[draw]:.4g} to its right{more}"
+            )
+        if slope.contradicted.any():
+            return f"rounding at {where}: large and small steps disagree; is forward float32 inside?{more}"
+        uncertain = float(np.max(slope.error / scale))
+        return f"rounding at {where}: the numerical derivative is uncertain by {uncertain:.0e} of the gradient{more}"
+
+
+def _misshapen(analytic: list[Any], shape: tuple[int, ...], is_parameter: bool) -> str:
+    """What is wrong with a gradient before its numbers are looked at; empty if nothing is."""
+    for gradient in analytic:
+        if gradient is None:
+            return "backward never stores its gradient (it is None)" if is_parameter else "backward returns None"
+        if gradient.shape != shape:
+            return f"backward gives shape {gradient.shape}, expected {shape}"
+        if gradient.dtype.kind not in "fiub":
+            return f"backward gives {gradient.dtype} values, expected floating point"
+    return ""
+
+
+def _hint(analytic: np.ndarray, numeric: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> str:
+    """A pattern in the differences that points to the bug."""
+    telling = abs(numeric) > 1e-3 * scale
+    if not np.any(analytic):
+        return "backward gives 0 everywhere"
+    if telling.sum() >= 2:
+        ratios = analytic[telling] / numeric[telling]
+        ratio = float(np.median(ratios))
+        if np.all(abs(ratios - ratio) <= 1e-4 * abs(ratio)) and ratio and abs(ratio - 1) > 1e-3:
+            times, part = round(ratio), round(1 / ratio)
+            if abs(ratio + 1) < 1e-4:
+                return "the sign is reversed"
+            if abs(ratio) > 1 and abs(ratio / times - 1) < 1e-4:
+                return f"every entry is {times} times the derivative"
+            if abs(ratio) < 1 and abs(ratio * part - 1) < 1e-4:
+                return f"every entry is 1/{part} of the derivative"
+            return f"every entry is {ratio:.6g} times the derivative"
+    if len(shape) == 2 and shape[0] == shape[1]:
+        for a, n in zip(analytic.T, numeric.T, strict=True):
+            if relative_error(a.reshape(shape).T, n.reshape(shape)) > 1e-6:
+                return ""
+        return "backward gives its transpose"
+    return ""
+
+
+def _entry(name: str, index: tuple[int, ...]) -> str:
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+def _first(mask: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argwhere(mask)[0]) if mask.ndim else ()
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=True))

@@ -1,0 +1,292 @@
+"""Derivatives without a derivation: the complex step, central differences, and differences over a sweep of steps.
+
+All of them differentiate L(x) = sum(dy * f(x)), the same scalar that `backward(dy)` differentiates; for a scalar
+function dy is 1 and L is f itself.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from handgrad._typing import Array, Bool, Float, Num
+
+COMPLEX_STEP = 1e-25
+ORDER = 4  # columns of Ridders' tableau: each cancels one more power of the step; more only amplify rounding
+FIRST_STEP = 0.03  # of the variable's scale: large enough for rounding, small enough for four columns to converge
+LAST_STEP = 1e-9
+
+
+def relative_error(a: Num[Array, "..."] | float, b: Num[Array, "..."] | float) -> float:
+    """How far two arrays are apart, measured by their largest entry.
+
+    max|a - b| / max(max|a|, max|b|, 1e-8): the error of the whole array, so an entry that nearly cancels does not
+    raise it. The 1e-8 keeps two vanishing gradients from being called different because of their rounding.
+
+    Args:
+        a: any shape.
+        b: the same shape, or a number.
+
+    Returns:
+        The error; 0.0 for empty arrays, nan where either holds a nan.
+
+    Raises:
+        ValueError: the shapes differ. (Broadcasting would hide a gradient of the wrong shape.)
+
+    Source: Stanford CS231n course notes, "Gradient checks", taken over the whole array instead of entry by entry.
+    """
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape and a.ndim and b.ndim:
+        raise ValueError(f"a.shape={a.shape} and b.shape={b.shape} differ: compare arrays of one shape")
+    with np.errstate(invalid="ignore"):  # inf - inf
+        return float(np.max(np.abs(a - b), initial=0.0) / max(_largest(a), _largest(b), 1e-8))
+
+
+def complex_step(
+    function: Callable, x: Float[Array, "..."], dy: Float[Array, "..."] | None = None, *, step: float = COMPLEX_STEP
+) -> Float[Array, "..."]:
+    """The derivative to machine precision, of a function that is analytic and accepts complex numbers.
+
+    Taylor: f(x + ih) = f(x) + ih f'(x) - h^2 f''(x)/2 - ..., so
+
+        f'(x) = Im f(x + ih) / h + O(h^2).
+
+    Nothing is subtracted, so nothing cancels, and h can be so small that the O(h^2) vanishes. It fails in silence where
+    f drops the imaginary part on its way (`np.abs`, `.real`, `np.var`): `gradient_check` compares it with differences.
+
+    Args:
+        function: f(x) -> array or number.
+        x: where; any shape. It is not changed.
+        dy: weights of the outputs, in the shape of f(x); None for a function with a scalar value.
+        step: h.
+
+    Returns:
+        The gradient of sum(dy * f(x)), in the shape of x.
+
+    Raises:
+        TypeError: f gives no complex output, or converts a complex number to a real one.
+        ValueError: dy does not have the shape of f(x).
+
+    Source: Squire and Trapp, "Using complex variables to estimate derivatives of real functions", SIAM Review 40
+        (1998); Martins, Sturdza and Alonso, "The complex-step derivative approximation", ACM TOMS 29 (2003), eq. 6.
+    """
+    z = np.array(x, dtype=np.complex128)
+    gradient = np.zeros(z.shape)
+    for index in np.ndindex(z.shape):
+        z[index] += 1j * step
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            try:
+                y = np.array(function(z.copy()))
+            except np.exceptions.ComplexWarning as error:
+                raise TypeError(_NOT_COMPLEX.format(what="drops the imaginary part")) from error
+        if not np.iscomplexobj(y):
+            raise TypeError(_NOT_COMPLEX.format(what=f"gives {y.dtype} for a complex128 input"))
+        gradient[index] = np.sum(_upstream(dy, y) * (np.imag(y) / step))
+        z[index] = z[index].real
+    return gradient
+
+
+def central_difference(
+    function: Callable,
+    x: Float[Array, "..."],
+    dy: Float[Array, "..."] | None = None,
+    *,
+    step: float | None = None,
+) -> Float[Array, "..."]:
+    """The derivative from two values of the function, one on either side.
+
+    Taylor to both sides; the even powers cancel in the difference:
+
+        f'(x) = (f(x + h) - f(x - h)) / 2h - h^2 f'''(x)/6 - ...
+
+    A large h pays for the h^2 term, a small one for the digits that cancel (about 1e-16 |f| / h): with one h the best
+    is about 1e-10, at h = 1e-5. Without `step`, h is halved again and again, Ridders' tableau extrapolates to h = 0,
+    and the extrapolation with the smallest estimated error is returned (see `swept_slope`).
+
+    Args:
+        function: f(x) -> array or number.
+        x: where; any shape. It is not changed.
+        dy: weights of the outputs, in the shape of f(x); None for a function with a scalar value.
+        step: h, the same for all entries; None sweeps it.
+
+    Returns:
+        The gradient of sum(dy * f(x)), in the shape of x; nan where no step gives finite values.
+
+    Raises:
+        ValueError: dy does not have the shape of f(x), or `step` is not positive.
+
+    Source: Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Advances in Engineering Software 4 (1982);
+        Press et al., Numerical Recipes, 3rd ed., section 5.7 (`dfridr`).
+    """
+    if step is not None and not step > 0:
+        raise ValueError(f"step={step} must be positive: leave it out to sweep the step")
+    x = np.array(x, dtype=np.float64)
+    gradient = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        here = float(x[index])
+
+        def along(value: float, index=index, here=here) -> np.ndarray:
+            x[index] = value
+            y = np.array(function(x.copy()), dtype=np.float64)
+            x[index] = here
+            return y
+
+        if step is None:
+            weights = _upstream(dy, along(here)).reshape(1, -1)
+            gradient[index] = swept_slope(along, here, weights, scale=variable_scale(x)).value[0]
+        else:
+            plus, minus = along(here + step), along(here - step)
+            gradient[index] = np.sum(_upstream(dy, plus) * (plus - minus)) / (2 * step)
+    return gradient
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A derivative along one variable, with what is known about its trustworthiness; one entry for each dy."""
+
+    value: Float[Array, "draws"]
+    """Ridders' estimate of the derivative; nan where no step gave finite values."""
+    error: Float[Array, "draws"]
+    """Estimated error: disagreement within the tableau, plus rounding, plus the gap between left and right slope."""
+    kink: Bool[Array, "draws"]
+    """The slopes from the left and from the right converge to different values."""
+    left: Float[Array, "draws"]
+    right: Float[Array, "draws"]
+    contradicted: Bool[Array, "draws"]
+    """A larger step had nearly converged, to something else: rounding inside the function has taken over."""
+
+
+def swept_slope(
+    along: Callable[[float], np.ndarray],
+    x: float,
+    dys: Float[Array, "draws outputs"],
+    *,
+    scale: float = 1.0,
+    target: Float[Array, "draws"] | float = 0.0,
+    epsilon: float = 2.0**-52,
+) -> Slope:
+    """The derivative from a sweep of step sizes, with an error estimate that also sees kinks.
+
+    With L = dy . f, two series are extrapolated to h = 0 side by side, h being halved from step to step:
+
+        slope(h) = (L(x+h) - L(x-h)) / 2h        = L' + c2 h^2 + c4 h^4 + ...
+        gap(h)   = (L(x+h) - 2L(x) + L(x-h)) / h =      d1 h   + d3 h^3 + ...    (right slope minus left slope)
+
+    Column j of a tableau cancels one more term: T[k,j] = T[k,j-1] + (T[k,j-1] - T[k-1,j-1]) / (2^p - 1), with p = 2j
+    for the slope and p = 2j - 1 for the gap. Where L is smooth the gap goes to 0; at a kink it goes to the difference
+    of the one-sided slopes, while the central difference converges, confidently, to their mean. A kink at a distance
+    disturbs only the steps that reach it. So every entry's error is the sum of
+    Ridders' disagreements in both tableaus, the gap itself, and the rounding of L / h; the least of them wins.
+
+    The sweep ends early when the error is below `target`, or when rounding alone exceeds the best error so far.
+
+    Args:
+        along: the output of f, any shape, with the variable at the given value.
+        x: the variable's value.
+        dys: one or more weights of the outputs, flattened.
+        scale: the size of steps that is natural for the variable; the sweep starts at 0.03 max(scale, 1).
+        target: an error that is small enough.
+        epsilon: spacing of the output's floating type.
+
+    Returns:
+        A `Slope`, with an entry for each dy.
+
+    Source: Ridders (1982); Numerical Recipes, 3rd ed., section 5.7. The gap series is this package's addition.
+    """
+    center = along(x).ravel()
+    tableau: list[_Estimate] = []
+    best_error = np.full(len(dys), np.inf)
+    slopes_above, gaps_above = [], []
+    h = FIRST_STEP * max(scale, 1.0)
+    while h >= LAST_STEP * min(scale, 1.0):
+        # A step that is a multiple of the spacing at x is the step really taken: x + h - h is x again.
+        spacing = np.spacing(abs(x) + h)
+        step = float(max(np.rint(h / spacing), 1.0) * spacing)
+        h /= 2
+        plus, minus = along(x + step).ravel(), along(x - step).ravel()
+        rounding = epsilon * np.sqrt(dys**2 @ np.maximum(plus**2, minus**2)) / step
+        # Subtract before weighting: outputs that do not depend on x then cancel exactly.
+        slopes = [dys @ (plus - minus) / (2 * step)]
+        gaps = [dys @ ((plus - center) - (center - minus)) / step]
+        if not (np.isfinite(rounding).all() and np.isfinite(slopes[0]).all() and np.isfinite(gaps[0]).all()):
+            slopes_above, gaps_above = [], []  # outside the domain, or overflow: begin again with smaller steps
+            continue
+        for j in range(1, min(len(slopes_above), ORDER) + 1):
+            slopes.append(slopes[-1] + (slopes[-1] - slopes_above[j - 1]) / (2.0 ** (2 * j) - 1))
+            gaps.append(gaps[-1] + (gaps[-1] - gaps_above[j - 1]) / (2.0 ** (2 * j - 1) - 1))
+            slope_error = rounding + np.maximum(abs(slopes[j] - slopes[j - 1]), abs(slopes[j] - slopes_above[j - 1]))
+            gap_error = rounding + np.maximum(abs(gaps[j] - gaps[j - 1]), abs(gaps[j] - gaps_above[j - 1]))
+            tableau.append(_Estimate(step, slopes[j], gaps[j], slope_error, gap_error))
+            best_error = np.minimum(best_error, tableau[-1].error)
+        slopes_above, gaps_above = slopes, gaps
+        if np.all((best_error <= target) | (rounding > best_error)):
+            break
+    return _most_trustworthy(tableau, len(dys))
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    step: float
+    slope: np.ndarray
+    gap: np.ndarray
+    slope_error: np.ndarray
+    gap_error: np.ndarray
+
+    @property
+    def error(self) -> np.ndarray:
+        return self.slope_error + abs(self.gap) + self.gap_error
+
+
+def _most_trustworthy(tableau: list[_Estimate], draws: int) -> Slope:
+    if not tableau:
+        nothing, no = np.full(draws, np.nan), np.zeros(draws, dtype=bool)
+        return Slope(nothing, np.full(draws, np.inf), no, nothing, nothing, no)
+    slope, gap, error = (np.array([getattr(e, key) for e in tableau]) for key in ("slope", "gap", "error"))
+    slope_error, gap_error = (np.array([getattr(e, key) for e in tableau]) for key in ("slope_error", "gap_error"))
+    best, every = np.argmin(error, axis=0), np.arange(draws)
+    value, least = slope[best, every], error[best, every]
+
+    # Of a hundred estimates the least is also the luckiest. Below the best step the errors are noise / step, so they
+    # tell the function's true noise: no estimate can be better than that noise over its own step.
+    step = np.array([e.step for e in tableau])[:, None]
+    noise = np.nanmedian(np.where(np.arange(len(tableau))[:, None] >= best, error * step, np.nan), axis=0)
+    least = np.maximum(least, noise / step[best, 0])
+
+    # A kink: somewhere both tableaus have converged, and the gap is far from 0.
+    converged = (abs(gap) > 5 * gap_error) & (abs(gap) > 2 * slope_error)
+    sharpest = np.argmax(np.where(converged, abs(gap) / (gap_error + slope_error + 1e-300), 0.0), axis=0)
+    middle, half = slope[sharpest, every], gap[sharpest, every] / 2
+
+    # At a kink the larger steps own up to a large error (their gap); rounding inside the function does not.
+    larger = np.arange(len(tableau))[:, None] < best
+    nearly = error <= 0.01 * abs(slope)
+    contradicted = np.any(larger & nearly & (abs(slope - value) > 10 * (error + least)), axis=0)
+    return Slope(value, least, np.any(converged, axis=0), middle - half, middle + half, contradicted)
+
+
+def variable_scale(x: Float[Array, "..."]) -> float:
+    """The size of steps natural for an array: the root of its mean square, or 1 where that is 0 or not finite."""
+    scale = float(np.sqrt(np.mean(np.square(x)))) if x.size else 1.0
+    return scale if np.isfinite(scale) and scale > 0 else 1.0
+
+
+_NOT_COMPLEX = "the function {what}, so the complex step cannot differentiate it: use central_difference"
+
+
+def _largest(a: np.ndarray) -> float:
+    return float(np.max(np.abs(a), initial=0.0))
+
+
+def _upstream(dy: np.ndarray | None, y: np.ndarray) -> np.ndarray:
+    if dy is None:
+        if y.size != 1:
+            raise ValueError(f"the function's output has shape {y.shape}: pass dy of that shape, its upstream gradient")
+        return np.ones(y.shape)
+    dy = np.asarray(dy)
+    if dy.shape != y.shape:
+        raise ValueError(f"dy.shape={dy.shape} must be the shape of the function's output, {y.shape}")
+    return dy

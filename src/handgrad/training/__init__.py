@@ -1,0 +1,20 @@
+"""Runs: a configuration, the loop that trains it on any engine, the folder it leaves, and how to go on from there."""
+
+from handgrad.training.config import TrainConfig, config_from_file, merge_settings
+from handgrad.training.loop import Interrupted, Reporter, train
+from handgrad.training.recipes import recipe_names, recipe_settings, recipe_title
+from handgrad.training.run import Run, load_run
+
+__all__ = [
+    "Interrupted",
+    "Reporter",
+    "Run",
+    "TrainConfig",
+    "config_from_file",
+    "load_run",
+    "merge_settings",
+    "recipe_names",
+    "recipe_settings",
+    "recipe_title",
+    "train",
+]

@@ -1,0 +1,261 @@
+"""The one dataclass that describes a run completely, and where its values come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+from handgrad.architectures import ACTIVATIONS, MODELS, NORMS, Architecture, mlp
+from handgrad.data import DATASETS, PREPROCESSING
+from handgrad.engines import ENGINES, OPTIMIZERS, PRECISIONS, OptimizerSpec
+from handgrad.errors import ConfigError
+from handgrad.nn import parse_initializer
+from handgrad.training.recipes import recipe_settings
+
+# -- declarative validation: a rule is (what was expected, as words; does a value fit) --------------------------------
+
+Rule = tuple[str, Callable[[Any], bool]]
+
+
+def _at_least(least: int) -> Rule:
+    return f"a whole number of at least {least}", lambda v: _whole(v) and v >= least
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _one_of(names) -> Rule:
+    return f"one of {', '.join(names)}", lambda v: isinstance(v, str) and v in tuple(names)
+
+
+def _initializer(value: Any) -> bool:
+    try:
+        parse_initializer(value)
+    except ValueError:
+        return False
+    return isinstance(value, str)
+
+
+_POSITIVE: Rule = ("a number above 0", lambda v: _number(v) and v > 0)
+_NOT_NEGATIVE: Rule = ("a number of at least 0", lambda v: _number(v) and v >= 0)
+_SHARE: Rule = ("a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1)
+_SWITCH: Rule = ("true or false", lambda v: isinstance(v, bool))
+_TEXT: Rule = ("a text", lambda v: isinstance(v, str))
+
+
+def _setting(default: Any, rule: Rule, help: str) -> Any:
+    return dataclasses.field(default=default, metadata={"rule": rule, "help": help})
+
+
+#: Headings under which the settings are shown.
+GROUPS = {
+    "Data": ("dataset", "data_dir", "offline", "preprocessing", "validation_size"),
+    "Network": ("model", "hidden_units", "activation", "negative_slope", "norm", "dropout", "init"),
+    "Training": (
+        *("optimizer", "learning_rate", "momentum", "nesterov", "weight_decay", "batch_size", "max_steps", "epochs"),
+        *("eval_freq", "eval_size", "patience"),
+    ),
+    "Repeating and speed": (
+        *("seed", "init_seed", "data_seed", "noise_seed", "engine", "precision", "threads", "checkpoint_seconds"),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides what a run computes. Every field is a flag of `handgrad train` and a key of its files.
+
+    Raises:
+        ConfigError: a value is of the wrong type or out of its range, or two of them contradict each other.
+    """
+
+    recipe: str | None = _setting(None, _TEXT, "the recipe that the settings started from")
+    dataset: str = _setting("digits", _one_of(DATASETS), "data set to train on")
+    data_dir: str | None = _setting(None, _TEXT, "folder of the data [$HANDGRAD_DATA, else the user's cache]")
+    offline: bool = _setting(False, _SWITCH, "never download")
+    preprocessing: str | None = _setting(
+        None, _one_of(PREPROCESSING), "what happens to the raw inputs [the data set's own]"
+    )
+    validation_size: int = _setting(0, _at_least(0), "training samples kept aside for validation")
+    model: str = _setting("mlp", _one_of(MODELS), "architecture")
+    hidden_units: tuple[int, ...] = _setting(
+        (100,),
+        ("whole numbers above 0", lambda v: isinstance(v, tuple) and all(_whole(n) and n > 0 for n in v)),
+        "width of each hidden layer, as 100,50; none for no hidden layer",
+    )
+    activation: str = _setting("relu", _one_of(ACTIVATIONS), "activation of the hidden layers")
+    negative_slope: float = _setting(0.01, _NOT_NEGATIVE, "slope of leaky_relu on the negative side")
+    norm: str = _setting("none", _one_of(NORMS), "normalisation before each activation")
+    dropout: float = _setting(0.0, _SHARE, "probability of zeroing a hidden unit while training")
+    init: str = _setting(
+        "kaiming",
+        ("kaiming, normal:STD (as in normal:1e-4) or zeros", _initializer),
+        "initial weights: kaiming, normal:STD or zeros; biases start at 0",
+    )
+    optimizer: str = _setting("adam", _one_of(OPTIMIZERS), "update rule")
+    learning_rate: float = _setting(1e-3, _POSITIVE, "step size of the update rule")
+    momentum: float = _setting(0.0, _SHARE, "momentum of sgd")
+    nesterov: bool = _setting(False, _SWITCH, "Nesterov's form of momentum")
+    weight_decay: float = _setting(0.0, _NOT_NEGATIVE, "L2 penalty, added to the gradient")
+    batch_size: int = _setting(64, _at_least(1), "samples a step")
+    max_steps: int | None = _setting(1500, _at_least(1), "steps to make")
+    epochs: int | None = _setting(None, _at_least(1), "passes over the training data, instead of --max-steps")
+    eval_freq: int = _setting(100, _at_least(1), "steps between two evaluations")
+    eval_size: int | None = _setting(None, _at_least(1), "samples an evaluation takes of a split [all of them]")
+    patience: int | None = _setting(None, _at_least(1), "stop after so many evaluations without a better accuracy")
+    seed: int = _setting(0, _at_least(0), "seed of everything random")
+    init_seed: int | None = _setting(None, _at_least(0), "seed of the initial weights [from --seed]")
+    data_seed: int | None = _setting(None, _at_least(0), "seed of the order of the data [from --seed]")
+    noise_seed: int | None = _setting(None, _at_least(0), "seed of the dropout masks [from --seed]")
+    engine: str = _setting("numpy", _one_of(ENGINES), "what computes")
+    precision: str = _setting("float32", _one_of(PRECISIONS), "floating-point numbers to compute in")
+    threads: int | None = _setting(None, _at_least(1), "threads of the matrix products [as the library sets them]")
+    checkpoint_seconds: float = _setting(10.0, _NOT_NEGATIVE, "seconds between two checkpoints")
+
+    def __post_init__(self) -> None:
+        if isinstance(self.hidden_units, list):
+            object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            expected, fits = field.metadata["rule"]
+            if value is None and (field.default is None or field.name == "max_steps"):
+                continue
+            if not fits(value):
+                raise ConfigError(f"{field.name}={_show(value)}: expected {expected}")
+        if (self.epochs is None) == (self.max_steps is None):
+            raise ConfigError("expected either max_steps or epochs, not both and not neither")
+        if self.nesterov and not self.momentum:
+            raise ConfigError("nesterov=true needs momentum above 0, as in --momentum 0.9")
+        if self.optimizer != "sgd" and self.momentum:
+            raise ConfigError(f"momentum={self.momentum} goes with optimizer=sgd, not with {self.optimizer}")
+        if self.norm == "batch" and self.batch_size < 2:
+            raise ConfigError("norm=batch needs batch_size of at least 2: one sample has no variance")
+
+    # -- what the settings stand for ----------------------------------------------------------------------------------
+
+    def architecture(self, input_shape: tuple[int, ...], classes: int) -> Architecture:
+        """The network that the settings describe, for samples of this shape and so many classes."""
+        return mlp(
+            input_shape,
+            self.hidden_units,
+            classes,
+            activation=self.activation,
+            negative_slope=self.negative_slope,
+            norm=self.norm,
+            dropout=self.dropout,
+        )
+
+    def optimizer_spec(self) -> OptimizerSpec:
+        return OptimizerSpec(self.optimizer, self.momentum, self.nesterov, self.weight_decay)
+
+    def seeds(self) -> dict[str, int]:
+        """The three seeds, those that were not set drawn from `seed`."""
+        drawn = np.random.SeedSequence(self.seed).generate_state(3).tolist()
+        names = ("init_seed", "data_seed", "noise_seed")
+        return {
+            name: own if (own := getattr(self, name)) is not None else d for name, d in zip(names, drawn, strict=True)
+        }
+
+    # -- as a file ----------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every setting that is not None, as TOML values. `from_settings` gives the same configuration back."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["hidden_units"] = list(self.hidden_units)
+        return {name: value for name, value in values.items() if value is not None}
+
+    def to_toml(self) -> str:
+        return "# handgrad train --config THIS_FILE repeats this run\n" + tomli_w.dumps(self.to_dict())
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], where: str = "") -> TrainConfig:
+        """The configuration with these settings, the others at their defaults.
+
+        Raises:
+            ConfigError: a key is unknown (the nearest known one is named), or a value does not fit.
+        """
+        check_keys(settings, where)
+        if settings.get("epochs") is not None and "max_steps" not in settings:
+            settings = {**settings, "max_steps": None}
+        try:
+            return cls(**settings)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}" if where else str(error)) from None
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def check_keys(settings: Mapping[str, Any], where: str = "") -> None:
+    """Raises ConfigError for a key that is no setting, naming the nearest that is."""
+    known = [field.name for field in dataclasses.fields(TrainConfig)]
+    for key in settings:
+        if key not in known:
+            near = difflib.get_close_matches(key.replace("-", "_"), known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+            raise ConfigError(f"{where + ': ' if where else ''}unknown key {key!r}: {hint}")
+
+
+def config_from_file(path: str | Path) -> dict[str, Any]:
+    """The settings of a TOML file.
+
+    Raises:
+        ConfigError: there is no such file, it is no TOML, or it has an unknown key.
+    """
+    path = Path(path)
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML file: {error}") from None
+    check_keys(settings, str(path))
+    return settings
+
+
+def merge_settings(
+    recipe: str | None = None, file: str | Path | None = None, settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The settings that a recipe, a file over it and `settings` over both make; nothing at all given: nothing.
+
+    A file may name its recipe itself. Where one layer sets `epochs`, the `max_steps` of the layers below it no longer
+    counts, and the other way round.
+
+    Raises:
+        ConfigError: a recipe, file or key is unknown.
+    """
+    settings = {name: _plain(value) for name, value in (settings or {}).items()}
+    check_keys(settings)
+    in_file = config_from_file(file) if file is not None else {}
+    recipe = recipe or in_file.get("recipe")
+    merged: dict[str, Any] = {}
+    for layer in (recipe_settings(recipe) if recipe else {}, in_file, settings):
+        if layer.get("epochs") is not None and layer.get("max_steps") is None:
+            merged.pop("max_steps", None)
+        if layer.get("max_steps") is not None and layer.get("epochs") is None:
+            merged.pop("epochs", None)
+        merged.update(layer)
+    if recipe:
+        merged["recipe"] = recipe
+    return merged
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,383 @@
+"""The training loop: one for every engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import handgrad
+from handgrad._typing import Array, Integer
+from handgrad.engines import DivergedError, Engine, make_engine
+from handgrad.errors import ConfigError, NonFiniteError, RunError
+from handgrad.training.config import TrainConfig, merge_settings
+from handgrad.training.run import Run, RunFolder, averages, load_dataset
+
+#: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
+#: not depend on it: the engine gives back figures a step, and they are added up in order.
+SECONDS_A_CHUNK = 0.1
+
+#: Settings that a resumed run may be given anew: they decide where it ends or where things lie, not what a step does.
+CHANGEABLE = ("max_steps", "epochs", "patience", "data_dir", "offline", "engine", "checkpoint_seconds")
+
+
+class Reporter:
+    """What is told to whoever watches a run; every method may be left out."""
+
+    def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None: ...
+
+    def stepped(self, step: int, loss: float) -> None: ...
+
+    def evaluated(self, record: dict[str, Any]) -> None: ...
+
+    def finished(self, summary: dict[str, Any]) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Interrupted(RunError):
+    """The run was asked to stop (Ctrl-C or a termination signal); all it did is saved."""
+
+    exit_code = 130
+
+
+def train(
+    recipe: str | None = None,
+    *,
+    config_file: str | Path | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> Run:
+    """Trains a network and leaves a run folder.
+
+    Arguments:
+        recipe: a complete configuration by name; with nothing at all given, `digits`.
+        config_file: a TOML file whose settings go over the recipe's.
+        run_dir: the run folder; by default a new one in `runs/`, named after the recipe.
+        resume: go on with the run in `run_dir` from its last checkpoint, bit for bit as if it had not stopped. Where
+            there is no checkpoint yet, the run starts at its beginning.
+        reporter: told of everything as it happens.
+        settings: fields of `TrainConfig`, over those of the recipe and the file.
+
+    Returns: the run.
+
+    Raises:
+        ConfigError: a setting cannot be.
+        DataError: the data cannot be had.
+        RunError: the run folder cannot be used.
+        Interrupted: Ctrl-C or a termination signal; everything is saved.
+        NonFiniteError: the loss stopped being a number.
+    """
+    reporter = reporter or Reporter()
+    given = merge_settings(recipe, config_file, settings)
+    if not given and not resume:
+        given = merge_settings("digits")
+    if run_dir is None:
+        if resume:
+            raise ConfigError("resume needs the run folder to go on with: give it with --run-dir")
+        config = TrainConfig.from_settings(given)
+        run_dir = _new_run_dir(Path("runs"), config.recipe or f"{config.dataset}-{config.model}")
+    folder = RunFolder(run_dir)
+    if folder.exists():
+        if not resume:
+            raise RunError(f"{folder.path} holds a run already: go on with --resume, or choose another --run-dir")
+        config = _changed(folder.config(), given)
+    else:
+        config = TrainConfig.from_settings(given or merge_settings("digits"))
+        if resume:
+            reporter.note(f"{folder.path} has nothing to resume yet: starting at the beginning")
+    with threadpool_limits(config.threads, user_api="blas"):
+        _Training(folder, config, reporter).run()
+    return Run(folder.path)
+
+
+def _new_run_dir(parent: Path, name: str) -> Path:
+    """A folder of this name that nobody else has, made on the spot: NAME, NAME-2, NAME-3, …"""
+    number = 1
+    while True:
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise RunError(f"cannot make the run folder {path}: {error.strerror}") from None
+
+
+def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
+    """A run's configuration with those settings changed that a resumed run may be given anew.
+
+    Raises:
+        ConfigError: another setting differs.
+    """
+    saved = config.to_dict()
+    differing = {name: value for name, value in wanted.items() if value is not None and value != saved.get(name)}
+    for name in differing:
+        if name not in CHANGEABLE:
+            raise ConfigError(
+                f"the run was begun with {name}={saved.get(name)}, now it is {name}={wanted[name]}: leave that out, "
+                f"or start a new run. A resumed run may change {', '.join(CHANGEABLE)}"
+            )
+    if "epochs" in differing:
+        differing["max_steps"] = None
+    elif "max_steps" in differing:
+        differing["epochs"] = None
+    return replace(config, **differing)
+
+
+class _Training:
+    """One run under way. All its state that is not the engine's lies in plain attributes that a checkpoint saves."""
+
+    def __init__(self, folder: RunFolder, config: TrainConfig, reporter: Reporter) -> None:
+        self.folder, self.config, self.reporter = folder, config, reporter
+        self.began = time.perf_counter()
+        self.dataset = load_dataset(config)
+        self.seeds = config.seeds()
+        self.train_indices = self.dataset.indices("train")
+        if config.batch_size > len(self.train_indices):
+            raise ConfigError(
+                f"batch_size={config.batch_size}: expected at most {len(self.train_indices)}, "
+                f"the training samples of {config.dataset}"
+            )
+        self.steps_an_epoch = len(self.train_indices) // config.batch_size
+        self.steps = config.max_steps or (config.epochs or 0) * self.steps_an_epoch
+        self.evaluated_splits = {
+            split: self._evaluation_indices(split) for split in ("validation", "test") if split in self.dataset.splits
+        }
+        self.selected_by = f"{'validation' if 'validation' in self.dataset.splits else 'test'}_accuracy"
+
+        self.engine = make_engine(
+            config.engine,
+            config.architecture(self.dataset.input_shape, len(self.dataset.classes)),
+            config.optimizer_spec(),
+            init=config.init,
+            init_seed=self.seeds["init_seed"],
+            noise_seed=self.seeds["noise_seed"],
+            precision=config.precision,
+        )
+        self.engine.load(self.dataset)
+
+        self.step = 0
+        self.loss_sum, self.correct, self.samples = 0.0, 0, 0  # since the last evaluation
+        self.best: dict[str, Any] | None = None
+        self.records: list[dict[str, Any]] = []
+        self.seconds_before = 0.0  # of the sessions before this one
+        self.seconds_inside = 0.0  # in training steps and evaluations
+        self.seconds_training = 0.0
+        self.saved_at = time.perf_counter()
+        self._permutation: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+
+        if folder.has_checkpoint():
+            self._restore()
+
+    # -- data order ---------------------------------------------------------------------------------------------------
+
+    def _evaluation_indices(self, split: str) -> Integer[Array, "n"]:
+        """All indices of a split, or the same `eval_size` of them at every evaluation."""
+        indices = self.dataset.indices(split)
+        size = self.config.eval_size
+        if size is None or size >= len(indices):
+            return indices
+        rng = np.random.default_rng((self.seeds["data_seed"], len(indices)))
+        return np.sort(rng.choice(indices, size, replace=False))
+
+    def _batches(self, first: int, last: int) -> Integer[Array, "steps batch"]:
+        """The indices of steps `first` to `last`: each epoch a new order, found from its number alone; what does not
+        fill a batch at an epoch's end is left out of that epoch."""
+        return np.stack([self._batch(step) for step in range(first, last)])
+
+    def _batch(self, step: int) -> Integer[Array, "batch"]:
+        epoch, position = divmod(step, self.steps_an_epoch)
+        if self._permutation[0] != epoch:
+            rng = np.random.default_rng((self.seeds["data_seed"], epoch))
+            self._permutation = (epoch, rng.permutation(self.train_indices))
+        return self._permutation[1][position * self.config.batch_size :][: self.config.batch_size]
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        self.reporter.started(self.folder.path, self.config, self.engine, self.steps, self.step)
+        self.folder.create(self.config)
+        self.folder.save_preprocessing(self.dataset)
+        chunk = 1
+        with _stop_signals() as stop:
+            while self.step < self.steps and not self._out_of_patience():
+                until = min(self.steps, self.step + chunk, self._next_evaluation())
+                seconds = self._train_until(until)
+                chunk = max(1, min(1024, int(chunk * min(4.0, SECONDS_A_CHUNK / max(seconds, 1e-6)))))
+                if self.step == self._next_evaluation(self.step - 1):
+                    self._evaluate()
+                if stop.is_set():
+                    self._save_checkpoint()
+                    raise Interrupted(
+                        f"stopped at step {self.step} of {self.steps}; all of it is saved. "
+                        f"Go on with: handgrad train --run-dir {self.folder.path} --resume"
+                    )
+                if time.perf_counter() - self.saved_at >= self.config.checkpoint_seconds:
+                    self._save_checkpoint()
+        self._finish()
+
+    def _next_evaluation(self, step: int | None = None) -> int:
+        step = self.step if step is None else step
+        return min((step // self.config.eval_freq + 1) * self.config.eval_freq, self.steps)
+
+    def _train_until(self, until: int) -> float:
+        began = time.perf_counter()
+        rates = np.full(until - self.step, self.config.learning_rate)
+        try:
+            figures = self.engine.train(self._batches(self.step, until), rates)
+        except DivergedError as error:
+            raise NonFiniteError(
+                f"the loss is no longer a finite number at step {self.step + error.step + 1}: {error.cause}. "
+                f"Evaluations up to step {self.records[-1]['step'] if self.records else 0} are in {self.folder.path}"
+            ) from None
+        seconds = time.perf_counter() - began
+        self.seconds_inside += seconds
+        self.seconds_training += seconds
+        for loss, correct in zip(figures.loss.tolist(), figures.correct.tolist(), strict=True):
+            self.loss_sum += loss
+            self.correct += correct
+            self.samples += figures.samples
+        self.step = until
+        self.reporter.stepped(self.step, loss / figures.samples)
+        return seconds
+
+    def _evaluate(self) -> None:
+        began = time.perf_counter()
+        record: dict[str, Any] = {
+            "step": self.step,
+            "epoch": round(self.step / self.steps_an_epoch, 4),
+            "train_loss": self.loss_sum / self.samples,
+            "train_accuracy": self.correct / self.samples,
+        }
+        for split in ("validation", "test"):
+            indices = self.evaluated_splits.get(split)
+            figures = averages(self.engine.evaluate(indices)) if indices is not None else {}
+            record[f"{split}_loss"] = figures.get("loss")
+            record[f"{split}_accuracy"] = figures.get("accuracy")
+        self.seconds_inside += time.perf_counter() - began
+        record["learning_rate"] = self.config.learning_rate
+        record["seconds"] = round(self._seconds(), 3)
+        self.loss_sum, self.correct, self.samples = 0.0, 0, 0
+        self.records.append(record)
+        self.folder.append_metrics(record)
+        if self.best is None or record[self.selected_by] > self.best[self.selected_by]:
+            self.best = record
+            self.folder.save_model("best", self.engine, self.step)
+        self.reporter.evaluated(record)
+
+    def _out_of_patience(self) -> bool:
+        if self.config.patience is None or self.best is None:
+            return False
+        return sum(record["step"] > self.best["step"] for record in self.records) >= self.config.patience
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.began
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self) -> None:
+        arrays, settings = self.engine.checkpoint()
+        about = {
+            "engine": settings,
+            "architecture": self.engine.architecture.to_dict(),
+            "threads": _blas_threads(),
+            "step": self.step,
+            "loss_sum": self.loss_sum,
+            "correct": self.correct,
+            "samples": self.samples,
+            "best": self.best,
+            "seconds": self._seconds(),
+            "seconds_inside": self.seconds_inside,
+            "seconds_training": self.seconds_training,
+        }
+        self.folder.save_checkpoint(arrays, about)
+        self.saved_at = time.perf_counter()
+
+    def _restore(self) -> None:
+        arrays, about = self.folder.load_checkpoint()
+        if about["architecture"] != self.engine.architecture.to_dict():
+            raise RunError(f"the checkpoint in {self.folder.path} is of another architecture than its config.toml says")
+        try:
+            self.engine.restore(arrays, about["engine"])
+        except (KeyError, ValueError) as error:
+            raise RunError(f"the checkpoint in {self.folder.path} does not fit its config.toml: {error}") from None
+        if about["threads"] != _blas_threads():
+            self.reporter.note(
+                f"the run was begun with threads={about['threads']}, now it is {_blas_threads()}: "
+                "the last digits may differ from an uninterrupted run's"
+            )
+        self.step, self.best = about["step"], about["best"]
+        self.loss_sum, self.correct, self.samples = about["loss_sum"], about["correct"], about["samples"]
+        self.seconds_before = about["seconds"]
+        self.seconds_inside, self.seconds_training = about["seconds_inside"], about["seconds_training"]
+        self.records = self.folder.keep_metrics(self.step)
+
+    def _finish(self) -> None:
+        self._save_checkpoint()
+        self.folder.save_model("model", self.engine, self.step)
+        seconds = self._seconds()
+        summary = {
+            "best": self.best,
+            "last": self.records[-1],
+            "selected_by": self.selected_by,
+            "recipe": self.config.recipe,
+            "dataset": self.config.dataset,
+            "engine": self.engine.name,
+            "parameters": self.engine.architecture.parameters,
+            "steps": self.step,
+            "seconds": round(seconds, 3),
+            "samples_per_second": round(self.step * self.config.batch_size / max(self.seconds_training, 1e-9), 1),
+            "seconds_outside_steps": round(seconds - self.seconds_inside, 3),
+            "seeds": self.seeds,
+            "threads": _blas_threads(),
+            "versions": {
+                "handgrad": handgrad.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+                "machine": platform.platform(),
+            },
+        }
+        self.folder.save_curves(self.records, title=f"{self.config.recipe or self.config.dataset}")
+        self.folder.save_summary(summary)
+        self.reporter.finished(summary)
+
+
+def _blas_threads() -> int:
+    """How many threads the matrix products use: their last digits can depend on it."""
+    counts = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    return max(counts, default=os.cpu_count() or 1)
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or termination signal sets; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def on_signal(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,382 @@
+"""Finding, fetching, checking and loading: the whole way, with small files, and with the real ones where they are."""
+
+import gzip
+import hashlib
+import http.server
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handgrad import data
+from handgrad.data import loading
+from handgrad.errors import ConfigError, DataError
+
+# --- digits ---
+
+
+def test_digits():
+    digits = data.load("digits")
+    assert digits.inputs.shape == (1797, 1, 8, 8)
+    assert digits.inputs.dtype == np.uint8
+    assert digits.labels.dtype == np.int64
+    assert digits.splits == {"train": range(1438), "test": range(1438, 1797)}
+    assert digits.preprocessing.kind == "unit"
+    assert digits.value_range == digits.inputs.max() == 16
+    assert digits.classes == tuple("0123456789")
+
+
+def test_digits_are_those_of_scikit_learn():
+    theirs = pytest.importorskip("sklearn.datasets").load_digits()
+    digits = data.load("digits")
+    is_test = np.arange(1797) % 5 == 4
+    for split, rows in (("train", ~is_test), ("test", is_test)):
+        indices = digits.indices(split)
+        np.testing.assert_array_equal(digits.inputs[indices, 0], theirs.images[rows])
+        np.testing.assert_array_equal(digits.targets(indices), theirs.target[rows])
+
+
+def test_digits_need_neither_folder_nor_network(tmp_path):
+    assert len(data.load("digits", data_dir=tmp_path / "nowhere", offline=True).labels) == 1797
+    assert data.get("digits") == Path(data.__file__).parent
+
+
+# --- splits and preprocessing ---
+
+
+def test_validation_is_the_end_of_the_training_images(tmp_path, make_mnist):
+    arrays = make_mnist(tmp_path / "mnist")
+    whole = data.load("mnist", data_dir=tmp_path, preprocessing="mean-image")
+    split = data.load("mnist", data_dir=tmp_path, preprocessing="mean-image", validation_size=5)
+    assert whole.splits == {"train": range(20), "test": range(20, 30)}
+    assert split.splits == {"train": range(15), "validation": range(15, 20), "test": range(20, 30)}
+    np.testing.assert_array_equal(whole.inputs, split.inputs)
+    images = arrays["train-images-idx3-ubyte"]
+    np.testing.assert_array_equal(split.inputs[split.indices("validation"), 0], images[15:])
+    for dataset, n in ((whole, 20), (split, 15)):
+        np.testing.assert_allclose(dataset.preprocessing.shift[0], images[:n].mean(axis=0), rtol=1e-6)
+        assert dataset.preprocessing.scale.item() == 1
+
+
+@pytest.mark.parametrize("size", [-1, 20, 21])
+def test_an_impossible_validation_size(tmp_path, make_mnist, size):
+    make_mnist(tmp_path / "mnist")
+    with pytest.raises(
+        ConfigError, match=rf"validation_size={size!r} must be a whole number from 0 to 19: mnist has 20"
+    ):
+        data.load("mnist", data_dir=tmp_path, validation_size=size)
+
+
+def test_the_largest_validation_size(tmp_path, make_mnist):
+    make_mnist(tmp_path / "mnist")
+    assert data.load("mnist", data_dir=tmp_path, validation_size=19).splits["train"] == range(1)
+
+
+def test_unknown_names(tmp_path):
+    for function in (data.load, data.get, data.check):
+        with pytest.raises(
+            ConfigError, match=r"unknown data set name='minst': choose one of digits, mnist, fashion-mnist, "
+        ):
+            function("minst")
+    with pytest.raises(ConfigError, match="unknown preprocessing='x'"):
+        data.load("digits", preprocessing="x")
+
+
+def test_default_preprocessing():
+    kinds = {name: entry.preprocessing for name, entry in data.DATASETS.items()}
+    assert kinds == {"digits": "unit", "mnist": "unit", "fashion-mnist": "unit", "cifar10": "standard"}
+
+
+# --- where it is looked for ---
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("below", [True, False])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_files_in_their_folder_or_in_the_folder_given(tmp_path, make_mnist, packed, below, name):
+    arrays = make_mnist(tmp_path / name if below else tmp_path, packed=packed)
+    loaded = data.load(name, data_dir=str(tmp_path))
+    images = np.concatenate([arrays["train-images-idx3-ubyte"], arrays["t10k-images-idx3-ubyte"]])
+    labels = np.concatenate([arrays["train-labels-idx1-ubyte"], arrays["t10k-labels-idx1-ubyte"]])
+    np.testing.assert_array_equal(loaded.inputs[:, 0], images)
+    np.testing.assert_array_equal(loaded.labels, labels)
+    assert loaded.classes == data.DATASETS[name].classes
+
+
+def test_one_set_is_not_taken_for_the_other(tmp_path, make_mnist):
+    make_mnist(tmp_path / "mnist")
+    with pytest.raises(DataError, match="fashion-mnist is not in"):
+        data.load("fashion-mnist", data_dir=tmp_path / "mnist")
+
+
+def test_the_folder_given_comes_before_the_environment_and_that_before_the_cache(tmp_path, make_mnist, monkeypatch):
+    for n, place in ((3, "given"), (4, "environment"), (5, "cache/data")):
+        make_mnist(tmp_path / place / "mnist", n_train=n)
+    assert len(data.load("mnist").indices("train")) == 5
+    monkeypatch.setenv("HANDGRAD_DATA", "")
+    assert len(data.load("mnist").indices("train")) == 5
+    monkeypatch.setenv("HANDGRAD_DATA", str(tmp_path / "environment"))
+    assert len(data.load("mnist").indices("train")) == 4
+    assert len(data.load("mnist", data_dir=tmp_path / "given").indices("train")) == 3
+
+
+def test_home_is_understood(tmp_path, make_mnist, monkeypatch):
+    make_mnist(tmp_path / "d" / "mnist")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert len(data.load("mnist", data_dir="~/d").labels) == 30
+
+
+@pytest.fixture
+def no_download(monkeypatch):
+    def download(*_, **__):
+        raise AssertionError("nothing may be downloaded")
+
+    monkeypatch.setattr("handgrad.data.download.download", download)
+
+
+@pytest.mark.usefixtures("no_download")
+def test_missing_where_the_user_said(tmp_path, monkeypatch):
+    listed = r"expected there mnist/ with train-images-idx3-ubyte.gz, train-labels-.*, t10k-.* \(also without .gz\)"
+    where = tmp_path / "d"
+    command = f"handgrad data get mnist --data-dir {where}"
+    with pytest.raises(DataError, match=rf"mnist is not in {where}: {listed}; put them there or run `{command}`$"):
+        data.load("mnist", data_dir=where)
+    with pytest.raises(
+        DataError, match=r"cifar10 is not in .*cifar-10-batches-bin/ with data_batch_1.bin, .*test_batch.bin, or"
+    ):
+        data.check("cifar10", data_dir=where)
+    monkeypatch.setenv("HANDGRAD_DATA", str(where))
+    with pytest.raises(DataError, match=rf"mnist is not in {where}: .*run `handgrad data get mnist`$"):
+        data.load("mnist")
+
+
+@pytest.mark.usefixtures("no_download")
+def test_missing_offline(tmp_path):
+    with pytest.raises(
+        DataError, match=rf"mnist is not in {tmp_path / 'cache' / 'data'}: .* where there is a network$"
+    ):
+        data.load("mnist", offline=True)
+
+
+@pytest.mark.usefixtures("no_download")
+def test_an_incomplete_set(tmp_path, make_mnist):
+    make_mnist(tmp_path / "mnist")
+    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(
+        DataError, match=rf"mnist is incomplete: {tmp_path / 'mnist'} lacks t10k-labels-idx1-ubyte.gz: "
+    ):
+        data.load("mnist", data_dir=tmp_path)
+
+
+def test_describe(tmp_path, make_mnist):
+    make_mnist(tmp_path / "mnist")
+    listings = {listing.entry.name: listing for listing in data.describe(data_dir=tmp_path)}
+    assert list(listings) == ["digits", "mnist", "fashion-mnist", "cifar10"] == list(data.DATASETS)
+    assert listings["digits"].found
+    assert listings["mnist"].found == tmp_path / "mnist"
+    assert listings["cifar10"].found is None
+    assert listings["cifar10"].looked_for[0] == tmp_path / "cifar-10-batches-bin"
+    for listing in listings.values():
+        assert listing.entry.licence
+        assert listing.entry.source
+        assert len(listing.entry.classes) == 10
+
+
+# --- fetching ---
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    """A server for the folder `mirror`; gives its address."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def catalogued(tmp_path, mirror, monkeypatch):
+    """Catalogues the files in the folder `mirror` as the official ones of a data set."""
+
+    def catalogue(name):
+        old = data.DATASETS[name]
+        files = [(path.name, path.read_bytes()) for path in sorted((tmp_path / "mirror").iterdir())]
+        downloads = tuple(data.Download(n, hashlib.sha256(content).hexdigest(), len(content)) for n, content in files)
+        new = {**vars(old), "mirrors": (f"{mirror}gone/", mirror), "downloads": downloads}
+        monkeypatch.setitem(data.DATASETS, name, data.Entry(**new))
+
+    return catalogue
+
+
+def quiet(done, total):
+    pass
+
+
+@pytest.fixture
+def mnist_mirror(tmp_path, mirror, make_mnist, catalogued):
+    make_mnist(tmp_path / "mirror")
+    catalogued("mnist")
+
+
+@pytest.mark.usefixtures("mnist_mirror")
+def test_a_missing_set_is_downloaded_to_the_cache(tmp_path):
+    seen = []
+    loaded = data.load("mnist", progress=lambda done, total: seen.append((done, total)))
+    assert len(loaded.labels) == 30
+    assert seen[-1][0] == seen[-1][1] > 0
+    folder = tmp_path / "cache" / "data" / "mnist"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(d.name for d in data.DATASETS["mnist"].downloads)
+    (tmp_path / "mirror" / "t10k-labels-idx1-ubyte.gz").unlink()
+    assert len(data.load("mnist").labels) == 30  # the second time no mirror is asked
+
+
+@pytest.mark.usefixtures("mnist_mirror")
+def test_get_downloads_where_it_is_told(tmp_path, monkeypatch):
+    assert data.get("mnist", data_dir=tmp_path / "a", progress=quiet) == tmp_path / "a" / "mnist"
+    monkeypatch.setenv("HANDGRAD_DATA", str(tmp_path / "b"))
+    assert data.get("mnist", progress=quiet) == tmp_path / "b" / "mnist"
+    assert len(data.load("mnist", offline=True).labels) == 30
+
+
+@pytest.mark.usefixtures("mnist_mirror")
+def test_get_leaves_a_sound_set_alone(tmp_path, make_mnist):
+    make_mnist(tmp_path / "mine", n_train=7, packed=False)
+    assert data.get("mnist", data_dir=tmp_path / "mine", progress=quiet) == tmp_path / "mine"
+    assert len(list((tmp_path / "mine").iterdir())) == 4
+
+
+@pytest.mark.usefixtures("mnist_mirror")
+@pytest.mark.parametrize("broken", ["missing", "cut", "plain and cut"])
+def test_get_mends_a_broken_set_in_its_place(tmp_path, make_mnist, broken):
+    make_mnist(tmp_path / "mine", packed=broken != "plain and cut")
+    path = next((tmp_path / "mine").glob("t10k-images*"))
+    path.write_bytes(path.read_bytes()[:-20])
+    if broken == "missing":
+        path.unlink()
+    assert data.get("mnist", data_dir=tmp_path / "mine", progress=quiet) == tmp_path / "mine"
+    assert len(data.load("mnist", data_dir=tmp_path / "mine").labels) == 30
+
+
+@pytest.mark.usefixtures("mnist_mirror")
+def test_progress_goes_to_stderr_unless_asked_otherwise(tmp_path, capsys):
+    data.get("mnist", data_dir=tmp_path / "a")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "train-images-idx3-ubyte.gz: 0.0 of 0.0 MB" in printed.err
+    data.get("mnist", data_dir=tmp_path / "b", progress=quiet)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("mnist_mirror")
+def test_a_mirror_that_lacks_a_file(tmp_path):
+    (tmp_path / "mirror" / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(
+        DataError, match=r"t10k-labels-idx1-ubyte.gz could not be downloaded: .*gone/.* 404 .*; .* 404 "
+    ):
+        data.get("mnist", data_dir=tmp_path / "a", progress=quiet)
+
+
+def test_cifar10_is_downloaded_and_unpacked(tmp_path, mirror, make_cifar10, catalogued, monkeypatch):
+    inputs, _ = make_cifar10(tmp_path / "made")
+    with tarfile.open(tmp_path / "mirror" / "cifar-10-binary.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "made" / "cifar-10-batches-bin", "cifar-10-batches-bin")
+    catalogued("cifar10")
+    base = tmp_path / "d"
+    assert data.get("cifar10", data_dir=base, progress=quiet) == base / "cifar-10-batches-bin"
+    assert [path.name for path in base.iterdir()] == ["cifar-10-batches-bin"]
+    np.testing.assert_array_equal(data.load("cifar10", data_dir=base).inputs, inputs)
+    (base / "cifar-10-batches-bin" / "data_batch_3.bin").write_bytes(b"broken")
+    data.get("cifar10", data_dir=base, progress=quiet)
+    np.testing.assert_array_equal(data.load("cifar10", data_dir=base).inputs, inputs)
+
+
+# --- checking ---
+
+
+@pytest.mark.usefixtures("mnist_mirror")
+def test_check_compares_official_files_with_their_checksums(tmp_path):
+    folder = data.get("mnist", data_dir=tmp_path, progress=quiet)
+    repacked, unpacked = folder / "t10k-labels-idx1-ubyte.gz", folder / "t10k-images-idx3-ubyte"
+    repacked.write_bytes(gzip.compress(gzip.decompress(repacked.read_bytes()), 1))
+    unpacked.write_bytes(gzip.decompress((folder / f"{unpacked.name}.gz").read_bytes()))
+    (folder / f"{unpacked.name}.gz").unlink()
+    seen = data.check("mnist", data_dir=tmp_path)
+    assert seen.folder == folder
+    assert seen.sizes == {"train": 20, "test": 10}
+    assert seen.official == {
+        folder / "train-images-idx3-ubyte.gz": True,
+        folder / "train-labels-idx1-ubyte.gz": True,
+        repacked: False,
+        unpacked: None,
+    }
+
+
+def test_check_reads_the_structure(tmp_path, make_mnist):
+    make_mnist(tmp_path / "mnist")
+    (tmp_path / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(b"no")
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz is not a complete gzip file"):
+        data.check("mnist", data_dir=tmp_path)
+    assert data.check("digits").sizes == {"train": 1438, "test": 359}
+
+
+# --- catalogue ---
+
+
+def test_the_catalogue_is_well_formed():
+    for name, entry in data.DATASETS.items():
+        assert entry.name == name
+        assert entry.format in loading._FORMATS
+        assert entry.preprocessing in data.PREPROCESSING
+        assert bool(entry.downloads) == bool(entry.mirrors) == (name != "digits")
+        assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in entry.mirrors)
+        for download in entry.downloads:
+            assert len(bytes.fromhex(download.sha256)) == 32
+            assert download.size > 1000
+
+
+def test_importing_the_room_is_light():
+    code = "import sys, handgrad.data; print({'ssl', 'rich', 'platformdirs', 'urllib.request'} & sys.modules.keys())"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert ran.stdout.strip() == "set()"
+
+
+# --- the real data ---
+
+
+def test_real_mnist(real_data):
+    if not (real_data / "mnist").is_dir():
+        pytest.skip(f"needs mnist/ in {real_data}")
+    mnist = data.load("mnist", data_dir=real_data, validation_size=10_000)
+    assert mnist.splits == {"train": range(50_000), "validation": range(50_000, 60_000), "test": range(60_000, 70_000)}
+    assert mnist.inputs.shape == (70_000, 1, 28, 28)
+    assert mnist.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert np.bincount(mnist.labels[60_000:]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert round(float(mnist.inputs[:60_000].mean(dtype=np.float64)) / 255, 4) == 0.1307
+
+
+def test_real_cifar10(real_data):
+    folders = [real_data / layout for layout in ("cifar-10-batches-bin", "cifar-10-batches-py")]
+    if not all(folder.is_dir() for folder in folders):
+        pytest.skip(f"needs cifar-10-batches-bin/ and cifar-10-batches-py/ in {real_data}")
+    binary, pickled = (data.load("cifar10", data_dir=folder, preprocessing="none") for folder in folders)
+    assert binary.splits == {"train": range(50_000), "test": range(50_000, 60_000)}
+    np.testing.assert_array_equal(binary.inputs, pickled.inputs)
+    np.testing.assert_array_equal(binary.labels, pickled.labels)
+    assert np.bincount(binary.labels).tolist() == [6000] * 10
