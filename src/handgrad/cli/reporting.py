@@ -103,22 +103,19 @@ def print_result(run: Run) -> None:
     """The table of a finished run: its best evaluation and its last, and where everything lies."""
     summary = run.summary
     console = Console()
-    splits = [split for split in SPLITS if summary["last"][f"{split}_loss"] is not None]
-    by = summary["selected_by"].replace("_", " ")
-    table = Table(title=f"{summary['recipe'] or summary['dataset']}", title_justify="left")
+    table = Table(title=summary["recipe"] or summary["dataset"], title_justify="left")
     table.add_column("")
-    table.add_column("step", justify="right")
-    for split in splits:
-        table.add_column(f"{split}\naccuracy", justify="right")
-        table.add_column(f"{split}\nloss", justify="right")
-    for name, label in (("best", f"best {by}"), ("last", "last step")):
-        record = summary[name]
-        cells = [_number(record[f"{split}_{figure}"]) for split in splits for figure in ("accuracy", "loss")]
-        table.add_row(label, f"{record['step']:,}", *cells, style="bold" if name == "last" else "")
+    for name, label in (("last", "last step"), ("best", f"best {summary['selected_by'].removesuffix('_accuracy')}")):
+        table.add_column(f"{label}\naccuracy", justify="right")
+        table.add_column(f"({summary[name]['step']:,})\nloss", justify="right")
+    for split in SPLITS:
+        if summary["last"][f"{split}_loss"] is not None:
+            cells = [_number(summary[n][f"{split}_{f}"]) for n in ("last", "best") for f in ("accuracy", "loss")]
+            table.add_row(split, *cells, style="bold" if split == "test" else "")
     console.print(table)
     if summary["selected_by"] == "test_accuracy":
         console.print(
-            "The best row was chosen on the test set and flatters; the last row does not (--validation-size helps).",
+            "The best step was chosen on the test set, which flatters; the last was not (see --validation-size).",
             highlight=False,
         )
     console.print(

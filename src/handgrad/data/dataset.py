@@ -158,7 +158,13 @@ class Dataset:
 
         Returns: `out`, or a fresh array (b, *input_shape).
         """
-        return self.preprocessing.apply(self.inputs.take(indices, axis=0), out, dtype)
+        if out is None or out.dtype != self.inputs.dtype:
+            return self.preprocessing.apply(self.inputs.take(indices, axis=0), out, dtype)
+        if len(indices) and not (-len(self.labels) <= indices.min() and indices.max() < len(self.labels)):
+            raise IndexError(f"indices from {indices.min()} to {indices.max()}, expected 0 to {len(self.labels) - 1}")
+        # Straight into `out`: any mode but "raise" does without a copy on the way.
+        np.take(self.inputs, indices, axis=0, out=out, mode="wrap")
+        return self.preprocessing.apply(out, out)
 
     def targets(self, indices: Integer[Array, "b"]) -> Integer[Array, "b"]:
         """The labels at `indices`: (b,) int64, a fresh array."""

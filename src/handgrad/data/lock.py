@@ -32,10 +32,13 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Holds the lock file `path`, waiting for as long as another process or thread holds it, and removes it after.
+def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds the lock file `path`, and removes it after.
 
-    Raises: OSError where the lock file cannot be made.
+    Arguments:
+        wait: for as long as another process or thread holds it; otherwise that is an error.
+
+    Raises: OSError where the lock file cannot be made, or (BlockingIOError) is held and we do not wait.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -43,6 +46,8 @@ def exclusive(path: Path) -> Iterator[None]:
             _try_lock(descriptor)
         except (BlockingIOError, PermissionError):  # held; Windows says the latter
             os.close(descriptor)
+            if not wait:
+                raise BlockingIOError(f"{path} is held") from None
             time.sleep(_POLL_SECONDS)
             continue
         except OSError:

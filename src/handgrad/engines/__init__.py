@@ -7,7 +7,7 @@ same seam serves arrays in memory, data resident on a device, shards of many mac
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -63,6 +63,7 @@ class DivergedError(Exception):
         self.figures = figures
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What the training loop asks of an engine."""
 

@@ -32,8 +32,9 @@ class Dropout(Layer):
             self._keep(None, x.shape)
             y[...] = x
             return y
-        mask = self.work.empty("mask", x.shape, np.dtype(np.float32))
-        self.rng.random(out=mask, dtype=np.float32)
+        dtype = np.result_type(np.float32, x.real.dtype)  # in float32, 1/(1 - p) would be off by 1e-8 for a float64 x
+        mask = self.work.empty("mask", x.shape, dtype)
+        self.rng.random(out=mask, dtype=dtype.type)
         np.greater_equal(mask, self.p, out=mask)
         mask *= 1 / (1 - self.p)
         self._keep(mask, x.shape)

@@ -59,7 +59,8 @@ class FlatParameters:
 
 
 def _stack_buffers(network: Layer, models: int) -> None:
-    for layer in getattr(network, "layers", (network,)):
-        for name in layer.buffer_names:
-            buffer = getattr(layer, name)
-            setattr(layer, name, np.repeat(buffer[None], models, axis=0))
+    for layer in getattr(network, "layers", ()):
+        _stack_buffers(layer, models)
+    for name in network.buffer_names:
+        buffer = getattr(network, name)
+        setattr(network, name, np.repeat(buffer[None], models, axis=0))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from handgrad._typing import Array, Float
 
 
+@runtime_checkable
 class Initializer(Protocol):
     """Draws an array of `shape`, the first axis being the outputs and the rest the inputs of a unit."""
 

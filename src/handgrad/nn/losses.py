@@ -19,13 +19,17 @@ class Loss:
     work: Workspace = FRESH
     _kept: tuple | None = None
 
-    def forward(self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]) -> Inexact[Array, "*models"]:
+    def forward(
+        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]
+    ) -> Inexact[Array, "*models"] | np.inexact:
         raise NotImplementedError
 
     def backward(self) -> Inexact[Array, "*models N K"]:
         raise NotImplementedError
 
-    def __call__(self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]) -> Inexact[Array, "*models"]:
+    def __call__(
+        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]
+    ) -> Inexact[Array, "*models"] | np.inexact:
         return self.forward(x, target)
 
     def _recall(self) -> tuple:
@@ -55,7 +59,9 @@ class CrossEntropy(Loss):
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), equation 6.12.
     """
 
-    def forward(self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]) -> Inexact[Array, "*models"]:
+    def forward(
+        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]
+    ) -> Inexact[Array, "*models"] | np.inexact:
         t = _one_hot(x, target)
         x = np.maximum(x, np.finfo(computing_dtype(x)).tiny)
         self._kept = (x, t)
@@ -85,9 +91,10 @@ class SoftmaxCrossEntropy(Loss):
     section 3.5.3 (log-sum-exp).
     """
 
-    def forward(self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]) -> Inexact[Array, "*models"]:
+    def forward(
+        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]
+    ) -> Inexact[Array, "*models"] | np.inexact:
         computing_dtype(x)
-        n = x.shape[-2]
         shifted = self.work.empty("shifted", x.shape, x.dtype)
         s = self.work.empty("softmax", x.shape, x.dtype)
         if target.ndim < x.ndim and target.dtype.kind in "iu":
@@ -98,7 +105,7 @@ class SoftmaxCrossEntropy(Loss):
             s /= total
             self._kept = (s, labels, None)
             picked = np.take_along_axis(shifted, labels, axis=-1)
-            return (np.log(total) - picked).sum(axis=(-2, -1)) / n
+            return (np.log(total) - picked).sum(axis=(-2, -1)) / x.shape[-2]
         t = _one_hot(x, target)
         np.subtract(x, x.max(axis=-1, keepdims=True), out=shifted)
         log_sum = np.log(np.exp(shifted).sum(axis=-1))
@@ -128,7 +135,7 @@ def check_labels(x: Inexact[Array, "*models N K"], labels: Num[Array, "..."]) ->
     """
     if x.ndim < 2 or x.shape[-2] == 0:
         raise ValueError(f"the loss got x with shape={x.shape}, expected (N, K) with at least one sample")
-    if labels.shape[-1:] != x.shape[-2:-1]:
+    if labels.shape not in (x.shape[-2:-1], x.shape[:-1]):
         raise ValueError(f"the loss got target with shape={labels.shape}, expected ({x.shape[-2]},) or {x.shape}")
     if labels.min() < 0 or labels.max() >= x.shape[-1]:
         wrong = labels.min() if labels.min() < 0 else labels.max()
@@ -142,7 +149,7 @@ def _one_hot(x: Inexact[Array, "*models N K"], target: Num[Array, "..."]) -> Ine
         return (labels[..., None] == np.arange(x.shape[-1])).astype(x.real.dtype)
     if x.ndim < 2 or x.shape[-2] == 0:
         raise ValueError(f"the loss got x with shape={x.shape}, expected (N, K) with at least one sample")
-    if target.shape[-2:] != x.shape[-2:]:
+    if target.shape not in (x.shape[-2:], x.shape):
         raise ValueError(
             f"the loss got target with shape={target.shape} and dtype={target.dtype}, "
             f"expected integer classes ({x.shape[-2]},) or one-hot rows {x.shape}"

@@ -32,7 +32,7 @@ class _Normalization(Layer):
         """y = γ x̂ + β with x̂ = (x - mean) / √(variance + ε)."""
         dtype = computing_dtype(x, self.weight.value, self.bias.value)
         inverse_std = 1 / np.sqrt(variance + self.eps)
-        normalized = self.work.empty("normalized", x.shape, x.dtype)
+        normalized = self.work.empty("normalized", np.broadcast_shapes(x.shape, mean.shape), x.dtype)
         np.subtract(x, mean, out=normalized)
         normalized *= inverse_std
         y = self.work.empty("y", np.broadcast_shapes(x.shape, (*self.weight.value.shape[:-1], 1, 1)), dtype)
@@ -112,6 +112,7 @@ class BatchNorm1d(_Normalization):
 
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
         check_features(self, x, self.num_features, self.weight)
+        computing_dtype(x)
         if not self.training:
             y, *kept = self._normalize(x, self.running_mean[..., None, :], self.running_var[..., None, :])
             self._keep(*kept, y.shape, False)
@@ -175,6 +176,7 @@ class LayerNorm(_Normalization):
 
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
         check_features(self, x, self.num_features, self.weight)
+        computing_dtype(x)
         mean = x.mean(axis=-1, keepdims=True)
         centered = self.work.empty("normalized", x.shape, x.dtype)
         np.subtract(x, mean, out=centered)

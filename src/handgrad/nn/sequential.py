@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from handgrad._typing import Array, Inexact
-from handgrad.nn.layer import Layer, Parameter, check_gradient
+from handgrad.nn.layer import Layer, Parameter, check_gradient, computing_dtype
 
 
 class Sequential(Layer):
@@ -84,7 +84,7 @@ class Flatten(Layer):
     """Rows from images: (N, C, H, W) to (N, C·H·W). The first axis is the batch; every other axis is joined."""
 
     def forward(self, x: Inexact[Array, "N ..."]) -> Inexact[Array, "N D"]:
-        y = self.work.empty("y", (x.shape[0], int(np.prod(x.shape[1:]))), x.dtype)
+        y = self.work.empty("y", (x.shape[0], int(np.prod(x.shape[1:]))), computing_dtype(x))
         y.reshape(x.shape)[...] = x
         self._keep(x.shape, y.shape)
         return y

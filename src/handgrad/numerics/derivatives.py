@@ -18,6 +18,7 @@ COMPLEX_STEP = 1e-25
 ORDER = 4  # columns of Ridders' tableau: each cancels one more power of the step; more only amplify rounding
 FIRST_STEP = 0.03  # of the variable's scale: large enough for rounding, small enough for four columns to converge
 LAST_STEP = 1e-9
+RATIO = 1.9  # from step to step; not 2, lest the steps fall on the grid of a function that rounds to float32 inside
 
 
 def relative_error(a: Num[Array, "..."] | float, b: Num[Array, "..."] | float) -> float:
@@ -104,7 +105,7 @@ def central_difference(
         f'(x) = (f(x + h) - f(x - h)) / 2h - h^2 f'''(x)/6 - ...
 
     A large h pays for the h^2 term, a small one for the digits that cancel (about 1e-16 |f| / h): with one h the best
-    is about 1e-10, at h = 1e-5. Without `step`, h is halved again and again, Ridders' tableau extrapolates to h = 0,
+    is about 1e-10, at h = 1e-5. Without `step`, h shrinks again and again, Ridders' tableau extrapolates to h = 0,
     and the extrapolation with the smallest estimated error is returned (see `swept_slope`).
 
     Args:
@@ -168,15 +169,16 @@ def swept_slope(
     scale: float = 1.0,
     target: Float[Array, "draws"] | float = 0.0,
     epsilon: float = 2.0**-52,
+    first: float = FIRST_STEP,
 ) -> Slope:
     """The derivative from a sweep of step sizes, with an error estimate that also sees kinks.
 
-    With L = dy . f, two series are extrapolated to h = 0 side by side, h being halved from step to step:
+    With L = dy . f, two series are extrapolated to h = 0 side by side, h being divided by r = 1.9 from step to step:
 
         slope(h) = (L(x+h) - L(x-h)) / 2h        = L' + c2 h^2 + c4 h^4 + ...
         gap(h)   = (L(x+h) - 2L(x) + L(x-h)) / h =      d1 h   + d3 h^3 + ...    (right slope minus left slope)
 
-    Column j of a tableau cancels one more term: T[k,j] = T[k,j-1] + (T[k,j-1] - T[k-1,j-1]) / (2^p - 1), with p = 2j
+    Column j of a tableau cancels one more term: T[k,j] = T[k,j-1] + (T[k,j-1] - T[k-1,j-1]) / (r^p - 1), with p = 2j
     for the slope and p = 2j - 1 for the gap. Where L is smooth the gap goes to 0; at a kink it goes to the difference
     of the one-sided slopes, while the central difference converges, confidently, to their mean. A kink at a distance
     disturbs only the steps that reach it. So every entry's error is the sum of
@@ -188,9 +190,10 @@ def swept_slope(
         along: the output of f, any shape, with the variable at the given value.
         x: the variable's value.
         dys: one or more weights of the outputs, flattened.
-        scale: the size of steps that is natural for the variable; the sweep starts at 0.03 max(scale, 1).
+        scale: the size of steps that is natural for the variable; the sweep starts at first * max(scale, 1).
         target: an error that is small enough.
         epsilon: spacing of the output's floating type.
+        first: the first step, relative to the scale.
 
     Returns:
         A `Slope`, with an entry for each dy.
@@ -201,12 +204,12 @@ def swept_slope(
     tableau: list[_Estimate] = []
     best_error = np.full(len(dys), np.inf)
     slopes_above, gaps_above = [], []
-    h = FIRST_STEP * max(scale, 1.0)
+    h = first * max(scale, 1.0)
     while h >= LAST_STEP * min(scale, 1.0):
         # A step that is a multiple of the spacing at x is the step really taken: x + h - h is x again.
         spacing = np.spacing(abs(x) + h)
         step = float(max(np.rint(h / spacing), 1.0) * spacing)
-        h /= 2
+        h /= RATIO
         plus, minus = along(x + step).ravel(), along(x - step).ravel()
         rounding = epsilon * np.sqrt(dys**2 @ np.maximum(plus**2, minus**2)) / step
         # Subtract before weighting: outputs that do not depend on x then cancel exactly.
@@ -216,8 +219,8 @@ def swept_slope(
             slopes_above, gaps_above = [], []  # outside the domain, or overflow: begin again with smaller steps
             continue
         for j in range(1, min(len(slopes_above), ORDER) + 1):
-            slopes.append(slopes[-1] + (slopes[-1] - slopes_above[j - 1]) / (2.0 ** (2 * j) - 1))
-            gaps.append(gaps[-1] + (gaps[-1] - gaps_above[j - 1]) / (2.0 ** (2 * j - 1) - 1))
+            slopes.append(slopes[-1] + (slopes[-1] - slopes_above[j - 1]) / (RATIO ** (2 * j) - 1))
+            gaps.append(gaps[-1] + (gaps[-1] - gaps_above[j - 1]) / (RATIO ** (2 * j - 1) - 1))
             slope_error = rounding + np.maximum(abs(slopes[j] - slopes[j - 1]), abs(slopes[j] - slopes_above[j - 1]))
             gap_error = rounding + np.maximum(abs(gaps[j] - gaps[j - 1]), abs(gaps[j] - gaps_above[j - 1]))
             tableau.append(_Estimate(step, slopes[j], gaps[j], slope_error, gap_error))
@@ -250,14 +253,19 @@ def _most_trustworthy(tableau: list[_Estimate], draws: int) -> Slope:
     best, every = np.argmin(error, axis=0), np.arange(draws)
     value, least = slope[best, every], error[best, every]
 
-    # Of a hundred estimates the least is also the luckiest. Below the best step the errors are noise / step, so they
-    # tell the function's true noise: no estimate can be better than that noise over its own step.
-    step = np.array([e.step for e in tableau])[:, None]
-    noise = np.nanmedian(np.where(np.arange(len(tableau))[:, None] >= best, error * step, np.nan), axis=0)
-    least = np.maximum(least, noise / step[best, 0])
+    # Of a hundred estimates the least is also the luckiest. From the best step downwards the errors are noise / step
+    # and tell the function's true noise: no estimate can be better than that noise over its own step.
+    step = np.array([e.step for e in tableau])
+    rows = np.unique(step)[::-1]
+    row_errors = np.array([error[step == row].min(axis=0) for row in rows])
+    for draw in every:
+        below = rows <= step[best[draw]]
+        noise = np.median(row_errors[below, draw] * rows[below])
+        least[draw] = max(least[draw], noise / step[best[draw]])
 
     # A kink: somewhere both tableaus have converged, and the gap is far from 0.
-    converged = (abs(gap) > 5 * gap_error) & (abs(gap) > 2 * slope_error)
+    noise = np.median((slope_error + gap_error) * step[:, None], axis=0) / step[:, None]
+    converged = (abs(gap) > 5 * np.maximum(gap_error, noise)) & (abs(gap) > 2 * slope_error)
     sharpest = np.argmax(np.where(converged, abs(gap) / (gap_error + slope_error + 1e-300), 0.0), axis=0)
     middle, half = slope[sharpest, every], gap[sharpest, every] / 2
 

@@ -157,14 +157,14 @@ class Bench:
             return Bench(self.subject, self.dtype).forward()
         return self.copy.forward(_copies(self.inputs))
 
-    def forward_at(self, key: str | int, index: tuple[int, ...], value: complex) -> np.ndarray:
-        """The output with one entry of one variable at another value."""
+    def forward_at(self, key: str | int, index: Any, value: Any) -> np.ndarray:
+        """The output with one entry of one variable (or all of it: `index=...`) at another value."""
         if self.fresh:
             bench = Bench(self.subject, self.dtype)
             bench.variable(key)[index] = value
             return bench.forward()
         variable = self.variable(key)
-        before = variable[index]
+        before = np.array(variable[index])
         variable[index] = value
         try:
             return self.forward()
@@ -302,10 +302,11 @@ def _parameters_of(layer: Any) -> list[Parameter]:
     params, grads = getattr(layer, "params", None), getattr(layer, "grads", None)
     named: Any = getattr(layer, "named_parameters", None)
     parameters: Any = getattr(layer, "parameters", None)
+    if callable(parameters):
+        parameters = parameters()
     if callable(named):
-        pairs = list(named())
+        pairs: list[tuple[Any, Any]] = [(name, parameter) for name, parameter in named()]  # type: ignore[misc]
     elif parameters is not None:
-        parameters = parameters() if callable(parameters) else parameters
         if isinstance(parameters, Mapping):
             pairs = list(parameters.items())
         else:
@@ -313,7 +314,7 @@ def _parameters_of(layer: Any) -> list[Parameter]:
     elif isinstance(params, Mapping) and isinstance(grads, Mapping):
         return [Parameter(str(key), params, grads, key) for key in params]
     else:
-        return []
+        pairs = []
     for name, parameter in pairs:
         if not hasattr(parameter, "value"):
             raise TypeError(

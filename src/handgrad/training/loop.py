@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import platform
 import signal
@@ -98,23 +99,15 @@ def train(
         config = TrainConfig.from_settings(given or merge_settings("digits"))
         if resume:
             reporter.note(f"{folder.path} has nothing to resume yet: starting at the beginning")
-    with threadpool_limits(config.threads, user_api="blas"):
+    with folder.held(), threadpool_limits(config.threads, user_api="blas"):
         _Training(folder, config, reporter).run()
     return Run(folder.path)
 
 
 def _new_run_dir(parent: Path, name: str) -> Path:
-    """A folder of this name that nobody else has, made on the spot: NAME, NAME-2, NAME-3, …"""
-    number = 1
-    while True:
-        path = parent / (name if number == 1 else f"{name}-{number}")
-        try:
-            path.mkdir(parents=True)
-            return path
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise RunError(f"cannot make the run folder {path}: {error.strerror}") from None
+    """The first folder of this name that is not there yet: NAME, NAME-2, NAME-3, …"""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(path for path in (parent / name for name in names) if not path.exists())
 
 
 def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:

@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from handgrad._typing import Array, Float, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Dataset, Preprocessing, load
+from handgrad.data.lock import exclusive
 from handgrad.engines import Engine, Figures, OptimizerSpec, make_engine
 from handgrad.errors import ConfigError, RunError
 from handgrad.training.config import TrainConfig, config_from_file
@@ -95,6 +96,12 @@ def read_arrays(path: Path) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, 
     return arrays, about
 
 
+def _remove_empty(folders: list[Path]) -> None:
+    with contextlib.suppress(OSError):  # one has files, as it should
+        for folder in folders:
+            folder.rmdir()
+
+
 class RunFolder:
     """Reading and writing the files of one run."""
 
@@ -106,8 +113,6 @@ class RunFolder:
 
     def create(self, config: TrainConfig) -> None:
         """Writes the configuration, and clears what a killed process left half-written."""
-        if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path} is a file, expected a folder to write the run to")
         for leftover in (*self.path.glob(".*.part"), *self.path.glob("checkpoint/.*.part")):
             leftover.unlink(missing_ok=True)
         write_text(self.path / "config.toml", config.to_toml())
@@ -117,6 +122,27 @@ class RunFolder:
         if not path.exists():
             raise RunError(f"{self.path} is no run folder: it has no config.toml")
         return TrainConfig.from_settings(config_from_file(path), str(path))
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps a second process from training in the same folder, and leaves no empty one behind.
+
+        Raises:
+            RunError: another process does so now, or the folder cannot be made.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path} is a file, expected a folder to write the run to")
+        with contextlib.ExitStack() as stack:
+            made = [path for path in (self.path, *self.path.parents) if not path.exists()]
+            stack.callback(_remove_empty, made)
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(exclusive(self.path / ".lock", wait=False))
+            except BlockingIOError:
+                raise RunError(f"another process is training in {self.path}: wait for it, or stop it") from None
+            except OSError as error:
+                raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from None
+            yield
 
     # -- metrics ------------------------------------------------------------------------------------------------------
 

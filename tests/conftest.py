@@ -1,0 +1,21 @@
+"""Shared by all rooms: every call checks the shapes in its annotations, where a room's annotations are complete."""
+
+import sys
+
+import jaxtyping
+import pytest
+
+#: Rooms whose annotations are checked in the tests. The hook acts on modules that are imported after it.
+CHECKED = ("handgrad.nn", "handgrad.engines")
+
+imported = [name for name in sys.modules if name.startswith(CHECKED)]
+assert not imported, f"{imported} were imported before the hook that checks annotations: import handgrad in tests only"
+jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
+
+
+@pytest.fixture
+def unchecked():
+    """Turns the checks of shapes off: for tests of what the package itself says of wrong arguments."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,146 @@
+"""Initial weights: their moments, their names, and where their randomness comes from."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from handgrad import nn
+
+
+@pytest.mark.parametrize(
+    ("initializer", "std"),
+    [
+        (nn.Normal(0.25), 0.25),
+        (nn.Normal(1e-4), 1e-4),
+        (nn.Kaiming(), math.sqrt(2 / 200)),
+        (nn.Kaiming(1.0), math.sqrt(1 / 200)),
+        (nn.parse_initializer("kaiming", gain=5 / 3), 5 / 3 / math.sqrt(200)),
+    ],
+    ids=repr,
+)
+def test_moments(initializer, std):
+    weight = initializer((300, 200), np.random.default_rng(0))
+    n = weight.size
+    assert weight.shape == (300, 200)
+    # five standard deviations of the mean, of the standard deviation and of the fourth moment of n draws
+    assert abs(weight.mean()) < 5 * std / math.sqrt(n)
+    assert abs(weight.std() / std - 1) < 5 / math.sqrt(2 * n)
+    assert abs((weight**4).mean() / std**4 - 3) < 5 * math.sqrt(96 / n)
+
+
+def test_fan_in_is_all_that_enters_a_unit():
+    draws = np.random.default_rng(0).standard_normal((8, 3, 5, 5))
+    weight = nn.Kaiming(1.0)((8, 3, 5, 5), np.random.default_rng(0))
+    np.testing.assert_allclose(weight, draws / math.sqrt(75), rtol=1e-15)
+
+
+def test_kaiming_keeps_the_variance_from_layer_to_layer():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((100, 400))
+    for _ in range(8):
+        x = nn.Sequential(nn.Linear(400, 400, rng=rng, dtype=np.float64), nn.ReLU()).forward(x)
+    assert 0.5 < (x**2).mean() < 2
+
+
+def test_zeros():
+    np.testing.assert_array_equal(nn.Zeros()((2, 3), np.random.default_rng(0)), np.zeros((2, 3)))
+    rng = np.random.default_rng(0)
+    nn.Zeros()((2, 3), rng)
+    assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
+
+
+@pytest.mark.parametrize(
+    ("text", "initializer"),
+    [
+        ("kaiming", nn.Kaiming(3.0)),
+        ("normal:1e-4", nn.Normal(1e-4)),
+        ("normal:2", nn.Normal(2.0)),
+        ("zeros", nn.Zeros()),
+        (nn.Normal(0.5), nn.Normal(0.5)),
+    ],
+)
+def test_names(text, initializer):
+    assert nn.parse_initializer(text, gain=3.0) == initializer
+
+
+def test_the_default_gain_is_relus():
+    assert nn.parse_initializer("kaiming") == nn.Kaiming() == nn.Kaiming(math.sqrt(2))
+
+
+@pytest.mark.parametrize("text", ["xavier", "", "Kaiming", "kaiming:2", "zeros:0", "normal 1"])
+def test_unknown_names(text):
+    message = rf"init='{text}' is unknown: expected kaiming, normal:STD \(as in normal:1e-4\) or zeros"
+    with pytest.raises(ValueError, match=message):
+        nn.parse_initializer(text)
+
+
+@pytest.mark.parametrize("text", ["normal", "normal:", "normal:a", "normal:1:2"])
+def test_normal_without_a_number(text):
+    with pytest.raises(ValueError, match=f"init='{text}': expected a standard deviation, as in normal:1e-4"):
+        nn.parse_initializer(text)
+
+
+@pytest.mark.parametrize("std", ["0", "-1", "nan", "inf"])
+def test_standard_deviations_that_cannot_be(std):
+    message = f"normal got std={float(std)}, expected a number above 0, as in normal:1e-4"
+    with pytest.raises(ValueError, match=message):
+        nn.parse_initializer(f"normal:{std}")
+    with pytest.raises(ValueError, match=message):
+        nn.Normal(float(std))
+
+
+# -- randomness -------------------------------------------------------------------------------------------------------
+
+
+def test_a_layers_weight_is_drawn_from_the_generator_alone():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    a, b = nn.Linear(5, 4, rng=3), nn.Linear(5, 4, rng=np.random.default_rng(3))
+    other = nn.Linear(5, 4, rng=4)
+    nn.Dropout(0.5, rng=0).forward(np.ones((3, 2)))
+    np.testing.assert_array_equal(a.weight.value, b.weight.value)
+    assert not np.array_equal(a.weight.value, other.weight.value)
+    assert a.weight.value.dtype == np.float32
+    np.testing.assert_array_equal(a.bias.value, 0)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_a_shared_generator_goes_on():
+    rng, again = np.random.default_rng(3), np.random.default_rng(3)
+    first, second = nn.Linear(3, 2, rng=rng), nn.Linear(3, 2, rng=rng)
+    assert not np.array_equal(first.weight.value, second.weight.value)
+    drawn = nn.Kaiming()((2, 3), again), nn.Kaiming()((2, 3), again)
+    np.testing.assert_array_equal(first.weight.value, drawn[0].astype(np.float32))
+    np.testing.assert_array_equal(second.weight.value, drawn[1].astype(np.float32))
+
+
+def test_both_precisions_draw_the_same():
+    single, double = nn.Linear(5, 4, rng=0), nn.Linear(5, 4, rng=0, dtype=np.float64)
+    np.testing.assert_array_equal(single.weight.value, double.weight.value.astype(np.float32))
+
+
+def test_dropout_masks_come_from_the_generator():
+    x = np.ones((20, 10))
+    a, b, other = nn.Dropout(0.5, rng=1), nn.Dropout(0.5, rng=np.random.default_rng(1)), nn.Dropout(0.5, rng=2)
+    first = a.forward(x)
+    np.testing.assert_array_equal(first, b.forward(x))
+    assert not np.array_equal(first, other.forward(x))
+    assert not np.array_equal(first, a.forward(x))
+
+
+def test_evaluating_draws_nothing():
+    layer = nn.Dropout(0.5, rng=1).eval()
+    state = layer.rng.bit_generator.state
+    layer.forward(np.ones((20, 10)))
+    assert layer.rng.bit_generator.state == state
+
+
+def test_an_initialiser_of_ones_own():
+    class Ones:
+        def __call__(self, shape, rng):
+            return np.ones(shape)
+
+    np.testing.assert_array_equal(nn.Linear(2, 3, init=Ones(), rng=0).weight.value, 1)
+    np.testing.assert_array_equal(nn.Linear(2, 3, init="zeros", rng=0).weight.value, 0)

@@ -1,0 +1,254 @@
+"""What is particular to one layer: its options, its messages, its text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from handgrad import nn
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Linear(0, 3), "Linear got in_features=0, expected at least 1"),
+        (lambda: nn.Linear(3, -1), "Linear got out_features=-1, expected at least 1"),
+        (lambda: nn.Linear(3, 2, init="xavier"), "init='xavier' is unknown"),
+        (lambda: nn.LeakyReLU(-0.1), "LeakyReLU got negative_slope=-0.1, expected at least 0"),
+        (lambda: nn.LeakyReLU(float("nan")), "LeakyReLU got negative_slope=nan, expected at least 0"),
+        (lambda: nn.ELU(0.0), "ELU got alpha=0.0, expected more than 0"),
+        (lambda: nn.ELU(-1.0), "ELU got alpha=-1.0, expected more than 0"),
+        (lambda: nn.Dropout(1.0), r"Dropout got p=1.0, expected a probability in \[0, 1\)"),
+        (lambda: nn.Dropout(-0.1), r"Dropout got p=-0.1, expected a probability in \[0, 1\)"),
+        (lambda: nn.BatchNorm1d(0), "BatchNorm1d got num_features=0, expected at least 1"),
+        (lambda: nn.BatchNorm1d(3, eps=0.0), "BatchNorm1d got eps=0.0, expected more than 0"),
+        (lambda: nn.BatchNorm1d(3, momentum=1.5), r"BatchNorm1d got momentum=1.5, expected a share in \[0, 1\]"),
+        (lambda: nn.BatchNorm1d(3, momentum=-0.1), r"BatchNorm1d got momentum=-0.1, expected a share in \[0, 1\]"),
+        (
+            lambda: nn.BatchNorm1d(3, running_variance="both"),
+            "BatchNorm1d got running_variance='both', expected 'unbiased' or 'biased'",
+        ),
+        (lambda: nn.LayerNorm(0), "LayerNorm got num_features=0, expected at least 1"),
+        (lambda: nn.LayerNorm(3, eps=-1.0), "LayerNorm got eps=-1.0, expected more than 0"),
+    ],
+)
+def test_options_that_cannot_be(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (nn.Linear(4, 3), "Linear(4, 3)"),
+        (nn.Linear(4, 3, bias=False), "Linear(4, 3, bias=False)"),
+        (nn.ReLU(), "ReLU()"),
+        (nn.LeakyReLU(0.2), "LeakyReLU(negative_slope=0.2)"),
+        (nn.ELU(2.0), "ELU(alpha=2.0)"),
+        (nn.Dropout(0.3), "Dropout(p=0.3)"),
+        (nn.BatchNorm1d(3), "BatchNorm1d(3)"),
+        (nn.Sequential(nn.Linear(2, 1), nn.Tanh()), "Sequential(Linear(2, 1), Tanh())"),
+        (nn.Linear(4, 3).weight, "Parameter(shape=(3, 4), dtype=float32)"),
+    ],
+)
+def test_text(layer, text):
+    assert repr(layer) == text
+
+
+def test_calling_a_layer_is_forward(sample_by_sample):
+    x = sample_by_sample.input()
+    np.testing.assert_array_equal(sample_by_sample.layer()(x), sample_by_sample.layer().forward(x))
+
+
+@pytest.mark.parametrize(("running_variance", "n", "least"), [("unbiased", 1, 2), ("unbiased", 0, 2), ("biased", 0, 1)])
+def test_batch_norm_of_too_few_samples(running_variance, n, least):
+    layer = nn.BatchNorm1d(4, running_variance=running_variance)
+    message = rf"BatchNorm1d\(4\) got a training batch of N={n}, expected at least {least}: use larger batches, or eval"
+    before = layer.state_dict()
+    with pytest.raises(ValueError, match=message):
+        layer.forward(np.ones((n, 4), np.float32))
+    for name, array in layer.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert layer.eval().forward(np.ones((n, 4), np.float32)).shape == (n, 4)
+
+
+def test_batch_norm_far_from_zero(close):
+    """The variance is taken about the mean: E[x²] - E[x]² would have lost it."""
+    x = np.random.default_rng(0).standard_normal((50, 3))
+    near, far = nn.BatchNorm1d(3, dtype=np.float64), nn.BatchNorm1d(3, dtype=np.float64)
+    close(far.forward(x + 1e7), near.forward(x), 1e-7)
+    near, far = nn.LayerNorm(3, dtype=np.float64), nn.LayerNorm(3, dtype=np.float64)
+    close(far.forward(x + 1e7), near.forward(x), 1e-7)
+
+
+def test_layer_norm_is_alike_in_training_and_evaluation():
+    x = np.random.default_rng(0).standard_normal((5, 4))
+    np.testing.assert_array_equal(nn.LayerNorm(4).forward(x), nn.LayerNorm(4).eval().forward(x))
+
+
+def test_the_mode_of_backward_is_that_of_forward(close):
+    """Switching to evaluation between forward and backward does not change what backward differentiates."""
+    x, dy = np.random.default_rng(0).standard_normal((2, 5, 4))
+    for make in (lambda: nn.BatchNorm1d(4, dtype=np.float64), lambda: nn.Dropout(0.5, rng=0)):
+        straight, switched = make(), make()
+        straight.forward(x)
+        switched.forward(x)
+        switched.eval()
+        np.testing.assert_array_equal(switched.backward(dy), straight.backward(dy))
+
+
+def test_no_gradient_for_the_data():
+    def network():
+        layers = nn.Flatten(), nn.Linear(4, 5, rng=0, dtype=np.float64), nn.Tanh(), nn.Linear(5, 2, rng=1)
+        return nn.Sequential(*layers).astype(np.float64)
+
+    x, dy = np.random.default_rng(0).standard_normal((3, 2, 2)), np.ones((3, 2))
+    asked, unasked = network(), network()
+    asked.forward(x)
+    assert asked.backward(dy).shape == x.shape
+    unasked.input_gradient = False
+    unasked.forward(x)
+    assert unasked.backward(dy) is None
+    for ours, theirs in zip(unasked.parameters(), asked.parameters(), strict=True):
+        np.testing.assert_array_equal(ours.grad, theirs.grad)
+    assert unasked[1].input_gradient, "the layer's own setting is put back"
+    nested = nn.Sequential(unasked, nn.ReLU())
+    nested.input_gradient = False
+    nested.forward(x)
+    assert nested.backward(dy) is None
+
+
+def test_a_network_without_parameters_asks_for_nothing():
+    network = nn.Sequential(nn.ReLU(), nn.Tanh())
+    network.input_gradient = False
+    y = network.forward(np.ones((2, 3)))
+    assert network.backward(y) is None
+
+
+def test_linear_without_input_gradient_computes_none():
+    layer = nn.Linear(4, 3, rng=0, dtype=np.float64)
+    layer.input_gradient = False
+    asked = []
+
+    class Watched:
+        def empty(self, name, shape, dtype):
+            asked.append(name)
+            return np.empty(shape, dtype)
+
+    layer.work = Watched()
+    y = layer.forward(np.ones((5, 4)))
+    assert layer.backward(y) is None
+    assert asked == ["y"]
+    assert layer.weight.grad.any()
+
+
+def test_names_in_networks_of_networks():
+    inner = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    network = nn.Sequential(nn.ReLU(), inner, nn.Linear(3, 2, bias=False))
+    assert [name for name, _ in network.named_parameters()] == [
+        "1.0.weight",
+        "1.0.bias",
+        "1.1.weight",
+        "1.1.bias",
+        "2.weight",
+    ]
+    assert [name for name, _ in network.named_buffers()] == [
+        "1.1.running_mean",
+        "1.1.running_var",
+        "1.1.num_batches_tracked",
+    ]
+
+
+# -- flat buffers -----------------------------------------------------------------------------------------------------
+
+
+def test_flat_parameters_are_views_of_two_buffers():
+    network = nn.Sequential(nn.Linear(4, 3, rng=0), nn.ReLU(), nn.Linear(3, 2, rng=1))
+    before = network.state_dict()
+    flat = nn.FlatParameters(network)
+    assert flat.names == ("0.weight", "0.bias", "2.weight", "2.bias")
+    assert flat.slices == {
+        "0.weight": slice(0, 12),
+        "0.bias": slice(12, 15),
+        "2.weight": slice(15, 21),
+        "2.bias": slice(21, 23),
+    }
+    assert flat.values.shape == flat.grads.shape == (1, 23)
+    assert flat.values.dtype == np.float32
+    for name, parameter in network.named_parameters():
+        np.testing.assert_array_equal(parameter.value, before[name])
+        assert np.shares_memory(parameter.value, flat.values)
+        assert np.shares_memory(parameter.grad, flat.grads)
+        assert parameter.value.shape == before[name].shape
+    network.backward(network.forward(np.ones((5, 4), np.float32)))
+    for name, parameter in network.named_parameters():
+        np.testing.assert_array_equal(flat.grads[0, flat.slices[name]], parameter.grad.ravel())
+    flat.values += 1
+    for name, parameter in network.named_parameters():
+        np.testing.assert_array_equal(parameter.value, before[name] + np.float32(1))
+    network.load_state_dict(before)
+    assert np.shares_memory(network[0].weight.value, flat.values)
+
+
+def test_whole_is_the_two_buffers():
+    flat = nn.FlatParameters(nn.Linear(4, 3, rng=0), 2, np.float64)
+    whole = flat.whole()
+    assert whole.value is flat.values
+    assert whole.grad is flat.grads
+
+
+def test_a_stack_starts_from_the_present_values():
+    layer = nn.BatchNorm1d(3, dtype=np.float64)
+    layer.weight.value[...] = [1, 2, 3]
+    layer.running_mean[...] = [4, 5, 6]
+    nn.FlatParameters(layer, 2, np.float64)
+    np.testing.assert_array_equal(layer.weight.value, [[1, 2, 3]] * 2)
+    np.testing.assert_array_equal(layer.running_mean, [[4, 5, 6]] * 2)
+    np.testing.assert_array_equal(layer.num_batches_tracked, [0, 0])
+    layer.running_mean[0] = 0
+    np.testing.assert_array_equal(layer.running_mean[1], [4, 5, 6])
+
+
+# -- arena ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_workspace_lends_one_piece_of_memory_a_name():
+    arena = nn.Arena()
+    work, other = arena.workspace(), arena.workspace()
+    f4, f8 = np.dtype(np.float32), np.dtype(np.float64)
+    a = work.empty("y", (4, 3), f8)
+    assert (a.shape, a.dtype, arena.nbytes) == ((4, 3), f8, 96)
+    assert work.empty("y", (4, 3), f8) is a
+    smaller = work.empty("y", (2, 3), f4)
+    assert np.shares_memory(a, smaller)
+    assert (smaller.shape, smaller.dtype, arena.nbytes) == ((2, 3), f4, 96)
+    assert not np.shares_memory(a, work.empty("dx", (4, 3), f8))
+    assert not np.shares_memory(a, other.empty("y", (4, 3), f8))
+    assert arena.nbytes == 3 * 96
+    larger = work.empty("y", (8, 3), f8)
+    assert not np.shares_memory(a, larger)
+    assert arena.nbytes == 4 * 96
+    assert np.shares_memory(work.empty("y", (4, 3), f8), larger), "what was lent of the old memory is forgotten"
+    assert work.empty("y", (0, 3), f8).shape == (0, 3)
+
+
+# -- shapes in annotations --------------------------------------------------------------------------------------------
+
+
+def test_annotations_are_checked():
+    """The import hook of `tests/conftest.py` is at work: these raise before a layer looks at anything."""
+    import jaxtyping
+
+    with pytest.raises(jaxtyping.TypeCheckError, match="x"):
+        nn.Softmax().forward(np.zeros(3))
+    with pytest.raises(jaxtyping.TypeCheckError, match="x"):
+        nn.ReLU().forward(np.zeros((2, 3), np.int64))
+    with pytest.raises(jaxtyping.TypeCheckError, match="x"):
+        nn.Linear(2, 3).forward([[1.0, 2.0]])
+    with pytest.raises(jaxtyping.TypeCheckError, match="in_features"):
+        nn.Linear("2", 3)
+
+
+def test_annotations_are_not_checked_where_that_is_turned_off(unchecked):
+    with pytest.raises(TypeError, match="expected a floating dtype"):
+        nn.ReLU().forward(np.zeros((2, 3), np.int64))

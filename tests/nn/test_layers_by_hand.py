@@ -1,0 +1,130 @@
+"""Fourth oracle: one small example of each layer, worked with pencil and paper."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.testing import assert_allclose
+
+from handgrad import nn
+
+
+def check(layer, x, y, dy, dx, **gradients):
+    assert_allclose(layer.forward(np.array(x)), y, rtol=1e-14, atol=1e-15)
+    assert_allclose(layer.backward(np.array(dy)), dx, rtol=1e-14, atol=1e-15)
+    for name, gradient in gradients.items():
+        assert_allclose(getattr(layer, name.removeprefix("d")).grad, gradient, rtol=1e-14, atol=1e-15)
+
+
+def test_linear():
+    layer = nn.Linear(3, 2, dtype=np.float64)
+    layer.load_state_dict({"weight": np.array([[1.0, 2, 3], [-1, 0, 4]]), "bias": np.array([10.0, -10])})
+    # first row: 1·2 + 2·0 + 3·1 + 10 = 15 and -1·2 + 4·1 - 10 = -8
+    check(
+        layer,
+        x=[[2.0, 0, 1], [1, -1, 0]],
+        y=[[15, -8], [9, -11]],
+        dy=[[1.0, 2], [-1, 3]],
+        dx=[[1 - 2, 2, 3 + 8], [-1 - 3, -2, -3 + 12]],
+        dweight=[[2 - 1, 0 + 1, 1], [4 + 3, 0 - 3, 2]],
+        dbias=[0, 5],
+    )
+
+
+def test_identity():
+    check(nn.Identity(), x=[[1.0, -2]], y=[[1, -2]], dy=[[3.0, 4]], dx=[[3, 4]])
+
+
+def test_relu():
+    check(nn.ReLU(), x=[[-2.0, 0, 3]], y=[[0, 0, 3]], dy=[[5.0, 6, 7]], dx=[[0, 0, 7]])
+
+
+def test_leaky_relu():
+    check(nn.LeakyReLU(0.1), x=[[-2.0, 0, 3]], y=[[-0.2, 0, 3]], dy=[[5.0, 6, 7]], dx=[[0.5, 0.6, 7]])
+
+
+def test_elu():
+    # e^(-ln 2) = 1/2, so y = 3 (1/2 - 1) and the slope is 3/2; at 0 the slope is α
+    check(nn.ELU(3.0), x=[[-np.log(2), 0, 4]], y=[[-1.5, 0, 4]], dy=[[2.0, 2, 2]], dx=[[3, 6, 2]])
+
+
+def test_sigmoid():
+    # 1 / (1 + e^(-ln 3)) = 3/4, with slope 3/4 · 1/4
+    check(nn.Sigmoid(), x=[[0, np.log(3)]], y=[[0.5, 0.75]], dy=[[4.0, 16]], dx=[[1, 3]])
+
+
+def test_tanh():
+    # tanh(ln 2) = (2 - 1/2) / (2 + 1/2) = 3/5, with slope 1 - 9/25 = 16/25
+    check(nn.Tanh(), x=[[0, np.log(2)]], y=[[0, 0.6]], dy=[[1.0, 25]], dx=[[1, 16]])
+
+
+def test_softmax():
+    # scores ln 1, ln 2, ln 5: shares of 8; Σ dy·y = (8 + 0 + 8·5)/8 = 6, so dx = y (dy - 6)
+    check(
+        nn.Softmax(),
+        x=[np.log([1.0, 2, 5])],
+        y=[[1 / 8, 2 / 8, 5 / 8]],
+        dy=[[8.0, 0, 8]],
+        dx=[[2 / 8, -12 / 8, 10 / 8]],
+    )
+
+
+def test_dropout():
+    layer = nn.Dropout(0.5, rng=0)
+    layer.rng = FixedDraws([0.1, 0.5, 0.9])  # below p is dropped; p itself is kept
+    check(layer, x=[[1.0, 2, 3]], y=[[0, 4, 6]], dy=[[1.0, 1, 2]], dx=[[0, 2, 4]])
+    check(layer.eval(), x=[[1.0, 2, 3]], y=[[1, 2, 3]], dy=[[1.0, 1, 2]], dx=[[1, 1, 2]])
+
+
+class FixedDraws:
+    def __init__(self, draws):
+        self.draws = draws
+
+    def random(self, out, dtype):
+        out[...] = self.draws
+
+
+def test_batch_norm():
+    layer = nn.BatchNorm1d(1, eps=3.0, momentum=0.5, dtype=np.float64)
+    layer.load_state_dict(
+        {
+            "weight": np.array([8.0]),
+            "bias": np.array([1.0]),
+            "running_mean": np.array([6.0]),
+            "running_var": np.array([4.0]),
+            "num_batches_tracked": np.array(2),
+        }
+    )
+    # mean 2, variance 1, √(1 + 3) = 2, so x̂ = ∓1/2; the unbiased variance is 2.
+    # dy = (1, 3): mean 2, mean of dy·x̂ = 1/2, so dx = 8/2 · (1 - 2 + 1/4, 3 - 2 - 1/4) = (-3, 3)
+    check(layer, x=[[1.0], [3]], y=[[-3], [5]], dy=[[1.0], [3]], dx=[[-3], [3]], dweight=[1], dbias=[4])
+    assert_allclose(layer.running_mean, [4])
+    assert_allclose(layer.running_var, [3])
+    assert layer.num_batches_tracked == 3
+
+
+def test_layer_norm():
+    layer = nn.LayerNorm(2, eps=3.0, dtype=np.float64)
+    layer.load_state_dict({"weight": np.array([8.0, 4]), "bias": np.array([1.0, 2])})
+    # x̂ = ∓1/2 as above; dx̂ = (8, 12): mean 10, mean of dx̂·x̂ = 1, so dx = (8 - 10 + 1/2, 12 - 10 - 1/2) / 2
+    check(
+        layer,
+        x=[[1.0, 3]],
+        y=[[-3, 4]],
+        dy=[[1.0, 3]],
+        dx=[[-0.75, 0.75]],
+        dweight=[-0.5, 1.5],
+        dbias=[1, 3],
+    )
+
+
+def test_flatten():
+    check(nn.Flatten(), x=[[[1.0, 2], [3, 4]]], y=[[1, 2, 3, 4]], dy=[[5.0, 6, 7, 8]], dx=[[[5, 6], [7, 8]]])
+
+
+def test_sequential():
+    network = nn.Sequential(nn.Linear(2, 1, dtype=np.float64), nn.ReLU())
+    network.load_state_dict({"0.weight": np.array([[2.0, -1]]), "0.bias": np.array([1.0])})
+    # 2·3 - 1·1 + 1 = 6 passes the ReLU; 2·0 - 1·4 + 1 = -3 does not
+    check(network, x=[[3.0, 1], [0, 4]], y=[[6], [0]], dy=[[10.0], [20]], dx=[[20, -10], [0, 0]])
+    assert_allclose(network[0].weight.grad, [[30, 10]])
+    assert_allclose(network[0].bias.grad, [10])

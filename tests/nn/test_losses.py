@@ -1,0 +1,273 @@
+"""The losses: the four oracles, and what their targets may be."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from handgrad import nn
+
+KINDS = ("classes", "one-hot", "integer one-hot", "soft", "rows of another sum")
+
+
+def rows(target: np.ndarray, k: int = 4) -> np.ndarray:
+    return np.eye(k)[target] if target.ndim == 1 else target.astype(np.float64)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pytorch(loss_example, kind, close):
+    x, target = loss_example.input(), loss_example.targets()[kind]
+    x_torch = torch.tensor(x, requires_grad=True)
+    expected = loss_example.twin(x_torch, torch.tensor(rows(target)))
+    expected.backward()
+    loss = loss_example.make()
+    close(loss.forward(x, target), expected.detach())
+    close(loss.backward(), x_torch.grad)
+
+
+def test_pytorchs_cross_entropy(close):
+    x = np.random.default_rng(0).standard_normal((6, 4))
+    target = np.array([0, 3, 1, 1, 2, 0])
+    x_torch = torch.tensor(x, requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(x_torch, torch.tensor(target))
+    expected.backward()
+    for target_kind in (target, target.astype(np.uint8), np.eye(4)[target]):
+        loss = nn.SoftmaxCrossEntropy()
+        close(loss.forward(x, target_kind), expected.detach())
+        close(loss.backward(), x_torch.grad)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loop(loss_example, kind, close):
+    x, target = loss_example.input(), loss_example.targets()[kind]
+    t, value = rows(target), 0.0
+    dx = np.zeros_like(x)
+    for n in range(6):
+        scores = [math.exp(v) for v in x[n]]
+        p = list(x[n]) if loss_example.probabilities else [v / sum(scores) for v in scores]
+        value -= sum(t[n, k] * math.log(p[k]) for k in range(4)) / 6
+        for k in range(4):
+            dx[n, k] = -t[n, k] / p[k] / 6 if loss_example.probabilities else (p[k] * sum(t[n]) - t[n, k]) / 6
+    loss = loss_example.make()
+    close(loss.forward(x, target), value, 1e-14)
+    close(loss.backward(), dx, 1e-14)
+
+
+@pytest.mark.parametrize("target", [np.array([1, 0]), np.array([[0.0, 1], [1, 0]])], ids=["classes", "one-hot"])
+def test_softmax_cross_entropy_by_hand(target):
+    # softmax of (0, ln 3) is (1/4, 3/4), of (0, 0) is (1/2, 1/2): L = (ln 4/3 + ln 2) / 2
+    loss = nn.SoftmaxCrossEntropy()
+    value = loss.forward(np.array([[0, math.log(3)], [0, 0]]), target)
+    assert value == pytest.approx(math.log(8 / 3) / 2, abs=1e-15)
+    np.testing.assert_allclose(loss.backward(), [[1 / 8, -1 / 8], [-1 / 4, 1 / 4]], atol=1e-16)
+
+
+@pytest.mark.parametrize("target", [np.array([1, 0]), np.array([[0.0, 1], [1, 0]])], ids=["classes", "one-hot"])
+def test_cross_entropy_by_hand(target):
+    # L = -(ln 3/4 + ln 1/2) / 2; dx = -1/(2·3/4) and -1/(2·1/2)
+    loss = nn.CrossEntropy()
+    value = loss.forward(np.array([[0.25, 0.75], [0.5, 0.5]]), target)
+    assert value == pytest.approx(math.log(8 / 3) / 2, abs=1e-15)
+    np.testing.assert_allclose(loss.backward(), [[0, -2 / 3], [-1, 0]], atol=1e-16)
+
+
+def test_softmax_and_cross_entropy_apart_are_the_fused_loss(close):
+    x, target = np.random.default_rng(0).standard_normal((6, 4)), np.array([0, 3, 1, 1, 2, 0])
+    fused, layer, apart = nn.SoftmaxCrossEntropy(), nn.Softmax(), nn.CrossEntropy()
+    close(apart.forward(layer.forward(x), target), fused.forward(x, target), 1e-14)
+    close(layer.backward(apart.backward()), fused.backward(), 1e-13)
+
+
+# -- contract ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_dtype_is_kept(loss_example, kind, dtype):
+    loss = loss_example.make()
+    assert loss.forward(loss_example.input(dtype=dtype), loss_example.targets()[kind]).dtype == dtype
+    assert loss.backward().dtype == dtype
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_are_fresh_and_arguments_not_written_to(loss_example, kind):
+    x, target = loss_example.input(), loss_example.targets()[kind]
+    before, wanted = x.copy(), target.copy()
+    loss = loss_example.make()
+    loss.forward(x, target)
+    first = loss.backward()
+    kept = first.copy()
+    second = loss.backward()
+    loss.forward(x[::-1], target)
+    third = loss.backward()
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(second, kept)
+    assert not any(np.shares_memory(a, b) for a, b in ((first, second), (first, third), (first, x), (first, target)))
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(target, wanted)
+    assert first.flags.writeable
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_sample_and_the_mean_over_samples(loss_example, kind, close):
+    x, target = loss_example.input(), loss_example.targets()[kind]
+    whole = loss_example.make()
+    value = whole.forward(x, target)
+    dx = whole.backward()
+    values = []
+    for n in range(6):
+        one = loss_example.make()
+        values.append(one.forward(x[n : n + 1], target[n : n + 1]))
+        close(one.backward()[0] / 6, dx[n], 1e-14)
+    close(np.mean(values), value, 1e-14)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stacked_models(loss_example, kind, close):
+    x, target = loss_example.input(models=(3,)), loss_example.targets()[kind]
+    if kind == "integer one-hot":
+        target = np.broadcast_to(target, x.shape)
+    stack = loss_example.make()
+    values = stack.forward(x, target)
+    dx = stack.backward()
+    assert values.shape == (3,)
+    for m in range(3):
+        one = loss_example.make()
+        close(values[m], one.forward(x[m], target[m] if target.ndim == 3 else target), 1e-14)
+        close(dx[m], one.backward(), 1e-14)
+
+
+def test_targets_of_their_own_for_each_model(loss_example, close):
+    x, classes = loss_example.input(models=(2,)), np.array([[0, 1, 2, 3, 0, 1], [3, 3, 2, 2, 1, 1]])
+    for target in (classes, np.eye(4)[classes]):
+        stack = loss_example.make()
+        values = stack.forward(x, target)
+        dx = stack.backward()
+        for m in range(2):
+            one = loss_example.make()
+            close(values[m], one.forward(x[m], target[m]), 1e-14)
+            close(dx[m], one.backward(), 1e-14)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_reused_work_arrays_change_nothing(loss_example, kind):
+    fresh, engine = loss_example.make(), loss_example.make()
+    arena = nn.Arena()
+    engine.work = arena.workspace()
+    for n in (5, 2, 9, 5, 9):
+        x, target = loss_example.input(n), loss_example.targets(n)[kind]
+        np.testing.assert_array_equal(engine.forward(x, target), fresh.forward(x, target))
+        np.testing.assert_array_equal(engine.backward(), fresh.backward())
+
+
+@pytest.mark.parametrize("layout", ["Fortran", "backwards"])
+def test_any_memory_layout_gives_the_same(loss_example, layout, close):
+    x, target = loss_example.input(), loss_example.targets()["soft"]
+    change = np.asfortranarray if layout == "Fortran" else (lambda a: a[::-1].copy()[::-1])
+    expected, actual = loss_example.make(), loss_example.make()
+    close(actual.forward(change(x), change(target)), expected.forward(x, target), 1e-14)
+    close(actual.backward(), expected.backward(), 1e-14)
+
+
+def test_calling_a_loss_is_forward(loss_example):
+    x, target = loss_example.input(), loss_example.targets()["classes"]
+    assert loss_example.make()(x, target) == loss_example.make().forward(x, target)
+    assert repr(loss_example.make()) == f"{loss_example.name}()"
+
+
+# -- extremes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e4, 1e30])
+def test_extreme_scores(dtype, size):
+    x = np.array([[size, -size, 0], [-size, size, 0], [-size, -size, -size], [size, size, size]], dtype)
+    for target in (np.array([0, 0, 1, 2]), np.eye(3, dtype=dtype)[[0, 0, 1, 2]]):
+        loss = nn.SoftmaxCrossEntropy()
+        value = loss.forward(x, target)
+        assert value == pytest.approx((0 + 2 * size + 2 * math.log(3)) / 4, rel=1e-6)
+        third = 1 / 3
+        expected = [[0, 0, 0], [-1, 1, 0], [third, third - 1, third], [third, third, third - 1]]
+        np.testing.assert_allclose(loss.backward(), np.array(expected) / 4, atol=1e-7)
+
+
+def test_a_confident_right_answer_keeps_its_small_loss():
+    """log(1 - tiny) is not lost: the loss is the logarithm's remainder, e^-30, as long as float64 can tell."""
+    value = nn.SoftmaxCrossEntropy().forward(np.array([[30.0, 0.0]]), np.array([0]))
+    assert value == pytest.approx(math.log1p(math.exp(-30)), rel=3e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_probability_of_zero(dtype):
+    x = np.array([[0, 1], [1, 0]], dtype)
+    loss = nn.CrossEntropy()
+    value = loss.forward(x, np.array([0, 0]))
+    assert value == pytest.approx(-np.log(np.finfo(dtype).tiny) / 2, rel=1e-6)
+    assert np.isfinite(loss.backward()).all()
+
+
+@pytest.mark.parametrize("make", [nn.BatchNorm1d, nn.LayerNorm])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_constant_values_have_no_variance_and_stay_finite(make, dtype):
+    x = np.full((5, 4), 3, dtype)
+    layer = make(4, dtype=dtype)
+    np.testing.assert_array_equal(layer.forward(x), 0)
+    dx = layer.backward(np.random.default_rng(0).standard_normal((5, 4)).astype(dtype))
+    assert np.isfinite(dx).all()
+
+
+def test_softmax_of_extreme_scores():
+    y = nn.Softmax().forward(np.array([[1e4, -1e4, 1e4], [-1e308, -1e308, -1e308]]))
+    np.testing.assert_allclose(y, [[0.5, 0, 0.5], [1 / 3, 1 / 3, 1 / 3]], rtol=1e-15)
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+
+
+def test_backward_before_forward(loss_example):
+    message = rf"{loss_example.name}\.backward was called before forward: call forward\(x, t\) first"
+    with pytest.raises(RuntimeError, match=message):
+        loss_example.make().backward()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (np.zeros(5, np.int64), r"target with shape=\(5,\), expected \(6,\) or \(6, 4\)"),
+        (np.array([0, 1, 2, 3, 4, 0]), "the loss got class 4, expected classes 0 to 3"),
+        (np.array([0, 1, -1, 3, 9, 0]), "the loss got class -1, expected classes 0 to 3"),
+        (np.zeros(6), r"shape=\(6,\) and dtype=float64, expected integer classes \(6,\) or one-hot rows \(6, 4\)"),
+        (np.zeros((6, 3)), r"shape=\(6, 3\) and dtype=float64, expected integer classes \(6,\) or one-hot rows"),
+        (np.zeros((5, 4), np.int64), r"shape=\(5, 4\) and dtype=int64, expected integer classes \(6,\) or one-hot"),
+    ],
+    ids=["fewer", "class too large", "class below 0", "floating classes", "other classes", "fewer rows"],
+)
+def test_targets_that_do_not_fit(loss_example, target, message):
+    with pytest.raises(ValueError, match=message):
+        loss_example.make().forward(loss_example.input(), target)
+
+
+@pytest.mark.parametrize("target", [np.zeros((2, 6), np.int64), np.zeros((2, 6, 4))], ids=["classes", "rows"])
+def test_targets_of_another_number_of_models(loss_example, target):
+    with pytest.raises(ValueError, match=r"the loss got target with shape=\(2, 6.*, expected .*\(3, 6, 4\)"):
+        loss_example.make().forward(loss_example.input(models=(3,)), target)
+
+
+@pytest.mark.parametrize("target", [np.zeros(0, np.int64), np.zeros((0, 4))], ids=["classes", "rows"])
+def test_no_sample(loss_example, target):
+    with pytest.raises(ValueError, match=r"the loss got x with shape=\(0, 4\), expected \(N, K\) with at least one"):
+        loss_example.make().forward(np.zeros((0, 4)), target)
+
+
+@pytest.mark.parametrize("target", [np.array(1), np.array([0, 1, 0, 0])], ids=["class", "row"])
+def test_a_single_row_is_no_batch(loss_example, unchecked, target):
+    with pytest.raises(ValueError, match=r"the loss got x with shape=\(4,\), expected \(N, K\) with at least one"):
+        loss_example.make().forward(np.full(4, 0.25), target)
+
+
+def test_integer_scores(loss_example, unchecked):
+    with pytest.raises(TypeError, match="x has dtype=int64, expected a floating dtype: cast it with"):
+        loss_example.make().forward(np.ones((2, 3), np.int64), np.array([0, 1]))
