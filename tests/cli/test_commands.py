@@ -199,7 +199,7 @@ def test_a_second_run_does_not_overwrite_the_first(capsys, run_dir):
 
 
 def test_a_loss_that_is_no_number_ends_with_exit_code_1(capsys, tmp_path):
-    arguments = ["train", *QUICK, "--optimizer", "sgd", "--learning-rate", "1e38", "--run-dir", tmp_path / "a"]
+    arguments = ["train", "--optimizer", "sgd", "--learning-rate", "1e38", "--run-dir", tmp_path / "a"]
     line = refused(capsys, *arguments, code=1)
     assert "no longer a finite number at step" in line
     assert "layer" in line

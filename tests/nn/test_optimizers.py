@@ -41,8 +41,7 @@ def test_pytorch(optimizer_example, dtype, tolerance, close):
     for step in range(150):
         gradients(step, ours)
         for tensor, parameter in zip(tensors, ours, strict=True):
-            noise = parameter.grad - parameter.value
-            tensor.grad = tensor + torch.tensor(noise) if dtype == np.float64 else torch.tensor(parameter.grad)
+            tensor.grad = torch.tensor(parameter.grad)
         optimizer.step()
         theirs.step()
         for tensor, parameter in zip(tensors, ours, strict=True):
@@ -229,7 +228,7 @@ def test_state_that_does_not_fit_changes_nothing():
     run(optimizer, range(2))
     good = optimizer.state_dict()
     last = "exp_avg_sq.2"
-    bad = {name: array + 1 for name, array in good.items()}
+    bad = {name: np.asarray(array + 1) for name, array in good.items()}
     with pytest.raises(ValueError, match=r"the state of Adam has \['exp_avg.0', .*'steps'\], got \['exp_avg.0', "):
         optimizer.load_state_dict({name: array for name, array in bad.items() if name != last})
     with pytest.raises(ValueError, match=r"the state of Adam has .*, got .*'more'"):

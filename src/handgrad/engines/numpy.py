@@ -50,7 +50,7 @@ def build(
     init: str = "kaiming",
     init_rng: np.random.Generator | int | None = None,
     noise_rng: np.random.Generator | int | None = None,
-    dtype=np.float32,
+    dtype: np.dtype | type = np.float32,
 ) -> nn.Sequential:
     """The layers of an architecture, their weights drawn in order from `init_rng`, dropout masks from `noise_rng`.
 

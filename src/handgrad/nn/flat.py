@@ -31,7 +31,7 @@ class FlatParameters:
     values: Float[Array, "M P"]
     grads: Float[Array, "M P"]
 
-    def __init__(self, network: Layer, models: int | None = None, dtype=np.float32) -> None:
+    def __init__(self, network: Layer, models: int | None = None, dtype: np.dtype | type = np.float32) -> None:
         named = dict(network.named_parameters())
         stack = () if models is None else (models,)
         self.names = tuple(named)

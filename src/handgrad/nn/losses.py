@@ -62,8 +62,9 @@ class CrossEntropy(Loss):
     def forward(
         self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]
     ) -> Inexact[Array, "*models"] | np.inexact:
+        smallest = np.finfo(computing_dtype(x)).tiny
         t = _one_hot(x, target)
-        x = np.maximum(x, np.finfo(computing_dtype(x)).tiny)
+        x = np.maximum(x, smallest)
         self._kept = (x, t)
         return -(t * np.log(x)).sum(axis=-1).mean(axis=-1)
 
@@ -146,7 +147,7 @@ def check_labels(x: Inexact[Array, "*models N K"], labels: Num[Array, "..."]) ->
 def _one_hot(x: Inexact[Array, "*models N K"], target: Num[Array, "..."]) -> Inexact[Array, "*models N K"]:
     if target.ndim < x.ndim and target.dtype.kind in "iu":
         labels = check_labels(x, target)
-        return (labels[..., None] == np.arange(x.shape[-1])).astype(x.real.dtype)
+        return (labels[..., None] == np.arange(x.shape[-1])).astype(np.finfo(x.dtype).dtype)
     if x.ndim < 2 or x.shape[-2] == 0:
         raise ValueError(f"the loss got x with shape={x.shape}, expected (N, K) with at least one sample")
     if target.shape not in (x.shape[-2:], x.shape):
@@ -154,4 +155,4 @@ def _one_hot(x: Inexact[Array, "*models N K"], target: Num[Array, "..."]) -> Ine
             f"the loss got target with shape={target.shape} and dtype={target.dtype}, "
             f"expected integer classes ({x.shape[-2]},) or one-hot rows {x.shape}"
         )
-    return np.broadcast_to(target.astype(x.real.dtype, copy=False), x.shape)
+    return np.broadcast_to(target.astype(np.finfo(x.dtype).dtype, copy=False), x.shape)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from handgrad._typing import Array, Float
 from handgrad.nn.layer import Layer, Parameter
 
 #: Elements a block: 16,384 float32 numbers are 64 KiB an array, so the four arrays of Adam stay in a 256 KiB cache.
@@ -33,7 +34,11 @@ class Optimizer:
     state_names: tuple[str, ...] = ()
 
     def __init__(
-        self, parameters: Layer | Iterable[Parameter], learning_rate: float, *, weight_decay: float = 0.0
+        self,
+        parameters: Layer | Iterable[Parameter],
+        learning_rate: float | Float[Array, "M 1"],
+        *,
+        weight_decay: float = 0.0,
     ) -> None:
         for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
             if not np.all(np.asarray(value) >= 0):
@@ -70,14 +75,15 @@ class Optimizer:
         """Takes a state that `state_dict` gave, of the same optimiser over the same parameters.
 
         Raises:
-            ValueError: names or shapes differ.
+            ValueError: names or shapes differ; nothing is changed then.
         """
         own = {f"{name}.{i}": a for name, arrays in self.state.items() for i, a in enumerate(arrays)}
-        if own.keys() | {"steps"} != set(state):
-            raise ValueError(f"the state of {type(self).__name__} has {sorted(own)}, got {sorted(state)}")
+        if (names := own.keys() | {"steps"}) != set(state):
+            raise ValueError(f"the state of {type(self).__name__} has {sorted(names)}, got {sorted(state)}")
         for name, array in own.items():
             if array.shape != state[name].shape:
                 raise ValueError(f"{name}: expected shape={array.shape}, got shape={state[name].shape}")
+        for name, array in own.items():
             array[...] = state[name]
         self.steps = int(state["steps"])
 
@@ -98,7 +104,7 @@ class SGD(Optimizer):
     def __init__(
         self,
         parameters: Layer | Iterable[Parameter],
-        learning_rate: float,
+        learning_rate: float | Float[Array, "M 1"],
         *,
         momentum: float = 0.0,
         nesterov: bool = False,
@@ -146,7 +152,7 @@ class Adam(Optimizer):
     def __init__(
         self,
         parameters: Layer | Iterable[Parameter],
-        learning_rate: float = 1e-3,
+        learning_rate: float | Float[Array, "M 1"] = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -29,22 +30,19 @@ class Sequential(Layer):
         return x
 
     def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."] | None:
-        if self.input_gradient:
-            for layer in reversed(self.layers):
-                dy = layer.backward(dy)
-            return dy
-        # Nobody asks for the gradient of the data: stop at the first layer that has parameters.
-        first = next((i for i, layer in enumerate(self.layers) if layer.parameters()), len(self.layers))
-        for layer in reversed(self.layers[first + 1 :]):
-            dy = layer.backward(dy)
-        if first < len(self.layers):
-            layer = self.layers[first]
-            layer.input_gradient = False
+        # Where nobody asks for the gradient of the data, the first layer that has parameters is the last to run.
+        first = 0
+        while not self.input_gradient and first < len(self.layers) and not self.layers[first].parameters():
+            first += 1
+        gradient: Any = dy
+        for i in reversed(range(first, len(self.layers))):
+            layer = self.layers[i]
+            own, layer.input_gradient = layer.input_gradient, self.input_gradient or i > first
             try:
-                layer.backward(dy)
+                gradient = layer.backward(gradient)
             finally:
-                layer.input_gradient = True
-        return None
+                layer.input_gradient = own
+        return gradient if self.input_gradient else None
 
     def train(self, mode: bool = True) -> Sequential:
         self.training = mode

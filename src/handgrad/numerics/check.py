@@ -211,17 +211,18 @@ class _Check:
             )
         if total == 0:
             return PartReport(name, "right", 0.0, "-", 0, 0, reason="empty: only the shape was checked")
-        for gradient in analytic:
+        arrays: Any = analytic
+        for gradient in arrays:
             if not np.isfinite(gradient).all():
                 index = _first(~np.isfinite(gradient))
                 bad, where = float(gradient[index]), _entry(name, index)
                 return PartReport(
                     name, "wrong", None, "-", 0, total, index, bad, reason=f"backward gives {bad} in {where}"
                 )
-        low = next((a.dtype for a in [self.output, *analytic] if a.dtype.kind == "f" and a.dtype.itemsize < 8), "")
+        low = next((a.dtype for a in [self.output, *arrays] if a.dtype.kind == "f" and a.dtype.itemsize < 8), "")
         table = _Table(self._sampled(shape), name)
         for index in table.indices:
-            table.add(*self._derivatives(key, index, np.array([a[index] for a in analytic], dtype=float), table))
+            table.add(*self._derivatives(key, index, np.array([a[index] for a in arrays], dtype=float), table))
         size = min(1.0, float(np.max(np.abs(self.output), initial=0.0)))
         natural = 1.5 * size / min(1.0, variable_scale(self.bench.variable(key)))
         return table.verdict(shape, natural, str(low), self._rounds_coarsely(key))
@@ -355,9 +356,13 @@ class _Table:
         wrong: Any = (
             clear & ~right & (abs(analytic - value) > np.where(with_complex, 0.0, tolerance * scale) + 10 * error)
         )
-        wrong |= ~clear & ~kink & ~contradicted & (difference > tolerance * scale + 10 * error)
-        low = low or ("float32" if coarse and not with_complex else "")
+        wrong |= ~clear & ~kink & ~contradicted & (abs(analytic - value) > tolerance * scale + 10 * error)
+        imprecise = ""
         if low:
+            imprecise = f"{low} rounding: the result is {low} although the inputs are float64; keep the input's dtype"
+        elif coarse and not with_complex:
+            imprecise = "coarse rounding: forward keeps fewer digits than float64 has; is there float32 inside?"
+        if imprecise:
             right[...] = False
             wrong &= difference > GROSS * scale
         wrong_entries: Any = np.any(wrong, axis=1)
@@ -367,7 +372,7 @@ class _Table:
         method = COMPLEX if with_complex else DIFFERENCES
         checked, total = int(judged.sum()), math.prod(shape)
         if not checked:
-            reason = self._doubt(0, scale, natural, low, len(self.indices))
+            reason = imprecise or self._doubt(0, scale, len(self.indices))
             return PartReport(self.name, "cannot judge", None, method, 0, total, reason=reason)
         worst = float(relative.max())
         if wrong_entries.any():
@@ -381,15 +386,13 @@ class _Table:
         doubtful = np.flatnonzero(~judged)
         reason = ""
         if len(doubtful):
-            reason = "not judged: " + self._doubt(int(doubtful[0]), scale, natural, low, len(doubtful))
+            reason = "not judged: " + self._doubt(int(doubtful[0]), scale, len(doubtful))
         return PartReport(self.name, "right", worst, method, checked, total, reason=reason)
 
-    def _doubt(self, entry: int, scale: np.ndarray, natural: float, low: str, count: int) -> str:
+    def _doubt(self, entry: int, scale: np.ndarray, count: int) -> str:
         """Why an entry cannot be judged."""
         slope, where = self.slopes[entry], _entry(self.name, self.indices[entry])
         more = f" (and {count - 1} more)" if count > 1 else ""
-        if low:
-            return f"{low} rounding: it computes in {low} although the inputs are float64; compute in the input's dtype"
         if np.isinf(slope.error).any():
             return f"forward is not finite on both sides of {where}{more}"
         if slope.kink.any():

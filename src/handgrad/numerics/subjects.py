@@ -300,13 +300,11 @@ def _forward_of(layer: Any) -> Any:
 
 def _parameters_of(layer: Any) -> list[Parameter]:
     params, grads = getattr(layer, "params", None), getattr(layer, "grads", None)
-    named: Any = getattr(layer, "named_parameters", None)
-    parameters: Any = getattr(layer, "parameters", None)
-    if callable(parameters):
-        parameters = parameters()
-    if callable(named):
-        pairs: list[tuple[Any, Any]] = [(name, parameter) for name, parameter in named()]  # type: ignore[misc]
-    elif parameters is not None:
+    if hasattr(layer, "named_parameters"):
+        pairs = list(layer.named_parameters())
+    elif getattr(layer, "parameters", None) is not None:
+        held: Any = layer.parameters
+        parameters: Any = held() if callable(held) else held
         if isinstance(parameters, Mapping):
             pairs = list(parameters.items())
         else:

@@ -146,7 +146,7 @@ class _Training:
                 f"the training samples of {config.dataset}"
             )
         self.steps_an_epoch = len(self.train_indices) // config.batch_size
-        self.steps = config.max_steps or (config.epochs or 0) * self.steps_an_epoch
+        self.steps = config.max_steps or (config.epochs or 0) * self.steps_an_epoch  # one of them is set
         self.evaluated_splits = {
             split: self._evaluation_indices(split) for split in ("validation", "test") if split in self.dataset.splits
         }
@@ -208,7 +208,7 @@ class _Training:
         chunk = 1
         with _stop_signals() as stop:
             while self.step < self.steps and not self._out_of_patience():
-                until = min(self.steps, self.step + chunk, self._next_evaluation())
+                until = min(self.steps, self.step + chunk, self._next_evaluation(self.step))
                 seconds = self._train_until(until)
                 chunk = max(1, min(1024, int(chunk * min(4.0, SECONDS_A_CHUNK / max(seconds, 1e-6)))))
                 if self.step == self._next_evaluation(self.step - 1):
@@ -223,8 +223,8 @@ class _Training:
                     self._save_checkpoint()
         self._finish()
 
-    def _next_evaluation(self, step: int | None = None) -> int:
-        step = self.step if step is None else step
+    def _next_evaluation(self, step: int) -> int:
+        """The first step after `step` that ends with an evaluation."""
         return min((step // self.config.eval_freq + 1) * self.config.eval_freq, self.steps)
 
     def _train_until(self, until: int) -> float:

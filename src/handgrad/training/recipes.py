@@ -12,7 +12,7 @@ from handgrad.errors import ConfigError
 
 def recipe_names() -> list[str]:
     """Names of all recipes, sorted."""
-    folder = resources.files(__package__) / "recipes"
+    folder = resources.files("handgrad.training") / "recipes"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
@@ -26,7 +26,7 @@ def recipe_text(name: str) -> str:
         near = difflib.get_close_matches(name, recipe_names(), 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known recipes: {', '.join(recipe_names())}"
         raise ConfigError(f"there is no recipe {name!r}: {hint}")
-    return (resources.files(__package__) / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    return (resources.files("handgrad.training") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def recipe_settings(name: str) -> dict[str, Any]:
