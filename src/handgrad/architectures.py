@@ -137,6 +137,8 @@ def mlp(
         raise ConfigError(f"activation={activation!r} is unknown, expected one of {', '.join(ACTIVATIONS)}")
     if norm not in NORMS:
         raise ConfigError(f"norm={norm!r} is unknown, expected one of {', '.join(NORMS)}")
+    if classes < 2:
+        raise ConfigError(f"classes={classes}, expected at least 2")
     gain = {
         "relu": math.sqrt(2),
         "elu": math.sqrt(2),

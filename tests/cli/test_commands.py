@@ -298,7 +298,7 @@ def test_evaluate(capsys, run_dir):
     figures = json.loads(capsys.readouterr().out)
     summary = json.loads((run_dir / "summary.json").read_text())
     assert figures["last"]["test"]["accuracy"] == summary["last"]["test_accuracy"]
-    assert figures["best"]["test"]["loss"] == summary["best"]["test_loss"]
+    assert figures["best"]["test"]["loss"] == pytest.approx(summary["best"]["test_loss"], rel=1e-6)
     assert main(["evaluate", str(run_dir)]) == 0
     assert f"{figures['last']['train']['accuracy']:.4f}" in capsys.readouterr().out
 

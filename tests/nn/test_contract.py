@@ -130,6 +130,16 @@ def test_any_memory_layout_gives_the_same(example, close, layout):
         close(actual[name], array, 1e-14)
 
 
+def test_nan_is_passed_on(example):
+    """A network that hid it would train on, and its engine could not say that it diverged."""
+    x = example.input().copy()
+    x[2] = np.nan
+    layer = example.layer()
+    y = layer.forward(x)
+    assert np.isnan(y[2]).any()
+    assert np.isnan(layer.backward(np.full_like(y, np.nan))).any()
+
+
 # -- backward ---------------------------------------------------------------------------------------------------------
 
 
@@ -313,7 +323,8 @@ def test_astype_gives_new_arrays(parametric):
     for parameter, value in zip(layer.parameters(), before, strict=True):
         assert parameter.value.dtype == parameter.grad.dtype == np.float32
         np.testing.assert_array_equal(parameter.value, value.astype(np.float32))
-    assert all(b.dtype in (np.float32, np.int64) for _, b in layer.named_buffers())
+    for name, buffer in layer.named_buffers():
+        assert buffer.dtype == (np.int64 if name.endswith("num_batches_tracked") else np.float32)
 
 
 # -- complex numbers --------------------------------------------------------------------------------------------------

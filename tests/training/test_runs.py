@@ -369,6 +369,22 @@ def test_nothing_asked_for_is_the_recipe_digits_and_reaches_its_accuracy(tmp_pat
     assert run.summary["last"]["test_accuracy"] >= 0.97
 
 
+def test_small_networks_take_one_thread_and_large_ones_all(tmp_path):
+    from handgrad.training.loop import _blas_threads
+
+    small = train(run_dir=tmp_path / "a", **{**SMALL, "max_steps": 1})
+    large = train(run_dir=tmp_path / "b", **{**SMALL, "max_steps": 1, "hidden_units": (4000, 500)})
+    assert small.summary["threads"] == 1
+    assert large.summary["threads"] == _blas_threads()
+
+
+def test_flags_alone_change_the_recipe_digits(tmp_path):
+    run = train(run_dir=tmp_path / "a", max_steps=1, seed=3)
+    assert (run.config.recipe, run.config.seed, run.config.norm) == ("digits", 3, "batch")
+    other = train(run_dir=tmp_path / "b", max_steps=1, dataset="digits")
+    assert (other.config.recipe, other.config.norm) == (None, "none")
+
+
 def test_float64_and_other_thread_counts_are_kept(tmp_path):
     run = train(run_dir=tmp_path / "a", precision="float64", threads=1, **SMALL)
     assert weights(run.path)["0.weight"].dtype == np.float64

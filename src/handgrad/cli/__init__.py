@@ -19,6 +19,7 @@ COMMANDS = {
     "show": "a network's layers, shapes, parameters and multiply-adds",
     "recipes": "complete configurations by name",
     "data": "the data sets: list, get, check",
+    "derive": "derivations that run: every formula step by step, each step checked",
 }
 
 _PAGE = """\

@@ -182,7 +182,10 @@ class NumpyEngine:
             self.network.forward(x[start : start + EVALUATION_BATCH]).copy()
             for start in range(0, len(x), EVALUATION_BATCH)
         ]
-        return np.concatenate(parts, axis=-2) if parts else np.empty((0, *self.architecture.output_shape), self.dtype)
+        if not parts:
+            stack = () if self.models is None else (self.models,)
+            return np.empty((*stack, 0, *self.architecture.output_shape), self.dtype)
+        return np.concatenate(parts, axis=-2)
 
     def _rate(self, rate):
         # A plain number keeps float32 arrays float32; a stack may have a rate for each model.

@@ -32,9 +32,8 @@ class Dropout(Layer):
             self._keep(None, x.shape)
             y[...] = x
             return y
-        dtype = np.result_type(
-            np.float32, np.finfo(x.dtype).dtype
-        )  # in float32, 1/(1 - p) would be off by 1e-8 for a float64 x
+        # In float32, 1/(1 - p) would be off by 1e-8 for a float64 x.
+        dtype = np.result_type(np.float32, np.finfo(x.dtype).dtype)
         mask = self.work.empty("mask", x.shape, dtype)
         self.rng.random(out=mask, dtype=dtype.type)
         np.greater_equal(mask, self.p, out=mask)

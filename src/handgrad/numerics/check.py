@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.numerics.derivatives import COMPLEX_STEP, FIRST_STEP, Slope, relative_error, swept_slope, variable_scale
+from handgrad.numerics.derivatives import COMPLEX_STEP, Slope, relative_error, swept_slope, variable_scale
 from handgrad.numerics.report import GradientReport, PartReport
 from handgrad.numerics.subjects import Bench, Gradients, Subject, is_floating, make_subject
 
@@ -18,7 +18,9 @@ COMPLEX_TOLERANCE = 1e-9
 DIFFERENCE_TOLERANCE = 1e-6
 CONFIRMED = 1e-4  # how closely differences must agree with the complex step before it is believed
 GROSS = 0.05  # the relative error from which a gradient in float32 is wrong beyond doubt
-EPSILON = 2.0**-52
+FAINT = 1e-7  # what may be rounding that backward has amplified, where the derivative is 0
+VANISHING = 1e-12  # of the natural size of a gradient: what rounding leaves where terms cancel
+FLOAT32_EPSILON = 2.0**-23
 COMPLEX, DIFFERENCES = "complex step", "central differences"
 
 
@@ -220,31 +222,43 @@ class _Check:
                     name, "wrong", None, "-", 0, total, index, bad, reason=f"backward gives {bad} in {where}"
                 )
         low = next((a.dtype for a in [self.output, *arrays] if a.dtype.kind == "f" and a.dtype.itemsize < 8), "")
+        coarse = self._rounds_coarsely(key, arrays)
+        epsilon = float(np.finfo(self.output.dtype).eps)
+        if coarse and self.complex_bench is None:
+            epsilon = max(epsilon, FLOAT32_EPSILON)
         table = _Table(self._sampled(shape), name)
         for index in table.indices:
-            table.add(*self._derivatives(key, index, np.array([a[index] for a in arrays], dtype=float), table))
-        size = min(1.0, float(np.max(np.abs(self.output), initial=0.0)))
-        natural = 1.5 * size / min(1.0, variable_scale(self.bench.variable(key)))
-        return table.verdict(shape, natural, str(low), self._rounds_coarsely(key))
+            table.add(*self._derivatives(key, index, np.array([a[index] for a in arrays], dtype=float), table, epsilon))
+        natural = max(1.5 / min(1.0, variable_scale(self.bench.variable(key))), self._largest_gradient())
+        return table.verdict(shape, natural, str(low), coarse)
 
-    def _rounds_coarsely(self, key: int | str) -> bool:
-        """Whether forward rounds to less than float64 inside: a tiny and a small shift then differ in their slopes.
+    def _largest_gradient(self) -> float:
+        """Of all parts: what cancels in one of them leaves the rounding of the others behind."""
+        found = [g for gradients in self.gradients for g in (*gradients.inputs, *gradients.parameters.values())]
+        return max((_largest(g) for g in found if g is not None and np.isfinite(g).all()), default=0.0)
 
-        All entries are shifted at once, to one side, so that a kink at the point itself does not disturb.
+    def _rounds_coarsely(self, key: int | str, analytic: list[np.ndarray]) -> bool:
+        """Whether forward rounds to less than float64 inside, for instance to float32.
+
+        Shifts of different size then differ in their slopes, or change nothing where backward says that they should.
+        All entries are shifted at once, each relative to its size, so that none crosses a kink at or near 0.
         """
         variable = self.bench.variable(key).copy()
-        size = variable_scale(variable)
-        direction = size * self.rng.uniform(0.5, 1.5, variable.shape)
-        tiny, small = 1e-9, 3e-7
+        direction = (abs(variable) if variable.any() else 1.0) * self.rng.uniform(0.5, 1.5, variable.shape)
+        shifts = np.array([1e-9, 1e-8, 1e-5, 2e-5])
         try:
-            slopes = [
-                (self.bench.forward_at(key, ..., variable + h * direction) - self.output) / h for h in (tiny, small)
-            ]
+            moved = [self.bench.forward_at(key, ..., variable + h * direction) - self.output for h in shifts]
         except (ArithmeticError, ValueError):
             return False
-        rounding = 1e3 * EPSILON * np.max(np.abs(self.output), initial=0.0) / tiny
-        largest = max(float(np.max(np.abs(slope), initial=0.0)) for slope in slopes)
-        return bool(np.max(np.abs(slopes[0] - slopes[1]), initial=0.0) > 1e-3 * largest + rounding)
+        rounding = 1e-11 * _largest(self.output) + 1e-12  # between float64, a few digits lost, and float32's 1e-7
+        if not np.any(moved[:2]):
+            return bool(shifts[1] * max(_largest(gradient * direction) for gradient in analytic) > rounding)
+        tiny, small, medium, larger = (change / h for change, h in zip(moved, shifts, strict=True))
+        bend = 5 * _largest(larger - medium)  # what is due to the function's own curvature
+        for a, b, allowed in ((tiny, small, rounding / shifts[0]), (small, medium, rounding / shifts[1] + bend)):
+            if _largest(a - b) > 1e-2 * max(_largest(a), _largest(b)) + allowed:
+                return True
+        return False
 
     def _cannot_judge(self, name: str, total: int, reason: str) -> PartReport:
         return PartReport(name, "cannot judge", None, "-", 0, total, reason=reason)
@@ -253,12 +267,11 @@ class _Check:
         total = math.prod(shape)
         flat = np.arange(total)
         if total > self.samples:
-            flat = self.rng.choice(total, self.samples, replace=False)
-            flat[0], flat[-1] = 0, total - 1
-            flat = np.unique(flat)
+            between = 1 + self.rng.choice(total - 2, max(self.samples - 2, 0), replace=False) if total > 2 else []
+            flat = np.sort([*[0, total - 1][: self.samples], *between])
         return [tuple(int(i) for i in np.unravel_index(position, shape)) for position in flat]
 
-    def _derivatives(self, key: int | str, index: tuple[int, ...], analytic: np.ndarray, table: _Table):
+    def _derivatives(self, key: int | str, index: tuple[int, ...], analytic: np.ndarray, table: _Table, epsilon: float):
         """One entry: what backward gives, and its slope by central differences and by the complex step."""
         variable = self.bench.variable(key)
         here = float(variable[index])
@@ -272,22 +285,16 @@ class _Check:
 
         scale = np.maximum(table.largest(), abs(analytic))
 
-        def sweep(first: float) -> Slope:
-            return swept_slope(
-                along,
-                here,
-                self.dys,
-                scale=variable_scale(variable),
-                target=COMPLEX_TOLERANCE * scale,
-                epsilon=float(np.finfo(self.output.dtype).eps),
-                first=first,
-            )
-
-        slope = sweep(FIRST_STEP)
-        if np.any(abs(analytic - slope.value) > DIFFERENCE_TOLERANCE * scale + 10 * slope.error):
-            # Nothing is called wrong on one sweep's word: other steps must come to the same derivative.
-            again = sweep(0.7 * FIRST_STEP)
-            slope = replace(slope, error=np.maximum(slope.error, abs(slope.value - again.value)))
+        size = variable_scale(variable)
+        target = COMPLEX_TOLERANCE * scale
+        slope = swept_slope(along, here, self.dys, scale=size, target=target, epsilon=epsilon)
+        apart = abs(analytic - slope.value)
+        if np.any(apart > DIFFERENCE_TOLERANCE * scale + 10 * slope.error):
+            # Nothing is called wrong on the sweep's word alone: a single small step must not side with backward.
+            h = 1e-6 * size
+            witness = self.dys @ (along(here + h) - along(here - h)).ravel() / (2 * h)
+            sides = abs(analytic - witness) < 0.1 * apart
+            slope = replace(slope, error=np.where(sides, np.maximum(slope.error, apart), slope.error))
         imaginary = np.full(len(self.dys), np.nan)
         if self.complex_bench is not None and table.complex:
             with warnings.catch_warnings():
@@ -326,7 +333,7 @@ class _Table:
 
         Args:
             shape: of the part.
-            natural: the size that an ordinary gradient of this part has; 1e-9 of it passes for zero.
+            natural: the size that an ordinary gradient of this part has; 1e-12 of it passes for zero.
             low: the floating type of the output or of the gradient, if it is less precise than float64.
             coarse: whether forward rounds to less than float64 inside, which the complex step does not mind.
         """
@@ -339,17 +346,18 @@ class _Table:
         apart = abs(imaginary - value)
         with_complex = self.complex and not low and bool(np.isfinite(imaginary).all())
         if with_complex:  # unless differences that are good enough to tell say something else
-            with_complex = not np.any((error <= CONFIRMED * scale) & (apart > CONFIRMED * scale + 3 * error))
+            with_complex = not np.any((error <= CONFIRMED * scale) & (apart > COMPLEX_TOLERANCE * scale + 10 * error))
 
         nothing = 1e-9 * natural
         if with_complex:
             numeric, tolerance = imaginary, COMPLEX_TOLERANCE
             clear = error <= np.maximum(CONFIRMED * scale, nothing)
-            vanishing = abs(analytic - numeric) <= 64 * EPSILON * natural
+            vanishing = np.maximum(abs(analytic), abs(numeric)) <= VANISHING * natural
         else:
             numeric, tolerance = value, DIFFERENCE_TOLERANCE
             clear = (error <= np.maximum(tolerance * scale, nothing)) & ~contradicted
-            vanishing = (error <= nothing) & (np.maximum(abs(analytic), abs(value)) <= 3 * error)
+            size = np.maximum(abs(analytic), abs(value))
+            vanishing = (error <= nothing) & (size <= np.maximum(3 * error, VANISHING * natural))
         difference = np.where(vanishing, 0.0, abs(analytic - numeric))
         right: Any = clear & (difference <= tolerance * scale)
         # The differences have to support a "wrong": an entry that they cannot tell apart is not judged.
@@ -357,14 +365,20 @@ class _Table:
             clear & ~right & (abs(analytic - value) > np.where(with_complex, 0.0, tolerance * scale) + 10 * error)
         )
         wrong |= ~clear & ~kink & ~contradicted & (abs(analytic - value) > tolerance * scale + 10 * error)
-        imprecise = ""
+        imprecise = doubt = ""
         if low:
             imprecise = f"{low} rounding: the result is {low} although the inputs are float64; keep the input's dtype"
         elif coarse and not with_complex:
             imprecise = "coarse rounding: forward keeps fewer digits than float64 has; is there float32 inside?"
+        if not np.any(kink & ~clear) and np.all(abs(numeric) <= np.maximum(3 * error, VANISHING * natural)):
+            faint = ~vanishing & (abs(analytic) <= FAINT * natural)
+            wrong &= ~faint
+            if faint.any() and not imprecise:
+                faintly = f"the derivative vanishes here, and backward gives up to {_largest(analytic):.1e}"
+                doubt = f"{faintly}: rounding, or a bug too small to see; try other inputs"
         if imprecise:
             right[...] = False
-            wrong &= difference > GROSS * scale
+            wrong &= (difference > GROSS * scale) & (error < 0.01 * scale)
         wrong_entries: Any = np.any(wrong, axis=1)
         judged: Any = wrong_entries | np.all(right, axis=1)
         relative = np.where(judged[:, None], difference / scale, -1.0)
@@ -372,7 +386,7 @@ class _Table:
         method = COMPLEX if with_complex else DIFFERENCES
         checked, total = int(judged.sum()), math.prod(shape)
         if not checked:
-            reason = imprecise or self._doubt(0, scale, len(self.indices))
+            reason = imprecise or doubt or self._doubt(0, scale, len(self.indices))
             return PartReport(self.name, "cannot judge", None, method, 0, total, reason=reason)
         worst = float(relative.max())
         if wrong_entries.any():
@@ -384,9 +398,13 @@ class _Table:
             reason += f"; {hint}" if hint else ""
             return PartReport(self.name, "wrong", worst, method, checked, total, index, a, n, reason)
         doubtful = np.flatnonzero(~judged)
-        reason = ""
+        reason = "the gradient vanishes here" if vanishing[judged].all() else ""
         if len(doubtful):
-            reason = "not judged: " + self._doubt(int(doubtful[0]), scale, len(doubtful))
+            reason += (
+                ("; " if reason else "")
+                + "not judged: "
+                + (doubt or self._doubt(int(doubtful[0]), scale, len(doubtful)))
+            )
         return PartReport(self.name, "right", worst, method, checked, total, reason=reason)
 
     def _doubt(self, entry: int, scale: np.ndarray, count: int) -> str:
@@ -441,6 +459,10 @@ def _hint(analytic: np.ndarray, numeric: np.ndarray, scale: np.ndarray, shape: t
                 return ""
         return "backward gives its transpose"
     return ""
+
+
+def _largest(array: np.ndarray | np.floating) -> float:
+    return float(np.max(np.abs(array), initial=0.0))
 
 
 def _entry(name: str, index: tuple[int, ...]) -> str:

@@ -169,7 +169,6 @@ def swept_slope(
     scale: float = 1.0,
     target: Float[Array, "draws"] | float = 0.0,
     epsilon: float = 2.0**-52,
-    first: float = FIRST_STEP,
 ) -> Slope:
     """The derivative from a sweep of step sizes, with an error estimate that also sees kinks.
 
@@ -190,10 +189,9 @@ def swept_slope(
         along: the output of f, any shape, with the variable at the given value.
         x: the variable's value.
         dys: one or more weights of the outputs, flattened.
-        scale: the size of steps that is natural for the variable; the sweep starts at first * max(scale, 1).
+        scale: the size of steps that is natural for the variable; the sweep starts at 0.03 max(scale, 1).
         target: an error that is small enough.
         epsilon: spacing of the output's floating type.
-        first: the first step, relative to the scale.
 
     Returns:
         A `Slope`, with an entry for each dy.
@@ -204,7 +202,7 @@ def swept_slope(
     tableau: list[_Estimate] = []
     best_error = np.full(len(dys), np.inf)
     slopes_above, gaps_above = [], []
-    h = first * max(scale, 1.0)
+    h = FIRST_STEP * max(scale, 1.0)
     while h >= LAST_STEP * min(scale, 1.0):
         # A step that is a multiple of the spacing at x is the step really taken: x + h - h is x again.
         spacing = np.spacing(abs(x) + h)
@@ -263,17 +261,18 @@ def _most_trustworthy(tableau: list[_Estimate], draws: int) -> Slope:
         noise = np.median(row_errors[below, draw] * rows[below])
         least[draw] = max(least[draw], noise / step[best[draw]])
 
-    # A kink: somewhere both tableaus have converged, and the gap is far from 0.
+    # A kink: somewhere both tableaus have converged with a gap far from 0, and no smaller step gets rid of it.
     noise = np.median((slope_error + gap_error) * step[:, None], axis=0) / step[:, None]
     converged = (abs(gap) > 5 * np.maximum(gap_error, noise)) & (abs(gap) > 2 * slope_error)
     sharpest = np.argmax(np.where(converged, abs(gap) / (gap_error + slope_error + 1e-300), 0.0), axis=0)
     middle, half = slope[sharpest, every], gap[sharpest, every] / 2
+    kink = np.any(converged, axis=0) & (least > 0.2 * abs(half))
 
     # At a kink the larger steps own up to a large error (their gap); rounding inside the function does not.
     larger = np.arange(len(tableau))[:, None] < best
     nearly = error <= 0.01 * abs(slope)
     contradicted = np.any(larger & nearly & (abs(slope - value) > 10 * (error + least)), axis=0)
-    return Slope(value, least, np.any(converged, axis=0), middle - half, middle + half, contradicted)
+    return Slope(value, least, kink, middle - half, middle + half, contradicted)
 
 
 def variable_scale(x: Float[Array, "..."]) -> float:

@@ -28,6 +28,10 @@ from handgrad.training.run import Run, RunFolder, averages, load_dataset
 #: not depend on it: the engine gives back figures a step, and they are added up in order.
 SECONDS_A_CHUNK = 0.1
 
+#: Multiply-adds of a step's forward pass below which one thread is as quick as several on a quiet machine, and far
+#: quicker on a busy one, where threads that wait for each other spin.
+SMALL_STEP = 20_000_000
+
 #: Settings that a resumed run may be given anew: they decide where it ends or where things lie, not what a step does.
 CHANGEABLE = ("max_steps", "epochs", "patience", "data_dir", "offline", "engine", "checkpoint_seconds")
 
@@ -64,7 +68,7 @@ def train(
     """Trains a network and leaves a run folder.
 
     Arguments:
-        recipe: a complete configuration by name; with nothing at all given, `digits`.
+        recipe: a complete configuration by name; `digits` where neither a recipe nor a data set nor a file is named.
         config_file: a TOML file whose settings go over the recipe's.
         run_dir: the run folder; by default a new one in `runs/`, named after the recipe.
         resume: go on with the run in `run_dir` from its last checkpoint, bit for bit as if it had not stopped. Where
@@ -83,8 +87,8 @@ def train(
     """
     reporter = reporter or Reporter()
     given = merge_settings(recipe, config_file, settings)
-    if not given and not resume:
-        given = merge_settings("digits")
+    if "recipe" not in given and "dataset" not in given and config_file is None and not resume:
+        given = merge_settings("digits", None, settings)
     if run_dir is None:
         if resume:
             raise ConfigError("resume needs the run folder to go on with: give it with --run-dir")
@@ -96,10 +100,10 @@ def train(
             raise RunError(f"{folder.path} holds a run already: go on with --resume, or choose another --run-dir")
         config = _changed(folder.config(), given)
     else:
-        config = TrainConfig.from_settings(given or merge_settings("digits"))
+        config = TrainConfig.from_settings(given)
         if resume:
             reporter.note(f"{folder.path} has nothing to resume yet: starting at the beginning")
-    with folder.held(), threadpool_limits(config.threads, user_api="blas"):
+    with folder.held():
         _Training(folder, config, reporter).run()
     return Run(folder.path)
 
@@ -163,6 +167,9 @@ class _Training:
         )
         self.engine.load(self.dataset)
 
+        small = config.batch_size * self.engine.architecture.multiply_adds < SMALL_STEP
+        self.threads = config.threads or (1 if small else _blas_threads())
+
         self.step = 0
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0  # since the last evaluation
         self.best: dict[str, Any] | None = None
@@ -206,7 +213,7 @@ class _Training:
         self.folder.create(self.config)
         self.folder.save_preprocessing(self.dataset)
         chunk = 1
-        with _stop_signals() as stop:
+        with _stop_signals() as stop, threadpool_limits(self.threads, user_api="blas"):
             while self.step < self.steps and not self._out_of_patience():
                 until = min(self.steps, self.step + chunk, self._next_evaluation(self.step))
                 seconds = self._train_until(until)
@@ -287,7 +294,7 @@ class _Training:
         about = {
             "engine": settings,
             "architecture": self.engine.architecture.to_dict(),
-            "threads": _blas_threads(),
+            "threads": self.threads,
             "step": self.step,
             "loss_sum": self.loss_sum,
             "correct": self.correct,
@@ -308,9 +315,9 @@ class _Training:
             self.engine.restore(arrays, about["engine"])
         except (KeyError, ValueError) as error:
             raise RunError(f"the checkpoint in {self.folder.path} does not fit its config.toml: {error}") from None
-        if about["threads"] != _blas_threads():
+        if about["threads"] != self.threads:
             self.reporter.note(
-                f"the run was begun with threads={about['threads']}, now it is {_blas_threads()}: "
+                f"the run was begun with threads={about['threads']}, now it is {self.threads}: "
                 "the last digits may differ from an uninterrupted run's"
             )
         self.step, self.best = about["step"], about["best"]
@@ -336,7 +343,7 @@ class _Training:
             "samples_per_second": round(self.step * self.config.batch_size / max(self.seconds_training, 1e-9), 1),
             "seconds_outside_steps": round(seconds - self.seconds_inside, 3),
             "seeds": self.seeds,
-            "threads": _blas_threads(),
+            "threads": self.threads,
             "versions": {
                 "handgrad": handgrad.__version__,
                 "numpy": np.__version__,

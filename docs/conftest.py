@@ -1,0 +1,49 @@
+"""The examples in the documentation are tests.
+
+`python` blocks run in order, one namespace a page; blocks that begin with `>>>` are doctests, where `...` stands for
+anything. `bash` blocks run as they stand, with the `handgrad` of this environment. Each page has a folder of its own to
+work in. A block after `<!--- skip: next -->` is not run: it downloads, installs, or takes minutes.
+"""
+
+import contextlib
+import doctest
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy  # noqa: F401 (the limit below holds for libraries that are loaded)
+import pytest
+from sybil import Sybil
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from threadpoolctl import threadpool_limits
+
+#: These networks are small, and threads that wait for each other on a busy machine take a hundred times as long.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def in_a_folder_of_its_own(tmp_path_factory):
+    with contextlib.chdir(tmp_path_factory.mktemp("docs")), threadpool_limits(1):
+        yield
+
+
+def run_bash(example) -> None:
+    here = Path(sys.executable).parent
+    path = f"{here}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, **ONE_THREAD, "PATH": path, "MPLBACKEND": "Agg"}
+    shell = ["bash", "-euo", "pipefail", "-c", example.parsed]
+    done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+
+
+pytest_collect_file = Sybil(
+    parsers=[
+        PythonCodeBlockParser(doctest_optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE),
+        CodeBlockParser("bash", run_bash),
+        SkipParser(),
+    ],
+    patterns=["*.md"],
+    excludes=["LOG.md"],
+    fixtures=["in_a_folder_of_its_own"],
+).pytest()

@@ -1,0 +1,49 @@
+"""Derivations that run: every formula of `handgrad.nn`, step by step from its definition, each step checked.
+
+    >>> from handgrad import derivations
+    >>> softmax = derivations.get("softmax")
+    >>> all(result.ok for result in softmax.check(sizes={"N": 4, "K": 3}, seed=7))
+    True
+
+A derivation is a sequence of named steps. A step has a statement (LaTeX, and plain text for a terminal), a sentence of
+why, and an executable form, which is compared at random points in float64 with the step it rewrites and with a
+numerical derivative that knows nothing of the derivation.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from handgrad.derivations.derivation import D, Derivation, Link, Step, StepResult
+from handgrad.derivations.naming import near_match
+from handgrad.errors import ConfigError
+
+__all__ = ["D", "Derivation", "Link", "Step", "StepResult", "get", "names", "topics"]
+
+_MODULES = ("softmax", "activations", "linear", "normalization", "convolution", "optimizers")
+
+
+def topics() -> dict[str, list[Derivation]]:
+    """Every derivation, under the heading it belongs to, in the order in which to read them."""
+    listing: dict[str, list[Derivation]] = {}
+    for module in _MODULES:
+        for derivation in import_module(f"{__name__}.{module}").DERIVATIONS:
+            listing.setdefault(derivation.topic, []).append(derivation)
+    return listing
+
+
+def names() -> list[str]:
+    """The name of every derivation."""
+    return [derivation.name for derivations in topics().values() for derivation in derivations]
+
+
+def get(name: str) -> Derivation:
+    """The derivation of this name.
+
+    Raises:
+        ConfigError: there is none; the message suggests the nearest.
+    """
+    known = {d.name: d for derivations in topics().values() for d in derivations}
+    if name not in known:
+        raise ConfigError(f"there is no derivation {name!r}: {near_match(name, known) or 'handgrad derive lists them'}")
+    return known[name]

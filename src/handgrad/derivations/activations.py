@@ -1,0 +1,480 @@
+"""Activations: y = f(x) element by element, so the Jacobian is diagonal and dx = dy · f'(x)."""
+
+# Each derivation has its own y and slope.
+# ruff: noqa: F811
+# pyright: reportRedeclaration=false
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from handgrad import nn
+from handgrad.derivations.derivation import CENTRAL_DIFFERENCES, D, Derivation, Link
+from handgrad.derivations.running import run_layer
+
+TOPIC = "Activations"
+_DIAGONAL = D("y", "x", take="ndnd->nd")
+_DIFFERENCES = D("y", "x", take="ndnd->nd", method=CENTRAL_DIFFERENCES)
+
+
+def _point(rng, N, D):
+    x = rng.normal(size=(N, D))
+    x += 0.05 * np.sign(x)  # away from 0, where a kink would have no derivative to compare with
+    x[0, 0] = -abs(x[0, 0])  # both signs in every point, so that both branches are seen
+    x[-1, -1] = abs(x[-1, -1])
+    return {"x": x, "dy": rng.normal(size=(N, D)), "a": 0.02, "alpha": 1.3}
+
+
+def _activation(name: str, title: str, intro: str, source: str) -> Derivation:
+    derivation = Derivation(name, TOPIC, title, {"N": 4, "D": 3}, _point, intro=intro, source=source)
+
+    @derivation.given
+    def L(dy, y):
+        return (dy * y).sum()
+
+    return derivation
+
+
+def _chain_rule(derivation: Derivation, method: str) -> None:
+    """The two steps that all activations share: the full chain rule, and what its diagonal Jacobian leaves of it."""
+
+    @derivation.step(
+        "the chain rule",
+        r"\frac{\partial L}{\partial x_{nj}} = \sum_i \frac{\partial L}{\partial y_{ni}} \delta_{ij} f'(x_{nj})",
+        "∂L/∂xₙⱼ = Σᵢ dyₙᵢ δᵢⱼ f′(xₙⱼ)",
+        "yᵢ depends on xᵢ alone, so the Jacobian of a sample is diag(f′(x)).",
+        derivative=D("L", "x", method=method),
+    )
+    def dx_sum(dy, slope):
+        return np.einsum("ni,ij,nj->nj", dy, np.eye(dy.shape[1]), slope)
+
+    @derivation.step(
+        "the vectorised formula",
+        r"dx = dy \odot f'(x)",
+        "dx = dy ⊙ f′(x)",
+        "A product with a diagonal matrix is an element-wise product; a batch changes nothing.",
+        same=True,
+    )
+    def dx(dy, slope):
+        return dy * slope
+
+
+def _what_nn_computes(derivation: Derivation, make, statement: str, text: str, snippet: str) -> None:
+    """The last step: `make(a, alpha)` gives the layer of nn."""
+    kind = type(make(0.02, 1.3))
+
+    @derivation.step(
+        "what nn computes",
+        statement,
+        text,
+        f"nn.{kind.__name__} finds the slope from y, the array that the network keeps anyway.",
+        same=True,
+        link=Link(kind._derivative, snippet),
+    )
+    def dx_nn(x, dy, a, alpha):
+        return run_layer(make(a, alpha), x, dy).dx
+
+
+# -- ReLU -------------------------------------------------------------------------------------------------------------
+
+relu = _activation(
+    "relu",
+    "Rectified linear unit",
+    "At x = 0 there is a kink and no derivative; the field, and nn, take 0 there.",
+    "Gatopoulos, UvA April 2019, and van de Graaf, UvA April 2019: question 1.1 a) iii",
+)
+
+
+@relu.step(
+    "definition",
+    r"y = \max(0, x)",
+    "y = max(0, x)",
+    "Negative inputs are cut off.",
+    direct=lambda x: np.maximum(x, 0),
+    direct_label="np.maximum",
+)
+def y(x):
+    return np.where(x.real > 0, x, 0)
+
+
+@relu.step(
+    "the slope",
+    r"f'(x) = \mathbb 1(x > 0)",
+    "f′(x) = 1 where x > 0, else 0",
+    "Slope 1 on the right, 0 on the left.",
+    derivative=_DIAGONAL,
+)
+def slope(x):
+    return (x > 0) * 1.0
+
+
+@relu.step(
+    "from the output",
+    r"f'(x) = \mathbb 1(y > 0)",
+    "f′(x) = 1 where y > 0, else 0",
+    "y > 0 just where x > 0, so x need not be kept.",
+    same=True,
+)
+def from_y(y):
+    return (y > 0) * 1.0
+
+
+_chain_rule(relu, "complex step")
+_what_nn_computes(
+    relu,
+    lambda a, alpha: nn.ReLU(),
+    r"dx = dy \odot \mathbb 1(y > 0)",
+    "dx = dy ⊙ (y > 0)",
+    "np.greater(y, 0, out=slope)",
+)
+
+# -- LeakyReLU --------------------------------------------------------------------------------------------------------
+
+leaky_relu = _activation(
+    "leaky-relu",
+    "ReLU with a slope on the negative side",
+    "a is the slope on the left, 0.02 in the course.",
+    "ten Kaate, UvA November 2019: question 1.1a iii and 1.1b ii; Maas, Hannun, Ng (2013)",
+)
+
+
+@leaky_relu.step(
+    "definition",
+    r"y = \max(0, x) + a \min(0, x)",
+    "y = max(0, x) + a min(0, x)",
+    "One of the two terms is 0.",
+    direct=lambda x, a: nn.LeakyReLU(a).forward(x),
+    direct_label="nn.LeakyReLU",
+)
+def y(x, a):
+    return np.where(x.real > 0, x, 0) + a * np.where(x.real > 0, 0, x)
+
+
+@leaky_relu.step(
+    "the slope",
+    r"f'(x) = \mathbb 1(x > 0) + a\, \mathbb 1(x \le 0)",
+    "f′(x) = 1 where x > 0, else a",
+    "Each branch is a straight line.",
+    derivative=_DIAGONAL,
+)
+def slope(x, a):
+    return (x > 0) + a * (x <= 0)
+
+
+_chain_rule(leaky_relu, "complex step")
+_what_nn_computes(
+    leaky_relu,
+    lambda a, alpha: nn.LeakyReLU(a),
+    r"dx = dy \odot (y > 0\ ?\ 1 : a)",
+    "dx = dy ⊙ (1 where y > 0, else a)",
+    "where=y > 0",
+)
+
+# -- ELU --------------------------------------------------------------------------------------------------------------
+
+elu = _activation(
+    "elu",
+    "Exponential linear unit",
+    "alpha is the depth of the negative side: y approaches −α.",
+    "Clevert, Unterthiner, Hochreiter (2016), equations 15 and 16; Mitnik, UvA 2020",
+)
+
+
+@elu.step(
+    "definition",
+    r"y = x \text{ where } x > 0, \text{ else } \alpha (e^x - 1)",
+    "y = x where x > 0, else α (e^x − 1)",
+    "The branches meet in 0, with equal slopes where α = 1.",
+    direct=lambda x, alpha: nn.ELU(alpha).forward(x),
+    direct_label="nn.ELU",
+)
+def y(x, alpha):
+    return np.where(x.real > 0, x, alpha * (np.exp(x) - 1))
+
+
+@elu.step(
+    "the slope",
+    r"f'(x) = 1 \text{ where } x > 0, \text{ else } \alpha e^x",
+    "f′(x) = 1 where x > 0, else α e^x",
+    "The exponential is its own derivative.",
+    derivative=_DIAGONAL,
+)
+def slope(x, alpha):
+    return np.where(x > 0, 1, alpha * np.exp(x))
+
+
+@elu.step(
+    "from the output",
+    r"\alpha e^x = y + \alpha",
+    "α e^x = y + α",
+    "y = α e^x − α on the negative side: no second exponential.",
+    same=True,
+)
+def from_y(x, y, alpha):
+    return np.where(x > 0, 1, y + alpha)
+
+
+_chain_rule(elu, "complex step")
+_what_nn_computes(
+    elu,
+    lambda a, alpha: nn.ELU(alpha),
+    r"dx = dy \odot (y > 0\ ?\ 1 : y + \alpha)",
+    "dx = dy ⊙ (1 where y > 0, else y + α)",
+    "np.add(y, self",
+)
+
+# -- Sigmoid ----------------------------------------------------------------------------------------------------------
+
+sigmoid = _activation(
+    "sigmoid",
+    "Logistic function",
+    "",
+    "CMU 11-785 Fall 2019, homework 1 handout, problem 1",
+)
+
+
+@sigmoid.step(
+    "definition",
+    r"y = \frac{1}{1 + e^{-x}}",
+    "y = 1 / (1 + e^(−x))",
+    "Maps a score to a probability.",
+    direct=lambda x: nn.Sigmoid().forward(x),
+    direct_label="nn.Sigmoid",
+)
+def y(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@sigmoid.step(
+    "by the hyperbolic tangent",
+    r"y = \tfrac12 (1 + \tanh \tfrac x2)",
+    "y = ½ (1 + tanh(x/2))",
+    "Multiply numerator and denominator by e^(x/2). This form cannot overflow; nn computes it.",
+    same=True,
+    link=Link(nn.Sigmoid._function, "np.tanh(y, out=y)"),
+)
+def by_tanh(x):
+    return 0.5 * (1 + np.tanh(x / 2))
+
+
+@sigmoid.step(
+    "the slope",
+    r"f'(x) = \frac{e^{-x}}{(1 + e^{-x})^2}",
+    "f′(x) = e^(−x) / (1 + e^(−x))²",
+    "Chain rule: −1/u² times −e^(−x).",
+    derivative=_DIAGONAL,
+)
+def slope(x):
+    return np.exp(-x) / (1 + np.exp(-x)) ** 2
+
+
+@sigmoid.step(
+    "from the output",
+    r"f'(x) = y (1 - y)",
+    "f′(x) = y (1 − y)",
+    "e^(−x) / (1 + e^(−x)) is 1 − y.",
+    same=True,
+)
+def from_y(y):
+    return y * (1 - y)
+
+
+_chain_rule(sigmoid, "complex step")
+_what_nn_computes(
+    sigmoid, lambda a, alpha: nn.Sigmoid(), r"dx = dy \odot y (1 - y)", "dx = dy ⊙ y (1 − y)", "np.subtract(1, y"
+)
+
+# -- Tanh -------------------------------------------------------------------------------------------------------------
+
+tanh = _activation(
+    "tanh",
+    "Hyperbolic tangent",
+    "",
+    "CMU 11-785 Fall 2019, homework 1 handout, problem 1",
+)
+
+
+@tanh.step(
+    "definition",
+    r"y = \frac{e^x - e^{-x}}{e^x + e^{-x}}",
+    "y = (e^x − e^(−x)) / (e^x + e^(−x))",
+    "As a quotient it overflows for large x; np.tanh does not.",
+    direct=lambda x: np.tanh(x),
+    direct_label="np.tanh",
+)
+def y(x):
+    return (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))
+
+
+@tanh.step(
+    "the slope by the quotient rule",
+    r"f'(x) = \frac{(e^x + e^{-x})^2 - (e^x - e^{-x})^2}{(e^x + e^{-x})^2}",
+    "f′(x) = ((e^x + e^(−x))² − (e^x − e^(−x))²) / (e^x + e^(−x))²",
+    "Numerator and denominator are each other's derivatives.",
+    derivative=_DIAGONAL,
+)
+def slope(x):
+    total, difference = np.exp(x) + np.exp(-x), np.exp(x) - np.exp(-x)
+    return (total**2 - difference**2) / total**2
+
+
+@tanh.step(
+    "from the output",
+    r"f'(x) = 1 - y^2",
+    "f′(x) = 1 − y²",
+    "Divided out.",
+    same=True,
+)
+def from_y(y):
+    return 1 - y**2
+
+
+_chain_rule(tanh, "complex step")
+_what_nn_computes(
+    tanh,
+    lambda a, alpha: nn.Tanh(),
+    r"dx = dy \odot (1 - y^2)",
+    "dx = dy ⊙ (1 − y²)",
+    "np.subtract(1, slope, out=slope)",
+)
+
+# -- GELU -------------------------------------------------------------------------------------------------------------
+
+gelu = _activation(
+    "gelu",
+    "Gaussian error linear unit, exact",
+    "Φ is the normal distribution function, φ its density. erf takes no complex numbers here, so the independent "
+    "derivative is central differences. The last step is NumPy written out, with no layer behind it.",
+    "Hendrycks and Gimpel (2016), Gaussian error linear units",
+)
+
+_erf = np.vectorize(math.erf, otypes=[float])
+
+
+@gelu.step(
+    "definition",
+    r"y = x\, \Phi(x) = \frac x2 \big(1 + \operatorname{erf}(x / \sqrt 2)\big)",
+    "y = x Φ(x) = x/2 (1 + erf(x/√2))",
+    "The input times the probability that a standard normal number lies below it.",
+    direct=lambda x: x - x * 0.5 * np.vectorize(math.erfc, otypes=[float])(x / math.sqrt(2)),
+    direct_label="math.erfc",
+)
+def y(x):
+    return 0.5 * x * (1 + _erf(x / np.sqrt(2)))
+
+
+@gelu.step(
+    "the slope",
+    r"f'(x) = \Phi(x) + x\, \varphi(x), \quad \varphi(x) = \frac{e^{-x^2/2}}{\sqrt{2\pi}}",
+    "f′(x) = Φ(x) + x φ(x), φ(x) = e^(−x²/2) / √(2π)",
+    "Product rule; Φ′ = φ.",
+    derivative=_DIFFERENCES,
+)
+def slope(x):
+    return 0.5 * (1 + _erf(x / np.sqrt(2))) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+
+
+_chain_rule(gelu, CENTRAL_DIFFERENCES)
+
+# -- GELU, tanh form --------------------------------------------------------------------------------------------------
+
+gelu_tanh = _activation(
+    "gelu-tanh",
+    "Gaussian error linear unit, tanh form",
+    "An approximation of GELU within 5e-4, from when erf was slow; some published networks were trained with it. The "
+    "last step is NumPy written out, with no layer behind it.",
+    "Hendrycks and Gimpel (2016), section 2",
+)
+
+_C, _CUBE = math.sqrt(2 / math.pi), 0.044715
+
+
+@gelu_tanh.step(
+    "definition",
+    r"y = \frac x2 (1 + \tanh u), \quad u = \sqrt{2/\pi}\, (x + 0.044715\, x^3)",
+    "y = x/2 (1 + tanh u), u = √(2/π) (x + 0.044715 x³)",
+    "Φ replaced by a logistic function of a cubic.",
+    direct=lambda x: x / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    direct_label="x · sigmoid(2u)",
+)
+def y(x):
+    return 0.5 * x * (1 + np.tanh(_C * (x + _CUBE * x**3)))
+
+
+@gelu_tanh.step(
+    "close to the exact form",
+    r"\big|y - x\, \Phi(x)\big| < 5 \cdot 10^{-4}",
+    "|y − x Φ(x)| < 5·10⁻⁴",
+    "1 where the two agree that closely.",
+    direct=lambda x: np.ones(x.shape),
+    direct_label="1 everywhere",
+)
+def close(x, y):
+    return (np.abs(y - 0.5 * x * (1 + _erf(x / np.sqrt(2)))) < 5e-4) * 1.0
+
+
+@gelu_tanh.step(
+    "the slope",
+    r"f'(x) = \tfrac12 (1 + \tanh u) + \tfrac x2 (1 - \tanh^2 u)\, u', \quad u' = \sqrt{2/\pi}\, (1 + 0.134145\, x^2)",
+    "f′(x) = ½ (1 + tanh u) + x/2 (1 − tanh² u) u′, u′ = √(2/π) (1 + 0.134145 x²)",
+    "Product rule, then the chain rule through u.",
+    derivative=_DIAGONAL,
+)
+def slope(x):
+    t = np.tanh(_C * (x + _CUBE * x**3))
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t**2) * _C * (1 + 3 * _CUBE * x**2)
+
+
+_chain_rule(gelu_tanh, "complex step")
+
+# -- SiLU -------------------------------------------------------------------------------------------------------------
+
+silu = _activation(
+    "silu",
+    "Sigmoid linear unit (swish)",
+    "s is the logistic function of x. The last step is NumPy written out, with no layer behind it.",
+    "Elfwing, Uchibe, Doya (2018); Ramachandran, Zoph, Le (2017)",
+)
+
+
+@silu.step(
+    "definition",
+    r"y = x\, s(x) = \frac{x}{1 + e^{-x}}",
+    "y = x s(x) = x / (1 + e^(−x))",
+    "The input times its own gate.",
+    direct=lambda x: x * nn.Sigmoid().forward(x),
+    direct_label="x · nn.Sigmoid",
+)
+def y(x):
+    return x / (1 + np.exp(-x))
+
+
+@silu.step(
+    "the slope",
+    r"f'(x) = s + x\, s (1 - s)",
+    "f′(x) = s + x s (1 − s)",
+    "Product rule, with the logistic function's own slope.",
+    derivative=_DIAGONAL,
+)
+def slope(x):
+    s = 1 / (1 + np.exp(-x))
+    return s + x * s * (1 - s)
+
+
+@silu.step(
+    "from the output",
+    r"f'(x) = y + s (1 - y)",
+    "f′(x) = y + s (1 − y)",
+    "x s is y.",
+    same=True,
+)
+def from_y(x, y):
+    s = 1 / (1 + np.exp(-x))
+    return y + s * (1 - y)
+
+
+_chain_rule(silu, "complex step")
+
+DERIVATIONS = [relu, leaky_relu, elu, sigmoid, tanh, gelu, gelu_tanh, silu]

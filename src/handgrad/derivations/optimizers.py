@@ -1,0 +1,650 @@
+"""Optimisers: momentum, Nesterov's in two forms, Adam's bias correction, Adadelta, weight decay against L2.
+
+The loss is a bowl, L(w) = ½ wᵀ A w + cᵀ w, so that the gradient depends on where it is taken: forms that look ahead
+would not differ otherwise.
+"""
+
+# Two derivations have a step called gradient.
+# ruff: noqa: F811
+# pyright: reportRedeclaration=false
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from handgrad import nn
+from handgrad.derivations.derivation import D, Derivation, Link
+from handgrad.derivations.running import run_optimizer
+
+TOPIC = "Optimisers"
+RATE, MU = 0.05, 0.9
+MANY = 200
+
+
+def _point(rng, T, D):
+    root = rng.normal(size=(D, D)) / np.sqrt(D)
+    return {
+        "w": rng.normal(size=D),
+        "A": root @ root.T + 0.1 * np.eye(D),
+        "c": rng.normal(size=D),
+        "g": rng.normal(size=(T, D)),
+        "steps": T,
+    }
+
+
+def _optimizer(name: str, title: str, intro: str, source: str) -> Derivation:
+    derivation = Derivation(name, TOPIC, title, {"T": 6, "D": 3}, _point, intro=intro, source=source)
+
+    @derivation.given
+    def loss(w, A, c):
+        return 0.5 * w @ A @ w + c @ w
+
+    return derivation
+
+
+# -- momentum ---------------------------------------------------------------------------------------------------------
+
+momentum = _optimizer(
+    "momentum",
+    "Momentum: the velocity, unrolled, and three ways to write it",
+    "T steps from w on a bowl L = ½ wᵀAw + cᵀw; η = 0.05, μ = 0.9. A path is the weights after each step.",
+    "Sutskever, Martens, Dahl, Hinton (2013); Polyak (1964); CMU 11-785 Fall 2019, homework 1 handout",
+)
+
+
+@momentum.step(
+    "the gradient of the bowl",
+    r"\nabla L(w) = A w + c",
+    "∇L(w) = A w + c",
+    "A is symmetric, so the two halves of the product rule are equal.",
+    derivative=D("loss", "w"),
+)
+def gradient(w, A, c):
+    return A @ w + c
+
+
+@momentum.step(
+    "the recursion",
+    r"v_t = \mu v_{t-1} + g_t, \quad w_t = w_{t-1} - \eta v_t",
+    "vₜ = μ vₜ₋₁ + gₜ, wₜ = wₜ₋₁ − η vₜ",
+    "The velocity remembers past gradients; PyTorch's form, in which η multiplies v.",
+    direct=lambda w, A, c, steps: _momentum_nn(w, A, c, steps),
+    direct_label="nn.SGD",
+)
+def path(w, A, c, steps):
+    v, weights = np.zeros_like(w), []
+    for _ in range(steps):
+        v = MU * v + (A @ w + c)
+        w = w - RATE * v
+        weights.append(w)
+    return np.stack(weights)
+
+
+@momentum.step(
+    "the velocity unrolled",
+    r"v_t = \sum_{s=1}^{t} \mu^{t-s} g_s",
+    "vₜ = Σₛ μ^(t−s) gₛ",
+    "A gradient's weight falls by μ with every step: about 1/(1 − μ) gradients count.",
+    same=True,
+)
+def unrolled(w, A, c, steps):
+    gradients, weights = [], []
+    for t in range(steps):
+        gradients.append(A @ w + c)
+        w = w - RATE * sum(MU ** (t - s) * gradients[s] for s in range(t + 1))
+        weights.append(w)
+    return np.stack(weights)
+
+
+@momentum.step(
+    "the learning rate inside",
+    r"u_t = \mu u_{t-1} - \eta g_t, \quad w_t = w_{t-1} + u_t",
+    "uₜ = μ uₜ₋₁ − η gₜ, wₜ = wₜ₋₁ + uₜ",
+    "The course's form: u = −η v. The same as long as η does not change on the way.",
+    same=True,
+)
+def rate_inside(w, A, c, steps):
+    u, weights = np.zeros_like(w), []
+    for _ in range(steps):
+        u = MU * u - RATE * (A @ w + c)
+        w = w + u
+        weights.append(w)
+    return np.stack(weights)
+
+
+@momentum.step(
+    "without a velocity: the heavy ball",
+    r"w_t = w_{t-1} - \eta g_t + \mu (w_{t-1} - w_{t-2})",
+    "wₜ = wₜ₋₁ − η gₜ + μ (wₜ₋₁ − wₜ₋₂)",
+    "uₜ₋₁ is the last move.",
+    same=True,
+)
+def heavy_ball(w, A, c, steps):
+    before, weights = w, []
+    for _ in range(steps):
+        w, before = w - RATE * (A @ w + c) + MU * (w - before), w
+        weights.append(w)
+    return np.stack(weights)
+
+
+@momentum.step(
+    "under a constant gradient",
+    r"v_t = \frac{1 - \mu^t}{1 - \mu}\, g \to \frac{g}{1 - \mu}",
+    "vₜ = (1 − μᵗ)/(1 − μ) g → g/(1 − μ)",
+    "A geometric sum: μ = 0.9 ends ten times as fast as plain descent.",
+    direct=lambda c, steps: np.stack([sum(MU**s for s in range(t + 1)) * c for t in range(steps)]),
+    direct_label="the sum",
+)
+def terminal(c, steps):
+    t = np.arange(1, steps + 1)[:, None]
+    return (1 - MU**t) / (1 - MU) * c
+
+
+def _momentum_nn(w, A, c, steps):
+    return run_optimizer(lambda p: nn.SGD(p, RATE, momentum=MU), w, lambda w, t: A @ w + c, steps)
+
+
+@momentum.step(
+    "what nn computes",
+    r"v \leftarrow \mu v + g, \quad w \leftarrow w - \eta v",
+    "v ← μ v + g, w ← w − η v",
+    "The recursion, in place.",
+    same="path",
+    link=Link(nn.SGD._update, "v *= self.momentum"),
+)
+def momentum_nn(w, A, c, steps):
+    return _momentum_nn(w, A, c, steps)
+
+
+# -- Nesterov ---------------------------------------------------------------------------------------------------------
+
+nesterov = _optimizer(
+    "nesterov",
+    "Nesterov's momentum: the two forms, and that they are one",
+    "θ are the weights of the form that looks ahead, φ the points it looks at. η = 0.05, μ = 0.9.",
+    "Nesterov (1983); Sutskever et al. (2013), equations 3 and 4; Bengio, Boulanger-Lewandowski, Pascanu (2012)",
+)
+
+
+@nesterov.step(
+    "the gradient of the bowl",
+    r"\nabla L(w) = A w + c",
+    "∇L(w) = A w + c",
+    "Taken at another point than the weights themselves.",
+    derivative=D("loss", "w"),
+)
+def gradient(w, A, c):
+    return A @ w + c
+
+
+@nesterov.step(
+    "Nesterov's own form",
+    r"\varphi_{t-1} = \theta_{t-1} + \mu (\theta_{t-1} - \theta_{t-2}), \quad"
+    r" \theta_t = \varphi_{t-1} - \eta \nabla L(\varphi_{t-1})",
+    "φₜ₋₁ = θₜ₋₁ + μ (θₜ₋₁ − θₜ₋₂), θₜ = φₜ₋₁ − η ∇L(φₜ₋₁)",
+    "Go on as before, then correct by the gradient found there.",
+    direct=lambda w, A, c, steps: _look_ahead(w, A, c, steps)[0],
+    direct_label="the form of step 3",
+)
+def original(w, A, c, steps):
+    theta, before, thetas = w, w, []
+    for _ in range(steps):
+        phi = theta + MU * (theta - before)
+        theta, before = phi - RATE * (A @ phi + c), theta
+        thetas.append(theta)
+    return np.stack(thetas)
+
+
+def _look_ahead(w, A, c, steps):
+    """θ and v after each step of the form with a velocity, each (T, D)."""
+    v, thetas, velocities = np.zeros_like(w), [], []
+    for _ in range(steps):
+        v = MU * v - RATE * (A @ (w + MU * v) + c)
+        w = w + v
+        thetas.append(w)
+        velocities.append(v)
+    return np.stack(thetas), np.stack(velocities)
+
+
+@nesterov.step(
+    "with a velocity: the form that looks ahead",
+    r"v_t = \mu v_{t-1} - \eta \nabla L(\theta_{t-1} + \mu v_{t-1}), \quad \theta_t = \theta_{t-1} + v_t",
+    "vₜ = μ vₜ₋₁ − η ∇L(θₜ₋₁ + μ vₜ₋₁), θₜ = θₜ₋₁ + vₜ",
+    "v is the last move. The gradient is wanted at a point that is not the weights: awkward for a network.",
+    same=True,
+)
+def look_ahead(w, A, c, steps):
+    v, thetas = np.zeros_like(w), []
+    for _ in range(steps):
+        v = MU * v - RATE * (A @ (w + MU * v) + c)
+        w = w + v
+        thetas.append(w)
+    return np.stack(thetas)
+
+
+@nesterov.step(
+    "the points looked at",
+    r"\varphi_t = \theta_t + \mu v_t",
+    "φₜ = θₜ + μ vₜ",
+    "Follow these instead. Both sequences end in the same minimum, where v is 0.",
+    direct=lambda w, A, c, steps: _nesterov_nn(w, A, c, steps),
+    direct_label="nn.SGD",
+)
+def looked_at(w, A, c, steps):
+    thetas, velocities = _look_ahead(w, A, c, steps)
+    return thetas + MU * velocities
+
+
+@nesterov.step(
+    "the second form",
+    r"V_t = \mu V_{t-1} + \nabla L(\varphi_{t-1}), \quad"
+    r" \varphi_t = \varphi_{t-1} - \eta (\nabla L(\varphi_{t-1}) + \mu V_t)",
+    "Vₜ = μ Vₜ₋₁ + ∇L(φₜ₋₁), φₜ = φₜ₋₁ − η (∇L(φₜ₋₁) + μ Vₜ)",
+    "Put θ = φ − μ v into the step and write V = −v/η: only gradients at φ itself are left.",
+    same=True,
+)
+def second(w, A, c, steps):
+    v, phis = np.zeros_like(w), []
+    for _ in range(steps):
+        g = A @ w + c
+        v = MU * v + g
+        w = w - RATE * (g + MU * v)
+        phis.append(w)
+    return np.stack(phis)
+
+
+@nesterov.step(
+    "the two forms after 200 steps",
+    r"\varphi_{200} = \theta_{200} + \mu v_{200}",
+    "φ₂₀₀ = θ₂₀₀ + μ v₂₀₀",
+    "Equal at every step, so they stay together however long they run.",
+    direct=lambda w, A, c: _nesterov_nn(w, A, c, MANY)[-1],
+    direct_label="nn.SGD",
+)
+def long_run(w, A, c):
+    thetas, velocities = _look_ahead(w, A, c, MANY)
+    return thetas[-1] + MU * velocities[-1]
+
+
+def _nesterov_nn(w, A, c, steps):
+    return run_optimizer(lambda p: nn.SGD(p, RATE, momentum=MU, nesterov=True), w, lambda w, t: A @ w + c, steps)
+
+
+@nesterov.step(
+    "what nn computes",
+    r"v \leftarrow \mu v + g, \quad w \leftarrow w - \eta (g + \mu v)",
+    "v ← μ v + g, w ← w − η (g + μ v)",
+    "The second form.",
+    same="second",
+    link=Link(nn.SGD._update, "np.multiply(v, self.momentum, out=scratch)"),
+)
+def nesterov_nn(w, A, c, steps):
+    return _nesterov_nn(w, A, c, steps)
+
+
+# -- Adam -------------------------------------------------------------------------------------------------------------
+
+B1, B2, EPS, ADAM_RATE = 0.9, 0.999, 1e-3, 1e-2
+
+adam = _optimizer(
+    "adam",
+    "Adam: bias correction, and the form with one division",
+    "g are T given gradients, one row a step; β₁ = 0.9, β₂ = 0.999, η = 0.01, and ε = 1e-3, "
+    "large enough for a misplaced one to show. Squares and roots are taken element by element.",
+    "Kingma and Ba (2015), Adam, algorithm 1 and section 3",
+)
+
+
+@adam.step(
+    "the running mean",
+    r"m_t = \beta_1 m_{t-1} + (1 - \beta_1) g_t",
+    "mₜ = β₁ mₜ₋₁ + (1 − β₁) gₜ",
+    "Starting from 0.",
+    direct=lambda g: np.stack([sum((1 - B1) * B1 ** (t - s) * g[s] for s in range(t + 1)) for t in range(len(g))]),
+    direct_label="the sum",
+)
+def mean(g):
+    m, means = np.zeros_like(g[0]), []
+    for gradient in g:
+        m = B1 * m + (1 - B1) * gradient
+        means.append(m)
+    return np.stack(means)
+
+
+@adam.step(
+    "unrolled",
+    r"m_t = (1 - \beta_1) \sum_{s=1}^t \beta_1^{t-s} g_s",
+    "mₜ = (1 − β₁) Σₛ β₁^(t−s) gₛ",
+    "As for momentum. A matrix of powers times the gradients.",
+    same=True,
+)
+def mean_unrolled(g):
+    t = np.arange(len(g))
+    powers = np.tril(B1 ** np.abs(t[:, None] - t))
+    return (1 - B1) * powers @ g
+
+
+@adam.step(
+    "the weights sum to less than 1",
+    r"(1 - \beta_1) \sum_{s=1}^t \beta_1^{t-s} = 1 - \beta_1^t",
+    "(1 − β₁) Σₛ β₁^(t−s) = 1 − β₁ᵗ",
+    "A geometric sum: at first most of the average is the 0 it started from.",
+    direct=lambda steps: np.array([(1 - B1) * sum(B1**k for k in range(t)) for t in range(1, steps + 1)]),
+    direct_label="the sum",
+)
+def weights(steps):
+    return 1 - B1 ** np.arange(1, steps + 1)
+
+
+@adam.step(
+    "a constant gradient",
+    r"g_s = g \;\Rightarrow\; m_t = (1 - \beta_1^t)\, g",
+    "gₛ = g gives mₜ = (1 − β₁ᵗ) g",
+    "So dividing by 1 − β₁ᵗ gives back g, exactly.",
+    direct=lambda c, steps: mean(np.tile(c, (steps, 1))),
+    direct_label="the recursion",
+)
+def constant(c, weights):
+    return weights[:, None] * c
+
+
+@adam.step(
+    "the expectation",
+    r"\mathbb E[m_t] = (1 - \beta_1^t)\, \mathbb E[g]",
+    "E[mₜ] = (1 − β₁ᵗ) E[g]",
+    "For independent gradients of one distribution. Here each is g₁ or c with probability ½, and the left side is "
+    "averaged over all 2⁵ sequences of 5 steps, exactly.",
+    direct=lambda g, c: np.mean([mean(np.stack(draw))[-1] for draw in itertools.product((g[0], c), repeat=5)], axis=0),
+    direct_label="all 32 sequences",
+)
+def expectation(g, c):
+    return (1 - B1**5) * (g[0] + c) / 2
+
+
+@adam.step(
+    "the running square, corrected alike",
+    r"\hat v_t = \frac{1}{1 - \beta_2^t} (1 - \beta_2) \sum_{s=1}^t \beta_2^{t-s} g_s^2",
+    "v̂ₜ = (1 − β₂) Σₛ β₂^(t−s) gₛ² / (1 − β₂ᵗ)",
+    "After the first step v̂ is g², not a thousandth of it.",
+    direct=lambda g: np.stack(
+        [np.average(g[: t + 1] ** 2, axis=0, weights=B2 ** -np.arange(t + 1.0)) for t in range(len(g))]
+    ),
+    direct_label="np.average",
+)
+def square(g):
+    v, squares = np.zeros_like(g[0]), []
+    for t, gradient in enumerate(g, 1):
+        v = B2 * v + (1 - B2) * gradient**2
+        squares.append(v / (1 - B2**t))
+    return np.stack(squares)
+
+
+@adam.step(
+    "the step",
+    r"w_t = w_{t-1} - \eta \frac{\hat m_t}{\sqrt{\hat v_t} + \varepsilon}",
+    "wₜ = wₜ₋₁ − η m̂ₜ / (√v̂ₜ + ε)",
+    "Scaled by how large gradients have been of late: multiplying the loss by a constant changes almost nothing.",
+    direct=lambda w, g: _adam_nn(w, g),
+    direct_label="nn.Adam",
+)
+def adam_path(w, mean, weights, square):
+    return w - np.cumsum(ADAM_RATE * mean / weights[:, None] / (np.sqrt(square) + EPS), axis=0)
+
+
+@adam.step(
+    "the corrections moved together",
+    r"\frac{m_t / c_1}{\sqrt{v_t / c_2} + \varepsilon} = \frac{\sqrt{c_2}}{c_1} \frac{m_t}{\sqrt{v_t}"
+    r" + \varepsilon \sqrt{c_2}}, \quad c_i = 1 - \beta_i^t",
+    "(m/c₁) / (√(v/c₂) + ε) = √c₂/c₁ · m / (√v + ε√c₂), cᵢ = 1 − βᵢᵗ",
+    "Numerator and denominator times √c₂: two numbers in place of two sweeps over the arrays. ε must move along.",
+    same=True,
+)
+def one_division(w, g):
+    m, v, path = np.zeros_like(w), np.zeros_like(w), []
+    for t, gradient in enumerate(g, 1):
+        m = B1 * m + (1 - B1) * gradient
+        v = B2 * v + (1 - B2) * gradient**2
+        c1, c2 = 1 - B1**t, 1 - B2**t
+        w = w - ADAM_RATE * np.sqrt(c2) / c1 * m / (np.sqrt(v) + EPS * np.sqrt(c2))
+        path.append(w)
+    return np.stack(path)
+
+
+def _adam_nn(w, g):
+    return run_optimizer(lambda p: nn.Adam(p, ADAM_RATE, betas=(B1, B2), eps=EPS), w, lambda w, t: g[t], len(g))
+
+
+@adam.step(
+    "what nn computes",
+    r"w \leftarrow w - \eta \frac{\sqrt{c_2}}{c_1} \frac{m}{\sqrt v + \varepsilon \sqrt{c_2}}",
+    "w ← w − η √c₂/c₁ · m / (√v + ε√c₂)",
+    "The form with one division.",
+    same=True,
+    link=Link(nn.Adam, "scratch += self.eps * correction2"),
+)
+def adam_nn(w, g):
+    return _adam_nn(w, g)
+
+
+# -- Adadelta ---------------------------------------------------------------------------------------------------------
+
+RHO, DELTA_EPS = 0.9, 1e-6
+
+adadelta = _optimizer(
+    "adadelta",
+    "Adadelta: steps in the units of the weights",
+    "g are T given gradients; ρ = 0.9, ε = 1e-6, RMS[z] = √(E[z²] + ε). The last step is NumPy written out, with no "
+    "optimiser behind it.",
+    "Zeiler (2012), ADADELTA, algorithm 1",
+)
+
+
+@adadelta.step(
+    "the running square of the gradient",
+    r"E[g^2]_t = \rho E[g^2]_{t-1} + (1 - \rho) g_t^2",
+    "E[g²]ₜ = ρ E[g²]ₜ₋₁ + (1 − ρ) gₜ²",
+    "Unlike Adam's, without a correction.",
+    direct=lambda g: np.stack(
+        [sum((1 - RHO) * RHO ** (t - s) * g[s] ** 2 for s in range(t + 1)) for t in range(len(g))]
+    ),
+    direct_label="the sum",
+)
+def squares(g):
+    e, path = np.zeros_like(g[0]), []
+    for gradient in g:
+        e = RHO * e + (1 - RHO) * gradient**2
+        path.append(e)
+    return np.stack(path)
+
+
+@adadelta.step(
+    "the first step",
+    r"\Delta_1 = -\frac{\sqrt{\varepsilon}}{\sqrt{(1 - \rho) g_1^2 + \varepsilon}}\, g_1",
+    "Δ₁ = −√ε / √((1 − ρ) g₁² + ε) · g₁",
+    "RMS[Δ]₀ = √ε: without ε nothing would ever move.",
+    direct=lambda g: _adadelta(g)[0],
+    direct_label="algorithm 1",
+)
+def first_step(g):
+    return -np.sqrt(DELTA_EPS) / np.sqrt((1 - RHO) * g[0] ** 2 + DELTA_EPS) * g[0]
+
+
+def _adadelta(g, scale=1.0):
+    """The moves Δ of algorithm 1, (T, D); `scale` multiplies the gradient, and ε by its square in RMS[g]."""
+    square, moved, moves = np.zeros_like(g[0]), np.zeros_like(g[0]), []
+    for gradient in scale * g:
+        square = RHO * square + (1 - RHO) * gradient**2
+        move = -np.sqrt(moved + DELTA_EPS) / np.sqrt(square + scale**2 * DELTA_EPS) * gradient
+        moved = RHO * moved + (1 - RHO) * move**2
+        moves.append(move)
+    return np.stack(moves)
+
+
+@adadelta.step(
+    "the step",
+    r"\Delta_t = -\frac{\mathrm{RMS}[\Delta]_{t-1}}{\mathrm{RMS}[g]_t}\, g_t",
+    "Δₜ = −RMS[Δ]ₜ₋₁ / RMS[g]ₜ · gₜ",
+    "The quotient has the units of w over those of g, so Δ has the units of w: no learning rate.",
+    direct=lambda g: _adadelta(g),
+    direct_label="algorithm 1",
+)
+def moves(g, squares):
+    moved, result = np.zeros_like(g[0]), []
+    for gradient, square in zip(g, squares, strict=True):
+        move = -np.sqrt((moved + DELTA_EPS) / (square + DELTA_EPS)) * gradient
+        moved = RHO * moved + (1 - RHO) * move**2
+        result.append(move)
+    return np.stack(result)
+
+
+@adadelta.step(
+    "blind to the scale of the loss",
+    r"g \to 1000\, g,\ \varepsilon_g \to 10^6 \varepsilon_g \;\Rightarrow\; \Delta_t \text{ unchanged}",
+    "g → 1000 g (and ε in RMS[g] with its square): Δ unchanged",
+    "RMS[g] grows along with g.",
+    same=True,
+)
+def rescaled(g):
+    return _adadelta(g, 1000.0) + 0.0
+
+
+@adadelta.step(
+    "the vectorised formula",
+    r"w_t = w_{t-1} + \Delta_t",
+    "wₜ = wₜ₋₁ + Δₜ",
+    "PyTorch's form, which multiplies Δ by a learning rate of 1.",
+    direct=lambda w, g: w + np.cumsum(_adadelta(g), axis=0),
+    direct_label="sum of the moves",
+)
+def adadelta_path(w, g):
+    square, moved, path = np.zeros_like(w), np.zeros_like(w), []
+    for gradient in g:
+        square = square * RHO + gradient * gradient * (1 - RHO)
+        move = np.sqrt(moved + DELTA_EPS) / np.sqrt(square + DELTA_EPS) * gradient
+        moved = moved * RHO + move * move * (1 - RHO)
+        w = w - move
+        path.append(w)
+    return np.stack(path)
+
+
+# -- weight decay -----------------------------------------------------------------------------------------------------
+
+DECAY = 0.1
+
+weight_decay = _optimizer(
+    "weight-decay",
+    "Weight decay against an L2 penalty: equal for SGD, different for Adam",
+    "λ = 0.1. L2 adds λ/2 ‖w‖² to the loss; decay shrinks w by the factor 1 − ηλ in every step.",
+    "Loshchilov and Hutter (2019), Decoupled weight decay regularization, propositions 1 and 2",
+)
+
+
+@weight_decay.given
+def penalised(loss, w):
+    return loss + DECAY / 2 * (w * w).sum()
+
+
+@weight_decay.step(
+    "the gradient of the penalty",
+    r"\nabla \big(L + \tfrac\lambda2 \|w\|^2\big) = \nabla L + \lambda w",
+    "∇(L + λ/2 ‖w‖²) = ∇L + λ w",
+    "The 2 of the square cancels the ½.",
+    derivative=D("penalised", "w"),
+)
+def penalty_gradient(w, A, c):
+    return A @ w + c + DECAY * w
+
+
+@weight_decay.step(
+    "SGD with L2",
+    r"w_t = w_{t-1} - \eta (g_t + \lambda w_{t-1})",
+    "wₜ = wₜ₋₁ − η (gₜ + λ wₜ₋₁)",
+    "The penalty's gradient is added to the loss's.",
+    direct=lambda w, A, c, steps: _decayed_sgd(w, A, c, steps),
+    direct_label="nn.SGD",
+)
+def sgd_l2(w, A, c, steps):
+    path = []
+    for _ in range(steps):
+        w = w - RATE * (A @ w + c + DECAY * w)
+        path.append(w)
+    return np.stack(path)
+
+
+@weight_decay.step(
+    "SGD with decay",
+    r"w_t = (1 - \eta \lambda) w_{t-1} - \eta g_t",
+    "wₜ = (1 − ηλ) wₜ₋₁ − η gₜ",
+    "Multiplied out it is the same: for plain SGD, L2 is weight decay.",
+    same=True,
+)
+def sgd_decay(w, A, c, steps):
+    path = []
+    for _ in range(steps):
+        w = (1 - RATE * DECAY) * w - RATE * (A @ w + c)
+        path.append(w)
+    return np.stack(path)
+
+
+@weight_decay.step(
+    "Adam with L2, first step",
+    r"w_1 = w_0 - \eta \frac{g + \lambda w_0}{|g + \lambda w_0| + \varepsilon}",
+    "w₁ = w₀ − η (g + λ w₀) / (|g + λ w₀| + ε)",
+    "m̂ = g and √v̂ = |g| after one step. The penalty is divided along with the gradient: λ hardly matters.",
+    direct=lambda w, A, c: _decayed_adam(w, A, c, 1)[0],
+    direct_label="nn.Adam",
+)
+def adam_l2(w, penalty_gradient):
+    return w - ADAM_RATE * penalty_gradient / (np.abs(penalty_gradient) + EPS)
+
+
+@weight_decay.step(
+    "Adam with decay, first step",
+    r"w_1 = (1 - \eta \lambda) w_0 - \eta \frac{g}{|g| + \varepsilon}",
+    "w₁ = (1 − ηλ) w₀ − η g / (|g| + ε)",
+    "Decoupled (AdamW): every weight shrinks by the same share.",
+    direct=lambda w, A, c: (
+        run_optimizer(lambda p: nn.Adam(p, ADAM_RATE, eps=EPS), w, lambda w, t: A @ w + c, 1)[0] - ADAM_RATE * DECAY * w
+    ),
+    direct_label="nn.Adam − ηλw",
+)
+def adam_decay(w, A, c):
+    g = A @ w + c
+    return (1 - ADAM_RATE * DECAY) * w - ADAM_RATE * g / (np.abs(g) + EPS)
+
+
+@weight_decay.step(
+    "for Adam the two differ",
+    r"\|w_1^{L2} - w_1^{decay}\| > 10^{-6}",
+    "‖w₁(L2) − w₁(decay)‖ > 10⁻⁶",
+    "1 where they do. They agree to rounding for SGD, in the steps above.",
+    direct=lambda: 1.0,
+    direct_label="1",
+)
+def differ(adam_l2, adam_decay):
+    return float(np.linalg.norm(adam_l2 - adam_decay) > 1e-6)
+
+
+def _decayed_sgd(w, A, c, steps):
+    return run_optimizer(lambda p: nn.SGD(p, RATE, weight_decay=DECAY), w, lambda w, t: A @ w + c, steps)
+
+
+def _decayed_adam(w, A, c, steps):
+    return run_optimizer(lambda p: nn.Adam(p, ADAM_RATE, eps=EPS, weight_decay=DECAY), w, lambda w, t: A @ w + c, steps)
+
+
+@weight_decay.step(
+    "what nn computes",
+    r"g \leftarrow g + \lambda w",
+    "g ← g + λ w",
+    "nn's weight_decay is the L2 penalty, as in PyTorch's SGD and Adam.",
+    same="sgd_l2",
+    link=Link(nn.Optimizer, "np.multiply(w, self.weight_decay, out=scratch)"),
+)
+def weight_decay_nn(w, A, c, steps):
+    return _decayed_sgd(w, A, c, steps)
+
+
+DERIVATIONS = [momentum, nesterov, adam, adadelta, weight_decay]

@@ -1,0 +1,47 @@
+"""Running a layer, loss or optimiser of `handgrad.nn` at a point in float64, for the steps that end in its code."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from handgrad import nn
+
+#: For the layers' `dtype`, whose default of float32 a type checker takes for its type.
+FLOAT64: Any = np.float64
+
+
+class Ran(NamedTuple):
+    """One forward and backward: the output, dx, and the parameters' gradients by name."""
+
+    y: np.ndarray
+    dx: np.ndarray
+    grads: dict[str, np.ndarray]
+
+
+def run_layer(layer: nn.Layer, x: np.ndarray, dy: np.ndarray, **parameters: np.ndarray) -> Ran:
+    """Forward and backward of `layer`, its parameters set to the given arrays."""
+    for name, value in parameters.items():
+        setattr(layer, name, nn.Parameter(np.array(value)))
+    y = layer.forward(x)
+    dx = layer.backward(dy)
+    assert dx is not None
+    return Ran(y, dx, {name: parameter.grad for name, parameter in layer.named_parameters()})
+
+
+def run_optimizer(make, w: np.ndarray, gradient, steps: int) -> np.ndarray:
+    """The weights after each of `steps` steps, `(T, D)`.
+
+    Arguments:
+        make: `make([parameter])` gives the optimiser.
+        gradient: `gradient(w, t)`, t counting from 0.
+    """
+    parameter = nn.Parameter(np.array(w))
+    optimizer = make([parameter])
+    path = []
+    for t in range(steps):
+        parameter.grad[...] = gradient(parameter.value.copy(), t)
+        optimizer.step()
+        path.append(parameter.value.copy())
+    return np.stack(path)

@@ -1,0 +1,459 @@
+"""Softmax, log-sum-exp, cross-entropy, the two fused, and the mean squared error."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from handgrad import nn
+from handgrad.derivations.derivation import D, Derivation, Link
+from handgrad.derivations.running import run_layer
+from handgrad.nn.softmax import softmax as softmax_rows
+
+TOPIC = "Softmax and losses"
+
+
+def _probabilities(rng, N, K):
+    p = rng.dirichlet(np.full(K, 3.0), N) + 0.02
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def _one_hot(rng, N, K):
+    return np.eye(K)[rng.integers(K, size=N)]
+
+
+# -- softmax ----------------------------------------------------------------------------------------------------------
+
+softmax = Derivation(
+    "softmax",
+    TOPIC,
+    "Softmax: the full Jacobian, and its product with a vector",
+    {"N": 4, "K": 3},
+    lambda rng, N, K: {"x": rng.normal(size=(N, K)), "dy": rng.normal(size=(N, K))},
+    intro="x are scores, one row a sample; y are probabilities. Rows do not mix: each sample has its own K×K Jacobian.",
+    source="Goodfellow, Bengio, Courville, Deep Learning (2016), equation 6.29",
+)
+
+
+@softmax.step(
+    "definition",
+    r"y_i = \frac{e^{x_i}}{\sum_k e^{x_k}}",
+    "yᵢ = e^xᵢ / Σₖ e^xₖ",
+    "Positive numbers that sum to 1; adding a constant to all scores changes nothing. K = 1 gives 1, no gradient.",
+    direct=lambda x: np.stack([np.exp(row) / np.exp(row).sum() for row in x]),
+    direct_label="row by row",
+)
+def y(x):
+    return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+
+
+@softmax.given
+def L(dy, y):
+    return (dy * y).sum()
+
+
+@softmax.step(
+    "the Jacobian by the quotient rule",
+    r"\frac{\partial y_i}{\partial x_j} ="
+    r" \frac{\delta_{ij} e^{x_i} \sum_k e^{x_k} - e^{x_i} e^{x_j}}{(\sum_k e^{x_k})^2}",
+    "∂yᵢ/∂xⱼ = (δᵢⱼ e^xᵢ Σₖe^xₖ − e^xᵢ e^xⱼ) / (Σₖe^xₖ)²",
+    "The numerator depends on xⱼ only where i = j; the denominator depends on every score.",
+    derivative=D("y", "x", take="ninj->nij"),
+)
+def quotient(x):
+    e = np.exp(x)
+    total = e.sum(axis=1)[:, None, None]
+    return (np.eye(x.shape[1]) * e[:, :, None] * total - e[:, :, None] * e[:, None, :]) / total**2
+
+
+@softmax.step(
+    "the two cases in one",
+    r"\frac{\partial y_i}{\partial x_j} = y_i (\delta_{ij} - y_j)",
+    "∂yᵢ/∂xⱼ = yᵢ (δᵢⱼ − yⱼ)",
+    "i = j gives yᵢ(1 − yᵢ), i ≠ j gives −yᵢ yⱼ; Kronecker's delta joins them.",
+    same=True,
+)
+def cases(x, y):
+    return y[:, :, None] * (np.eye(x.shape[1]) - y[:, None, :])
+
+
+@softmax.step(
+    "as a matrix",
+    r"J = \operatorname{diag}(y) - y y^\top",
+    "J = diag(y) − y yᵀ",
+    "Symmetric, so the two ways to index a Jacobian agree here. They do not for a linear layer.",
+    same=True,
+)
+def matrix(y):
+    return np.stack([np.diag(row) - np.outer(row, row) for row in y])
+
+
+@softmax.step(
+    "the chain rule with the full Jacobian",
+    r"\frac{\partial L}{\partial x_j} = \sum_i \frac{\partial L}{\partial y_i} \frac{\partial y_i}{\partial x_j}",
+    "dxⱼ = Σᵢ dyᵢ Jᵢⱼ",
+    "Every score moves every probability, so the sum runs over all of them. Costs K² numbers a sample.",
+    derivative=D("L", "x"),
+)
+def dx_full(dy, matrix):
+    return np.einsum("ni,nij->nj", dy, matrix)
+
+
+@softmax.step(
+    "multiplied out",
+    r"\frac{\partial L}{\partial x_j} = dy_j\, y_j - y_j \sum_i dy_i\, y_i",
+    "dxⱼ = dyⱼ yⱼ − yⱼ Σᵢ dyᵢ yᵢ",
+    "diag(y) picks one term, and y yᵀ needs only the inner product: the matrix is never built.",
+    same=True,
+)
+def dx_split(dy, y):
+    return dy * y - y * (dy * y).sum(axis=1, keepdims=True)
+
+
+@softmax.step(
+    "what nn computes",
+    r"dx = y \odot \left(dy - (dy \cdot y)\,\mathbf 1\right)",
+    "dx = y ⊙ (dy − dy·y)",
+    "The same with y taken out. nn.Softmax subtracts the row's maximum before exp, which leaves y as it is.",
+    same=True,
+    link=Link(nn.Softmax.backward, "np.subtract(dy, inner, out=dx)"),
+)
+def dx_nn(x, dy):
+    return run_layer(nn.Softmax(), x, dy).dx
+
+
+# -- log-sum-exp ------------------------------------------------------------------------------------------------------
+
+log_sum_exp = Derivation(
+    "log-sum-exp",
+    TOPIC,
+    "Log-sum-exp: why it is stable, and its gradient",
+    {"N": 4, "K": 3},
+    lambda rng, N, K: {"x": rng.normal(size=(N, K)), "a": rng.normal(size=(N, 1)), "huge": 1000 + rng.random((N, K))},
+    intro="float64 overflows at e^710. huge are scores around 1000, as a network with large weights gives them.",
+    source="CMU 11-785 Fall 2019, homework 1 handout, appendix B; Murphy, Machine Learning (2012), section 3.5.3",
+)
+
+
+@log_sum_exp.step(
+    "definition",
+    r"\ell(x) = \log \sum_k e^{x_k}",
+    "ℓ(x) = log Σₖ e^xₖ",
+    "The logarithm of softmax's denominator, which the cross-entropy of softmax needs.",
+    direct=lambda x: np.logaddexp.reduce(x, axis=1),
+    direct_label="np.logaddexp",
+)
+def lse(x):
+    return np.log(np.exp(x).sum(axis=1))
+
+
+@log_sum_exp.step(
+    "a constant taken out",
+    r"\log \sum_k e^{x_k} = a + \log \sum_k e^{x_k - a}",
+    "log Σₖ e^xₖ = a + log Σₖ e^(xₖ−a)",
+    "e^xₖ = e^a e^(xₖ−a); the factor e^a leaves the sum, and its logarithm is a. True for every a.",
+    same=True,
+)
+def shifted_by_any(x, a):
+    return a[:, 0] + np.log(np.exp(x - a).sum(axis=1))
+
+
+@log_sum_exp.step(
+    "the constant is the maximum",
+    r"\ell(x) = m + \log \sum_k e^{x_k - m}, \quad m = \max_k x_k",
+    "ℓ(x) = m + log Σₖ e^(xₖ−m), m = max x",
+    "Now every exponent is at most 0 and one of them is 0: the sum lies between 1 and K.",
+    same=True,
+)
+def shifted(x):
+    m = x.max(axis=1, keepdims=True)
+    return m[:, 0] + np.log(np.exp(x - m).sum(axis=1))
+
+
+@log_sum_exp.step(
+    "the naive form overflows",
+    r"\log \sum_k e^{1000} = \log \infty = \infty",
+    "log Σₖ e^1000 = ∞ in float64",
+    "Each row of huge gives 1 here if the definition, computed as it stands, is infinite. The mathematics is "
+    "right, the arithmetic is not.",
+    direct=lambda huge: np.ones(len(huge)),
+    direct_label="1 a row",
+)
+def naive_is_infinite(huge):
+    with np.errstate(over="ignore"):
+        return np.isinf(np.log(np.exp(huge).sum(axis=1))).astype(float)
+
+
+@log_sum_exp.step(
+    "the shifted form stays finite",
+    r"m + \log \sum_k e^{x_k - m} \quad\text{at } x \approx 1000",
+    "m + log Σₖ e^(xₖ−m) at x ≈ 1000",
+    "Compared with NumPy's own pairwise logaddexp.",
+    direct=lambda huge: np.logaddexp.reduce(huge, axis=1),
+    direct_label="np.logaddexp",
+)
+def shifted_is_finite(huge):
+    m = huge.max(axis=1, keepdims=True)
+    return m[:, 0] + np.log(np.exp(huge - m).sum(axis=1))
+
+
+@log_sum_exp.step(
+    "the gradient is the softmax",
+    r"\frac{\partial \ell}{\partial x_j} = \frac{e^{x_j}}{\sum_k e^{x_k}}",
+    "∂ℓ/∂xⱼ = e^xⱼ / Σₖ e^xₖ",
+    "Derivative of the logarithm, times the derivative of the one term that holds xⱼ.",
+    derivative=D("lse", "x", take="nnk->nk"),
+)
+def gradient(x):
+    return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+
+
+@log_sum_exp.step(
+    "what nn computes",
+    r"\frac{e^{x_j - m}}{\sum_k e^{x_k - m}}",
+    "e^(xⱼ−m) / Σₖ e^(xₖ−m)",
+    "The shift cancels in the quotient, so the stable form is also the derivative.",
+    same=True,
+    link=Link(softmax_rows, "np.subtract(x, x.max(axis=-1, keepdims=True), out=out)"),
+)
+def gradient_nn(x):
+    return nn.Softmax().forward(x)
+
+
+# -- cross-entropy ----------------------------------------------------------------------------------------------------
+
+cross_entropy = Derivation(
+    "cross-entropy",
+    TOPIC,
+    "Cross-entropy of probabilities",
+    {"N": 4, "K": 3},
+    lambda rng, N, K: {"x": _probabilities(rng, N, K), "t": _one_hot(rng, N, K)},
+    intro="x are probabilities, t one-hot targets. The courses keep the softmax as a layer of its own; so does this.",
+    source="Gatopoulos, UvA April 2019, and van de Graaf, UvA April 2019: question 1.1 a) i",
+)
+
+
+@cross_entropy.step(
+    "one sample",
+    r"L_n = -\sum_k t_{nk} \log x_{nk}",
+    "Lₙ = −Σₖ tₙₖ log xₙₖ",
+    "With one-hot targets only the true class's term is left: minus the log of the probability given to the truth.",
+    direct=lambda x, t: np.array([-np.log(row[one.argmax()]) for row, one in zip(x, t, strict=True)]),
+    direct_label="−log x of the true class",
+)
+def per_sample(x, t):
+    return -(t * np.log(x)).sum(axis=1)
+
+
+@cross_entropy.step(
+    "a batch",
+    r"L = \frac1N \sum_n L_n",
+    "L = 1/N Σₙ Lₙ",
+    "The mean, so that the step size does not depend on the batch size.",
+    direct=lambda x, t: nn.CrossEntropy().forward(x, t),
+    direct_label="nn.CrossEntropy",
+    link=Link(nn.CrossEntropy.forward, "-(t * np.log(x))"),
+)
+def loss(x, t):
+    return -(t * np.log(x)).sum() / len(x)
+
+
+@cross_entropy.step(
+    "gradient of one sample",
+    r"\frac{\partial L_n}{\partial x_{ni}} = -\frac{t_{ni}}{x_{ni}}",
+    "∂Lₙ/∂xₙᵢ = −tₙᵢ / xₙᵢ",
+    "Only the i-th term of the sum holds xᵢ, and the logarithm's derivative is 1/x. The minus sign stays.",
+    derivative=D("per_sample", "x", take="nnk->nk"),
+)
+def per_sample_gradient(x, t):
+    return -t / x
+
+
+@cross_entropy.step(
+    "gradient of the batch's mean",
+    r"\frac{\partial L}{\partial x_{ni}} = -\frac{1}{N} \frac{t_{ni}}{x_{ni}}",
+    "∂L/∂xₙᵢ = −tₙᵢ / (N xₙᵢ)",
+    "Each sample's loss is one N-th of the mean; 1/N enters here, once, and nowhere later.",
+    derivative=D("loss", "x"),
+)
+def dx(x, t):
+    return -t / (len(x) * x)
+
+
+def _cross_entropy_nn(x, t):
+    layer = nn.CrossEntropy()
+    layer.forward(x, t)
+    return layer.backward()
+
+
+@cross_entropy.step(
+    "what nn computes",
+    r"dx = -t / (N x)",
+    "dx = −t / (N x)",
+    "The same line, in code. (nn also bounds x from below by the smallest normal number, so that L stays finite.)",
+    same=True,
+    link=Link(nn.CrossEntropy.backward, "-t / (x.shape[-2] * x)"),
+)
+def dx_cross_entropy_nn(x, t):
+    return _cross_entropy_nn(x, t)
+
+
+# -- the two fused ----------------------------------------------------------------------------------------------------
+
+fused = Derivation(
+    "softmax-cross-entropy",
+    TOPIC,
+    "Softmax and cross-entropy fused",
+    {"N": 4, "K": 3},
+    lambda rng, N, K: {"x": rng.normal(size=(N, K)), "t": _one_hot(rng, N, K)},
+    intro="x are scores, s their softmax, t one-hot targets. Dividing by s and then multiplying by it cancels.",
+    source="CMU 11-785 Fall 2019, homework 1 handout, appendix A; Gatopoulos, UvA April 2019: question 1.1 b) i",
+)
+
+
+@fused.given
+def s(x):
+    return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+
+
+@fused.step(
+    "cross-entropy of the softmax",
+    r"L = -\frac1N \sum_{nk} t_{nk} \log s_{nk}",
+    "L = −1/N Σₙₖ tₙₖ log sₙₖ",
+    "One after the other.",
+    direct=lambda x, t: nn.SoftmaxCrossEntropy().forward(x, t),
+    direct_label="nn.SoftmaxCrossEntropy",
+)
+def separate(s, t):
+    return -(t * np.log(s)).sum() / len(s)
+
+
+@fused.step(
+    "the logarithm taken inside",
+    r"L = \frac1N \sum_n \Big(\log \sum_k e^{x_{nk}} - \sum_k t_{nk} x_{nk}\Big)",
+    "L = 1/N Σₙ (log Σₖ e^xₙₖ − Σₖ tₙₖ xₙₖ)",
+    "log s = x − log Σ e^x, and the targets of a row sum to 1.",
+    same=True,
+    link=Link(nn.SoftmaxCrossEntropy.forward, "(np.log(total) - picked)"),
+)
+def joined(x, t):
+    return (np.log(np.exp(x).sum(axis=1)) - (t * x).sum(axis=1)).sum() / len(x)
+
+
+@fused.step(
+    "the product of the two derivatives",
+    r"\frac{\partial L}{\partial x_{nj}} = \sum_i -\frac{t_{ni}}{N s_{ni}}\, s_{ni} (\delta_{ij} - s_{nj})",
+    "∂L/∂xⱼ = Σᵢ −tᵢ/(N sᵢ) · sᵢ (δᵢⱼ − sⱼ)",
+    "Chain rule with the full softmax Jacobian, sample by sample.",
+    derivative=D("separate", "x"),
+)
+def product(s, t):
+    jacobian = s[:, :, None] * (np.eye(s.shape[1]) - s[:, None, :])
+    return np.einsum("ni,nij->nj", -t / (len(s) * s), jacobian)
+
+
+@fused.step(
+    "s cancels",
+    r"\frac{\partial L}{\partial x_{nj}} = -\frac1N \sum_i t_{ni} (\delta_{ij} - s_{nj})",
+    "∂L/∂xⱼ = −1/N Σᵢ tᵢ (δᵢⱼ − sⱼ)",
+    "So no division by a small probability is left: the fused form cannot overflow.",
+    same=True,
+)
+def cancelled(s, t):
+    return -np.einsum("ni,nij->nj", t, np.eye(s.shape[1]) - s[:, None, :]) / len(s)
+
+
+@fused.step(
+    "the sum carried out",
+    r"\frac{\partial L}{\partial x_{nj}} = \frac1N \Big(s_{nj} \sum_i t_{ni} - t_{nj}\Big)",
+    "∂L/∂xⱼ = 1/N (sⱼ Σᵢ tᵢ − tⱼ)",
+    "The delta keeps tⱼ; sⱼ does not depend on i. This holds for any targets, not only one-hot ones.",
+    same=True,
+)
+def any_targets(s, t):
+    return (s * t.sum(axis=1, keepdims=True) - t) / len(s)
+
+
+@fused.step(
+    "targets that sum to 1",
+    r"\frac{\partial L}{\partial x} = \frac1N (s - t)",
+    "∂L/∂x = (s − t) / N",
+    "Prediction minus truth: the gradient is 0 just where they agree.",
+    same=True,
+)
+def difference(s, t):
+    return (s - t) / len(s)
+
+
+@fused.step(
+    "what nn computes",
+    r"dx = (s - t) / N",
+    "dx = (s − t) / N",
+    "nn.SoftmaxCrossEntropy takes class indices, copies s, subtracts 1 at the true class and divides by N.",
+    same=True,
+    link=Link(nn.SoftmaxCrossEntropy.backward, "dx /= s.shape[-2]"),
+)
+def fused_nn(x, t):
+    layer = nn.SoftmaxCrossEntropy()
+    layer.forward(x, t.argmax(axis=1))
+    return layer.backward()
+
+
+# -- mean squared error -----------------------------------------------------------------------------------------------
+
+mse = Derivation(
+    "mse",
+    TOPIC,
+    "Mean squared error",
+    {"N": 4, "D": 3},
+    lambda rng, N, D: {"x": rng.normal(size=(N, D)), "t": rng.normal(size=(N, D))},
+    intro="The mean runs over the N·D numbers, as PyTorch's does; some texts write 1/2 in place of 1/(N D).",
+    source="Goodfellow, Bengio, Courville, Deep Learning (2016), section 5.1.4",
+)
+
+
+@mse.step(
+    "definition",
+    r"L = \frac{1}{ND} \sum_{nd} (x_{nd} - t_{nd})^2",
+    "L = 1/(N D) Σ (x − t)²",
+    "The mean of the squared distances.",
+    direct=lambda x, t: np.linalg.norm(x - t) ** 2 / x.size,
+    direct_label="‖x − t‖² / (N D)",
+)
+def squared_error(x, t):
+    return ((x - t) ** 2).sum() / x.size
+
+
+@mse.step(
+    "multiplied out",
+    r"L = \frac{1}{ND} \sum_{nd} (x_{nd}^2 - 2 x_{nd} t_{nd} + t_{nd}^2)",
+    "L = 1/(N D) Σ (x² − 2 x t + t²)",
+    "The binomial formula; each x stands in its own terms alone.",
+    same=True,
+)
+def multiplied_out(x, t):
+    return (x**2 - 2 * x * t + t**2).sum() / x.size
+
+
+@mse.step(
+    "term by term",
+    r"\frac{\partial L}{\partial x_{nd}} = \frac{1}{ND} (2 x_{nd} - 2 t_{nd})",
+    "∂L/∂x = (2x − 2t) / (N D)",
+    "x² gives 2x, −2xt gives −2t, t² gives nothing.",
+    derivative=D("squared_error", "x"),
+)
+def mse_terms(x, t):
+    return (2 * x - 2 * t) / x.size
+
+
+@mse.step(
+    "the vectorised formula",
+    r"dx = \frac{2}{ND} (x - t)",
+    "dx = 2 (x − t) / (N D)",
+    "The same, with 2 taken out.",
+    same=True,
+)
+def mse_dx(x, t):
+    return 2 * (x - t) / x.size
+
+
+DERIVATIONS = [softmax, log_sum_exp, cross_entropy, fused, mse]

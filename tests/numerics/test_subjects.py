@@ -1,0 +1,338 @@
+"""What can be checked, how it is called, and what is said of what cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from handgrad.numerics import gradient_check
+
+LABELS = np.array([0, 2, 1, 1, 0])
+
+
+def test_parts_and_their_names(zoo, x):
+    assert [part.name for part in gradient_check(zoo.Linear(), x)] == ["x", "weight", "bias"]
+    report = gradient_check(
+        lambda a, k, b: a @ b * k, (x, 2, np.eye(3)), gradient=lambda dy, a, k, b: (dy @ b.T * k, None, a.T @ dy * k)
+    )
+    assert report
+    assert [part.name for part in report] == ["input 0", "input 2"]
+
+    class Named(zoo.Tanh):
+        def named_parameters(self):
+            return [("x", self.scale)]
+
+    layer = Named()
+    layer.scale = zoo.Parameter(np.ones(3))
+    assert [part.name for part in gradient_check(layer, x)] == ["input 0", "x"]
+
+
+def test_parameters_without_names(zoo, x):
+    class Listed(zoo.Linear):
+        named_parameters = None
+
+        def parameters(self):
+            return [self.weight, self.bias, self.weight]
+
+    Listed.named_parameters = property(lambda self: (_ for _ in ()).throw(AttributeError))
+    report = gradient_check(Listed(), x)
+    assert report
+    assert [part.name for part in report] == ["x", "parameter 0", "parameter 1"]
+
+
+class Foreign:
+    """Dictionaries params and grads, dx returned: the interface of a course."""
+
+    def __init__(self, dtype=np.float64):
+        rng = np.random.default_rng(0)
+        self.params = {"W": rng.standard_normal((3, 2)).astype(dtype), "b": rng.standard_normal((1, 2)).astype(dtype)}
+        self.grads = {"W": np.zeros((3, 2), dtype), "b": np.zeros((1, 2), dtype)}
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.params["W"] + self.params["b"]
+
+    def backward(self, dout):
+        self.grads["W"] = self.x.T @ dout
+        self.grads["b"] = dout.sum(axis=0, keepdims=True)
+        return dout @ self.params["W"].T
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_layers_with_dictionaries(x, dtype):
+    layer = Foreign(dtype)
+    weight, held = layer.params["W"], layer.params["W"].copy()
+    report = gradient_check(layer, x)
+    assert report
+    assert [part.name for part in report] == ["x", "W", "b"]
+    assert layer.params["W"] is weight
+    np.testing.assert_array_equal(weight, held)
+
+    class Broken(Foreign):
+        def backward(self, dout):
+            dx = super().backward(dout)
+            self.grads["b"] = dout.mean(axis=0, keepdims=True)
+            return dx
+
+    assert gradient_check(Broken(dtype), x)["b"].verdict == "wrong"
+
+
+def test_arrays_perturbed_in_place_when_the_layer_holds_them_twice(x):
+    class Twice(Foreign):
+        def __init__(self):
+            super().__init__()
+            self.W = self.params["W"]
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.W + self.params["b"]
+
+    report = gradient_check(Twice(), x)
+    assert report
+    assert report["W"].method == "central differences"  # the copy in complex numbers is not seen by this forward
+
+
+def test_gradients_never_stored(x):
+    class Forgetful(Foreign):
+        def backward(self, dout):
+            return dout @ self.params["W"].T
+
+    report = gradient_check(Forgetful(), x)
+    assert report["x"].verdict == "right"
+    assert report["W"].verdict == report["b"].verdict == "wrong"
+    assert "backward never stores a gradient of W" in report.notes
+
+    class NoKey(Foreign):
+        def backward(self, dout):
+            dx = super().backward(dout)
+            del self.grads["b"]
+            return dx
+
+    assert gradient_check(NoKey(), x)["b"].reason == "backward never stores its gradient (it is None)"
+
+
+def test_gradients_that_are_added_up(x):
+    class Adding(Foreign):
+        def backward(self, dout):
+            self.grads["W"] += self.x.T @ dout
+            self.grads["b"] += dout.sum(axis=0, keepdims=True)
+            return dout @ self.params["W"].T
+
+    report = gradient_check(Adding(), x)
+    assert report
+    assert "backward adds to the gradient of W: judged from zero" in report.notes
+
+
+def test_a_module_that_is_called(x):
+    class Called:
+        def __call__(self, x):
+            self.x = x
+            return x**2
+
+        def backward(self, dy):
+            return 2 * dy * self.x
+
+    assert gradient_check(Called(), x)
+
+
+@pytest.mark.parametrize("target", [LABELS, np.eye(3)[LABELS]], ids=["labels", "one-hot"])
+def test_losses(zoo, x, target):
+    class Upstream(zoo.CrossEntropy):
+        def backward(self, dy):
+            return dy * super().backward()
+
+    class Default(Upstream):
+        def backward(self, dy=1.0):
+            return dy * zoo.CrossEntropy.backward(self)
+
+    class Option(zoo.CrossEntropy):
+        def backward(self, verbose=False):
+            return super().backward()
+
+    class Course(zoo.CrossEntropy):
+        def backward(self, x, target):
+            self.forward(x, target)
+            return super().backward()
+
+    for kind in (zoo.CrossEntropy, Upstream, Default, Option, Course):
+        report = gradient_check(kind(), (x, target))
+        assert report, str(report)
+        assert [part.name for part in report] == ["x" if target is LABELS else "input 0"]
+        assert report.notes == ()
+        doubled = type("Doubled", (kind,), {})
+        doubled.backward = {
+            "CrossEntropy": lambda s: 2 * zoo.CrossEntropy.backward(s),
+            "Upstream": lambda s, dy: 2 * Upstream.backward(s, dy),
+            "Default": lambda s, dy=1.0: 2 * Default.backward(s, dy),
+            "Option": lambda s, verbose=False: 2 * Option.backward(s),
+            "Course": lambda s, x, target: 2 * Course.backward(s, x, target),
+        }[kind.__name__]
+        assert "2 times the derivative" in gradient_check(doubled(), (x, target)).parts[0].reason
+
+
+def test_a_loss_that_ignores_its_upstream_gradient(zoo, x):
+    class Deaf(zoo.CrossEntropy):
+        def backward(self, dy=1.0):
+            return super().backward()
+
+    assert gradient_check(Deaf(), (x, LABELS)).verdict == "wrong"
+
+
+def test_a_loss_with_a_value_for_each_sample(zoo, x):
+    class PerSample(zoo.CrossEntropy):
+        def forward(self, x, target):
+            super().forward(x, target)
+            return -np.log(self.p[np.arange(len(x)), target])
+
+        def backward(self):
+            return self.p - self.target
+
+    report = gradient_check(PerSample(), (x, LABELS))
+    assert report
+    assert "the gradient of the sum of forward's values" in report.notes[0]
+
+
+def test_a_backward_that_wants_dy_and_the_inputs(x):
+    class Stateless:
+        def forward(self, a, b):
+            return a * b
+
+        def backward(self, dy, a, b):
+            return dy * b, dy * a
+
+    assert gradient_check(Stateless(), (x, x + 1))
+
+
+def test_several_inputs(zoo, x):
+    class Product:
+        def forward(self, a, b):
+            self.a, self.b = a, b
+            return a * b
+
+        def backward(self, dy):
+            return dy * self.b, dy * self.a
+
+    report = gradient_check(Product(), (x, x[::-1] + 1))
+    assert report
+    assert [part.name for part in report] == ["input 0", "input 1"]
+    assert gradient_check(Product(), [x, x[::-1] + 1])
+
+    exchanged = type("Exchanged", (Product,), {"backward": lambda s, dy: (dy * s.a, dy * s.b)})
+    assert gradient_check(exchanged(), (x, x[::-1] + 1)).verdict == "wrong"
+    first = type("First", (Product,), {"backward": lambda s, dy: dy * s.b})
+    report = gradient_check(first(), (x, x + 1))
+    assert [part.name for part in report] == ["input 0"]
+    assert report.notes == ("backward returns no gradient of input 1, so it is not judged",)
+    three = type("Three", (Product,), {"backward": lambda s, dy: (dy, dy, dy)})
+    assert gradient_check(three(), (x, x))["input 1"].reason == "backward returns 3 gradients for 2 inputs"
+
+
+def test_an_embedding_has_parameters_only(zoo):
+    class Embedding(zoo.Layer):
+        def __init__(self):
+            self.weight = zoo.Parameter(np.arange(8.0).reshape(4, 2))
+
+        def forward(self, index):
+            self.index = index
+            return self.weight.value[index]
+
+        def backward(self, dy):
+            self.weight.grad = np.zeros((4, 2))
+            np.add.at(self.weight.grad, self.index, dy)
+
+    report = gradient_check(Embedding(), np.array([0, 3, 3]))
+    assert report
+    assert [part.name for part in report] == ["weight"]
+
+
+def test_functions_that_return_value_and_gradient(x):
+    assert gradient_check(lambda x: (np.sum(x**2), 2 * x), x)
+    assert gradient_check(lambda x: (np.sum(x**2), x), x).verdict == "wrong"
+    report = gradient_check(lambda a, b: (np.sum(a * b), (b, a)), (x, x + 1))
+    assert report
+    assert len(report.parts) == 2
+    assert gradient_check(lambda a, b: (np.sum(a * b), (b, None)), (x, x + 1)).parts[0].verdict == "right"
+
+
+def test_inputs_of_other_kinds():
+    assert gradient_check(np.sin, 0.5, gradient=lambda dy, x: dy * np.cos(x))
+    assert gradient_check(np.sin, [0.5, 0.7], gradient=lambda dy, x: dy * np.cos(x))
+    assert gradient_check(np.sin, np.asfortranarray(np.ones((2, 3))).T[::-1], gradient=lambda dy, x: dy * np.cos(x))
+
+
+def test_no_copy_for_each_evaluation_of_a_plain_layer(zoo, x):
+    copies = []
+
+    class Counting(zoo.Linear):
+        def __deepcopy__(self, memo):
+            copies.append(1)
+            new = Counting()
+            for name, parameter in self.named_parameters():
+                getattr(new, name).value = parameter.value.copy()
+            return new
+
+    assert gradient_check(Counting(), x)
+    assert len(copies) < 10
+
+
+class Uncopyable:
+    def __init__(self):
+        self.handle = (i for i in range(3))
+
+    def forward(self, x):
+        return x
+
+    def backward(self, dy):
+        return dy
+
+
+def test_what_cannot_be_checked(zoo, x):
+    with pytest.raises(TypeError, match=r"Linear is a class: pass an instance, such as Linear\(\.\.\.\)"):
+        gradient_check(zoo.Linear, x)
+    with pytest.raises(TypeError, match="cannot check a str: expected a layer with forward and backward"):
+        gradient_check("layer", x)
+    with pytest.raises(TypeError, match="gradient= belongs to a plain function, but Tanh has a backward of its own"):
+        gradient_check(zoo.Tanh(), x, gradient=lambda dy, x: dy)
+    with pytest.raises(TypeError, match=r"gradient= is a ndarray, expected a function gradient|parameter 'gradient'"):
+        gradient_check(np.tanh, x, gradient=x)
+    with pytest.raises(TypeError, match=r"Uncopyable cannot be copied \(its attribute handle=.* is the reason\)"):
+        gradient_check(Uncopyable(), x)
+    with pytest.raises(TypeError, match="give it a __deepcopy__ method"):
+        gradient_check(Uncopyable(), x)
+    with pytest.raises(ValueError, match=r"no gradient of tanh to check: pass gradient=g"):
+        gradient_check(np.tanh, x)
+    with pytest.raises(ValueError, match=r"with a value of shape \(5, 3\), expected a scalar"):
+        gradient_check(lambda x: (x, x), x)
+    with pytest.raises(ValueError, match=r"nothing to differentiate: the inputs are int64.*astype\(float\)"):
+        gradient_check(zoo.Tanh(), np.arange(3))
+    with pytest.raises(ValueError, match="input 0 is complex128: gradients are checked for real inputs"):
+        gradient_check(zoo.Tanh(), x + 1j)
+    with pytest.raises(TypeError, match="returns int64 values, which have no derivative"):
+        gradient_check(lambda x: x.argmax(1), x, gradient=lambda dy, x: x)
+    with pytest.raises(TypeError, match=r"returns a list of 2, expected one array: wrap it in a function"):
+        gradient_check(lambda x: [x, x], x, gradient=lambda dy, x: x)
+    for name in ("samples", "draws"):
+        with pytest.raises(ValueError, match=f"{name}=0 must be at least 1"):
+            gradient_check(zoo.Tanh(), x, **{name: 0})
+
+
+def test_signatures_that_are_not_understood(zoo, x):
+    class Many(zoo.Tanh):
+        def backward(self, dy, cache, context):
+            return dy
+
+    class NotHolding(zoo.Tanh):
+        def named_parameters(self):
+            return [("weight", np.ones(3))]
+
+    with pytest.raises(
+        TypeError, match=r"Many.backward takes 3 arguments \(dy, cache, context\) for 1 inputs: expected"
+    ):
+        gradient_check(Many(), x)
+    with pytest.raises(TypeError, match=r"parameter weight of type ndarray without \.value: expected objects"):
+        gradient_check(NotHolding(), x)
+
+
+def test_errors_of_the_layer_itself_come_through(zoo, x):
+    with pytest.raises(ValueError, match="matmul"):
+        gradient_check(zoo.Linear(4, 2), x)
