@@ -15,7 +15,14 @@ author = "the handgrad contributors"
 project_copyright = "the handgrad contributors"
 version = release = handgrad.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "house_docstrings", "from_the_code", "derivation_pages"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "house_docstrings",
+    "from_the_code",
+    "derivation_pages",
+]
 exclude_patterns = ["_build", "_extensions"]
 highlight_language = "text"
 

@@ -159,7 +159,7 @@ GRAPHS = {
         {
             "x": ("x", 0, 0),
             "a": ("a = max(0, x)", 1, 1),
-            "W": ("W", 1, 1.8),
+            "W": ("W", 1, 2.1),
             "f": ("f = Wa", 2, 1),
             "y": ("y = x + f", 3, 0),
             "L": ("L = Σ dy·y", 4, 0),
@@ -198,25 +198,34 @@ def draw(name: str, path: Path) -> str:
     graph, caption, places = GRAPHS[name]
     width = max(column for _, column, _ in places.values())
     height = max(row for _, _, row in places.values())
-    figure = Figure(figsize=(2.15 * width + 1.6, 1.9 * height + 1.5), facecolor="white")
+    figure = Figure(figsize=(2.35 * width + 1.4, 1.7 * height + 1.3), facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(-0.5, width + 0.5)
     axes.set_ylim(-0.55, height + 0.4)
     axes.axis("off")
     box = {"boxstyle": "round,pad=0.4", "facecolor": "#f3f6f9", "edgecolor": "#8899aa"}
     boxes = {
-        node: axes.text(column, row, label, ha="center", va="center", fontsize=9.5, bbox=box, zorder=3)
+        node: axes.text(column, row, label, ha="center", va="center", fontsize=11, bbox=box, zorder=3)
         for node, (label, column, row) in places.items()
     }
+    figure.draw_without_rendering()  # places the boxes, at which the arrows end
     for source, target, value, gradient in edges(graph):
         (_, x0, y0), (_, x1, y1) = places[source], places[target]
         ends = {"patchA": boxes[source].get_bbox_patch(), "patchB": boxes[target].get_bbox_patch()}
-        arrow = {"arrowstyle": "-|>", "color": "#8899aa", "shrinkA": 1, "shrinkB": 1, "linewidth": 1.2, **ends}
+        arrow = {
+            "arrowstyle": "-|>",
+            "color": "#8899aa",
+            "shrinkA": 0,
+            "shrinkB": 14,
+            "linewidth": 1.5,
+            "mutation_scale": 14,
+            **ends,
+        }
         axes.annotate("", (x1, y1), (x0, y0), arrowprops=arrow, zorder=1)
         x, y = (x0 + x1) / 2, (y0 + y1) / 2
-        style = {"fontsize": 7.5, "family": "DejaVu Sans Mono", "zorder": 4}
+        style = {"fontsize": 9, "family": "DejaVu Sans Mono", "zorder": 4}
         paper = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-        axes.text(x, y + 0.05, _text(value), ha="center", va="bottom", color=FORWARD, bbox=paper, **style)
-        axes.text(x, y - 0.05, _text(gradient), ha="center", va="top", color=BACKWARD, bbox=paper, **style)
+        axes.text(x, y + 0.07, _text(value), ha="center", va="bottom", color=FORWARD, bbox=paper, **style)
+        axes.text(x, y - 0.07, _text(gradient), ha="center", va="top", color=BACKWARD, bbox=paper, **style)
     figure.savefig(path, dpi=150)
     return caption + " On each edge: above, the value forward; below, in blue, the gradient of L that comes back."

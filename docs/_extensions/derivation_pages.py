@@ -43,7 +43,8 @@ class DerivationDirective(SphinxDirective):
             section += _formula(step.statement)
             section += _paragraph(nodes.Text(step.why))
             section += nodes.literal_block(step.source(), step.source(), language="python")
-            checked = f"✓ {result.method}: error {result.error:.0e} ({result.at})"
+            error = f"{result.error:.0e}" if result.error else "0"
+            checked = f"✓ {result.method}: error {error} ({result.at})"
             line = [nodes.Text(checked)]
             if result.link:
                 line += [nodes.Text(" · in the code: "), nodes.literal("", result.link)]
@@ -98,7 +99,9 @@ class PublishedEquationsDirective(SphinxDirective):
             for result in (r for r in results if r.document == document):
                 entry = nodes.container(classes=["claim", "verdict-" + result.verdict.replace(" ", "-")])
                 entry += _paragraph(
-                    nodes.strong("", result.place), nodes.Text(": "), nodes.inline("", result.verdict, classes=["verdict"])
+                    nodes.strong("", result.place),
+                    nodes.Text(": "),
+                    nodes.inline("", result.verdict, classes=["verdict"]),
                 )
                 entry += _formula(result.statement)
                 notes = [text for text in (result.condition, result.explanation) if text]

@@ -156,14 +156,14 @@ def test_rounding_to_float32_inside_is_no_derivative_of_zero():
     assert slope.contradicted[0] or abs(slope.value[0] - 1.4) < 10 * slope.error[0] < 1e-3
 
 
-def test_the_least_error_is_not_the_luckiest():
-    """Noise of 1e-9: of a hundred estimates some agree by chance; what is reported still covers the true error."""
+def test_the_error_estimate_is_honest_about_noise():
+    """Noise of 1e-9 in the function: the estimate stays near what that noise allows, and covers the true error."""
     rng = np.random.default_rng(0)
-    excess = []
     for _ in range(300):
-        slope = slope_of(lambda v: np.sin(v) + 1e-9 * rng.uniform(-1, 1), float(rng.normal()))
-        excess.append(slope.error[0])
-    assert min(excess) > 1e-9
+        x = float(rng.normal())
+        slope = slope_of(lambda v: np.sin(v) + 1e-9 * rng.uniform(-1, 1), x)
+        assert abs(slope.value[0] - np.cos(x)) < 5 * slope.error[0]
+        assert 1e-9 < slope.error[0] < 1e-4
 
 
 def test_variable_scale():

@@ -398,7 +398,7 @@ def test_a_forward_that_drifts_later_is_not_called_wrong(x):
 
 
 def test_steps_as_fine_as_a_quantiser_are_no_slope():
-    for seed in range(40):
+    for seed in range(18):
         x = np.random.default_rng(seed).standard_normal((4, 3))
         report = check(lambda x: np.floor(x * 5e4), np.zeros_like, x, seed=seed)
         assert report.verdict != "wrong", str(report)

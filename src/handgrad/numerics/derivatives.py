@@ -209,7 +209,7 @@ def swept_slope(
         step = float(max(np.rint(h / spacing), 1.0) * spacing)
         h /= RATIO
         plus, minus = along(x + step).ravel(), along(x - step).ravel()
-        rounding = epsilon * np.sqrt(dys**2 @ np.maximum(plus**2, minus**2)) / step
+        rounding = 4 * epsilon * np.sqrt(dys**2 @ np.maximum(plus**2, minus**2)) / step
         # Subtract before weighting: outputs that do not depend on x then cancel exactly.
         slopes = [dys @ (plus - minus) / (2 * step)]
         gaps = [dys @ ((plus - center) - (center - minus)) / step]
@@ -251,18 +251,9 @@ def _most_trustworthy(tableau: list[_Estimate], draws: int) -> Slope:
     best, every = np.argmin(error, axis=0), np.arange(draws)
     value, least = slope[best, every], error[best, every]
 
-    # Of a hundred estimates the least is also the luckiest. From the best step downwards the errors are noise / step
-    # and tell the function's true noise: no estimate can be better than that noise over its own step.
-    step = np.array([e.step for e in tableau])
-    rows = np.unique(step)[::-1]
-    row_errors = np.array([error[step == row].min(axis=0) for row in rows])
-    for draw in every:
-        below = rows <= step[best[draw]]
-        noise = np.median(row_errors[below, draw] * rows[below])
-        least[draw] = max(least[draw], noise / step[best[draw]])
-
     # A kink: somewhere both tableaus have converged with a gap far from 0, and no smaller step gets rid of it.
-    noise = np.median((slope_error + gap_error) * step[:, None], axis=0) / step[:, None]
+    step = np.array([e.step for e in tableau])[:, None]
+    noise = np.median((slope_error + gap_error) * step, axis=0) / step
     converged = (abs(gap) > 5 * np.maximum(gap_error, noise)) & (abs(gap) > 2 * slope_error)
     sharpest = np.argmax(np.where(converged, abs(gap) / (gap_error + slope_error + 1e-300), 0.0), axis=0)
     middle, half = slope[sharpest, every], gap[sharpest, every] / 2
