@@ -6,6 +6,7 @@ Every peer does the same arithmetic in float32 on two threads, from data that li
 from __future__ import annotations
 
 from importlib.metadata import version as installed_version
+from itertools import pairwise
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def torch_peer(case):
     torch.set_num_threads(2)
     inputs, labels, batches = (torch.from_numpy(array) for array in _data(case))
     sizes, layers = case["sizes"], []
-    for d, k in zip(sizes[:-2], sizes[1:-1], strict=True):
+    for d, k in pairwise(sizes[:-1]):
         layers.append(torch.nn.Linear(d, k))
         if case.get("norm") == "batch":
             layers.append(torch.nn.BatchNorm1d(k))

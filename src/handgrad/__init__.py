@@ -14,22 +14,35 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-_ROOMS = ("architectures", "data", "engines", "errors", "figures", "nn", "numerics", "training")
-_NAMES = {"train": "training", "TrainConfig": "training", "load_run": "training", "gradient_check": "numerics"}
-
-__all__ = [*_ROOMS, *_NAMES, "__version__"]
+__all__ = [
+    "TrainConfig",
+    "__version__",
+    "architectures",
+    "data",
+    "derivations",
+    "engines",
+    "errors",
+    "figures",
+    "gradient_check",
+    "load_run",
+    "nn",
+    "numerics",
+    "train",
+    "training",
+]
+_HOMES = {"train": "training", "TrainConfig": "training", "load_run": "training", "gradient_check": "numerics"}
 
 if TYPE_CHECKING:
-    from handgrad import architectures, data, engines, errors, figures, nn, numerics, training
+    from handgrad import architectures, data, derivations, engines, errors, figures, nn, numerics, training
     from handgrad.numerics import gradient_check
     from handgrad.training import TrainConfig, load_run, train
 
 
 def __getattr__(name: str):
-    if name in _ROOMS:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"handgrad.{_HOMES[name]}"), name)
+    if name in __all__:
         return importlib.import_module(f"handgrad.{name}")
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"handgrad.{_NAMES[name]}"), name)
     raise AttributeError(f"module 'handgrad' has no attribute {name!r}")
 
 

@@ -175,7 +175,8 @@ def test_flat_parameters_are_views_of_two_buffers():
         "2.bias": slice(21, 23),
     }
     assert flat.values.shape == flat.grads.shape == (1, 23)
-    assert flat.values.dtype == np.float32
+    assert flat.values.dtype == flat.grads.dtype == np.float32
+    np.testing.assert_array_equal(flat.grads, 0)
     for name, parameter in network.named_parameters():
         np.testing.assert_array_equal(parameter.value, before[name])
         assert np.shares_memory(parameter.value, flat.values)

@@ -238,12 +238,13 @@ def test_backward_before_forward(loss_example):
     [
         (np.zeros(5, np.int64), r"target with shape=\(5,\), expected \(6,\) or \(6, 4\)"),
         (np.array([0, 1, 2, 3, 4, 0]), "the loss got class 4, expected classes 0 to 3"),
+        (np.array([0, 1, -1, 3, 2, 0]), "the loss got class -1, expected classes 0 to 3"),
         (np.array([0, 1, -1, 3, 9, 0]), "the loss got class -1, expected classes 0 to 3"),
         (np.zeros(6), r"shape=\(6,\) and dtype=float64, expected integer classes \(6,\) or one-hot rows \(6, 4\)"),
         (np.zeros((6, 3)), r"shape=\(6, 3\) and dtype=float64, expected integer classes \(6,\) or one-hot rows"),
         (np.zeros((5, 4), np.int64), r"shape=\(5, 4\) and dtype=int64, expected integer classes \(6,\) or one-hot"),
     ],
-    ids=["fewer", "class too large", "class below 0", "floating classes", "other classes", "fewer rows"],
+    ids=["fewer", "class too large", "class below 0", "both", "floating classes", "other classes", "fewer rows"],
 )
 def test_targets_that_do_not_fit(loss_example, target, message):
     with pytest.raises(ValueError, match=message):

@@ -47,9 +47,18 @@ class Layer:
     _kept: tuple | None = None
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        """The layer's output for `x`, in its dtype; keeps what `backward` needs."""
         raise NotImplementedError
 
     def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."] | None:
+        """The gradient dx of the loss with respect to the last input, given that with respect to the last output.
+
+        Overwrites the `grad` of every parameter. None where `input_gradient` is cleared.
+
+        Raises:
+            RuntimeError: there was no forward before.
+            ValueError: `dy` has not the shape of the output.
+        """
         raise NotImplementedError
 
     def __call__(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
@@ -74,6 +83,7 @@ class Layer:
                 yield name, parameter
 
     def parameters(self) -> list[Parameter]:
+        """All parameters, in the order of `named_parameters`."""
         return [parameter for _, parameter in self.named_parameters()]
 
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
