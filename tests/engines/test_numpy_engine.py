@@ -494,3 +494,13 @@ def test_what_the_engine_gave_stays_as_it_was(make_engine, make_batches):
     for now, then in zip(given, kept, strict=True):
         np.testing.assert_array_equal(now, then)
     assert json.dumps(settings) == noise
+
+
+def test_make_engine_refuses_what_it_has_not():
+    from handgrad.architectures import mlp
+    from handgrad.engines import OptimizerSpec, make_engine
+
+    with pytest.raises(ConfigError, match=r"precision='float16' is unknown, expected one of float32, float64"):
+        make_engine("numpy", mlp((4,), (), 2), OptimizerSpec(), precision="float16")
+    with pytest.raises(ConfigError, match=r"engine='jax' is unknown, expected one of numpy"):
+        make_engine("jax", mlp((4,), (), 2), OptimizerSpec())

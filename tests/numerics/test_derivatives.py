@@ -145,9 +145,16 @@ def test_steps_outside_the_domain_are_left_out():
 
 
 def test_rounding_is_part_of_the_error():
-    slope = slope_of(lambda v: v + 1e12, 0.3)
-    assert abs(slope.value[0] - 1) < slope.error[0]
-    assert slope.error[0] > 1e-4
+    for x in np.random.default_rng(0).standard_normal(300):
+        slope = slope_of(lambda v: v + 1e12, float(x))
+        assert abs(slope.value[0] - 1) < slope.error[0]
+        assert slope.error[0] > 1e-4
+        assert not slope.kink[0]
+
+
+def test_noise_is_no_kink():
+    for x in np.random.default_rng(0).standard_normal(300):
+        assert not slope_of(lambda v: float(np.float32(np.sin(v))), float(x)).kink[0]
 
 
 def test_rounding_to_float32_inside_is_no_derivative_of_zero():

@@ -92,6 +92,40 @@ def test_arrays_perturbed_in_place_when_the_layer_holds_them_twice(x):
     assert report["W"].method == "central differences"  # the copy in complex numbers is not seen by this forward
 
 
+def test_gradients_written_in_place_under_another_name(x):
+    class Held(Foreign):
+        def __init__(self):
+            super().__init__()
+            self.dW = self.grads["W"]
+
+        def backward(self, dout):
+            dx = super().backward(dout)
+            self.grads["W"] = self.dW
+            self.dW[...] = self.x.T @ dout
+            return dx
+
+    class Alias(Held):
+        def backward(self, dout):
+            self.dW[...] = self.x.T @ dout
+            self.grads["b"] = dout.sum(axis=0, keepdims=True)
+            return dout @ self.params["W"].T
+
+    assert gradient_check(Held(), x)
+    assert gradient_check(Alias(), x)
+
+
+def test_gradients_that_are_no_numbers(x):
+    class Objects(Foreign):
+        def backward(self, dout):
+            dx = super().backward(dout)
+            self.grads["W"] = self.grads["W"].astype(object)
+            return dx
+
+    report = gradient_check(Objects(), x)
+    assert report["W"].reason == "backward gives object values, expected floating point"
+    assert report["x"].verdict == report["b"].verdict == "right"
+
+
 def test_gradients_never_stored(x):
     class Forgetful(Foreign):
         def backward(self, dout):

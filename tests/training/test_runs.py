@@ -126,6 +126,16 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(tmp_path, monkeypatch, step
     assert not list((tmp_path / "b").glob("**/.*"))  # neither locks nor half-written files
 
 
+def test_a_kill_before_the_first_checkpoint_leaves_no_evaluation_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr("handgrad.training.loop.SECONDS_A_CHUNK", 0.0)
+    train(run_dir=tmp_path / "a", **DROPOUT)
+    with pytest.raises(SystemExit):
+        train(run_dir=tmp_path / "b", reporter=StopAt(45), checkpoint_seconds=1000, **DROPOUT)
+    assert len(figures(tmp_path / "b")) == 2
+    train(run_dir=tmp_path / "b", resume=True)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
 def test_a_run_can_be_made_longer(tmp_path):
     train(run_dir=tmp_path / "a", **DROPOUT)
     train(run_dir=tmp_path / "b", **{**DROPOUT, "max_steps": 40})

@@ -122,6 +122,8 @@ def make_engine(
     """
     if name != "numpy":
         raise ConfigError(f"engine={name!r} is unknown, expected one of {', '.join(ENGINES)}")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision={precision!r} is unknown, expected one of {', '.join(PRECISIONS)}")
     from handgrad.engines.numpy import NumpyEngine
 
     return NumpyEngine(

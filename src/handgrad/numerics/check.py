@@ -104,12 +104,8 @@ class _Check:
         names = {i: f"input {i}" for i in floating}
         if len(floating) == 1 and "x" not in self.bench.parameters:
             names = {floating[0]: "x"}
-        parts = []
-        for key, name, analytic in [
-            *((i, names[i], found) for i, found in self._input_gradients(floating).items()),
-            *((n, n, [g.parameters[n] for g in self.gradients]) for n in self.bench.parameters),
-        ]:
-            parts.append(self._part(key, name, analytic))
+        parts = [self._part(i, names[i], found) for i, found in self._input_gradients(floating).items()]
+        parts += [self._part(n, n, [g.parameters[n] for g in self.gradients]) for n in self.bench.parameters]
         if any(part.verdict == "wrong" for part in parts) and not self.random and self._still_random():
             parts = [self._cannot_judge(part.name, part.total, self.random) for part in parts]
         return GradientReport(self.subject.name, tuple(parts), tuple(self.notes + self.faults), tuple(self.faults))
@@ -235,7 +231,8 @@ class _Check:
     def _largest_gradient(self) -> float:
         """Of all parts: what cancels in one of them leaves the rounding of the others behind."""
         found = [g for gradients in self.gradients for g in (*gradients.inputs, *gradients.parameters.values())]
-        return max((_largest(g) for g in found if g is not None and np.isfinite(g).all()), default=0.0)
+        numbers = [g for g in found if g is not None and g.dtype.kind in "fiub" and np.isfinite(g).all()]
+        return max(map(_largest, numbers), default=0.0)
 
     def _rounds_coarsely(self, key: int | str, analytic: list[np.ndarray]) -> bool:
         """Whether forward rounds to less than float64 inside, for instance to float32.
@@ -284,7 +281,6 @@ class _Check:
             return y if y.shape == self.output.shape else np.full(self.output.shape, np.nan)
 
         scale = np.maximum(table.largest(), abs(analytic))
-
         size = variable_scale(variable)
         target = COMPLEX_TOLERANCE * scale
         slope = swept_slope(along, here, self.dys, scale=size, target=target, epsilon=epsilon)

@@ -177,7 +177,10 @@ class Bench:
         untouched = [
             name
             for name, grad in result.parameters.items()
-            if grad is not None and np.isnan(grad).any() and np.shape(grad) == self.parameters[name].value.shape
+            if grad is not None
+            and grad.dtype.kind == "f"
+            and np.isnan(grad).any()
+            and grad.shape == self.parameters[name].value.shape
         ]
         if untouched:
             # nan there may mean three things: added to what was there, never stored, or a true nan.

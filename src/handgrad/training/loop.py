@@ -182,6 +182,8 @@ class _Training:
 
         if folder.has_checkpoint():
             self._restore()
+        else:
+            self.folder.keep_metrics(0)  # evaluations before a kill that came before the first checkpoint
 
     # -- data order ---------------------------------------------------------------------------------------------------
 

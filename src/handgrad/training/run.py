@@ -172,6 +172,8 @@ class RunFolder:
     def keep_metrics(self, last_step: int) -> list[dict[str, Any]]:
         """Drops the evaluations after `last_step` (they will be made again) and returns the others."""
         records = [record for record in self.metrics() if record["step"] <= last_step]
+        if not records and not (self.path / "metrics.jsonl").exists():
+            return []
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
         return records
 
