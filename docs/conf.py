@@ -36,7 +36,7 @@ python_maximum_signature_line_length = 80
 add_module_names = False
 toc_object_entries = False
 
-mathjax_path = "mathjax/tex-svg.js"  # ships with the docs (Apache 2.0): formulas need no network
+mathjax_path = "mathjax/tex-svg-full.js"  # ships with the docs (Apache 2.0): formulas need no network
 
 html_theme = "furo"
 html_title = f"handgrad {version}"

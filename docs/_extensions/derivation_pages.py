@@ -31,6 +31,7 @@ class DerivationDirective(SphinxDirective):
     required_arguments = 1
 
     def run(self):
+        self.env.note_reread()  # what it runs may have changed although the page has not
         derivation = derivations.get(self.arguments[0])
         results = derivation.check()
         if failed := [result for result in results if not result.ok]:
@@ -58,6 +59,7 @@ class DerivationDirective(SphinxDirective):
 
 class DerivationListDirective(SphinxDirective):
     def run(self):
+        self.env.note_reread()  # what it runs may have changed although the page has not
         body = nodes.bullet_list()
         for topic, members in derivations.topics().items():
             item = nodes.list_item("", _paragraph(nodes.strong("", topic)))
@@ -74,6 +76,7 @@ class ComputationGraphDirective(SphinxDirective):
     required_arguments = 1
 
     def run(self):
+        self.env.note_reread()  # what it runs may have changed although the page has not
         name = self.arguments[0]
         if name not in GRAPHS:
             raise ExtensionError(f"there is no computation graph {name!r}")
@@ -88,8 +91,15 @@ class ComputationGraphDirective(SphinxDirective):
         return [nodes.raw("", html, format="html")]
 
 
+def _in_numbers(counterexample) -> str:
+    shown = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in counterexample.items() if v != []}
+    words = {"left": "the quantity itself is", "as_written": "the right side as written is", "entry": "at entry"}
+    return "In numbers: " + ", ".join(f"{words.get(key, key)} {value}" for key, value in shown.items()) + "."
+
+
 class PublishedEquationsDirective(SphinxDirective):
     def run(self):
+        self.env.note_reread()  # what it runs may have changed although the page has not
         from handgrad.derivations import seeds
 
         results = seeds.evaluate()
@@ -104,15 +114,16 @@ class PublishedEquationsDirective(SphinxDirective):
                     nodes.inline("", result.verdict, classes=["verdict"]),
                 )
                 entry += _formula(result.statement)
-                notes = [text for text in (result.condition, result.explanation) if text]
-                if notes:
-                    entry += _paragraph(nodes.Text(" ".join(notes)))
+                if result.condition:
+                    entry += _paragraph(nodes.Text(f"Condition: {result.condition}."))
+                if result.explanation:
+                    entry += _paragraph(nodes.Text(result.explanation))
                 if result.correction:
-                    entry += _paragraph(nodes.Text("The right form:"))
+                    conditional = result.verdict == "holds with a condition"
+                    entry += _paragraph(nodes.Text("In general:" if conditional else "The right form:"))
                     entry += _formula(result.correction)
                 if result.counterexample:
-                    numbers = ", ".join(f"{key} = {value}" for key, value in result.counterexample.items())
-                    entry += _paragraph(nodes.Text(f"In numbers: {numbers}"), classes=["step-checked"])
+                    entry += _paragraph(nodes.Text(_in_numbers(result.counterexample)), classes=["in-numbers"])
                 body.append(entry)
         return body
 

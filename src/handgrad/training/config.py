@@ -123,7 +123,7 @@ class TrainConfig:
     noise_seed: int | None = _setting(None, _at_least(0), "seed of the dropout masks [from --seed]")
     engine: str = _setting("numpy", _one_of(ENGINES), "what computes")
     precision: str = _setting("float32", _one_of(PRECISIONS), "floating-point numbers to compute in")
-    threads: int | None = _setting(None, _at_least(1), "threads of the matrix products [1 for small networks, else all]")
+    threads: int | None = _setting(None, _at_least(1), "threads of the products [1 for small networks, else all]")
     checkpoint_seconds: float = _setting(10.0, _NOT_NEGATIVE, "seconds between two checkpoints")
 
     def __post_init__(self) -> None:

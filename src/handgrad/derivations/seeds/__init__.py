@@ -1,0 +1,44 @@
+"""The seeds' equations: five published derivations of 2019 and 2020, evaluated as they were written.
+
+`evaluate()` gives a verdict on each numbered or named result: "holds", "holds with a condition", "typing slip" or
+"wrong". Layout and sign conventions are the documents' own. How a verdict comes about: `claims`; what is compared: one
+module for each document.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from handgrad.derivations.seeds import cmu_handout, gatopoulos, mitnik, ten_kaate, van_de_graaf
+from handgrad.derivations.seeds.claims import VERDICTS, Claim, Result, Unsettled, judge
+
+__all__ = ["CLAIMS", "VERDICTS", "Claim", "Result", "Unsettled", "evaluate", "judge", "summary"]
+
+CLAIMS: tuple[Claim, ...] = (
+    *gatopoulos.CLAIMS,
+    *ten_kaate.CLAIMS,
+    *mitnik.CLAIMS,
+    *cmu_handout.CLAIMS,
+    *van_de_graaf.CLAIMS,
+)
+
+
+def evaluate(seed: int = 0) -> list[Result]:
+    """The verdict on every equation, in the order of the documents.
+
+    Args:
+        seed: of the random points.
+
+    Raises:
+        Unsettled: the two sides of some equation, as transcribed, support no verdict.
+    """
+    return [judge(claim, seed) for claim in CLAIMS]
+
+
+def summary(results: Iterable[Result]) -> dict[str, dict[str, int]]:
+    """How many of each verdict: {document: {verdict: count}}, every verdict present."""
+    counted: dict[str, Counter[str]] = {}
+    for result in results:
+        counted.setdefault(result.document, Counter())[result.verdict] += 1
+    return {document: {verdict: counts[verdict] for verdict in VERDICTS} for document, counts in counted.items()}
