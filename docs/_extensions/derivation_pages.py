@@ -40,16 +40,18 @@ class DerivationDirective(SphinxDirective):
         if derivation.intro:
             section += _paragraph(nodes.Text(derivation.intro))
         for step, result in zip(derivation.steps, results, strict=True):
-            section += _paragraph(nodes.strong("", f"{result.number}. {step.name}"), classes=["step-name"])
-            section += _formula(step.statement)
-            section += _paragraph(nodes.Text(step.why))
-            section += nodes.literal_block(step.source(), step.source(), language="python")
+            shown = nodes.container(classes=["step"])
+            shown += _paragraph(nodes.strong("", f"{result.number}. {step.name}"), classes=["step-name"])
+            shown += _formula(step.statement)
+            shown += _paragraph(nodes.Text(step.why))
+            shown += nodes.literal_block(step.source(), step.source(), language="python")
             error = f"{result.error:.0e}" if result.error else "0"
             checked = f"✓ {result.method}: error {error} ({result.at})"
             line = [nodes.Text(checked)]
             if result.link:
                 line += [nodes.Text(" · in the code: "), nodes.literal("", result.link)]
-            section += _paragraph(*line, classes=["step-checked"])
+            shown += _paragraph(*line, classes=["step-checked"])
+            section += shown
         if derivation.source:
             section += _paragraph(nodes.emphasis("", f"Source: {derivation.source}."))
         command = f"handgrad derive {derivation.name}"
