@@ -205,6 +205,10 @@ def test_eval_size_evaluates_a_fixed_sample(tmp_path):
     accuracies = {record["test_accuracy"] for record in run.metrics}
     assert len(accuracies) == 1  # the weights stand still, and so does the sample
     assert (accuracies.pop() * 50) % 1 == pytest.approx(0, abs=1e-9)
+    train(run_dir=tmp_path / "b", eval_size=50, **settings)
+    assert figures(tmp_path / "a") == figures(tmp_path / "b")
+    whole = train(run_dir=tmp_path / "c", **settings)
+    assert whole.metrics[0]["test_loss"] != run.metrics[0]["test_loss"]
 
 
 def test_epochs_see_every_sample_once_and_in_a_new_order(tmp_path):
