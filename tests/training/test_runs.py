@@ -153,6 +153,8 @@ def test_resuming_where_nothing_began_begins(tmp_path):
 
     train(run_dir=tmp_path / "a", resume=True, reporter=Watch(), **SMALL)
     assert "nothing to resume yet" in notes[0]
+    assert train(run_dir=tmp_path / "b", resume=True, max_steps=1).config.recipe == "digits"
+    assert train(run_dir=tmp_path / "b", resume=True, max_steps=2).summary["steps"] == 2
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path):

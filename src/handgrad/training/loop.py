@@ -87,12 +87,12 @@ def train(
     """
     reporter = reporter or Reporter()
     given = merge_settings(recipe, config_file, settings)
-    if "recipe" not in given and "dataset" not in given and config_file is None and not resume:
-        given = merge_settings("digits", None, settings)
+    named = "recipe" in given or "dataset" in given or config_file is not None
+    begin_with = given if named else merge_settings("digits", None, settings)
     if run_dir is None:
         if resume:
             raise ConfigError("resume needs the run folder to go on with: give it with --run-dir")
-        config = TrainConfig.from_settings(given)
+        config = TrainConfig.from_settings(begin_with)
         run_dir = _new_run_dir(Path("runs"), config.recipe or f"{config.dataset}-{config.model}")
     folder = RunFolder(run_dir)
     if folder.exists():
@@ -100,7 +100,7 @@ def train(
             raise RunError(f"{folder.path} holds a run already: go on with --resume, or choose another --run-dir")
         config = _changed(folder.config(), given)
     else:
-        config = TrainConfig.from_settings(given)
+        config = TrainConfig.from_settings(begin_with)
         if resume:
             reporter.note(f"{folder.path} has nothing to resume yet: starting at the beginning")
     with folder.held():
