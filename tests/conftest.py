@@ -1,6 +1,8 @@
 """Shared by all rooms: every call checks the shapes in its annotations, where a room's annotations are complete."""
 
+import os
 import sys
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -19,3 +21,13 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with real data sets: $HANDGRAD_TEST_DATA, else a folder beside the checkout; skips where none is."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("HANDGRAD_TEST_DATA") or beside)
+    if not folder.is_dir():
+        pytest.skip("needs real data: set HANDGRAD_TEST_DATA to a folder with mnist/ and cifar-10-batches-bin/")
+    return folder

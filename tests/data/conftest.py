@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import pickle
 from pathlib import Path
 
@@ -64,16 +63,6 @@ def make_cifar10():
         return np.concatenate(inputs).reshape(-1, 3, 32, 32), np.concatenate(labels)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder with real data sets: $HANDGRAD_TEST_DATA, else a folder beside the checkout; skips where none is."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("HANDGRAD_TEST_DATA") or beside)
-    if not folder.is_dir():
-        pytest.skip("needs real data: set HANDGRAD_TEST_DATA to a folder with mnist/ and cifar-10-batches-bin/")
-    return folder
 
 
 @pytest.fixture(autouse=True)

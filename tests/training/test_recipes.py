@@ -1,56 +1,49 @@
 """The recipes reach what they promise, on real data: slow, and skipped where the data is not there."""
 
-import os
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
 from handgrad import data
-from handgrad.errors import DataError
 from handgrad.training import train
-
-FOLDER = Path(os.environ.get("HANDGRAD_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unchecked")]
 
 
-def folder_with(name):
-    for folder in (FOLDER, Path(os.environ.get("HANDGRAD_DATA", FOLDER))):
-        try:
-            data.check(name, data_dir=folder)
-        except DataError:
-            continue
-        return str(folder)
-    maker = FOLDER / "make_cifar10.py"
-    if name == "cifar10" and maker.exists():
-        return _made(maker)
-    return pytest.skip(f"{name} is not in {FOLDER}: set HANDGRAD_TEST_DATA to a folder that has it")
+@pytest.fixture(scope="session")
+def mnist(real_data):
+    if not (real_data / "mnist").is_dir():
+        pytest.skip(f"needs mnist/ in {real_data}")
+    return str(real_data)
 
 
-def _made(maker):
-    import subprocess
-    import sys
-    import tempfile
-
-    folder = Path(tempfile.gettempdir()) / "handgrad-test-cifar10"
-    if not (folder / "cifar-10-batches-bin" / "batches.meta.txt").exists():
-        subprocess.run([sys.executable, maker, folder], check=True, capture_output=True)
+@pytest.fixture(scope="session")
+def cifar10(real_data, tmp_path_factory):
+    """The folder itself where it has the data set, else what its make_cifar10.py makes."""
+    if any(listing.found for listing in data.describe(data_dir=real_data) if listing.entry.name == "cifar10"):
+        return str(real_data)
+    maker = real_data / "make_cifar10.py"
+    if not maker.exists():
+        pytest.skip(f"needs cifar-10-batches-bin/ or make_cifar10.py in {real_data}")
+    folder = tmp_path_factory.mktemp("cifar10")
+    subprocess.run([sys.executable, maker, folder], check=True, capture_output=True)
     return str(folder)
 
 
-def test_uva_numpy_mlp_reaches_the_accuracy_of_the_reports(tmp_path):
-    run = train("uva-numpy-mlp", run_dir=tmp_path / "run", data_dir=folder_with("cifar10"))
+def test_uva_numpy_mlp_reaches_the_accuracy_of_the_reports(tmp_path, cifar10):
+    run = train("uva-numpy-mlp", run_dir=tmp_path / "run", data_dir=cifar10)
     assert 0.43 <= run.summary["last"]["test_accuracy"] <= 0.48
     assert run.summary["best"]["test_accuracy"] <= 0.50
 
 
-def test_cmu_mnist_ends_with_an_error_under_a_tenth(tmp_path):
-    run = train("cmu-mnist", run_dir=tmp_path / "run", data_dir=folder_with("mnist"))
+def test_cmu_mnist_ends_with_an_error_under_a_tenth(tmp_path, mnist):
+    run = train("cmu-mnist", run_dir=tmp_path / "run", data_dir=mnist)
     assert 1 - run.summary["last"]["test_accuracy"] < 0.1
 
 
-def test_the_tuned_mnist_mlp_ends_with_an_error_under_18_in_a_thousand(tmp_path):
-    run = train("mnist", run_dir=tmp_path / "run", data_dir=folder_with("mnist"))
+def test_the_tuned_mnist_mlp_ends_with_an_error_under_18_in_a_thousand(tmp_path, mnist):
+    run = train("mnist", run_dir=tmp_path / "run", data_dir=mnist)
     assert 1 - run.summary["last"]["test_accuracy"] < 0.018
     assert run.summary["seconds_outside_steps"] < 0.1 * run.summary["seconds"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -131,10 +132,9 @@ def _print_seeds(as_json: bool) -> int:
         return 0
     console = Console(highlight=False)
     styles = {"holds": "green", "holds with a condition": "cyan", "typing slip": "yellow", "wrong": "red"}
-    counts = dict.fromkeys(styles, 0)
+    counts = Counter(result.verdict for result in results)
     document = None
     for result in results:
-        counts[result.verdict] = counts.get(result.verdict, 0) + 1
         if result.document != document:
             document = result.document
             console.print(Text(f"\n{document}", "bold"))
@@ -145,6 +145,6 @@ def _print_seeds(as_json: bool) -> int:
             for line in (result.condition, result.explanation, right):
                 if line:
                     console.print(Padding(Text(line, "dim"), (0, 0, 0, 25)))
-    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in styles)
     console.print(f"\n{len(results)} results: {summary}. --json gives the equations and the numbers.", soft_wrap=True)
     return 0

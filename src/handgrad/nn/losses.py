@@ -7,7 +7,6 @@ import numpy as np
 from handgrad._typing import Array, Inexact, Num
 from handgrad.nn.arena import FRESH, Workspace
 from handgrad.nn.layer import computing_dtype
-from handgrad.nn.softmax import softmax
 
 
 class Loss:
@@ -96,23 +95,23 @@ class SoftmaxCrossEntropy(Loss):
         self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]
     ) -> Inexact[Array, "*models"] | np.inexact:
         computing_dtype(x)
-        shifted = self.work.empty("shifted", x.shape, x.dtype)
-        s = self.work.empty("softmax", x.shape, x.dtype)
+        labels = t = None
         if target.ndim < x.ndim and target.dtype.kind in "iu":
             labels = check_labels(x, target)[..., None]
-            np.subtract(x, x.max(axis=-1, keepdims=True), out=shifted)
-            np.exp(shifted, out=s)
-            total = s.sum(axis=-1, keepdims=True)
-            s /= total
-            self._kept = (s, labels, None)
+        else:
+            t = _one_hot(x, target)
+        shifted = self.work.empty("shifted", x.shape, x.dtype)
+        np.subtract(x, x.max(axis=-1, keepdims=True), out=shifted)
+        s = self.work.empty("softmax", x.shape, x.dtype)
+        np.exp(shifted, out=s)
+        total = s.sum(axis=-1, keepdims=True)
+        s /= total
+        self._kept = (s, labels, t)
+        if labels is not None:
             picked = np.take_along_axis(shifted, labels, axis=-1)
             return (np.log(total) - picked).sum(axis=(-2, -1)) / x.shape[-2]
-        t = _one_hot(x, target)
-        np.subtract(x, x.max(axis=-1, keepdims=True), out=shifted)
-        log_sum = np.log(np.exp(shifted).sum(axis=-1))
-        softmax(x, s)
-        self._kept = (s, None, t)
-        return (t.sum(axis=-1) * log_sum - (t * shifted).sum(axis=-1)).mean(axis=-1)
+        assert t is not None  # one of the two is there
+        return (t.sum(axis=-1) * np.log(total[..., 0]) - (t * shifted).sum(axis=-1)).mean(axis=-1)
 
     def backward(self) -> Inexact[Array, "*models N K"]:
         s, labels, t = self._recall()

@@ -173,7 +173,6 @@ class _Training:
         self.step = 0
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0  # since the last evaluation
         self.best: dict[str, Any] | None = None
-        self.records: list[dict[str, Any]] = []
         self.seconds_before = 0.0  # of the sessions before this one
         self.seconds_inside = 0.0  # in training steps and evaluations
         self.seconds_training = 0.0
@@ -182,8 +181,7 @@ class _Training:
 
         if folder.has_checkpoint():
             self._restore()
-        else:
-            self.folder.keep_metrics(0)  # evaluations before a kill that came before the first checkpoint
+        self.records = self.folder.keep_metrics(self.step)  # those made after the checkpoint will be made again
 
     # -- data order ---------------------------------------------------------------------------------------------------
 
@@ -326,7 +324,6 @@ class _Training:
         self.loss_sum, self.correct, self.samples = about["loss_sum"], about["correct"], about["samples"]
         self.seconds_before = about["seconds"]
         self.seconds_inside, self.seconds_training = about["seconds_inside"], about["seconds_training"]
-        self.records = self.folder.keep_metrics(self.step)
 
     def _finish(self) -> None:
         self._save_checkpoint()
