@@ -1,0 +1,29 @@
+"""Checks other people's layers: recognises what they are, runs them in a sandbox, names what is wrong.
+
+>>> from handgrad.checking import check
+>>> report = check("hw1.py")  # doctest: +SKIP
+>>> report.verdict  # doctest: +SKIP
+'wrong'
+"""
+
+from handgrad.checking.checker import check, contract_names
+from handgrad.checking.classroom import as_csv, check_class, frequencies, hand_ins
+from handgrad.checking.results import Finding, Part, Report, exit_code
+from handgrad.checking.rubric import Rubric, scores
+from handgrad.checking.sandbox import Limits
+
+__all__ = [
+    "Finding",
+    "Limits",
+    "Part",
+    "Report",
+    "Rubric",
+    "as_csv",
+    "check",
+    "check_class",
+    "contract_names",
+    "exit_code",
+    "frequencies",
+    "hand_ins",
+    "scores",
+]

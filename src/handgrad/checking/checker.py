@@ -1,0 +1,176 @@
+"""Checks one hand-in from end to end: take it in, recognise it, run it in the sandbox, judge what came back."""
+
+from __future__ import annotations
+
+import ast
+import os
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from handgrad.checking import contracts
+from handgrad.checking.contracts import Contract, Source
+from handgrad.checking.handin import HandIn, Refused, take_in
+from handgrad.checking.probe import Observation
+from handgrad.checking.results import Finding, Part, Report
+from handgrad.checking.sandbox import MEANS, Limits, Sandbox, SandboxError
+from handgrad.errors import ConfigError
+
+#: The part that stands for the hand-in as a whole, where nothing smaller can be named.
+WHOLE = "hand-in"
+
+
+def check(
+    path: str | os.PathLike,
+    *,
+    contract: str | None = None,
+    gradient: str | None = None,
+    limits: Limits | None = None,
+    allow_handgrad: bool = False,
+    means: Sequence[str] = MEANS,
+) -> Report:
+    """Checks a file, a folder or an archive.
+
+    Arguments:
+        path: the hand-in.
+        contract: the name of the interface it follows, where that is not to be found out; see `contract_names()`.
+        gradient: `FUNCTION:GRADIENT`, two functions of the hand-in of which the second is the gradient of the first.
+        limits: on time, memory and the rest.
+        allow_handgrad: the hand-in may import handgrad.
+        means: how it is kept in, where it is there; see `sandbox.MEANS`.
+
+    Returns: a report, whatever the hand-in does; a hand-in that cannot be judged has a report that says so.
+
+    Raises: ConfigError where there is no contract of that name, or `gradient` cannot be read.
+    """
+    if contract is not None and contract not in contract_names():
+        raise ConfigError(f"there is no contract={contract!r}: expected one of {', '.join(contract_names())}")
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="handgrad-hand-in-", ignore_cleanup_errors=True) as folder:
+        try:
+            handin = take_in(path, Path(folder))
+            report = _checked(handin, contract, gradient, limits or Limits(), allow_handgrad, means)
+        except (Refused, SandboxError) as error:
+            finding = (
+                error.finding if isinstance(error, Refused) else Finding("no-sandbox", str(error), "It cannot be run")
+            )
+            report = _unusable(str(path), finding)
+        except ConfigError:
+            raise
+        except Exception as error:  # ours, not the student's: say so, and let the rest of the class be checked
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            at = f"{Path(place.filename).name}:{place.lineno}"
+            evidence = f"the checker itself failed with {type(error).__name__}: {error} ({at})"
+            report = _unusable(str(path), Finding("checker-failed", evidence, "A fault of handgrad: please report it"))
+    return replace(report, seconds=time.monotonic() - begun)
+
+
+def contract_names() -> tuple[str, ...]:
+    """The interfaces that are known, by name."""
+    return tuple(kind.name for kind in contracts.CONTRACTS)
+
+
+def _unusable(path: str, finding: Finding, notes: Sequence[str] = ()) -> Report:
+    part = Part(WHOLE, "cannot judge", (finding,), finding.evidence)
+    return Report(path, None, (part,), tuple(notes))
+
+
+def _checked(
+    handin: HandIn,
+    name: str | None,
+    gradient: str | None,
+    limits: Limits,
+    allow_handgrad: bool,
+    means: Sequence[str],
+) -> Report:
+    source = Source.read(handin.folder)
+    listed = set(handin.files)
+    source = replace(
+        source,
+        modules=tuple(module for module in source.modules if module.path in listed),
+        unreadable={path: why for path, why in source.unreadable.items() if path in listed},
+    )
+    broken = tuple(_broken(path, why) for path, why in source.unreadable.items())
+    found = _recognised(source, name, gradient)
+    if not found:
+        if broken:
+            return Report(handin.name, None, broken, handin.notes)
+        return _unusable(handin.name, _unknown(source, name), handin.notes)
+    parts: list[Part] = []
+    lacking: dict[str, Part] = {}
+    notes = list(handin.notes)
+    torch = any(one.torch for one in found) or _imports(source, "torch")
+    with Sandbox(handin.folder, limits, torch=torch, allow_handgrad=allow_handgrad, means=means) as sandbox:
+        for one in found:
+            probes = one.probes()
+            observations = sandbox.run(probes, one.paths)
+            lacking |= {part.part: part for seen in observations for part in _lacking(seen)}
+            parts += one.judge({observation.probe: observation for observation in observations})
+        notes += [f"not in force: {what}" for what in sandbox.missed]
+        used = sandbox.used
+    title = "+".join(one.name for one in found)
+    return Report(handin.name, title, (*broken, *lacking.values(), *parts), tuple(notes), used)
+
+
+def _imports(source: Source, package: str) -> bool:
+    nodes = (node for module in source.modules for node in ast.walk(module.tree))
+    for node in nodes:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if any(name.partition(".")[0] == package for name in names):
+            return True
+    return False
+
+
+def _lacking(seen: Observation) -> list[Part]:
+    """The package that a probe stopped for, as a part of its own: it is no bug, and one line says it for all parts."""
+    failure = seen.failure
+    if failure is None or failure.type != "ModuleNotFoundError" or "'" not in failure.message:
+        return []
+    name = failure.message.split("'")[1]
+    title = f"The package {name} is not here"
+    evidence = f"{failure.file or 'the hand-in'} imports {name}, which is neither in the hand-in nor installed here"
+    hint = f"Install {name} where the checker runs, or leave it out."
+    if name == "handgrad":
+        title, hint = (
+            "It imports handgrad",
+            "A hand-in stands on its own. For handgrad's own files there is --allow-handgrad.",
+        )
+        evidence = f"{failure.file or 'the hand-in'} imports handgrad, which is not there for a hand-in"
+    id = "imports-handgrad" if name == "handgrad" else "missing-package"
+    finding = Finding(id, evidence, title, failure.file, failure.line, hint, hint)
+    return [Part(f"import {name}", "cannot judge", (finding,), evidence, file=failure.file, line=failure.line)]
+
+
+def _recognised(source: Source, name: str | None, gradient: str | None) -> list[Contract]:
+    if gradient is not None:
+        function, colon, derivative = gradient.partition(":")
+        if not (function and colon and derivative):
+            raise ConfigError(
+                f"gradient={gradient!r} cannot be read: expected FUNCTION:GRADIENT, two names in the file"
+            )
+        return [contracts.gradient_contract(source, function, derivative)]
+    if name is None:
+        return contracts.recognise(source)
+    kind = next(kind for kind in contracts.CONTRACTS if kind.name == name)
+    found = kind.recognise(source)
+    return [] if found is None else [found]
+
+
+def _broken(path: str, why: str) -> Part:
+    hint = "Run python on the file and mend what it complains of first."
+    finding = Finding(
+        "syntax-error", f"{path} cannot be read: {why}", "The file is not valid Python", path, None, hint, hint
+    )
+    return Part(path, "wrong", (finding,), file=path)
+
+
+def _unknown(source: Source, name: str | None) -> Finding:
+    names = [n for module in source.modules for n in (*module.classes, *module.functions)]
+    have = f"it defines {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "it defines nothing"
+    wanted = f"the interface {name}" if name else "a known interface, or a class with forward and backward"
+    hint = "Keep the names of the assignment, or name two functions with --gradient FUNCTION:GRADIENT."
+    return Finding("unknown-contract", f"{wanted} was not found: {have}", "Nothing to judge", "", None, hint, hint)

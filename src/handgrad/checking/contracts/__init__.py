@@ -1,0 +1,49 @@
+"""The interfaces that the checker knows, each recognised by its names.
+
+`recognise(Source.read(folder))` gives the contracts that a hand-in follows; each says what to run (`probes`) and judges
+what came back (`judge`).
+"""
+
+from __future__ import annotations
+
+from handgrad.checking.contracts.cmu import CMU2019, CMU2020
+from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.generic import FunctionGradient, GenericLayer
+from handgrad.checking.contracts.source import Source
+from handgrad.checking.contracts.torch_functions import TorchFunction, UvANorm
+from handgrad.checking.contracts.uva import UvA2019April, UvA2019November, UvA2020, UvA2021
+
+#: From the most to the least specific: a hand-in that one of them recognises is not offered to the generic ones.
+CONTRACTS: tuple[type[Contract], ...] = (
+    CMU2019,
+    CMU2020,
+    UvA2019April,
+    UvA2019November,
+    UvA2020,
+    UvA2021,
+    UvANorm,
+    TorchFunction,
+    GenericLayer,
+    FunctionGradient,
+)
+GENERIC = (TorchFunction, GenericLayer, FunctionGradient)
+
+
+def gradient_contract(source: Source, function: str, gradient: str) -> Contract:
+    """The contract of two functions, the second to be the gradient of the first."""
+    return FunctionGradient(source, function, gradient)
+
+
+def recognise(source: Source) -> list[Contract]:
+    """The contracts whose names are in a hand-in. Empty where none is."""
+    found: list[Contract] = []
+    for kind in CONTRACTS:
+        if kind in GENERIC and found:
+            break
+        contract = kind.recognise(source)
+        if contract is not None:
+            found.append(contract)
+    return found
+
+
+__all__ = ["CONTRACTS", "Contract", "Source", "gradient_contract", "recognise"]

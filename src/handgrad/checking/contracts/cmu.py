@@ -1,0 +1,630 @@
+"""CMU 11-785, homework 1 part 1: `hw1.py` of 2019, and the `mytorch` of 2020 and 2021.
+
+The MLP is judged with activations, criterion, batch normalisation and linear layers of the checker's own in the place of
+the hand-in's (derived from its classes, so that `isinstance` holds): a wrong Sigmoid is then a bug of Sigmoid alone.
+Where the MLP does not work with them it is judged with the hand-in's own.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from handgrad.checking import diagnosis_layers as layers
+from handgrad.checking.contracts.checks import (
+    judge_extras,
+    judge_norm,
+    judge_spread,
+    judge_zeros,
+    ones_for_one,
+    overflow,
+    softmax_stability,
+    twice,
+)
+from handgrad.checking.contracts.cmu_mlp import KINDS, NETS, Places, build, judge_mlp
+from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, right_value, trial
+from handgrad.checking.contracts.source import Module, Source
+from handgrad.checking.diagnosis import Draw, close
+from handgrad.checking.probe import Observation, Operation, Probe
+from handgrad.checking.results import Part
+
+ACTIVATIONS = {"Identity": "identity", "Sigmoid": "sigmoid", "Tanh": "tanh", "ReLU": "relu"}
+SIZES = ((5, 4), (7, 3), (4, 4), (3, 3))
+
+
+def generator(seed: int) -> np.random.Generator:
+    return np.random.default_rng(7_000 + seed)
+
+
+def one_hot(g: np.random.Generator, N: int, K: int) -> np.ndarray:
+    return np.eye(K)[g.integers(0, K, N)]
+
+
+def away_from_zero(x: np.ndarray) -> np.ndarray:
+    """No entry near 0, where a kink's derivative is anybody's guess."""
+    return np.where(np.abs(x) < 0.05, np.copysign(0.1, x), x)
+
+
+LAYOUTS = ("read-only", "strided", "fortran")
+
+
+class CMU(Contract):
+    """What the editions share."""
+
+    title: ClassVar[str] = "CMU 11-785, homework 1 part 1"
+    points: ClassVar[Mapping[str, float]] = {
+        "activations": 12,
+        "loss": 4,
+        "BatchNorm": 15,
+        "linear MLP": 9,
+        "hidden layers": 40,
+        "momentum": 10,
+        "statistics": 10,
+    }
+    row_vectors = False
+    """db, dgamma and dbeta are (1, n), not (n,)."""
+    places = Places()
+
+    def module_of(self, name: str) -> Module | None:
+        """The file that defines a class or function."""
+        raise NotImplementedError
+
+    def importing(self, name: str) -> str:
+        """The name that file is imported under."""
+        module = self.module_of(name)
+        assert module is not None
+        return module.name
+
+    def setup(self, *names: str) -> list[Operation]:
+        return [{"op": "import", "module": module} for module in dict.fromkeys(map(self.importing, names))]
+
+    def has(self, *names: str) -> bool:
+        return all(self.module_of(name) is not None for name in names)
+
+    def judge_of(self, part: str, observations, owner: str, method: str, group: str) -> Judge:
+        return Judge(part, observations, self.module_of(owner or method), owner, method, group)
+
+    # -- what is run --------------------------------------------------------------------------------------------------
+
+    def trials(self) -> dict[str, list[Trial]]:
+        """All trials by group; built once, so that probes and judgement are of the same draws."""
+        if not hasattr(self, "_trials"):
+            found: dict[str, list[Trial]] = {}
+            for name in ACTIVATIONS:
+                if self.has(name):
+                    found.update(self._activation_trials(name))
+            if self.has("SoftmaxCrossEntropy"):
+                found.update(self._loss_trials())
+            if self.has("BatchNorm"):
+                found.update(self._norm_trials())
+            found.update(self._extra_trials())
+            if self.has("MLP"):
+                for mode in ("ours", "own"):
+                    found[f"MLP {mode}"] = self._mlp_trials(mode)
+            self._trials = found
+        return self._trials
+
+    def _extra_trials(self) -> dict[str, list[Trial]]:
+        found: dict[str, list[Trial]] = {}
+        if self.has("random_normal_weight_init"):
+            module = self.importing("random_normal_weight_init")
+            found["weight init"] = [
+                trial(
+                    "weight init",
+                    [
+                        *self.setup("random_normal_weight_init"),
+                        {"op": "seed", "value": 3},
+                        call(module, "random_normal_weight_init", args=[300, 200], to="w"),
+                        call(module, "random_normal_weight_init", args=[300, 200], to="again"),
+                    ],
+                    Draw(),
+                    {},
+                )
+            ]
+        if self.has("zeros_bias_init"):
+            module = self.importing("zeros_bias_init")
+            operations = [*self.setup("zeros_bias_init"), call(module, "zeros_bias_init", args=[7], to="b")]
+            found["bias init"] = [trial("bias init", operations, Draw(), {})]
+        return found
+
+    def probes(self) -> list[Probe]:
+        return [each.probe for group in self.trials().values() for each in group]
+
+    def _activation_trials(self, name: str) -> dict[str, list[Trial]]:
+        module = self.importing(name)
+        g = generator(1)
+
+        def build(label: str, x: np.ndarray, layout: str = "", second: np.ndarray | None = None) -> Trial:
+            operations = [*self.setup(name), call(module, name, to="layer", send=False)]
+            if second is not None:
+                operations.append(call("layer", args=[array("x0")]))
+            operations += [
+                call("layer", "forward", args=[array("x", layout)], to="y"),
+                get("layer", "state", to="state", optional=True),
+                call("layer", "derivative", to="d", **{"try": True}),
+                call("layer", "derivative", to="d2", **{"try": True}),
+            ]
+            arrays = {"x": x} if second is None else {"x": x, "x0": second}
+            N, D = x.shape
+            return trial(f"{name} {label}", operations, Draw({"N": N, "D": D}, x=x, y=None, p=0.0), arrays)
+
+        main = []
+        for position, (N, D) in enumerate(SIZES):
+            x = away_from_zero(1.5 * g.normal(size=(N, D)))
+            x[0, 0] = abs(x[0, 0]) if position % 2 else -abs(x[0, 0])
+            main.append(build(f"{position}", x))
+        x = main[0].draw.x
+        large = np.array([[1e3, -1e3, 2.0], [-1e4, 1e4, -0.5]])
+        return {
+            f"{name} main": main,
+            f"{name} one": [build("one", main[1].draw.x[:1])],
+            f"{name} layout": [build(layout, x, layout) for layout in LAYOUTS],
+            f"{name} large": [build("large", large)],
+            f"{name} stale": [build("stale", x, second=main[1].draw.x)],
+        }
+
+    def _loss_trials(self) -> dict[str, list[Trial]]:
+        module = self.importing("SoftmaxCrossEntropy")
+        g = generator(2)
+
+        def build(label: str, x: np.ndarray, t: np.ndarray, layout: str = "", before=None) -> Trial:
+            operations = [
+                *self.setup("SoftmaxCrossEntropy"),
+                call(module, "SoftmaxCrossEntropy", to="loss", send=False),
+            ]
+            if before is not None:
+                operations.append(call("loss", args=[array("x0"), array("t0")]))
+            operations += [
+                call("loss", "forward", args=[array("x", layout), array("t", layout)], to="y"),
+                call("loss", "derivative", to="d", **{"try": True}),
+                call("loss", "derivative", to="d2", **{"try": True}),
+            ]
+            arrays = {"x": x, "t": t}
+            if before is not None:
+                arrays |= {"x0": before.x, "t0": before.t}
+            N, K = x.shape
+            return trial(f"loss {label}", operations, Draw({"N": N, "K": K}, x=x, t=t), arrays)
+
+        main = [
+            build(str(position), g.normal(size=(N, K)), one_hot(g, N, K))
+            for position, (N, K) in enumerate(((5, 4), (7, 3), (4, 4), (3, 3)))
+        ]
+        first = main[0].draw
+        labels = one_hot(g, 3, 4)
+        small = g.normal(size=(3, 4))
+        return {
+            "loss main": main,
+            "loss one": [build("one", main[1].draw.x[:1], main[1].draw.t[:1])],
+            "loss layout": [build(layout, first.x, first.t, layout) for layout in LAYOUTS],
+            "loss stale": [build("stale", first.x, first.t, before=main[1].draw)],
+            "loss raised": [build("raised", small + 1e3, labels), build("raised more", small + 1e4, labels)],
+            "loss lowered": [build("lowered", small - 1e3, labels)],
+            "loss rows": [build("rows", small + np.array([[0.0], [1e4], [-1e4]]), labels)],
+            "loss spread": [build("spread", small + 1e3 * np.eye(4)[[0, 1, 2]], np.eye(4)[[0, 1, 3]])],
+        }
+
+    def _norm_trials(self) -> dict[str, list[Trial]]:
+        module = self.importing("BatchNorm")
+
+        def build(label: str, N: int, D: int, *, alpha=0.7, spread=1.0, layout="", constant=False) -> Trial:
+            g = generator(100 * N + D)
+            arrays = {f"x{i}": 0.5 * g.normal(size=(1, D)) + spread * g.normal(size=(N, D)) for i in range(4)}
+            if constant:
+                arrays["x1"][:, 0] = 0.5
+            arrays |= {
+                "gamma": g.uniform(0.5, 2, size=(1, D)) * g.choice([-1, 1], size=(1, D)),
+                "beta": g.normal(size=(1, D)),
+                "dy": g.normal(size=(N, D)),
+                "rm": g.normal(size=(1, D)),
+                "rv": np.full((1, D), 1e-7) * g.uniform(1, 2, size=(1, D)),
+            }
+            optional = {"try": True}
+            operations = [
+                *self.setup("BatchNorm"),
+                call(module, "BatchNorm", args=[D], kwargs={"alpha": alpha}, to="bn", send=False),
+                put("bn", "gamma", value={"fresh": "gamma"}),
+                put("bn", "beta", value={"fresh": "beta"}),
+                call("bn", "forward", args=[array("x0", layout)], to="y0"),
+                get("bn", "running_mean", to="rm0", optional=True),
+                get("bn", "running_var", to="rv0", optional=True),
+                call("bn", args=[array("x1", layout)], to="y1"),
+                get("bn", "running_mean", to="rm1", optional=True),
+                get("bn", "running_var", to="rv1", optional=True),
+                get("bn", "mean", to="mean", optional=True),
+                get("bn", "var", to="var", optional=True),
+                get("bn", "norm", to="norm", optional=True),
+                call("bn", "backward", args=[array("dy", layout)], to="dx", **optional),
+                get("bn", "dgamma", to="dgamma", optional=True),
+                get("bn", "dbeta", to="dbeta", optional=True),
+                get("bn", "gamma", to="gamma_after", optional=True),
+                get("bn", "beta", to="beta_after", optional=True),
+                call("bn", "backward", args=[array("dy", layout)], to="dx2", **optional),
+                get("bn", "dgamma", to="dgamma2", optional=True),
+                call("bn", args=[array("x2", layout)], kwargs={"eval": True}, to="y2", **optional),
+                get("bn", "running_mean", to="rm2", optional=True),
+                get("bn", "running_var", to="rv2", optional=True),
+                call("bn", args=[array("x3", layout)], to="y3", **optional),
+                get("bn", "running_mean", to="rm3", optional=True),
+                get("bn", "running_var", to="rv3", optional=True),
+                put("bn", "running_mean", value={"array": "rm"}, optional=True),
+                put("bn", "running_var", value={"array": "rv"}, optional=True),
+                call("bn", args=[array("x2", layout)], kwargs={"eval": True}, to="y4", **optional),
+            ]
+            draw = Draw({"N": N, "D": D, "alpha": alpha, "1-alpha": 1 - alpha}, **arrays, alpha=alpha, eps=1e-8)
+            return trial(f"BatchNorm {label}", operations, draw, arrays)
+
+        return {
+            "norm main": [
+                build("0", 6, 4),
+                build("1", 9, 3, alpha=0.9),
+                build("2", 4, 4),
+                build("3", 5, 2, spread=1e-3),
+                build("4", 7, 3, spread=3e-4),
+            ],
+            "norm constant": [build("constant", 5, 3, constant=True)],
+            "norm one": [build("one", 1, 3)],
+            "norm layout": [build(layout, 6, 4, layout=layout) for layout in LAYOUTS],
+            "norm fresh": [
+                trial(
+                    "BatchNorm fresh",
+                    [
+                        *self.setup("BatchNorm"),
+                        call(module, "BatchNorm", args=[3], to="bn", send=False),
+                        *[get("bn", name, to=name, optional=True) for name in _INITIAL],
+                    ],
+                    Draw(),
+                    {},
+                )
+            ],
+        }
+
+    # -- the verdicts -------------------------------------------------------------------------------------------------
+
+    def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
+        parts: list[Part] = []
+        for name in ACTIVATIONS:
+            parts += self._judge_activation(name, observations)
+        parts += self._judge_loss(observations)
+        parts += self._judge_norm(observations)
+        parts += self._judge_initialisers(observations)
+        parts += self._judge_linear(observations)
+        parts += self._judge_mlp(observations)
+        return parts
+
+    def _mlp_trials(self, mode: str) -> list[Trial]:
+        names = [*KINDS.values(), "SoftmaxCrossEntropy", "BatchNorm", "Linear"]
+        owners = {name: self.importing(name) for name in names if self.has(name)}
+        setup = self.setup("MLP", *owners)
+        return [
+            build(net, mode, self.importing("MLP"), setup, self.places, owners, row=self.row_vectors, has=self.has)
+            for net in NETS
+        ]
+
+    def _judge_mlp(self, observations: Mapping[str, Observation]) -> list[Part]:
+        methods = {
+            "MLP.__init__": ("__init__", "hidden layers"),
+            "MLP.forward": ("forward", "linear MLP"),
+            "MLP.backward": ("backward", "hidden layers"),
+            "MLP.forward with BatchNorm": ("forward", "hidden layers"),
+            "MLP.backward with BatchNorm": ("backward", "hidden layers"),
+            "MLP.step": ("step", "hidden layers"),
+            "MLP.step with momentum": ("step", "momentum"),
+            "MLP.zero_grads": ("zero_grads", "hidden layers"),
+            "MLP.train and eval": ("eval", "hidden layers"),
+        }
+
+        def judged(mode: str) -> dict[str, Judge]:
+            judges = {
+                part: self.judge_of(part, observations, "MLP", method, group)
+                for part, (method, group) in methods.items()
+            }
+            judge_mlp(judges, self.trials()[f"MLP {mode}"], observations, self.row_vectors)
+            return judges
+
+        if not self.has("MLP"):
+            return [
+                self.judge_of(part, observations, "MLP", method, group).result()
+                for part, (method, group) in methods.items()
+            ]
+        # with our layers in the place of the hand-in's; where a part is right with its own, it is right
+        ours, own = judged("ours"), judged("own")
+        parts = []
+        for part in methods:
+            first, second = ours[part].result(), own[part].result()
+            broken = first.verdict == "cannot judge" or {bug.id for bug in first.bugs} & {
+                "raises",
+                "missing-attribute",
+                "undefined-name",
+            }
+            better = first.verdict == "wrong" and second.verdict == "right"
+            parts.append(second if better or (broken and second.verdict != "cannot judge") else first)
+        return parts
+
+    def _judge_linear(self, observations: Mapping[str, Observation]) -> list[Part]:
+        return []
+
+    def _judge_activation(self, name: str, observations) -> list[Part]:
+        kind = ACTIVATIONS[name]
+        forward = self.judge_of(f"{name}.forward", observations, name, "forward", "activations")
+        backward = self.judge_of(f"{name}.derivative", observations, name, "derivative", "activations")
+        if not self.has(name) or (forward.missing and backward.missing):
+            return [forward.result(), backward.result()]
+        groups = {key.split(" ", 1)[1]: value for key, value in self.trials().items() if key.startswith(f"{name} ")}
+        main = groups["main"]
+        if not forward.missing:
+            forward.fit(layers.activation_forward(kind), main, "y")
+        judge_extras(forward, groups, "y")
+        large = groups["large"][0]
+        if not forward.missing:
+            overflow(forward, large, "y", f"at inputs of ±1e3 and ±1e4 {name}")
+        # the derivative, from what the hand-in itself has stored
+        base, own, of_output = [], [], []
+        for each in main:
+            observation = observations.get(each.name)
+            found = observation.get("y") if observation is not None else None
+            right = right_value(layers.activation_forward(kind), each.draw)
+            y = found if found is not None and found.shape == right.shape else right
+            base.append(Trial(each.probe, each.draw.changed(y=right)))
+            own.append(each.draw.changed(y=np.asarray(y, dtype=float)))
+            of_output.append(each.draw.changed(y=np.asarray(y, dtype=float), x=np.asarray(y, dtype=float)))
+        alternatives = [own, of_output] if kind == "relu" else [own]
+        if not backward.missing:
+            subject = layers.activation_backward(kind, upstream=False)
+            if kind == "identity":
+                observations = {
+                    **observations,
+                    **ones_for_one(observations, [each for group in groups.values() for each in group]),
+                }
+                backward.observations = observations
+            backward.fit(subject, base, "d", alternatives=alternatives)
+            judge_extras(backward, groups, "d", inputs=False, names=())
+            overflow(backward, large, "d", f"at inputs of ±1e3 and ±1e4 the derivative of {name}")
+            twice(backward, main, "d", "d2", "derivative() called a second time gives something else")
+        return [forward.result(), backward.result()]
+
+    def _judge_loss(self, observations) -> list[Part]:
+        name = "SoftmaxCrossEntropy"
+        forward = self.judge_of(f"{name}.forward", observations, name, "forward", "loss")
+        backward = self.judge_of(f"{name}.derivative", observations, name, "derivative", "loss")
+        if not self.has(name) or (forward.missing and backward.missing):
+            return [forward.result(), backward.result()]
+        groups = {key.split(" ", 1)[1]: value for key, value in self.trials().items() if key.startswith("loss ")}
+        for judge, key, subject in (
+            (forward, "y", layers.softmax_crossentropy_forward()),
+            (backward, "d", layers.softmax_crossentropy_derivative()),
+        ):
+            if judge.missing:
+                continue
+            given = {}
+            if judge is backward:
+                # what is wrong in the softmax is told once, in forward
+                given = {k: v for k, v in forward.options.items() if k in ("axis", "shift", "form", "twice")}
+            judge.fit(subject, groups["main"], key, givens=({}, given) if given else ({},))
+            judge_extras(
+                judge,
+                groups,
+                key,
+                inputs=judge is forward,
+                names=("x", "t") if judge is forward else (),
+                tolerance=2e-5,
+            )
+            softmax_stability(judge, observations, groups, key)
+        if not forward.missing:
+            for each in groups["spread"]:
+                observation = observations.get(each.name)
+                found = observation.get("y") if observation is not None else None
+                derivative = observation.get("d") if observation is not None else None
+                if found is None or found.dtype.kind != "f" or np.isfinite(found).all():
+                    continue
+                if derivative is not None and derivative.dtype.kind == "f" and not np.isfinite(derivative).all():
+                    continue  # it is the softmax that overflows
+                forward.bug(
+                    "log-of-zero",
+                    "with logits 1000 apart the loss is "
+                    f"{found.ravel()[~np.isfinite(found.ravel())][0]}; it is 1000, to be had by log-sum-exp",
+                )
+        if not backward.missing:
+            twice(backward, groups["main"], "d", "d2", "derivative() called a second time gives something else")
+        return [forward.result(), backward.result()]
+
+    def _judge_norm(self, observations) -> list[Part]:
+        names = ("forward (training)", "running figures", "forward (evaluation)", "backward")
+        judges = {
+            label: self.judge_of(
+                f"BatchNorm.{label}",
+                observations,
+                "BatchNorm",
+                "backward" if label == "backward" else "forward",
+                "BatchNorm",
+            )
+            for label in names
+        }
+        if not self.has("BatchNorm") or (judges["backward"].missing and judges["forward (training)"].missing):
+            return [judge.result() for judge in judges.values()]
+        groups = {key.split(" ", 1)[1]: value for key, value in self.trials().items() if key.startswith("norm ")}
+        main = groups["main"]
+        judge_norm(judges, observations, groups, main)
+        return [judge.result() for judge in judges.values()]
+
+    def _judge_initialisers(self, observations) -> list[Part]:
+        parts: list[Part] = []
+        if self.row_vectors and not self.has("random_normal_weight_init"):
+            return parts  # given by the course in these editions
+        judge = self.judge_of("random_normal_weight_init", observations, "", "random_normal_weight_init", "")
+        observation = observations.get("weight init")
+        if observation is not None and not judge.missing:
+            judge_spread(judge, observation, "w", "again", (300, 200), 1.0)
+        parts.append(judge.result())
+        judge = self.judge_of("zeros_bias_init", observations, "", "zeros_bias_init", "")
+        observation = observations.get("bias init")
+        if observation is not None and not judge.missing:
+            judge_zeros(judge, observation, "b", 7)
+        parts.append(judge.result())
+        return parts
+
+
+_INITIAL = ("gamma", "beta", "dgamma", "dbeta", "running_mean", "running_var", "mean", "var")
+
+
+class CMU2019(CMU):
+    """Spring and Fall 2019: one file, `hw1.py`."""
+
+    name = "cmu-2019"
+    title = "CMU 11-785, homework 1 part 1, 2019 (hw1.py)"
+
+    @classmethod
+    def recognise(cls, source: Source) -> Contract | None:
+        return None if _file_of(source) is None or CMU2020.recognise(source) is not None else cls(source)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        module = _file_of(self.source)
+        return (module.folder if module else ".", ".")
+
+    def module_of(self, name: str) -> Module | None:
+        module = _file_of(self.source)
+        if module is not None and (name in module.classes or name in module.functions):
+            return module
+        return None
+
+
+_NAMES_2019 = (
+    "Identity",
+    "Sigmoid",
+    "Tanh",
+    "ReLU",
+    "SoftmaxCrossEntropy",
+    "BatchNorm",
+    "MLP",
+    "random_normal_weight_init",
+)
+
+
+def _file_of(source: Source) -> Module | None:
+    """The one file that holds the homework of 2019: enough of its names, or an `hw1.py` with one of them."""
+    module = source.defining(*_NAMES_2019)
+    if module is None:
+        return None
+    count = sum(name in module.classes or name in module.functions for name in _NAMES_2019)
+    derivative = any("derivative" in module.methods(name) for name in module.classes)
+    cmu = "SoftmaxCrossEntropy" in module.classes or derivative or "random_normal_weight_init" in module.functions
+    if not cmu or not (count >= 3 or (module.name == "hw1" and count)):
+        return None
+    return module
+
+
+class CMU2020(CMU):
+    """2020 and 2021: `mytorch/{activation,loss,linear,batchnorm}.py` and `hw1/hw1.py`."""
+
+    name = "cmu-2020"
+    title = "CMU 11-785, homework 1 part 1, 2020 and 2021 (mytorch)"
+    row_vectors = True
+    places = Places(
+        weight=("mlp", "linear_layers", "{i}", "W"),
+        bias=("mlp", "linear_layers", "{i}", "b"),
+        dweight=("mlp", "linear_layers", "{i}", "dW"),
+        dbias=("mlp", "linear_layers", "{i}", "db"),
+    )
+
+    @classmethod
+    def recognise(cls, source: Source) -> Contract | None:
+        contract = cls(source)
+        linear = contract.module_of("Linear")
+        if linear is None or {"weight_init_fn"} - {a.arg for a in _arguments(linear, "Linear")}:
+            return None
+        others = ("Sigmoid", "Tanh", "ReLU", "SoftmaxCrossEntropy", "BatchNorm", "MLP")
+        return contract if contract.has(*others[:1]) or any(contract.has(name) for name in others) else None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        names = [*ACTIVATIONS, "SoftmaxCrossEntropy", "BatchNorm", "Linear", "MLP"]
+        folders = [module.folder for module in map(self.module_of, names) if module is not None]
+        above = [str(Path(folder).parent) for folder in folders if folder not in (".", "")]
+        return tuple(dict.fromkeys([*folders, *above, "."]))
+
+    def module_of(self, name: str) -> Module | None:
+        found = [m for m in self.source.modules if name in m.classes or name in m.functions]
+        return min(found, key=lambda module: (module.path.count("/"), module.path), default=None)
+
+    def _extra_trials(self) -> dict[str, list[Trial]]:
+        found = super()._extra_trials()
+        if self.has("Linear"):
+            found |= linear_trials(self.importing("Linear"), self.setup("Linear"))
+        return found
+
+    def _judge_linear(self, observations: Mapping[str, Observation]) -> list[Part]:
+        forward = self.judge_of("Linear.forward", observations, "Linear", "forward", "linear MLP")
+        backward = self.judge_of("Linear.backward", observations, "Linear", "backward", "linear MLP")
+        if self.has("Linear"):
+            groups = {key.split(" ", 1)[1]: value for key, value in self.trials().items() if key.startswith("linear ")}
+            judge_linear(forward, backward, groups)
+        return [forward.result(), backward.result()]
+
+
+def _arguments(module: Module, name: str) -> list[ast.arg]:
+    init = module.methods(name).get("__init__")
+    return [] if init is None else init.args.args
+
+
+def linear_trials(module: str, setup: list[Operation]) -> dict[str, list[Trial]]:
+    """`Linear` of 2020: W (in, out), b (1, out), dW and db averaged over the batch."""
+
+    def build(label: str, N: int, D: int, K: int, layout: str = "", before: bool = False) -> Trial:
+        g = generator(1000 + 100 * N + 10 * D + K)
+        arrays = {
+            "W": g.normal(size=(D, K)),
+            "b": g.normal(size=(1, K)),
+            "x": g.normal(size=(N, D)),
+            "dy": g.normal(size=(N, K)),
+            "x0": g.normal(size=(N + 2, D)),
+        }
+        operations = [
+            *setup,
+            call(module, "Linear", args=[D, K, {"feed": ["W"]}, {"feed": ["b"]}], to="layer", send=False),
+        ]
+        if before:
+            operations += [call("layer", "forward", args=[array("x0")])]
+        operations += [
+            call("layer", "forward", args=[array("x", layout)], to="y"),
+            call("layer", "backward", args=[array("dy", layout)], to="dx", **{"try": True}),
+            get("layer", "dW", to="dW", optional=True),
+            get("layer", "db", to="db", optional=True),
+            get("layer", "W", to="W after", optional=True),
+            get("layer", "b", to="b after", optional=True),
+        ]
+        draw = Draw({"N": N, "D": D, "K": K}, **arrays, weight=arrays["W"].T, bias=arrays["b"])
+        return trial(f"Linear {label}", operations, draw, arrays)
+
+    return {
+        "linear main": [build("0", 6, 4, 3), build("1", 8, 3, 5), build("2", 5, 4, 4), build("3", 7, 3, 3)],
+        "linear one": [build("one", 1, 3, 5)],
+        "linear layout": [build(layout, 6, 4, 3, layout) for layout in LAYOUTS],
+        "linear stale": [build("stale", 6, 4, 3, before=True)],
+    }
+
+
+def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Trial]]) -> None:
+    """`Linear` of 2020."""
+    if not forward.missing:
+        forward.fit(layers.linear_forward(), groups["main"], "y")
+        judge_extras(forward, groups, "y")
+    if backward.missing:
+        return
+    for subject, key in (
+        (layers.linear_dx(), "dx"),
+        (layers.linear_dweight(averaged=True, transposed=True), "dW"),
+        (layers.linear_dbias(averaged=True), "db"),
+    ):
+        backward.fit(subject, groups["main"], key)
+        judge_extras(backward, groups, key, inputs=False, names=("dy",))
+    for each in groups["main"]:
+        observation = backward.observed(each)
+        for name in ("W", "b"):
+            after = observation.get(f"{name} after") if observation is not None else None
+            if after is not None and not close(after, getattr(each.draw, name), 1e-12):
+                backward.bug("parameter-changed", f"`{name}` is changed by backward; only step may change it")

@@ -1,0 +1,746 @@
+"""CMU's MLP: forward, backward, step, zero_grads, train and eval, in either edition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, trial
+from handgrad.checking.diagnosis import Draw, Explanation, close, departure
+from handgrad.checking.diagnosis_networks import (
+    mlp_bias_gradient,
+    mlp_forward,
+    mlp_norm_gradient,
+    mlp_step,
+    mlp_weight_gradient,
+)
+from handgrad.checking.probe import Observation, Operation, Value
+
+KINDS = {"identity": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU"}
+
+#: Our own activations, criterion, BatchNorm and Linear, derived from the hand-in's classes.
+STAND_INS = """
+def _subclass(base, **members):
+    base = base if isinstance(base, type) else object
+    return type(base.__name__ if base is not object else "StandIn", (base,), members)
+
+def activation(base, kind):
+    def __init__(self):
+        self.state = None
+    def forward(self, x):
+        if kind == "sigmoid":
+            self.state = 1 / (1 + np.exp(-x))
+        elif kind == "tanh":
+            self.state = np.tanh(x)
+        elif kind == "relu":
+            self.state = np.where(x > 0, x, 0.0)
+        else:
+            self.state = np.array(x)
+        return self.state.copy()
+    def derivative(self):
+        y = self.state
+        if kind == "sigmoid":
+            return y * (1 - y)
+        if kind == "tanh":
+            return 1 - y * y
+        if kind == "relu":
+            return (y > 0) * 1.0
+        return np.ones_like(y)
+    return _subclass(base, __init__=__init__, forward=forward, derivative=derivative,
+                     __call__=lambda self, x: self.forward(x))()
+
+def criterion(base):
+    def __init__(self):
+        self.logits = self.labels = self.loss = self.sm = None
+    def forward(self, x, y):
+        self.logits, self.labels = np.array(x), np.array(y)
+        m = x.max(axis=1, keepdims=True)
+        e = np.exp(x - m)
+        self.sm = e / e.sum(axis=1, keepdims=True)
+        self.loss = np.log(e.sum(axis=1)) + m[:, 0] - (x * y).sum(axis=1)
+        return self.loss
+    def derivative(self):
+        return self.sm - self.labels
+    return _subclass(base, __init__=__init__, forward=forward, derivative=derivative,
+                     __call__=lambda self, x, y: self.forward(x, y))()
+
+def batchnorm(base):
+    def __init__(self, fan_in, alpha=0.9):
+        self.alpha, self.eps, self.fan_in = alpha, 1e-8, fan_in
+        self.x = self.norm = self.out = None
+        self.var, self.mean = np.ones((1, fan_in)), np.zeros((1, fan_in))
+        self.gamma, self.beta = np.ones((1, fan_in)), np.zeros((1, fan_in))
+        self.dgamma, self.dbeta = np.zeros((1, fan_in)), np.zeros((1, fan_in))
+        self.running_mean, self.running_var = np.zeros((1, fan_in)), np.ones((1, fan_in))
+    def forward(self, x, eval=False):
+        if eval:
+            self.norm = (x - self.running_mean) / np.sqrt(self.running_var + self.eps)
+        else:
+            self.x = x
+            self.mean, self.var = x.mean(axis=0, keepdims=True), x.var(axis=0, keepdims=True)
+            self.norm = (x - self.mean) / np.sqrt(self.var + self.eps)
+            self.running_mean = self.alpha * self.running_mean + (1 - self.alpha) * self.mean
+            self.running_var = self.alpha * self.running_var + (1 - self.alpha) * self.var
+        self.out = self.gamma * self.norm + self.beta
+        return self.out.copy()
+    def backward(self, delta):
+        d = delta * self.gamma
+        self.dgamma = (delta * self.norm).sum(axis=0, keepdims=True)
+        self.dbeta = delta.sum(axis=0, keepdims=True)
+        return (d - d.mean(axis=0) - self.norm * (d * self.norm).mean(axis=0)) / np.sqrt(self.var + self.eps)
+    return _subclass(base, __init__=__init__, forward=forward, backward=backward,
+                     __call__=lambda self, x, eval=False: self.forward(x, eval))
+
+def linear(base):
+    def __init__(self, in_feature, out_feature, weight_init_fn, bias_init_fn):
+        self.W, self.b = weight_init_fn(in_feature, out_feature), bias_init_fn(out_feature)
+        self.dW, self.db = np.zeros_like(self.W), np.zeros_like(self.b)
+        self.momentum_W, self.momentum_b = np.zeros_like(self.W), np.zeros_like(self.b)
+        self.in_feature, self.out_feature, self.x = in_feature, out_feature, None
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, delta):
+        self.dW = self.x.T @ delta / len(delta)
+        self.db = delta.mean(axis=0).reshape(self.b.shape)
+        return delta @ self.W.T
+    return _subclass(base, __init__=__init__, forward=forward, backward=backward,
+                     __call__=lambda self, x: self.forward(x))
+
+calls = []
+_random = np.random.RandomState(11)
+
+def weights(d0, d1):
+    calls.append([d0, d1])
+    return _random.normal(size=(d0, d1)) * 0.7
+
+def biases(row):
+    def init(d):
+        return _random.normal(size=(1, d) if row else d) * 0.5
+    return init
+"""
+
+
+@dataclass(frozen=True)
+class Net:
+    """One network to try: sizes from input to output, activations, normalised layers, batch size."""
+
+    name: str
+    sizes: tuple[int, ...]
+    kinds: tuple[str, ...]
+    norms: int = 0
+    N: int = 6
+    momentum: float = 0.0
+    lr: float = 0.05
+
+
+NETS = (
+    Net("linear", (5, 3), ("identity",), N=7, lr=0.1),
+    Net("linear sigmoid", (4, 3), ("sigmoid",), N=5, momentum=0.7, lr=0.1),
+    Net("one hidden", (4, 6, 3), ("sigmoid", "tanh"), N=5, momentum=0.9, lr=0.02),
+    Net("two hidden", (5, 4, 6, 3), ("tanh", "sigmoid", "identity"), N=8, momentum=0.6, lr=0.03),
+    Net("square", (4, 4, 4), ("sigmoid", "identity"), N=6, lr=0.07),
+    Net("square again", (3, 3, 3, 3), ("tanh", "relu", "identity"), N=5, momentum=0.8),
+    Net("normalised", (4, 5, 3), ("sigmoid", "identity"), norms=1, N=8, lr=0.05),
+    Net("normalised twice", (4, 5, 6, 3), ("tanh", "sigmoid", "identity"), norms=2, N=9, momentum=0.7, lr=0.04),
+    Net("first normalised", (5, 4, 6, 3), ("sigmoid", "tanh", "identity"), norms=1, N=7, momentum=0.9, lr=0.03),
+)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where an edition keeps things."""
+
+    weight: tuple[Any, ...] = ("mlp", "W", "{i}")
+    bias: tuple[Any, ...] = ("mlp", "b", "{i}")
+    dweight: tuple[Any, ...] = ("mlp", "dW", "{i}")
+    dbias: tuple[Any, ...] = ("mlp", "db", "{i}")
+    norm: tuple[Any, ...] = ("mlp", "bn_layers", "{i}")
+
+    def at(self, what: str, index: int) -> list[Any]:
+        return [index if step == "{i}" else step for step in getattr(self, what)]
+
+
+def build(
+    net: Net,
+    mode: str,
+    module: str,
+    setup: Sequence[Operation],
+    places: Places,
+    owners: Mapping[str, str],
+    *,
+    row: bool,
+    has: Any,
+) -> Trial:
+    """The trial of one network.
+
+    Args:
+        net: which.
+        mode: "ours" with the checker's own activations and so on, "own" with the hand-in's.
+        module: the name that the MLP's file is imported under.
+        setup: imports.
+        places: where the edition keeps things.
+        owners: class -> the module it is imported under.
+        row: biases are (1, n).
+        has: (name) -> whether the hand-in defines that class.
+    """
+    g = np.random.default_rng(sum(map(ord, net.name)))
+    layers = len(net.kinds)
+    arrays: dict[str, Any] = {}
+    for k in (0, 1):
+        N = net.N
+        arrays[f"x{k}"] = g.normal(size=(N, net.sizes[0]))
+        arrays[f"t{k}"] = np.eye(net.sizes[-1])[g.integers(0, net.sizes[-1], N)]
+    arrays["x2"] = g.normal(size=(4, net.sizes[0]))
+    for i in range(net.norms):
+        arrays[f"gamma{i}"] = g.uniform(0.5, 1.5, size=(1, net.sizes[i + 1]))
+        arrays[f"beta{i}"] = g.normal(size=(1, net.sizes[i + 1]))
+
+    def base(name: str) -> Any:
+        return {"path": [owners[name], name]} if has(name) else None
+
+    operations: list[Operation] = [*setup, {"op": "define", "source": STAND_INS, "as": "ours", "send": False}]
+    ours = mode == "ours"
+    for position, kind in enumerate(net.kinds):
+        name = KINDS[kind]
+        if ours or not has(name):
+            operations.append(call("ours", "activation", args=[base(name), kind], to=f"a{position}", send=False))
+        else:
+            operations.append(call(owners[name], name, to=f"a{position}", send=False))
+    if ours or not has("SoftmaxCrossEntropy"):
+        operations.append(call("ours", "criterion", args=[base("SoftmaxCrossEntropy")], to="criterion", send=False))
+    else:
+        operations.append(call(owners["SoftmaxCrossEntropy"], "SoftmaxCrossEntropy", to="criterion", send=False))
+    if ours:
+        # replaced where the MLP looks them up, not in their own files
+        for name, make in (("BatchNorm", "batchnorm"), ("Linear", "linear")):
+            operations.append(call("ours", make, args=[base(name)], to=f"our {name}", send=False))
+            operations.append(get(module, name, to=f"their {name}", optional=True) | {"send": False})
+            operations.append(put(module, name, value={"path": [f"our {name}"]}))
+    hiddens = list(net.sizes[1:-1])
+    operations += [
+        call("ours", "biases", args=[row], to="biases", send=False),
+        {"op": "let", "value": hiddens, "as": "hiddens", "send": False},
+        {"op": "seed", "value": 5},
+        call(
+            module,
+            "MLP",
+            args=[
+                net.sizes[0],
+                net.sizes[-1],
+                {"path": ["hiddens"]},
+                [{"path": [f"a{position}"]} for position in range(layers)],
+                {"path": ["ours", "weights"]},
+                {"path": ["biases"]},
+                {"path": ["criterion"]},
+                net.lr,
+            ],
+            kwargs={"momentum": net.momentum, "num_bn_layers": net.norms},
+            to="mlp",
+            send=False,
+            **{"try": True},
+        ),
+    ]
+    if ours:
+        for name in ("BatchNorm", "Linear"):
+            operations.append(put(module, name, value={"path": [f"their {name}"]}, optional=True))
+    operations += [
+        call("numpy", "random", "random_sample", to="random"),
+        get("hiddens", to="hiddens after"),
+        get("ours", "calls", to="calls"),
+    ]
+    for i in range(layers):
+        operations += [get(*places.at("weight", i), to=f"W{i} 0", optional=True)]
+        operations += [get(*places.at("bias", i), to=f"b{i} 0", optional=True)]
+    for i in range(net.norms):
+        operations += [put(*places.at("norm", i), "gamma", value={"fresh": f"gamma{i}"}, optional=True)]
+        operations += [put(*places.at("norm", i), "beta", value={"fresh": f"beta{i}"}, optional=True)]
+    for step in (0, 1):
+        operations += [
+            call("mlp", "zero_grads", to=f"zeroed {step}", **{"try": True}),
+            call("mlp", "forward", args=[array(f"x{step}")], to=f"y{step}", **{"try": True}),
+            call("mlp", "backward", args=[array(f"t{step}")], to=f"back{step}", **{"try": True}),
+        ]
+        for i in range(layers):
+            operations += [
+                get(*places.at("dweight", i), to=f"dW{i} {step}", optional=True),
+                get(*places.at("dbias", i), to=f"db{i} {step}", optional=True),
+                get(*places.at("weight", i), to=f"W{i} before {step}", optional=True),
+                get(*places.at("bias", i), to=f"b{i} before {step}", optional=True),
+            ]
+        for i in range(net.norms):
+            for name in ("gamma", "beta", "dgamma", "dbeta"):
+                operations.append(get(*places.at("norm", i), name, to=f"{name}{i} before {step}", optional=True))
+        operations.append(call("mlp", "step", to=f"stepped {step}", **{"try": True}))
+        for i in range(layers):
+            operations += [
+                get(*places.at("weight", i), to=f"W{i} after {step}", optional=True),
+                get(*places.at("bias", i), to=f"b{i} after {step}", optional=True),
+            ]
+        for i in range(net.norms):
+            for name in ("gamma", "beta"):
+                operations.append(get(*places.at("norm", i), name, to=f"{name}{i} after {step}", optional=True))
+    operations.append(call("mlp", "zero_grads", to="zeroed", **{"try": True}))
+    for i in range(layers):
+        operations += [
+            get(*places.at("dweight", i), to=f"dW{i} zeroed", optional=True),
+            get(*places.at("dbias", i), to=f"db{i} zeroed", optional=True),
+        ]
+    operations += [call("mlp", "eval", to="evaled", **{"try": True})]
+    for i in range(net.norms):
+        for name in ("running_mean", "running_var", "gamma", "beta"):
+            operations.append(get(*places.at("norm", i), name, to=f"{name}{i} eval", optional=True))
+    operations += [
+        call("mlp", args=[array("x2")], to="y eval", **{"try": True}),
+        call("mlp", "train", to="trained", **{"try": True}),
+        call("mlp", "forward", args=[array("x0")], to="y train", **{"try": True}),
+    ]
+    draw = Draw(
+        {"N": net.N, "K": net.sizes[-1], "lr": net.lr}
+        | ({"momentum": net.momentum, "1-momentum": 1 - net.momentum} if net.momentum else {}),
+        net=net,
+        arrays=arrays,
+    )
+    return trial(f"MLP {mode} {net.name}", operations, draw, arrays)
+
+
+def network(each: Trial, observation: Observation, step: int | str) -> Draw | None:
+    """The draw of a pass through the network, with the hand-in's own parameters as they stood."""
+    net: Net = each.draw.net
+    W, b, norms = [], [], []
+    suffix = {0: "0", 1: "after 0", "eval": "after 1"}[step]
+    for i in range(len(net.kinds)):
+        weight, bias = observation.get(f"W{i} {suffix}"), observation.get(f"b{i} {suffix}")
+        if weight is None or bias is None:
+            return None
+        if weight.shape != (net.sizes[i], net.sizes[i + 1]) or bias.size != net.sizes[i + 1]:
+            return None
+        W.append(weight.astype(float))
+        b.append(bias.astype(float))
+        if i >= net.norms:
+            norms.append(None)
+            continue
+        names = {"gamma", "beta"}
+        when = {0: "before 0", 1: "after 0", "eval": "eval"}[step]
+        found = {name: observation.get(f"{name}{i} {when}") for name in names}
+        for name, start in (("gamma", 1.0), ("beta", 0.0)):
+            value = found[name]
+            if value is None or value.size != net.sizes[i + 1]:
+                found[name] = np.full(net.sizes[i + 1], start)
+        for name, start in (("running_mean", 0.0), ("running_var", 1.0)):
+            value = observation.get(f"{name}{i} eval")
+            found[name] = value if value is not None else np.full(net.sizes[i + 1], start)
+        norms.append(found)
+    which = step if isinstance(step, int) else 2
+    return Draw(
+        {"N": len(each.draw.arrays[f"x{which}"]), "K": net.sizes[-1]},
+        x=each.draw.arrays[f"x{which}"],
+        t=each.draw.arrays.get(f"t{which}"),
+        W=W,
+        b=b,
+        kinds=net.kinds,
+        norms=norms,
+        p=0.0,
+        dy=None,
+        softmax=False,
+        lr=net.lr,
+        net=net,
+    )
+
+
+class Renamed:
+    """Observations of single moments of a probe, under names of their own."""
+
+    def __init__(self, judge: Judge, observations: Mapping[str, Observation]) -> None:
+        self.judge, self.observations, self.added = judge, observations, {}
+
+    def add(self, each: Trial, label: str, draw: Draw, values: Mapping[str, Value | None]) -> Trial:
+        observation = self.observations[each.name]
+        name = f"{each.name} / {label}"
+        kept = {key: value for key, value in values.items() if value is not None}
+        self.added[name] = Observation(name, kept, observation.changed, observation.failure)
+        self.judge.observations = {**self.observations, **self.added}
+        return Trial(replace(each.probe, name=name), draw)
+
+
+def judge_mlp(
+    judges: Mapping[str, Judge], trials: Sequence[Trial], observations: Mapping[str, Observation], row: bool
+) -> None:
+    """Fills the judges of the MLP's parts from one set of trials."""
+    usable = [each for each in trials if each.name in observations]
+    _judge_constructor(judges["MLP.__init__"], usable, observations)
+    linear = [each for each in usable if each.draw.net.norms == 0]
+    normalised = [each for each in usable if each.draw.net.norms]
+    for part, chosen in (("forward", linear), ("forward with BatchNorm", normalised)):
+        _judge_forward(judges[f"MLP.{part}"], chosen, observations)
+    for part, chosen in (("backward", linear), ("backward with BatchNorm", normalised)):
+        forward = judges["MLP.forward" + part.removeprefix("backward")]
+        judge = judges[f"MLP.{part}"]
+        _judge_backward(judge, chosen, observations, forward.options, row)
+        without_consequences(judge, forward, "what forward gives is wrong, and backward cannot be judged by it")
+    plain = [each for each in usable if each.draw.net.momentum == 0]
+    moved = [each for each in usable if each.draw.net.momentum]
+    _judge_step(judges["MLP.step"], plain, observations)
+    _judge_step(judges["MLP.step with momentum"], moved, observations)
+    for part in ("MLP.step", "MLP.step with momentum"):
+        for before in ("MLP.backward", "MLP.backward with BatchNorm"):
+            without_consequences(judges[part], judges[before], "backward gives gradients of the wrong shape")
+    known = {bug.id for bug in judges["MLP.step"].findings}
+    momentum = judges["MLP.step with momentum"]
+    if known:
+        momentum.findings = [bug for bug in momentum.findings if bug.id not in known]
+    _judge_zero_grads(judges["MLP.zero_grads"], usable, observations)
+    _judge_modes(judges["MLP.train and eval"], normalised, observations)
+
+
+def without_consequences(judge: Judge, cause: Judge, reason: str) -> None:
+    """Errors that follow from what is wrong already are not bugs of their own."""
+    if not cause.findings:
+        return
+    follows = {"raises", "shape-clash", "wrong-shape"}
+    if any(bug.id.startswith(("activation-", "norm-", "softmax-")) for bug in cause.findings):
+        follows |= {"unexplained", "stale-state", "activation-missing"}
+    kept = [bug for bug in judge.findings if bug.id not in follows]
+    if len(kept) < len(judge.findings):
+        judge.findings = kept
+        judge.judged, judge.unjudged = False, reason
+
+
+def _judge_constructor(judge: Judge, trials, observations) -> None:
+    if judge.missing:
+        return
+    for each in trials:
+        net: Net = each.draw.net
+        observation = observations[each.name]
+        value = observation.values.get("mlp")
+        failure = value.failure if value is not None else observation.failure
+        if failure is not None:
+            judge.failed(failure, f"(for the network {net.name})")
+            continue
+        judge.judged = True
+        after = observation.values.get("hiddens after")
+        if after is not None and after.length != len(net.sizes) - 2:
+            judge.bug(
+                "caller-list-changed", f"the list `hiddens` had {len(net.sizes) - 2} items, and has {after.length}"
+            )
+        calls = observation.values.get("calls")
+        if calls is not None:
+            wanted = [[net.sizes[i], net.sizes[i + 1]] for i in range(len(net.kinds))]
+            found = [
+                [int(n.array) for n in item.items.values() if n.array is not None] for item in calls.items.values()
+            ]
+            if found != wanted and sorted(found) == sorted(wanted):
+                judge.bug("init-order", f"the weights are drawn in the order {found}, expected {wanted}")
+            elif found != wanted:
+                judge.bug("layers-missing", f"weights of the shapes {found} are drawn, expected {wanted}")
+        for i in range(len(net.kinds)):
+            weight = observation.get(f"W{i} 0")
+            wanted_shape = (net.sizes[i], net.sizes[i + 1])
+            if weight is not None and weight.shape != wanted_shape:
+                judge.bug("init-shape", f"`W[{i}]` has the shape {weight.shape}, expected {wanted_shape}")
+            if weight is None and judge.observed(each) is not None:
+                missing = observation.values.get(f"W{i} 0")
+                if missing is not None and missing.failure is not None:
+                    judge.bug("missing-attribute", f"there is no `W[{i}]`: {missing.failure.message}")
+    expected = np.random.RandomState(5).random_sample()
+    for each in trials:
+        found = observations[each.name].get("random")
+        if found is not None and float(found) != expected and not judge.findings:
+            judge.bug(
+                "init-extra-draw",
+                "after the constructor, np.random is not where it was; weight_init_fn was not NumPy's",
+            )
+
+
+def _forward_draws(judge: Judge, renamed: Renamed, trials, observations, steps=(0, 1)) -> list[Trial]:
+    found = []
+    for each in trials:
+        observation = observations[each.name]
+        if observation.values.get("mlp") is not None and observation.values["mlp"].failure is not None:
+            continue
+        for step in steps:
+            draw = network(each, observation, step)
+            if draw is not None:
+                found.append(renamed.add(each, f"forward {step}", draw, {"y": observation.values.get(f"y{step}")}))
+    return found
+
+
+def _judge_forward(judge: Judge, trials, observations) -> None:
+    if judge.missing:
+        return
+    renamed = Renamed(judge, observations)
+    passes = _forward_draws(judge, renamed, trials, observations)
+    if passes:
+        fit_or_stale(judge, mlp_forward(), passes, "y", [{}])
+    else:
+        _explain_absence(judge, trials, observations)
+    judge.unchanged(trials, ("x0", "x1"))
+
+
+def _explain_absence(judge: Judge, trials, observations) -> None:
+    for each in trials:
+        observation = observations[each.name]
+        value = observation.values.get("mlp")
+        failure = value.failure if value is not None else observation.failure
+        if failure is not None and failure.kind == "exception":
+            judge.unjudged = f"the network cannot be built: {failure}"
+            return
+        if failure is not None:
+            judge.failed(failure)
+            return
+    judge.unjudged = judge.unjudged or "its parameters were not found"
+
+
+def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any], row: bool) -> None:
+    if judge.missing:
+        return
+    renamed = Renamed(judge, observations)
+    found: dict[str, list[Trial]] = {}
+    depth_of = {}
+    for each in trials:
+        observation = observations[each.name]
+        net: Net = each.draw.net
+        back = observation.values.get("back0")
+        if back is not None and back.failure is not None:
+            judge.failed(back.failure, f"(network: {net.name})")
+            continue
+        layers = len(net.kinds)
+        for step in (0, 1):
+            draw = network(each, observation, step)
+            if draw is None:
+                continue
+            for i in range(layers):
+                from_top = layers - 1 - i
+                values = {
+                    "dW": observation.values.get(f"dW{i} {step}"),
+                    "db": observation.values.get(f"db{i} {step}"),
+                }
+                if i < net.norms:
+                    values["db"] = without_rounding(values["db"], values["dW"])
+                    values |= {k: observation.values.get(f"d{k}{i} before {step}") for k in ("gamma", "beta")}
+                one = renamed.add(each, f"layer {i} {step}", draw, values)
+                found.setdefault(from_top, []).append(one)
+                depth_of[one.name] = i
+    if not found:
+        if not judge.findings:
+            _explain_absence(judge, trials, observations)
+        return
+    options = dict(given)
+    for from_top in sorted(found):
+        chosen = found[from_top]
+        subject = _by_layer(mlp_weight_gradient, depth_of, chosen, "dW")
+        best = fit_or_stale(judge, subject, chosen, "dW", _givens(options, given))
+        if best is not None and best.explained:
+            kept = {"axes", "by"}
+            options |= {name: value for name, value in best.options.items() if name not in kept}
+        subject = _by_layer(mlp_bias_gradient, depth_of, chosen, "db")
+        fit_or_stale(judge, subject, chosen, "db", _givens(options, given))
+        with_norm = [one for one in chosen if depth_of[one.name] < one.draw.net.norms]
+        if with_norm:
+            for which in ("gamma", "beta"):
+                subject = _by_layer(
+                    lambda i, which=which: mlp_norm_gradient(i, which), depth_of, with_norm, f"d{which}"
+                )
+                judge.fit(subject, with_norm, which, givens=_givens(options, given))
+    known = {bug.id for bug in judge.findings}
+    if len(known) > 1:  # what cannot be named in a lower layer, when the upper one has a name, is its consequence
+        judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"]
+    for each in trials:
+        observation = observations[each.name]
+        for i in range(len(each.draw.net.kinds)):
+            for name in ("W", "b"):
+                before, start = observation.get(f"{name}{i} before 0"), observation.get(f"{name}{i} 0")
+                if before is not None and start is not None and not close(before, start, 1e-12):
+                    judge.bug("parameter-changed", f"`{name}[{i}]` is changed by backward; only step may change it")
+    judge.unchanged(trials, ("t0", "t1"), "array of labels")
+    for each in trials:
+        observation = observations[each.name]
+        for i in range(len(each.draw.net.kinds)):
+            db = observation.get(f"db{i} 0")
+            wanted = (1, each.draw.net.sizes[i + 1]) if row else (each.draw.net.sizes[i + 1],)
+            if db is not None and db.shape != wanted and db.size == wanted[-1]:
+                judge.note(
+                    f"`db[{i}]` has the shape {db.shape} where {wanted} was expected: harmless, but not the contract's"
+                )
+                return
+
+
+def without_rounding(small: Value | None, large: Value | None) -> Value | None:
+    """Zeros for a bias gradient that is rounding: below batch normalisation it vanishes."""
+    if small is None or large is None or small.array is None or large.array is None or small.array.dtype.kind != "f":
+        return small
+    if np.abs(small.array).max(initial=0) > 1e-10 * np.abs(large.array).max(initial=0):
+        return small
+    return replace(small, array=np.zeros_like(small.array))
+
+
+def fit_or_stale(judge: Judge, subject, trials: Sequence[Trial], key: str, givens) -> Explanation | None:
+    """Fits; where nothing fits both passes, but something fits the first, the second has kept something of it."""
+    before = list(judge.findings)
+    best = judge.fit(subject, trials, key, givens=givens)
+    first = [each for each in trials if each.name.endswith(" 0")]
+    new = {bug.id for bug in judge.findings} - {bug.id for bug in before}
+    if best is None or best.explained or "unexplained" not in new or len(first) == len(trials):
+        return best
+    judge.findings = before
+    again = judge.fit(subject, first, key, givens=givens)
+    if again is not None and again.explained:
+        judge.bug(
+            "stale-state", f"`{subject.name}` is wrong in the second pass through the same network, not in the first"
+        )
+    return again
+
+
+def _givens(options: Mapping[str, Any], first: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = [options]
+    for other in (first, {}):
+        if other not in found:
+            found.append(other)
+    return found
+
+
+def _by_layer(make: Any, depth_of: Mapping[str, int], trials: Sequence[Trial], name: str):
+    """One subject over trials of several networks: the layer is found from the trial's draw."""
+    subjects = {}
+    for one in trials:
+        one.draw.layer = depth_of[one.name]
+        if one.draw.layer not in subjects:
+            subjects[one.draw.layer] = make(one.draw.layer)
+    first = next(iter(subjects.values()))
+    return replace(first, name=name, compute=lambda draw, **options: subjects[draw.layer].compute(draw, **options))
+
+
+def _judge_step(judge: Judge, trials, observations) -> None:
+    if judge.missing:
+        return
+    renamed = Renamed(judge, observations)
+    found: dict[str, list[Trial]] = {"W": [], "b": [], "gamma": [], "beta": []}
+    for each in trials:
+        observation = observations[each.name]
+        net: Net = each.draw.net
+        stepped = observation.values.get("stepped 0")
+        if stepped is not None and stepped.failure is not None:
+            judge.failed(stepped.failure, f"(network: {net.name})")
+            continue
+        for name, count, gradient in (
+            ("W", len(net.kinds), "dW"),
+            ("b", len(net.kinds), "db"),
+            ("gamma", net.norms, "dgamma"),
+            ("beta", net.norms, "dbeta"),
+        ):
+            for i in range(count):
+                _add_steps(renamed, found, each, observation, name, i, gradient)
+    if not any(found.values()):
+        if not judge.findings:
+            _explain_absence(judge, trials, observations)
+        return
+    for name, chosen in found.items():
+        if chosen:
+            subject = mlp_step(f"the step of {name.split()[0]}", momentum=name.split()[0] in ("W", "b"))
+            judge.fit(subject, chosen, "change")
+
+
+def _add_steps(renamed, found, each, observation, name, i, gradient) -> None:
+    changes, gradients = [], []
+    net: Net = each.draw.net
+    for step in (0, 1):
+        before, after = observation.get(f"{name}{i} before {step}"), observation.get(f"{name}{i} after {step}")
+        key = f"{gradient}{i} {step}" if name in ("W", "b") else f"{gradient}{i} before {step}"
+        g = observation.get(key)
+        if before is None or after is None or g is None:
+            return
+        if after.size != before.size:
+            renamed.judge.judged = True
+            renamed.judge.bug(
+                "wrong-shape", f"`{name}[{i}]` has the shape {after.shape} after a step, and had {before.shape}"
+            )
+            return
+        if g.size != before.size:
+            return
+        changes.append(after.reshape(before.shape) - before)
+        gradients.append(g.reshape(before.shape).astype(float))
+    if not np.any(gradients[0]) or np.abs(gradients[0]).max() < 1e-10:
+        return
+    if np.abs(gradients[1]).max() < 1e-10:
+        return
+    for step in (0, 1):
+        draw = Draw(
+            each.draw.sizes,
+            gradient=gradients[step],
+            earlier=gradients[0] if step else None,
+            lr=net.lr,
+            momentum=net.momentum,
+        )
+        value = Value("array", "ndarray", changes[step])
+        # first and second steps have other terms, and so are fitted apart
+        found.setdefault(name if step == 0 else f"{name} again", []).append(
+            renamed.add(each, f"step {name}{i} {step}", draw, {"change": value})
+        )
+
+
+def _judge_zero_grads(judge: Judge, trials, observations) -> None:
+    if judge.missing:
+        return
+    for each in trials:
+        observation = observations[each.name]
+        zeroed = observation.values.get("zeroed")
+        if zeroed is None:
+            continue
+        if zeroed.failure is not None:
+            judge.failed(zeroed.failure, f"(network: {each.draw.net.name})")
+            return
+        for i in range(len(each.draw.net.kinds)):
+            for name in ("dW", "db"):
+                before, after = observation.get(f"{name}{i} 1"), observation.get(f"{name}{i} zeroed")
+                if before is None or not np.any(before):
+                    continue
+                judge.judged = True
+                if after is not None and np.any(after):
+                    judge.bug("zero-grads-does-nothing", f"`{name}[{i}]` is not zero after zero_grads()")
+                    return
+
+
+def _judge_modes(judge: Judge, trials, observations) -> None:
+    if judge.missing:
+        return
+    for each in trials:
+        observation = observations[each.name]
+        value = observation.values.get("y eval")
+        draw = network(each, observation, "eval")
+        if value is None or draw is None:
+            continue
+        if value.failure is not None:
+            judge.failed(value.failure, "(a forward pass after eval())")
+            continue
+        found = value.array
+        if found is None:
+            continue
+        judge.judged = True
+        subject = mlp_forward()
+        training = observation.get("y train")
+        own = observation.get("y1")
+        right_training = network(each, observation, 1)
+        if right_training is not None and (own is None or not close(own, subject.compute(right_training))):
+            continue  # what is wrong with forward itself is told there
+        if not close(found, subject.compute(draw, evaluating=True)):
+            if close(found, subject.compute(draw)):
+                judge.bug(
+                    "evaluation-mode-ignored",
+                    "after eval() the output is that of training mode, by the batch's figures",
+                )
+            else:
+                judge.bug(
+                    "unexplained", departure("the output after eval()", found, subject.compute(draw, evaluating=True))
+                )
+        again = draw.changed(x=each.draw.arrays["x0"])
+        if (
+            training is not None
+            and not close(training, subject.compute(again))
+            and close(training, subject.compute(again, evaluating=True))
+        ):
+            judge.bug("evaluation-mode-ignored", "after eval() and train() the output is still that of evaluation")
+    if not judge.judged and not judge.findings:
+        _explain_absence(judge, trials, observations)

@@ -1,0 +1,49 @@
+"""What a contract is: a set of names that it is recognised by, probes that are run, and a judgement of what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from handgrad.checking.contracts.source import Source
+from handgrad.checking.probe import Observation, Probe
+from handgrad.checking.results import Part
+
+
+class Contract:
+    """One course's interface, as found in one hand-in.
+
+    A contract reads the hand-in as text only. `probes` says what is to be run on it in the sandbox; `judge` compares what
+    came back with references of its own.
+    """
+
+    #: What the report calls it, such as `cmu-2019`.
+    name: ClassVar[str]
+    title: ClassVar[str]
+    #: The handout's points by group of parts; empty where the handout gives none.
+    points: ClassVar[Mapping[str, float]] = {}
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    @classmethod
+    def recognise(cls, source: Source) -> Contract | None:
+        """This contract on that hand-in, if the names in it are the contract's; else None."""
+        raise NotImplementedError
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Folders of the hand-in, relative to it, that are to be put in front of `sys.path`, the first in front."""
+        return (".",)
+
+    @property
+    def torch(self) -> bool:
+        """Something of it needs PyTorch; its probes say which."""
+        return False
+
+    def probes(self) -> list[Probe]:
+        raise NotImplementedError
+
+    def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
+        """The verdict on each part. A probe that was not run may be missing in `observations`."""
+        raise NotImplementedError

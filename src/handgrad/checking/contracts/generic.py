@@ -1,0 +1,819 @@
+"""Layers and functions of no course: any class with `forward` and `backward`, and any function with its gradient.
+
+What forward computes is the hand-in's own affair, unless the class's name says what it is to be (Sigmoid, Linear,
+LayerNorm, ...). backward is compared with differences of that forward, entry by entry, extrapolated over two steps; where
+forward is a layer that is known, what is wrong with backward gets its name.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from handgrad.checking import diagnosis_layers as layers
+from handgrad.checking.contracts.checks import judge_extras, overflow, softmax_stability
+from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, right_value, trial
+from handgrad.checking.contracts.source import Module, Source, empty
+from handgrad.checking.diagnosis import NOT_AVERAGED, Draw, Subject, close, slip
+from handgrad.checking.probe import Observation, Operation, Probe, Value
+from handgrad.checking.results import Part
+from handgrad.errors import ConfigError
+
+STEP = 2e-3
+#: Of a derivative by differences: what they leave of it, with room to spare.
+DIFFERENCES = 2e-6
+
+HELPERS = '''
+def seeded(f, args):
+    np.random.seed(0)
+    return np.array(f(*args), dtype=float)
+
+def copied(args):
+    return [np.array(a) if isinstance(a, np.ndarray) else a for a in args]
+
+def sweep(f, args, k, h):
+    """df/dargs[k] by central differences: one row for each entry of args[k]."""
+    rows = []
+    if not isinstance(args[k], np.ndarray):
+        up, down = list(args), list(args)
+        up[k], down[k] = args[k] + h, args[k] - h
+        return (seeded(f, up) - seeded(f, down)) / (2 * h)
+    for index in np.ndindex(args[k].shape):
+        pair = []
+        for sign in (1, -1):
+            moved = copied(args)
+            moved[k][index] += sign * h
+            pair.append(seeded(f, moved))
+        rows.append((pair[0] - pair[1]) / (2 * h))
+    return np.array(rows)
+
+def sweep_parameter(layer, where, args, h):
+    """The same by a parameter, which is changed in place."""
+    parameter = found(layer)[where]
+    rows = []
+    for index in np.ndindex(parameter.shape):
+        kept = parameter[index]
+        pair = []
+        for sign in (1, -1):
+            parameter[index] = kept + sign * h
+            pair.append(seeded(layer.forward, copied(args)))
+        parameter[index] = kept
+        rows.append((pair[0] - pair[1]) / (2 * h))
+    return np.array(rows)
+
+def found(layer):
+    """Arrays of a layer by name, those in its dicts included."""
+    arrays = {}
+    for name, value in vars(layer).items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            arrays[name] = value
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if isinstance(item, np.ndarray) and item.dtype.kind == "f":
+                    arrays[name + "." + str(key)] = item
+    return arrays
+
+def fill(layer, names):
+    random = np.random.RandomState(31)
+    for name, value in found(layer).items():
+        if name in names:
+            value[...] = random.uniform(0.4, 1.6, size=value.shape) * random.choice([-1, 1], size=value.shape)
+
+def upstream(y):
+    return np.random.RandomState(32).normal(size=np.shape(y))
+'''
+
+#: What a class's name says that it computes.
+NAMES = (
+    (r"soft_?max(?!.*(loss|entropy|criterion))", "softmax"),
+    (r"leaky_?relu", "leaky"),
+    (r"(?<![a-z])elu|^elu", "elu"),
+    (r"sigmoid|logistic", "sigmoid"),
+    (r"tanh", "tanh"),
+    (r"relu", "relu"),
+    (r"batch_?norm", "batchnorm"),
+    (r"layer_?norm", "layernorm"),
+    (r"linear|dense|affine|fully_?connected|^fc", "linear"),
+    (r"identity", "identity"),
+)
+ELEMENTWISE = ("identity", "sigmoid", "tanh", "relu", "leaky", "elu")
+WEIGHTS = re.compile(r"(^|\.|_)(w|weights?|kernel)$", re.I)
+BIASES = re.compile(r"(^|\.|_)(b|bias(es)?)$", re.I)
+GAMMAS = re.compile(r"(^|\.|_)(gamma|scale)$", re.I)
+BETAS = re.compile(r"(^|\.|_)(beta|shift)$", re.I)
+
+
+def kind_of(name: str) -> str | None:
+    """What a layer of that name computes, as far as the name says."""
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() if not name.isupper() else name.lower()
+    for pattern, kind in NAMES:
+        if re.search(pattern, text) or re.search(pattern, name.lower()):
+            return kind
+    return None
+
+
+def required(function: ast.FunctionDef) -> list[str]:
+    """The arguments without a default, `self` and the like aside."""
+    names = [each.arg for each in function.args.posonlyargs + function.args.args]
+    names = names[: len(names) - len(function.args.defaults)]
+    return [name for name in names if name not in ("self", "cls", "ctx")]
+
+
+def guess(name: str, D: int, K: int) -> Any:
+    """A value for a constructor's argument of that name; None where the name says nothing."""
+    low = name.lower()
+    if re.search(r"out|units|hidden|n_?o$|fan_?out|classes", low):
+        return K
+    if re.search(r"(^|_)in|features|dim|neurons|size|n_?i$|^n$|^d$|shape|channels", low):
+        return D
+    if re.search(r"slope|alpha|leak", low):
+        return 0.3
+    if "eps" in low:
+        return 1e-5
+    return None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of one trial: batch, inputs, outputs."""
+
+    N: int
+    D: int
+    K: int
+
+
+SHAPES = (Shape(5, 4, 3), Shape(6, 3, 5), Shape(4, 4, 4), Shape(3, 3, 3))
+
+
+class GenericLayer(Contract):
+    """Any class with `forward` and `backward` in NumPy."""
+
+    name = "layer"
+    title = "classes with forward and backward"
+
+    def __init__(self, source: Source, found: Sequence[tuple[Module, str]]) -> None:
+        super().__init__(source)
+        self.found = list(found)
+
+    @classmethod
+    def recognise(cls, source: Source) -> Contract | None:
+        found = []
+        for module in source.modules:
+            for name in module.classes:
+                methods = module.methods(name)
+                if not {"forward", "backward"} <= set(methods) or _is_torch(module, name):
+                    continue
+                if empty(methods["forward"]) and empty(methods["backward"]) and _is_base(source, name):
+                    continue
+                found.append((module, name))
+        return cls(source, found) if found else None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*(module.folder for module, _ in self.found), "."]))
+
+    def trials(self) -> dict[str, dict[str, list[Trial]]]:
+        if not hasattr(self, "_trials"):
+            self._trials = {name: self._class_trials(module, name) for module, name in self.found}
+        return self._trials
+
+    def probes(self) -> list[Probe]:
+        return [each.probe for groups in self.trials().values() for group in groups.values() for each in group]
+
+    def _class_trials(self, module: Module, name: str) -> dict[str, list[Trial]]:
+        methods = module.methods(name)
+        arguments = required(methods["__init__"]) if "__init__" in methods else []
+        inputs = required(methods["forward"])
+        upstream = required(methods["backward"])
+        if not inputs or len(inputs) > 2 or any(guess(each, 4, 3) is None for each in arguments):
+            return {}
+        loss = len(inputs) == 2
+
+        def build(
+            label: str, shape: Shape, x: np.ndarray | None = None, layout: str = "", before=False, sweep=True
+        ) -> Trial:
+            g = np.random.default_rng(100 * shape.N + 10 * shape.D + shape.K)
+            if x is None:
+                x = g.normal(size=(shape.N, shape.D))
+                x = np.where(np.abs(x) < 0.05, 0.1, x)
+            if loss and re.search(r"prob|^p$", inputs[0]):
+                x = layers.softmax(x)
+            t = np.eye(x.shape[1])[np.arange(len(x)) * 7 % 5 % x.shape[1]]
+            arrays = {"x": x, "t": t, "x0": g.normal(size=(shape.N + 1, shape.D))}
+            values = [guess(each, shape.D, shape.K) for each in arguments]
+            operations: list[Operation] = [
+                {"op": "import", "module": module.name, "as": "m", "send": False},
+                {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+                {"op": "seed", "value": 1},
+                call("m", name, args=values, to="layer", send=False),
+                call("ours", "found", args=[{"path": ["layer"]}], to="fresh"),
+            ]
+            operations.append(call("ours", "fill", args=[{"path": ["layer"]}, list(_PARAMETERS)]))
+            operations.append(call("ours", "found", args=[{"path": ["layer"]}], to="parameters"))
+            given = [array("x", layout), *([array("t", layout)] if loss else [])]
+            copies = [{"fresh": "x"}, *([{"fresh": "t"}] if loss else [])]
+            if sweep:
+                for position, h in enumerate((STEP, STEP / 2)):
+                    operations.append(
+                        call(
+                            "ours",
+                            "sweep",
+                            args=[{"path": ["layer", "forward"]}, copies, 0, h],
+                            to=f"J{position}",
+                            **{"try": True},
+                        )
+                    )
+                    operations += [
+                        call(
+                            "ours",
+                            "sweep_parameter",
+                            args=[{"path": ["layer"]}, where, copies, h],
+                            to=f"J{position} {where}",
+                            **{"try": True},
+                        )
+                        for where in _PARAMETERS
+                    ]
+            if before:
+                operations.append(call("layer", "forward", args=[array("x0"), *([array("t0")] if loss else [])]))
+                arrays["t0"] = np.eye(shape.D)[g.integers(0, shape.D, shape.N + 1)]
+            operations += [
+                {"op": "seed", "value": 0},
+                call("layer", "forward", args=given, to="y"),
+                call("ours", "upstream", args=[{"path": ["y"]}], to="dy"),
+            ]
+            if len(upstream) == 2:
+                handed = given
+            elif len(upstream) == 1:
+                handed = [{"path": ["dy"]}]
+            else:
+                handed = []
+            operations += [
+                call("layer", "backward", args=handed, to="dx", **{"try": True}),
+                call("ours", "found", args=[{"path": ["layer"]}], to="after", **{"try": True}),
+            ]
+            sizes = {"N": float(len(x)), "D": float(x.shape[1])}
+            draw = Draw(sizes, x=x, t=t, p=0.3, loss=loss, upstream=len(upstream) == 1, shape=shape)
+            return trial(f"{name} {label}", operations, draw, arrays)
+
+        main = [build(str(position), shape) for position, shape in enumerate(SHAPES)]
+        first, second = main[0].draw, main[1].draw
+        small = np.random.default_rng(5).normal(size=(3, 4))
+        plain = {"sweep": False}
+        groups = {
+            "main": main,
+            "one": [build("one", replace(SHAPES[1], N=1), second.x[:1], **plain)],
+            "layout": [
+                build(layout, SHAPES[0], first.x, layout, **plain) for layout in ("read-only", "strided", "fortran")
+            ],
+            "stale": [build("stale", SHAPES[0], first.x, before=True, **plain)],
+            "float32": [],
+        }
+        if kind_of(name) in (*ELEMENTWISE, "softmax"):
+            groups["large"] = [
+                build("large", Shape(2, 4, 4), np.array([[1e3, -1e3, 2.0, 0.1], [-1e4, 1e4, -0.5, 1.0]]), **plain)
+            ]
+        if kind_of(name) == "softmax":
+            groups |= {
+                "raised": [build("raised", Shape(3, 4, 4), small + 1e3, **plain)],
+                "lowered": [build("lowered", Shape(3, 4, 4), small - 1e3, **plain)],
+                "rows": [build("rows", Shape(3, 4, 4), small + np.array([[0.0], [1e4], [-1e4]]), **plain)],
+            }
+        return groups
+
+    # -- the verdicts -------------------------------------------------------------------------------------------------
+
+    def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
+        parts = []
+        for module, name in self.found:
+            parts += self._judge_class(module, name, self.trials()[name], observations)
+        return parts
+
+    def _judge_class(self, module: Module, name: str, groups, observations) -> list[Part]:
+        forward = Judge(f"{name}.forward", observations, module, name, "forward", name)
+        backward = Judge(f"{name}.backward", observations, module, name, "backward", name)
+        if not groups:
+            reason = "its arguments are of no kind that the checker can make up"
+            forward.unjudged = backward.unjudged = reason
+            return [forward.result(), backward.result()]
+        main = groups["main"]
+        kind = kind_of(name)
+        ran = [each for each in main if each.name in observations and "y" in observations[each.name].values]
+        if not ran:
+            for each in main:
+                if each.name in observations and observations[each.name].failure is not None:
+                    forward.failed(observations[each.name].failure)  # type: ignore[arg-type]
+                    break
+            backward.unjudged = "forward does not go through"
+            return [forward.result(), backward.result()]
+        prepared = [one for each in ran if (one := self._prepare(each, observations[each.name], kind)) is not None]
+        if prepared and kind is not None and not forward.missing:
+            forward.fit(_forward_subject(kind), prepared, "y")
+        forward.judged = True
+        judge_extras(forward, {**groups, "main": ran if len(ran) > 1 else main}, "y", names=("x", "t"))
+        if "large" in groups and kind in ELEMENTWISE:
+            overflow(forward, groups["large"][0], "y", f"at inputs of ±1e3 and ±1e4 {name}")
+        if "raised" in groups:
+            softmax_stability(forward, observations, groups, "y")
+        if not backward.missing:
+            self._judge_backward(backward, forward, kind, ran, prepared, groups, observations)
+        return [forward.result(), backward.result()]
+
+    def _prepare(self, each: Trial, observation: Observation, kind: str | None) -> Trial | None:
+        """The draw with the layer's own parameters, under the names that the models use."""
+        parameters = observation.values.get("parameters")
+        own = (
+            {key: value.array for key, value in parameters.items.items() if value.array is not None}
+            if parameters
+            else {}
+        )
+        y = observation.get("y")
+        if y is None:
+            return None
+        draw = each.draw.changed(y=np.asarray(y, float), dy=observation.get("dy"), eps=1e-5)
+        draw.running_mean = draw.running_mean_before = np.zeros(each.draw.x.shape[1])
+        draw.running_var = draw.running_var_before = np.ones(each.draw.x.shape[1])
+        if kind == "linear":
+            weight, bias = _named(own, WEIGHTS), _named(own, BIASES)
+            D, K = each.draw.x.shape[1], y.shape[-1]
+            if weight is None or weight.ndim != 2 or set(weight.shape) != {D, K}:
+                return None
+            if D == K:
+                right = close(y, each.draw.x @ weight.T + (0 if bias is None else np.ravel(bias)))
+                weight = weight if right else weight.T
+            elif weight.shape == (D, K):
+                weight = weight.T
+            draw.weight, draw.bias = weight, np.zeros(K) if bias is None else bias
+        if kind in ("batchnorm", "layernorm"):
+            gamma, beta = _named(own, GAMMAS), _named(own, BETAS)
+            if gamma is None:
+                gamma, beta = _named(own, WEIGHTS), _named(own, BIASES)
+            D = each.draw.x.shape[1]
+            draw.gamma = np.ones(D) if gamma is None or gamma.size != D else gamma
+            draw.beta = np.zeros(D) if beta is None or beta.size != D else beta
+            fresh = observation.values.get("fresh")
+            draw.fresh = fresh
+        return Trial(each.probe, draw)
+
+    def _judge_backward(self, judge: Judge, forward: Judge, kind, ran, prepared, groups, observations) -> None:
+        numeric: list[Trial] = []
+        for each in ran:
+            observation = observations[each.name]
+            jacobian = derivative(observation, "J0", "J1")
+            y, dy = observation.get("y"), observation.get("dy")
+            if jacobian is None or y is None or dy is None:
+                continue
+            J = jacobian.reshape(each.draw.x.size, -1)
+            draw = each.draw.changed(J=J, y=np.asarray(y, float), dy=dy if each.draw.upstream else np.ones_like(dy))
+            numeric.append(Trial(each.probe, draw))
+        if not numeric:
+            judge.unjudged = (
+                "forward has no derivative by differences: it stops, or its result changes from call to call"
+            )
+            return
+        judge_against_differences(judge, numeric, "dx", observations, kind, prepared, forward)
+        judge_extras(judge, {**groups, "main": ran if len(ran) > 1 else groups["main"]}, "dx", inputs=False, names=())
+        self._parameters(judge, ran, observations)
+
+    def _parameters(self, judge: Judge, ran, observations) -> None:
+        """The gradients of the parameters that can be found by their names."""
+        first = observations[ran[0].name]
+        after = first.values.get("after")
+        parameters = first.values.get("parameters")
+        if after is None or parameters is None:
+            return
+        for where in parameters.items:
+            if where not in _PARAMETERS:
+                continue
+            gradient = _gradient_of(where, after)
+            trials = []
+            for each in ran:
+                observation = observations[each.name]
+                rows = derivative(observation, f"J0 {where}", f"J1 {where}")
+                found = observation.values.get("after")
+                if rows is None or found is None:
+                    continue
+                values = {"g": found.items[gradient]} if gradient is not None and gradient in found.items else {}
+                dy = observation.get("dy")
+                assert dy is not None
+                up = dy if each.draw.upstream else np.ones_like(dy)
+                own = observation.values["parameters"].items[where].array
+                assert own is not None
+                expected = (rows.reshape(own.size, -1) @ up.ravel()).reshape(own.shape)
+                name = f"{each.name} / {where}"
+                judge.observations = {**judge.observations, name: Observation(name, values)}
+                draw = each.draw.changed(expected=expected, dy=up)
+                trials.append(Trial(replace(each.probe, name=name), draw))
+            if not trials or not any(np.abs(one.draw.expected).max() > 1e-9 for one in trials):
+                continue
+            if gradient is None:
+                judge.note(f"no gradient of `{where}` was found")
+                continue
+            judge.fit(parameter_subject(gradient, bias=bool(BIASES.search(where))), trials, "g")
+            averaged = [bug for bug in judge.findings if bug.id in ("batch-mean-unwanted", "bias-gradient-averaged")]
+            if averaged and len(averaged) == len(judge.findings):
+                judge.findings = []
+                judge.note(f"`{gradient}` is averaged over the batch")
+
+
+_PARAMETERS = [
+    *("W", "w", "weight", "weights", "b", "bias", "biases", "gamma", "beta", "scale", "shift", "kernel"),
+    *(
+        f"{holder}.{key}"
+        for holder in ("params", "parameters", "p")
+        for key in ("W", "w", "weight", "b", "bias", "gamma", "beta")
+    ),
+]
+
+
+def parameter_subject(name: str, *, bias: bool) -> Subject:
+    """A parameter's gradient against differences. The draw: expected, dy, x."""
+
+    def compute(draw: Draw, over: str = "right") -> np.ndarray:
+        if over == "none":
+            return draw.dy
+        if over == "transposed":
+            return draw.expected.T
+        if over == "features":
+            return draw.dy.sum(axis=1)
+        if over == "one number":
+            return draw.dy.sum()
+        return draw.expected
+
+    slips = [slip("gradient-transposed", "its transpose", over="transposed")]
+    if bias:
+        slips = [
+            slip("bias-gradient-unsummed", "dy: the sum over the batch is missing", over="none"),
+            slip("reduced-over-wrong-axis", "the sum of dy over the features", over="features"),
+            slip("summed-over-everything", "the sum of dy over everything", over="one number"),
+        ]
+    factors = {**NOT_AVERAGED, "0": "bias-gradient-zero" if bias else "all-zero"}
+    if bias:
+        factors["1/N"] = "bias-gradient-averaged"
+    return Subject(name, compute, tuple(slips), factors=factors, tolerance=DIFFERENCES)
+
+
+def judge_against_differences(
+    judge: Judge, numeric: Sequence[Trial], key: str, observations, kind, prepared, forward
+) -> bool:
+    """backward against Jᵀ dy by differences; in words of the layer's own formula where forward is a known layer."""
+    subject = numeric_backward()
+    before = list(judge.findings)
+    probe = replace_judge(judge)
+    probe.fit(subject, numeric, key, depth=0)
+    if not probe.findings:
+        judge.notes, judge.judged = probe.notes, judge.judged or probe.judged
+        judge.missing, judge.unjudged = probe.missing, probe.unjudged
+        return True
+    known = kind or identified(numeric)
+    if known is not None and not (forward.findings if forward is not None else []) and prepared:
+        own = (
+            [one for one in prepared if close(right_value(_forward_subject(known), one.draw), one.draw.y, 1e-6)]
+            if known not in ("batchnorm", "layernorm")
+            else _with_eps(prepared, known)
+        )
+        chosen = _backward_subject(known, upstream=numeric[0].draw.upstream)
+        if len(own) == len(numeric) and chosen is not None:
+            judge.fit(chosen, own, key)
+            new = {bug.id for bug in judge.findings} - {bug.id for bug in before}
+            if new and "unexplained" not in new:
+                return False
+            judge.findings = before
+    judge.fit(subject, numeric, key)
+    return False
+
+
+def replace_judge(judge: Judge) -> Judge:
+    """A judge of the same part with nothing found."""
+    return replace(judge, findings=[], notes=list(judge.notes))
+
+
+def identified(numeric: Sequence[Trial]) -> str | None:
+    """Which known element-wise function, or softmax, an unnamed forward computes."""
+    for kind in (*[each for each in ELEMENTWISE if each not in ("identity", "leaky", "elu")], "softmax"):
+        subject = _forward_subject(kind)
+        if all(
+            one.draw.y.shape == one.draw.x.shape and close(one.draw.y, right_value(subject, one.draw))
+            for one in numeric
+        ):
+            return kind
+    return None
+
+
+def _with_eps(prepared: Sequence[Trial], kind: str) -> list[Trial]:
+    """The draws with the eps that the layer is seen to use."""
+    subject = _forward_subject(kind)
+    for eps in (1e-5, 1e-8, 1e-3, 1e-6, 1e-7, 1e-10, 1e-12, 0.0):
+        trials = [Trial(one.probe, one.draw.changed(eps=eps, xhat=None, inverse=None)) for one in prepared]
+        if all(close(right_value(subject, one.draw), one.draw.y, 1e-7) for one in trials):
+            return trials
+    return []
+
+
+def _forward_subject(kind: str) -> Subject:
+    if kind in ELEMENTWISE:
+        return layers.activation_forward(kind)
+    if kind == "softmax":
+        return layers.softmax_forward()
+    if kind == "linear":
+        return layers.linear_forward()
+    subject = layers.norm_forward(0 if kind == "batchnorm" else 1)
+    # the eps is the layer's own affair
+    return replace(subject, tolerance=1e-4, slips=tuple(s for s in subject.slips if not s.bug.startswith("eps-value")))
+
+
+def _backward_subject(kind: str, *, upstream: bool) -> Subject | None:
+    if kind in ELEMENTWISE:
+        return layers.activation_backward(kind, upstream=upstream)
+    if kind == "softmax" and upstream:
+        return layers.softmax_backward()
+    if kind == "linear" and upstream:
+        return layers.linear_dx()
+    if kind in ("batchnorm", "layernorm") and upstream:
+        return layers.norm_dx(0 if kind == "batchnorm" else 1)
+    return None
+
+
+def numeric_backward() -> Subject:
+    """dx = Jᵀ dy, J by differences. The draw: J (inputs, outputs), x, y, dy."""
+
+    def compute(draw: Draw, jacobian: str = "right", dy: str = "used") -> np.ndarray:
+        J = draw.J
+        up = draw.dy.ravel() if dy == "used" else np.ones(J.shape[1])
+        if jacobian == "diagonal":
+            return (np.diagonal(J) * up).reshape(draw.x.shape) if J.shape[0] == J.shape[1] else draw.x * np.nan
+        if jacobian == "transposed":
+            return (J.T @ up).reshape(draw.x.shape) if J.shape[0] == J.shape[1] else draw.x * np.nan
+        if jacobian == "none":
+            return draw.dy
+        if jacobian == "function":
+            return draw.y * (draw.dy if dy == "used" else 1)
+        if jacobian == "twice":
+            return (J @ up).reshape(draw.x.shape) ** 2 / np.where(draw.dy == 0, 1, draw.dy)
+        return (J @ up).reshape(draw.x.shape)
+
+    slips = (
+        slip("upstream-missing", "the derivative alone, without dy", dy="missing"),
+        slip("gradient-diagonal-only", "each input's effect on its own output alone", jacobian="diagonal"),
+        slip("jacobian-transposed", "J dy in the place of Jᵀ dy", jacobian="transposed"),
+        slip("derivative-missing", "dy, unchanged", jacobian="none"),
+        slip("function-for-derivative", "y dy: the function in the place of its derivative", jacobian="function"),
+        slip("derivative-twice", "the derivative applied twice", jacobian="twice"),
+    )
+    return Subject("dx", compute, slips, factors=NOT_AVERAGED, tolerance=DIFFERENCES)
+
+
+def derivative(observation: Observation, coarse: str, fine: str) -> np.ndarray | None:
+    """Differences over two steps, extrapolated: (4 D(h/2) - D(h)) / 3, of fourth order. None where they disagree."""
+    one, two = observation.get(coarse), observation.get(fine)
+    if one is None or two is None or one.shape != two.shape or not (np.isfinite(one).all() and np.isfinite(two).all()):
+        return None
+    scale = max(np.abs(two).max(initial=0), 1e-8)
+    if np.abs(one - two).max(initial=0) > 1e-2 * scale:
+        return None
+    return (4 * two - one) / 3
+
+
+def _named(arrays: Mapping[str, np.ndarray], pattern: re.Pattern[str]) -> np.ndarray | None:
+    return next((value for name, value in arrays.items() if name in _PARAMETERS and pattern.search(name)), None)
+
+
+def _gradient_of(where: str, after: Value) -> str | None:
+    """The attribute that holds a parameter's gradient, by the names in use."""
+    holder, _, key = where.rpartition(".")
+    names = [
+        f"d{key}",
+        f"d_{key}",
+        f"grad_{key}",
+        f"{key}_grad",
+        f"{key}grad",
+        f"d{key.upper()}",
+        f"dL{key}",
+        f"dLd{key}",
+        f"grad{key}",
+    ]
+    for name in names:
+        if name in after.items:
+            return name
+    for holder in ("grads", "gradients", "grad", "g"):
+        for name in (key, f"d{key}"):
+            if f"{holder}.{name}" in after.items:
+                return f"{holder}.{name}"
+    return None
+
+
+def _is_torch(module: Module, name: str) -> bool:
+    return any("Function" in base or "Module" in base for base in module.bases(name))
+
+
+def _is_base(source: Source, name: str) -> bool:
+    return any(
+        base.split(".")[-1] == name
+        for module in source.modules
+        for other in module.classes
+        for base in module.bases(other)
+    )
+
+
+class FunctionGradient(Contract):
+    """A function and another that is to be its gradient."""
+
+    name = "function"
+    title = "a function and its gradient"
+
+    def __init__(self, source: Source, function: str, gradient: str) -> None:
+        super().__init__(source)
+        self.function, self.gradient = function, gradient
+        found = [m for m in source.modules if function in m.functions and gradient in m.functions]
+        if not found:
+            there = sorted(name for module in source.modules for name in module.functions)
+            raise ConfigError(
+                f"gradient='{function}:{gradient}': expected two functions of one file; it has {', '.join(there) or 'none'}"
+            )
+        self.module = found[0]
+
+    @classmethod
+    def recognise(cls, source: Source) -> Contract | None:
+        """The function f with a `f_grad`, `grad_f`, `df` or `f_gradient` beside it."""
+        for module in source.modules:
+            for name in module.functions:
+                for other in (
+                    f"{name}_gradient",
+                    f"{name}_grad",
+                    f"grad_{name}",
+                    f"d{name}",
+                    f"{name}_backward",
+                    f"{name}_prime",
+                    f"{name}_derivative",
+                ):
+                    if other in module.functions:
+                        return cls(source, name, other)
+        return None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return (self.module.folder, ".")
+
+    def _arguments(self, shape: tuple[int, ...], seed: int) -> tuple[list[str], dict[str, np.ndarray]]:
+        g = np.random.default_rng(seed)
+        N, D = shape if len(shape) == 2 else (1, shape[0] if shape else 1)
+        arrays: dict[str, np.ndarray] = {}
+        names = required(self.module.functions[self.function])
+        for position, name in enumerate(names):
+            low = name.lower()
+            if position == 0:
+                size = shape
+            elif re.fullmatch(r"w|weights?|kernel", low):
+                size = (D, 3)
+            elif re.fullmatch(r"b|bias|biases", low):
+                size = (3,) if any(re.fullmatch(r"w|weights?|kernel", each.lower()) for each in names) else (D,)
+            elif re.fullmatch(r"gamma|beta", low):
+                size = (D,)
+            elif re.search(r"label|target|^t$|^y$|onehot|one_hot", low):
+                arrays[name] = np.eye(D)[g.integers(0, D, N)].reshape(shape)
+                continue
+            elif re.search(r"slope|alpha|eps|lam|scale|^c$|^k$", low):
+                arrays[name] = np.array(0.3)
+                continue
+            else:
+                size = shape
+            value = g.normal(size=size)
+            arrays[name] = np.where(np.abs(value) < 0.05, 0.1, value)
+        return names, arrays
+
+    def trials(self) -> dict[str, list[Trial]]:
+        if not hasattr(self, "_trials"):
+            self._trials = {
+                "matrix": [self._build(shape, i) for i, shape in enumerate(((5, 4), (6, 3), (4, 4), (3, 3)))],
+                "vector": [self._build(shape, i) for i, shape in enumerate(((4,), (3,), (6,), (5,)))],
+                "number": [self._build((), i) for i in range(4)],
+            }
+        return self._trials
+
+    def _build(self, shape: tuple[int, ...], seed: int) -> Trial:
+        names, arrays = self._arguments(shape, 40 + seed)
+        derivative_names = required(self.module.functions[self.gradient])
+        upstream = len(derivative_names) == len(names) + 1
+        dy_first = upstream and bool(re.search(r"dy|dout|grad|delta|upstream|up$|^g$", derivative_names[0]))
+
+        def copies(kind: str) -> list[Any]:
+            return [
+                float(arrays[name]) if not arrays[name].ndim else ({"fresh": name} if kind == "fresh" else array(name))
+                for name in names
+            ]
+
+        operations: list[Operation] = [
+            {"op": "import", "module": self.module.name, "as": "m", "send": False},
+            {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+            {"op": "seed", "value": 0},
+            call("m", self.function, args=copies("fresh"), to="y"),
+            call("ours", "upstream", args=[{"path": ["y"]}], to="dy"),
+        ]
+        for k in range(len(names)):
+            for position, h in enumerate((STEP, STEP / 2)):
+                args = [{"path": ["m", self.function]}, copies("fresh"), k, h]
+                operations.append(call("ours", "sweep", args=args, to=f"J{position} {k}", **{"try": True}))
+        given = copies("own")
+        up = {"path": ["dy"]}
+        operations += [
+            {"op": "seed", "value": 0},
+            call(
+                "m",
+                self.gradient,
+                args=[up, *given] if dy_first else [*given, up] if upstream else given,
+                to="g",
+                **{"try": True},
+            ),
+        ]
+        draw = Draw(
+            {"N": float(shape[0])} | ({"D": float(shape[1])} if len(shape) == 2 else {}) if shape else {},
+            names=names,
+            arguments=arrays,
+            upstream=upstream,
+        )
+        label = "x".join(map(str, shape)) or "number"
+        return trial(f"{self.function} {label} {seed}", operations, draw, {k: v for k, v in arrays.items() if v.ndim})
+
+    def probes(self) -> list[Probe]:
+        return [each.probe for group in self.trials().values() for each in group]
+
+    def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
+        judge = Judge(
+            f"{self.gradient} of {self.function}", observations, self.module, "", self.gradient, self.function
+        )
+        if judge.missing:
+            return [judge.result()]
+        for group in self.trials().values():
+            ran = [each for each in group if each.name in observations and "y" in observations[each.name].values]
+            ran = [each for each in ran if observations[each.name].get("y") is not None]
+            if ran and any(derivative(observations[each.name], "J0 0", "J1 0") is not None for each in ran):
+                self._judge_group(judge, ran, observations)
+                return [judge.result()]
+        for group in self.trials().values():
+            for each in group:
+                found = observations.get(each.name)
+                if found is not None and found.failure is not None:
+                    judge.failed(found.failure)
+                    return [judge.result()]
+        judge.unjudged = f"{self.function} has no derivative by differences"
+        return [judge.result()]
+
+    def _judge_group(self, judge: Judge, ran, observations) -> None:
+        first = ran[0]
+        names = first.draw.names
+        tensors = [name for name in names if first.draw.arguments[name].ndim or name == names[0]]
+        for each in ran:
+            value = observations[each.name].values.get("g")
+            if value is not None and value.failure is not None:
+                judge.failed(value.failure)
+                return
+        value = observations[first.name].values.get("g")
+        several = value is not None and value.kind in ("tuple", "list", "dict") and bool(value.items)
+        count = len(value.items) if several and value is not None else 1
+        for k in range(min(count, len(tensors))):
+            name = tensors[k]
+            trials = []
+            for each in ran:
+                observation = observations[each.name]
+                position = names.index(name)
+                rows = derivative(observation, f"J0 {position}", f"J1 {position}")
+                y, dy = observation.get("y"), observation.get("dy")
+                if rows is None or y is None or dy is None:
+                    continue
+                own = observation.values.get("g")
+                found = list(own.items.values())[k] if several and own is not None and len(own.items) > k else own
+                x = each.draw.arguments[name].astype(float)
+                J = rows.reshape(max(x.size, 1), -1)
+                up = dy if each.draw.upstream or y.size == 1 else np.ones_like(y)
+                if not each.draw.upstream and y.size == 1:
+                    up = np.ones_like(np.asarray(y, float))
+                draw = each.draw.changed(J=J, x=x, y=np.asarray(y, float), dy=np.asarray(up, float))
+                label = f"{each.name} / {name}"
+                kept = {"g": found} if found is not None else {}
+                judge.observations = {**judge.observations, label: Observation(label, kept)}
+                trials.append(Trial(replace(each.probe, name=label), draw))
+            if trials:
+                subject = numeric_backward()
+                title = self.gradient if count == 1 else f"the gradient by {name}"
+                kind = identified(trials) if trials[0].draw.x.ndim == 2 else None
+                quiet = replace_judge(judge)
+                quiet.observations = judge.observations
+                quiet.fit(replace(subject, name=title), trials, "g", depth=0)
+                if quiet.findings and kind is not None:
+                    chosen = _backward_subject(kind, upstream=trials[0].draw.upstream)
+                    if chosen is not None:
+                        named = replace_judge(judge)
+                        named.observations = judge.observations
+                        shown = [Trial(one.probe, one.draw.changed(p=0.3)) for one in trials]
+                        named.fit(replace(chosen, name=title), shown, "g")
+                        if named.findings and not any(bug.id == "unexplained" for bug in named.findings):
+                            judge.findings += named.findings
+                            judge.judged = True
+                            continue
+                judge.fit(replace(subject, name=title), trials, "g")
+        judge.unchanged(ran, [name for name in names if first.draw.arguments[name].ndim])

@@ -1,0 +1,345 @@
+"""From observations to verdicts: what the contracts share.
+
+A part's checks are independent of each other on purpose. The values on ordinary draws are fitted against the reference;
+everything else (another memory layout, a batch of one, float32, a second forward pass) is compared with what the hand-in
+itself gave on the ordinary draw, so that one bug neither hides nor repeats another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from handgrad.checking import catalogue
+from handgrad.checking.contracts.source import Module, empty
+from handgrad.checking.diagnosis import Draw, Explanation, Subject, close, departure, explain, quoted, reshaped
+from handgrad.checking.probe import Failure, Observation, Operation, Probe, Value
+from handgrad.checking.results import Finding, Part
+
+#: Failures of the process, not of the method: bug ids.
+_LIMITS = {
+    "timeout": "never-ends",
+    "memory": "too-much-memory",
+    "output": "too-much-output",
+    "crash": "ends-the-process",
+    "tampering": "tampering",
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A probe with what went into it."""
+
+    probe: Probe
+    draw: Draw
+
+    @property
+    def name(self) -> str:
+        return self.probe.name
+
+
+def trial(name: str, operations: Sequence[Operation], draw: Draw, arrays: Mapping[str, Any], **options: Any) -> Trial:
+    return Trial(Probe(name, operations, {key: np.asarray(value) for key, value in arrays.items()}, **options), draw)
+
+
+def call(*path: Any, args: Sequence[Any] = (), to: str = "", **options: Any) -> Operation:
+    operation: Operation = {"op": "call", "path": list(path), "args": list(args), **options}
+    return {**operation, "as": to} if to else operation
+
+
+def get(*path: Any, to: str, optional: bool = False) -> Operation:
+    operation: Operation = {"op": "get", "path": list(path), "as": to}
+    return {**operation, "try": True} if optional else operation
+
+
+def put(*path: Any, value: Any, optional: bool = False) -> Operation:
+    operation: Operation = {"op": "set", "path": list(path), "value": value}
+    return {**operation, "try": True} if optional else operation
+
+
+def array(name: str, layout: str = "") -> dict[str, str]:
+    return {"array": name, "layout": layout} if layout else {"array": name}
+
+
+@dataclass
+class Judge:
+    """Collects what is found about one part."""
+
+    part: str
+    observations: Mapping[str, Observation]
+    module: Module | None = None
+    owner: str = ""
+    """The class, or empty for a function."""
+    method: str = ""
+    group: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unjudged: str = ""
+    missing: str = ""
+    judged: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        node = self._node()
+        self.file = self.module.path if self.module else ""
+        self.line = getattr(node, "lineno", None)
+        if self.module is None:
+            self.missing = "its file is not there"
+        elif self.owner and self.owner not in self.module.classes:
+            self.missing = f"there is no class {self.owner}"
+        elif self.method and node is None:
+            self.missing = f"there is no {self.method}"
+        elif self.method and node is not None and empty(node):
+            self.missing = "not filled in"
+
+    def _node(self):
+        if self.module is None:
+            return None
+        if not self.owner:
+            return self.module.functions.get(self.method)
+        if self.owner not in self.module.classes:
+            return None
+        return self.module.methods(self.owner).get(self.method)
+
+    # what is found -----------------------------------------------------------------------------------------------
+
+    def bug(self, id: str, evidence: str, *, line: int | None = None, file: str = "") -> None:
+        """Adds a finding, once."""
+        if any(each.id == id for each in self.findings):
+            return
+        entry = catalogue.BUGS[id]
+        self.findings.append(
+            Finding(id, evidence, entry.title, file or self.file, line or self.line, entry.nudge, entry.full)
+        )
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def observed(self, each: Trial | str) -> Observation | None:
+        return self.observations.get(each if isinstance(each, str) else each.name)
+
+    def failed(self, failure: Failure, context: str = "") -> None:
+        """A probe, or an operation, that did not go through."""
+        where = f" {context}" if context else ""
+        if failure.kind in ("not run",):
+            self.unjudged = self.unjudged or failure.message
+            return
+        if failure.kind in _LIMITS:
+            self.bug(_LIMITS[failure.kind], f"{failure.message}{where}")
+            self.judged = True
+            return
+        if failure.type == "NotImplementedError" or "NotImplemented" in failure.message:
+            self.missing = self.missing or "not filled in"
+            return
+        if failure.type in ("ModuleNotFoundError", "ImportError") and failure.operation in (0, None):
+            self.unjudged = self.unjudged or str(failure)
+            return
+        self.judged = True
+        own = bool(failure.file)
+        line, file = (failure.line, failure.file) if own else (None, "")
+        self.bug(failure_id(failure), f"{failure.type}: {failure.message}{where}", line=line, file=file)
+
+    # checks ------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        subject: Subject,
+        trials: Sequence[Trial],
+        key: str,
+        *,
+        alternatives: Sequence[Sequence[Draw]] = (),
+        givens: Sequence[Mapping[str, Any]] = ({},),
+        depth: int = 2,
+    ) -> Explanation | None:
+        """Explains one array over ordinary draws, and adds the bugs. None where there was nothing to explain.
+
+        Args:
+            subject: what was to be computed.
+            trials: the draws.
+            key: the observed array's name.
+            alternatives: other draws to judge by, each as right as the first (such as the hand-in's own cached values).
+            givens: sets of slips that were named elsewhere; the one that leaves the least to explain is taken.
+            depth: how many slips at once.
+        """
+        draws, arrays, failures = [], [], []
+        positions = []
+        for position, each in enumerate(trials):
+            observation = self.observed(each)
+            if observation is None:
+                continue
+            value = observation.values.get(key)
+            if value is None or value.kind == "exception":
+                failure = value.failure if value is not None else observation.failure
+                if failure is not None:
+                    failures.append((each, failure))
+                continue
+            found = self._as_array(subject, value)
+            if found is not None:
+                draws.append(each.draw)
+                arrays.append(found)
+                positions.append(position)
+        if failures and (not arrays or self.missing):
+            self.failed(failures[0][1])
+        elif failures:
+            sizes = ", ".join(f"{name} = {value:g}" for name, value in failures[0][0].draw.sizes.items())
+            self.failed(failures[0][1], f"(with {sizes}; other sizes go through)")
+        if not arrays:
+            return None
+        self.judged = True
+        if not all(np.isfinite(each).all() for each in arrays):
+            return self._not_finite(subject, draws, arrays, depth)
+        others = [[other[position] for position in positions] for other in alternatives]
+        best = Explanation((), explained=False)
+        known = {bug.id for bug in self.findings}
+        for level in range(depth + 1):  # everything with few slips before anything with more
+            for given in givens:
+                for chosen in (draws, *others):
+                    if best.right:
+                        break
+                    found = explain(subject, chosen, arrays, given=given, depth=level, known=known)
+                    if found.explained and (not best.explained or found.cost < best.cost):
+                        best = found
+            if best.explained and best.cost <= level + 1:
+                break
+        self._add(subject, best, draws, arrays, None)
+        return best
+
+    def _as_array(self, subject: Subject, value: Value) -> np.ndarray | None:
+        found = value.array
+        if value.kind in ("list", "tuple") and value.items:
+            rows = [each.array for each in value.items.values()]
+            if all(row is not None for row in rows) and len({row.shape for row in rows if row is not None}) == 1:
+                found = np.stack([row for row in rows if row is not None])
+                self.note(f"{quoted(subject.name)} is a {value.type}, an array was expected")
+        if found is None:
+            self.judged = True
+            if value.kind == "none":
+                self.bug("returns-nothing", f"{quoted(subject.name)} is None")
+            else:
+                self.bug("not-an-array", f"{quoted(subject.name)} is of the type {value.type or value.kind}")
+            return None
+        if found.dtype.kind == "b":
+            self.bug("boolean-derivative", f"{quoted(subject.name)} has the dtype bool")
+            return found.astype(np.float64)
+        if found.dtype.kind not in "iuf":
+            self.judged = True
+            self.bug("not-an-array", f"{quoted(subject.name)} has the dtype {found.dtype}")
+            return None
+        return found.astype(np.float64)
+
+    def _not_finite(self, subject, draws, arrays, depth) -> Explanation:
+        best = explain(subject, draws, arrays, depth=depth)
+        if best.explained and best.causes:
+            self._add(subject, best, draws, arrays, None)
+        else:
+            bad = next(each for each in arrays if not np.isfinite(each).all())
+            count = int((~np.isfinite(bad)).sum())
+            self.bug("not-finite", f"{quoted(subject.name)} holds {count} nan or inf of {bad.size} on ordinary inputs")
+        return best
+
+    def _add(self, subject, best: Explanation, draws, arrays, given) -> None:
+        if best.shape_differs:
+            self.note(f"{quoted(subject.name)} has the shape {best.shape_differs}: harmless, but not the contract's")
+        self.options = dict(best.options)
+        if best.explained:
+            for cause in best.causes:
+                self.bug(cause.bug, cause.evidence)
+            return
+        expected = right_value(subject, draws[0], given)
+        if reshaped(arrays[0], expected.shape) is None:
+            self.bug("wrong-shape", departure(subject.name, arrays[0], expected))
+            return
+        x = getattr(draws[0], "x", None)
+        landmarks = {"x": x} if isinstance(x, np.ndarray) else {}
+        for draw, found in zip(draws, arrays, strict=True):
+            expected = right_value(subject, draw, given)
+            if not close(found, expected, subject.tolerance):
+                x = getattr(draw, "x", None)
+                landmarks = {"x": x} if isinstance(x, np.ndarray) else {}
+                self.bug("unexplained", departure(subject.name, found, expected, landmarks))
+                return
+        self.bug("unexplained", departure(subject.name, arrays[0], expected, landmarks))
+
+    def unchanged(self, trials: Sequence[Trial], names: Sequence[str] = ("x",), what: str = "input") -> None:
+        """No input was written to."""
+        for each in trials:
+            observation = self.observed(each)
+            for name in names:
+                if observation is not None and name in observation.changed:
+                    self.judged = True
+                    self.bug("input-changed", f"the {what} `{name}` holds other values after the call than before")
+                    return
+
+    def same(
+        self,
+        bug: str,
+        each: Trial,
+        key: str,
+        expected: np.ndarray | None,
+        why: str,
+        *,
+        tolerance: float = 1e-6,
+        raises: str | None = None,
+    ) -> None:
+        """What came back is what the hand-in itself gave elsewhere (or what is expected); else that bug."""
+        observation = self.observed(each)
+        if observation is None or expected is None:
+            return
+        value = observation.values.get(key)
+        failure = observation.failure if value is None else value.failure
+        if failure is not None:
+            if failure.kind == "exception":
+                self.judged = True
+                self.bug(
+                    raises or bug, f"{why}: {failure.type}: {failure.message}", line=failure.line, file=failure.file
+                )
+            else:
+                self.failed(failure, f"({why})")
+            return
+        if value is None or value.array is None:
+            return
+        self.judged = True
+        found = value.array
+        if not close(found, expected, tolerance):
+            self.bug(bug, f"{why}: {departure('the result', found, np.asarray(expected))}")
+
+    def result(self) -> Part:
+        common = {"notes": tuple(self.notes), "group": self.group, "file": self.file, "line": self.line}
+        if self.missing and not self.findings:
+            return Part(self.part, "missing", reason=self.missing, **common)
+        if self.findings:
+            return Part(self.part, "wrong", tuple(self.findings), **common)
+        if self.unjudged or not self.judged:
+            return Part(self.part, "cannot judge", reason=self.unjudged or "nothing came back", **common)
+        return Part(self.part, "right", **common)
+
+
+def right_value(subject: Subject, draw: Draw, given: Mapping[str, Any] | None = None) -> np.ndarray:
+    """The reference: the sum of a subject's terms."""
+    terms = subject.compute(draw, **dict(given or {}))
+    return np.asarray(sum(terms.values()) if isinstance(terms, dict) else terms, dtype=np.float64)
+
+
+def failure_id(failure: Failure) -> str:
+    """The bug behind an exception."""
+    text = failure.message
+    shapes = (
+        "not aligned",
+        "could not be broadcast",
+        "mismatch",
+        "broadcast",
+        "size of tensor",
+        "shapes cannot",
+        "dimension",
+    )
+    if failure.type in ("ValueError", "RuntimeError", "IndexError") and any(each in text for each in shapes):
+        return "shape-clash"
+    if failure.type in ("NameError", "UnboundLocalError"):
+        return "undefined-name"
+    if failure.type == "AttributeError" and "NoneType" not in text:
+        return "missing-attribute"
+    return "raises"

@@ -1,0 +1,133 @@
+"""A hand-in as text: its files, parsed and never run, and where each class, method and function is."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: Folders that are no part of anybody's work.
+SKIPPED = {"__pycache__", "__MACOSX", ".git", ".ipynb_checkpoints", "venv", ".venv", "site-packages", "node_modules"}
+LARGEST_FILE = 2_000_000
+MOST_FILES = 400
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file: its path in the hand-in, and what it defines at the top level."""
+
+    path: str
+    tree: ast.Module
+    classes: dict[str, ast.ClassDef]
+    functions: dict[str, ast.FunctionDef]
+
+    @property
+    def folder(self) -> str:
+        return str(Path(self.path).parent)
+
+    @property
+    def name(self) -> str:
+        return Path(self.path).stem
+
+    def methods(self, name: str) -> dict[str, ast.FunctionDef]:
+        """The methods of a class, those of its bases in the same file included."""
+        found: dict[str, ast.FunctionDef] = {}
+        node, seen = self.classes.get(name), set()
+        while node is not None and node.name not in seen:
+            seen.add(node.name)
+            for each in node.body:
+                if isinstance(each, ast.FunctionDef):
+                    found.setdefault(each.name, each)
+            bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in self.classes]
+            node = self.classes[bases[0]] if bases else None
+        return found
+
+    def bases(self, name: str) -> list[str]:
+        """The names of a class's bases, with what they come from: `torch.autograd.Function`."""
+        return [ast.unparse(base) for base in self.classes[name].bases]
+
+
+@dataclass(frozen=True)
+class Source:
+    """All Python files of a hand-in.
+
+    Arguments:
+        modules: those that could be parsed.
+        unreadable: path -> why, for those that could not.
+    """
+
+    modules: tuple[Module, ...]
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> Source:
+        """Reads a folder, or one file."""
+        folder = Path(folder)
+        modules, unreadable = [], {}
+        for path in list(_python_files(folder))[:MOST_FILES]:
+            name = path.relative_to(folder).as_posix() if folder.is_dir() else path.name
+            try:
+                if path.stat().st_size > LARGEST_FILE:
+                    raise ValueError(f"larger than {LARGEST_FILE} bytes")
+                tree = ast.parse(path.read_bytes(), filename=name)
+            except SyntaxError as error:
+                unreadable[name] = f"{type(error).__name__}: {error.msg} (line {error.lineno})"
+                continue
+            except (OSError, ValueError, RecursionError, MemoryError) as error:
+                unreadable[name] = f"{type(error).__name__}: {error}"
+                continue
+            modules.append(_module(name, tree))
+        return cls(tuple(modules), unreadable)
+
+    def module(self, name: str) -> Module | None:
+        """The file of that name, without `.py`: the one with the shortest path."""
+        found = [module for module in self.modules if module.name == name]
+        return min(found, key=lambda module: (module.path.count("/"), module.path), default=None)
+
+    def defining(self, *names: str) -> Module | None:
+        """The file that defines the most of these classes and functions."""
+        best, most = None, 0
+        for module in self.modules:
+            count = sum(name in module.classes or name in module.functions for name in names)
+            if count > most:
+                best, most = module, count
+        return best
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    if folder.is_file():
+        yield folder
+        return
+    for path in sorted(folder.rglob("*.py")):
+        relative = path.relative_to(folder).parts
+        if not any(part in SKIPPED or part.startswith("._") for part in relative) and path.is_file():
+            yield path
+
+
+def _module(path: str, tree: ast.Module) -> Module:
+    classes, functions = {}, {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            classes[node.name] = node
+        elif isinstance(node, ast.FunctionDef):
+            functions[node.name] = node
+    return Module(path, tree, classes, functions)
+
+
+def empty(function: ast.FunctionDef) -> bool:
+    """Nothing was filled in: the starter's `raise NotImplementedError`, `pass`, `return None` or `...`."""
+    body = list(function.body)
+    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        body = body[1:]  # the docstring, or an ellipsis
+    for node in body:
+        if isinstance(node, ast.Pass):
+            continue
+        if isinstance(node, ast.Raise) and node.exc is not None and "NotImplemented" in ast.unparse(node.exc):
+            return True
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        if isinstance(node, ast.Return) and (node.value is None or ast.unparse(node.value) == "None"):
+            continue
+        return False
+    return True

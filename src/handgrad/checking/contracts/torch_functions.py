@@ -1,0 +1,512 @@
+"""`torch.autograd.Function`s of any kind, and the University of Amsterdam's normalisation exercises.
+
+Everything that touches PyTorch happens in the sandbox; here are only the arrays that came back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from handgrad.checking import diagnosis_layers as layers
+from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.generic import (
+    ELEMENTWISE,
+    STEP,
+    derivative,
+    numeric_backward,
+    replace_judge,
+    required,
+)
+from handgrad.checking.contracts.judging import Judge, Trial, call, right_value, trial
+from handgrad.checking.contracts.source import Module, Source, empty
+from handgrad.checking.diagnosis import Draw, close, number
+from handgrad.checking.probe import Observation, Operation, Probe
+from handgrad.checking.results import Part
+
+HELPERS = '''
+def tensors(args, needed=None):
+    """Tensors of arrays, numbers as they are; a gradient is asked for where `needed` says so."""
+    made = []
+    for i, a in enumerate(args):
+        if isinstance(a, np.ndarray):
+            a = torch.tensor(a)
+            if a.is_floating_point() and (needed is None or needed[i]):
+                a.requires_grad_(True)
+        made.append(a)
+    return made
+
+def plain(f, args):
+    with torch.no_grad():
+        return np.array(f(*tensors(args, [False] * len(args))).detach().numpy(), dtype=float)
+
+def sweep(f, args, k, h):
+    rows = []
+    for index in np.ndindex(args[k].shape):
+        pair = []
+        for sign in (1, -1):
+            moved = [np.array(a) if isinstance(a, np.ndarray) else a for a in args]
+            moved[k][index] += sign * h
+            pair.append(plain(f, moved))
+        rows.append((pair[0] - pair[1]) / (2 * h))
+    return np.array(rows)
+
+def run(f, args, dy, needed=None):
+    """y, the gradients by name of position, and whether inputs changed."""
+    given = tensors(args, needed)
+    kept = [a.detach().clone() if torch.is_tensor(a) else a for a in given]
+    y = f(*given)
+    result = {"y": y.detach().numpy().copy(), "tracked": bool(y.requires_grad), "dtype": str(y.dtype)}
+    changed = [i for i, (a, b) in enumerate(zip(given, kept)) if torch.is_tensor(a) and not torch.equal(a.detach(), b)]
+    if y.requires_grad:
+        up = torch.tensor(np.array(dy, dtype=result["y"].dtype))
+        before = up.clone()
+        y.backward(up)
+        for i, a in enumerate(given):
+            if torch.is_tensor(a) and a.grad is not None:
+                result[f"g{i}"] = a.grad.detach().numpy().copy()
+        if not torch.equal(before, up):
+            result["dy changed"] = 1.0
+    result["changed"] = [float(i) for i in changed]
+    return result
+
+def wrapped(module, gamma, beta):
+    """A module as a function of its input, gamma and beta."""
+    def f(x, g, b):
+        return torch.func.functional_call(module, {gamma: g, beta: b}, (x,))
+    return f
+
+def parameter_names(module):
+    return [name for name, _ in module.named_parameters()]
+
+def starts(module):
+    return {name: p.detach().numpy().copy() for name, p in module.named_parameters()}
+
+def upstream(shape_of):
+    return np.random.RandomState(32).normal(size=np.shape(shape_of))
+'''
+
+
+def value_for(name: str, position: int, N: int, D: int, K: int, g: np.random.Generator) -> Any:
+    """A value for an argument of a Function's forward, by its name."""
+    low = name.lower()
+    if re.search(r"eps", low):
+        return 1e-5
+    if re.search(r"gamma|beta|^scale|^shift", low):
+        return g.uniform(0.5, 1.5, size=D) * g.choice([-1, 1], size=D)
+    if re.search(r"^w$|weight", low):
+        return g.normal(size=(K, D))
+    if re.search(r"^b$|bias", low):
+        return g.normal(size=K)
+    if re.search(r"slope|alpha|lambda|lambd|momentum", low):
+        return 0.3
+    if re.search(r"label|target|^t$", low):
+        return np.arange(N) % D
+    x = g.normal(size=(N, D))
+    return np.where(np.abs(x) < 0.05, 0.1, x)
+
+
+SIZES = ((6, 4, 3), (7, 3, 5), (4, 4, 4), (5, 3, 3))
+
+
+def start(module: str) -> list[Operation]:
+    return [
+        {"op": "import", "module": module, "as": "m", "send": False},
+        {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+    ]
+
+
+def functions_of(source: Source) -> list[tuple[Module, str]]:
+    """Classes derived from torch.autograd.Function."""
+    return [
+        (module, name)
+        for module in source.modules
+        for name in module.classes
+        if any(base.split(".")[-1] == "Function" for base in module.bases(name))
+        and {"forward", "backward"} <= set(module.methods(name))
+    ]
+
+
+class TorchFunction(Contract):
+    """Any `torch.autograd.Function`."""
+
+    name = "torch-function"
+    title = "torch.autograd.Function"
+
+    def __init__(self, source: Source, found: Sequence[tuple[Module, str]]) -> None:
+        super().__init__(source)
+        self.found = list(found)
+
+    @classmethod
+    def recognise(cls, source: Source) -> Contract | None:
+        found = functions_of(source)
+        return cls(source, found) if found else None
+
+    @property
+    def torch(self) -> bool:
+        return True
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*(module.folder for module, _ in self.found), "."]))
+
+    def trials(self) -> dict[str, list[Trial]]:
+        if not hasattr(self, "_trials"):
+            self._trials = {name: self._function_trials(module, name) for module, name in self.found}
+        return self._trials
+
+    def probes(self) -> list[Probe]:
+        return [each.probe for group in self.trials().values() for each in group]
+
+    def _function_trials(self, module: Module, name: str) -> list[Trial]:
+        names = required(module.methods(name)["forward"])
+        if not names:
+            return []
+        found = []
+        for position, (N, D, K) in enumerate(SIZES):
+            g = np.random.default_rng(300 + position)
+            spread = 1e-2 if position == 3 and "eps" in names else 1.0
+            values = [value_for(each, i, N, D, K, g) for i, each in enumerate(names)]
+            if spread != 1.0:
+                values[0] = 0.3 + spread * values[0]
+            arrays = {f"a{i}": value for i, value in enumerate(values) if isinstance(value, np.ndarray)}
+            given = [{"fresh": f"a{i}"} if f"a{i}" in arrays else value for i, value in enumerate(values)]
+            floating = [i for i, v in enumerate(values) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+            apply = {"path": ["m", name, "apply"]}
+            operations = [
+                *start(module.name),
+                {"op": "seed", "value": 0},
+                call("ours", "plain", args=[apply, given], to="y"),
+                call("ours", "upstream", args=[{"path": ["y"]}], to="dy"),
+            ]
+            for k in floating:
+                scale = spread if k == 0 else 1.0
+                operations += [
+                    call("ours", "sweep", args=[apply, given, k, h * scale], to=f"J{i} {k}", **{"try": True})
+                    for i, h in enumerate((STEP, STEP / 2))
+                ]
+            operations.append(call("ours", "run", args=[apply, given, {"path": ["dy"]}], to="run", **{"try": True}))
+            for k in floating:
+                needed = [i == k for i in range(len(values))]
+                operations.append(
+                    call("ours", "run", args=[apply, given, {"path": ["dy"]}, needed], to=f"only {k}", **{"try": True})
+                )
+            if position == 0:
+                singles = {f"s{i}": value.astype(np.float32) for i, value in enumerate(values) if i in floating}
+                arrays |= singles
+                single = [{"fresh": f"s{i}"} if f"s{i}" in singles else each for i, each in enumerate(given)]
+                operations.append(
+                    call("ours", "run", args=[apply, single, {"path": ["dy"]}], to="single", **{"try": True})
+                )
+            draw = Draw(
+                {"N": N, "D": D}, names=names, values=values, floating=floating, x=values[0], p=0.3, spread=spread
+            )
+            found.append(trial(f"{name} {position}", operations, draw, arrays, torch=True))
+        return found
+
+    def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
+        parts = []
+        for module, name in self.found:
+            forward = Judge(f"{name}.forward", observations, module, name, "forward", name)
+            backward = Judge(f"{name}.backward", observations, module, name, "backward", name)
+            judge_function(forward, backward, self.trials()[name], observations, norm_axis(name))
+            parts += [forward.result(), backward.result()]
+        return parts
+
+
+def norm_axis(name: str) -> int | None:
+    """0 for a name that says batch normalisation, 1 for layer normalisation."""
+    low = name.lower()
+    return 0 if "batchnorm" in low or "batch_norm" in low else 1 if "layernorm" in low or "layer_norm" in low else None
+
+
+def judge_function(forward: Judge, backward: Judge, trials, observations, axis: int | None) -> None:
+    """A Function: forward where the name says what it is, backward against differences of that forward."""
+    ran = [each for each in trials if each.name in observations and observations[each.name].get("y") is not None]
+    if not ran:
+        for each in trials:
+            found = observations.get(each.name)
+            if found is not None and found.failure is not None:
+                forward.failed(found.failure)
+                break
+        if not backward.missing:
+            backward.unjudged = "forward does not go through"
+        return
+    forward.judged = True
+    names = ran[0].draw.names
+    norm = axis is not None and len(names) >= 3
+    prepared = []
+    if norm and axis is not None:
+        prepared = [Trial(each.probe, norm_draw(each, observations[each.name])) for each in ran]
+        if not forward.missing:
+            forward.fit(layers.norm_forward(axis), prepared, "y")
+    for each in ran:
+        run = observations[each.name].values.get("run")
+        if run is None or run.failure is not None:
+            continue
+        changed = run.items.get("changed")
+        if changed is not None and changed.items:
+            forward.bug("input-changed", "an input holds other values after forward or backward than before")
+        if "dy changed" in run.items:
+            backward.bug("input-changed", "grad_output is changed by backward")
+    if backward.missing:
+        return
+    failures = [v.failure for each in ran if (v := observations[each.name].values.get("run")) is not None and v.failure]
+    if failures:
+        backward.failed(failures[0])
+        return
+    tracked = observations[ran[0].name].values["run"].items.get("tracked")
+    if tracked is not None and tracked.array is not None and not bool(tracked.array):
+        backward.judged = True
+        backward.bug("autograd-not-used", "the output does not require a gradient though its inputs do")
+        return
+    for k in ran[0].draw.floating:
+        _judge_gradient(backward, k, names[k], ran, prepared, observations, axis if norm else None, forward)
+    _judge_needed(backward, ran, observations)
+    single = observations[ran[0].name].values.get("single")
+    if single is not None and single.failure is not None and not backward.findings:
+        backward.bug("float32-lost", f"with float32 inputs: {single.failure.type}: {single.failure.message}")
+    elif single is not None and single.failure is None and "y" in single.items:
+        y = single.items["y"].array
+        if y is not None and y.dtype != np.float32:
+            forward.note(f"float32 inputs give {y.dtype}")
+
+
+def norm_draw(each: Trial, observation: Observation) -> Draw:
+    """The draw under the names of the models of normalisation."""
+    x, gamma, beta = each.draw.values[:3]
+    D = x.shape[1]
+    draw = each.draw.changed(x=x, gamma=np.ravel(gamma), beta=np.ravel(beta), eps=1e-5, dy=observation.get("dy"))
+    draw.running_mean = draw.running_mean_before = np.zeros(D)
+    draw.running_var = draw.running_var_before = np.ones(D)
+    draw.xhat = draw.inverse = None
+    return draw
+
+
+def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations, axis, forward) -> None:
+    trials = []
+    for position, each in enumerate(ran):
+        observation = observations[each.name]
+        rows = derivative(observation, f"J0 {k}", f"J1 {k}")
+        run = observation.values.get("run")
+        y, dy = observation.get("y"), observation.get("dy")
+        if rows is None or run is None or y is None or dy is None:
+            continue
+        x = each.draw.values[k]
+        values = {"g": run.items[f"g{k}"]} if f"g{k}" in run.items else {}
+        label = f"{each.name} / {name}"
+        judge.observations = {**judge.observations, label: Observation(label, values)}
+        base = prepared[position].draw if axis is not None else each.draw
+        draw = base.changed(J=rows.reshape(x.size, -1), x=x, y=np.asarray(y, float), dy=np.asarray(dy, float))
+        trials.append(Trial(replace(each.probe, name=label), draw))
+    if not trials:
+        judge.unjudged = judge.unjudged or "forward has no derivative by differences"
+        return
+    if all("g" not in judge.observations[one.name].values for one in trials):
+        judge.judged = True
+        judge.bug("needs-input-grad", f"no gradient comes back for `{name}`, though one is asked for")
+        return
+    title = f"the gradient of {name}"
+    # differences of a forward on small spreads are less exact
+    usual = [one for one in trials if one.draw.spread == 1.0]
+    subject = replace(numeric_backward(), name=title)
+    quiet = replace_judge(judge)
+    quiet.observations = judge.observations
+    quiet.fit(subject, usual, "g", depth=0)
+    exact = axis is not None and not forward.findings
+    chosen, shown = None, usual
+    if exact and axis is not None:
+        shown = [Trial(one.probe, one.draw.changed(x=one.draw.values[0])) for one in trials]
+        if k == 0:
+            chosen = layers.norm_dx(axis)
+        elif k in (1, 2):
+            chosen = layers.norm_parameter_gradient("gamma" if k == 1 else "beta")
+            for one in shown:
+                one.draw.xhat = layers.normalised(one.draw.x, 1e-5, axis=axis)[0]
+    elif quiet.findings and k == 0:
+        kind = _identified(usual)
+        if kind is not None:
+            chosen = (
+                layers.activation_backward(kind, upstream=True) if kind in ELEMENTWISE else layers.softmax_backward()
+            )
+    if chosen is not None:
+        named = replace_judge(judge)
+        named.observations = judge.observations
+        named.fit(replace(chosen, name=title), shown, "g")
+        if not any(bug.id == "unexplained" for bug in named.findings):
+            judge.findings += [bug for bug in named.findings if bug.id not in {each.id for each in judge.findings}]
+            judge.judged = True
+            return
+    judge.fit(subject, usual, "g")
+
+
+def _identified(trials: Sequence[Trial]) -> str | None:
+    for kind in ("sigmoid", "tanh", "relu", "softmax"):
+        subject = layers.softmax_forward() if kind == "softmax" else layers.activation_forward(kind)
+        if all(
+            one.draw.y.shape == one.draw.x.shape and close(one.draw.y, right_value(subject, one.draw)) for one in trials
+        ):
+            return kind
+    return None
+
+
+def _judge_needed(judge: Judge, ran, observations) -> None:
+    """With one input asked for at a time, its gradient comes back, the same as with all."""
+    for each in ran[:1]:
+        observation = observations[each.name]
+        run = observation.values["run"]
+        for k in each.draw.floating:
+            name = each.draw.names[k]
+            only = observation.values.get(f"only {k}")
+            if only is None or f"g{k}" not in run.items:
+                continue
+            if only.failure is not None:
+                judge.bug("needs-input-grad", f"with a gradient asked for `{name}` alone: {only.failure}")
+                return
+            found = only.items.get(f"g{k}")
+            if found is None or found.array is None:
+                judge.bug("needs-input-grad", f"with a gradient asked for `{name}` alone, none comes back")
+                return
+            whole = run.items[f"g{k}"].array
+            if whole is not None and not close(found.array, whole):
+                judge.bug("needs-input-grad", f"asked for alone, the gradient of `{name}` is another")
+                return
+
+
+class UvANorm(Contract):
+    """`custom_batchnorm.py` and `custom_layernorm.py`: the same layer from operations, as a Function, and as a module on it."""
+
+    name = "uva-norm"
+    title = "University of Amsterdam, deep learning, assignment 1: batch and layer normalisation in PyTorch"
+
+    def __init__(self, source: Source, found: Sequence[tuple[Module, str]]) -> None:
+        super().__init__(source)
+        self.found = list(found)
+        self._functions = TorchFunction(source, [one for one in functions_of(source) if one[1] in FUNCTIONS])
+
+    @classmethod
+    def recognise(cls, source: Source) -> Contract | None:
+        found = [(module, name) for module in source.modules for name in module.classes if name in MODULES]
+        functions = [one for one in functions_of(source) if one[1] in FUNCTIONS]
+        return cls(source, found) if found or functions else None
+
+    @property
+    def torch(self) -> bool:
+        return True
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        folders = [module.folder for module, _ in [*self.found, *self._functions.found]]
+        return tuple(dict.fromkeys([*folders, "."]))
+
+    def trials(self) -> dict[str, list[Trial]]:
+        if not hasattr(self, "_trials"):
+            self._trials = {name: self._module_trials(module, name) for module, name in self.found}
+        return self._trials
+
+    def probes(self) -> list[Probe]:
+        own = [each.probe for group in self.trials().values() for each in group]
+        return own + self._functions.probes()
+
+    def _module_trials(self, module: Module, name: str) -> list[Trial]:
+        found = []
+        for position, (N, D, _) in enumerate(SIZES):
+            g = np.random.default_rng(500 + position)
+            spread = 1e-2 if position == 3 else 1.0
+            x = 0.3 + spread * g.normal(size=(N, D))
+            gamma, beta = g.uniform(0.5, 1.5, size=D) * g.choice([-1, 1], size=D), g.normal(size=D)
+            arrays = {"a0": x, "a1": gamma, "a2": beta, "bad": g.normal(size=(N, D + 1)), "flat": g.normal(size=D)}
+            given = [{"fresh": "a0"}, {"fresh": "a1"}, {"fresh": "a2"}]
+            operations = [
+                *start(module.name),
+                call("m", name, args=[D], to="layer", send=False),
+                call("layer", "double", send=False, to="layer"),
+                call("ours", "parameter_names", args=[{"path": ["layer"]}], to="names"),
+                call("ours", "starts", args=[{"path": ["layer"]}], to="starts"),
+                call("ours", "wrapped", args=[{"path": ["layer"]}, "gamma", "beta"], to="f", send=False),
+                call("ours", "plain", args=[{"path": ["f"]}, given], to="y"),
+                call("ours", "upstream", args=[{"path": ["y"]}], to="dy"),
+            ]
+            for k in (0, 1, 2):
+                scale = spread if k == 0 else 1.0
+                operations += [
+                    call("ours", "sweep", args=[{"path": ["f"]}, given, k, h * scale], to=f"J{i} {k}", **{"try": True})
+                    for i, h in enumerate((STEP, STEP / 2))
+                ]
+            operations += [
+                call("ours", "run", args=[{"path": ["f"]}, given, {"path": ["dy"]}], to="run", **{"try": True}),
+                call("layer", "eval", to="evaluating", send=False),
+                call("ours", "plain", args=[{"path": ["f"]}, given], to="y eval", **{"try": True}),
+                call("ours", "plain", args=[{"path": ["layer"]}, [{"fresh": "bad"}]], to="wide", **{"try": True}),
+                call("ours", "plain", args=[{"path": ["layer"]}, [{"fresh": "flat"}]], to="flat", **{"try": True}),
+            ]
+            draw = Draw(
+                {"N": N, "D": D},
+                names=["input", "gamma", "beta"],
+                values=[x, gamma, beta],
+                floating=[0, 1, 2],
+                x=x,
+                p=0.3,
+                spread=spread,
+            )
+            found.append(trial(f"{name} {position}", operations, draw, arrays, torch=True))
+        return found
+
+    def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
+        parts = []
+        for module, name in self.found:
+            forward = Judge(f"{name}.forward", observations, module, name, "forward", name)
+            backward = Judge(f"{name}, gradients", observations, module, name, "forward", name)
+            if forward.missing or empty(module.methods(name)["forward"]):
+                parts.append(forward.result())
+                continue
+            trials = self.trials()[name]
+            first = observations.get(trials[0].name)
+            names = first.values.get("names") if first is not None else None
+            listed = [item.text for item in names.items.values()] if names is not None else []
+            if names is not None and not {"gamma", "beta"} <= set(listed):
+                forward.judged = True
+                absent = " and ".join(each for each in ("gamma", "beta") if each not in listed)
+                forward.bug("not-a-parameter", f"parameters() does not list {absent}, only {listed}")
+                parts.append(forward.result())
+                continue
+            judge_function(forward, backward, trials, observations, norm_axis(name))
+            self._module_only(forward, trials, observations)
+            parts += [forward.result(), backward.result()]
+        return parts + self._functions.judge(observations)
+
+    def _module_only(self, judge: Judge, trials, observations) -> None:
+        for each in trials:
+            observation = observations.get(each.name)
+            if observation is None:
+                continue
+            starts = observation.values.get("starts")
+            for name, value in (("gamma", 1.0), ("beta", 0.0)):
+                found = starts.items.get(name) if starts is not None else None
+                if found is not None and found.array is not None and np.any(found.array != value):
+                    judge.bug(
+                        "gamma-beta-start",
+                        f"`{name}` starts at {number(float(np.ravel(found.array)[0]))}, expected {number(value)}",
+                    )
+            y, evaluating = observation.get("y"), observation.get("y eval")
+            if y is not None and evaluating is not None and not close(evaluating, y):
+                judge.bug(
+                    "evaluation-stale", "after eval() the layer gives something else; it keeps no running figures"
+                )
+            for key, what in (("wide", "with a feature too many"), ("flat", "with one axis")):
+                value = observation.values.get(key)
+                if value is not None and value.kind != "exception":
+                    judge.bug("shape-check-missing", f"an input {what} is accepted")
+
+
+FUNCTIONS = ("CustomBatchNormManualFunction", "CustomLayerNormManualFunction")
+MODULES = (
+    "CustomBatchNormAutograd",
+    "CustomBatchNormManualModule",
+    "CustomLayerNormAutograd",
+    "CustomLayerNormManualModule",
+)

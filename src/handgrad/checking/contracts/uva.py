@@ -1,0 +1,1057 @@
+"""University of Amsterdam, deep learning, assignment 1: `modules.py`, `mlp_numpy.py` and the accuracy of the training script.
+
+The editions differ in the activation, and since 2021 in integer labels and the initial weights. The MLP is judged with
+modules of the checker's own in the place of the hand-in's; where it does not work with them, with the hand-in's.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from handgrad.checking import diagnosis_layers as layers
+from handgrad.checking.contracts.checks import judge_extras, judge_spread, overflow, softmax_stability, twice
+from handgrad.checking.contracts.cmu_mlp import Renamed, fit_or_stale, without_consequences
+from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, right_value, trial
+from handgrad.checking.contracts.source import Module, Source
+from handgrad.checking.diagnosis import Draw, close, number
+from handgrad.checking.diagnosis_networks import mlp_bias_gradient, mlp_forward, mlp_weight_gradient
+from handgrad.checking.probe import Observation, Operation, Probe, Value
+from handgrad.checking.results import Part
+
+ACTIVATIONS = {
+    "ReLUModule": "relu",
+    "RELUModule": "relu",
+    "LeakyReLUModule": "leaky",
+    "ELUModule": "elu",
+}
+LAYOUTS = ("read-only", "strided", "fortran")
+
+#: Random parameters of whatever shape, written into the arrays that are there; our own modules, and a recorder of theirs.
+HELPERS = """
+_random = np.random.RandomState(21)
+
+def fill(params, scale=0.6):
+    for key in ("weight", "bias"):
+        params[key][...] = _random.normal(size=np.shape(params[key])) * scale
+
+def grads(layer):
+    return {key: np.array(layer.grads[key]) for key in ("weight", "bias") if layer.grads[key] is not None}
+
+made = []
+sizes = []
+
+def fill_all():
+    for layer in made:
+        fill(layer.params)
+
+def _subclass(base, **members):
+    base = base if isinstance(base, type) else object
+    return type(base.__name__ if base is not object else "StandIn", (base,), members)
+
+def recorded(base):
+    def __init__(self, *args, **kwargs):
+        base.__init__(self, *args, **kwargs)
+        made.append(self)
+        names = ("in_features", "out_features")
+        given = [*args[:2]] + [kwargs[name] for name in names[len(args):] if name in kwargs]
+        sizes.append([int(n) for n in given])
+    return type(base.__name__, (base,), {"__init__": __init__})
+
+def linear(base):
+    def __init__(self, in_features, out_features, *args, **kwargs):
+        self.params = {"weight": _random.normal(size=(out_features, in_features)), "bias": _random.normal(size=out_features)}
+        self.grads = {key: np.zeros_like(value) for key, value in self.params.items()}
+        made.append(self)
+        sizes.append([int(in_features), int(out_features)])
+    def forward(self, x):
+        self.x = x
+        return x @ self.params["weight"].T + self.params["bias"]
+    def backward(self, dout):
+        self.grads["weight"] = dout.T @ self.x
+        self.grads["bias"] = dout.sum(axis=0)
+        return dout @ self.params["weight"]
+    return _subclass(base, __init__=__init__, forward=forward, backward=backward, clear_cache=lambda self: None,
+                     __call__=lambda self, x: self.forward(x))
+
+def activation(base, kind):
+    def __init__(self, p=1.0, *args, **kwargs):
+        self.p = kwargs.get("neg_slope", kwargs.get("alpha", p))
+    def forward(self, x):
+        self.x = x
+        if kind == "relu":
+            return np.maximum(x, 0)
+        if kind == "leaky":
+            return np.where(x > 0, x, self.p * x)
+        return np.where(x > 0, x, self.p * (np.exp(np.minimum(x, 0)) - 1))
+    def backward(self, dout):
+        x = self.x
+        if kind == "relu":
+            return dout * (x > 0)
+        if kind == "leaky":
+            return dout * np.where(x > 0, 1.0, self.p)
+        return dout * np.where(x > 0, 1.0, self.p * np.exp(np.minimum(x, 0)))
+    return _subclass(base, __init__=__init__, forward=forward, backward=backward, clear_cache=lambda self: None,
+                     __call__=lambda self, x: self.forward(x))
+
+def softmax(base):
+    def __init__(self, *args, **kwargs):
+        self.y = None
+    def forward(self, x):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        self.y = e / e.sum(axis=1, keepdims=True)
+        return self.y.copy()
+    def backward(self, dout):
+        y = self.y
+        return y * (dout - (dout * y).sum(axis=1, keepdims=True))
+    return _subclass(base, __init__=__init__, forward=forward, backward=backward, clear_cache=lambda self: None,
+                     __call__=lambda self, x: self.forward(x))
+"""
+
+NETS = (
+    ((5,), 3, 6),
+    ((4, 6), 3, 5),
+    ((), 4, 7),
+    ((4,), 4, 4),
+    ((4, 3, 5), 6, 8),
+)
+INPUTS = (4, 5, 6, 4, 7)
+
+
+def generator(seed: int) -> np.random.Generator:
+    return np.random.default_rng(9_000 + seed)
+
+
+def away_from_zero(x: np.ndarray) -> np.ndarray:
+    """No entry near 0, where a kink's derivative is anybody's guess."""
+    return np.where(np.abs(x) < 0.05, np.copysign(0.1, x), x)
+
+
+class UvA(Contract):
+    """What the editions share."""
+
+    name: ClassVar[str] = "uva"
+    title: ClassVar[str] = "University of Amsterdam, deep learning, assignment 1"
+    #: The classes that this edition's activation may be called.
+    activations: ClassVar[tuple[str, ...]] = ()
+    integer_labels: ClassVar[bool] = False
+    kaiming: ClassVar[bool] = False
+
+    @classmethod
+    def recognise(cls, source: Source) -> Contract | None:
+        module = _modules(source)
+        if module is None:
+            return None
+        contract = cls(source)
+        return contract if cls._is(module) else None
+
+    @classmethod
+    def _is(cls, module: Module) -> bool:
+        later = _later(module)
+        return later == cls.integer_labels and any(name in module.classes for name in cls.activations)
+
+    def module_of(self, name: str) -> Module | None:
+        if name == "MLP":
+            found = self.source.module("mlp_numpy")
+            if found is not None and "MLP" in found.classes:
+                return found
+            candidates = [m for m in self.source.modules if "MLP" in m.classes and not _imports_torch(m)]
+            return candidates[0] if candidates else None
+        module = _modules(self.source)
+        return module if module is not None and name in module.classes else None
+
+    def has(self, *names: str) -> bool:
+        return all(self.module_of(name) is not None for name in names)
+
+    @property
+    def activation(self) -> str | None:
+        return next((name for name in self.activations if self.has(name)), None)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        folders = [m.folder for m in map(self.module_of, ("LinearModule", "SoftMaxModule", "MLP")) if m is not None]
+        return tuple(dict.fromkeys([*folders, "."]))
+
+    def judge_of(self, part: str, observations, owner: str, method: str, group: str) -> Judge:
+        return Judge(part, observations, self.module_of(owner), owner, method, group)
+
+    def _start(self, name: str) -> list[Operation]:
+        module = self.module_of(name)
+        assert module is not None
+        return [{"op": "import", "module": module.name, "as": "m", "send": False}]
+
+    def _takes(self, name: str, argument: str) -> bool:
+        module = self.module_of(name)
+        init = module.methods(name).get("__init__") if module is not None else None
+        return init is not None and argument in {each.arg for each in init.args.args}
+
+    def _parameter(self, name: str) -> str | None:
+        """The argument that holds the slope or alpha, if the activation takes one."""
+        module = self.module_of(name)
+        init = module.methods(name).get("__init__") if module is not None else None
+        names = [each.arg for each in init.args.args[1:]] if init is not None else []
+        return names[0] if names else None
+
+    # -- what is run --------------------------------------------------------------------------------------------------
+
+    def trials(self) -> dict[str, list[Trial]]:
+        if not hasattr(self, "_trials"):
+            found: dict[str, list[Trial]] = {}
+            if self.has("LinearModule"):
+                found |= self._linear_trials()
+            if self.activation is not None:
+                found |= self._activation_trials(self.activation)
+            if self.has("SoftMaxModule"):
+                found |= self._softmax_trials()
+            if self.has("CrossEntropyModule"):
+                found |= self._loss_trials()
+            if self.has("MLP") and self.activation is not None and self.has("LinearModule"):
+                for mode in ("ours", "own"):
+                    found[f"MLP {mode}"] = self._mlp_trials(mode, self.activation)
+            found |= self._accuracy_trials()
+            self._trials = found
+        return self._trials
+
+    def probes(self) -> list[Probe]:
+        return [each.probe for group in self.trials().values() for each in group]
+
+    def _linear_trials(self) -> dict[str, list[Trial]]:
+        def build(label: str, N: int, D: int, K: int, layout: str = "", before: bool = False, dtype=float) -> Trial:
+            g = generator(100 * N + 10 * D + K)
+            arrays = {
+                "x": g.normal(size=(N, D)).astype(dtype),
+                "dy": g.normal(size=(N, K)).astype(dtype),
+                "x0": g.normal(size=(N + 2, D)),
+            }
+            operations: list[Operation] = [
+                *self._start("LinearModule"),
+                {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+                call("m", "LinearModule", args=[D, K], to="layer", send=False),
+                get("layer", "params", to="start"),
+                call("ours", "fill", args=[{"path": ["layer", "params"]}]),
+                get("layer", "params", to="params"),
+            ]
+            if before:
+                operations += [call("layer", "forward", args=[array("x0")])]
+            operations += [
+                call("layer", "forward", args=[array("x", layout)], to="y"),
+                call("layer", "backward", args=[array("dy", layout)], to="dx", **{"try": True}),
+                get("layer", "grads", {"key": "weight"}, to="dW", optional=True),
+                get("layer", "grads", {"key": "bias"}, to="db", optional=True),
+                get("layer", "params", to="after"),
+                call("layer", "backward", args=[array("dy", layout)], to="dx again", **{"try": True}),
+                get("layer", "grads", {"key": "weight"}, to="dW again", optional=True),
+                get("layer", "grads", {"key": "bias"}, to="db again", optional=True),
+            ]
+            return trial(f"LinearModule {label}", operations, Draw({"N": N, "D": D, "K": K}, **arrays), arrays)
+
+        start = [
+            *self._start("LinearModule"),
+            {"op": "seed", "value": 4},
+            call("m", "LinearModule", args=[400, 300], to="a", send=False),
+            get("a", "params", {"key": "weight"}, to="w"),
+            get("a", "params", {"key": "bias"}, to="b", optional=True),
+            call("m", "LinearModule", args=[400, 300], to="c", send=False),
+            get("c", "params", {"key": "weight"}, to="again"),
+            {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+            call("ours", "fill", args=[{"path": ["c", "params"]}]),
+            get("a", "params", {"key": "weight"}, to="w after"),
+            get("a", "params", {"key": "bias"}, to="b after", optional=True),
+        ]
+        if self.kaiming and self._takes("LinearModule", "input_layer"):
+            start += [
+                call("m", "LinearModule", args=[400, 300, True], to="first", send=False),
+                get("first", "params", {"key": "weight"}, to="w first", optional=True),
+            ]
+        return {
+            "linear main": [build("0", 6, 4, 3), build("1", 8, 3, 5), build("2", 5, 4, 4), build("3", 7, 3, 3)],
+            "linear one": [build("one", 1, 3, 5)],
+            "linear layout": [build(layout, 6, 4, 3, layout) for layout in LAYOUTS],
+            "linear stale": [build("stale", 6, 4, 3, before=True)],
+            "linear float32": [build("float32", 6, 4, 3, dtype=np.float32)],
+            "linear start": [trial("LinearModule start", start, Draw(), {})],
+        }
+
+    def _activation_trials(self, name: str) -> dict[str, list[Trial]]:
+        parameter = self._parameter(name)
+        kind = ACTIVATIONS[name]
+
+        def build(label: str, x: np.ndarray, dy: np.ndarray, p: float, layout: str = "", before=None) -> Trial:
+            args = [p] if parameter is not None else []
+            operations: list[Operation] = [*self._start(name), call("m", name, args=args, to="layer", send=False)]
+            if before is not None:
+                operations += [call("layer", "forward", args=[array("x0")])]
+            operations += [
+                call("layer", "forward", args=[array("x", layout)], to="y"),
+                call("layer", "backward", args=[array("dy", layout)], to="dx", **{"try": True}),
+                call("layer", "backward", args=[array("dy", layout)], to="dx again", **{"try": True}),
+            ]
+            arrays = {"x": x, "dy": dy} | ({"x0": before} if before is not None else {})
+            N, D = x.shape
+            draw = Draw({"N": N, "D": D}, x=x, dy=dy, y=None, p=p)
+            return trial(f"{name} {label}", operations, draw, arrays)
+
+        g = generator(1)
+        slopes = (0.02, 0.3, 0.7, 0.15) if kind == "leaky" else (1.0, 0.6, 1.7, 1.3)
+        if parameter is None:
+            slopes = (1.0,) * 4
+        main = []
+        for position, (N, D) in enumerate(((5, 4), (7, 3), (4, 4), (3, 3))):
+            x = away_from_zero(1.5 * g.normal(size=(N, D)))
+            x[0, 0] = abs(x[0, 0]) if position % 2 else -abs(x[0, 0])
+            main.append(build(str(position), x, g.normal(size=(N, D)), slopes[position]))
+        first = main[0].draw
+        large = np.array([[1e3, -1e3, 2.0], [-1e4, 1e4, -0.5]])
+        one, p = main[1].draw, slopes[0]
+        return {
+            "activation main": main,
+            "activation one": [build("one", one.x[:1], one.dy[:1], slopes[1])],
+            "activation layout": [build(layout, first.x, first.dy, p, layout) for layout in LAYOUTS],
+            "activation large": [build("large", large, np.ones((2, 3)), p)],
+            "activation stale": [build("stale", first.x, first.dy, p, before=one.x)],
+            "activation float32": [build("float32", first.x.astype(np.float32), first.dy.astype(np.float32), p)],
+        }
+
+    def _softmax_trials(self) -> dict[str, list[Trial]]:
+        def build(label: str, x: np.ndarray, dy: np.ndarray, layout: str = "", before=None) -> Trial:
+            operations: list[Operation] = [
+                *self._start("SoftMaxModule"),
+                call("m", "SoftMaxModule", to="layer", send=False),
+            ]
+            if before is not None:
+                operations += [call("layer", "forward", args=[array("x0")])]
+            operations += [
+                call("layer", "forward", args=[array("x", layout)], to="y"),
+                call("layer", "backward", args=[array("dy", layout)], to="dx", **{"try": True}),
+                call("layer", "backward", args=[array("dy", layout)], to="dx again", **{"try": True}),
+            ]
+            arrays = {"x": x, "dy": dy} | ({"x0": before} if before is not None else {})
+            N, K = x.shape
+            return trial(f"SoftMaxModule {label}", operations, Draw({"N": N, "K": K}, x=x, dy=dy), arrays)
+
+        g = generator(2)
+        main = [
+            build(str(position), g.normal(size=(N, K)), g.normal(size=(N, K)))
+            for position, (N, K) in enumerate(((5, 4), (7, 3), (4, 4), (3, 3)))
+        ]
+        first, second = main[0].draw, main[1].draw
+        small, up = g.normal(size=(3, 4)), g.normal(size=(3, 4))
+        return {
+            "softmax main": main,
+            "softmax one": [build("one", second.x[:1], second.dy[:1])],
+            "softmax layout": [build(layout, first.x, first.dy, layout) for layout in LAYOUTS],
+            "softmax stale": [build("stale", first.x, first.dy, before=second.x)],
+            "softmax float32": [build("float32", first.x.astype(np.float32), first.dy.astype(np.float32))],
+            "softmax raised": [build("raised", small + 1e3, up), build("raised more", small + 1e4, up)],
+            "softmax lowered": [build("lowered", small - 1e3, up)],
+            "softmax rows": [build("rows", small + np.array([[0.0], [1e4], [-1e4]]), up)],
+            "softmax spread": [build("spread", small + 1e3 * np.eye(4)[[0, 1, 2]], up)],
+        }
+
+    def _loss_trials(self) -> dict[str, list[Trial]]:
+        def build(label: str, x: np.ndarray, t: np.ndarray, layout: str = "", before=None) -> Trial:
+            labels = t.argmax(axis=1) if self.integer_labels else t
+            operations: list[Operation] = [
+                *self._start("CrossEntropyModule"),
+                call("m", "CrossEntropyModule", to="loss", send=False),
+                call("m", "CrossEntropyModule", to="fresh", send=False),
+            ]
+            if before is not None:
+                operations += [call("loss", "forward", args=[array("x0"), array("t0")])]
+            else:
+                operations += [
+                    call("loss", "forward", args=[array("x", layout), array("t", layout)], to="y", **{"try": True})
+                ]
+            operations += [
+                call("loss", "backward", args=[array("x", layout), array("t", layout)], to="dx", **{"try": True}),
+                call(
+                    "fresh", "backward", args=[array("x", layout), array("t", layout)], to="dx fresh", **{"try": True}
+                ),
+            ]
+            arrays: dict[str, Any] = {"x": x, "t": labels}
+            if before is not None:
+                t0 = before.t.argmax(axis=1) if self.integer_labels else before.t
+                arrays |= {"x0": before.x, "t0": t0}
+            N, K = x.shape
+            return trial(f"CrossEntropyModule {label}", operations, Draw({"N": N, "K": K}, x=x, t=t), arrays)
+
+        g = generator(3)
+
+        def probabilities(N: int, K: int) -> np.ndarray:
+            return layers.softmax(g.normal(size=(N, K)))
+
+        main = [
+            build(str(position), probabilities(N, K), np.eye(K)[g.integers(0, K, N)])
+            for position, (N, K) in enumerate(((5, 4), (7, 3), (4, 4), (6, 6)))
+        ]
+        first, second = main[0].draw, main[1].draw
+        tiny = np.array([[1e-12, 0.3, 0.7 - 1e-12], [0.2, 1e-10, 0.8 - 1e-10]])
+        few = np.eye(4)[[0, 1, 0, 1, 1]]
+        return {
+            "loss main": main,
+            "loss one": [build("one", second.x[:1], second.t[:1])],
+            "loss layout": [build(layout, first.x, first.t, layout) for layout in LAYOUTS],
+            "loss stale": [build("stale", first.x, first.t, before=second)],
+            "loss float32": [build("float32", first.x.astype(np.float32), first.t.astype(np.float32))],
+            "loss tiny": [build("tiny", tiny, np.eye(3)[[0, 1]])],
+            "loss few": [build("few", first.x, few)],
+        }
+
+    def _mlp_trials(self, mode: str, activation: str) -> list[Trial]:
+        module = self.module_of("MLP")
+        modules = self.module_of("LinearModule")
+        assert module is not None
+        assert modules is not None
+        slope = self._takes("MLP", "neg_slope")
+        found = []
+        for position, (hidden, classes, N) in enumerate(NETS):
+            D = INPUTS[position]
+            g = generator(50 + position)
+            arrays = {f"x{k}": g.normal(size=(N, D)) for k in (0, 1)} | {
+                f"dy{k}": g.normal(size=(N, classes)) for k in (0, 1)
+            }
+            operations: list[Operation] = [
+                {"op": "import", "module": modules.name, "as": "modules", "send": False},
+                {"op": "import", "module": module.name, "as": "m", "send": False},
+                {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+            ]
+            names = {"LinearModule": ["linear"]}
+            if mode == "ours":
+                names |= {activation: ["activation", ACTIVATIONS[activation]]}
+                if self.has("SoftMaxModule"):
+                    names |= {"SoftMaxModule": ["softmax"]}
+            else:
+                names = {"LinearModule": ["recorded"]}
+            for name, (make, *more) in names.items():
+                operations += [
+                    get("modules", name, to=f"their {name}") | {"send": False},
+                    call("ours", make, args=[{"path": [f"their {name}"]}, *more], to=f"our {name}", send=False),
+                    put("modules", name, value={"path": [f"our {name}"]}),
+                    put("m", name, value={"path": [f"our {name}"]}),
+                ]
+            p = (0.02, 0.3, 0.1, 0.25, 0.15)[position] if slope else 1.0
+            args: list[Any] = [D, {"path": ["hidden"]}, classes, *([p] if slope else [])]
+            operations += [
+                {"op": "let", "value": list(hidden), "as": "hidden", "send": False},
+                call("m", "MLP", args=args, to="mlp", send=False, **{"try": True}),
+            ]
+            for name in names:
+                operations += [
+                    put("modules", name, value={"path": [f"their {name}"]}),
+                    put("m", name, value={"path": [f"their {name}"]}),
+                ]
+            operations += [
+                get("hidden", to="hidden after"),
+                get("ours", "sizes", to="sizes"),
+                call("ours", "fill_all", **{"try": True}),
+            ]
+            for i in range(len(hidden) + 1):
+                operations.append(get("ours", "made", i, "params", to=f"params {i}", optional=True))
+            for step in (0, 1):
+                operations += [
+                    call("mlp", "forward", args=[array(f"x{step}")], to=f"y{step}", **{"try": True}),
+                    call("mlp", "backward", args=[array(f"dy{step}")], to=f"back{step}", **{"try": True}),
+                ]
+                for i in range(len(hidden) + 1):
+                    operations.append(get("ours", "made", i, "grads", to=f"grads {i} {step}", optional=True))
+            for i in range(len(hidden) + 1):
+                operations.append(get("ours", "made", i, "params", to=f"params {i} after", optional=True))
+            draw = Draw(
+                {"N": N, "K": classes},
+                sizes_of_layers=[D, *hidden, classes],
+                p=p,
+                kind=ACTIVATIONS[activation],
+                arrays=arrays,
+                label=f"{list(hidden)}",
+            )
+            found.append(trial(f"MLP {mode} {position}", operations, draw, arrays))
+        return found
+
+    def _accuracy_trials(self) -> dict[str, list[Trial]]:
+        module = self.source.module("train_mlp_numpy")
+        if module is None or "accuracy" not in module.functions:
+            return {}
+        # the function alone: its file imports what is not part of the hand-in
+        text = ast.unparse(module.functions["accuracy"])
+        g = generator(4)
+        found = []
+        for position, (N, K, right) in enumerate(((8, 3, 5), (5, 5, 5), (6, 4, 0), (10, 10, 3))):
+            predictions = g.normal(size=(N, K))
+            labels = predictions.argmax(axis=1)
+            labels[right:] = (labels[right:] + 1) % K
+            targets = labels if self.integer_labels else np.eye(K)[labels]
+            arrays = {"predictions": predictions, "targets": targets}
+            operations: list[Operation] = [
+                {"op": "define", "source": text, "as": "script", "send": False},
+                call("script", "accuracy", args=[array("predictions"), array("targets")], to="a"),
+            ]
+            found.append(trial(f"accuracy {position}", operations, Draw({"N": N, "K": K}, expected=right / N), arrays))
+        return {"accuracy": found}
+
+    # -- the verdicts -------------------------------------------------------------------------------------------------
+
+    def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
+        parts = self._judge_linear(observations)
+        parts += self._judge_activation(observations)
+        parts += self._judge_softmax(observations)
+        parts += self._judge_loss(observations)
+        parts += self._judge_mlp(observations)
+        parts += self._judge_accuracy(observations)
+        return parts
+
+    def _groups(self, name: str) -> dict[str, list[Trial]]:
+        return {key.split(" ", 1)[1]: value for key, value in self.trials().items() if key.startswith(f"{name} ")}
+
+    def _judge_linear(self, observations) -> list[Part]:
+        name = "LinearModule"
+        start = self.judge_of(f"{name}.__init__", observations, name, "__init__", "LinearModule")
+        forward = self.judge_of(f"{name}.forward", observations, name, "forward", "LinearModule")
+        backward = self.judge_of(f"{name}.backward", observations, name, "backward", "LinearModule")
+        if not self.has(name) or forward.missing:
+            return [start.result(), forward.result(), backward.result()]
+        groups = self._groups("linear")
+        self._judge_start(start, groups["start"][0])
+        layout = self._layout(groups["main"], observations)
+        shown: dict[str, list[Trial]] = {}
+        for key, trials in groups.items():
+            shown[key] = []
+            for each in trials:
+                observation = observations.get(each.name)
+                params = observation.values.get("params") if observation is not None else None
+                weight = params.items.get("weight") if params is not None else None
+                bias = params.items.get("bias") if params is not None else None
+                if key == "start" or weight is None or bias is None or weight.array is None or bias.array is None:
+                    shown[key].append(each)
+                    continue
+                W = weight.array.T if layout == "in, out" else weight.array
+                shown[key].append(Trial(each.probe, each.draw.changed(weight=W, bias=np.ravel(bias.array))))
+        usable = [each for each in shown["main"] if hasattr(each.draw, "weight") and each.draw.weight.ndim == 2]
+        if not usable:
+            self._no_parameters(start, forward, backward, groups["main"], observations)
+            return [start.result(), forward.result(), backward.result()]
+        shown["main"] = usable
+        if layout == "in, out":
+            start.note(
+                "`params['weight']` has the shape (in, out) where (out, in) was expected: harmless, but not the contract's"
+            )
+        forward.fit(layers.linear_forward(), usable, "y")
+        judge_extras(forward, shown, "y")
+        self._live(forward, usable, observations)
+        if not backward.missing:
+            transposed = layout == "in, out"
+            for subject, key in (
+                (layers.linear_dx(), "dx"),
+                (layers.linear_dweight("grads['weight']", averaged=False, transposed=transposed), "dW"),
+                (layers.linear_dbias("grads['bias']", averaged=False), "db"),
+            ):
+                stored = [observations[each.name].values.get(key) for each in usable if each.name in observations]
+                if key != "dx" and stored and all(v is None or v.kind in ("none", "exception") for v in stored):
+                    ran = any("dx" in observations[each.name] for each in usable)
+                    if ran and not any(
+                        v is not None and v.failure and v.failure.type == "NotImplementedError" for v in stored
+                    ):
+                        backward.judged = True
+                        backward.bug("gradient-not-stored", f"`{subject.name}` is None after backward")
+                    continue
+                went = [each for each in usable if _went_through(observations.get(each.name), "dx")]
+                backward.fit(subject, usable if key == "dx" else went, key)
+                judge_extras(backward, shown, key, inputs=False, names=("dy",))
+            for each in usable:
+                observation = observations[each.name]
+                for key in ("dW", "db"):
+                    first, second = observation.get(key), observation.get(f"{key} again")
+                    if first is not None and second is not None and np.any(first) and not close(second, first):
+                        if close(second, 2 * first):
+                            backward.bug(
+                                "gradient-accumulates", "a second backward leaves twice the gradient of the first"
+                            )
+                        else:
+                            backward.bug("state-overwritten", f"a second backward gives another `{key}`")
+                after = observation.values.get("after")
+                for key, right in (("weight", each.draw.weight), ("bias", each.draw.bias)):
+                    value = after.items.get(key) if after is not None else None
+                    if value is None or value.array is None:
+                        continue
+                    now = value.array.T if key == "weight" and transposed else value.array
+                    if not close(np.reshape(now, np.shape(right)), right, 1e-12):
+                        backward.bug("parameter-changed", f"`params['{key}']` is changed by forward or backward")
+        return [start.result(), forward.result(), backward.result()]
+
+    def _layout(self, trials, observations) -> str:
+        for each in trials:
+            observation = observations.get(each.name)
+            params = observation.values.get("start") if observation is not None else None
+            weight = params.items.get("weight") if params is not None else None
+            D, K = each.draw.sizes["D"], each.draw.sizes["K"]
+            if weight is not None and weight.array is not None and D != K:
+                return "in, out" if weight.array.shape == (D, K) else "out, in"
+        return "out, in"
+
+    def _no_parameters(self, start, forward, backward, trials, observations) -> None:
+        for each in trials:
+            observation = observations.get(each.name)
+            if observation is None:
+                continue
+            if observation.failure is not None:
+                if observation.failure.message.startswith("'NoneType'") or observation.failure.type in (
+                    "KeyError",
+                    "TypeError",
+                ):
+                    start.missing = start.missing or "params['weight'] and params['bias'] are not there"
+                    forward.unjudged = backward.unjudged = "there are no parameters"
+                else:
+                    start.failed(observation.failure)
+                    forward.unjudged = backward.unjudged = "the module cannot be built"
+                return
+
+    def _judge_start(self, judge: Judge, each: Trial) -> None:
+        observation = judge.observed(each)
+        if observation is None or judge.missing:
+            return
+        w = observation.get("w")
+        if w is None and observation.failure is not None:
+            judge.failed(observation.failure)
+            return
+        if w is None:
+            judge.missing = "params['weight'] is not there"
+            return
+        shape = (400, 300) if w.shape == (400, 300) else (300, 400)
+        std = np.sqrt(2 / 400) if self.kaiming else 1e-4
+        if self.kaiming:
+            judge.judged = True
+            found = float(w.std())
+            fan_out, plain = np.sqrt(2 / 300), np.sqrt(1 / 400)
+            if abs(found - std) > 0.03 * std:
+                hint = ""
+                if abs(found - fan_out) < 0.03 * fan_out:
+                    hint = ": that is sqrt(2 / out_features)"
+                elif abs(found - plain) < 0.03 * plain:
+                    hint = ": that is sqrt(1 / in_features), without the gain of ReLU"
+                judge.bug("init-spread", f"the standard deviation is {number(found)}, expected {number(std)}{hint}")
+            first = observation.get("w first")
+            if first is not None and abs(float(first.std()) - plain) > 0.03 * plain:
+                judge.bug(
+                    "init-spread",
+                    f"with input_layer=True the standard deviation is {number(float(first.std()))}, expected {number(plain)}",
+                )
+            again = observation.get("again")
+            if again is not None and np.array_equal(again, w):
+                judge.bug("init-reseeded", "two modules have the same weights")
+        else:
+            judge_spread(judge, observation, "w", "again", shape, std)
+        b = observation.get("b")
+        if b is not None and np.any(b != 0):
+            judge.bug("init-not-zero", f"`params['bias']` starts at {number(float(b.ravel()[0]))}, expected 0")
+        for key in ("w", "b"):
+            after, before = observation.get(f"{key} after"), observation.get(key)
+            if after is not None and before is not None and not np.array_equal(after, before):
+                name = "weight" if key == "w" else "bias"
+                judge.bug("shared-between-objects", f"writing into one module's `params['{name}']` changes another's")
+
+    def _live(self, judge: Judge, trials, observations) -> None:
+        if not any(bug.id == "unexplained" for bug in judge.findings):
+            return
+        for each in trials:
+            observation = observations[each.name]
+            start = observation.values.get("start")
+            weight = start.items.get("weight") if start is not None else None
+            bias = start.items.get("bias") if start is not None else None
+            y = observation.get("y")
+            if weight is None or bias is None or weight.array is None or bias.array is None or y is None:
+                return
+            W = weight.array if weight.array.shape == each.draw.weight.shape else weight.array.T
+            if not close(y, each.draw.x @ W.T + np.ravel(bias.array)):
+                return
+        judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"]
+        judge.bug("parameters-not-live", "after writing other numbers into `params`, forward still uses the first ones")
+
+    def _judge_activation(self, observations) -> list[Part]:
+        name = self.activation or self.activations[0]
+        kind = ACTIVATIONS[name]
+        forward = self.judge_of(f"{name}.forward", observations, name, "forward", name)
+        backward = self.judge_of(f"{name}.backward", observations, name, "backward", name)
+        if not self.has(name) or (forward.missing and backward.missing):
+            return [forward.result(), backward.result()]
+        groups = self._groups("activation")
+        main, large = groups["main"], groups["large"][0]
+        subject = layers.activation_forward(kind)
+        if not forward.missing:
+            forward.fit(subject, main, "y")
+            judge_extras(forward, groups, "y")
+            overflow(forward, large, "y", f"at inputs of ±1e3 and ±1e4 {name}")
+        if not backward.missing:
+            base, own, of_output = [], [], []
+            for each in main:
+                observation = observations.get(each.name)
+                right = right_value(subject, each.draw)
+                found = observation.get("y") if observation is not None else None
+                y = found if found is not None and found.shape == right.shape else right
+                base.append(Trial(each.probe, each.draw.changed(y=right)))
+                own.append(each.draw.changed(y=np.asarray(y, float)))
+                of_output.append(each.draw.changed(y=np.asarray(y, float), x=np.asarray(y, float)))
+            alternatives = [own, of_output] if kind != "elu" and forward.findings else [own]
+            backward.fit(layers.activation_backward(kind, upstream=True), base, "dx", alternatives=alternatives)
+            judge_extras(backward, groups, "dx", inputs=False, names=("dy",))
+            overflow(backward, large, "dx", f"at inputs of ±1e3 and ±1e4 the gradient of {name}")
+            twice(backward, main, "dx", "dx again", "backward called a second time gives something else")
+        return [forward.result(), backward.result()]
+
+    def _judge_softmax(self, observations) -> list[Part]:
+        name = "SoftMaxModule"
+        forward = self.judge_of(f"{name}.forward", observations, name, "forward", name)
+        backward = self.judge_of(f"{name}.backward", observations, name, "backward", name)
+        if not self.has(name) or (forward.missing and backward.missing):
+            return [forward.result(), backward.result()]
+        groups = self._groups("softmax")
+        main = groups["main"]
+        if not forward.missing:
+            forward.fit(layers.softmax_forward(), main, "y")
+            judge_extras(forward, groups, "y")
+            softmax_stability(forward, observations, groups, "y")
+        if not backward.missing:
+            base, own = [], []
+            for each in main:
+                observation = observations.get(each.name)
+                right = layers.softmax(each.draw.x)
+                found = observation.get("y") if observation is not None else None
+                y = found if found is not None and found.shape == right.shape else right
+                base.append(Trial(each.probe, each.draw.changed(y=right)))
+                own.append(each.draw.changed(y=np.asarray(y, float)))
+            backward.fit(layers.softmax_backward(), base, "dx", alternatives=[own])
+            judge_extras(backward, groups, "dx", inputs=False, names=("dy",))
+            twice(backward, main, "dx", "dx again", "backward called a second time gives something else")
+        return [forward.result(), backward.result()]
+
+    def _judge_loss(self, observations) -> list[Part]:
+        name = "CrossEntropyModule"
+        forward = self.judge_of(f"{name}.forward", observations, name, "forward", name)
+        backward = self.judge_of(f"{name}.backward", observations, name, "backward", name)
+        if not self.has(name) or (forward.missing and backward.missing):
+            return [forward.result(), backward.result()]
+        groups = self._groups("loss")
+        if self.integer_labels:
+            groups["float32"], groups["layout"] = [], [groups["layout"][0]]
+        main = groups["main"]
+        if not forward.missing:
+            forward.fit(layers.crossentropy_forward(), main, "y")
+            judge_extras(forward, {**groups, "stale": []}, "y", names=("x", "t"), tolerance=2e-5)
+        if not backward.missing:
+            before = list(backward.findings)
+            backward.fit(layers.crossentropy_backward(), main, "dx fresh")
+            fresh = [observations[each.name].values.get("dx fresh") for each in main if each.name in observations]
+            after_forward = [observations[each.name].get("dx") for each in main if each.name in observations]
+            failing = [
+                v.failure
+                for v, after in zip(fresh, after_forward, strict=True)
+                if v is not None and v.failure is not None and v.failure.kind == "exception" and after is not None
+            ]
+            if failing:
+                # works after forward alone: judge what it gives then, and say so
+                backward.findings = before
+                backward.fit(layers.crossentropy_backward(), main, "dx")
+                failure = failing[0]
+                backward.bug(
+                    "needs-forward",
+                    f"on an object whose forward was not called: {failure.type}: {failure.message}",
+                    line=failure.line,
+                    file=failure.file,
+                )
+                judge_extras(backward, {**groups, "stale": []}, "dx", inputs=False, names=("x", "t"))
+            else:
+                for each in groups["stale"]:
+                    observation = observations.get(each.name)
+                    stale, right = (observation.get("dx"), observation.get("dx fresh")) if observation else (None, None)
+                    if stale is not None and right is not None and not close(stale, right):
+                        backward.bug(
+                            "needs-forward", "after forward with other arguments, backward gives another gradient"
+                        )
+                judge_extras(backward, {**groups, "stale": []}, "dx fresh", inputs=False, names=())
+            self._eps(forward, backward, groups["tiny"][0])
+            few = observations.get(groups["few"][0].name)
+            found = few.values.get("dx fresh") if few is not None else None
+            if found is not None and not backward.findings:
+                expected = right_value(layers.crossentropy_backward(), groups["few"][0].draw)
+                if found.failure is not None or (found.array is not None and not close(found.array, expected, 1e-5)):
+                    backward.bug("one-hot-width", "it goes wrong where the last classes do not occur in the batch")
+        return [forward.result(), backward.result()]
+
+    def _eps(self, forward: Judge, backward: Judge, tiny: Trial) -> None:
+        """Whether the derivative is that of the loss, where the loss holds an eps: at probabilities of 1e-12 and 1e-10."""
+        observation = backward.observed(tiny)
+        loss = observation.get("y") if observation is not None else None
+        dx = observation.get("dx fresh") if observation is not None else None
+        if loss is None or dx is None or loss.size != 1 or dx.shape != (2, 3) or forward.findings or backward.findings:
+            return
+        p = np.array([1e-12, 1e-10])
+        if not np.isfinite(loss).all() or not np.isfinite(dx).all():
+            return
+        plain = -np.log(p).mean()
+        if abs(float(loss) - plain) < 1e-6 * plain:
+            return
+        found = dx[[0, 1], [0, 1]]
+        if np.allclose(found, -1 / p / 2, rtol=1e-6):
+            eps = float(np.exp(-float(loss)))
+            backward.bug(
+                "eps-not-in-derivative",
+                f"at a probability of 1e-12 the loss is that of about {eps:.0e} (there is an eps in it), "
+                "and the derivative is -1 / x without one",
+            )
+
+    def _judge_accuracy(self, observations) -> list[Part]:
+        module = self.source.module("train_mlp_numpy")
+        judge = Judge("accuracy", observations, module, "", "accuracy", "accuracy")
+        if module is None:
+            return []
+        for each in self.trials().get("accuracy", ()):
+            observation = observations.get(each.name)
+            if observation is None or judge.missing:
+                continue
+            if observation.failure is not None:
+                if observation.failure.type == "NameError":
+                    judge.unjudged = str(observation.failure)
+                else:
+                    judge.failed(observation.failure)
+                continue
+            found = observation.get("a")
+            judge.judged = True
+            if found is None or found.size != 1:
+                judge.bug("accuracy-wrong", "it is not one number")
+                continue
+            value, N = float(found.ravel()[0]), each.draw.sizes["N"]
+            if abs(value - each.draw.expected) > 1e-6:
+                judge.bug(
+                    "accuracy-wrong",
+                    f"{number(value)} for {number(each.draw.expected * N)} right of {number(N)}, "
+                    f"expected {number(each.draw.expected)}",
+                )
+        return [judge.result()]
+
+    # -- the network --------------------------------------------------------------------------------------------------
+
+    def _judge_mlp(self, observations) -> list[Part]:
+        methods = {"MLP.__init__": "__init__", "MLP.forward": "forward", "MLP.backward": "backward"}
+
+        def judges() -> dict[str, Judge]:
+            return {part: self.judge_of(part, observations, "MLP", method, "MLP") for part, method in methods.items()}
+
+        if "MLP ours" not in self.trials():
+            found = judges()
+            for judge in found.values():
+                if not judge.missing:
+                    judge.unjudged = "the modules that it is made of are not there"
+            return [judge.result() for judge in found.values()]
+        results = {}
+        for mode in ("ours", "own"):
+            found = judges()
+            self._judge_network(found, self.trials()[f"MLP {mode}"], observations)
+            results[mode] = {part: judge.result() for part, judge in found.items()}
+        parts = []
+        for part in methods:
+            first, second = results["ours"][part], results["own"][part]
+            broken = first.verdict == "cannot judge" or {bug.id for bug in first.bugs} & {
+                "raises",
+                "missing-attribute",
+                "undefined-name",
+            }
+            better = first.verdict == "wrong" and second.verdict == "right"
+            parts.append(second if better or (broken and second.verdict != "cannot judge") else first)
+        return parts
+
+    def _network(self, each: Trial, observation: Observation, step: int) -> tuple[Draw | None, list[int]]:
+        """The draw of one pass, and which of the modules made is which layer."""
+        sizes = each.draw.sizes_of_layers
+        wanted = [[sizes[i], sizes[i + 1]] for i in range(len(sizes) - 1)]
+        made = _pairs(observation.values.get("sizes"))
+        order, free = [], list(range(len(made)))
+        for pair in wanted:
+            position = next((i for i in free if made[i] == pair), None)
+            if position is None:
+                return None, []
+            free.remove(position)
+            order.append(position)
+        W, b = [], []
+        for layer, position in enumerate(order):
+            params = observation.values.get(f"params {position}")
+            weight = params.items.get("weight") if params is not None else None
+            bias = params.items.get("bias") if params is not None else None
+            if weight is None or bias is None or weight.array is None or bias.array is None:
+                return None, []
+            shape = (wanted[layer][1], wanted[layer][0])
+            own_layout = self._own_layout if hasattr(self, "_own_layout") else "out, in"
+            w = weight.array
+            w = w.T if w.shape != shape or own_layout == "in, out" else w
+            if w.shape != shape:
+                return None, []
+            W.append(w.T)
+            b.append(np.ravel(bias.array))
+        draw = Draw(
+            each.draw.sizes,
+            x=each.draw.arrays[f"x{step}"],
+            dy=each.draw.arrays[f"dy{step}"],
+            t=None,
+            W=W,
+            b=b,
+            kinds=[each.draw.kind] * (len(W) - 1) + ["identity"],
+            hidden_kind=each.draw.kind,
+            norms=[None] * len(W),
+            p=each.draw.p,
+            softmax=not self.integer_labels or self._ends_in_softmax,
+            lr=0.0,
+        )
+        return draw, order
+
+    _ends_in_softmax = True
+
+    def _judge_network(self, judges: Mapping[str, Judge], trials, observations) -> None:
+        start, forward, backward = judges["MLP.__init__"], judges["MLP.forward"], judges["MLP.backward"]
+        usable = [each for each in trials if each.name in observations]
+        for each in usable:
+            observation = observations[each.name]
+            value = observation.values.get("mlp")
+            failure = value.failure if value is not None else observation.failure
+            if start.missing:
+                break
+            if failure is not None:
+                start.failed(failure, f"(n_hidden={each.draw.label})")
+                continue
+            start.judged = True
+            after = observation.values.get("hidden after")
+            sizes = each.draw.sizes_of_layers
+            if after is not None and after.length != len(sizes) - 2:
+                start.bug(
+                    "caller-list-changed", f"the list `n_hidden` had {len(sizes) - 2} items, and has {after.length}"
+                )
+            wanted = [[sizes[i], sizes[i + 1]] for i in range(len(sizes) - 1)]
+            made = _pairs(observation.values.get("sizes"))
+            if sorted(made) != sorted(wanted):
+                start.bug(
+                    "layers-missing", f"with n_hidden={each.draw.label} it has linear modules {made}, expected {wanted}"
+                )
+            elif made != wanted:
+                start.note(f"the linear modules are made in the order {made}")
+        renamed = Renamed(forward, observations)
+        passes = []
+        for each in usable:
+            for step in (0, 1):
+                draw, _ = self._network(each, observations[each.name], step)
+                value = observations[each.name].values.get(f"y{step}")
+                if draw is not None and value is not None:
+                    passes.append(renamed.add(each, f"forward {step}", draw, {"y": value}))
+        if not forward.missing:
+            if passes:
+                fit_or_stale(forward, mlp_forward(), passes, "y", [{}])
+                forward.unchanged(usable, ("x0", "x1"))
+            elif start.findings:
+                forward.unjudged = "the network cannot be built as it should be"
+        if backward.missing:
+            return
+        renamed = Renamed(backward, observations)
+        by_depth: dict[int, list[Trial]] = {}
+        for each in usable:
+            observation = observations[each.name]
+            back = observation.values.get("back0")
+            if back is not None and back.failure is not None:
+                backward.failed(back.failure, f"(n_hidden={each.draw.label})")
+                continue
+            for step in (0, 1):
+                draw, order = self._network(each, observation, step)
+                if draw is None:
+                    continue
+                for layer, position in enumerate(order):
+                    grads = observation.values.get(f"grads {position} {step}")
+                    if grads is None:
+                        continue
+                    values = {"dW": grads.items.get("weight"), "db": grads.items.get("bias")}
+                    chosen = draw.changed(layer=layer)
+                    one = renamed.add(each, f"layer {layer} {step}", chosen, values)
+                    by_depth.setdefault(len(order) - 1 - layer, []).append(one)
+        options = dict(forward.options)
+        for depth in sorted(by_depth):
+            chosen = by_depth[depth]
+            givens = [options] + [other for other in (forward.options, {}) if other != options]
+            for key, make in (("dW", mlp_weight_gradient), ("db", mlp_bias_gradient)):
+                extra = {"out_in": True} if key == "dW" else {}
+                subjects = {one.draw.layer: make(one.draw.layer, averaged=False, **extra) for one in chosen}
+                subject = replace(
+                    next(iter(subjects.values())),
+                    name="grads['weight']" if key == "dW" else "grads['bias']",
+                    compute=lambda draw, subjects=subjects, **o: subjects[draw.layer].compute(draw, **o),
+                )
+                best = fit_or_stale(backward, subject, chosen, key, givens)
+                if best is not None and best.explained and key == "dW":
+                    options |= {n: v for n, v in best.options.items() if n not in ("axes", "by")}
+        if len({bug.id for bug in backward.findings}) > 1:
+            backward.findings = [bug for bug in backward.findings if bug.id != "unexplained"]
+        if not by_depth and not backward.findings:
+            backward.unjudged = "the network cannot be built as it should be"
+        without_consequences(backward, forward, "what forward gives is wrong, and backward cannot be judged by it")
+        without_consequences(forward, start, "the network is not built as it should be")
+        without_consequences(backward, start, "the network is not built as it should be")
+
+
+def _went_through(observation: Observation | None, key: str) -> bool:
+    value = observation.values.get(key) if observation is not None else None
+    return value is not None and value.kind != "exception"
+
+
+def _pairs(value: Value | None) -> list[list[int]]:
+    if value is None:
+        return []
+    return [[int(n.array) for n in item.items.values() if n.array is not None] for item in value.items.values()]
+
+
+def _modules(source: Source) -> Module | None:
+    """The file that defines the modules: `modules.py`, or whichever defines the most of them."""
+    names = ("LinearModule", "SoftMaxModule", "CrossEntropyModule", *ACTIVATIONS)
+    module = source.defining(*names)
+    return module if module is not None and any(name in module.classes for name in names) else None
+
+
+def _later(module: Module) -> bool:
+    """2021 and after: `input_layer`, `clear_cache`."""
+    init = module.methods("LinearModule").get("__init__") if "LinearModule" in module.classes else None
+    if init is not None and "input_layer" in {each.arg for each in init.args.args}:
+        return True
+    return any("clear_cache" in module.methods(name) for name in module.classes)
+
+
+def _imports_torch(module: Module) -> bool:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import) and any(each.name.split(".")[0] == "torch" for each in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "torch":
+            return True
+    return False
+
+
+class UvA2019April(UvA):
+    name = "uva-apr19"
+    title = "University of Amsterdam, deep learning, assignment 1, April 2019"
+    activations = ("ReLUModule", "RELUModule")
+
+
+class UvA2019November(UvA):
+    name = "uva-nov19"
+    title = "University of Amsterdam, deep learning, assignment 1, November 2019"
+    activations = ("LeakyReLUModule",)
+
+
+class UvA2020(UvA):
+    name = "uva-2020"
+    title = "University of Amsterdam, deep learning, assignment 1, 2020"
+    activations = ("ELUModule",)
+
+
+class UvA2021(UvA):
+    """2021 to 2025: integer labels, Kaiming's initial weights, ReLU or ELU."""
+
+    name = "uva-2021"
+    title = "University of Amsterdam, deep learning, assignment 1, 2021 to 2025"
+    activations = ("ELUModule", "RELUModule", "ReLUModule")
+    integer_labels = True
+    kaiming = True

@@ -1,0 +1,233 @@
+"""A report as a table to read, JUnit XML, Gradescope's results.json, and Autolab's line of scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from handgrad.checking.contracts import CONTRACTS
+from handgrad.checking.results import Finding, Hints, Part, Report, printable
+from handgrad.checking.rubric import Score, total
+
+MARKS = {
+    "right": ("✓", "green"),
+    "wrong": ("✗", "bold red"),
+    "missing": ("–", "dim"),
+    "cannot judge": ("?", "yellow"),
+}
+
+
+# -- for a person -----------------------------------------------------------------------------------------------------
+
+
+def table(report: Report, hints: Hints = "nudge", scores: Sequence[Score] | None = None) -> RenderableType:
+    """What `handgrad check` prints: a line a part, below a wrong one its bugs with place, evidence and hint."""
+    heading = Text(printable(report.file), "bold")
+    if report.contract:
+        titles = {kind.name: kind.title for kind in CONTRACTS}
+        names = report.contract.split("+")
+        heading.append("   " + ", ".join(titles.get(name, name) for name in names), "cyan")
+    else:
+        heading.append("   no known interface", "yellow")
+    lines: list[RenderableType] = [heading, Text()]
+    width = max((len(part.part) for part in report.parts), default=0)
+    for alike in _alike(report.parts):
+        lines += _rows(alike[0], hints, width) if len(alike) == 1 else [_several(alike)]
+    lines.append(Text())
+    if scores is not None:
+        lines += [_points(scores), Text()]
+    lines += [
+        Padding(Text.assemble(("note  ", "dim"), Text(printable(note), "dim")), (0, 0, 0, 2), expand=False)
+        for note in report.notes
+    ]
+    lines.append(Padding(_summary(report), (0, 0, 0, 2), expand=False))
+    return Group(*lines)
+
+
+def _alike(parts: Sequence[Part]) -> list[list[Part]]:
+    """Parts in their order; those that are missing, or cannot be judged for one reason, in one group."""
+    groups: dict[Any, list[Part]] = {}
+    for position, part in enumerate(parts):
+        plain = part.verdict in ("missing", "cannot judge") and not part.bugs and not part.notes
+        groups.setdefault((part.verdict, part.reason) if plain else position, []).append(part)
+    return list(groups.values())
+
+
+def _several(parts: Sequence[Part]) -> RenderableType:
+    """One line for parts of which the same is to be said."""
+    mark, style = MARKS[parts[0].verdict]
+    names = ", ".join(printable(part.part) for part in parts)
+    reason = f": {printable(parts[0].reason)}" if parts[0].reason else ""
+    return _line(mark, style, Text.assemble((parts[0].verdict, style), (reason, "dim"), "\n", (names, "dim")))
+
+
+def _line(mark: str, style: str, text: Text) -> RenderableType:
+    """A mark, and beside it text that may take several lines."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_row(" ", Text(mark, style), text)
+    return grid
+
+
+def _rows(part: Part, hints: Hints, width: int) -> list[RenderableType]:
+    mark, style = MARKS[part.verdict]
+    line = Text(f"{printable(part.part):<{width}}", "dim" if part.verdict == "missing" else "")
+    place = f"{part.file}:{part.line}" if part.line else part.file
+    if part.verdict in ("missing", "cannot judge"):
+        line.append(f"  {part.verdict}", style)
+        if part.reason and not any(bug.evidence == part.reason for bug in part.bugs):
+            line.append(f": {printable(part.reason)}", "dim")
+    elif part.verdict == "wrong":
+        line.append(f"  {printable(place)}", "dim")
+    rows: list[RenderableType] = [_line(mark, style, line)]
+    rows += [Padding(_bug(bug, part, hints), (0, 0, 0, 6), expand=False) for bug in part.bugs]
+    rows += [Padding(Text(printable(f"note: {note}"), "dim"), (0, 0, 0, 6), expand=False) for note in part.notes]
+    return rows
+
+
+def _bug(bug: Finding, part: Part, hints: Hints) -> Text:
+    text = Text.assemble((printable(bug.title or bug.id), "bold"), (f"  [{bug.id}]", "dim"))
+    if bug.line and (bug.file, bug.line) != (part.file, part.line):
+        text.append(printable(f"  {bug.file}:{bug.line}"), "dim")
+    text.append(printable(f"\n{bug.evidence}"))
+    if hint := bug.hint(hints):
+        text.append("\n→ ", "cyan").append(hint, "cyan")
+    return text
+
+
+def _points(rows: Sequence[Score]) -> RenderableType:
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    grid.add_column()
+    grid.add_column(justify="right")
+    for row in rows:
+        grid.add_row(
+            row.name, f"{_number(row.points)} / {_number(row.of)}", style="" if row.points == row.of else "yellow"
+        )
+    points, of = total(rows)
+    grid.add_row(Text("points", "bold"), Text(f"{_number(points)} / {_number(of)}", "bold"))
+    return Padding(grid, (0, 0, 0, 2), expand=False)
+
+
+def _summary(report: Report) -> Text:
+    counts = {verdict: sum(part.verdict == verdict for part in report.parts) for verdict in MARKS}
+    words = [(f"{count} {verdict}", MARKS[verdict][1]) for verdict, count in counts.items() if count]
+    text = Text(", ").join(Text(word, style) for word, style in words)
+    how = f"   {report.seconds:.1f} s"
+    how += f", sandbox: {', '.join(report.sandbox)}" if report.sandbox else ""
+    return text.append(how, "dim")
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 2):g}"
+
+
+def plain(part: Part, hints: Hints) -> str:
+    """One part in plain text, for the formats that have no table."""
+    lines = [part.reason] if part.reason and not part.bugs else []
+    for bug in part.bugs:
+        place = f" ({bug.file}:{bug.line})" if bug.line else ""
+        lines.append(f"{bug.title or bug.id}{place} [{bug.id}]")
+        lines.append(f"  {bug.evidence}")
+        if hint := bug.hint(hints):
+            lines.append(f"  -> {hint}")
+    lines += [f"note: {note}" for note in part.notes]
+    return "\n".join(lines)
+
+
+# -- for programs -----------------------------------------------------------------------------------------------------
+
+
+def to_json(reports: Sequence[Report], hints: Hints = "nudge") -> str:
+    """One object for one hand-in, a list for several."""
+    found = [report.to_dict(hints) for report in reports]
+    return json.dumps(found[0] if len(found) == 1 else found, indent=2, ensure_ascii=False)
+
+
+def junit(reports: Sequence[Report], hints: Hints = "nudge") -> bytes:
+    """JUnit XML: a test suite a hand-in, a test case a part. Missing parts and those that cannot be judged are
+    skipped."""
+    suites = ElementTree.Element("testsuites", name="handgrad check")
+    counts = {"tests": 0, "failures": 0, "skipped": 0}
+    for report in reports:
+        own = {"tests": len(report.parts), "failures": 0, "skipped": 0}
+        suite = ElementTree.SubElement(suites, "testsuite", name=xml_text(report.file), time=f"{report.seconds:.3f}")
+        for part in report.parts:
+            name, owner = xml_text(part.part), xml_text(report.contract or "hand-in")
+            case = ElementTree.SubElement(suite, "testcase", name=name, classname=owner)
+            if part.file:
+                case.set("file", xml_text(part.file))
+            if part.line:
+                case.set("line", str(part.line))
+            text = xml_text(plain(part, hints))
+            if part.verdict == "wrong":
+                own["failures"] += 1
+                message = "; ".join(bug.title or bug.id for bug in part.bugs)
+                failure = ElementTree.SubElement(case, "failure", message=xml_text(message), type="wrong")
+                failure.text = text
+            elif part.verdict != "right":
+                own["skipped"] += 1
+                ElementTree.SubElement(case, "skipped", message=xml_text(f"{part.verdict}: {part.reason}"))
+            elif text:
+                ElementTree.SubElement(case, "system-out").text = text
+        for name, value in own.items():
+            suite.set(name, str(value))
+            counts[name] += value
+        suite.set("errors", "0")
+    for name, value in counts.items():
+        suites.set(name, str(value))
+    suites.set("errors", "0")
+    ElementTree.indent(suites)
+    return ElementTree.tostring(suites, "utf-8", xml_declaration=True)
+
+
+def xml_text(text: str) -> str:
+    """Without the characters that XML 1.0 cannot hold."""
+    return "".join(
+        c if c in "\t\n" or (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff") else "\ufffd"
+        for c in text
+    )
+
+
+def gradescope(report: Report, rows: Sequence[Score], hints: Hints = "nudge") -> dict[str, Any]:
+    """Gradescope's results.json: a test an entry of the points; what is wrong is its output, visible to the student."""
+    tests = []
+    for row in rows:
+        outputs = [f"{part.part}: {part.verdict}\n{plain(part, hints)}".rstrip() for part in row.parts]
+        if not row.parts:
+            outputs = ["nothing of this was found in the hand-in"]
+        tests.append(
+            {
+                "name": row.name,
+                "score": row.points,
+                "max_score": row.of,
+                "status": "passed" if row.points == row.of else "failed",
+                "output": "\n\n".join(outputs),
+                "output_format": "text",
+                "visibility": "visible",
+            }
+        )
+    notes = [
+        *report.notes,
+        *(plain(part, hints) for part in report.parts if part.part == "hand-in" or part.file == part.part),
+    ]
+    output = [f"{report.file}: {report.contract or 'no known interface'}", *notes]
+    return {
+        "score": round(total(rows)[0], 4),
+        "execution_time": round(report.seconds),
+        "output": "\n".join(output),
+        "output_format": "text",
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": tests,
+    }
+
+
+def autolab(rows: Sequence[Score]) -> str:
+    """Autolab's line, the last one that its driver prints."""
+    return json.dumps({"scores": {row.name: row.points for row in rows}})

@@ -1,0 +1,147 @@
+"""What a check found, as data: the same for a table, JSON, JUnit, Gradescope and Autolab."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Verdict = Literal["right", "wrong", "missing", "cannot judge"]
+Hints = Literal["none", "nudge", "full"]
+
+#: From the one that decides first to the one that decides last what is said of a whole hand-in.
+VERDICTS: tuple[Verdict, ...] = ("wrong", "cannot judge", "right", "missing")
+
+
+def printable(text: str) -> str:
+    """Text of a hand-in for a terminal: no escape sequences, no other characters that do something."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One bug: its name, the evidence, the place, and hints.
+
+    Arguments:
+        id: its name in the catalogue, such as `softmax-no-shift`.
+        evidence: what was seen, with figures: "dW is 20 times the right value; 20 is the batch size".
+        title: the bug in a few words a student understands.
+        file: relative to the hand-in's folder.
+        line: of the method, or of the statement where it is known.
+        hint_nudge: where to look and what to ask oneself, without the answer.
+        hint_full: what to change.
+    """
+
+    id: str
+    evidence: str
+    title: str = ""
+    file: str = ""
+    line: int | None = None
+    hint_nudge: str = ""
+    hint_full: str = ""
+
+    def hint(self, hints: Hints) -> str:
+        return {"none": "", "nudge": self.hint_nudge, "full": self.hint_full or self.hint_nudge}[hints]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a contract and the verdict on it.
+
+    Arguments:
+        part: its name, such as `BatchNorm.backward`.
+        verdict: `wrong` only with at least one bug.
+        bugs: what is wrong with it.
+        reason: why it cannot be judged, or what is missing.
+        notes: harmless differences from the contract, such as a shape `(N, 1)` for `(N,)`.
+        group: the row of the handout's points, or of a rubric, that it counts for.
+        file, line: where it is defined.
+    """
+
+    part: str
+    verdict: Verdict
+    bugs: tuple[Finding, ...] = ()
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    group: str = ""
+    file: str = ""
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything about one hand-in."""
+
+    file: str
+    contract: str | None
+    """The contract's name; None where none was recognised, or the hand-in could not be read."""
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
+    sandbox: tuple[str, ...] = ()
+    """What kept the hand-in in: `namespaces`, `landlock`, `seccomp`, `limits`, ..."""
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """`wrong` if any part is; else `cannot judge` if any part is or none was found; else `right`; `missing`
+        where all are."""
+        found = {part.verdict for part in self.parts}
+        for verdict in VERDICTS:
+            if verdict in found:
+                return verdict
+        return "cannot judge"
+
+    @property
+    def usable(self) -> bool:
+        """Something in it could be judged."""
+        return self.contract is not None and any(part.verdict in ("right", "wrong") for part in self.parts)
+
+    @property
+    def exit_code(self) -> int:
+        """0: nothing wrong. 1: something wrong. 2: not usable, so that nothing can be said of it."""
+        if any(part.verdict == "wrong" for part in self.parts):
+            return 1
+        return 0 if self.usable else 2
+
+    @property
+    def bugs(self) -> tuple[Finding, ...]:
+        return tuple(bug for part in self.parts for bug in part.bugs)
+
+    def to_dict(self, hints: Hints = "nudge") -> dict[str, Any]:
+        """The report in plain Python types, ready for JSON."""
+        return {
+            "file": self.file,
+            "contract": self.contract,
+            "verdict": self.verdict,
+            "parts": [
+                {
+                    "part": part.part,
+                    "verdict": part.verdict,
+                    "bugs": [
+                        {
+                            "id": bug.id,
+                            "file": bug.file,
+                            "line": bug.line,
+                            "title": bug.title,
+                            "evidence": bug.evidence,
+                            "hint": bug.hint(hints),
+                        }
+                        for bug in part.bugs
+                    ],
+                    "reason": part.reason,
+                    "notes": list(part.notes),
+                    "file": part.file,
+                    "line": part.line,
+                }
+                for part in self.parts
+            ],
+            "notes": list(self.notes),
+            "sandbox": list(self.sandbox),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def exit_code(reports: Sequence[Report]) -> int:
+    """Of several hand-ins: 1 if anything is wrong in any, else 2 if any is not usable, else 0."""
+    codes = {report.exit_code for report in reports}
+    return 1 if 1 in codes else 2 if 2 in codes or not codes else 0

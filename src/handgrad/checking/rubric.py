@@ -1,0 +1,116 @@
+"""Points for a report: those of the handout, or of a rubric file.
+
+A rubric is TOML:
+
+    title = "Homework 1"
+
+    [points]            # a group of parts, a part, or a pattern of parts
+    activations = 12
+    "BatchNorm.*" = 15
+
+    [deductions]        # a part whose bugs are all listed here loses only so much of its share, in per cent
+    softmax-no-shift = 25
+
+The points of an entry are shared equally by its parts. A part that is right gets its share, one that is wrong, missing
+or cannot be judged gets nothing, but for the deductions.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from handgrad.checking.contracts import CONTRACTS
+from handgrad.checking.results import Part, Report
+from handgrad.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of points."""
+
+    name: str
+    points: float
+    of: float
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """What each entry is worth, and what a bug costs, in per cent of its part."""
+
+    points: Mapping[str, float]
+    deductions: Mapping[str, float] = field(default_factory=dict)
+    title: str = ""
+
+    @classmethod
+    def read(cls, path: str | Path) -> Rubric:
+        """Reads a rubric file. Raises ConfigError where it is not there or not a rubric."""
+        try:
+            found = tomllib.loads(Path(path).read_text("utf-8"))
+        except OSError as error:
+            raise ConfigError(f"rubric={path} cannot be read: {error.strerror or error}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"rubric={path} is not TOML ({error}): expected [points] with lines such as activations = 12"
+            ) from None
+        unknown = sorted(set(found) - {"title", "points", "deductions"})
+        if unknown:
+            raise ConfigError(f"rubric={path} has {unknown[0]!r}: expected title, [points] and [deductions]")
+        points, deductions = found.get("points", {}), found.get("deductions", {})
+        if not isinstance(points, dict) or not points:
+            raise ConfigError(
+                f"rubric={path} has no [points]: give each group or part its points, such as activations = 12"
+            )
+        for table, most in ((points, float("inf")), (deductions, 100.0)):
+            for name, value in table.items() if isinstance(table, dict) else ():
+                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+                    expected = "a number of at least 0" if table is points else "per cent between 0 and 100"
+                    raise ConfigError(f"rubric={path}: {name}={value!r}, expected {expected}")
+        if not isinstance(deductions, dict):
+            raise ConfigError(f"rubric={path}: [deductions] is no table of bug ids and per cents")
+        return cls(points, deductions, str(found.get("title", "")))
+
+
+def scores(report: Report, rubric: Rubric | None = None) -> list[Score]:
+    """The rows of points of a report, in the rubric's order.
+
+    Without a rubric: the handout's points where the contract has any, else a point a part. A hand-in in which no
+    contract was found gets 0 of each entry of a rubric, and of 1 without one.
+    """
+    rubric = rubric or _of_the_handout(report)
+    if rubric is None:
+        judged = report.parts or (Part("hand-in", "cannot judge"),)
+        return [Score(part.part, float(part.verdict == "right"), 1.0, (part,)) for part in judged]
+    rows = []
+    for name, of in rubric.points.items():
+        parts = tuple(part for part in report.parts if _belongs(part, name))
+        gained = sum(_share(part, rubric.deductions) for part in parts) / len(parts) * of if parts else 0.0
+        rows.append(Score(name, round(gained, 4), float(of), parts))
+    return rows
+
+
+def _of_the_handout(report: Report) -> Rubric | None:
+    names = (report.contract or "").split("+")
+    points = {group: worth for kind in CONTRACTS if kind.name in names for group, worth in kind.points.items()}
+    return Rubric(points) if points else None
+
+
+def _belongs(part: Part, name: str) -> bool:
+    return name in (part.group, part.part) or fnmatchcase(part.part, name)
+
+
+def _share(part: Part, deductions: Mapping[str, float]) -> float:
+    if part.verdict == "right":
+        return 1.0
+    if part.verdict == "wrong" and part.bugs and all(bug.id in deductions for bug in part.bugs):
+        return max(0.0, 1.0 - sum(deductions[bug.id] for bug in part.bugs) / 100)
+    return 0.0
+
+
+def total(rows: Sequence[Score]) -> tuple[float, float]:
+    """Points, and out of how many."""
+    return sum(row.points for row in rows), sum(row.of for row in rows)

@@ -1,0 +1,739 @@
+"""Runs a hand-in and sends arrays back. It judges nothing and knows nothing that is worth stealing.
+
+This file is sent as text to a bare interpreter (`python -I -S`) inside the sandbox; it imports the standard library,
+NumPy and, where it is asked to, PyTorch. It never imports handgrad, and is imported by handgrad only in tests of its
+helpers.
+
+The process that this file starts in, the *nursery*, imports NumPy and never runs a line of the hand-in. For each
+session (a list of probes) it forks a child that does, with two pipes: one for results, one that takes the place of
+stdout and stderr. The nursery alone talks to the checker about how children ended. Without `fork` (Windows) one
+process serves one session.
+
+A message of the nursery: 8 bytes of length, JSON. A result: a 16-byte token that is new for each session, 4 bytes of
+length of the header, 8 of the body, the header in JSON, the body: raw arrays, one after the other. The token keeps
+accidents out, not attacks: a hand-in shares its process with this code and can read it. What protects the verdict is
+that the right answers are not here.
+"""
+
+import builtins
+import contextlib
+import ctypes
+import errno
+import importlib
+import importlib.machinery
+import io
+import json
+import os
+import random
+import select
+import shutil
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+import types
+import warnings
+
+TOKEN = 16
+MOST_ITEMS, MOST_DEPTH, MOST_TEXT = 64, 3, 1000
+MOST_ARRAY = 64 << 20
+
+# What the child needs after the hand-in has had its chance to replace things in these modules.
+_write, _exit, _clock, _dumps, _pack = os.write, os._exit, time.perf_counter, json.dumps, struct.pack
+
+
+# -- what can be imported ---------------------------------------------------------------------------------------------
+
+
+class Blocked:
+    """Refuses these packages, whoever asks."""
+
+    def __init__(self, names):
+        self.names = frozenset(names)
+
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top in self.names:
+            raise ModuleNotFoundError(f"No module named {top!r}", name=top)
+
+
+class Packages:
+    """Finds installed packages, last of all: their folders are not on `sys.path`.
+
+    `-S` leaves site-packages out, and with it every `.pth` file, so an editable install does not appear by itself.
+    """
+
+    def __init__(self, folders):
+        self.folders = folders
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.machinery.PathFinder.find_spec(name, self.folders) if path is None else None
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+
+
+class TimeUp(BaseException):
+    """Raised by the alarm in the middle of whatever the hand-in is doing."""
+
+
+class Outbox:
+    """The results pipe of one session."""
+
+    def __init__(self, descriptor, token):
+        self.descriptor, self.token = descriptor, token
+
+    def send(self, header, arrays=()):
+        body = [data.tobytes() for data in arrays]
+        head = _dumps({**header, "arrays": [[data.dtype.str, list(data.shape)] for data in arrays]}).encode()
+        message = self.token + _pack("<IQ", len(head), sum(map(len, body))) + head + b"".join(body)
+        view = memoryview(message)
+        while view:
+            view = view[_write(self.descriptor, view) :]
+
+
+class Describer:
+    """Turns values into JSON and a list of arrays."""
+
+    def __init__(self, numpy, torch):
+        self.numpy, self.torch, self.arrays = numpy, torch, []
+
+    def __call__(self, value, depth=0):
+        numpy = self.numpy
+        type_name = type(value).__name__[:100]
+        found = {"type": type_name}
+        if value is None:
+            return {**found, "kind": "none"}
+        if isinstance(value, str):
+            return {**found, "kind": "text", "text": value[:MOST_TEXT]}
+        if isinstance(value, bool | numpy.bool_):
+            return {**found, "kind": "bool", "array": self._keep(numpy.array(bool(value)))}
+        if isinstance(value, int | float | complex | numpy.number):
+            try:
+                return {**found, "kind": "number", "array": self._keep(numpy.array(value))}
+            except (OverflowError, TypeError):
+                return {**found, "kind": "object"}
+        if isinstance(value, numpy.ndarray):
+            return {**found, **self._array(value)}
+        if self.torch is not None and isinstance(value, self.torch.Tensor):
+            plain = value.detach().cpu()
+            if plain.dtype == self.torch.bfloat16:
+                plain = plain.float()
+            return {**found, **self._array(plain.numpy()), "kind": "tensor", "requires_grad": bool(value.requires_grad)}
+        if isinstance(value, list | tuple | dict) and depth < MOST_DEPTH:
+            kind = next(k for k in (list, tuple, dict) if isinstance(value, k)).__name__
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            items = []
+            for position, (key, item) in enumerate(pairs):
+                if position == MOST_ITEMS:
+                    break
+                items.append([str(key)[:100], self(item, depth + 1)])
+            return {**found, "kind": kind, "length": len(value), "items": items}
+        return {**found, "kind": "object"}
+
+    def _array(self, value):
+        if (
+            value.dtype.kind == "O"
+        ):  # np.array([1.0, x.mean()], dtype=object) and the like: its numbers, where it has any
+            try:
+                value = self.numpy.array(value.tolist(), dtype=float)
+            except (TypeError, ValueError):
+                return {"kind": "object"}
+            return {"kind": "array", "type": "object array", "array": self._keep(value)}
+        if value.dtype.kind not in "biufc":
+            return {"kind": "object"}
+        return {"kind": "array", "array": self._keep(value)}
+
+    def _keep(self, value):
+        if value.nbytes > MOST_ARRAY:
+            raise MemoryError(f"an array of shape {value.shape} is too large to be looked at")
+        data = self.numpy.array(value, order="C", subok=False)  # a copy: the hand-in may write into it later
+        data = data.astype(data.dtype.newbyteorder("<"), copy=False)
+        if data.dtype.itemsize > 8 and data.dtype.kind == "f":  # long double has no layout that others share
+            data = data.astype("<f8")
+        if data.dtype.itemsize > 16:
+            data = data.astype("<c16")
+        self.arrays.append(data)
+        return len(self.arrays) - 1
+
+
+def failure_of(error, root, operation):
+    """An exception as data, with the deepest place in the hand-in's own files."""
+    try:
+        message = str(error)[:MOST_TEXT]
+    except BaseException:
+        message = ""
+    kind = "memory" if isinstance(error, MemoryError) else "timeout" if isinstance(error, TimeUp) else "exception"
+    found = {"kind": kind, "type": type(error).__name__[:100], "message": message, "operation": operation}
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        name = frame.f_code.co_filename
+        if name.startswith(root + os.sep):
+            found.update(file=name[len(root) + 1 :], line=line, function=frame.f_code.co_name[:100])
+    if isinstance(error, SyntaxError) and (name := str(error.filename or "")).startswith(root + os.sep):
+        found.update(file=name[len(root) + 1 :], line=error.lineno)
+    return found
+
+
+# -- one probe --------------------------------------------------------------------------------------------------------
+
+
+class Script:
+    """Runs the operations of one probe."""
+
+    def __init__(self, probe, arrays, numpy, torch, root, outbox):
+        self.probe, self.numpy, self.torch, self.root, self.outbox = probe, numpy, torch, root, outbox
+        self.arrays = arrays  # what was sent, never handed out itself
+        self.handed, self.tensors = {}, {}  # name -> the copy that the hand-in got
+        self.changed = {}
+        self.names = {"numpy": numpy, "builtins": builtins}
+        if torch is not None:
+            self.names["torch"] = torch
+        self.describe = Describer(numpy, torch)
+        self.values = []
+
+    def run(self):
+        failure = None
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            until = _clock() + self.probe["seconds"]
+            for position, operation in enumerate(self.probe["operations"]):
+                self.outbox.send({"begin": self.probe["name"], "operation": position})
+                try:
+                    with alarm(until - _clock(), self.probe["seconds"]):
+                        value = getattr(self, "do_" + operation["op"])(operation)
+                        name = operation.get("as")
+                        if name is not None:
+                            self.names[name] = value
+                            if operation.get("send", True):
+                                self.values.append([name, self.describe(value)])
+                except BaseException as error:
+                    failure = failure_of(error, self.root, position)
+                    if not operation.get("try") or failure["kind"] != "exception":
+                        break
+                    name = operation.get("as") or f"operation {position}"
+                    self.values.append([name, {"kind": "exception", "type": failure["type"], "failure": failure}])
+                    failure = None
+                finally:
+                    self.look_for_changes(position)
+        return {
+            "probe": self.probe["name"],
+            "values": self.values,
+            "changed": self.changed,
+            "failure": failure,
+            "warnings": [self.caught(one) for one in list(caught)[:20]],
+        }
+
+    def caught(self, one):
+        name = one.filename
+        inside = name.startswith(self.root + os.sep)
+        return {
+            "type": one.category.__name__[:100],
+            "message": str(one.message)[:300],
+            "file": name[len(self.root) + 1 :] if inside else "",
+            "line": one.lineno if inside else None,
+        }
+
+    def look_for_changes(self, position):
+        for name, given in [*self.handed.items(), *self.tensors.items()]:
+            plain = given if isinstance(given, self.numpy.ndarray) else given.detach().numpy()
+            key = name if isinstance(name, str) else name[0]
+            same = plain.shape == self.arrays[key].shape and plain.tobytes() == self.arrays[key].tobytes()
+            if not same:
+                self.changed.setdefault(key, position)
+
+    # -- operations
+
+    def do_import(self, operation):
+        module = importlib.import_module(operation["module"])
+        self.names[operation["module"]] = module
+        return module
+
+    def do_call(self, operation):
+        arguments = [self.evaluate(a) for a in operation.get("args", ())]
+        named = {key: self.evaluate(a) for key, a in operation.get("kwargs", {}).items()}
+        return self.resolve(operation["path"])(*arguments, **named)
+
+    def do_get(self, operation):
+        return self.resolve(operation["path"])
+
+    def do_let(self, operation):
+        return self.evaluate(operation["value"])
+
+    def do_define(self, operation):
+        module = types.ModuleType(operation["as"])
+        vars(module).update(self.names, np=self.numpy)
+        exec(compile(operation["source"], "<checker>", "exec"), vars(module))
+        return module
+
+    def do_set(self, operation):
+        *path, last = operation["path"]
+        value = self.evaluate(operation["value"])
+        if operation.get("in_place"):
+            self.resolve(operation["path"])[...] = value
+        elif isinstance(last, str):
+            setattr(self.resolve(path), last, value)
+        else:
+            self.resolve(path)[last["key"] if isinstance(last, dict) else last] = value
+        return value
+
+    def do_seed(self, operation):
+        random.seed(operation["value"])
+        self.numpy.random.seed(operation["value"])
+        if self.torch is not None:
+            self.torch.manual_seed(operation["value"])
+
+    def resolve(self, path):
+        value = self.names[path[0]]
+        for step in path[1:]:
+            if isinstance(step, str):
+                value = getattr(value, step)
+            else:
+                value = value[step["key"] if isinstance(step, dict) else step]
+        return value
+
+    # -- expressions
+
+    def evaluate(self, expression):
+        if isinstance(expression, list):
+            return [self.evaluate(item) for item in expression]
+        if not isinstance(expression, dict):
+            return expression
+        if "array" in expression:
+            return self.hand_out(expression["array"], expression.get("layout"))
+        if "tensor" in expression:
+            wanted = (expression["tensor"], bool(expression.get("requires_grad")))
+            if wanted not in self.tensors:
+                tensor = self.torch.from_numpy(self.arrays[wanted[0]].copy())
+                self.tensors[wanted] = tensor.requires_grad_(wanted[1])
+            return self.tensors[wanted]
+        if "path" in expression:
+            return self.resolve(expression["path"])
+        if "tuple" in expression:
+            return tuple(self.evaluate(item) for item in expression["tuple"])
+        if "dict" in expression:
+            return {self.evaluate(key): self.evaluate(value) for key, value in expression["dict"]}
+        if "feed" in expression:
+            return self.feed(expression["feed"])
+        if "fresh" in expression:
+            return self.arrays[expression["fresh"]].copy()
+        if "lambda" in expression:
+            numpy = self.numpy
+            return {
+                "normal": lambda *shape: numpy.random.normal(size=shape),
+                "zeros": lambda *shape: numpy.zeros(shape),
+            }[expression["lambda"]]
+        raise ValueError(f"unknown expression {expression!r}")
+
+    def feed(self, names):
+        state = {"next": 0}
+
+        def given(*_, **__):
+            name = names[state["next"] % len(names)]
+            state["next"] += 1
+            return self.arrays[name].copy()
+
+        return given
+
+    def hand_out(self, name, layout=None):
+        if name not in self.handed:
+            original = self.arrays[name]
+            if layout == "strided":
+                shape = [2 * n for n in original.shape]
+                view = self.numpy.full(shape, 77, original.dtype)[tuple(slice(None, None, 2) for _ in shape)]
+                view[...] = original
+            elif layout == "fortran":
+                view = self.numpy.array(original, order="F")
+            else:
+                view = original.copy()
+            if layout == "read-only":
+                view.flags.writeable = False
+            self.handed[name] = view
+        return self.handed[name]
+
+
+@contextlib.contextmanager
+def alarm(left, seconds):
+    """Raises TimeUp in the middle of a loop that does not end, so that its line is known. A hand-in can switch this
+    off; then the checker, which waits a little longer, kills the process."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def ring(_, __):
+        raise TimeUp(f"not done after {seconds:g} seconds")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, max(left, 0.01), 1)  # again and again: a bare except may swallow the first
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+# -- one session ------------------------------------------------------------------------------------------------------
+
+
+def unpack(message, numpy):
+    """The header and its arrays, of a message from the checker."""
+    (length,) = struct.unpack_from("<I", message)
+    header = json.loads(message[4 : 4 + length])
+    offset = 4 + length
+    arrays = []
+    for dtype, shape in header["arrays"]:
+        dtype = numpy.dtype(dtype)
+        count = 1
+        for n in shape:
+            count *= n
+        arrays.append(numpy.frombuffer(message, dtype, count, offset).reshape(shape))
+        offset += count * dtype.itemsize
+    return header, arrays
+
+
+def run_session(message, results, config, numpy, torch):
+    """Runs the probes of one session, one result each; ends early after a limit was reached, for the state is lost."""
+    header, arrays = unpack(message, numpy)
+    work = config["work"]
+    sys.path[:0] = [work if name == "." else os.path.join(work, *name.split("/")) for name in header["path"]]
+    outbox = Outbox(results, bytes.fromhex(header["token"]))
+    stdout, stderr = sys.stdout, sys.stderr
+    for probe in header["probes"]:
+        own = {name: arrays[position] for name, position in probe["arrays"].items()}
+        script = Script(probe, own, numpy, torch, config["work"], outbox)
+        begun = _clock()
+        result = script.run()
+        for stream in {stdout, stderr, sys.stdout, sys.stderr}:
+            with contextlib.suppress(BaseException):
+                stream.flush()
+        result["seconds"] = _clock() - begun
+        outbox.send(result, script.describe.arrays)
+        if result["failure"] and result["failure"]["kind"] in ("timeout", "memory"):
+            break
+
+
+def enter_session(results, output, config):
+    """In the child: stdin from nowhere, stdout and stderr into a pipe, limits, and the filter of system calls."""
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    for descriptor in (nowhere, output):
+        if descriptor > 2:
+            os.close(descriptor)
+    sys.stdin = io.TextIOWrapper(io.FileIO(0, "rb", closefd=False))
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "wb", closefd=False), "utf-8", "replace", write_through=False)
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "wb", closefd=False), "utf-8", "replace", write_through=True)
+    os.set_inheritable(results, False)
+    limit(config)
+    if config["seccomp"]:
+        restrict_calls()
+
+
+def limit(config):
+    with contextlib.suppress(ImportError):
+        import resource
+
+        def at_most(name, value):
+            if hasattr(resource, name):
+                which = getattr(resource, name)
+                hard = resource.getrlimit(which)[1]
+                value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+                with contextlib.suppress(OSError, ValueError):
+                    resource.setrlimit(which, (value, value))
+
+        at_most("RLIMIT_AS", config["base"] + config["memory"])
+        at_most("RLIMIT_FSIZE", config["file_size"])
+        at_most("RLIMIT_CORE", 0)
+        at_most("RLIMIT_CPU", int(config["total_seconds"]) + 5)
+        at_most("RLIMIT_NOFILE", 256)
+        if not config["seccomp"]:  # counts threads too, so it is the second choice; and it does not bind root
+            at_most("RLIMIT_NPROC", 0)
+
+
+def address_space(fallback):
+    """The bytes of address space this process has now; the limit on a hand-in's memory comes on top of it."""
+    try:
+        with open("/proc/self/statm") as stream:
+            return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        pass
+    try:
+        return searched_address_space()
+    except (ImportError, OSError, ValueError, MemoryError, AttributeError):
+        return fallback
+
+
+def searched_address_space():
+    """Without /proc: the smallest limit under which one more page can still be mapped."""
+    import resource
+
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    failed = ctypes.c_void_p(-1).value
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    low, high = 0, 1 << 47
+    try:
+        while high - low > 1 << 20:
+            middle = (low + high) // 2
+            resource.setrlimit(resource.RLIMIT_AS, (middle, hard))
+            page = libc.mmap(None, 4096, 0, 0x22, -1, 0)  # PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS
+            if page == failed:
+                low = middle
+            else:
+                libc.munmap(page, 4096)
+                high = middle
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    return high
+
+
+# -- the filter of system calls (Linux) -------------------------------------------------------------------------------
+
+#: machine -> (what the kernel calls it, {call: number}). Refused with "not permitted": whatever starts or touches other
+#: processes, opens sockets, mounts, loads code into the kernel, or takes memory that no limit counts.
+CALLS = {
+    "x86_64": (
+        0xC000003E,
+        "fork 57 vfork 58 execve 59 execveat 322 socket 41 tkill 200 rt_sigqueueinfo 129 rt_tgsigqueueinfo 297 "
+        "pidfd_open 434 pidfd_send_signal 424 pidfd_getfd 438 ptrace 101 process_vm_readv 310 process_vm_writev 311 "
+        "process_madvise 440 kcmp 312 mount 165 umount2 166 pivot_root 155 chroot 161 unshare 272 setns 308 bpf 321 "
+        "perf_event_open 298 io_uring_setup 425 io_uring_enter 426 io_uring_register 427 keyctl 250 add_key 248 "
+        "request_key 249 userfaultfd 323 kexec_load 246 kexec_file_load 320 init_module 175 finit_module 313 "
+        "delete_module 176 memfd_create 319 memfd_secret 447 shmget 29 msgget 68 semget 64 mq_open 240 "
+        "open_by_handle_at 304 name_to_handle_at 303 open_tree 428 move_mount 429 fsopen 430 fsconfig 431 fsmount 432 "
+        "fspick 433 mount_setattr 442 reboot 169 swapon 167 acct 163 quotactl 179 setsid 112 setpgid 109 "
+        "personality 135 clone 56 clone3 435 kill 62 tgkill 234 prlimit64 302",
+    ),
+    "aarch64": (
+        0xC00000B7,
+        "execve 221 execveat 281 socket 198 tkill 130 rt_sigqueueinfo 138 rt_tgsigqueueinfo 240 pidfd_open 434 "
+        "pidfd_send_signal 424 pidfd_getfd 438 ptrace 117 process_vm_readv 270 process_vm_writev 271 "
+        "process_madvise 440 kcmp 272 mount 40 umount2 39 pivot_root 41 chroot 51 unshare 97 setns 268 bpf 280 "
+        "perf_event_open 241 io_uring_setup 425 io_uring_enter 426 io_uring_register 427 keyctl 219 add_key 217 "
+        "request_key 218 userfaultfd 282 kexec_load 104 kexec_file_load 294 init_module 105 finit_module 273 "
+        "delete_module 106 memfd_create 279 memfd_secret 447 shmget 194 msgget 186 semget 190 mq_open 180 "
+        "open_by_handle_at 265 name_to_handle_at 264 open_tree 428 move_mount 429 fsopen 430 fsconfig 431 fsmount "
+        "432 fspick 433 mount_setattr 442 reboot 142 swapon 224 acct 89 quotactl 60 setsid 157 setpgid 154 "
+        "personality 92 "
+        "clone 220 clone3 435 kill 129 tgkill 131 prlimit64 261",
+    ),
+}
+
+
+def call_filter(machine, pid):
+    """The filter as a program for the kernel's packet filter; None for a machine it does not know."""
+    if machine not in CALLS or sys.maxsize < 1 << 32:
+        return None
+    architecture, listed = CALLS[machine]
+    words = listed.split()
+    calls = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
+    allow, refuse = 0x7FFF0000, 0x00050000 | errno.EPERM
+    number, low_argument = 0, 16
+    code = [(load, 0, 0, 4), (equal, 1, 0, architecture), (give, 0, 0, refuse), (load, 0, 0, number)]
+    if machine == "x86_64":  # the same calls under the numbers of the x32 interface
+        code += [(at_least, 0, 1, 0x40000000), (give, 0, 0, refuse)]
+    for name, value in calls.items():
+        if name == "clone":  # a thread is allowed, a process is not
+            code += [(equal, 0, 4, value), (load, 0, 0, low_argument), (any_bit, 0, 1, 0x10000)]
+            code += [(give, 0, 0, allow), (give, 0, 0, refuse)]
+        elif name == "clone3":  # its flags lie in memory, which a filter cannot read; libc then falls back on clone
+            code += [(equal, 0, 1, value), (give, 0, 0, 0x00050000 | errno.ENOSYS)]
+        elif name in ("kill", "tgkill", "prlimit64"):  # only itself: abort() needs it
+            code += [(equal, 0, 5, value), (load, 0, 0, low_argument), (equal, 2, 0, pid)]
+            code += [(equal, 1 if name == "prlimit64" else 0, 0, 0), (give, 0, 0, refuse), (give, 0, 0, allow)]
+        else:
+            code += [(equal, 0, 1, value), (give, 0, 0, refuse)]
+    return [*code, (give, 0, 0, allow)]
+
+
+def restrict_calls():
+    """Puts the filter in force for this process. Raises OSError where the kernel does not take it."""
+    code = call_filter(os.uname().machine, os.getpid())
+    if code is None:
+        raise OSError(errno.ENOSYS, "no filter for this machine")
+    program = b"".join(struct.pack("=HBBI", *line) for line in code)
+    buffer = ctypes.create_string_buffer(program, len(program))
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
+    if libc.prctl(38, 1, None, 0, 0):  # no new privileges
+        raise OSError(ctypes.get_errno(), "no_new_privs")
+    given = Program(len(code), ctypes.cast(buffer, ctypes.c_void_p).value)
+    if libc.prctl(22, 2, ctypes.addressof(given), 0, 0):  # seccomp, filter
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+def can_restrict_calls():
+    """Whether the kernel takes the filter, tried in a child."""
+    if sys.platform != "linux":
+        return False
+    child = os.fork()
+    if not child:
+        status = 1
+        with contextlib.suppress(BaseException):
+            restrict_calls()
+            status = 0
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+# -- the nursery ------------------------------------------------------------------------------------------------------
+
+
+def read_exactly(count):
+    data = bytearray()
+    while len(data) < count:
+        piece = os.read(0, min(count - len(data), 1 << 20))
+        if not piece:
+            os._exit(0)  # the checker has gone
+        data += piece
+    return bytes(data)
+
+
+def read_message():
+    return read_exactly(int.from_bytes(read_exactly(8), "little"))
+
+
+def say(**message):
+    data = json.dumps(message).encode()
+    with contextlib.suppress(BrokenPipeError):
+        os.write(0, len(data).to_bytes(8, "little") + data)
+
+
+def prepare(config):
+    """Paths, packages and the working copy; returns numpy and torch (or None)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # not dumpable: a child cannot open this process's memory
+    work = config["work"]
+    if config["handin"] != work:
+        shutil.copytree(config["handin"], work, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    os.chdir(work)
+    sys.dont_write_bytecode = True
+    sys.meta_path.insert(0, Blocked(config["blocked"]))
+    sys.meta_path.append(Packages(config["packages"]))
+    import numpy
+
+    torch = None
+    if config["torch"]:
+        with contextlib.suppress(ModuleNotFoundError):
+            torch = importlib.import_module("torch")
+            torch.set_num_threads(1)
+            # The first backward imports this, which takes a second: here it is done once for all sessions.
+            with contextlib.suppress(Exception):
+                importlib.import_module("torch.fx.experimental.symbolic_shapes")
+    main = types.ModuleType("__main__")  # `if __name__ == "__main__"` is false, and this code is not to be found there
+    sys.modules["__main__"] = main
+    sys.argv = [""]
+    return numpy, torch
+
+
+def main(config):
+    """Serves sessions until the checker closes the connection."""
+    given = json.loads(os.environ.pop("HANDGRAD_SANDBOX", "{}"))
+    config = {**config, **given}
+    numpy, torch = prepare(config)
+    config["base"] = address_space((2 << 30) + (8 << 30 if torch else 0))
+    if config["single"]:
+        config["seccomp"] = False
+        results = os.dup(1)
+        message = read_message()
+        enter_session(results, 2, config)
+        run_session(message, results, config, numpy, torch)
+        os._exit(0)
+    config["seccomp"] = "seccomp" in config["means"] and can_restrict_calls()
+    say(
+        hello=True,
+        means=[*config.get("used", []), *(["seccomp"] if config["seccomp"] else []), "limits"],
+        missed=config.get("missed", []),
+        numpy=numpy.__version__,
+        torch=None if torch is None else str(torch.__version__),
+    )
+    control = socket.socket(fileno=0)
+    while True:
+        word, descriptors, _, _ = socket.recv_fds(control, 1, 2)
+        if not word:
+            os._exit(0)
+        if len(descriptors) != 2:
+            continue  # a call to kill a session that had just ended
+        results, output = descriptors
+        message = read_message()
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                enter_session(results, output, config)
+                control.detach()  # what it was is /dev/null by now
+                run_session(message, results, config, numpy, torch)
+                status = 0
+            except BaseException as error:
+                with contextlib.suppress(BaseException):
+                    _write(2, f"the session ended with {type(error).__name__}: {error}\n".encode())
+            finally:
+                _exit(status)
+        os.close(results)
+        os.close(output)
+        del message
+        status = wait_for(child, control)
+        kill_strays()
+        say(ended=status)
+
+
+def wait_for(child, control):
+    """Waits until the child has ended, and kills it where the checker says so (or has gone)."""
+    pause = 0.001
+    while True:
+        pid, status = os.waitpid(-1, os.WNOHANG)  # as process 1 it also gets orphans
+        if pid == child:
+            return os.waitstatus_to_exitcode(status)
+        if pid == 0:
+            if select.select([control], [], [], pause)[0]:
+                word = control.recv(1)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+                if not word:
+                    kill_strays()
+                    os._exit(0)
+            pause = min(pause * 1.5, 0.02)
+
+
+def kill_strays():
+    """Ends whatever a session left behind. As process 1 of a namespace that is everybody else; else its children, which
+    orphans become, until there are none."""
+    for _ in range(100):
+        if os.getpid() == 1:
+            with contextlib.suppress(OSError):
+                os.kill(-1, signal.SIGKILL)
+            left = []
+        else:
+            left = children()
+            for child in left:
+                with contextlib.suppress(OSError):
+                    os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        if not left:
+            return
+        time.sleep(0.002)
+
+
+def children():
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{entry}/stat") as stream:
+                    if int(stream.read().rpartition(")")[2].split()[1]) == os.getpid():
+                        found.append(int(entry))
+    return found
+
+
+if __name__ == "__worker__":
+    main(json.loads(read_message()))

@@ -1,0 +1,198 @@
+"""`handgrad check PATH...`, `handgrad check --class DIR --out report.csv`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from handgrad import checking
+from handgrad.checking import Limits, Report, Rubric, report, results, watch
+from handgrad.cli.common import Json, new_app
+from handgrad.errors import ConfigError
+
+MIB = 1 << 20
+
+app = new_app(
+    "check",
+    "Runs hand-written layers in a sandbox and says of each part whether it is right, and if not, what is wrong.\n\n"
+    "Exit code 0: nothing wrong. 1: something wrong. 2: not usable.",
+)
+
+
+@app.default
+def check(
+    *paths: Annotated[str, Parameter(help="a file, a folder, or a zip or tar archive")],
+    hints: Annotated[Literal["none", "nudge", "full"], Parameter(help="how much a hint gives away")] = "nudge",
+    contract: Annotated[str | None, Parameter(help="the interface, where it is not to be found out")] = None,
+    gradient: Annotated[str | None, Parameter(help="FUNCTION:GRADIENT, two functions of the file")] = None,
+    rubric: Annotated[str | None, Parameter(help="a TOML file of points, instead of the handout's")] = None,
+    points: Annotated[bool, Parameter(negative="", help="print points too", show_default=False)] = False,
+    watch_: Annotated[
+        bool, Parameter(name="--watch", negative="", help="check again at every save", show_default=False)
+    ] = False,
+    json_: Json = False,
+    junit: Annotated[str | None, Parameter(help="write JUnit XML to this file")] = None,
+    gradescope: Annotated[str | None, Parameter(help="write Gradescope's results.json to this file")] = None,
+    autolab: Annotated[
+        bool, Parameter(negative="", help="print Autolab's line of scores last", show_default=False)
+    ] = False,
+    class_: Annotated[str | None, Parameter(name="--class", help="a folder with one hand-in for each student")] = None,
+    out: Annotated[str | None, Parameter(help="with --class: write a table to this CSV file")] = None,
+    jobs: Annotated[int | None, Parameter(help="with --class: how many at a time")] = None,
+    timeout: Annotated[float, Parameter(help="seconds for one hand-in")] = 60.0,
+    memory: Annotated[int, Parameter(help="MiB for one hand-in, on top of NumPy's own")] = 1024,
+    allow_handgrad: Annotated[
+        bool, Parameter(negative="", help="let it import handgrad: for our own files", show_default=False)
+    ] = False,
+) -> int:
+    """Check hand-ins: which parts are right, what is wrong with the others, and where."""
+    if timeout <= 0 or memory <= 0:
+        name, value = ("timeout", timeout) if timeout <= 0 else ("memory", memory)
+        raise ConfigError(f"{name}={value} is too small: expected a number above 0")
+    limits = Limits(seconds=min(Limits.seconds, timeout / 4), total_seconds=timeout, memory=memory * MIB)
+    options = {"contract": contract, "gradient": gradient, "limits": limits, "allow_handgrad": allow_handgrad}
+    marks = Rubric.read(rubric) if rubric else None
+    if class_ is not None:
+        _refuse({"PATH": paths, "--watch": watch_, "--gradescope": gradescope, "--autolab": autolab}, "--class")
+        return _check_class(class_, out, jobs, marks, options, json_, junit, hints)
+    if not paths:
+        raise ConfigError("nothing to check: name a file, a folder or an archive, or --class FOLDER")
+    _refuse({"--out": out, "--jobs": jobs}, None)
+    if len(paths) > 1:
+        _refuse({"--gradescope": gradescope, "--autolab": autolab}, "several hand-ins")
+    if watch_:
+        _refuse({"--json": json_, "--junit": junit, "--gradescope": gradescope, "--autolab": autolab}, "--watch")
+
+    def once() -> int:
+        reports = [checking.check(path, **options) for path in paths]
+        if json_:
+            print(report.to_json(reports, hints))
+        else:
+            console = Console(highlight=False)
+            for one in reports:
+                rows = checking.scores(one, marks) if points or marks or autolab else None
+                console.print(report.table(one, hints, rows))
+                console.print()
+        if junit:
+            _write(junit, report.junit(reports, hints))
+        if gradescope:
+            found = report.gradescope(reports[0], checking.scores(reports[0], marks), hints)
+            _write(gradescope, json.dumps(found, indent=2).encode())
+        if autolab:
+            print(report.autolab(checking.scores(reports[0], marks)))
+        return checking.exit_code(reports)
+
+    if not watch_:
+        return once()
+    return _watch(paths, once)
+
+
+def _refuse(given: dict[str, Any], beside: str | None) -> None:
+    """These flags say nothing here."""
+    for name, value in given.items():
+        if value:
+            raise ConfigError(f"{name} does not go with {beside}" if beside else f"{name} needs --class FOLDER")
+
+
+def _write(path: str, data: bytes) -> None:
+    """To a new file first, so that no reader finds half of it."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(target)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}; choose another place") from None
+
+
+def _watch(paths: Sequence[str], once) -> int:
+    console = Console(highlight=False)
+    code = 0
+
+    def again() -> None:
+        nonlocal code
+        if console.is_terminal:
+            console.clear()
+        code = once()
+        console.print(Text(f"{time.strftime('%H:%M:%S')}  waiting for the next save; Ctrl-C ends", "dim"))
+
+    try:
+        watch.watch(paths, again)
+    except KeyboardInterrupt:
+        console.print()
+    return code
+
+
+def _check_class(
+    folder: str,
+    out: str | None,
+    jobs: int | None,
+    rubric: Rubric | None,
+    options: dict[str, Any],
+    as_json: bool,
+    junit: str | None,
+    hints: results.Hints,
+) -> int:
+    paths = checking.hand_ins(folder)
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs={jobs} is too small: expected at least 1")
+    found: list[Report] = []
+    errors = Console(stderr=True, highlight=False)
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=errors, transient=True)
+    bar.disable = not errors.is_terminal
+    try:
+        with bar:
+            task = bar.add_task("checking", total=len(paths))
+
+            def done(one: Report) -> None:
+                found.append(one)
+                bar.advance(task)
+                if not errors.is_terminal:
+                    print(f"{len(found)}/{len(paths)} {one.file}: {one.verdict}", file=sys.stderr, flush=True)
+
+            found = checking.check_class(paths, jobs=jobs, done=done, **options)
+    finally:  # also after Ctrl-C: what was checked is not lost
+        if out:
+            _write(out, checking.as_csv(found, rubric).encode())
+        if junit:
+            _write(junit, report.junit(found, hints))
+    bugs = checking.frequencies(found)
+    if as_json:
+        counts = [{"id": id, "hand_ins": count, "title": title} for id, count, title in bugs]
+        print(json.dumps({"reports": [one.to_dict(hints) for one in found], "bugs": counts}, indent=2))
+    else:
+        _print_class(found, bugs, out)
+    return checking.exit_code(found)
+
+
+def _print_class(reports: list[Report], bugs: list[tuple[str, int, str]], out: str | None) -> None:
+    console = Console(highlight=False)
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for name in ("hand-in", "contract", "right", "wrong", "missing", "?"):
+        grid.add_column(name, justify="left" if name in ("hand-in", "contract") else "right")
+    for one in reports:
+        counts = [sum(part.verdict == v for part in one.parts) for v in ("right", "wrong", "missing", "cannot judge")]
+        style = "red" if one.exit_code == 1 else "yellow" if one.exit_code == 2 else ""
+        grid.add_row(Text(one.file, style), one.contract or "-", *(str(n) if n else "" for n in counts))
+    console.print(grid)
+    if bugs:
+        grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for name in ("hand-ins", "", "bug", ""):
+            grid.add_column(name, justify="right" if name == "hand-ins" else "left")
+        for id, count, title in bugs:
+            grid.add_row(str(count), f"{100 * count / len(reports):.0f}%", title, Text(id, "dim"))
+        console.print()
+        console.print(grid)
+    if out:
+        console.print(f"\n{len(reports)} hand-ins; the table is in {out}")

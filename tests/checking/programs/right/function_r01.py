@@ -1,0 +1,9 @@
+import numpy as np
+
+
+def softplus(x):
+    return np.logaddexp(0, x)
+
+
+def softplus_grad(x):
+    return 0.5 * (1 + np.tanh(x / 2))

@@ -1,0 +1,276 @@
+"""
+Homework 1 part 1. One file with everything in it: activations, loss, batch norm and the MLP.
+"""
+
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+Array = np.ndarray
+import os
+
+class Activation(object):
+    def __init__(self):
+        self.state = None
+
+    def __call__(self, x):
+        return self.forward(x)
+
+    def forward(self, x):
+        raise NotImplemented
+
+    def derivative(self):
+        raise NotImplemented
+
+class Identity(Activation):
+    # this one was give already
+    def forward(self, x):
+        self.state = x
+        return self.state
+
+    def derivative(self):
+        return np.ones(np.shape(self.state))
+
+class Sigmoid(Activation):
+    def forward(self, x):
+        # the tanh never overflow, so I use him
+        # self.state = 1.0/(1.0+exp(-x))
+        self.state = 0.5 * (np.tanh(0.5 * x) + 1.0)
+        return self.state
+
+    def derivative(self):
+        s = self.state
+        return s - s ** 2
+
+class Tanh(Activation):
+    def forward(self, x):
+        # self.state = (exp(x)-exp(-x))/(exp(x)+exp(-x))   <- nan for big x
+        self.state = np.tanh(x)
+        return self.state
+
+    def derivative(self):
+        t = self.state
+        return (1 - t) * (1 + t)
+
+class ReLU(Activation):
+    def forward(self, x):
+        self.state = x * (x > 0)
+        return self.state
+
+    def derivative(self):
+        # must be float not bool, lost 1 hour here
+        return (self.state > 0) * 1.0
+
+
+
+class Criterion:
+    """A loss with one value per sample."""
+
+    def __init__(self) -> None:
+        self.logits: Optional[Array] = None
+        self.labels: Optional[Array] = None
+        self.loss: Optional[Array] = None
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        return self.forward(x, y)
+
+    def forward(self, x: Array, y: Array) -> Array:
+        raise NotImplementedError
+
+    def derivative(self) -> Array:
+        raise NotImplementedError
+
+
+class SoftmaxCrossEntropy(Criterion):
+    """Softmax followed by cross-entropy, in log space."""
+
+    @staticmethod
+    def _logsumexp(x: Array) -> Array:
+        return np.logaddexp.reduce(x, axis=-1)
+
+    @property
+    def probabilities(self) -> Array:
+        return np.exp(self.logits - self._logsumexp(self.logits)[..., np.newaxis])
+
+    def forward(self, x: Array, y: Array) -> Array:
+        self.logits = np.asarray(x)
+        self.labels = np.asarray(y)
+        self.loss = self._logsumexp(self.logits) - np.sum(self.logits * self.labels, axis=-1)
+        return self.loss
+
+    def derivative(self) -> Array:
+        return self.probabilities - self.labels
+
+
+def random_normal_weight_init(d0, d1):
+    return np.random.normal(0.0, 1.0, (d0, d1))
+
+
+def zeros_bias_init(d):
+    return np.zeros(d)
+
+
+class BatchNorm(object):
+    def __init__(self, fan_in, alpha=0.9):
+        self.alpha, self.eps = alpha, 1e-8
+        self.x = self.norm = self.out = None
+        for name in ['var', 'gamma', 'running_var']:
+            setattr(self, name, np.ones((1, fan_in)))
+        for name in ['mean', 'dgamma', 'beta', 'dbeta', 'running_mean']:
+            setattr(self, name, np.zeros((1, fan_in)))
+
+    def __call__(self, x, eval=False):
+        return self.forward(x, eval)
+
+    def forward(self, x, eval=False):
+        self.x = x
+        if not eval:
+            self.mean = x.mean(0).reshape(1, -1)
+            self.var = ((x - self.mean) ** 2).mean(0).reshape(1, -1)
+            self.running_mean = self.alpha * self.running_mean + (1 - self.alpha) * self.mean
+            self.running_var = self.alpha * self.running_var + (1 - self.alpha) * self.var
+            mu, v = self.mean, self.var
+        else:
+            # inference time, we use the running one
+            mu, v = self.running_mean, self.running_var
+        self.norm = (x - mu) * (v + self.eps) ** -0.5
+        self.out = self.norm * self.gamma + self.beta
+        return self.out
+
+    def backward(self, delta):
+        # formula on one line, I found derivation on paper and check it by hand
+        N = len(delta)
+        self.dbeta = delta.sum(0)
+        self.dgamma = (delta * self.norm).sum(0)
+        return self.gamma / N * (self.var + self.eps) ** -0.5 * (N * delta - self.dbeta - self.norm * self.dgamma)
+
+
+class MLP(object):
+
+    """
+    A simple multilayer perceptron
+    """
+
+    def __init__(self, input_size, output_size, hiddens, activations, weight_init_fn, bias_init_fn, criterion, lr, momentum=0.0, num_bn_layers=0):
+
+        # Don't change this -->
+        self.train_mode = True
+        self.num_bn_layers = num_bn_layers
+        self.bn = num_bn_layers > 0
+        self.nlayers = len(hiddens) + 1
+        self.input_size = input_size
+        self.output_size = output_size
+        self.activations = activations
+        self.criterion = criterion
+        self.lr = lr
+        self.momentum = momentum
+        # <---------------------
+
+        sizes = [input_size] + list(hiddens) + [output_size]
+        self.W = [weight_init_fn(sizes[i], sizes[i + 1]) for i in range(self.nlayers)]
+        self.dW = [np.zeros_like(w) for w in self.W]
+        self.b = [bias_init_fn(sizes[i + 1]) for i in range(self.nlayers)]
+        self.db = [np.zeros_like(b) for b in self.b]
+
+        self.inputs = []
+
+        self.vW = [np.zeros_like(w) for w in self.W]
+        self.vb = [np.zeros_like(b) for b in self.b]
+
+        # if batch norm, add batch norm parameters
+        if self.bn:
+            self.bn_layers = [BatchNorm(sizes[i + 1]) for i in range(num_bn_layers)]
+
+    def forward(self, x):
+        for i in range(self.nlayers):
+            self.inputs.append(x)
+            z = np.dot(x, self.W[i]) + self.b[i]
+            if self.bn and i < self.num_bn_layers:
+                z = self.bn_layers[i](z, not self.train_mode)
+            x = self.activations[i](z)
+        self.output = x
+        return self.output
+
+    def zero_grads(self):
+        for i in range(self.nlayers):
+            self.dW[i] = np.zeros_like(self.W[i])
+            self.db[i] = np.zeros_like(self.b[i])
+
+    def step(self):
+        for i in range(self.nlayers):
+            self.vW[i] = self.momentum * self.vW[i] - self.lr * self.dW[i]
+            self.vb[i] = self.momentum * self.vb[i] - self.lr * self.db[i]
+            self.W[i] = self.W[i] + self.vW[i]
+            self.b[i] = self.b[i] + self.vb[i]
+        if self.bn:
+            for layer in self.bn_layers:
+                layer.gamma = layer.gamma - self.lr * layer.dgamma
+                layer.beta = layer.beta - self.lr * layer.dbeta
+
+    def backward(self, labels):
+        self.criterion(self.output, labels)
+        batch_size = labels.shape[0]
+        delta = self.criterion.derivative()
+        for i in range(self.nlayers - 1, -1, -1):
+            delta = delta * self.activations[i].derivative()
+            if self.bn and i < self.num_bn_layers:
+                delta = self.bn_layers[i].backward(delta)
+            self.dW[i] = np.dot(self.inputs[i].T, delta) / batch_size
+            self.db[i] = np.sum(delta, axis=0) / batch_size
+            delta = np.dot(delta, self.W[i].T)
+
+    def __call__(self, x):
+        return self.forward(x)
+
+    def train(self):
+        self.train_mode = True
+
+    def eval(self):
+        self.train_mode = False
+
+
+def get_training_stats(mlp, dset, nepochs, batch_size):
+
+    train, val, test = dset
+    trainx, trainy = train
+    valx, valy = val
+    testx, testy = test
+
+    idxs = np.arange(len(trainx))
+
+    training_losses = []
+    training_errors = []
+    validation_losses = []
+    validation_errors = []
+
+    for e in range(nepochs):
+
+        np.random.shuffle(idxs)
+        trainx = trainx[idxs]
+        trainy = trainy[idxs]
+
+        mlp.train()
+        loss, wrong = 0.0, 0
+        for b in range(0, len(trainx), batch_size):
+            x, y = trainx[b:b + batch_size], trainy[b:b + batch_size]
+            mlp.zero_grads()
+            out = mlp(x)
+            mlp.backward(y)
+            mlp.step()
+            loss += np.sum(mlp.criterion.loss)
+            wrong += np.sum(np.argmax(out, axis=1) != np.argmax(y, axis=1))
+        training_losses.append(loss / len(trainx))
+        training_errors.append(wrong / len(trainx))
+
+        mlp.eval()
+        loss, wrong = 0.0, 0
+        for b in range(0, len(valx), batch_size):
+            x, y = valx[b:b + batch_size], valy[b:b + batch_size]
+            out = mlp(x)
+            loss += np.sum(mlp.criterion(out, y))
+            wrong += np.sum(np.argmax(out, axis=1) != np.argmax(y, axis=1))
+        validation_losses.append(loss / len(valx))
+        validation_errors.append(wrong / len(valx))
+
+    return (np.array(training_losses), np.array(training_errors),
+            np.array(validation_losses), np.array(validation_errors))

@@ -1,0 +1,85 @@
+"""
+This module implements various modules of the network.
+"""
+from __future__ import absolute_import
+from __future__ import division
+from __future__ import print_function
+
+import numpy as np
+
+
+class LinearModule(object):
+  """
+  Linear module. Applies a linear transformation to the input data.
+  """
+  def __init__(self, in_features, out_features):
+    """
+    Initializes the parameters of the module.
+    """
+    self.params = {'weight': None, 'bias': None}
+    self.grads = {'weight': None, 'bias': None}
+
+    self.params['weight'] = np.random.normal(loc=0, scale=0.0001, size=(out_features, in_features))
+    self.params['bias'] = np.zeros(out_features)
+    self.grads['weight'] = np.zeros((out_features, in_features))
+    self.grads['bias'] = np.zeros(out_features)
+
+  def forward(self, x):
+    self.x = x
+    out = np.dot(x, self.params['weight'].T) + self.params['bias']
+    return out
+
+  def backward(self, dout):
+    self.grads['weight'] = np.dot(dout.T, self.x)
+    self.grads['bias'] = np.sum(dout, axis=0)
+    dx = np.dot(dout, self.params['weight'])
+    return dx
+
+
+class LeakyReLUModule(object):
+  """
+  Leaky ReLU activation module.
+  """
+  def __init__(self, neg_slope):
+    self.neg_slope = neg_slope
+
+  def forward(self, x):
+    self.x = x
+    out = np.maximum(0, x) + self.neg_slope * np.minimum(0, x)
+    return out
+
+  def backward(self, dout):
+    dx = dout * np.where(self.x > 0, 1.0, -self.neg_slope)
+    return dx
+
+
+class SoftMaxModule(object):
+  def forward(self, x):
+    m = np.max(x, axis=1)[:, np.newaxis]
+    e = np.exp(x - m)
+    out = e / np.sum(e, axis=1)[:, np.newaxis]
+    self.output = out
+    return out
+
+  def backward(self, dout):
+    # jacobian for each sample: diag(s) - s s^T
+    s = self.output
+    diag = np.apply_along_axis(np.diag, 1, s)
+    outer = np.einsum('bi,bj->bij', s, s)
+    jac = diag - outer
+    # print(jac.shape)
+    dx = np.einsum('bj,bji->bi', dout, jac)
+    return dx
+
+
+class CrossEntropyModule(object):
+  """
+  Cross entropy loss module.
+  """
+  def forward(self, x, y):
+    out = -np.sum(y * np.log(x), axis=1).mean()
+    return out
+
+  def backward(self, x, y):
+    dx = -(y / x) / x.shape[0]
+    return dx

@@ -1,0 +1,81 @@
+"""Network modules with hand-derived backward passes."""
+
+from __future__ import annotations
+
+from typing import Dict, Optional
+
+import numpy as np
+
+Array = np.ndarray
+
+
+class LinearModule:
+    """Affine map y = x W^T + b."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        weight = 0.0001 * np.random.randn(out_features, in_features)
+        self.params: Dict[str, Array] = {"weight": weight, "bias": np.zeros(out_features)}
+        self.grads: Dict[str, Array] = {name: np.zeros_like(value) for name, value in self.params.items()}
+        self._x: Optional[Array] = None
+
+    @property
+    def weight(self) -> Array:
+        return self.params["weight"]
+
+    @property
+    def bias(self) -> Array:
+        return self.params["bias"]
+
+    def forward(self, x: Array) -> Array:
+        self._x = x
+        return np.einsum("ni,oi->no", x, self.weight) + self.bias
+
+    def backward(self, dout: Array) -> Array:
+        self.grads = {
+            "weight": np.einsum("no,ni->oi", dout, self._x),
+            "bias": np.einsum("no->o", dout),
+        }
+        return np.einsum("no,oi->ni", dout, self.grads["weight"])
+
+
+class ELUModule:
+    """Exponential linear unit, alpha = 1."""
+
+    def __init__(self) -> None:
+        self._slope: Optional[Array] = None
+
+    def forward(self, x: Array) -> Array:
+        below = np.expm1(np.minimum(x, 0.0))
+        self._slope = below + 1.0
+        return np.maximum(x, 0.0) + below
+
+    def backward(self, dout: Array) -> Array:
+        return dout * self._slope
+
+
+class SoftMaxModule:
+    """Softmax over the last axis; the backward pass is the full Jacobian product."""
+
+    def __init__(self) -> None:
+        self._x: Optional[Array] = None
+
+    def forward(self, x: Array) -> Array:
+        log_z = np.logaddexp.reduce(x, axis=1, keepdims=True)
+        self._x = x
+        return np.exp(x - log_z)
+
+    def backward(self, dout: Array) -> Array:
+        s = self._x
+        jacobian = s[:, :, None] * (np.eye(s.shape[1], dtype=s.dtype)[None] - s[:, None, :])
+        return (dout[:, None, :] @ jacobian)[:, 0, :]
+
+
+class CrossEntropyModule:
+    """Mean cross-entropy of probabilities against one-hot labels."""
+
+    def forward(self, x: Array, y: Array) -> float:
+        return float(-np.log(np.einsum("nk,nk->n", x, y)).mean())
+
+    def backward(self, x: Array, y: Array) -> Array:
+        picked = np.einsum("nk,nk->n", x, y)
+        return -y / (len(x) * picked[:, None])
