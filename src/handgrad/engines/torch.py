@@ -1,0 +1,542 @@
+"""The PyTorch engine: the same networks, weights, masks and update rules, on CPUs and GPUs.
+
+Its twin is `handgrad.engines.numpy`: from the same seeds both make the same steps within rounding, and a checkpoint of
+one is a checkpoint of the other. On a GPU the data set lives in the device's memory, and nothing is read back from it
+before the end of `train` or `evaluate`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from handgrad import torch as hand
+from handgrad._typing import Array, Float, Integer, Num, Shaped
+from handgrad.architectures import Architecture
+from handgrad.data import Dataset
+from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec
+from handgrad.engines.numpy import EVALUATION_BATCH
+from handgrad.engines.numpy import build as build_numpy
+from handgrad.errors import ConfigError
+from handgrad.nn.dropout import draw_mask
+
+#: Numbers that one layer of an evaluation may give at a time: 128 MiB in float32.
+EVALUATION_NUMBERS = 2**25
+
+#: What happens to the images of a step: which rows `(n, H)` and columns `(n, W)` of the one with a border are taken.
+Changes = tuple[Tensor, Tensor]
+
+#: Precision: (dtype of parameters and data, dtype of an autocast region or None).
+_PRECISIONS = {
+    "float32": (torch.float32, None),
+    "float64": (torch.float64, None),
+    "bf16": (torch.float32, torch.bfloat16),
+    "fp16": (torch.float32, torch.float16),
+}
+
+
+class TorchEngine:
+    """Trains an architecture with PyTorch.
+
+    Arguments:
+        architecture: the network; it ends in scores (logits).
+        optimizer: the update rule.
+        loss: one of `engines.LOSSES`.
+        label_smoothing: of the loss `cross_entropy`.
+        init: initialiser of the weights, as in `nn.parse_initializer`.
+        init_seed: seed of the weights, drawn as the NumPy engine draws them.
+        noise_seed: seed of the dropout masks. On a CPU they are the NumPy engine's, bit for bit; elsewhere they come
+            from the device's own generator.
+        precision: `"float32"`; `"float64"` to check; `"bf16"` or `"fp16"` for mixed precision (parameters in float32;
+            fp16 with a scaled loss).
+        device: `"cpu"`, `"cuda"` (`"cuda:1"`) or `"mps"`.
+        compile: let `torch.compile` join the network's operations.
+        gradients: `"autograd"` for PyTorch's modules and derivatives, `"hand"` for those of `handgrad.torch`.
+        threads: on a CPU, how many PyTorch uses (a setting of the whole process); None leaves it.
+
+    Raises:
+        ConfigError: the device is not there or cannot compute in that precision, or the network has a layer that
+            PyTorch's side has not.
+    """
+
+    name = "torch"
+    versions: ClassVar = {"torch": torch.__version__}
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        optimizer: OptimizerSpec,
+        *,
+        loss: str = "cross_entropy",
+        label_smoothing: float = 0.0,
+        init: str = "kaiming",
+        init_seed: int = 0,
+        noise_seed: int = 0,
+        precision: str = "float32",
+        device: str = "cpu",
+        compile: bool = False,
+        gradients: str = "autograd",
+        threads: int | None = None,
+    ) -> None:
+        if not isinstance(init_seed, int):
+            raise ConfigError("the torch engine trains one network at a time: stacked models need engine=numpy")
+        self.architecture = architecture
+        self.device = check_device(device)
+        if precision not in _PRECISIONS:
+            raise ConfigError(f"precision={precision!r} is unknown, expected one of {', '.join(_PRECISIONS)}")
+        self.dtype, self.autocast_dtype = _PRECISIONS[precision]
+        if self.device.type == "mps" and precision == "float64":
+            raise ConfigError("device=mps cannot compute in float64: take precision=float32 or device=cpu")
+        if threads is not None and self.device.type == "cpu":
+            torch.set_num_threads(threads)
+
+        #: Whether each step's loss is looked at. A CPU has nothing to wait for; a device would be held up every step.
+        self.checks_every_step = self.device.type == "cpu"
+        self._noise = np.random.default_rng(noise_seed)
+        self._device_noise = None
+        if self.device.type != "cpu":
+            self._device_noise = torch.Generator(device=self.device)
+            self._device_noise.manual_seed(noise_seed)
+        with torch.random.fork_rng(devices=[]):  # torch.nn draws weights from PyTorch's own generator; not used
+            network = hand.build(architecture, gradients, masks=self._mask)
+        self.network = network.to(self.device, self.dtype)
+        drawn = build_numpy(
+            architecture, init=init, init_rng=init_seed, dtype=np.float64 if precision == "float64" else np.float32
+        )
+        self.load_state_dict(drawn.state_dict())
+        self._forward = torch.compile(self.network) if compile else self.network
+        self.loss = _make_loss(loss, label_smoothing, gradients)
+
+        self.rules = _make_rules(optimizer, dict(self.network.named_parameters()))
+        self.clip_norm = optimizer.clip_norm
+        self.steps = 0
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        self._dataset: _Resident | None = None
+
+    # -- data ---------------------------------------------------------------------------------------------------------
+
+    def load(self, dataset: Dataset) -> None:
+        wanted = math.prod(self.architecture.input_shape)
+        if math.prod(dataset.input_shape) != wanted:
+            raise ConfigError(
+                f"the network takes {wanted} numbers a sample (input_shape={self.architecture.input_shape}), "
+                f"data set {dataset.name} has {math.prod(dataset.input_shape)} (input_shape={dataset.input_shape})"
+            )
+        if self.architecture.output_shape != (len(dataset.classes),):
+            raise ConfigError(
+                f"the network gives {self.architecture.output_shape} scores, "
+                f"data set {dataset.name} has {len(dataset.classes)} classes"
+            )
+        self._dataset = _Resident(dataset, self.device, self.dtype)
+
+    def _batch(self, indices: Tensor, changes: Changes | None = None) -> tuple[Tensor, Tensor]:
+        """Samples and their labels; the images of a training step changed as the augmentation says."""
+        assert self._dataset is not None  # _indices has made sure
+        x, labels = self._dataset.gather(indices, changes)
+        return x.reshape(len(indices), *self.architecture.input_shape), labels
+
+    def _indices(self, indices: np.ndarray) -> Tensor:
+        if self._dataset is None:
+            raise RuntimeError("the engine has no data: call load(dataset) first")
+        return torch.from_numpy(np.ascontiguousarray(indices, np.int64)).to(self.device)
+
+    @torch.compiler.disable()  # a compiled graph can hold no generator
+    def _mask(self, x: Tensor, p: float) -> Tensor:
+        if self._device_noise is not None:
+            return hand.draw_mask(x, p, self._device_noise)
+        return torch.from_numpy(draw_mask(self._noise, p, np.empty(x.shape, _numpy_dtype(x.dtype)))).to(x.dtype)
+
+    # -- training and evaluation --------------------------------------------------------------------------------------
+
+    def train(self, indices: Integer[Array, "steps batch"], learning_rates: Float[Array, "steps"]) -> Figures:
+        steps, batch = indices.shape
+        on_device = self._indices(indices)
+        assert self._dataset is not None
+        changes = self._dataset.changes(self.steps, steps, batch)
+        losses: list[Tensor] = []
+        guesses: list[Tensor] = []
+        self.network.train()
+        for step in range(steps):
+            x, labels = self._batch(on_device[step], changes[step])
+            loss, scores = self._forward_pass(x, labels)
+            if self.checks_every_step and not math.isfinite(loss.item()):
+                raise self._diverged(step, x, self._figures(on_device, losses, guesses))
+            self._update(loss, float(learning_rates[step]))
+            losses.append(loss.detach())
+            guesses.append(scores.argmax(dim=-1))
+        figures = self._figures(on_device, losses, guesses)
+        if not np.isfinite(figures.loss).all():
+            step = int(np.argmin(np.isfinite(figures.loss)))
+            done = Figures(figures.loss[:step], figures.correct[:step], batch)
+            raise self._diverged(step, self._batch(on_device[step], changes[step])[0], done)
+        return figures
+
+    def _forward_pass(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean loss of a batch, and its scores."""
+        with self._autocast():
+            scores = self._forward(x)
+        scores = scores.to(self.dtype)
+        return self.loss(scores, labels), scores.detach()
+
+    def _update(self, loss: Tensor, learning_rate: float) -> None:
+        """Gradients of the loss, and one step of the update rules."""
+        for rule in self.rules:
+            rule.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        if self.clip_norm is not None:
+            for rule in self.rules:
+                self.scaler.unscale_(rule.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        for rule in self.rules:
+            for group in rule.optimizer.param_groups:
+                group["lr"] = learning_rate
+            self.scaler.step(rule.optimizer)
+        self.scaler.update()
+        self.steps += 1
+
+    def _autocast(self):
+        if self.autocast_dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.autocast_dtype)
+
+    def _figures(self, indices: Tensor, losses: list[Tensor], guesses: list[Tensor]) -> Figures:
+        """The figures of the first steps of `indices`: all that is read back from the device, in two transfers."""
+        steps, batch = len(losses), indices.shape[1]
+        if not steps:
+            return Figures(np.zeros(0), np.zeros(0, np.int64), batch)
+        assert self._dataset is not None
+        correct = (torch.stack(guesses) == self._dataset.labels[indices[:steps]]).sum(dim=1)
+        return Figures(torch.stack(losses).cpu().double().numpy() * batch, correct.cpu().numpy(), batch)
+
+    @torch.no_grad()
+    def evaluate(self, indices: Integer[Array, "..."]) -> Figures:
+        on_device = self._indices(indices.ravel())
+        losses, correct = [], []
+        self.network.eval()
+        for part in on_device.split(self._evaluation_batch()) if len(on_device) else ():
+            x, labels = self._batch(part)
+            loss, scores = self._forward_pass(x, labels)
+            losses.append(loss * len(part))
+            correct.append((scores.argmax(dim=-1) == labels).sum())
+        loss = sum(torch.stack(losses).cpu().double().tolist()) if losses else 0.0
+        right = int(torch.stack(correct).sum()) if correct else 0
+        return Figures(np.array([loss]), np.array([right], np.int64), len(on_device))
+
+    @torch.no_grad()
+    def predict(self, inputs: Num[Array, "N ..."]) -> Float[Array, "N K"]:
+        self.network.eval()
+        x = torch.from_numpy(np.array(inputs, _numpy_dtype(self.dtype)))
+        x = x.reshape(len(x), *self.architecture.input_shape)
+        parts = []
+        for part in x.split(self._evaluation_batch()) if len(x) else ():
+            with self._autocast():
+                parts.append(self._forward(part.to(self.device)).to(self.dtype).cpu())
+        if not parts:
+            return np.empty((0, *self.architecture.output_shape), _numpy_dtype(self.dtype))
+        return torch.cat(parts).numpy()
+
+    def _evaluation_batch(self) -> int:
+        widest = max((math.prod(row.output_shape) for row in self.architecture.rows()), default=1)
+        return min(EVALUATION_BATCH, max(16, EVALUATION_NUMBERS // widest))
+
+    def _diverged(self, step: int, x: Tensor, done: Figures) -> DivergedError:
+        return DivergedError(step, self._why_not_finite(x), done)
+
+    @torch.no_grad()
+    def _why_not_finite(self, x: Tensor) -> str:
+        """Runs the batch again and names the first layer that gives something not finite."""
+        if not x.isfinite().all():
+            return "the data itself holds values that are not finite: check the input files"
+        advice = "the learning rate is most likely too high: try a tenth of it"
+        found: list[str] = []
+
+        def before(name: str, kind: str):
+            def hook(module, args):
+                for parameter_name, parameter in module.named_parameters(recurse=False):
+                    if not found and not parameter.isfinite().all():
+                        where = f"{name}.{parameter_name} of layer {name} ({kind})"
+                        found.append(f"{where} is no longer finite after the last update")
+
+            return hook
+
+        def after(name: str, kind: str):
+            def hook(module, args, y):
+                if found or y.isfinite().all():
+                    return
+                weights = [float(parameter.abs().max()) for parameter in module.parameters()]
+                sizes = f"inputs up to {float(args[0].abs().max()):.1e}"
+                sizes += f", weights up to {max(weights):.1e}" if weights else ""
+                found.append(f"layer {name} ({kind}) is the first whose output overflows ({sizes})")
+
+            return hook
+
+        modules = dict(self.network.named_modules())
+        with contextlib.ExitStack() as stack:
+            for row in self.architecture.rows():
+                for handle in (
+                    modules[row.name].register_forward_pre_hook(before(row.name, row.kind)),
+                    modules[row.name].register_forward_hook(after(row.name, row.kind)),
+                ):
+                    stack.callback(handle.remove)
+            self.network.train()
+            with self._autocast():
+                scores = self.network(x)
+        if not found:
+            found.append(f"the scores are finite (up to {float(scores.abs().max()):.1e}) but their loss is not")
+        return f"{found[0]}; {advice}"
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Shaped[Array, "..."]]:
+        return {name: _array(tensor) for name, tensor in self.network.state_dict().items()}
+
+    def load_state_dict(self, state: dict[str, Shaped[Array, "..."]]) -> None:
+        own = self.network.state_dict()
+        if missing := sorted(own.keys() - state.keys()):
+            raise ValueError(f"the state has no {', '.join(missing)}: it belongs to another architecture")
+        if unknown := sorted(state.keys() - own.keys()):
+            raise ValueError(f"the state has {', '.join(unknown)}, which this network has not: another architecture")
+        for name, tensor in own.items():
+            if tuple(tensor.shape) != np.shape(state[name]):
+                raise ValueError(
+                    f"{name}: expected shape={tuple(tensor.shape)}, got shape={np.shape(state[name])}: "
+                    "another architecture"
+                )
+        for name, tensor in own.items():
+            tensor.copy_(torch.from_numpy(np.array(state[name])))
+
+    def checkpoint(self) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
+        arrays = {f"model/{name}": array for name, array in self.state_dict().items()}
+        # The NumPy engine has an axis of models in front, and the rest flat.
+        arrays.update((name, _array(tensor).reshape(1, -1)) for name, tensor in self._optimizer_state())
+        settings = {"optimizer_steps": self.steps, "noise": self._noise.bit_generator.state}
+        if self._device_noise is not None:
+            arrays[f"noise/{self.device.type}"] = _array(self._device_noise.get_state())
+        if self.scaler.is_enabled():
+            settings["loss_scale"] = self.scaler.state_dict()
+        return arrays, settings
+
+    def restore(self, arrays: dict[str, Shaped[Array, "..."]], settings: dict[str, Any]) -> None:
+        self.load_state_dict({n.removeprefix("model/"): a for n, a in arrays.items() if n.startswith("model/")})
+        for name, tensor in self._optimizer_state():
+            tensor.copy_(torch.from_numpy(np.array(arrays[name])).reshape(tensor.shape))
+        self.steps = settings["optimizer_steps"]
+        for rule in self.rules:
+            for parameter in rule.parameters.values():
+                rule.optimizer.state[parameter]["step"].fill_(self.steps)
+        self._noise.bit_generator.state = settings["noise"]
+        if self._device_noise is not None and f"noise/{self.device.type}" in arrays:
+            self._device_noise.set_state(torch.from_numpy(np.array(arrays[f"noise/{self.device.type}"])))
+        if self.scaler.is_enabled() and "loss_scale" in settings:
+            self.scaler.load_state_dict(settings["loss_scale"])
+
+    def _optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
+        """What the update rules carry from step to step, as `optimizer/KIND/PARAMETER`, in the NumPy engine's words."""
+        for rule in self.rules:
+            for kind, torch_name in rule.kinds.items():
+                for name, parameter in rule.parameters.items():
+                    yield f"optimizer/{kind}/{name}", rule.optimizer.state[parameter][torch_name]
+
+
+def check_device(device: str) -> torch.device:
+    """The device, if PyTorch finds it here.
+
+    Raises:
+        ConfigError: it is not there, or there is no such kind.
+    """
+    kind, _, number = device.partition(":")
+    there = {
+        "cpu": lambda: 1,
+        "cuda": torch.cuda.device_count,
+        "mps": lambda: int(torch.backends.mps.is_available()),
+    }
+    if kind not in there or (number and not number.isdecimal()):
+        raise ConfigError(f"device={device!r} is unknown, expected one of {', '.join(there)}")
+    if int(number or 0) >= there[kind]():
+        raise ConfigError(
+            f"device={device} is not there: PyTorch {torch.__version__} finds no such device on this machine; "
+            "take device=cpu"
+        )
+    return torch.device(device)
+
+
+class _Resident:
+    """A data set in the memory of a device, raw; preprocessing happens as a batch is gathered."""
+
+    def __init__(self, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> None:
+        self.inputs = _shared(dataset.inputs).to(device)
+        self.labels = _shared(dataset.labels).to(device)
+        self.augmentation = dataset.augmentation
+        self.dtype = dtype
+        shift, scale = dataset.preprocessing.shift, dataset.preprocessing.scale
+        self.shift = torch.from_numpy(np.array(shift)).to(device, dtype) if np.any(shift) else None
+        self.scale = torch.from_numpy(np.array(scale)).to(device, dtype) if np.any(scale != 1) else None
+
+    def changes(self, first: int, steps: int, batch: int) -> Sequence[Changes | None]:
+        """What the augmentation does in the steps from number `first`, drawn as the data set draws it and sent to the
+        device at once."""
+        if not self.augmentation:
+            return [None] * steps
+        if self.inputs.ndim != 4:
+            raise ConfigError(
+                f"random_crop and horizontal_flip change images (C, H, W); these samples have "
+                f"shape={tuple(self.inputs.shape[1:])}"
+            )
+        height, width = self.inputs.shape[2:]
+        rows = np.empty((steps, batch, height), np.int64)
+        columns = np.empty((steps, batch, width), np.int64)
+        for step in range(steps):
+            top, left, flips = self.augmentation.draw(batch, first + step)
+            rows[step] = top[:, None] + np.arange(height)
+            columns[step] = left[:, None] + np.where(flips[:, None], np.arange(width)[::-1], np.arange(width))
+        device = self.inputs.device
+        return list(zip(torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device), strict=True))
+
+    def gather(self, indices: Tensor, changes: Changes | None = None) -> tuple[Tensor, Tensor]:
+        """The preprocessed inputs and the labels at `indices`: (x - shift) * scale, computed in the engine's dtype."""
+        x = self.inputs[indices]
+        if changes is not None:
+            rows, columns = changes
+            border = self.augmentation.random_crop
+            padded = torch.nn.functional.pad(x, (border, border, border, border))
+            n, c = (torch.arange(size, device=x.device) for size in x.shape[:2])
+            x = padded[n[:, None, None, None], c[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]
+        x = x.to(self.dtype)
+        if self.shift is not None:
+            x = x.sub_(self.shift)
+        if self.scale is not None:
+            x = x.mul_(self.scale)
+        return x, self.labels[indices]
+
+
+def _shared(array: np.ndarray) -> Tensor:
+    """A tensor over the array's own memory, which is only read."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _numpy_dtype(dtype: torch.dtype) -> Any:
+    return np.float64 if dtype == torch.float64 else np.float32
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return np.array(tensor.detach().cpu().numpy(), order="C")
+
+
+def _make_loss(name: str, label_smoothing: float, gradients: str) -> Callable[[Tensor, Tensor], Tensor]:
+    if label_smoothing and name != "cross_entropy":
+        raise ConfigError(f"label_smoothing={label_smoothing} goes with loss=cross_entropy, not with {name}")
+    by_hand = gradients == "hand"
+    if name == "cross_entropy":
+        make = hand.SoftmaxCrossEntropy if by_hand else torch.nn.CrossEntropyLoss
+        return make(label_smoothing=label_smoothing)
+    if name == "nll":
+        return hand.NegativeLogLikelihood() if by_hand else torch.nn.NLLLoss()
+    if name == "mse":
+        return hand.MeanSquaredError() if by_hand else _squared_error
+    raise ConfigError(f"loss={name!r} is unknown, expected one of {', '.join(LOSSES)}")
+
+
+def _squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
+    one_hot = torch.nn.functional.one_hot(labels, outputs.shape[1])
+    return torch.nn.functional.mse_loss(outputs, one_hot.to(outputs.dtype))
+
+
+# -- update rules -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Rule:
+    """An optimiser, the parameters that it moves, by name, and what it carries from step to step, as
+    {the NumPy engine's word: PyTorch's}."""
+
+    optimizer: torch.optim.Optimizer
+    parameters: dict[str, torch.nn.Parameter]
+    kinds: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # PyTorch makes the state in the first step; here it is there from the beginning, for checkpoint and restore
+        fused = self.optimizer.defaults.get("fused")
+        for parameter in self.parameters.values():
+            state = {"step": torch.zeros((), device=parameter.device if fused else "cpu")}
+            state.update((name, torch.zeros_like(parameter)) for name in self.kinds.values())
+            self.optimizer.state[parameter] = state
+
+
+_ADAM = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
+
+
+def _make_rules(spec: OptimizerSpec, named: dict[str, torch.nn.Parameter]) -> list[_Rule]:
+    decay, momentum = spec.weight_decay, spec.momentum or 0.0
+    buffer = {"momentum": "momentum_buffer"} if momentum else {}
+    device = next(iter(named.values())).device.type if named else "cpu"
+    fast: dict[str, Any] = {"fused": True} if device in ("cpu", "cuda") else {"foreach": True}
+
+    def rule(make: Callable[..., torch.optim.Optimizer], parameters, kinds, **options) -> _Rule:
+        return _Rule(make(list(parameters.values()), 0.0, weight_decay=decay, **options), parameters, kinds)
+
+    if spec.name == "sgd":
+        return [rule(torch.optim.SGD, named, buffer, momentum=momentum, nesterov=spec.nesterov, **fast)]
+    if spec.name == "adam":
+        return [rule(torch.optim.Adam, named, _ADAM, **fast)]
+    if spec.name == "adamw":
+        return [rule(torch.optim.AdamW, named, _ADAM, **fast)]
+    if spec.name == "rmsprop":
+        kinds = {"square_avg": "square_avg", **buffer}
+        return [rule(torch.optim.RMSprop, named, kinds, momentum=momentum, foreach=True)]
+    if spec.name == "adadelta":
+        kinds = {"square_avg": "square_avg", "acc_delta": "acc_delta"}
+        return [rule(torch.optim.Adadelta, named, kinds, foreach=True)]
+    if spec.name == "muon":
+        matrices = [name for name, parameter in named.items() if parameter.ndim > 1]
+        hidden = {name: named[name] for name in matrices[1:-1]}
+        rest = {name: parameter for name, parameter in named.items() if name not in hidden}
+        muon_momentum = 0.95 if spec.momentum is None else spec.momentum
+        rules = [rule(Muon, hidden, {"momentum": "momentum_buffer"}, momentum=muon_momentum)] if hidden else []
+        return [*rules, rule(torch.optim.AdamW, rest, _ADAM, **fast)]
+    raise ConfigError(f"the torch engine has no optimizer={spec.name!r}")
+
+
+class Muon(torch.optim.Optimizer):
+    """`nn.Muon` with Nesterov's momentum and `adjust="match_rms_adamw"`, in PyTorch.
+
+    PyTorch's own rounds the Newton-Schulz steps to bfloat16; this one computes in the parameters' dtype, as NumPy's.
+    """
+
+    def __init__(self, params, lr: float, *, momentum: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                b = self.state[parameter]["momentum_buffer"].mul_(momentum).add_(parameter.grad)
+                d = (parameter.grad + momentum * b).flatten(1)
+                if group["weight_decay"]:
+                    parameter.mul_(1 - rate * group["weight_decay"])
+                scale = 0.2 * math.sqrt(max(d.shape))
+                parameter.sub_((rate * scale * _orthogonalized(d)).reshape(parameter.shape))
+
+
+def _orthogonalized(d: Tensor) -> Tensor:
+    """`d` with its singular values moved close to 1, as in `nn.Muon`."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    wide = d.shape[0] <= d.shape[1]
+    x = d if wide else d.T
+    x = x / (x * x).sum().sqrt().clamp(min=1e-7)
+    for _ in range(5):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return x if wide else x.T
