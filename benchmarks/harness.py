@@ -2,20 +2,36 @@
 
 Thread pools of two libraries in one process disturb each other, and a machine shared with others drifts; so every peer
 has a process of its own, all are set up first, and then one at a time runs for a moment, round after round.
+
+A benchmark is a module with `CASES` (name -> what the peers are given) and `PEERS` (name -> `Peer`, ours first), a
+function `version(peer)`, and where it wants them:
+
+- `OURS`: the peers that are ours, all others being compared with; by default the first.
+- `CALLS`: how often a peer repeats the thing in one call.
+- `NEEDS`: the package that a peer cannot do without, where it may be missing.
+- `SLOW_TO_START`: peers that `--quick` leaves out.
+- `unable(peer, case)`: why a peer cannot take part in a case, or None.
+- `floating_point_operations(case)` and a peer `sgemm` that multiplies two square matrices of side `RULER`: then the
+  share of the machine's own matrix-product rate, measured in the same rounds, is given for every peer.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import importlib.util
+import itertools
 import json
+import math
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 #: A peer sets a case up and gives back what is timed.
@@ -36,7 +52,10 @@ class Worker:
             text=True,
             env={**os.environ, **threads, "OMP_WAIT_POLICY": "PASSIVE"},
         )
-        self.version = self._read()["version"]
+
+    def version(self) -> str:
+        """Waits until the case is set up."""
+        return self._read()["version"]
 
     def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -61,85 +80,138 @@ def _serve(module: str, peer: str, case: str) -> None:
     """The life of a worker process."""
     benchmark = importlib.import_module(module)
     step = benchmark.PEERS[peer](benchmark.CASES[case])
-    for _ in range(5):
+    for _ in range(3):
         step()
     print(json.dumps({"version": benchmark.version(peer)}), flush=True)
+    calls = getattr(benchmark, "CALLS", {}).get(peer, 1)
     for line in sys.stdin:
         end = time.perf_counter() + float(line)
         times = []
         while time.perf_counter() < end:
             began = time.perf_counter()
             step()
-            times.append((time.perf_counter() - began) * 1e6)
+            times.append((time.perf_counter() - began) * 1e6 / calls)
         print(json.dumps({"microseconds": times}), flush=True)
 
 
-def compare(
-    module: str, cases: list[str], peers: list[str], ours: str, rounds: int, seconds: float
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Medians of every peer on every case, and the peers' versions."""
-    results, versions = [], {}
-    for case in cases:
-        workers = {peer: Worker(module, peer, case) for peer in peers}
-        versions.update({peer: worker.version for peer, worker in workers.items()})
-        times: dict[str, list[float]] = {peer: [] for peer in peers}
-        medians_a_round: dict[str, list[float]] = {peer: [] for peer in peers}
-        for _ in range(rounds):
-            for peer, worker in workers.items():
-                measured = worker.run(seconds)
-                times[peer] += measured
-                medians_a_round[peer].append(statistics.median(measured))
-        for worker in workers.values():
-            worker.close()
-        medians = {peer: statistics.median(t) for peer, t in times.items()}
-        others = {peer: median for peer, median in medians.items() if peer != ours}
+def measure(module: str, case: str, peers: list[str], rounds: int, seconds: float) -> tuple[dict[str, list], dict]:
+    """The times of every peer on one case, a list for each round, and the peers' versions."""
+    workers = {peer: Worker(module, peer, case) for peer in peers}
+    versions = {peer: worker.version() for peer, worker in workers.items()}
+    times: dict[str, list[list[float]]] = {peer: [] for peer in peers}
+    for _ in range(rounds):
+        for peer, worker in workers.items():
+            times[peer].append(worker.run(seconds))
+    for worker in workers.values():
+        worker.close()
+    return times, versions
+
+
+def compare(benchmark: Any, case: str, times: dict[str, list[list[float]]]) -> dict[str, Any]:
+    """One case's result: medians, ratios to the fastest of the others with their spread over the rounds, shares."""
+    ours = getattr(benchmark, "OURS", (next(iter(benchmark.PEERS)),))
+    rounds = {peer: [statistics.median(taken) for taken in lots] for peer, lots in times.items()}
+    medians = {peer: statistics.median(itertools.chain(*lots)) for peer, lots in times.items()}
+    result = {
+        "case": case,
+        "median_us": {peer: round(median, 1) for peer, median in medians.items() if peer != "sgemm"},
+    }
+    others = {peer: median for peer, median in medians.items() if peer not in (*ours, "sgemm")}
+    if others:
         best = min(others, key=others.__getitem__)
-        ratios = [a / b for a, b in zip(medians_a_round[ours], medians_a_round[best], strict=True)]
-        results.append(
-            {
-                "case": case,
-                "median_us": {peer: round(median, 1) for peer, median in medians.items()},
-                "ratio": round(medians[ours] / others[best], 3),
-                "ratio_spread": [round(min(ratios), 3), round(max(ratios), 3)],
-                "best_other": best,
-                "n": {peer: len(t) for peer, t in times.items()},
-            }
-        )
-    return results, versions
+        for peer in ours:
+            if peer in medians:
+                name = "ratio" if peer == ours[0] else f"ratio_{peer}"
+                ratios = [a / b for a, b in zip(rounds[peer], rounds[best], strict=True)]
+                result[name] = round(medians[peer] / others[best], 3)
+                result[f"{name}_spread"] = [round(min(ratios), 3), round(max(ratios), 3)]
+        result["best_other"] = best
+    if "sgemm" in medians:
+        rate = 2 * benchmark.RULER**3 / medians["sgemm"]  # operations a microsecond
+        work = benchmark.floating_point_operations(benchmark.CASES[case])
+        result["sgemm_gflops"] = round(rate / 1e3, 1)
+        result["share_of_sgemm"] = {p: round(work / rate / m, 3) for p, m in medians.items() if p != "sgemm"}
+    result["n"] = {peer: sum(map(len, lots)) for peer, lots in times.items()}
+    return result
 
 
 def main(module: str, description: str, cases: list[str], peers: list[str], quick_cases: list[str]) -> None:
     """The command line of a benchmark: `--json` prints one object, `--quick` ends within 45 seconds."""
+    benchmark = importlib.import_module(module)
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="end within 45 seconds, and name what was left out")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds a case, 0.6 s each for every peer [15]")
     parser.add_argument("--case", action="append", choices=cases, help="only this case (may be given again)")
     parser.add_argument(
         "--peer", action="append", choices=peers, help="only this peer beside ours (may be given again)"
     )
     arguments = parser.parse_args()
     chosen = arguments.case or (quick_cases if arguments.quick else cases)
-    chosen_peers = [peers[0], *(arguments.peer or peers[1:])]
-    rounds, seconds = (4, 0.4) if arguments.quick else (15, 0.6)
-    results, versions = compare(module, chosen, chosen_peers, peers[0], rounds, seconds)
+    ours = getattr(benchmark, "OURS", peers[:1])
+    left_out = [case for case in cases if case not in chosen]
+    present = []
+    for peer in peers:
+        needed = getattr(benchmark, "NEEDS", {}).get(peer)
+        if arguments.peer and peer not in (*ours, *arguments.peer):
+            left_out.append(peer)
+        elif needed and importlib.util.find_spec(needed) is None:
+            left_out.append(f"{peer} (pip install {needed})")
+        elif arguments.quick and not arguments.peer and peer in getattr(benchmark, "SLOW_TO_START", ()):
+            left_out.append(f"{peer} (slow to start)")
+        else:
+            present.append(peer)
+    rounds, seconds = (4, 0.25) if arguments.quick else (arguments.rounds, 0.6)
+    results, versions = [], {}
+    for case in chosen:
+        able = []
+        for peer in present:
+            reason = getattr(benchmark, "unable", lambda peer, case: None)(peer, case)
+            if reason is None:
+                able.append(peer)
+            else:
+                left_out.append(f"{peer} on {case} ({reason})")
+        times, named = measure(module, case, able, rounds, seconds)
+        results.append(compare(benchmark, case, times))
+        versions.update(named)
     report = {
         "benchmark": module.rpartition(".")[2],
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {THREADS} threads",
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {THREADS} threads",
         "versions": {"python": platform.python_version(), **versions},
         "cases": results,
-        "left_out": [case for case in cases if case not in chosen],
+        "left_out": left_out,
     }
     if arguments.json:
         print(json.dumps(report, indent=2))
-        return
-    width = max(map(len, chosen))
-    print(f"median microseconds a step; ratio: {peers[0]} over the best other (below 1: {peers[0]} is faster)")
-    print(f"{'case':{width}}  " + "  ".join(f"{peer:>12}" for peer in chosen_peers) + "   ratio  (rounds)")
+    else:
+        _print(report, ours)
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _print(report: dict[str, Any], ours: Sequence[str]) -> None:
+    results = report["cases"]
+    peers = [peer for peer in report["versions"] if any(peer in result["median_us"] for result in results)]
+    width = max(len(result["case"]) for result in results)
+    print(f"median microseconds; ratio: {ours[0]} over the fastest other (below 1: {ours[0]} is faster)")
+    print(f"{'':{width}}" + "".join(f"  {peer:>9}" for peer in peers) + "   ratio  (rounds)")
     for result in results:
-        cells = "  ".join(f"{result['median_us'][peer]:12.1f}" for peer in chosen_peers)
-        low, high = result["ratio_spread"]
-        print(f"{result['case']:{width}}  {cells}   {result['ratio']:.2f}  ({low:.2f} to {high:.2f})")
-    print(", ".join(f"{peer} {version}" for peer, version in versions.items()), "on", report["machine"])
+        cells = "".join(f"  {result['median_us'].get(peer, math.nan):9.1f}" for peer in peers)
+        print(f"{result['case']:{width}}{cells}", end="")
+        if "ratio" in result:
+            low, high = result["ratio_spread"]
+            print(f"   {result['ratio']:5.2f}  ({low:.2f} to {high:.2f})", end="")
+        print()
+        if "share_of_sgemm" in result:
+            shares = "".join(f"  {result['share_of_sgemm'].get(peer, math.nan):9.0%}" for peer in peers)
+            print(f"{'  share of ' + str(round(result['sgemm_gflops'])) + ' GFLOP/s':{width}}{shares}")
+    print(f"on {report['machine']}: " + "; ".join(f"{peer}: {v}" for peer, v in report["versions"].items()))
     if report["left_out"]:
         print("left out:", ", ".join(report["left_out"]))
 

@@ -21,9 +21,23 @@ from handgrad.errors import ConfigError
 
 Shape = tuple[int, ...]
 
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "sigmoid", "tanh", "identity")
+#: Activations, and the gain that a layer before each needs in order that E[y²] = E[x²]: 1/√E[f(z)²] for z ~ N(0, 1),
+#: found by quadrature; those of relu, leaky_relu, tanh, elu, sigmoid and identity are the customary ones (PyTorch's).
+_GAINS = {
+    "relu": math.sqrt(2),
+    "leaky_relu": math.sqrt(2),  # of slope 0; `gain_of` knows the others
+    "elu": math.sqrt(2),
+    "gelu": 1.5335805,
+    "gelu_exact": 1.5335304,
+    "silu": 1.6765325,
+    "softplus": 1.0418668,
+    "sigmoid": 1.0,
+    "tanh": 5 / 3,
+    "identity": 1.0,
+}
+ACTIVATIONS = tuple(_GAINS)
 NORMS = ("none", "batch", "layer")
-MODELS = ("mlp",)
+MODELS = ("mlp", "vgg", "preact-resnet")
 
 
 @dataclass(frozen=True)
@@ -33,10 +47,26 @@ class LayerSpec:
     kind: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def children(self) -> tuple[LayerSpec, ...]:
+        """The layers inside this one (of a `residual`), in order."""
+        return tuple(LayerSpec.from_dict(layer) for layer in self.options.get("layers", ()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON value that `from_dict` turns back into this layer."""
+        return {"kind": self.kind, **self.options}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> LayerSpec:
+        return cls(value["kind"], {name: option for name, option in value.items() if name != "kind"})
+
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of one layer without building it: figures are for one sample."""
+    """What is known of one layer without building it: figures are for one sample.
+
+    A layer that holds others (`residual`) has a row of its own, without figures, before theirs.
+    """
 
     name: str
     kind: str
@@ -44,6 +74,7 @@ class Row:
     output_shape: Shape
     parameters: int
     multiply_adds: int
+    input_shape: Shape
 
 
 @dataclass(frozen=True)
@@ -67,17 +98,8 @@ class Architecture:
         self.rows()
 
     def rows(self) -> list[Row]:
-        """One row a layer: output shape, parameters, multiply-adds."""
-        rows, shape = [], self.input_shape
-        for i, layer in enumerate(self.layers):
-            if layer.kind not in KINDS:
-                raise ConfigError(f"layer {i}: kind={layer.kind!r} is unknown, expected one of {', '.join(KINDS)}")
-            try:
-                shape, parameters, multiply_adds = KINDS[layer.kind](shape, **layer.options)
-            except (ValueError, TypeError) as error:
-                raise ConfigError(f"layer {i} ({layer.kind}): {error}") from None
-            rows.append(Row(str(i), layer.kind, layer.options, shape, parameters, multiply_adds))
-        return rows
+        """One row a layer: output shape, parameters, multiply-adds; the i-th layer inside layer 3 is called `3.i`."""
+        return _rows(self.layers, self.input_shape)
 
     @property
     def output_shape(self) -> Shape:
@@ -96,15 +118,46 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON value that `from_dict` turns back into this architecture."""
-        layers = [{"kind": layer.kind, **layer.options} for layer in self.layers]
+        layers = [layer.to_dict() for layer in self.layers]
         return {"name": self.name, "input_shape": list(self.input_shape), "layers": layers}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Architecture:
-        layers = tuple(
-            LayerSpec(layer["kind"], {k: v for k, v in layer.items() if k != "kind"}) for layer in value["layers"]
-        )
-        return cls(value["name"], tuple(value["input_shape"]), layers)
+        return cls(value["name"], tuple(value["input_shape"]), tuple(map(LayerSpec.from_dict, value["layers"])))
+
+
+def _rows(layers: Sequence[LayerSpec], shape: Shape, prefix: str = "") -> list[Row]:
+    rows: list[Row] = []
+    for i, layer in enumerate(layers):
+        name = f"{prefix}{i}"
+        if layer.kind not in KINDS:
+            raise ConfigError(f"layer {name}: kind={layer.kind!r} is unknown, expected one of {', '.join(KINDS)}")
+        inside, input_shape = _rows(layer.children, shape, f"{name}."), shape
+        try:
+            shape, parameters, multiply_adds = KINDS[layer.kind](shape, **layer.options)
+            if inside and inside[-1].output_shape != shape:
+                raise ValueError(f"its layers give shape={inside[-1].output_shape}, expected its input's {shape}")
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"layer {name} ({layer.kind}): {error}") from None
+        rows += [Row(name, layer.kind, layer.options, shape, parameters, multiply_adds, input_shape), *inside]
+    return rows
+
+
+def gain_of(activation: str, negative_slope: float = 0.0) -> float:
+    """What the weights before an activation are multiplied with, so that the variance stays from layer to layer.
+
+    Source: He, Zhang, Ren, Sun (2015), Delving deep into rectifiers, equations 10 and 15.
+    """
+    return math.sqrt(2 / (1 + negative_slope**2)) if activation == "leaky_relu" else _GAINS[activation]
+
+
+def activation_spec(activation: str, negative_slope: float = 0.01) -> LayerSpec:
+    """The layer of an activation that is given by its name in `ACTIVATIONS`."""
+    if activation == "leaky_relu":
+        return LayerSpec(activation, {"negative_slope": negative_slope})
+    if activation == "gelu_exact":
+        return LayerSpec("gelu", {"approximate": "none"})
+    return LayerSpec(activation)
 
 
 def mlp(
@@ -139,25 +192,114 @@ def mlp(
         raise ConfigError(f"norm={norm!r} is unknown, expected one of {', '.join(NORMS)}")
     if classes < 2:
         raise ConfigError(f"classes={classes}, expected at least 2")
-    gain = {
-        "relu": math.sqrt(2),
-        "elu": math.sqrt(2),
-        "leaky_relu": math.sqrt(2 / (1 + negative_slope**2)),
-        "tanh": 5 / 3,
-    }.get(activation, 1.0)
+    gain = gain_of(activation, negative_slope)
     layers: list[LayerSpec] = []
     width = math.prod(input_shape)
     for units in hidden_units:
         layers.append(LayerSpec("linear", {"in_features": width, "out_features": units, "gain": gain}))
         if norm != "none":
             layers.append(LayerSpec(f"{norm}_norm", {"num_features": units}))
-        options = {"negative_slope": negative_slope} if activation == "leaky_relu" else {}
-        layers.append(LayerSpec(activation, options))
+        layers.append(activation_spec(activation, negative_slope))
         if dropout:
             layers.append(LayerSpec("dropout", {"p": dropout}))
         width = units
     layers.append(LayerSpec("linear", {"in_features": width, "out_features": classes, "gain": 1.0}))
     return Architecture("mlp", (math.prod(input_shape),), tuple(layers))
+
+
+def vgg(input_shape: Sequence[int], classes: int, *, width: int = 64) -> Architecture:
+    """A VGG of eight convolutions with batch normalisation, after the UvA course.
+
+    [3x3 convolution, batch normalisation, ReLU] with `width` channels, M, twice as many, M, four times twice, M, eight
+    times twice, M, eight times twice, M, linear; M is max-pooling 3x3 with stride 2 and padding 1, so half the size,
+    rounded up. With 64 channels, 32x32 RGB images and ten classes: 9,231,114 parameters.
+
+    Arguments:
+        input_shape: (C, H, W) of one sample.
+        classes: K, at least 2.
+        width: channels of the first convolution.
+
+    Raises:
+        ConfigError: a value is out of its range.
+
+    Source: Simonyan and Zisserman (2015), Very deep convolutional networks; with a padded, overlapping pooling.
+    """
+    channels, height, size = _image(input_shape, classes, width)
+    layers: list[LayerSpec] = []
+    for stage in ((1,), (2,), (4, 4), (8, 8), (8, 8)):
+        for factor in stage:
+            layers.append(_conv(channels, factor * width, 3, gain=math.sqrt(2)))
+            channels = factor * width
+            layers += [LayerSpec("batch_norm2d", {"num_features": channels}), LayerSpec("relu")]
+        layers.append(_halving())
+        height, size = (height + 1) // 2, (size + 1) // 2
+    return Architecture("vgg", tuple(input_shape), (*layers, *_classifier(channels * height * size, classes)))
+
+
+def preact_resnet(input_shape: Sequence[int], classes: int, *, width: int = 64) -> Architecture:
+    """A residual network whose blocks normalise and activate before they convolve, after the UvA course.
+
+    3x3 convolution to `width` channels; P; 1x1 convolution to twice as many, M, P, P; alike to four and to eight times
+    as many; M, P, P, M; batch normalisation, ReLU, linear. P(x) = x + conv3x3(ReLU(BatchNorm(x))); M as in `vgg`. With
+    64 channels, 32x32 RGB images and ten classes: 11,138,122 parameters.
+
+    Arguments:
+        input_shape: (C, H, W) of one sample.
+        classes: K, at least 2.
+        width: channels of the first convolution.
+
+    Raises:
+        ConfigError: a value is out of its range.
+
+    Source: He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, figure 1b.
+    """
+    channels, height, size = _image(input_shape, classes, width)
+    layers = [_conv(channels, width, 3, gain=1.0), _preact_block(width)]
+    for factor in (2, 4, 8, None):
+        if factor:
+            layers.append(_conv(factor // 2 * width, factor * width, 1, gain=1.0))
+        layers += [_halving(), *(_preact_block((factor or 8) * width) for _ in range(2))]
+        height, size = (height + 1) // 2, (size + 1) // 2
+    layers += [_halving(), LayerSpec("batch_norm2d", {"num_features": 8 * width}), LayerSpec("relu")]
+    height, size = (height + 1) // 2, (size + 1) // 2
+    return Architecture(
+        "preact-resnet", tuple(input_shape), (*layers, *_classifier(8 * width * height * size, classes))
+    )
+
+
+def _image(input_shape: Sequence[int], classes: int, width: int) -> tuple[int, int, int]:
+    if len(input_shape) != 3:
+        raise ConfigError(f"input_shape={tuple(input_shape)}: a convolutional network takes images (C, H, W)")
+    if classes < 2:
+        raise ConfigError(f"classes={classes}, expected at least 2")
+    if width < 1:
+        raise ConfigError(f"width={width}, expected at least 1")
+    channels, height, size = input_shape
+    return channels, height, size
+
+
+def _conv(channels: int, out_channels: int, kernel_size: int, *, gain: float) -> LayerSpec:
+    """A convolution that keeps height and width."""
+    options = {"in_channels": channels, "out_channels": out_channels, "kernel_size": kernel_size}
+    return LayerSpec("conv2d", {**options, "padding": kernel_size // 2, "gain": gain})
+
+
+def _halving() -> LayerSpec:
+    return LayerSpec("max_pool2d", {"kernel_size": 3, "stride": 2, "padding": 1})
+
+
+def _preact_block(channels: int) -> LayerSpec:
+    inside = (
+        LayerSpec("batch_norm2d", {"num_features": channels}),
+        LayerSpec("relu"),
+        _conv(channels, channels, 3, gain=math.sqrt(2)),
+    )
+    return LayerSpec("residual", {"layers": [layer.to_dict() for layer in inside]})
+
+
+def _classifier(features: int, classes: int) -> tuple[LayerSpec, LayerSpec]:
+    linear = LayerSpec("linear", {"in_features": features, "out_features": classes, "gain": 1.0})
+    return LayerSpec("flatten"), linear
 
 
 # -- kinds of layers: shape of the input -> (shape of the output, parameters, multiply-adds), checked -----------------
@@ -197,6 +339,113 @@ def _leaky_relu(shape: Shape, negative_slope: float):
     return shape, 0, 0
 
 
+def window_output(
+    size: Sequence[int],
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int] = (1, 1),
+) -> tuple[int, int]:
+    """Height and width of what a sliding window leaves of an image: ⌊(size + 2·padding - span)/stride⌋ + 1, where the
+    kernel spans dilation·(kernel_size - 1) + 1 pixels.
+
+    Raises:
+        ValueError: the kernel spans more than the padded image.
+    """
+    result = []
+    for axis, (n, k, s, p, d) in enumerate(zip(size, kernel_size, stride, padding, dilation, strict=True)):
+        span = d * (k - 1) + 1
+        if n + 2 * p < span:
+            raise ValueError(
+                f"the kernel spans {span} pixels (kernel_size={k}, dilation={d}), more than the "
+                f"{('height', 'width')[axis]} of {n} + 2·{p} of the padded image: take a smaller kernel or more padding"
+            )
+        result.append((n + 2 * p - span) // s + 1)
+    return result[0], result[1]
+
+
+def pair(name: str, value: int | Sequence[int], least: int) -> tuple[int, int]:
+    """A size for height and width, given as one number for both or as two.
+
+    Raises:
+        ValueError: it is neither, or below `least`.
+    """
+    two = (value, value) if isinstance(value, int) else tuple(value)
+    if len(two) != 2 or not all(isinstance(n, int) and n >= least for n in two):
+        raise ValueError(f"{name}={value}, expected a whole number of at least {least}, or two of them")
+    return two[0], two[1]
+
+
+def _image_shape(shape: Shape) -> tuple[int, int, int]:
+    if len(shape) != 3:
+        raise ValueError(f"gets shape={shape}, expected an image (C, H, W)")
+    return shape
+
+
+def _conv2d(
+    shape: Shape,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    bias: bool = True,
+    gain: float = 1.0,
+):
+    channels, *size = _image_shape(shape)
+    if channels != in_channels:
+        raise ValueError(f"gets shape={shape}, expected in_channels={in_channels} channels")
+    if out_channels < 1:
+        raise ValueError(f"out_channels={out_channels}, expected at least 1")
+    if groups < 1 or in_channels % groups or out_channels % groups:
+        raise ValueError(
+            f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels} without remainder"
+        )
+    kernel = pair("kernel_size", kernel_size, 1)
+    windows = pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1)
+    height, width = window_output(size, kernel, *windows)
+    weights = out_channels * (in_channels // groups) * kernel[0] * kernel[1]
+    return (out_channels, height, width), weights + bias * out_channels, weights * height * width
+
+
+def _pool2d(
+    shape: Shape,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+):
+    channels, *size = _image_shape(shape)
+    kernel, pad = pair("kernel_size", kernel_size, 1), pair("padding", padding, 0)
+    if any(2 * p > k for p, k in zip(pad, kernel, strict=True)):
+        raise ValueError(
+            f"padding={padding} is more than half of kernel_size={kernel_size}: a window could lie outside the image"
+        )
+    stride = kernel if stride is None else pair("stride", stride, 1)
+    return (channels, *window_output(size, kernel, stride, pad)), 0, 0
+
+
+def _global_avg_pool2d(shape: Shape):
+    return _image_shape(shape)[:1], 0, 0
+
+
+def _batch_norm2d(shape: Shape, num_features: int):
+    if _image_shape(shape)[0] != num_features:
+        raise ValueError(f"gets shape={shape}, expected num_features={num_features} channels")
+    return shape, 2 * num_features, 0
+
+
+def _residual(shape: Shape, layers: Sequence[Mapping[str, Any]]):
+    return shape, 0, 0
+
+
+def _gelu(shape: Shape, approximate: str = "tanh"):
+    if approximate not in ("tanh", "none"):
+        raise ValueError(f"approximate={approximate!r}, expected 'tanh' or 'none', the exact form")
+    return shape, 0, 0
+
+
 KINDS: dict[str, Callable[..., tuple[Shape, int, int]]] = {
     "linear": _linear,
     "batch_norm": _norm,
@@ -204,5 +453,13 @@ KINDS: dict[str, Callable[..., tuple[Shape, int, int]]] = {
     "dropout": _dropout,
     "flatten": _flatten,
     "leaky_relu": _leaky_relu,
-    **dict.fromkeys(("relu", "elu", "sigmoid", "tanh", "identity", "softmax"), _elementwise),
+    "conv2d": _conv2d,
+    "max_pool2d": _pool2d,
+    "avg_pool2d": _pool2d,
+    "global_avg_pool2d": _global_avg_pool2d,
+    "batch_norm2d": _batch_norm2d,
+    "residual": _residual,
+    "gelu": _gelu,
+    **dict.fromkeys(("relu", "elu", "silu", "softplus", "sigmoid", "tanh", "identity"), _elementwise),
+    **dict.fromkeys(("softmax", "log_softmax"), _elementwise),
 }

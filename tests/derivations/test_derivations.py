@@ -13,14 +13,6 @@ NAMES = derivations.names()
 STEPS = [(name, number) for name in NAMES for number in range(1, len(derivations.get(name).steps) + 1)]
 #: No layer of nn to end in (yet): their last step says that NumPy is written out.
 WITHOUT_NN = {
-    "mse",
-    "gelu",
-    "gelu-tanh",
-    "silu",
-    "convolution",
-    "winograd-2x2",
-    "winograd-4x4",
-    "max-pooling",
     "adadelta",
 }
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import functools
+import importlib.util
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -26,6 +29,7 @@ class LayerExample:
         stacks: whether it takes a leading axis of models.
         wrong_shape: of one sample, that the layer refuses; None where any will do.
         random: whether it draws something at each forward.
+        float32_error: how far from PyTorch's its output may be in float32, relative to the largest number.
     """
 
     name: str
@@ -37,6 +41,7 @@ class LayerExample:
     stacks: bool = True
     wrong_shape: tuple[int, ...] | None = None
     random: bool = False
+    float32_error: float = 2e-6
 
     def layer(self, dtype=np.float64, rng: np.random.Generator | int = 7) -> nn.Layer:
         """A new layer with parameters and buffers that are neither 0 nor 1, the same at every call."""
@@ -85,6 +90,11 @@ def _network(rng: np.random.Generator) -> nn.Sequential:
     )
 
 
+class _TorchResidual(torch.nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
 LAYERS = (
     LayerExample("Linear", lambda _: nn.Linear(4, 3, rng=0), lambda: torch.nn.Linear(4, 3), wrong_shape=(5,)),
     LayerExample(
@@ -101,7 +111,13 @@ LAYERS = (
     LayerExample("ELU 2.5", lambda _: nn.ELU(2.5), lambda: torch.nn.ELU(2.5)),
     LayerExample("Sigmoid", lambda _: nn.Sigmoid(), torch.nn.Sigmoid),
     LayerExample("Tanh", lambda _: nn.Tanh(), torch.nn.Tanh),
+    LayerExample("SiLU", lambda _: nn.SiLU(), torch.nn.SiLU),
+    LayerExample("GELU", lambda _: nn.GELU(), lambda: torch.nn.GELU("tanh")),
+    LayerExample("GELU exact", lambda _: nn.GELU("none"), torch.nn.GELU),
+    LayerExample("Softplus", lambda _: nn.Softplus(), torch.nn.Softplus),
+    LayerExample("Softplus 2.5", lambda _: nn.Softplus(2.5, 1.0), lambda: torch.nn.Softplus(2.5, 1.0)),
     LayerExample("Softmax", lambda _: nn.Softmax(), lambda: torch.nn.Softmax(dim=-1)),
+    LayerExample("LogSoftmax", lambda _: nn.LogSoftmax(), lambda: torch.nn.LogSoftmax(dim=-1)),
     LayerExample("Dropout", lambda rng: nn.Dropout(0.3, rng=rng), None, random=True),
     LayerExample(
         "Dropout evaluating",
@@ -141,6 +157,66 @@ LAYERS = (
         training=False,
         wrong_shape=(3,),
     ),
+    LayerExample(
+        "Residual",
+        lambda _: nn.Residual(nn.Linear(4, 5, rng=0), nn.Tanh(), nn.Linear(5, 4, rng=1)),
+        lambda: _TorchResidual(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 4)),
+        wrong_shape=(3,),
+    ),
+    LayerExample(
+        "Residual in Sequential",
+        lambda _: nn.Sequential(nn.Linear(4, 3, rng=0), nn.Residual(nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 3))),
+        lambda: torch.nn.Sequential(
+            torch.nn.Linear(4, 3),
+            _TorchResidual(torch.nn.BatchNorm1d(3), torch.nn.ReLU(), torch.nn.Linear(3, 3)),
+        ),
+        smallest_batch=2,
+        wrong_shape=(5,),
+    ),
+    LayerExample("Residual of activations", lambda _: nn.Residual(nn.ReLU(), nn.Tanh()), None),
+)
+
+
+def _convolution(name: str, size: tuple[int, int], *sizes, algorithm: str, **options) -> LayerExample:
+    """A convolution of images of this size."""
+    return LayerExample(
+        name,
+        lambda _: nn.Conv2d(*sizes, **options, algorithm=algorithm, rng=0),
+        lambda: torch.nn.Conv2d(*sizes, **options),
+        shape=(sizes[0], *size),
+        stacks=False,
+        float32_error=2e-5 if algorithm == "winograd-4x4" else 2e-6,
+    )
+
+
+def _of_images(name: str, make, twin, shape: tuple[int, ...] = (2, 4, 3), **options) -> LayerExample:
+    return LayerExample(name, lambda _: make(), twin, shape=shape, stacks=False, **options)
+
+
+# What images that do not fit are told is tested in test_images.py.
+LAYERS = (
+    *LAYERS,
+    _convolution("Conv2d im2col", (3, 4), 2, 3, (3, 2), stride=(1, 2), padding=1, algorithm="im2col"),
+    _convolution("Conv2d of groups", (2, 3), 4, 2, 2, dilation=2, padding=1, groups=2, bias=False, algorithm="im2col"),
+    _convolution("Conv2d 1x1", (3, 2), 3, 4, 1, algorithm="im2col"),
+    _convolution("Conv2d taps", (4, 3), 2, 3, (2, 3), stride=2, padding=1, algorithm="taps"),
+    _convolution("Conv2d winograd-2x2", (3, 5), 2, 2, 3, padding=1, algorithm="winograd-2x2"),
+    _convolution("Conv2d winograd-4x4", (5, 6), 1, 2, 3, padding=1, algorithm="winograd-4x4"),
+    _of_images("MaxPool2d", lambda: nn.MaxPool2d(3, 2, 1), lambda: torch.nn.MaxPool2d(3, 2, 1)),
+    _of_images("AvgPool2d", lambda: nn.AvgPool2d(3, 2, 1), lambda: torch.nn.AvgPool2d(3, 2, 1)),
+    _of_images(
+        "GlobalAvgPool2d",
+        nn.GlobalAvgPool2d,
+        lambda: torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()),
+    ),
+    _of_images("BatchNorm2d", lambda: nn.BatchNorm2d(2), lambda: torch.nn.BatchNorm2d(2), smallest_batch=1),
+    _of_images("BatchNorm2d biased", lambda: nn.BatchNorm2d(2, running_variance="biased"), None, smallest_batch=1),
+    _of_images(
+        "BatchNorm2d evaluating",
+        lambda: nn.BatchNorm2d(2, eps=0.1),
+        lambda: torch.nn.BatchNorm2d(2, eps=0.1).eval(),
+        training=False,
+    ),
 )
 
 
@@ -149,12 +225,15 @@ class LossExample:
     """A loss and its PyTorch twin.
 
     Arguments:
-        probabilities: whether it takes probabilities rather than scores.
+        by_definition: (x, t) of one sample, lists of K numbers -> its loss and its gradient, of which a batch has the
+            means.
         twin: (x, target as rows) -> the loss as a tensor.
+        probabilities: whether it takes probabilities rather than scores.
     """
 
     name: str
     make: Callable[[], nn.Loss]
+    by_definition: Callable[[list[float], list[float]], tuple[float, list[float]]]
     twin: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     probabilities: bool = False
 
@@ -180,18 +259,54 @@ class LossExample:
         return {name: read_only(target) for name, target in targets.items()}
 
 
+def _softmax_cross_entropy(x: list[float], t: list[float], smoothing: float = 0.0) -> tuple[float, list[float]]:
+    total = sum(math.exp(v) for v in x)
+    t = [(1 - smoothing) * v + smoothing / len(x) for v in t]
+    loss = -sum(tv * math.log(math.exp(v) / total) for v, tv in zip(x, t, strict=True))
+    return loss, [sum(t) * math.exp(v) / total - tv for v, tv in zip(x, t, strict=True)]
+
+
+def _cross_entropy(x: list[float], t: list[float]) -> tuple[float, list[float]]:
+    pairs = list(zip(x, t, strict=True))
+    return -sum(tv * math.log(v) for v, tv in pairs), [-tv / v for v, tv in pairs]
+
+
+def _negative_log_likelihood(x: list[float], t: list[float]) -> tuple[float, list[float]]:
+    return -sum(tv * v for v, tv in zip(x, t, strict=True)), [-tv for tv in t]
+
+
+def _mean_squared_error(x: list[float], t: list[float]) -> tuple[float, list[float]]:
+    differences = [v - tv for v, tv in zip(x, t, strict=True)]
+    return sum(d**2 for d in differences) / len(x), [2 * d / len(x) for d in differences]
+
+
 LOSSES = (
     LossExample(
         "SoftmaxCrossEntropy",
         nn.SoftmaxCrossEntropy,
+        _softmax_cross_entropy,
         lambda x, t: -(t * torch.nn.functional.log_softmax(x, -1)).sum(-1).mean(-1),
+    ),
+    LossExample(
+        "SoftmaxCrossEntropy(label_smoothing=0.1)",
+        lambda: nn.SoftmaxCrossEntropy(0.1),
+        lambda x, t: _softmax_cross_entropy(x, t, 0.1),
+        lambda x, t: torch.nn.functional.cross_entropy(x, t, label_smoothing=0.1),
     ),
     LossExample(
         "CrossEntropy",
         nn.CrossEntropy,
+        _cross_entropy,
         lambda x, t: -(t * x.log()).sum(-1).mean(-1),
         probabilities=True,
     ),
+    LossExample(
+        "NegativeLogLikelihood",
+        nn.NegativeLogLikelihood,
+        _negative_log_likelihood,
+        lambda x, t: -(t * x).sum(-1).mean(-1),
+    ),
+    LossExample("MeanSquaredError", nn.MeanSquaredError, _mean_squared_error, torch.nn.MSELoss()),
 )
 
 
@@ -227,7 +342,52 @@ OPTIMIZERS = (
     OptimizerExample("Adam", nn.Adam, torch.optim.Adam),
     OptimizerExample("Adam decay", nn.Adam, torch.optim.Adam, options={"weight_decay": 0.1}),
     OptimizerExample("Adam options", nn.Adam, torch.optim.Adam, options={"betas": (0.8, 0.95), "eps": 1e-3}),
+    OptimizerExample("AdamW", nn.AdamW, torch.optim.AdamW, options={"weight_decay": 0.0}),
+    OptimizerExample("AdamW decay", nn.AdamW, torch.optim.AdamW, options={"weight_decay": 0.1}),
+    OptimizerExample("RMSprop", nn.RMSprop, torch.optim.RMSprop),
+    OptimizerExample(
+        "RMSprop options", nn.RMSprop, torch.optim.RMSprop, options={"alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}
+    ),
+    OptimizerExample("RMSprop momentum", nn.RMSprop, torch.optim.RMSprop, options={"momentum": 0.9}),
+    OptimizerExample("RMSprop centered", nn.RMSprop, torch.optim.RMSprop, options={"centered": True}),
+    OptimizerExample(
+        "RMSprop centered momentum", nn.RMSprop, torch.optim.RMSprop, options={"centered": True, "momentum": 0.5}
+    ),
+    OptimizerExample("Adadelta", nn.Adadelta, torch.optim.Adadelta, learning_rate=1.0),
+    OptimizerExample(
+        "Adadelta options", nn.Adadelta, torch.optim.Adadelta, options={"rho": 0.8, "eps": 1e-3, "weight_decay": 0.1}
+    ),
 )
+
+
+def _compiled(examples: tuple) -> tuple:
+    """The examples whose class has a compiled form, made in that form."""
+    if importlib.util.find_spec("numba") is None:
+        return ()
+    from handgrad.nn import fast
+
+    def compiling(make):
+        @functools.wraps(make)
+        def compiled(*arguments, **options):
+            made = make(*arguments, **options)
+            fast.accelerate(made)
+            return made
+
+        return compiled
+
+    made = {
+        LayerExample: lambda e: e.layer(),
+        LossExample: lambda e: e.make(),
+        OptimizerExample: lambda e: e.optimizer([]),
+    }
+    return tuple(
+        replace(example, name=f"{example.name} compiled", make=compiling(example.make))
+        for example in examples
+        if type(made[type(example)](example)) in fast.COMPILED
+    )
+
+
+LAYERS, LOSSES, OPTIMIZERS = ((*examples, *_compiled(examples)) for examples in (LAYERS, LOSSES, OPTIMIZERS))
 
 
 def _of(examples) -> dict:
@@ -301,22 +461,14 @@ def close() -> Callable[..., None]:
     return close
 
 
-def leaves(layer: nn.Layer) -> Iterator[nn.Layer]:
-    """The layers that compute, of a layer or a network."""
-    for inner in getattr(layer, "layers", ()):
-        yield from leaves(inner)
-    if not isinstance(layer, nn.Sequential):
-        yield layer
-
-
 @pytest.fixture
 def lend() -> Callable[[nn.Layer], nn.Arena]:
     """Gives a layer, or all layers of a network, work arrays from one arena."""
 
     def lend(layer: nn.Layer) -> nn.Arena:
         arena = nn.Arena()
-        for leaf in leaves(layer):
-            leaf.work = arena.workspace()
+        for inner in layer.modules():
+            inner.work = arena.workspace()
         return arena
 
     return lend

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from handgrad import nn
 
@@ -18,6 +19,8 @@ from handgrad import nn
         (nn.Kaiming(), math.sqrt(2 / 200)),
         (nn.Kaiming(1.0), math.sqrt(1 / 200)),
         (nn.parse_initializer("kaiming", gain=5 / 3), 5 / 3 / math.sqrt(200)),
+        (nn.Xavier(), math.sqrt(2 / 500)),
+        (nn.Xavier(3.0), 3 * math.sqrt(2 / 500)),
     ],
     ids=repr,
 )
@@ -29,6 +32,74 @@ def test_moments(initializer, std):
     assert abs(weight.mean()) < 5 * std / math.sqrt(n)
     assert abs(weight.std() / std - 1) < 5 / math.sqrt(2 * n)
     assert abs((weight**4).mean() / std**4 - 3) < 5 * math.sqrt(96 / n)
+
+
+@pytest.mark.parametrize(
+    ("initializer", "limit"),
+    [
+        (nn.Uniform(0.25), 0.25),
+        (nn.KaimingUniform(), math.sqrt(6 / 200)),
+        (nn.KaimingUniform(1.0), math.sqrt(3 / 200)),
+        (nn.XavierUniform(), math.sqrt(6 / 500)),
+        (nn.XavierUniform(3.0), 3 * math.sqrt(6 / 500)),
+    ],
+    ids=repr,
+)
+def test_moments_of_even_draws(initializer, limit):
+    weight = initializer((300, 200), np.random.default_rng(0))
+    n = weight.size
+    assert weight.shape == (300, 200)
+    assert limit * (1 - 20 / n) < np.abs(weight).max() <= limit
+    assert abs(weight.mean()) < 5 * limit / math.sqrt(3 * n)
+    assert abs((weight**2).mean() / limit**2 - 1 / 3) < 5 * math.sqrt(4 / 45 / n)
+    assert abs((weight**4).mean() / limit**4 - 1 / 5) < 5 * math.sqrt(16 / 225 / n)
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (8, 6, 3, 5)], ids=str)
+@pytest.mark.parametrize(
+    ("initializer", "twin"),
+    [
+        (nn.KaimingUniform(), lambda w: torch.nn.init.kaiming_uniform_(w, nonlinearity="relu").abs().max().item()),
+        (nn.XavierUniform(1.3), lambda w: torch.nn.init.xavier_uniform_(w, 1.3).abs().max().item()),
+        (nn.Xavier(1.3), lambda w: torch.nn.init.xavier_normal_(w, 1.3).std().item()),
+        (nn.Kaiming(), lambda w: torch.nn.init.kaiming_normal_(w, nonlinearity="relu").std().item()),
+    ],
+    ids=repr,
+)
+def test_the_same_spread_as_in_pytorch(initializer, twin, shape):
+    torch.manual_seed(0)
+    expected = twin(torch.empty(shape))
+    weight = initializer(shape, np.random.default_rng(0))
+    actual = np.abs(weight).max() if "Uniform" in repr(initializer) else weight.std()
+    assert actual == pytest.approx(expected, rel=0.15)
+
+
+def test_the_spread_of_pytorchs_linear():
+    torch.manual_seed(0)
+    theirs = torch.nn.Linear(400, 300).weight.detach().numpy()
+    ours = nn.KaimingUniform(1 / math.sqrt(3))((300, 400), np.random.default_rng(0))
+    assert np.abs(theirs).max() == pytest.approx(np.abs(ours).max(), rel=1e-3) == pytest.approx(1 / 20, rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (4, 7), (7, 4), (6, 2, 3, 3), (20, 2, 3, 3), (1, 4)], ids=str)
+def test_orthogonal(shape):
+    rng = np.random.default_rng(0)
+    weight = nn.Orthogonal(1.5)(shape, rng)
+    assert weight.shape == shape
+    matrix = weight.reshape(shape[0], -1)
+    small = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    np.testing.assert_allclose(small, 1.5**2 * np.eye(len(small)), atol=1e-14)
+    theirs = torch.nn.init.orthogonal_(torch.empty(shape, dtype=torch.float64), 1.5).reshape(shape[0], -1)
+    theirs = theirs @ theirs.T if matrix.shape[0] <= matrix.shape[1] else theirs.T @ theirs
+    np.testing.assert_allclose(small, theirs, atol=1e-13)
+
+
+def test_orthogonal_matrices_are_equally_likely():
+    """Without the signs of R, LAPACK's Q has a negative diagonal far more often than not."""
+    rng = np.random.default_rng(0)
+    draws = np.array([nn.Orthogonal()((3, 3), rng) for _ in range(2000)])
+    # the mean of n entries of variance 1/3
+    assert np.abs(draws.mean(axis=0)).max() < 5 * math.sqrt(1 / 3 / len(draws))
 
 
 def test_fan_in_is_all_that_enters_a_unit():
@@ -58,6 +129,11 @@ def test_zeros():
         ("kaiming", nn.Kaiming(3.0)),
         ("normal:1e-4", nn.Normal(1e-4)),
         ("normal:2", nn.Normal(2.0)),
+        ("kaiming_uniform", nn.KaimingUniform(3.0)),
+        ("xavier", nn.Xavier(3.0)),
+        ("xavier_uniform", nn.XavierUniform(3.0)),
+        ("orthogonal", nn.Orthogonal(3.0)),
+        ("uniform:0.05", nn.Uniform(0.05)),
         ("zeros", nn.Zeros()),
         (nn.Normal(0.5), nn.Normal(0.5)),
     ],
@@ -70,26 +146,35 @@ def test_the_default_gain_is_relus():
     assert nn.parse_initializer("kaiming") == nn.Kaiming() == nn.Kaiming(math.sqrt(2))
 
 
-@pytest.mark.parametrize("text", ["xavier", "", "Kaiming", "kaiming:2", "zeros:0", "normal 1"])
+@pytest.mark.parametrize("text", ["glorot", "", "Kaiming", "kaiming:2", "xavier:1", "zeros:0", "normal 1"])
 def test_unknown_names(text):
-    message = rf"init='{text}' is unknown: expected kaiming, normal:STD \(as in normal:1e-4\) or zeros"
+    message = (
+        rf"init='{text}' is unknown: expected kaiming, kaiming_uniform, xavier, xavier_uniform, orthogonal, normal:STD "
+        r"\(as in normal:1e-4\), uniform:LIMIT \(as in uniform:0.05\) or zeros"
+    )
     with pytest.raises(ValueError, match=message):
         nn.parse_initializer(text)
 
 
-@pytest.mark.parametrize("text", ["normal", "normal:", "normal:a", "normal:1:2"])
-def test_normal_without_a_number(text):
-    with pytest.raises(ValueError, match=f"init='{text}': expected a standard deviation, as in normal:1e-4"):
-        nn.parse_initializer(text)
+@pytest.mark.parametrize("argument", ["", ":", ":a", ":1:2"])
+def test_a_name_without_its_number(argument):
+    with pytest.raises(ValueError, match=f"init='normal{argument}': expected a standard deviation, as in normal:1e-4"):
+        nn.parse_initializer(f"normal{argument}")
+    with pytest.raises(ValueError, match=f"init='uniform{argument}': expected a limit, as in uniform:0.05"):
+        nn.parse_initializer(f"uniform{argument}")
 
 
-@pytest.mark.parametrize("std", ["0", "-1", "nan", "inf"])
-def test_standard_deviations_that_cannot_be(std):
-    message = f"normal got std={float(std)}, expected a number above 0, as in normal:1e-4"
+@pytest.mark.parametrize("number", ["0", "-1", "nan", "inf"])
+def test_numbers_that_cannot_be(number):
+    message = f"normal got std={float(number)}, expected a number above 0, as in normal:1e-4"
     with pytest.raises(ValueError, match=message):
-        nn.parse_initializer(f"normal:{std}")
+        nn.parse_initializer(f"normal:{number}")
     with pytest.raises(ValueError, match=message):
-        nn.Normal(float(std))
+        nn.Normal(float(number))
+    with pytest.raises(
+        ValueError, match=f"uniform got limit={float(number)}, expected a number above 0, as in uniform"
+    ):
+        nn.parse_initializer(f"uniform:{number}")
 
 
 # -- randomness -------------------------------------------------------------------------------------------------------

@@ -13,11 +13,14 @@ from handgrad import nn
     [
         (lambda: nn.Linear(0, 3), "Linear got in_features=0, expected at least 1"),
         (lambda: nn.Linear(3, -1), "Linear got out_features=-1, expected at least 1"),
-        (lambda: nn.Linear(3, 2, init="xavier"), "init='xavier' is unknown"),
+        (lambda: nn.Linear(3, 2, init="glorot"), "init='glorot' is unknown"),
         (lambda: nn.LeakyReLU(-0.1), "LeakyReLU got negative_slope=-0.1, expected at least 0"),
         (lambda: nn.LeakyReLU(float("nan")), "LeakyReLU got negative_slope=nan, expected at least 0"),
         (lambda: nn.ELU(0.0), "ELU got alpha=0.0, expected more than 0"),
         (lambda: nn.ELU(-1.0), "ELU got alpha=-1.0, expected more than 0"),
+        (lambda: nn.Softplus(0.0), "Softplus got beta=0.0, expected more than 0"),
+        (lambda: nn.Softplus(float("nan")), "Softplus got beta=nan, expected more than 0"),
+        (lambda: nn.GELU("erf"), "GELU got approximate='erf', expected 'tanh' or 'none', the exact form"),
         (lambda: nn.Dropout(1.0), r"Dropout got p=1.0, expected a probability in \[0, 1\)"),
         (lambda: nn.Dropout(-0.1), r"Dropout got p=-0.1, expected a probability in \[0, 1\)"),
         (lambda: nn.BatchNorm1d(0), "BatchNorm1d got num_features=0, expected at least 1"),
@@ -45,9 +48,13 @@ def test_options_that_cannot_be(make, message):
         (nn.ReLU(), "ReLU()"),
         (nn.LeakyReLU(0.2), "LeakyReLU(negative_slope=0.2)"),
         (nn.ELU(2.0), "ELU(alpha=2.0)"),
+        (nn.Softplus(2.0), "Softplus(beta=2.0, threshold=20.0)"),
+        (nn.GELU(), "GELU(approximate='tanh')"),
+        (nn.SiLU(), "SiLU()"),
         (nn.Dropout(0.3), "Dropout(p=0.3)"),
         (nn.BatchNorm1d(3), "BatchNorm1d(3)"),
         (nn.Sequential(nn.Linear(2, 1), nn.Tanh()), "Sequential(Linear(2, 1), Tanh())"),
+        (nn.Residual(nn.Linear(2, 2), nn.Tanh()), "Residual(Linear(2, 2), Tanh())"),
         (nn.Linear(4, 3).weight, "Parameter(shape=(3, 4), dtype=float32)"),
     ],
 )
@@ -117,6 +124,42 @@ def test_no_gradient_for_the_data():
     nested.input_gradient = False
     nested.forward(x)
     assert nested.backward(dy) is None
+
+
+def test_no_gradient_for_the_data_through_a_residual():
+    def network():
+        block = nn.Residual(nn.ReLU(), nn.Linear(4, 4, rng=0), nn.BatchNorm1d(4))
+        return nn.Sequential(block, nn.Linear(4, 2, rng=1)).astype(np.float64)
+
+    x, dy = np.random.default_rng(0).standard_normal((3, 4)), np.random.default_rng(1).standard_normal((3, 2))
+    asked, unasked = network(), network()
+    unasked.input_gradient = False
+    np.testing.assert_array_equal(unasked.forward(x), asked.forward(x))
+    assert asked.backward(dy).shape == x.shape
+    assert unasked.backward(dy) is None
+    for ours, theirs in zip(unasked.parameters(), asked.parameters(), strict=True):
+        np.testing.assert_array_equal(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("inner", [nn.Linear(4, 4), nn.Tanh()], ids=repr)
+def test_a_residual_that_the_data_enters(inner):
+    block = nn.Residual(inner)
+    block.input_gradient = False
+    assert block.backward(block.forward(np.ones((3, 4), np.float32))) is None
+
+
+def test_a_residual_keeps_the_shape():
+    message = r"Residual\(Linear\(4, 3\)\) got x with shape=\(5, 4\), but its layers turn it into shape=\(5, 3\): x"
+    with pytest.raises(ValueError, match=message):
+        nn.Residual(nn.Linear(4, 3)).forward(np.ones((5, 4), np.float32))
+    with pytest.raises(ValueError, match="Residual got no layers, expected at least one"):
+        nn.Residual()
+
+
+def test_modules_are_all_layers_inside():
+    block = nn.Residual(nn.Linear(3, 3), nn.ReLU())
+    network = nn.Sequential(nn.Flatten(), block)
+    assert list(network.modules()) == [network, network[0], block, block[0], block[1]]
 
 
 def test_a_network_without_parameters_asks_for_nothing():

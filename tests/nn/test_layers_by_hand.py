@@ -57,6 +57,37 @@ def test_tanh():
     check(nn.Tanh(), x=[[0, np.log(2)]], y=[[0, 0.6]], dy=[[1.0, 25]], dx=[[1, 16]])
 
 
+def test_silu():
+    # the gate at ln 3 is 3/4: y = 3/4 ln 3, slope 3/4 + 3/16 ln 3
+    l3 = np.log(3)
+    check(nn.SiLU(), x=[[0, l3]], y=[[0, 0.75 * l3]], dy=[[4.0, 16]], dx=[[2, 12 + 3 * l3]])
+
+
+def test_gelu():
+    # tanh form at x = 1: u = 0.797885 · 1.044715 = 0.833562, tanh u = 0.682384, so y = 0.841192; at 0 the gate is 1/2.
+    # The slope: 0.841192 + 1/2 (1 - 0.682384²) 0.797885 · 1.134145 = 1.082964
+    for layer, y, slope in ((nn.GELU(), 0.841192, 1.082964), (nn.GELU("none"), 0.841345, 1.083316)):
+        assert_allclose(layer.forward(np.array([[0, 1.0]])), [[0, y]], atol=5e-7)
+        assert_allclose(layer.backward(np.array([[4.0, 2]])), [[2, 2 * slope]], atol=1e-6)
+
+
+def test_softplus():
+    # log(1 + e^(2 · ln(3)/2)) / 2 = ln 2, with slope 3/4; beyond the threshold it is the line
+    x = np.log(3) / 2
+    check(nn.Softplus(2.0, 5.0), x=[[x, 4]], y=[[np.log(2), 4]], dy=[[4.0, 3]], dx=[[3, 3]])
+
+
+def test_log_softmax():
+    # shares of 8 again; Σ dy = 16, so dx = dy - 16 (1/8, 2/8, 5/8)
+    check(
+        nn.LogSoftmax(),
+        x=[np.log([1.0, 2, 5])],
+        y=[np.log([1 / 8, 2 / 8, 5 / 8])],
+        dy=[[8.0, 0, 8]],
+        dx=[[6, -4, -2]],
+    )
+
+
 def test_softmax():
     # scores ln 1, ln 2, ln 5: shares of 8; Σ dy·y = (8 + 0 + 8·5)/8 = 6, so dx = y (dy - 6)
     check(
@@ -68,9 +99,9 @@ def test_softmax():
     )
 
 
-def test_dropout():
+def test_dropout(unchecked):
     layer = nn.Dropout(0.5, rng=0)
-    layer.rng = FixedDraws([0.1, 0.5, 0.9])  # below p is dropped; p itself is kept
+    layer.rng = FixedDraws([0.1, 0.5, 0.9, 0.0])  # below p is dropped; p itself is kept
     check(layer, x=[[1.0, 2, 3]], y=[[0, 4, 6]], dy=[[1.0, 1, 2]], dx=[[0, 2, 4]])
     check(layer.eval(), x=[[1.0, 2, 3]], y=[[1, 2, 3]], dy=[[1.0, 1, 2]], dx=[[1, 1, 2]])
 
@@ -79,8 +110,10 @@ class FixedDraws:
     def __init__(self, draws):
         self.draws = draws
 
-    def random(self, out, dtype):
-        out[...] = self.draws
+    def integers(self, low, high, size, dtype, endpoint):
+        """The draws as shares of 2¹⁶, four to a number of 64 bits."""
+        assert (low, high, dtype, endpoint) == (0, 2**64 - 1, np.uint64, True)
+        return np.array([int(draw * 2**16) for draw in self.draws], np.uint16).view(np.uint64)[:size]
 
 
 def test_batch_norm():
@@ -128,3 +161,11 @@ def test_sequential():
     check(network, x=[[3.0, 1], [0, 4]], y=[[6], [0]], dy=[[10.0], [20]], dx=[[20, -10], [0, 0]])
     assert_allclose(network[0].weight.grad, [[30, 10]])
     assert_allclose(network[0].bias.grad, [10])
+
+
+def test_residual():
+    # f(x) = 2 x₂ in both places, so y = (x₁ + 2 x₂, 3 x₂) and dx = (dy₁, dy₂ + 2 (dy₁ + dy₂))
+    block = nn.Residual(nn.Linear(2, 2, dtype=np.float64))
+    block.load_state_dict({"0.weight": np.array([[0.0, 2], [0, 2]]), "0.bias": np.zeros(2)})
+    check(block, x=[[1.0, 5]], y=[[11, 15]], dy=[[1.0, 10]], dx=[[1, 32]])
+    assert_allclose(block[0].weight.grad, [[1, 5], [10, 50]])

@@ -54,12 +54,37 @@ ACTIVATIONS = [
         lambda v: math.exp(-v) / (1 + math.exp(-v)) ** 2,
     ),
     (nn.Tanh(), math.tanh, lambda v: 1 / math.cosh(v) ** 2),
+    (
+        nn.SiLU(),
+        lambda v: v / (1 + math.exp(-v)),
+        lambda v: (1 + math.exp(-v) + v * math.exp(-v)) / (1 + math.exp(-v)) ** 2,
+    ),
+    (
+        nn.GELU("none"),
+        lambda v: v * (1 + math.erf(v / math.sqrt(2))) / 2,
+        lambda v: (1 + math.erf(v / math.sqrt(2))) / 2 + v * math.exp(-v * v / 2) / math.sqrt(2 * math.pi),
+    ),
+    (
+        nn.GELU(),
+        lambda v: v / 2 * (1 + math.tanh(cubic(v))),
+        lambda v: (
+            (1 + math.tanh(cubic(v))) / 2
+            + v / 2 / math.cosh(cubic(v)) ** 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * v * v)
+        ),
+    ),
+    (
+        nn.Softplus(1.5),
+        lambda v: math.log(1 + math.exp(1.5 * v)) / 1.5,
+        lambda v: math.exp(1.5 * v) / (1 + math.exp(1.5 * v)),
+    ),
 ]
 
 
-@pytest.mark.parametrize(
-    ("layer", "f", "slope"), ACTIVATIONS, ids=["identity", "relu", "leaky", "elu", "sigmoid", "tanh"]
-)
+def cubic(v):
+    return math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)
+
+
+@pytest.mark.parametrize(("layer", "f", "slope"), ACTIVATIONS, ids=[repr(layer) for layer, _, _ in ACTIVATIONS])
 def test_activations(layer, f, slope, close):
     rng = np.random.default_rng(0)
     x, dy = 2 * rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 3, 4))
@@ -79,6 +104,19 @@ def test_softmax_with_its_full_jacobian(close):
         close(y[n], row, 1e-14)
         for i in range(4):
             terms = [dy[n, k] * row[k] * ((i == k) - row[i]) for k in range(4)]
+            assert dx[n, i] == pytest.approx(sum(terms), abs=1e-14)
+
+
+def test_log_softmax_with_its_full_jacobian(close):
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((5, 4)), rng.standard_normal((5, 4))
+    layer = nn.LogSoftmax()
+    y, dx = layer.forward(x), layer.backward(dy)
+    for n in range(5):
+        total = sum(math.exp(v) for v in x[n])
+        close(y[n], [math.log(math.exp(v) / total) for v in x[n]], 1e-14)
+        for i in range(4):
+            terms = [dy[n, k] * ((i == k) - math.exp(x[n, i]) / total) for k in range(4)]
             assert dx[n, i] == pytest.approx(sum(terms), abs=1e-14)
 
 
@@ -196,3 +234,19 @@ def test_sequential_is_composition(close):
     close(network.backward(dy), dh @ layers[0].weight.value, 1e-14)
     close(layers[0].weight.grad, dh.T @ x, 1e-14)
     assert (len(network), network[1], list(network)) == (3, layers[1], layers)
+
+
+def test_residual(close):
+    rng = np.random.default_rng(0)
+    linear = nn.Linear(4, 4, rng=1, dtype=np.float64)
+    block = nn.Residual(nn.Tanh(), linear)
+    x, dy = rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
+    w = linear.weight.value
+    y, dx = x.copy(), dy.copy()
+    for n in range(3):
+        for i in range(4):
+            for j in range(4):
+                y[n, i] += w[i, j] * math.tanh(x[n, j])
+                dx[n, j] += dy[n, i] * w[i, j] * (1 - math.tanh(x[n, j]) ** 2)
+    close(block.forward(x), y, 1e-14)
+    close(block.backward(dy), dx, 1e-14)

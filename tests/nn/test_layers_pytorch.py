@@ -37,7 +37,7 @@ def test_float32(twinned, close):
     layer = twinned.layer(np.float32)
     module = twin_of(layer, twinned.twin()).float()
     y = layer.forward(x)
-    close(y, module(torch.tensor(x)).detach(), 2e-6)
+    close(y, module(torch.tensor(x)).detach(), twinned.float32_error)
 
 
 def test_the_order_of_the_state_is_pytorchs(twinned):
@@ -78,6 +78,8 @@ def test_defaults_are_pytorchs():
         np.testing.assert_array_equal(array, theirs.state_dict()[name])
     assert nn.LeakyReLU().negative_slope == torch.nn.LeakyReLU().negative_slope
     assert nn.ELU().alpha == torch.nn.ELU().alpha
+    softplus = torch.nn.Softplus()
+    assert (nn.Softplus().beta, nn.Softplus().threshold) == (softplus.beta, softplus.threshold)
     assert nn.Dropout().p == torch.nn.Dropout().p
 
 
@@ -88,6 +90,8 @@ def test_defaults_are_pytorchs():
         (nn.LeakyReLU(), torch.nn.LeakyReLU()),
         (nn.LeakyReLU(0.3), torch.nn.LeakyReLU(0.3)),
         (nn.LeakyReLU(0.0), torch.nn.LeakyReLU(0.0)),
+        (nn.LeakyReLU(1.0), torch.nn.LeakyReLU(1.0)),
+        (nn.LeakyReLU(1.5), torch.nn.LeakyReLU(1.5)),
         (nn.ELU(), torch.nn.ELU()),
         (nn.ELU(2.5), torch.nn.ELU(2.5)),
         (nn.ELU(0.2), torch.nn.ELU(0.2)),
@@ -104,7 +108,15 @@ def test_at_the_kink_and_far_from_it(layer, module, close):
 
 
 @pytest.mark.parametrize(
-    ("layer", "module"), [(nn.Sigmoid(), torch.nn.Sigmoid()), (nn.Tanh(), torch.nn.Tanh())], ids=repr
+    ("layer", "module"),
+    [
+        (nn.Sigmoid(), torch.nn.Sigmoid()),
+        (nn.Tanh(), torch.nn.Tanh()),
+        (nn.SiLU(), torch.nn.SiLU()),
+        (nn.Softplus(), torch.nn.Softplus()),
+        (nn.Softplus(0.5, 2.0), torch.nn.Softplus(0.5, 2.0)),
+    ],
+    ids=repr,
 )
 def test_saturated(layer, module, close):
     x = np.array([[0.0, 1e-300, 1e3, -1e3, 1e308, -1e308, 40.0, -40.0]])
@@ -126,3 +138,30 @@ def test_dropout_with_the_same_mask(close):
     expected.backward(torch.tensor(dy))
     close(y, expected.detach(), 1e-15)
     close(dx, x_torch.grad, 1e-15)
+
+
+@pytest.mark.parametrize("approximate", ["tanh", "none"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gelu_from_end_to_end(approximate, dtype, close):
+    """Dense where it bends, and far out; PyTorch's tanh form gives nan from about 1e13 in float32, ours goes on."""
+    x = np.concatenate([np.linspace(-12, 12, 20001), [1e-300, -1e-300, 1e3, -1e3, 1e4, -1e4]]).astype(dtype)[None]
+    layer, module = nn.GELU(approximate), torch.nn.GELU(approximate)
+    x_torch = torch.tensor(x, requires_grad=True)
+    y = module(x_torch)
+    y.backward(torch.ones_like(y))
+    far = np.abs(x) > 100
+    for ours, theirs in ((layer.forward(x), y.detach().numpy()), (layer.backward(np.ones_like(x)), x_torch.grad)):
+        theirs = np.asarray(theirs)
+        close(ours[far], theirs[far], 1e-7)
+        close(ours[~far], theirs[~far], 4e-6 if dtype == np.float32 else 1e-14)
+    huge = np.array([[1e30, -1e30]], dtype)
+    np.testing.assert_array_equal(layer.forward(huge), [[dtype(1e30), 0]])
+    np.testing.assert_array_equal(layer.backward(np.ones_like(huge)), [[1, 0]])
+
+
+@pytest.mark.parametrize("layer", [nn.SiLU(), nn.Softplus(), nn.GELU(), nn.GELU("none")], ids=repr)
+def test_logits_of_ten_thousand_in_float32(layer):
+    x = np.array([[1e4, -1e4, 1e30, -1e30, 0]], np.float32)
+    y = layer.forward(x)
+    np.testing.assert_array_equal(y[:, :4], [[1e4, 0, np.float32(1e30), 0]])
+    np.testing.assert_array_equal(layer.backward(np.ones_like(x)), [[1, 0, 1, 0, 0.5]])

@@ -46,11 +46,10 @@ def test_loop(loss_example, kind, close):
     t, value = rows(target), 0.0
     dx = np.zeros_like(x)
     for n in range(6):
-        scores = [math.exp(v) for v in x[n]]
-        p = list(x[n]) if loss_example.probabilities else [v / sum(scores) for v in scores]
-        value -= sum(t[n, k] * math.log(p[k]) for k in range(4)) / 6
+        loss_of_one, gradient = loss_example.by_definition(x[n].tolist(), t[n].tolist())
+        value += loss_of_one / 6
         for k in range(4):
-            dx[n, k] = -t[n, k] / p[k] / 6 if loss_example.probabilities else (p[k] * sum(t[n]) - t[n, k]) / 6
+            dx[n, k] = gradient[k] / 6
     loss = loss_example.make()
     close(loss.forward(x, target), value, 1e-14)
     close(loss.backward(), dx, 1e-14)
@@ -72,6 +71,75 @@ def test_cross_entropy_by_hand(target):
     value = loss.forward(np.array([[0.25, 0.75], [0.5, 0.5]]), target)
     assert value == pytest.approx(math.log(8 / 3) / 2, abs=1e-15)
     np.testing.assert_allclose(loss.backward(), [[0, -2 / 3], [-1, 0]], atol=1e-16)
+
+
+@pytest.mark.parametrize("target", [np.array([1, 0]), np.array([[0.0, 1], [1, 0]])], ids=["classes", "one-hot"])
+def test_label_smoothing_by_hand(target):
+    # with ε = 0.2 the targets are 0.9 and 0.1: L = (0.9 ln 4/3 + 0.1 ln 4 + ln 2) / 2
+    loss = nn.SoftmaxCrossEntropy(0.2)
+    value = loss.forward(np.array([[0, math.log(3)], [0, 0]]), target)
+    assert value == pytest.approx((0.9 * math.log(4 / 3) + 0.1 * math.log(4) + math.log(2)) / 2, abs=1e-15)
+    np.testing.assert_allclose(loss.backward(), [[0.15 / 2, -0.15 / 2], [-0.4 / 2, 0.4 / 2]], atol=1e-16)
+
+
+@pytest.mark.parametrize("target", [np.array([1, 0]), np.array([[0.0, 1], [1, 0]])], ids=["classes", "one-hot"])
+def test_negative_log_likelihood_by_hand(target):
+    loss = nn.NegativeLogLikelihood()
+    assert loss.forward(np.array([[-3.0, -1], [-2, -7]]), target) == 1.5
+    np.testing.assert_array_equal(loss.backward(), [[0, -0.5], [-0.5, 0]])
+
+
+@pytest.mark.parametrize("target", [np.array([1, 0]), np.array([[0.0, 1], [1, 0]])], ids=["classes", "one-hot"])
+def test_mean_squared_error_by_hand(target):
+    # differences 2, -1, 0, 3: squares 4, 1, 0, 9
+    loss = nn.MeanSquaredError()
+    assert loss.forward(np.array([[2.0, 0], [1, 3]]), target) == 3.5
+    np.testing.assert_array_equal(loss.backward(), [[1, -0.5], [0, 1.5]])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_pytorchs_label_smoothing(smoothing, close):
+    x = np.random.default_rng(0).standard_normal((6, 4))
+    for target in (np.array([0, 3, 1, 1, 2, 0]), np.random.default_rng(1).dirichlet(np.ones(4), 6)):
+        x_torch = torch.tensor(x, requires_grad=True)
+        expected = torch.nn.functional.cross_entropy(x_torch, torch.tensor(target), label_smoothing=smoothing)
+        expected.backward()
+        loss = nn.SoftmaxCrossEntropy(smoothing)
+        close(loss.forward(x, target), expected.detach())
+        close(loss.backward(), x_torch.grad)
+
+
+def test_pytorchs_negative_log_likelihood(close):
+    x, target = np.random.default_rng(0).standard_normal((6, 4)), np.array([0, 3, 1, 1, 2, 0])
+    x_torch = torch.tensor(x, requires_grad=True)
+    expected = torch.nn.functional.nll_loss(x_torch, torch.tensor(target))
+    expected.backward()
+    loss = nn.NegativeLogLikelihood()
+    close(loss.forward(x, target), expected.detach())
+    close(loss.backward(), x_torch.grad)
+
+
+def test_mean_squared_error_of_numbers(close):
+    x, target = np.random.default_rng(0).standard_normal((2, 6, 3))
+    x_torch = torch.tensor(x, requires_grad=True)
+    expected = torch.nn.functional.mse_loss(x_torch, torch.tensor(target))
+    expected.backward()
+    loss = nn.MeanSquaredError()
+    close(loss.forward(x, target), expected.detach())
+    close(loss.backward(), x_torch.grad)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_label_smoothing_that_cannot_be(smoothing):
+    with pytest.raises(ValueError, match=rf"SoftmaxCrossEntropy got label_smoothing={smoothing}, expected a share"):
+        nn.SoftmaxCrossEntropy(smoothing)
+
+
+def test_log_softmax_and_its_likelihood_are_the_fused_loss(close):
+    x, target = np.random.default_rng(0).standard_normal((6, 4)), np.array([0, 3, 1, 1, 2, 0])
+    fused, layer, apart = nn.SoftmaxCrossEntropy(), nn.LogSoftmax(), nn.NegativeLogLikelihood()
+    close(apart.forward(layer.forward(x), target), fused.forward(x, target), 1e-14)
+    close(layer.backward(apart.backward()), fused.backward(), 1e-13)
 
 
 def test_softmax_and_cross_entropy_apart_are_the_fused_loss(close):
@@ -175,7 +243,8 @@ def test_any_memory_layout_gives_the_same(loss_example, layout, close):
 def test_calling_a_loss_is_forward(loss_example):
     x, target = loss_example.input(), loss_example.targets()["classes"]
     assert loss_example.make()(x, target) == loss_example.make().forward(x, target)
-    assert repr(loss_example.make()) == f"{loss_example.name}()"
+    name = loss_example.name.removesuffix(" compiled")
+    assert repr(loss_example.make()) == (name if "(" in name else f"{name}()")
 
 
 # -- extremes ---------------------------------------------------------------------------------------------------------
@@ -209,6 +278,46 @@ def test_a_probability_of_zero(dtype):
     assert np.isfinite(loss.backward()).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e4, 1e30])
+def test_extreme_scores_stay_finite(dtype, size):
+    x = np.array([[size, -size, 0], [-size, size, 0], [-size, -size, -size], [size, size, size]], dtype)
+    target = np.array([0, 0, 1, 2])
+    smoothed = nn.SoftmaxCrossEntropy(0.3)
+    # target rows (0.8, 0.1, 0.1): the first sample loses 0.1 (2 + 1) size, the second (0.8·2 + 0.1) size
+    assert smoothed.forward(x, target) == pytest.approx((0.3 * size + 1.7 * size + 2 * math.log(3)) / 4, rel=1e-6)
+    dx = smoothed.backward()
+    np.testing.assert_allclose(dx[:2] * 4, [[0.2, -0.1, -0.1], [-0.8, 0.9, -0.1]], atol=1e-6)
+    layer, loss = nn.LogSoftmax(), nn.NegativeLogLikelihood()
+    value = loss.forward(layer.forward(x), target)
+    assert value == pytest.approx((2 * size + 2 * math.log(3)) / 4, rel=1e-6)
+    dx = layer.backward(loss.backward())
+    np.testing.assert_allclose(dx[:2] * 4, [[0, 0, 0], [-1, 1, 0]], atol=1e-6)
+    if size == 1e4:  # the square of 1e30 is no float32
+        squared = nn.MeanSquaredError()
+        assert squared.forward(x, target) == pytest.approx((x.astype(float) ** 2).mean(), rel=1e-3)
+        assert np.isfinite(squared.backward()).all()
+
+
+@pytest.mark.parametrize("make", [nn.BatchNorm1d, nn.LayerNorm])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0.1, -1e4])
+def test_constant_columns_stay_finite(make, dtype, value):
+    """Their mean may be off by its last digit; what is left of them is still nothing."""
+    x = np.random.default_rng(0).standard_normal((7, 4)).astype(dtype)
+    x[...] = value
+    layer = make(4, dtype=dtype)
+    for mode in (True, False):
+        layer.train(mode)
+        y = layer.forward(x)
+        assert np.isfinite(y).all()
+        if mode:
+            assert np.abs(y).max() < 0.5
+        dx = layer.backward(np.random.default_rng(0).standard_normal((7, 4)).astype(dtype))
+        assert np.isfinite(dx).all()
+        assert all(np.isfinite(p.grad).all() for p in layer.parameters())
+
+
 @pytest.mark.parametrize("make", [nn.BatchNorm1d, nn.LayerNorm])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_constant_values_have_no_variance_and_stay_finite(make, dtype):
@@ -228,7 +337,7 @@ def test_softmax_of_extreme_scores():
 
 
 def test_backward_before_forward(loss_example):
-    message = rf"{loss_example.name}\.backward was called before forward: call forward\(x, t\) first"
+    message = rf"{type(loss_example.make()).__name__}\.backward was called before forward: call forward\(x, t\) first"
     with pytest.raises(RuntimeError, match=message):
         loss_example.make().backward()
 

@@ -67,19 +67,18 @@ def test_the_learning_rate_may_change_between_steps(optimizer_example, close):
 
 
 def test_defaults_are_pytorchs():
-    adam, theirs = nn.Adam(parameters()), torch.optim.Adam([torch.zeros(1)]).param_groups[0]
-    assert (adam.learning_rate, adam.betas, adam.eps, adam.weight_decay) == (
-        theirs["lr"],
-        theirs["betas"],
-        theirs["eps"],
-        theirs["weight_decay"],
-    )
-    sgd, theirs = nn.SGD(parameters(), 0.1), torch.optim.SGD([torch.zeros(1)], 0.1).param_groups[0]
-    assert (sgd.momentum, sgd.nesterov, sgd.weight_decay) == (
-        theirs["momentum"],
-        theirs["nesterov"],
-        theirs["weight_decay"],
-    )
+    names = {
+        nn.SGD: ("momentum", "nesterov", "weight_decay"),
+        nn.Adam: ("betas", "eps", "weight_decay"),
+        nn.RMSprop: ("alpha", "eps", "momentum", "centered", "weight_decay"),
+        nn.Adadelta: ("rho", "eps", "weight_decay"),
+    }
+    for rule, settings in names.items():
+        ours, theirs = rule(parameters(), 0.1), getattr(torch.optim, rule.__name__)([torch.zeros(1)], 0.1)
+        assert {name: getattr(ours, name) for name in settings} == {n: theirs.param_groups[0][n] for n in settings}
+    for rule in (nn.Adam, nn.AdamW, nn.RMSprop, nn.Adadelta):
+        theirs = getattr(torch.optim, rule.__name__)([torch.zeros(1)])
+        assert rule(parameters()).learning_rate == theirs.param_groups[0]["lr"]
 
 
 # -- by hand ----------------------------------------------------------------------------------------------------------
@@ -147,15 +146,14 @@ def test_an_array_of_many_blocks_is_swept_whole(optimizer_example):
 
 @pytest.mark.parametrize("shape", [(1, 100), (3, 33), (200, 5), (7,), (2, 3, 50), ()])
 def test_blocks_cover_every_element_once_and_stay_small(monkeypatch, shape):
-    monkeypatch.setattr(optimizers, "BLOCK", 32)
     array = np.zeros(shape)
-    for (block,) in optimizers._blocks([array]):
+    for (block,) in optimizers._blocks([array], 32):
         block += 1
         assert block.size <= max(32, int(np.prod(shape[:-1])))
     np.testing.assert_array_equal(array, 1)
 
 
-@pytest.mark.parametrize("size", [50, 3 * 16384 // 2])
+@pytest.mark.parametrize("size", [50, 2 * optimizers.BLOCK // 3])
 def test_a_stack_with_learning_rates_is_its_models_apart(optimizer_example, size):
     rates = np.array([[0.1], [0.01], [0.0]])
     stack = parameters(shapes=((3, size),))
@@ -239,6 +237,57 @@ def test_state_that_does_not_fit_changes_nothing():
         np.testing.assert_array_equal(array, good[name])
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_change_nothing(optimizer_example, threads, monkeypatch):
+    monkeypatch.setattr(optimizers, "BLOCK", 16)
+    alone, shared = parameters(shapes=((200,), (3, 50))), parameters(shapes=((200,), (3, 50)))
+    by_one, by_many = optimizer_example.optimizer(alone), optimizer_example.optimizer(shared)
+    monkeypatch.setattr(type(by_many), "numbers_a_thread", 1)
+    by_many.workers = nn.Workers(threads)
+    run(by_one, range(5))
+    run(by_many, range(5))
+    for a, b in zip(alone, shared, strict=True):
+        np.testing.assert_array_equal(a.value, b.value)
+
+
+# -- clipping ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_norm", [0.1, 5.0, 1e6])
+def test_clipping_is_pytorchs(max_norm, close):
+    ours = parameters()
+    gradients(0, ours)
+    tensors = [torch.tensor(p.value) for p in ours]
+    for tensor, parameter in zip(tensors, ours, strict=True):
+        tensor.grad = torch.tensor(parameter.grad)
+    expected = torch.nn.utils.clip_grad_norm_(tensors, max_norm)
+    close(nn.clip_gradient_norm(ours, max_norm), expected.numpy())
+    for tensor, parameter in zip(tensors, ours, strict=True):
+        close(parameter.grad, tensor.grad)
+
+
+def test_each_model_of_a_stack_is_clipped_by_its_own_norm(close):
+    stack = nn.Parameter(np.zeros((3, 2), np.float32))
+    stack.grad[...] = [[3, 4], [0.3, 0.4], [0, 0]]
+    close(nn.clip_gradient_norm([stack], 1.0, stacked=True), np.float32([5, 0.5, 0]), 1e-6)
+    close(stack.grad, np.float32([[0.6, 0.8], [0.3, 0.4], [0, 0]]), 1e-6)
+    assert stack.grad.dtype == np.float32
+
+
+def test_clipping_takes_a_network():
+    network = nn.Linear(3, 2, rng=0)
+    network.weight.grad[...] = 1
+    network.bias.grad[...] = 1
+    assert nn.clip_gradient_norm(network, 1.0) == pytest.approx(8**0.5)
+    assert nn.clip_gradient_norm(network.parameters(), 1.0) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("max_norm", [0, -1.0, float("nan")])
+def test_a_norm_that_cannot_be(max_norm, unchecked):
+    with pytest.raises(ValueError, match=r"clip_gradient_norm got max_norm=.*, expected more than 0"):
+        nn.clip_gradient_norm(parameters(), max_norm)
+
+
 # -- errors -----------------------------------------------------------------------------------------------------------
 
 
@@ -254,6 +303,12 @@ def test_state_that_does_not_fit_changes_nothing():
         (lambda p: nn.Adam(p, betas=(0.9, 1.0)), r"Adam got betas=\(0.9, 1.0\), expected both in \[0, 1\)"),
         (lambda p: nn.Adam(p, betas=(-0.1, 0.9)), r"Adam got betas=\(-0.1, 0.9\), expected both in \[0, 1\)"),
         (lambda p: nn.Adam(p, eps=-1e-8), "Adam got eps=-1e-08, expected at least 0"),
+        (lambda p: nn.AdamW(p, betas=(1.0, 0.9)), r"AdamW? got betas=\(1.0, 0.9\), expected both in \[0, 1\)"),
+        (lambda p: nn.RMSprop(p, alpha=1.0), r"RMSprop got alpha=1.0, expected a share in \[0, 1\)"),
+        (lambda p: nn.RMSprop(p, momentum=-1), r"RMSprop got momentum=-1, expected a share in \[0, 1\)"),
+        (lambda p: nn.RMSprop(p, eps=-1), "RMSprop got eps=-1, expected at least 0"),
+        (lambda p: nn.Adadelta(p, rho=1.5), r"Adadelta got rho=1.5, expected a share in \[0, 1\)"),
+        (lambda p: nn.Adadelta(p, eps=0.0), "Adadelta got eps=0.0, expected more than 0"),
     ],
 )
 def test_settings_that_cannot_be(make, message, unchecked):

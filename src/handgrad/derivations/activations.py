@@ -13,6 +13,7 @@ import numpy as np
 from handgrad import nn
 from handgrad.derivations.derivation import CENTRAL_DIFFERENCES, D, Derivation, Link
 from handgrad.derivations.running import run_layer
+from handgrad.nn.activations import logistic as logistic_function
 
 TOPIC = "Activations"
 _DIAGONAL = D("y", "x", take="ndnd->nd")
@@ -61,17 +62,19 @@ def _chain_rule(derivation: Derivation, method: str) -> None:
         return dy * slope
 
 
-def _what_nn_computes(derivation: Derivation, make, statement: str, text: str, snippet: str) -> None:
-    """The last step: `make(a, alpha)` gives the layer of nn."""
+def _what_nn_computes(
+    derivation: Derivation, make, statement: str, text: str, snippet: str, why: str = "", method: str = "_derivative"
+) -> None:
+    """The last step: `make(a, alpha)` gives the layer of nn, whose `method` has the snippet."""
     kind = type(make(0.02, 1.3))
 
     @derivation.step(
         "what nn computes",
         statement,
         text,
-        f"nn.{kind.__name__} finds the slope from y, the array that the network keeps anyway.",
+        why or f"nn.{kind.__name__} finds the slope from y, the array that the network keeps anyway.",
         same=True,
-        link=Link(kind._derivative, snippet),
+        link=Link(getattr(kind, method), snippet),
     )
     def dx_nn(x, dy, a, alpha):
         return run_layer(make(a, alpha), x, dy).dx
@@ -169,7 +172,7 @@ _what_nn_computes(
     lambda a, alpha: nn.LeakyReLU(a),
     r"dx = dy \odot (y > 0\ ?\ 1 : a)",
     "dx = dy ⊙ (1 where y > 0, else a)",
-    "where=y > 0",
+    "np.greater(y, 0, out=slope)",
 )
 
 # -- ELU --------------------------------------------------------------------------------------------------------------
@@ -222,7 +225,7 @@ _what_nn_computes(
     lambda a, alpha: nn.ELU(alpha),
     r"dx = dy \odot (y > 0\ ?\ 1 : y + \alpha)",
     "dx = dy ⊙ (1 where y > 0, else y + α)",
-    "np.add(y, self",
+    "slope += self.alpha",
 )
 
 # -- Sigmoid ----------------------------------------------------------------------------------------------------------
@@ -253,7 +256,7 @@ def y(x):
     "y = ½ (1 + tanh(x/2))",
     "Multiply numerator and denominator by e^(x/2). This form cannot overflow; nn computes it.",
     same=True,
-    link=Link(nn.Sigmoid._function, "np.tanh(y, out=y)"),
+    link=Link(logistic_function, "np.tanh(out, out=out)"),
 )
 def by_tanh(x):
     return 0.5 * (1 + np.tanh(x / 2))
@@ -346,7 +349,7 @@ gelu = _activation(
     "gelu",
     "Gaussian error linear unit, exact",
     "Φ is the normal distribution function, φ its density. erf takes no complex numbers here, so the independent "
-    "derivative is central differences. The last step is NumPy written out, with no layer behind it.",
+    "derivative is central differences.",
     "Hendrycks and Gimpel (2016), Gaussian error linear units",
 )
 
@@ -377,14 +380,22 @@ def slope(x):
 
 
 _chain_rule(gelu, CENTRAL_DIFFERENCES)
+_what_nn_computes(
+    gelu,
+    lambda a, alpha: nn.GELU("none"),
+    r"dx = dy \odot (g + x\, g'), \quad g = \Phi(x),\ g' = \varphi(x)",
+    "dx = dy ⊙ (g + x g′), g = Φ(x), g′ = φ(x)",
+    "slope *= 1 / math.sqrt(2 * math.pi)",
+    "nn.GELU keeps x and the gate Φ(x), so that backward needs no second erf; its erf is our own (nn/special.py).",
+    "_gate_slope",
+)
 
 # -- GELU, tanh form --------------------------------------------------------------------------------------------------
 
 gelu_tanh = _activation(
     "gelu-tanh",
     "Gaussian error linear unit, tanh form",
-    "An approximation of GELU within 5e-4, from when erf was slow; some published networks were trained with it. The "
-    "last step is NumPy written out, with no layer behind it.",
+    "An approximation of GELU within 5e-4, from when erf was slow; some published networks were trained with it.",
     "Hendrycks and Gimpel (2016), section 2",
 )
 
@@ -427,14 +438,35 @@ def slope(x):
     return 0.5 * (1 + t) + 0.5 * x * (1 - t**2) * _C * (1 + 3 * _CUBE * x**2)
 
 
+@gelu_tanh.step(
+    "from the gate",
+    r"f'(x) = g + x \cdot 2 g (1 - g)\, u', \quad g = \tfrac12 (1 + \tanh u)",
+    "f′(x) = g + x · 2 g (1 − g) u′, g = ½ (1 + tanh u)",
+    "1 − tanh² u = (1 + tanh u)(1 − tanh u) = 4 g (1 − g).",
+    same=True,
+)
+def from_gate(x):
+    g = 0.5 * (1 + np.tanh(_C * (x + _CUBE * x**3)))
+    return g + x * 2 * g * (1 - g) * _C * (1 + 3 * _CUBE * x**2)
+
+
 _chain_rule(gelu_tanh, "complex step")
+_what_nn_computes(
+    gelu_tanh,
+    lambda a, alpha: nn.GELU(),
+    r"dx = dy \odot (g + x\, g'), \quad g' = 2 g (1 - g)\, u'",
+    "dx = dy ⊙ (g + x g′), g′ = 2 g (1 − g) u′",
+    "slope += 2 * _SCALE",
+    "nn.GELU keeps x and the gate g, so that backward needs no second tanh.",
+    "_gate_slope",
+)
 
 # -- SiLU -------------------------------------------------------------------------------------------------------------
 
 silu = _activation(
     "silu",
     "Sigmoid linear unit (swish)",
-    "s is the logistic function of x. The last step is NumPy written out, with no layer behind it.",
+    "s is the logistic function of x.",
     "Elfwing, Uchibe, Doya (2018); Ramachandran, Zoph, Le (2017)",
 )
 
@@ -476,5 +508,79 @@ def from_y(x, y):
 
 
 _chain_rule(silu, "complex step")
+_what_nn_computes(
+    silu,
+    lambda a, alpha: nn.SiLU(),
+    r"dx = dy \odot (s + x\, s (1 - s))",
+    "dx = dy ⊙ (s + x s (1 − s))",
+    "slope *= gate",
+    "nn.SiLU keeps x and the gate s, so that backward needs no second exponential.",
+    "_gate_slope",
+)
 
-DERIVATIONS = [relu, leaky_relu, elu, sigmoid, tanh, gelu, gelu_tanh, silu]
+# -- Softplus ---------------------------------------------------------------------------------------------------------
+
+softplus = _activation(
+    "softplus",
+    "Softplus, a smooth ReLU",
+    "alpha stands in for β, which says how sharp the bend is.",
+    "Dugas et al. (2001), Incorporating second-order functional knowledge for better option pricing",
+)
+
+
+@softplus.step(
+    "definition",
+    r"y = \frac1\beta \log(1 + e^{\beta x})",
+    "y = 1/β log(1 + e^(βx))",
+    "The antiderivative of the logistic function. As it stands it overflows for large x.",
+    direct=lambda x, alpha: np.logaddexp(0, alpha * x) / alpha,
+    direct_label="np.logaddexp",
+)
+def y(x, alpha):
+    return np.log(1 + np.exp(alpha * x)) / alpha
+
+
+@softplus.step(
+    "without overflow",
+    r"y = \max(0, x) + \frac1\beta \log(1 + e^{-\beta |x|})",
+    "y = max(0, x) + 1/β log(1 + e^(−β|x|))",
+    "Where x > 0, e^(βx) is taken out of the logarithm: log(1 + e^(βx)) = βx + log(e^(−βx) + 1).",
+    same=True,
+)
+def stable(x, alpha):
+    return np.maximum(x, 0) + np.log1p(np.exp(-alpha * np.abs(x))) / alpha
+
+
+@softplus.step(
+    "the slope by the chain rule",
+    r"f'(x) = \frac{e^{\beta x}}{1 + e^{\beta x}}",
+    "f′(x) = e^(βx) / (1 + e^(βx))",
+    "The β of the inner derivative cancels with 1/β.",
+    derivative=_DIAGONAL,
+)
+def slope(x, alpha):
+    return np.exp(alpha * x) / (1 + np.exp(alpha * x))
+
+
+@softplus.step(
+    "a logistic function",
+    r"f'(x) = \frac{1}{1 + e^{-\beta x}} = \tfrac12 (1 + \tanh \tfrac{\beta x}2)",
+    "f′(x) = 1 / (1 + e^(−βx)) = ½ (1 + tanh(βx/2))",
+    "Divided by e^(βx); the tanh cannot overflow.",
+    same=True,
+)
+def logistic(x, alpha):
+    return 0.5 * (1 + np.tanh(alpha * x / 2))
+
+
+_chain_rule(softplus, "complex step")
+_what_nn_computes(
+    softplus,
+    lambda a, alpha: nn.Softplus(alpha),
+    r"dx = dy \odot \tfrac12 (1 + \tanh \tfrac{\beta x}2)",
+    "dx = dy ⊙ ½ (1 + tanh(βx/2))",
+    "logistic(x * self.beta, slope)",
+    "nn.Softplus keeps x. Where βx is above a threshold (20), it takes y = x and a slope of 1, as PyTorch does.",
+)
+
+DERIVATIONS = [relu, leaky_relu, elu, sigmoid, tanh, gelu, gelu_tanh, silu, softplus]

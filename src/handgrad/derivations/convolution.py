@@ -7,6 +7,8 @@ import numpy as np
 from handgrad import nn
 from handgrad.derivations.derivation import D, Derivation, Link
 from handgrad.derivations.running import FLOAT64, run_layer
+from handgrad.nn.convolution_algorithms import Im2col, Winograd
+from handgrad.nn.pooling import _to_the_largest
 
 TOPIC = "Convolution"
 STRIDE, PADDING = 2, 1
@@ -55,7 +57,7 @@ convolution = Derivation(
     least={"H": 5, "W": 5},
     most={"N": 4, "C": 4, "K": 4, "H": 8, "W": 8, "R": 5, "S": 5},
     intro="x (N, C, H, W), weight (K, C, R, S), stride 2, padding 1; x⁺ is x with its border of zeros. As in all "
-    "frameworks this is a cross-correlation: the kernel is not flipped. In the last steps NumPy is written out.",
+    "frameworks this is a cross-correlation: the kernel is not flipped.",
     source="Dumoulin and Visin (2016), A guide to convolution arithmetic for deep learning",
 )
 
@@ -237,6 +239,20 @@ def dx_columns(x, dy, weight):
     return padded[:, :, PADDING:-PADDING, PADDING:-PADDING]
 
 
+@convolution.step(
+    "what nn computes",
+    r"\frac{\partial L}{\partial x} = \operatorname{col2im}(dY\, W)",
+    "∂L/∂x = col2im(dY W), a few images at a time",
+    "nn.Conv2d's im2col, channels last: the patches' gradients are added tap by tap. Its other algorithms agree.",
+    same=True,
+    link=Link(Im2col._input_gradient, "windows[:, :, :, :, r, s] += patches[:, :, :, :, r, s]"),
+)
+def dx_nn(x, dy, weight, bias):
+    sizes = x.shape[1], len(weight), weight.shape[2:]
+    layer = nn.Conv2d(*sizes, stride=STRIDE, padding=PADDING, algorithm="im2col", dtype=FLOAT64)
+    return run_layer(layer, x, dy, weight=weight, bias=bias).dx
+
+
 # -- Winograd ---------------------------------------------------------------------------------------------------------
 
 _WINOGRAD = {
@@ -292,7 +308,7 @@ def _winograd(m: int, reduction: str) -> Derivation:
         {"N": 2, "C": 3, "K": 4, "P": 1, "Q": 5},
         _winograd_point(m),
         intro=f"g is a 3x3 kernel, d a tile of {tile}x{tile} numbers, its result {m}x{m}. P and Q count the tiles of "
-        f"an image down and across. {reduction} Stride 1; padding is in x. NumPy written out, with no layer behind it.",
+        f"an image down and across. {reduction} Stride 1; padding is in x.",
         source="Winograd (1980); Lavin and Gray (2016), Fast algorithms for convolutional neural networks, section 4",
     )
 
@@ -382,6 +398,19 @@ def _winograd(m: int, reduction: str) -> Derivation:
     def dkernel(dy, d, Bt, G, At):
         return G.T @ ((Bt @ d @ Bt.T) * (At.T @ dy @ At)) @ G
 
+    @winograd.step(
+        "what nn computes",
+        r"dw = G^\top \big(\textstyle\sum dM \odot V\big) G, \quad dM = A\, dy\, A^\top,\ V = B^\top d B",
+        "dw = Gᵀ (Σ dM ⊙ V) G with dM = A dy Aᵀ and V = Bᵀ d B",
+        "nn.Conv2d: every transform is one product with a Kronecker matrix, the sums are products over all tiles.",
+        same=True,
+        link=Link(Winograd.backward, "np.matmul(kernel.T, du.transpose(1, 0, 2)[part], out=rows[part])"),
+    )
+    def dkernel_nn(dy, d, g, m):
+        layer = nn.Conv2d(1, 1, 3, algorithm=f"winograd-{m}x{m}", dtype=FLOAT64)
+        ran = run_layer(layer, d[None, None], dy[None, None], weight=g[None, None], bias=np.zeros(1))
+        return ran.grads["weight"][0, 0]
+
     return winograd
 
 
@@ -400,7 +429,7 @@ pooling = Derivation(
     },
     most={"N": 4, "C": 4, "H": 8, "W": 8},
     intro="Windows of 3x3, stride 2, padding 1 with −∞, as in the Amsterdam course's VGG: they overlap. At a tie there "
-    "is no derivative; frameworks take the first of the equal ones. NumPy written out, with no layer behind it.",
+    "is no derivative; frameworks take the first of the equal ones.",
     source="Goodfellow, Bengio, Courville, Deep Learning (2016), section 9.3",
 )
 
@@ -493,6 +522,18 @@ def pool_taps(x, dy, winner):
     for tap, (r, s) in enumerate(np.ndindex(3, 3)):
         result[:, :, r : r + 2 * ho : 2, s : s + 2 * wo : 2][:, :, :ho, :wo] += dy * (winner == tap)
     return result[:, :, 1 : x.shape[2] + 1, 1 : x.shape[3] + 1]
+
+
+@pooling.step(
+    "what nn computes",
+    r"\max_{rs} = \max_r \max_s:\ dy \text{ goes to the row that won, then to the column}",
+    "max over the window = max over rows of max over columns; dy goes to the row that won, then to the column",
+    "nn.MaxPool2d: 3 + 3 comparisons in place of 9, and the first of equals still wins, row by row.",
+    same=True,
+    link=Link(_to_the_largest, "region += np.multiply("),
+)
+def pool_nn(x, dy):
+    return run_layer(nn.MaxPool2d(3, 2, 1), x, dy).dx
 
 
 # -- residual blocks --------------------------------------------------------------------------------------------------

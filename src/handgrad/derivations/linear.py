@@ -7,6 +7,7 @@ import numpy as np
 from handgrad import nn
 from handgrad.derivations.derivation import D, Derivation, Link
 from handgrad.derivations.running import FLOAT64, run_layer
+from handgrad.nn.dropout import draw_mask
 
 TOPIC = "Linear layers and the network"
 
@@ -41,7 +42,7 @@ linear = Derivation(
     "Each output is a weighted sum of the features of its own sample.",
     direct=lambda x, dy, weight, bias: _linear(x, dy, weight, bias).y,
     direct_label="nn.Linear",
-    link=Link(nn.Linear.forward, "np.matmul(x, weight.swapaxes(-1, -2), out=y)"),
+    link=Link(nn.Linear._outputs, "np.matmul(x, self.weight.value"),
 )
 def y(x, weight, bias):
     return np.einsum("mo,ko->mk", x, weight) + bias
@@ -160,7 +161,7 @@ def dx(dy, weight):
     "weight.grad = dyᵀ x",
     "Straight into the parameter's gradient.",
     same="dweight",
-    link=Link(nn.Linear.backward, "np.matmul(dy.swapaxes(-1, -2), x, out=self.weight.grad)"),
+    link=Link(nn.Linear._gradient_by_outputs, "np.matmul(dy[..., k].swapaxes(-1, -2), x"),
 )
 def dweight_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).grads["weight"]
@@ -172,7 +173,7 @@ def dweight_nn(x, dy, weight, bias):
     "bias.grad = Σₙ dyₙ",
     "The product with ones is a sum.",
     same="dbias",
-    link=Link(nn.Linear.backward, "np.add.reduce(dy, axis=-2, out=self.bias.grad)"),
+    link=Link(nn.Linear._gradient_by_outputs, "np.add.reduce(dy[..., k], axis=-2"),
 )
 def dbias_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).grads["bias"]
@@ -184,7 +185,7 @@ def dbias_nn(x, dy, weight, bias):
     "dx = dy W",
     "Alike.",
     same="dx",
-    link=Link(nn.Linear.backward, "np.matmul(dy, self.weight.value"),
+    link=Link(nn.Linear._input_gradient, "np.matmul(dy, self.weight.value"),
 )
 def dx_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).dx
@@ -574,7 +575,7 @@ def db1_batch(Delta1):
     "weight.grad = Δᵀ X",
     "nn's layers, backwards.",
     same="dW1_batch",
-    link=Link(nn.Linear.backward, "np.matmul(dy.swapaxes(-1, -2), x, out=self.weight.grad)"),
+    link=Link(nn.Linear._gradient_by_outputs, "np.matmul(dy[..., k].swapaxes(-1, -2), x"),
 )
 def dW1_batch_nn(x0, W1, b1, W2, b2, t, a):
     return _nn_network(x0, W1, b1, W2, b2, t, a)["dW1"]
@@ -586,7 +587,7 @@ def dW1_batch_nn(x0, W1, b1, W2, b2, t, a):
     "bias.grad = Σₙ δₙ",
     "Alike.",
     same="db1_batch",
-    link=Link(nn.Linear.backward, "np.add.reduce(dy, axis=-2, out=self.bias.grad)"),
+    link=Link(nn.Linear._gradient_by_outputs, "np.add.reduce(dy[..., k], axis=-2"),
 )
 def db1_batch_nn(x0, W1, b1, W2, b2, t, a):
     return _nn_network(x0, W1, b1, W2, b2, t, a)["db1"]
@@ -624,7 +625,7 @@ def mask(x, p, seed):
     "Some elements are dropped, the others scaled up.",
     direct=lambda x, p, seed: nn.Dropout(p, rng=seed).forward(x),
     direct_label="nn.Dropout",
-    link=Link(nn.Dropout.forward, "np.greater_equal(mask, self.p, out=mask)"),
+    link=Link(draw_mask, "np.greater_equal("),
 )
 def dropped(x, mask):
     return x * mask

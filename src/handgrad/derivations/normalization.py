@@ -85,7 +85,7 @@ def xhat(x, mu, var, eps):
     "γ and β give the layer back the scale and the place that normalising took away.",
     direct=lambda x, dy, gamma, beta: _batchnorm(x, dy, gamma, beta).y,
     direct_label="nn.BatchNorm1d",
-    link=Link(nn.BatchNorm1d.forward, "self._normalize(x, mean, variance)"),
+    link=Link(nn.BatchNorm1d.forward, "self._normalized(x, centered, variance)"),
 )
 def y(xhat, gamma, beta):
     return gamma * xhat + beta
@@ -102,7 +102,7 @@ def L(dy, y):
     "∂L/∂β = Σₙ dyₙ",
     "β is added to every row, so it collects from every row.",
     derivative=D("L", "beta"),
-    link=Link(nn.BatchNorm1d._parameter_gradients, "out=self.bias.grad"),
+    link=Link(nn.BatchNorm1d._parameter_gradients, "np.add.reduce(dy, axis=-2)"),
 )
 def dbeta(dy):
     return dy.sum(axis=0)
@@ -114,7 +114,7 @@ def dbeta(dy):
     "∂L/∂γ = Σₙ dyₙ x̂ₙ",
     "γ multiplies x̂ in every row. 0 for a batch of 1.",
     derivative=D("L", "gamma"),
-    link=Link(nn.BatchNorm1d._parameter_gradients, "out=self.weight.grad"),
+    link=Link(nn.BatchNorm1d._parameter_gradients, "np.multiply(dy, normalized, out=product)"),
 )
 def dgamma(dy, xhat):
     return (dy * xhat).sum(axis=0)
@@ -232,12 +232,12 @@ def dbeta_nn(x, dy, gamma, beta):
 
 @batchnorm.step(
     "what nn computes: dx",
-    r"dx = \frac{1}{\sqrt{\sigma^2 + \varepsilon}} \big(\gamma\,dy - \overline{\gamma\,dy}"
-    r" - \hat x\, \overline{\gamma\,dy\,\hat x}\big)",
-    "dx = (γ dy − mean(γ dy) − x̂ mean(γ dy x̂)) / √(σ² + ε)",
-    "The compact form, in place.",
+    r"dx_n = \frac{\gamma}{\sqrt{\sigma^2 + \varepsilon}} \Big(dy_n - \tfrac1N d\beta - \hat x_n\, \tfrac1N d\gamma\Big)",
+    "dxₙ = γ / √(σ² + ε) · (dyₙ − dβ/N − x̂ₙ dγ/N)",
+    "γ is one number for the whole column, so it comes out of both means; and what is left of them, mean dy and "
+    "mean(dy x̂), are the parameters' gradients over N, which are there already.",
     same="dx_compact",
-    link=Link(nn.BatchNorm1d._through_statistics, "dx *= inverse_std"),
+    link=Link(nn.BatchNorm1d.backward, "dx -= dbias"),
 )
 def dx_nn(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).dx
@@ -645,9 +645,9 @@ def e27(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
     r" \big(d\hat x_i - \overline{d\hat x} - \hat x_i\, \overline{d\hat x \hat x}\big)",
     "dxᵢ = (σ² + ε)^(−1/2) (dx̂ᵢ − mean dx̂ − x̂ᵢ mean(dx̂ x̂))",
     "The number (28) stands without a formula in the text we have; in its place, (10) and (17) put into (27), which is "
-    "the line that nn.BatchNorm1d runs.",
+    "what nn.BatchNorm1d runs, γ taken out of the means.",
     same=True,
-    link=Link(nn.BatchNorm1d._through_statistics, "dx *= inverse_std"),
+    link=Link(nn.BatchNorm1d.backward, "dx *= scale"),
 )
 def e28(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).dx
@@ -671,7 +671,7 @@ def e29(x):
     "σ² = 1/m Σᵢ (xᵢ − μ)²",
     "(2) again.",
     same="var_",
-    link=Link(nn.BatchNorm1d.forward, "variance = squares.mean(axis=-2, keepdims=True)"),
+    link=Link(nn.BatchNorm1d._variance, "squares.mean(axis=self.axis, keepdims=True)"),
 )
 def e30(x):
     return ((x - x.mean(axis=0)) ** 2).mean(axis=0)
@@ -683,7 +683,7 @@ def e30(x):
     "x̂ᵢ = (xᵢ − μ) / √(σ² + ε)",
     "(3) again.",
     same="xhat_",
-    link=Link(nn.BatchNorm1d._normalize, "normalized *= inverse_std"),
+    link=Link(nn.BatchNorm1d._normalized, "centered *= inverse_std"),
 )
 def e31(x, eps):
     return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps)
@@ -695,7 +695,7 @@ def e31(x, eps):
     "∂L/∂x̂ᵢ = dyᵢ γ",
     "(5) again.",
     same="dxhat_",
-    link=Link(nn.BatchNorm1d._through_statistics, "np.multiply(dy, self.weight.value"),
+    link=Link(nn.BatchNorm1d.backward, "scale = self.weight.value"),
 )
 def e32(dy, gamma):
     return dy * gamma[None, :]
@@ -707,7 +707,7 @@ def e32(dy, gamma):
     "∂L/∂β = Σᵢ dyᵢ",
     "(6) again, as nn.BatchNorm1d computes it.",
     same="dbeta_",
-    link=Link(nn.BatchNorm1d._parameter_gradients, "out=self.bias.grad"),
+    link=Link(nn.BatchNorm1d._parameter_gradients, "np.add.reduce(dy, axis=-2)"),
 )
 def e33(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).grads["bias"]
@@ -719,7 +719,7 @@ def e33(x, dy, gamma, beta):
     "∂L/∂γ = Σᵢ dyᵢ x̂ᵢ",
     "(7) again, as nn.BatchNorm1d computes it.",
     same="dgamma_",
-    link=Link(nn.BatchNorm1d._parameter_gradients, "out=self.weight.grad"),
+    link=Link(nn.BatchNorm1d._parameter_gradients, "np.multiply(dy, normalized, out=product)"),
 )
 def e34(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).grads["weight"]
@@ -730,9 +730,9 @@ def e34(x, dy, gamma, beta):
     r"\frac{\partial L}{\partial \sigma_B^2} = \sum_i \frac{\partial L}{\partial \hat x_i}"
     r" \frac{\partial \hat x_i}{\partial \sigma_B^2}",
     "∂L/∂σ² = Σᵢ ∂L/∂x̂ᵢ · ∂x̂ᵢ/∂σ²",
-    "(8) again. nn never forms it: it is inside of mean(dx̂ x̂), since ∂L/∂σ² = −½ Σ dx̂ x̂ / (σ² + ε).",
+    "(8) again. nn never forms it: it is inside of dγ/N, since ∂L/∂σ² = −½ Σ dx̂ x̂ / (σ² + ε) and dx̂ = γ dy.",
     same="dvar_",
-    link=Link(nn.BatchNorm1d._through_statistics, "correlation = scratch.mean("),
+    link=Link(nn.BatchNorm1d.backward, "np.multiply(normalized, dweight"),
 )
 def e35(dxhat_, xhat_, var_, eps):
     return -0.5 * (dxhat_ * xhat_).sum(axis=0) / (var_ + eps)
@@ -858,7 +858,7 @@ def dgamma_eval(x, dy, running_mean, running_var, eps):
     "dx = dy ⊙ γ (σ²_run + ε)^(−1/2)",
     "One multiplication.",
     same="dx_eval",
-    link=Link(nn.BatchNorm1d.backward, "np.multiply(dy, self.weight.value[..., None, :] * inverse_std, out=dx)"),
+    link=Link(nn.BatchNorm1d.backward, "np.multiply(dy, scale, out=dx)"),
 )
 def dx_eval_nn(x, dy, gamma, beta, running_mean, running_var):
     return _evaluated(x, dy, gamma, beta, running_mean, running_var).dx
@@ -921,7 +921,7 @@ def normal(x, mean, variance, eps):
     "γ and β belong to features, the statistics to samples.",
     direct=lambda x, dy, gamma, beta: _layernorm(x, dy, gamma, beta).y,
     direct_label="nn.LayerNorm",
-    link=Link(nn.LayerNorm.forward, "y, *kept = self._normalize("),
+    link=Link(nn.LayerNorm.forward, "y, *kept = self._normalized("),
 )
 def out(normal, gamma, beta):
     return gamma * normal + beta
@@ -1156,9 +1156,9 @@ def compact(dy, gamma, normal, variance, eps):
     r"dx = \frac{1}{\sqrt{\sigma^2 + \varepsilon}} \big(\gamma\,dy - \overline{\gamma\,dy}"
     r" - \hat x\, \overline{\gamma\,dy\,\hat x}\big)",
     "dx = (γ dy − mean(γ dy) − x̂ mean(γ dy x̂)) / √(σ² + ε)",
-    "Batch normalisation's line, with the means over the other axis: nn runs the same code for both.",
+    "Batch normalisation's compact form, with the means over the other axis; γ differs along it and stays inside.",
     same=True,
-    link=Link(nn.LayerNorm._through_statistics, "dx *= inverse_std"),
+    link=Link(nn.LayerNorm.backward, "dx *= inverse_std"),
 )
 def ln_dx_nn(x, dy, gamma, beta):
     return _layernorm(x, dy, gamma, beta).dx

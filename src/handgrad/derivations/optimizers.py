@@ -641,7 +641,7 @@ def _decayed_adam(w, A, c, steps):
     "g ← g + λ w",
     "nn's weight_decay is the L2 penalty, as in PyTorch's SGD and Adam.",
     same="sgd_l2",
-    link=Link(nn.Optimizer, "np.multiply(w, self.weight_decay, out=scratch)"),
+    link=Link(nn.Optimizer._sweep, "np.multiply(w, self.weight_decay"),
 )
 def weight_decay_nn(w, A, c, steps):
     return _decayed_sgd(w, A, c, steps)

@@ -1,4 +1,4 @@
-"""Softmax, log-sum-exp, cross-entropy, the two fused, and the mean squared error."""
+"""Softmax and its logarithm, log-sum-exp, cross-entropy, the two fused, label smoothing, the mean squared error."""
 
 from __future__ import annotations
 
@@ -219,6 +219,93 @@ def gradient_nn(x):
     return nn.Softmax().forward(x)
 
 
+# -- log-softmax ------------------------------------------------------------------------------------------------------
+
+log_softmax = Derivation(
+    "log-softmax",
+    TOPIC,
+    "Log-softmax",
+    {"N": 4, "K": 3},
+    lambda rng, N, K: {"x": rng.normal(size=(N, K)), "dy": rng.normal(size=(N, K))},
+    intro="y are logarithms of probabilities. With it, cross-entropy is a plain sum: the negative log-likelihood.",
+    source="Murphy, Machine Learning (2012), section 3.5.3",
+)
+
+
+@log_softmax.step(
+    "definition",
+    r"y_i = \log \frac{e^{x_i}}{\sum_k e^{x_k}}",
+    "yᵢ = log(e^xᵢ / Σₖ e^xₖ)",
+    "As it stands, a probability too small for its dtype gives −∞.",
+    direct=lambda x: np.log(nn.Softmax().forward(x)),
+    direct_label="log of nn.Softmax",
+)
+def y_log(x):
+    return np.log(np.exp(x) / np.exp(x).sum(axis=1, keepdims=True))
+
+
+@log_softmax.step(
+    "the logarithm of the quotient",
+    r"y_i = x_i - \ell(x), \quad \ell(x) = \log \sum_k e^{x_k}",
+    "yᵢ = xᵢ − ℓ(x), ℓ(x) = log Σₖ e^xₖ",
+    "Nothing is divided; ℓ in its stable form makes all of it finite.",
+    same=True,
+)
+def difference_log(x):
+    return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+
+
+@log_softmax.given
+def L_log(dy, y_log):
+    return (dy * y_log).sum()
+
+
+@log_softmax.step(
+    "the Jacobian",
+    r"\frac{\partial y_i}{\partial x_j} = \delta_{ij} - s_j, \quad s = e^y",
+    "∂yᵢ/∂xⱼ = δᵢⱼ − sⱼ, s = e^y",
+    "The gradient of ℓ is the softmax. All rows share it, so this Jacobian is not symmetric.",
+    derivative=D("y_log", "x", take="ninj->nij"),
+)
+def jacobian_log(x):
+    s = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    return np.eye(x.shape[1]) - s[:, None, :]
+
+
+@log_softmax.step(
+    "the chain rule with the full Jacobian",
+    r"\frac{\partial L}{\partial x_j} = \sum_i dy_i (\delta_{ij} - s_j)",
+    "dxⱼ = Σᵢ dyᵢ (δᵢⱼ − sⱼ)",
+    "The sum runs over the first index, i.",
+    derivative=D("L_log", "x"),
+)
+def dx_log_full(dy, jacobian_log):
+    return np.einsum("ni,nij->nj", dy, jacobian_log)
+
+
+@log_softmax.step(
+    "multiplied out",
+    r"\frac{\partial L}{\partial x_j} = dy_j - s_j \sum_i dy_i",
+    "dxⱼ = dyⱼ − sⱼ Σᵢ dyᵢ",
+    "sⱼ does not depend on i. For one-hot targets dy = −t/N, and this is (s − t)/N again.",
+    same=True,
+)
+def dx_log(dy, y_log):
+    return dy - np.exp(y_log) * dy.sum(axis=1, keepdims=True)
+
+
+@log_softmax.step(
+    "what nn computes",
+    r"dx = dy - e^y \odot \Big(\sum_i dy_i\Big) \mathbf 1",
+    "dx = dy − e^y ⊙ Σ dy",
+    "nn.LogSoftmax keeps y and takes the softmax from it by one exponential.",
+    same=True,
+    link=Link(nn.LogSoftmax.backward, "np.subtract(dy, dx, out=dx)"),
+)
+def dx_log_nn(x, dy):
+    return run_layer(nn.LogSoftmax(), x, dy).dx
+
+
 # -- cross-entropy ----------------------------------------------------------------------------------------------------
 
 cross_entropy = Derivation(
@@ -333,7 +420,7 @@ def separate(s, t):
     "L = 1/N Σₙ (log Σₖ e^xₙₖ − Σₖ tₙₖ xₙₖ)",
     "log s = x − log Σ e^x, and the targets of a row sum to 1.",
     same=True,
-    link=Link(nn.SoftmaxCrossEntropy.forward, "(np.log(total) - picked)"),
+    link=Link(nn.SoftmaxCrossEntropy.forward, "log_total - picked"),
 )
 def joined(x, t):
     return (np.log(np.exp(x).sum(axis=1)) - (t * x).sum(axis=1)).sum() / len(x)
@@ -388,12 +475,90 @@ def difference(s, t):
     "what nn computes",
     r"dx = (s - t) / N",
     "dx = (s − t) / N",
-    "nn.SoftmaxCrossEntropy takes class indices, copies s, subtracts 1 at the true class and divides by N.",
+    "nn.SoftmaxCrossEntropy takes class indices, divides s by N and subtracts 1/N at the true class.",
     same=True,
-    link=Link(nn.SoftmaxCrossEntropy.backward, "dx /= s.shape[-2]"),
+    link=Link(nn.SoftmaxCrossEntropy.backward, "dx[at] -= "),
 )
 def fused_nn(x, t):
     layer = nn.SoftmaxCrossEntropy()
+    layer.forward(x, t.argmax(axis=1))
+    return layer.backward()
+
+
+# -- label smoothing --------------------------------------------------------------------------------------------------
+
+_EPSILON = 0.1
+
+smoothing = Derivation(
+    "label-smoothing",
+    TOPIC,
+    "Cross-entropy with label smoothing",
+    {"N": 4, "K": 3},
+    lambda rng, N, K: {"x": rng.normal(size=(N, K)), "t": _one_hot(rng, N, K)},
+    intro="A share ε of every target (0.1 here) is spread evenly over the K classes; s is the softmax of x.",
+    source="Szegedy et al. (2016), Rethinking the inception architecture for computer vision, section 7",
+    least={"K": 2},
+)
+
+
+@smoothing.step(
+    "the targets",
+    r"t' = (1 - \varepsilon)\, t + \varepsilon / K",
+    "t′ = (1 − ε) t + ε/K",
+    "Rows still sum to 1, but no entry is 0 or 1: a score no longer has to grow without end.",
+    direct=lambda t: np.where(t == 1, 1 - _EPSILON + _EPSILON / t.shape[1], _EPSILON / t.shape[1]),
+    direct_label="true and other classes",
+)
+def smoothed(t):
+    return (1 - _EPSILON) * t + _EPSILON / t.shape[1]
+
+
+@smoothing.step(
+    "their cross-entropy",
+    r"L = -\frac1N \sum_{nk} t'_{nk} \log s_{nk}",
+    "L = −1/N Σₙₖ t′ₙₖ log sₙₖ",
+    "The loss as before, for other targets.",
+    direct=lambda x, smoothed: nn.CrossEntropy().forward(nn.Softmax().forward(x), smoothed),
+    direct_label="nn.CrossEntropy of t′",
+)
+def smoothed_loss(x, smoothed):
+    return -(smoothed * (x - np.log(np.exp(x).sum(axis=1, keepdims=True)))).sum() / len(x)
+
+
+@smoothing.step(
+    "in two parts",
+    r"L = (1 - \varepsilon)\, L_t - \frac{\varepsilon}{N K} \sum_{nk} \log s_{nk}",
+    "L = (1 − ε) Lₜ − ε/(N K) Σₙₖ log sₙₖ",
+    "The cross-entropy of the true classes, and a pull towards all classes alike.",
+    same=True,
+)
+def two_parts(x, t):
+    log_s = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    return -(1 - _EPSILON) * (t * log_s).sum() / len(x) - _EPSILON * log_s.sum() / log_s.size
+
+
+@smoothing.step(
+    "the gradient",
+    r"\frac{\partial L}{\partial x} = \frac1N (s - t')",
+    "∂L/∂x = (s − t′) / N",
+    "That of softmax and cross-entropy holds for any targets whose rows sum to 1.",
+    derivative=D("smoothed_loss", "x"),
+)
+def smoothed_dx(x, smoothed):
+    s = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    return (s - smoothed) / len(x)
+
+
+@smoothing.step(
+    "what nn computes",
+    r"dx = (s - \varepsilon/K - (1 - \varepsilon)\, t) / N",
+    "dx = (s − ε/K − (1 − ε) t) / N",
+    "nn.SoftmaxCrossEntropy takes ε/K off every s, and 1 − ε at the true class.",
+    same=True,
+    link=Link(nn.SoftmaxCrossEntropy.backward, "dx -= self.label_smoothing / "),
+)
+def smoothed_nn(x, t):
+    layer = nn.SoftmaxCrossEntropy(_EPSILON)
     layer.forward(x, t.argmax(axis=1))
     return layer.backward()
 
@@ -456,4 +621,18 @@ def mse_dx(x, t):
     return 2 * (x - t) / x.size
 
 
-DERIVATIONS = [softmax, log_sum_exp, cross_entropy, fused, mse]
+@mse.step(
+    "what nn computes",
+    r"dx = \frac{2}{ND} (x - t)",
+    "dx = 2 (x − t) / (N D)",
+    "nn.MeanSquaredError keeps the difference of its forward pass.",
+    same=True,
+    link=Link(nn.MeanSquaredError.backward, "2 / math.prod(difference.shape[-2:])"),
+)
+def mse_nn(x, t):
+    layer = nn.MeanSquaredError()
+    layer.forward(x, t)
+    return layer.backward()
+
+
+DERIVATIONS = [softmax, log_sum_exp, log_softmax, cross_entropy, fused, smoothing, mse]

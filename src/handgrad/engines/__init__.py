@@ -6,6 +6,7 @@ same seam serves arrays in memory, data resident on a device, shards of many mac
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,19 +17,44 @@ from handgrad.architectures import Architecture
 from handgrad.data import Dataset
 from handgrad.errors import ConfigError
 
-ENGINES = ("numpy",)
-OPTIMIZERS = ("sgd", "adam")
-PRECISIONS = ("float32", "float64")
+ENGINES = ("numpy", "torch")
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adadelta", "muon")
+PRECISIONS = ("float32", "float64", "bf16", "fp16")
+DEVICES = ("cpu", "cuda", "mps")
+GRADIENTS = ("hand", "autograd")
+KERNELS = ("numpy", "numba")
+LOSSES = ("cross_entropy", "nll", "mse")
 
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """An update rule as data; a setting that a rule does not have must keep its default."""
+    """An update rule as data.
+
+    Arguments:
+        name: one of `OPTIMIZERS`. `muon` moves the matrices between hidden layers; AdamW, with the same learning rate
+            and weight decay, moves all else.
+        momentum: of `sgd`, `rmsprop` (0 if None) and `muon` (0.95 if None).
+        nesterov: Nesterov's form, of `sgd` (`muon` always has it).
+        weight_decay: an L2 penalty; decoupled for `adamw` and `muon`.
+        clip_norm: the largest norm that all gradients together may have; None for any.
+
+    Raises:
+        ConfigError: the rule has no such setting.
+    """
 
     name: str = "adam"
-    momentum: float = 0.0
+    momentum: float | None = None
     nesterov: bool = False
     weight_decay: float = 0.0
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in OPTIMIZERS:
+            raise ConfigError(f"optimizer={self.name!r} is unknown, expected one of {', '.join(OPTIMIZERS)}")
+        if self.momentum is not None and self.name not in ("sgd", "rmsprop", "muon"):
+            raise ConfigError(f"momentum={self.momentum} goes with sgd, rmsprop or muon, not with {self.name}")
+        if self.nesterov and (self.name != "sgd" or not self.momentum):
+            raise ConfigError("nesterov=true needs optimizer=sgd and momentum above 0, as in --momentum 0.9")
 
 
 @dataclass(frozen=True)
@@ -110,27 +136,106 @@ def make_engine(
     architecture: Architecture,
     optimizer: OptimizerSpec,
     *,
+    loss: str = "cross_entropy",
+    label_smoothing: float = 0.0,
     init: str = "kaiming",
     init_seed: int = 0,
     noise_seed: int = 0,
     precision: str = "float32",
+    threads: int | None = None,
+    device: str | None = None,
+    compile: bool = False,
+    gradients: str | None = None,
+    convolution: str = "auto",
+    kernels: str = "numpy",
 ) -> Engine:
     """The engine called `name`, with freshly drawn parameters.
 
+    Arguments:
+        loss: one of `LOSSES`: `cross_entropy` of scores, `nll` of log-probabilities (the architecture then ends in
+            `log_softmax`), `mse` of the outputs from one-hot rows.
+        label_smoothing: of `cross_entropy`.
+        threads: how many cores may work on a step. The NumPy engine shares out the work itself: with more than one,
+            keep the threads of its BLAS library at one (`threadpoolctl.threadpool_limits(1, "blas")`). None: one for
+            the NumPy engine, what PyTorch chooses for the torch engine.
+        convolution: how the NumPy engine computes convolutions: a name of `nn.CONVOLUTIONS` (where its shape allows),
+            `auto` (by a fixed estimate) or `measure` (what is quickest here, tried when training begins).
+        kernels: what does the element-wise work of the NumPy engine: `numpy`, or `numba`, which compiles it (the extra
+            `fast`).
+        device, compile, gradients: of the torch engine, see `engines.torch.TorchEngine`; None for its defaults.
+
     Raises:
-        ConfigError: there is no such engine, or it has no such rule or precision.
+        ConfigError: there is no such engine, or it has no such rule, precision or device, or its library is missing.
     """
-    if name != "numpy":
-        raise ConfigError(f"engine={name!r} is unknown, expected one of {', '.join(ENGINES)}")
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision={precision!r} is unknown, expected one of {', '.join(PRECISIONS)}")
+    check_engine(name, precision, device, compile, gradients, kernels)
+    if name == "torch":
+        try:
+            from handgrad.engines.torch import TorchEngine
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise ConfigError(
+                'engine=torch needs PyTorch, which is not installed: pip install "handgrad[torch]"'
+            ) from None
+        return TorchEngine(
+            architecture,
+            optimizer,
+            loss=loss,
+            label_smoothing=label_smoothing,
+            init=init,
+            init_seed=init_seed,
+            noise_seed=noise_seed,
+            precision=precision,
+            device=device or "cpu",
+            compile=compile,
+            gradients=gradients or "autograd",
+            threads=threads,
+        )
     from handgrad.engines.numpy import NumpyEngine
 
     return NumpyEngine(
         architecture,
         optimizer,
+        loss=loss,
+        label_smoothing=label_smoothing,
         init=init,
         init_seed=init_seed,
         noise_seed=noise_seed,
         dtype=np.dtype(precision),
+        threads=threads or 1,
+        convolution=convolution,
+        kernels=kernels,
     )
+
+
+def check_engine(
+    name: str,
+    precision: str,
+    device: str | None = None,
+    compile: bool = False,
+    gradients: str | None = None,
+    kernels: str = "numpy",
+) -> None:
+    """Raises ConfigError where an engine cannot be, or has no such setting."""
+    for setting, value, known in (
+        ("engine", name, ENGINES),
+        ("precision", precision, PRECISIONS),
+        ("gradients", gradients, GRADIENTS),
+        ("kernels", kernels, KERNELS),
+    ):
+        if value is not None and value not in known:
+            raise ConfigError(f"{setting}={value!r} is unknown, expected one of {', '.join(known)}")
+    if name == "torch":
+        if kernels != "numpy":
+            raise ConfigError(f"kernels={kernels} needs engine=numpy: the torch engine has it not, but --compile")
+        return
+    if kernels == "numba" and importlib.util.find_spec("numba") is None:
+        raise ConfigError('kernels=numba needs numba, which is not installed: pip install "handgrad[fast]"')
+    for given, setting in (
+        (precision not in ("float32", "float64"), f"precision={precision}"),
+        (device not in (None, "cpu"), f"device={device}"),
+        (compile, "compile=true"),
+        (gradients not in (None, "hand"), f"gradients={gradients}"),
+    ):
+        if given:
+            raise ConfigError(f"{setting} needs engine=torch: the {name} engine has it not")

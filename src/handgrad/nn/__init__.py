@@ -14,46 +14,94 @@ and `train()` / `eval()`. Used on its own it returns fresh arrays and never chan
     >>> SGD(network, learning_rate=0.1).step()
 """
 
-from handgrad.nn.activations import ELU, Identity, LeakyReLU, ReLU, Sigmoid, Tanh
+from handgrad.nn.activations import ELU, GELU, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from handgrad.nn.arena import Arena
+from handgrad.nn.batchnorm2d import BatchNorm2d, join_rectifiers
+from handgrad.nn.convolution import Conv2d
+from handgrad.nn.convolution_algorithms import CONVOLUTIONS, Geometry
+from handgrad.nn.convolution_algorithms import choose as choose_convolution
+from handgrad.nn.convolution_algorithms import costs as convolution_costs
 from handgrad.nn.dropout import Dropout
 from handgrad.nn.flat import FlatParameters
-from handgrad.nn.initializers import Initializer, Kaiming, Normal, Zeros, parse_initializer
+from handgrad.nn.initializers import (
+    INITIALIZERS,
+    Initializer,
+    Kaiming,
+    KaimingUniform,
+    Normal,
+    Orthogonal,
+    Uniform,
+    Xavier,
+    XavierUniform,
+    Zeros,
+    parse_initializer,
+)
 from handgrad.nn.layer import Layer, Parameter
 from handgrad.nn.linear import Linear
-from handgrad.nn.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
+from handgrad.nn.losses import CrossEntropy, Loss, MeanSquaredError, NegativeLogLikelihood, SoftmaxCrossEntropy
 from handgrad.nn.normalization import BatchNorm1d, LayerNorm
-from handgrad.nn.optimizers import SGD, Adam, Optimizer
-from handgrad.nn.sequential import Flatten, Sequential
-from handgrad.nn.softmax import Softmax
+from handgrad.nn.optimizers import SGD, Adadelta, Adam, AdamW, Muon, Optimizer, RMSprop, clip_gradient_norm
+from handgrad.nn.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from handgrad.nn.sequential import Flatten, Residual, Sequential
+from handgrad.nn.softmax import LogSoftmax, Softmax
+from handgrad.nn.workers import Workers
 
 __all__ = [
+    "CONVOLUTIONS",
     "ELU",
+    "GELU",
+    "INITIALIZERS",
     "SGD",
+    "Adadelta",
     "Adam",
+    "AdamW",
     "Arena",
+    "AvgPool2d",
     "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
     "CrossEntropy",
     "Dropout",
     "FlatParameters",
     "Flatten",
+    "Geometry",
+    "GlobalAvgPool2d",
     "Identity",
     "Initializer",
     "Kaiming",
+    "KaimingUniform",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "Loss",
+    "MaxPool2d",
+    "MeanSquaredError",
+    "Muon",
+    "NegativeLogLikelihood",
     "Normal",
     "Optimizer",
+    "Orthogonal",
     "Parameter",
+    "RMSprop",
     "ReLU",
+    "Residual",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
     "SoftmaxCrossEntropy",
+    "Softplus",
     "Tanh",
+    "Uniform",
+    "Workers",
+    "Xavier",
+    "XavierUniform",
     "Zeros",
+    "choose_convolution",
+    "clip_gradient_norm",
+    "convolution_costs",
+    "join_rectifiers",
     "parse_initializer",
 ]

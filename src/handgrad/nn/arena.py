@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from handgrad._typing import Array, Shaped
 
 
+@runtime_checkable
 class Workspace(Protocol):
     """Where a layer takes the arrays it writes its results to."""
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
         """An uninitialised array; `name` tells the layer's work arrays apart."""
+        ...
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
+        """Like `empty`, for what nobody needs once the call is over: an engine lends all layers the same memory."""
         ...
 
 
@@ -24,8 +29,23 @@ class FreshWorkspace:
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
         return np.empty(shape, dtype)
 
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
+        return np.empty(shape, dtype)
+
 
 FRESH = FreshWorkspace()
+
+
+def empty_like(work: Workspace, name: str, x: Shaped[Array, "..."], dtype: np.dtype | None = None):
+    """A work array of the shape of `x` whose axes lie in memory as those of `x` do.
+
+    Images may come as `(N, C, H, W)` with the channels last in memory; element by element work is quick, and keeps them
+    so, when what it writes lies alike.
+    """
+    if x.ndim == 4 and not x.flags.c_contiguous and x.transpose(0, 2, 3, 1).flags.c_contiguous:
+        n, c, h, w = x.shape
+        return work.empty(name, (n, h, w, c), dtype or x.dtype).transpose(0, 3, 1, 2)
+    return work.empty(name, x.shape, dtype or x.dtype)
 
 
 class ReusedWorkspace:
@@ -35,7 +55,8 @@ class ReusedWorkspace:
     when the next step begins, hands these out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shared: ReusedWorkspace | None = None) -> None:
+        self._shared = shared
         self._memory: dict[str, np.ndarray] = {}
         self._arrays: dict[tuple[str, tuple[int, ...], np.dtype], np.ndarray] = {}
 
@@ -45,6 +66,9 @@ class ReusedWorkspace:
         if array is None:
             array = self._arrays[key] = self._carve(name, shape, np.dtype(dtype))
         return array
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
+        return (self._shared or self).empty(name, shape, dtype)
 
     def _carve(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         size = math.prod(shape) * dtype.itemsize
@@ -67,11 +91,12 @@ class Arena:
     """
 
     def __init__(self) -> None:
-        self._workspaces: list[ReusedWorkspace] = []
+        self._scratch = ReusedWorkspace()
+        self._workspaces: list[ReusedWorkspace] = [self._scratch]
 
     def workspace(self) -> ReusedWorkspace:
         """A new workspace, to be set as one layer's `work`."""
-        workspace = ReusedWorkspace()
+        workspace = ReusedWorkspace(self._scratch)
         self._workspaces.append(workspace)
         return workspace
 

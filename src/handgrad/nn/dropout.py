@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from handgrad._typing import Array, Inexact
+from handgrad._typing import Array, Float, Inexact, Integer
 from handgrad.nn.layer import Layer, check_gradient, computing_dtype
 
 
@@ -35,9 +35,7 @@ class Dropout(Layer):
         # In float32, 1/(1 - p) would be off by 1e-8 for a float64 x.
         dtype = np.result_type(np.float32, np.finfo(x.dtype).dtype)
         mask = self.work.empty("mask", x.shape, dtype)
-        self.rng.random(out=mask, dtype=dtype.type)
-        np.greater_equal(mask, self.p, out=mask)
-        mask *= 1 / (1 - self.p)
+        draw_mask(self.rng, self.p, mask)
         self._keep(mask, x.shape)
         return np.multiply(x, mask, out=y)
 
@@ -52,3 +50,20 @@ class Dropout(Layer):
 
     def _describe(self) -> str:
         return f"p={self.p}"
+
+
+def draw_mask(rng: np.random.Generator, p: float, out: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Fills `out` with a dropout mask: 0 with probability p, else 1/(1 - p).
+
+    Four elements share the 64 bits of a draw, which takes half the time of a uniform number for each; so zeros come
+    with the multiple of 2⁻¹⁶ next to p, and the expectation of the mask is 1 within 1e-5/(1 - p).
+    """
+    dropped = round(p * 2**16)
+    np.greater_equal(draw_numbers(rng, out.size).reshape(out.shape), dropped, out=out)
+    out *= 1 / (1 - p)
+    return out
+
+
+def draw_numbers(rng: np.random.Generator, n: int) -> Integer[Array, "n"]:
+    """Numbers from 0 to 2¹⁶ - 1, all equally likely."""
+    return rng.integers(0, 2**64 - 1, -(-n // 4), np.uint64, endpoint=True).view(np.uint16)[:n]

@@ -26,6 +26,7 @@ class FlatParameters:
         values: parameters, `(models, P)`, one row a model.
         grads: gradients, `(models, P)`, alike.
         slices: where each named parameter lies in a row.
+        shapes: of each named parameter in one model.
     """
 
     values: Float[Array, "M P"]
@@ -36,6 +37,8 @@ class FlatParameters:
         stack = () if models is None else (models,)
         self.names = tuple(named)
         self.slices: dict[str, slice] = {}
+        self.shapes = {name: parameter.value.shape for name, parameter in named.items()}
+        self._orders = {name: _memory_order(parameter.value) for name, parameter in named.items()}
         end = 0
         for name, parameter in named.items():
             self.slices[name] = slice(end, end + parameter.value.size)
@@ -43,19 +46,42 @@ class FlatParameters:
         self.values = np.zeros((math.prod(stack), end), dtype)
         self.grads = np.zeros((math.prod(stack), end), dtype)
         for name, parameter in named.items():
-            shape = (*stack, *parameter.value.shape)
-            value = self.values[:, self.slices[name]].reshape(shape)
+            value, grad = (self.shaped(buffer[:, self.slices[name]], name) for buffer in (self.values, self.grads))
             value[...] = parameter.value
-            parameter.value = value
-            parameter.grad = self.grads[:, self.slices[name]].reshape(shape)
+            parameter.value, parameter.grad = (value, grad) if stack else (value[0], grad[0])
         if models is not None:
             _stack_buffers(network, models)
 
     def whole(self) -> Parameter:
         """The two buffers as one parameter, for an optimiser that treats every number alike."""
-        parameter = Parameter.__new__(Parameter)
-        parameter.value, parameter.grad = self.values, self.grads
-        return parameter
+        return _view(self.values, self.grads)
+
+    def shaped(self, rows: Float[Array, "M size"], name: str) -> Float[Array, "M ..."]:
+        """`rows`, which hold the named parameter or what belongs to its numbers, in the parameter's shape: a view.
+
+        A parameter keeps the order in which its axes lie in memory (a convolution's channels lie last).
+        """
+        shape, order = self.shapes[name], self._orders[name]
+        memory = rows.reshape(len(rows), *(shape[axis] for axis in order))
+        return memory.transpose(0, *(1 + order.index(axis) for axis in range(len(shape))))
+
+    def part(self, name: str, matrix: bool = False) -> Parameter:
+        """The named parameter, `(models, size)`; as matrices, `(models, outputs, size of the rest)`."""
+        shape = (len(self.values), self.shapes[name][0], -1) if matrix else (len(self.values), -1)
+        where = self.slices[name]
+        return _view(self.values[:, where].reshape(shape), self.grads[:, where].reshape(shape))
+
+
+def _memory_order(array: np.ndarray) -> tuple[int, ...]:
+    """The axes, the one that moves furthest in memory first."""
+    axes = range(array.ndim)
+    return tuple(axes if array.flags.c_contiguous else sorted(axes, key=lambda axis: -array.strides[axis]))
+
+
+def _view(value: np.ndarray, grad: np.ndarray) -> Parameter:
+    parameter = Parameter.__new__(Parameter)
+    parameter.value, parameter.grad = value, grad
+    return parameter
 
 
 def _stack_buffers(network: Layer, models: int) -> None:

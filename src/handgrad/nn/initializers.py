@@ -45,11 +45,30 @@ class Normal:
 
 
 @dataclass(frozen=True)
+class Uniform:
+    """Independent draws, evenly from -limit to limit.
+
+    Arguments:
+        limit: above 0; the standard deviation is limit/√3.
+    """
+
+    limit: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.limit < math.inf:
+            raise ValueError(f"uniform got limit={self.limit}, expected a number above 0, as in uniform:0.05")
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
+        return rng.uniform(-self.limit, self.limit, shape)
+
+
+@dataclass(frozen=True)
 class Kaiming:
     """N(0, gain²/fan_in): keeps the variance of the activations from layer to layer.
 
     Arguments:
-        gain: √2 for ReLU, √(2/(1 + a²)) for a leaky ReLU of slope a, 1 for a linear layer.
+        gain: √2 for ReLU, √(2/(1 + a²)) for a leaky ReLU of slope a, 1 for a linear layer; `architectures.gain_of`
+            knows the others.
 
     Source: He, Zhang, Ren, Sun (2015), Delving deep into rectifiers, equations 10 and 15.
     """
@@ -57,15 +76,117 @@ class Kaiming:
     gain: float = math.sqrt(2)
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
-        fan_in = math.prod(shape[1:])
+        fan_in, _ = fans(shape)
         return self.gain / math.sqrt(fan_in) * rng.standard_normal(shape)
 
 
-def parse_initializer(init: str | Initializer, *, gain: float = math.sqrt(2)) -> Initializer:
-    """The initialiser that a text names: `kaiming`, `normal:STD` or `zeros`; an initialiser is returned as it is.
+@dataclass(frozen=True)
+class KaimingUniform:
+    """Even draws with the variance of `Kaiming`, gain²/fan_in: from -√3·gain/√fan_in to √3·gain/√fan_in.
 
     Arguments:
-        gain: what `kaiming` takes for its gain.
+        gain: as for `Kaiming`. PyTorch's own default for the weight of `Linear` has a gain of 1/√3.
+
+    Source: He, Zhang, Ren, Sun (2015), Delving deep into rectifiers, equations 10 and 15.
+    """
+
+    gain: float = math.sqrt(2)
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
+        fan_in, _ = fans(shape)
+        return Uniform(self.gain * math.sqrt(3 / fan_in))(shape, rng)
+
+
+@dataclass(frozen=True)
+class Xavier:
+    """N(0, 2·gain²/(fan_in + fan_out)): between what keeps the activations' variance and what keeps the gradients'.
+
+    Arguments:
+        gain: as for `Kaiming`; 1 in the source.
+
+    Source: Glorot and Bengio (2010), Understanding the difficulty of training deep feedforward neural networks,
+    equation 12.
+    """
+
+    gain: float = 1.0
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
+        return self.gain * math.sqrt(2 / sum(fans(shape))) * rng.standard_normal(shape)
+
+
+@dataclass(frozen=True)
+class XavierUniform:
+    """Even draws with the variance of `Xavier`: between ±gain·√(6/(fan_in + fan_out)).
+
+    Arguments:
+        gain: as for `Kaiming`; 1 in the source.
+
+    Source: Glorot and Bengio (2010), Understanding the difficulty of training deep feedforward neural networks,
+    equation 16.
+    """
+
+    gain: float = 1.0
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
+        return Uniform(self.gain * math.sqrt(6 / sum(fans(shape))))(shape, rng)
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """A random matrix whose rows (or columns, whichever are fewer) are at right angles and of length gain.
+
+    Formula: W = gain·Q from the QR decomposition of a standard normal matrix, each column of Q times the sign of R's
+    diagonal, so that every orthogonal matrix is equally likely. A convolution's weight (K, C, kh, kw) is taken as the
+    matrix (K, C·kh·kw).
+
+    Arguments:
+        gain: as for `Kaiming`; 1 keeps lengths.
+
+    Source: Saxe, McClelland, Ganguli (2014), Exact solutions to the nonlinear dynamics of learning in deep linear
+    neural networks, section 3; Mezzadri (2007), How to generate random matrices from the classical compact groups,
+    section 5 (the signs).
+    """
+
+    gain: float = 1.0
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
+        rows, columns = shape[0], math.prod(shape[1:])
+        q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+        q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
+        return self.gain * (q if rows >= columns else q.T).reshape(shape)
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """How many numbers enter a unit and how many units a number enters (fan-in, fan-out), for a weight of this shape:
+    (K, D), or (K, C, kh, kw) of a convolution, where every input enters all places of the kernel."""
+    return math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+
+
+#: Initialisers that take the gain of the activation that follows.
+_WITH_GAIN = {
+    "kaiming": Kaiming,
+    "kaiming_uniform": KaimingUniform,
+    "xavier": Xavier,
+    "xavier_uniform": XavierUniform,
+    "orthogonal": Orthogonal,
+}
+#: Initialisers that take a number, and what it is.
+_WITH_NUMBER = {
+    "normal": (Normal, "a standard deviation, as in normal:1e-4"),
+    "uniform": (Uniform, "a limit, as in uniform:0.05"),
+}
+
+#: What `parse_initializer` understands, as words.
+INITIALIZERS = f"{', '.join(_WITH_GAIN)}, normal:STD (as in normal:1e-4), uniform:LIMIT (as in uniform:0.05) or zeros"
+
+
+def parse_initializer(init: str | Initializer, *, gain: float = math.sqrt(2)) -> Initializer:
+    """The initialiser that a text names; an initialiser is returned as it is.
+
+    Arguments:
+        init: `kaiming`, `kaiming_uniform`, `xavier`, `xavier_uniform`, `orthogonal`, `normal:STD`, `uniform:LIMIT` or
+            `zeros`.
+        gain: for those that take one.
 
     Raises:
         ValueError: the text names no initialiser.
@@ -73,16 +194,15 @@ def parse_initializer(init: str | Initializer, *, gain: float = math.sqrt(2)) ->
     if not isinstance(init, str):
         return init
     name, _, argument = init.partition(":")
-    if name == "normal":
+    if name in _WITH_NUMBER:
+        make, expected = _WITH_NUMBER[name]
         try:
-            return Normal(float(argument))
-        except ValueError as error:
-            if argument and "expected" in str(error):
-                raise
-            raise ValueError(f"init={init!r}: expected a standard deviation, as in normal:1e-4") from None
-    if not argument:
-        if name == "kaiming":
-            return Kaiming(gain)
-        if name == "zeros":
-            return Zeros()
-    raise ValueError(f"init={init!r} is unknown: expected kaiming, normal:STD (as in normal:1e-4) or zeros")
+            number = float(argument)
+        except ValueError:
+            raise ValueError(f"init={init!r}: expected {expected}") from None
+        return make(number)
+    if init in _WITH_GAIN:
+        return _WITH_GAIN[init](gain)
+    if init == "zeros":
+        return Zeros()
+    raise ValueError(f"init={init!r} is unknown: expected {INITIALIZERS}")

@@ -8,6 +8,7 @@ import numpy as np
 
 from handgrad._typing import Array, Inexact
 from handgrad.nn.arena import FRESH, Workspace
+from handgrad.nn.workers import SERIAL, Workers
 
 
 class Parameter:
@@ -44,6 +45,8 @@ class Layer:
     #: Whether backward has to return dx. An engine clears it for the layer that the data enters.
     input_gradient: bool = True
     work: Workspace = FRESH
+    #: Threads that a layer may split its work over; an engine lends more than one.
+    workers: Workers = SERIAL
     _kept: tuple | None = None
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
@@ -72,6 +75,10 @@ class Layer:
     def eval(self) -> Layer:
         """Evaluation mode: running statistics, no dropout. Returns the layer."""
         return self.train(False)
+
+    def modules(self) -> Iterator[Layer]:
+        """This layer and every layer inside it, outermost first."""
+        yield self
 
     # -- parameters and state -----------------------------------------------------------------------------------------
 
@@ -151,11 +158,14 @@ def computing_dtype(x: np.ndarray, *others: np.ndarray) -> np.dtype:
     Raises:
         TypeError: `x` is not floating.
     """
-    if x.dtype.kind not in "fc":
-        raise TypeError(f"x has dtype={x.dtype}, expected a floating dtype: cast it with x.astype(numpy.float32)")
-    if x.dtype.kind == "f" and any(other.dtype.kind == "c" for other in others):
-        return np.dtype(np.complex128)
-    return x.dtype
+    dtype = x.dtype
+    if dtype.kind == "f":
+        for other in others:
+            if other.dtype.kind == "c":
+                return np.dtype(np.complex128)
+    elif dtype.kind != "c":
+        raise TypeError(f"x has dtype={dtype}, expected a floating dtype: cast it with x.astype(numpy.float32)")
+    return dtype
 
 
 def check_features(layer: Layer, x: np.ndarray, features: int, weight: Parameter) -> None:

@@ -28,37 +28,34 @@ class _Normalization(Layer):
         self.weight = Parameter(np.ones(features, dtype))
         self.bias = Parameter(np.zeros(features, dtype))
 
-    def _normalize(self, x, mean, variance):
-        """y = γ x̂ + β with x̂ = (x - mean) / √(variance + ε)."""
+    def _centered(self, x, mean):
+        """x - mean, in the array that x̂ will lie in."""
+        centered = self.work.empty("normalized", np.broadcast_shapes(x.shape, mean.shape), x.dtype)
+        return np.subtract(x, mean, out=centered)
+
+    def _variance(self, centered):
+        """The biased variance along `axis` of what is centred already."""
+        squares = self.work.empty("scratch", centered.shape, centered.dtype)
+        np.multiply(centered, centered, out=squares)
+        return squares.mean(axis=self.axis, keepdims=True)
+
+    def _normalized(self, x, centered, variance):
+        """y = γ x̂ + β with x̂ = (x - mean) / √(variance + ε); gives y, x̂ and 1/√(variance + ε)."""
         dtype = computing_dtype(x, self.weight.value, self.bias.value)
         inverse_std = 1 / np.sqrt(variance + self.eps)
-        normalized = self.work.empty("normalized", np.broadcast_shapes(x.shape, mean.shape), x.dtype)
-        np.subtract(x, mean, out=normalized)
-        normalized *= inverse_std
+        centered *= inverse_std
         y = self.work.empty("y", np.broadcast_shapes(x.shape, (*self.weight.value.shape[:-1], 1, 1)), dtype)
-        np.multiply(normalized, self.weight.value[..., None, :], out=y)
+        np.multiply(centered, self.weight.value[..., None, :], out=y)
         y += self.bias.value[..., None, :]
-        return y, normalized, inverse_std
+        return y, centered, inverse_std
 
-    def _parameter_gradients(self, dy, normalized) -> None:
+    def _parameter_gradients(self, dy, normalized):
         """dγ = Σₙ dy·x̂ and dβ = Σₙ dy, over the batch."""
         product = self.work.empty("dx", dy.shape, dy.dtype)
         np.multiply(dy, normalized, out=product)
-        np.add.reduce(product, axis=-2, out=self.weight.grad)
-        np.add.reduce(dy, axis=-2, out=self.bias.grad)
-
-    def _through_statistics(self, dy, normalized, inverse_std):
-        """dx = (dx̂ - mean dx̂ - x̂ · mean(dx̂ · x̂)) / √(variance + ε) with dx̂ = γ dy, means over `axis`."""
-        dx = self.work.empty("dx", dy.shape, dy.dtype)
-        scratch = self.work.empty("scratch", dy.shape, dy.dtype)
-        np.multiply(dy, self.weight.value[..., None, :], out=dx)
-        np.multiply(dx, normalized, out=scratch)
-        correlation = scratch.mean(axis=self.axis, keepdims=True)
-        dx -= dx.mean(axis=self.axis, keepdims=True)
-        np.multiply(normalized, correlation, out=scratch)
-        dx -= scratch
-        dx *= inverse_std
-        return dx
+        dweight, dbias = np.add.reduce(product, axis=-2), np.add.reduce(dy, axis=-2)
+        self.weight.grad[...], self.bias.grad[...] = dweight, dbias
+        return dweight, dbias
 
     def _describe(self) -> str:
         return f"{self.num_features}"
@@ -69,7 +66,7 @@ class BatchNorm1d(_Normalization):
 
     Formula:
         x̂ = (x - μ) / √(σ² + ε), μ and σ² the mean and the biased variance over the batch; y = γ x̂ + β
-        dβ = Σₙ dy,  dγ = Σₙ dy·x̂,  dx = γ/√(σ² + ε) · (dy - mean dy - x̂ · mean(dy·x̂))
+        dβ = Σₙ dy,  dγ = Σₙ dy·x̂,  dx = γ/√(σ² + ε) · (dy - dβ/N - x̂ · dγ/N)
         running ← (1 - momentum) · running + momentum · batch
 
     Arguments:
@@ -114,7 +111,8 @@ class BatchNorm1d(_Normalization):
         check_features(self, x, self.num_features, self.weight)
         computing_dtype(x)
         if not self.training:
-            y, *kept = self._normalize(x, self.running_mean[..., None, :], self.running_var[..., None, :])
+            centered = self._centered(x, self.running_mean[..., None, :])
+            y, *kept = self._normalized(x, centered, self.running_var[..., None, :])
             self._keep(*kept, y.shape, False)
             return y
         least = 2 if self.running_variance == "unbiased" else 1
@@ -124,24 +122,26 @@ class BatchNorm1d(_Normalization):
                 "use larger batches, or eval() to normalise by the running figures"
             )
         mean = x.mean(axis=-2, keepdims=True)
-        centered = self.work.empty("normalized", x.shape, x.dtype)
-        np.subtract(x, mean, out=centered)
-        squares = self.work.empty("scratch", x.shape, x.dtype)
-        np.multiply(centered, centered, out=squares)
-        variance = squares.mean(axis=-2, keepdims=True)
+        centered = self._centered(x, mean)
+        variance = self._variance(centered)
         self._update_running_figures(mean[..., 0, :].real, variance[..., 0, :].real, x.shape[-2])
-        y, *kept = self._normalize(x, mean, variance)
+        y, *kept = self._normalized(x, centered, variance)
         self._keep(*kept, y.shape, True)
         return y
 
     def backward(self, dy: Inexact[Array, "*models N D"]) -> Inexact[Array, "*models N D"]:
         normalized, inverse_std, shape, from_batch = self._recall()
         check_gradient(self, dy, shape)
-        self._parameter_gradients(dy, normalized)
-        if from_batch:
-            return self._through_statistics(dy, normalized, inverse_std)
-        dx = self.work.empty("dx", dy.shape, dy.dtype)  # the running figures are constants
-        np.multiply(dy, self.weight.value[..., None, :] * inverse_std, out=dx)
+        dweight, dbias = self._parameter_gradients(dy, normalized)
+        scale = self.weight.value[..., None, :] * inverse_std
+        dx = self.work.empty("dx", dy.shape, dy.dtype)
+        if not from_batch:
+            return np.multiply(dy, scale, out=dx)  # the running figures are constants
+        n = shape[-2]
+        np.multiply(normalized, dweight[..., None, :] / n, out=dx)  # mean(dy·x̂) = dγ/N, mean dy = dβ/N
+        np.subtract(dy, dx, out=dx)
+        dx -= dbias[..., None, :] / n
+        dx *= scale
         return dx
 
     def _update_running_figures(self, mean, variance, n: int) -> None:
@@ -177,12 +177,8 @@ class LayerNorm(_Normalization):
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
         check_features(self, x, self.num_features, self.weight)
         computing_dtype(x)
-        mean = x.mean(axis=-1, keepdims=True)
-        centered = self.work.empty("normalized", x.shape, x.dtype)
-        np.subtract(x, mean, out=centered)
-        squares = self.work.empty("scratch", x.shape, x.dtype)
-        np.multiply(centered, centered, out=squares)
-        y, *kept = self._normalize(x, mean, squares.mean(axis=-1, keepdims=True))
+        centered = self._centered(x, x.mean(axis=-1, keepdims=True))
+        y, *kept = self._normalized(x, centered, self._variance(centered))
         self._keep(*kept, y.shape)
         return y
 
@@ -190,4 +186,13 @@ class LayerNorm(_Normalization):
         normalized, inverse_std, shape = self._recall()
         check_gradient(self, dy, shape)
         self._parameter_gradients(dy, normalized)
-        return self._through_statistics(dy, normalized, inverse_std)
+        dx = self.work.empty("dx", dy.shape, dy.dtype)
+        scratch = self.work.empty("scratch", dy.shape, dy.dtype)
+        np.multiply(dy, self.weight.value[..., None, :], out=dx)  # dx̂
+        np.multiply(dx, normalized, out=scratch)
+        correlation = scratch.mean(axis=-1, keepdims=True)
+        dx -= dx.mean(axis=-1, keepdims=True)
+        np.multiply(normalized, correlation, out=scratch)
+        dx -= scratch
+        dx *= inverse_std
+        return dx

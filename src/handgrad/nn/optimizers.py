@@ -1,20 +1,26 @@
 """Optimisers: how a parameter moves against its gradient. Update rules and defaults are PyTorch's.
 
 An optimiser sweeps its parameters in blocks that fit a core's cache: a rule of several passes then reads memory once.
+Blocks are shared out over the threads that an engine lends.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
 from handgrad._typing import Array, Float
+from handgrad.nn.arena import FRESH, Workspace
 from handgrad.nn.layer import Layer, Parameter
+from handgrad.nn.workers import SERIAL, Workers
 
-#: Elements a block: 16,384 float32 numbers are 64 KiB an array, so the four arrays of Adam stay in a 256 KiB cache.
-BLOCK = 16384
+#: Numbers a block, at most: a compromise between the caches and the interpreter, which two threads take from each other
+#: between any two NumPy calls. (Adam, 3.8 million float32 parameters, two threads, ms: blocks of 16,384 numbers 11.7,
+#: 65,536 5.3, 131,072 4.0, 196,608 3.6, 524,288 4.0.)
+BLOCK = 196_608
 
 
 class Optimizer:
@@ -24,7 +30,8 @@ class Optimizer:
         parameters: a network, or an iterable of parameters (`FlatParameters.whole()` for a flat network).
         learning_rate: how far to go, at least 0. A number, or with a leading axis of models an array `(M, 1)`. May be
             changed between steps.
-        weight_decay: λ of the L2 penalty λ/2 ‖w‖², whose gradient λw is added to the gradient.
+        weight_decay: λ of the L2 penalty λ/2 ‖w‖², whose gradient λw is added to the gradient; of a rule whose decay is
+            decoupled (AdamW, Muon), w shrinks by the factor 1 - ηλ instead, before it moves.
 
     Attributes:
         state: arrays that the rule carries from step to step, one for each parameter under each name.
@@ -32,6 +39,11 @@ class Optimizer:
     """
 
     state_names: tuple[str, ...] = ()
+    decoupled_decay = False
+    #: Numbers for whose sweep it pays to wake a second thread.
+    numbers_a_thread = 65_536
+    work: Workspace = FRESH
+    workers: Workers = SERIAL
 
     def __init__(
         self,
@@ -48,19 +60,50 @@ class Optimizer:
         self.weight_decay = weight_decay
         self.steps = 0
         self.state = {name: [np.zeros_like(p.value) for p in self.parameters] for name in self.state_names}
+        self._cut: list[np.ndarray] = []
+        self._shares: list[tuple[list[list[np.ndarray]], np.ndarray]] = []
 
     def step(self) -> None:
         """Moves every parameter once, by its present gradient."""
         self.steps += 1
-        for i, parameter in enumerate(self.parameters):
-            arrays = [parameter.value, parameter.grad, *(self.state[name][i] for name in self.state_names)]
-            for w, g, *state in _blocks(arrays):
-                scratch = np.empty_like(g)
-                if np.any(self.weight_decay):
-                    np.multiply(w, self.weight_decay, out=scratch)
-                    scratch += g
-                    g, scratch = scratch, np.empty_like(g)
-                self._update(w, g, scratch, *state)
+        arrays = [array for parameter in self.parameters for array in (parameter.value, parameter.grad)]
+        if len(arrays) != len(self._cut) or any(map(operator.is_not, arrays, self._cut)):
+            self._cut, self._shares = arrays, self._cut_into_shares()
+        self.workers.run(self._sweep, self._shares)
+
+    def _cut_into_shares(self) -> list[tuple[list[list[np.ndarray]], np.ndarray]]:
+        """Blocks of the parameters, gradients and state for each thread, with its scratch memory."""
+        size = sum(parameter.value.size for parameter in self.parameters)
+        if not size:
+            return []
+        threads = max(1, min(self.workers.threads, size // self.numbers_a_thread))
+        rounds = math.ceil(size / (threads * BLOCK))  # of equal blocks, so that all threads end together
+        blocks = [
+            block
+            for i, parameter in enumerate(self.parameters)
+            for block in _blocks(
+                [parameter.value, parameter.grad, *(self.state[name][i] for name in self.state_names)],
+                math.ceil(size / (threads * rounds)),
+            )
+        ]
+        room = (2, max([block[0].size for block in blocks]))
+        return [
+            (blocks[share], self.work.empty(f"scratch.{i}", room, blocks[0][0].dtype))
+            for i, share in enumerate(self.workers.split(len(blocks), len(blocks) // threads))
+        ]
+
+    def _sweep(self, share: tuple[list[list[np.ndarray]], np.ndarray]) -> None:
+        blocks, room = share
+        for w, g, *state in blocks:
+            scratch = room[0, : w.size].reshape(w.shape)
+            if self.weight_decay and self.decoupled_decay:
+                w *= 1 - self.learning_rate * self.weight_decay
+            elif self.weight_decay:
+                penalised = room[1, : w.size].reshape(w.shape)
+                np.multiply(w, self.weight_decay, out=penalised)
+                penalised += g
+                g = penalised
+            self._update(w, g, scratch, *state)
 
     def _update(self, w: np.ndarray, g: np.ndarray, scratch: np.ndarray, *state: np.ndarray) -> None:
         """Moves one block `w` by its gradient `g` (not to be changed), `scratch` being free to write to."""
@@ -100,6 +143,8 @@ class SGD(Optimizer):
     Source: Sutskever, Martens, Dahl, Hinton (2013), On the importance of initialization and momentum, in PyTorch's
     form, where the learning rate multiplies v.
     """
+
+    numbers_a_thread = 262_144
 
     def __init__(
         self,
@@ -172,10 +217,7 @@ class Adam(Optimizer):
         m *= beta1
         np.multiply(g, 1 - beta1, out=scratch)
         m += scratch
-        v *= beta2
-        np.multiply(g, g, out=scratch)
-        scratch *= 1 - beta2
-        v += scratch
+        _average_square(v, g, beta2, scratch)
         # m̂ / (√v̂ + ε) = m · √c₂/c₁ / (√v + ε√c₂): one division by the corrections instead of two sweeps
         correction1 = 1 - beta1**self.steps
         correction2 = math.sqrt(1 - beta2**self.steps)
@@ -186,14 +228,252 @@ class Adam(Optimizer):
         w -= scratch
 
 
-def _blocks(arrays: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """The arrays cut alike along their last axis into views of about BLOCK elements."""
+class AdamW(Adam):
+    """Adam whose weight decay is decoupled: it does not pass through the running averages.
+
+    Formula: w ← (1 - ηλ) w, then Adam's step.
+
+    Source: Loshchilov and Hutter (2019), Decoupled weight decay regularization, algorithm 2 (as in PyTorch, η is the
+    learning rate of the step, schedule included).
+    """
+
+    decoupled_decay = True
+
+
+class RMSprop(Optimizer):
+    """The gradient divided by the root of a running average of its square.
+
+    Formula: v ← α v + (1-α) g²,  d = g / (√v + ε),  w ← w - η d;  centred: √(v - a²) for √v, with a ← α a + (1-α) g;
+        with momentum b ← μ b + d and w ← w - η b.
+
+    Arguments:
+        alpha: α in [0, 1).
+        eps: ε.
+        momentum: μ in [0, 1).
+        centered: divide by the deviation from the running average instead.
+
+    Source: Tieleman and Hinton (2012), lecture 6.5 of Neural networks for machine learning; centred: Graves (2013),
+    Generating sequences with recurrent neural networks, equations 38 to 41, with PyTorch's place for ε.
+    """
+
+    def __init__(
+        self,
+        parameters: Layer | Iterable[Parameter],
+        learning_rate: float | Float[Array, "M 1"] = 1e-2,
+        *,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
+        centered: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        for name, value in (("alpha", alpha), ("momentum", momentum)):
+            if not 0 <= value < 1:
+                raise ValueError(f"RMSprop got {name}={value}, expected a share in [0, 1)")
+        if not eps >= 0:
+            raise ValueError(f"RMSprop got eps={eps}, expected at least 0")
+        self.alpha = alpha
+        self.eps = eps
+        self.momentum = momentum
+        self.centered = centered
+        self.state_names = ("square_avg", *(("grad_avg",) if centered else ()), *(("momentum",) if momentum else ()))
+        super().__init__(parameters, learning_rate, weight_decay=weight_decay)
+
+    def _update(self, w, g, scratch, *state):
+        v, *rest = state
+        _average_square(v, g, self.alpha, scratch)
+        if self.centered:
+            average = rest.pop(0)
+            average *= self.alpha
+            np.multiply(g, 1 - self.alpha, out=scratch)
+            average += scratch
+            np.multiply(average, average, out=scratch)
+            np.subtract(v, scratch, out=scratch)
+            np.sqrt(scratch, out=scratch)
+        else:
+            np.sqrt(v, out=scratch)
+        scratch += self.eps
+        np.divide(g, scratch, out=scratch)
+        if self.momentum:
+            (buffer,) = rest
+            buffer *= self.momentum
+            buffer += scratch
+            np.multiply(buffer, self.learning_rate, out=scratch)
+        else:
+            scratch *= self.learning_rate
+        w -= scratch
+
+
+class Adadelta(Optimizer):
+    """Steps in the units of the parameters: the root mean square of past steps over that of past gradients.
+
+    Formula: v ← ρ v + (1-ρ) g²,  d = √(u + ε) / √(v + ε) · g,  u ← ρ u + (1-ρ) d²,  w ← w - η d
+
+    Arguments:
+        rho: ρ in [0, 1).
+        eps: ε.
+
+    Source: Zeiler (2012), ADADELTA: an adaptive learning rate method, algorithm 1 (there η is 1).
+    """
+
+    state_names = ("square_avg", "acc_delta")
+
+    def __init__(
+        self,
+        parameters: Layer | Iterable[Parameter],
+        learning_rate: float | Float[Array, "M 1"] = 1.0,
+        *,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not 0 <= rho < 1:
+            raise ValueError(f"Adadelta got rho={rho}, expected a share in [0, 1)")
+        if not eps > 0:
+            raise ValueError(f"Adadelta got eps={eps}, expected more than 0: the first step is √(ε/(v + ε)) g")
+        self.rho = rho
+        self.eps = eps
+        super().__init__(parameters, learning_rate, weight_decay=weight_decay)
+
+    def _update(self, w, g, scratch, *state):
+        v, u = state
+        _average_square(v, g, self.rho, scratch)
+        np.add(v, self.eps, out=scratch)
+        d = np.add(u, self.eps, out=np.empty_like(u))
+        d /= scratch
+        np.sqrt(d, out=d)
+        d *= g
+        _average_square(u, d, self.rho, scratch)
+        d *= self.learning_rate
+        w -= d
+
+
+class Muon(Optimizer):
+    """Momentum made orthogonal: for the matrices between hidden layers (give the rest to AdamW).
+
+    Formula: b ← μ b + g,  d = g + μ b (Nesterov; else b),  w ← (1 - ηλ) w - η s O, where O is d with its singular
+        values moved close to 1 by five Newton-Schulz steps X ← a X + (b A + c A²) X, A = X Xᵀ, from X = d/‖d‖, and s
+        fits the step to the matrix's shape (K, D).
+
+    Arguments:
+        parameters: matrices `(K, D)`, or stacked `(M, K, D)`.
+        momentum: μ in [0, 1).
+        nesterov: look ahead along the momentum.
+        weight_decay: λ, decoupled.
+        adjust: s: `"original"`, √max(1, K/D), or `"match_rms_adamw"`, 0.2 √max(K, D), with which AdamW's learning
+            rates serve.
+
+    Raises:
+        ValueError: a parameter is no matrix, or a setting is out of its range.
+
+    Source: Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks; match_rms_adamw: Liu et al.
+    (2025), Muon is scalable for LLM training, equation 4. Computed in the parameters' own dtype (PyTorch's rounds the
+    Newton-Schulz steps to bfloat16).
+    """
+
+    state_names = ("momentum",)
+    decoupled_decay = True
+
+    def __init__(
+        self,
+        parameters: Layer | Iterable[Parameter],
+        learning_rate: float | Float[Array, "M 1"] = 1e-3,
+        *,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        weight_decay: float = 0.1,
+        adjust: str = "original",
+    ) -> None:
+        if not 0 <= momentum < 1:
+            raise ValueError(f"Muon got momentum={momentum}, expected a share in [0, 1)")
+        if adjust not in ("original", "match_rms_adamw"):
+            raise ValueError(f"Muon got adjust={adjust!r}, expected 'original' or 'match_rms_adamw'")
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.adjust = adjust
+        super().__init__(parameters, learning_rate, weight_decay=weight_decay)
+        for parameter in self.parameters:
+            if parameter.value.ndim < 2:
+                raise ValueError(
+                    f"Muon got a parameter of shape={parameter.value.shape}, expected matrices: give vectors to AdamW"
+                )
+
+    def step(self) -> None:
+        self.steps += 1
+        for i, parameter in enumerate(self.parameters):
+            w, g, b = parameter.value, parameter.grad, self.state["momentum"][i]
+            rate = np.asarray(self.learning_rate, w.dtype)
+            if rate.ndim:
+                rate = rate.reshape(-1, 1, 1)
+            b *= self.momentum
+            b += g
+            if np.any(self.weight_decay):
+                w *= 1 - rate * self.weight_decay
+            w -= rate * self._scale(*w.shape[-2:]) * _orthogonalized(g + self.momentum * b if self.nesterov else b)
+
+    def _scale(self, rows: int, columns: int) -> float:
+        if self.adjust == "original":
+            return math.sqrt(max(1, rows / columns))
+        return 0.2 * math.sqrt(max(rows, columns))
+
+
+def _orthogonalized(d: np.ndarray) -> np.ndarray:
+    """`d` with its singular values moved close to 1 (into about 0.7 to 1.2), in five Newton-Schulz steps."""
+    a, b, c = 3.4445, -4.7750, 2.0315  # steepest at 0: small singular values grow fastest
+    wide = d.shape[-2] <= d.shape[-1]
+    x = d if wide else d.swapaxes(-1, -2)  # so that A is the smaller of the two products
+    x = x / np.maximum(np.sqrt((x * x).sum(axis=(-2, -1), keepdims=True)), 1e-7)
+    for _ in range(5):
+        gram = x @ x.swapaxes(-1, -2)
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return x if wide else x.swapaxes(-1, -2)
+
+
+def clip_gradient_norm(
+    parameters: Layer | Iterable[Parameter], max_norm: float, *, stacked: bool = False
+) -> Float[Array, "*models"] | np.floating:
+    """Scales all gradients by one factor, so that their common norm is at most `max_norm`.
+
+    Formula: g ← g · min(1, c / (‖g‖ + 10⁻⁶)), ‖g‖² the sum of the squares of all gradients.
+
+    Arguments:
+        parameters: a network, or an iterable of parameters.
+        max_norm: c, above 0.
+        stacked: whether the first axis is one of models, each of which has a norm of its own.
+
+    Returns: the norm before, one a model if stacked.
+
+    Source: Pascanu, Mikolov, Bengio (2013), On the difficulty of training recurrent neural networks, algorithm 1; the
+    10⁻⁶ is PyTorch's.
+    """
+    if not max_norm > 0:
+        raise ValueError(f"clip_gradient_norm got max_norm={max_norm}, expected more than 0")
+    parameters = parameters.parameters() if isinstance(parameters, Layer) else list(parameters)
+    rows = [p.grad.reshape(len(p.grad) if stacked else 1, -1) for p in parameters]
+    norm = np.sqrt(sum((row[:, None, :] @ row[:, :, None])[:, 0, 0] for row in rows))
+    factor = np.minimum(1, max_norm / (norm + 1e-6))
+    if np.any(factor < 1):
+        for row in rows:
+            row *= factor[:, None].astype(row.dtype)
+    return norm if stacked else norm[0]
+
+
+def _average_square(v: np.ndarray, g: np.ndarray, decay: float, scratch: np.ndarray) -> None:
+    """v ← decay · v + (1 - decay) g²."""
+    v *= decay
+    np.multiply(g, g, out=scratch)
+    scratch *= 1 - decay
+    v += scratch
+
+
+def _blocks(arrays: list[np.ndarray], elements: int) -> Iterator[list[np.ndarray]]:
+    """The arrays cut alike along their last axis into equal views of at most `elements` each."""
     shape = arrays[0].shape
-    rows = int(np.prod(shape[:-1]))
-    length = max(1, BLOCK // max(1, rows))
+    length = max(1, elements // max(1, math.prod(shape[:-1])))
     size = shape[-1] if shape else 1
     if size <= length:
         yield arrays
         return
-    for start in range(0, size, length):
-        yield [array[..., start : start + length] for array in arrays]
+    count = math.ceil(size / length)
+    for i in range(count):
+        yield [array[..., size * i // count : size * (i + 1) // count] for array in arrays]

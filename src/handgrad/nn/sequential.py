@@ -1,4 +1,4 @@
-"""Layers in a row, and the layer that turns images into rows."""
+"""Layers in a row, with or without a way around them, and the layer that turns images into rows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from handgrad._typing import Array, Inexact
+from handgrad.nn.arena import empty_like
 from handgrad.nn.layer import Layer, Parameter, check_gradient, computing_dtype
 
 
@@ -50,6 +51,11 @@ class Sequential(Layer):
             layer.train(mode)
         return self
 
+    def modules(self) -> Iterator[Layer]:
+        yield self
+        for layer in self.layers:
+            yield from layer.modules()
+
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         for i, layer in enumerate(self.layers):
             for name, parameter in layer.named_parameters():
@@ -76,6 +82,46 @@ class Sequential(Layer):
 
     def _describe(self) -> str:
         return ", ".join(map(repr, self.layers))
+
+
+class Residual(Sequential):
+    """Layers in a row, f, with a way around them.
+
+    Formula: y = x + f(x), so dx = dy + f'(dy): the gradient reaches what lies below even where f passes none on.
+
+    Arguments:
+        layers: f, in the order of the forward pass. As the third layer of a network its parameters are named
+            `2.0.weight`, `2.0.bias`, `2.2.weight`, …
+
+    Raises:
+        ValueError: there is no layer; in forward, f(x) has not the shape of x.
+
+    Source: He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, equations 1 and 5.
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        if not layers:
+            raise ValueError("Residual got no layers, expected at least one: x + x is hardly meant")
+        super().__init__(*layers)
+
+    def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        f = super().forward(x)
+        # Stacked models may share their input: x is (N, D) then, f(x) is (M, N, D).
+        if f.shape != x.shape and f.shape[1:] != x.shape:
+            raise ValueError(
+                f"{self!r} got x with shape={x.shape}, but its layers turn it into shape={f.shape}: x + f(x) needs "
+                "layers that keep the shape; change the width where there is no way around"
+            )
+        self._keep(f.shape)
+        return np.add(x, f, out=empty_like(self.work, "y", f, np.result_type(x, f)))
+
+    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."] | None:
+        (shape,) = self._recall()
+        check_gradient(self, dy, shape)
+        through = super().backward(dy)
+        if through is None:
+            return None
+        return np.add(dy, through, out=empty_like(self.work, "dx", dy))
 
 
 class Flatten(Layer):

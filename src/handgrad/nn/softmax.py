@@ -1,4 +1,4 @@
-"""Softmax over the last axis."""
+"""Softmax over the last axis, and its logarithm."""
 
 from __future__ import annotations
 
@@ -41,3 +41,29 @@ class Softmax(Layer):
         np.subtract(dy, inner, out=dx)
         dx *= y
         return dx
+
+
+class LogSoftmax(Layer):
+    """Turns each row of scores into the logarithms of probabilities, finite where a probability itself would be 0.
+
+    Formula:
+        yᵢ  = xᵢ - log Σₖ eˣᵏ, the logarithm by log-sum-exp: m + log Σ eˣ⁻ᵐ, m = max x
+        dxᵢ = dyᵢ - eʸⁱ Σₖ dyₖ, the product of dy with the Jacobian I - 1 sᵀ, s = eʸ
+
+    Source: Murphy, Machine Learning (2012), section 3.5.3 (log-sum-exp).
+    """
+
+    def forward(self, x: Inexact[Array, "*models N K"]) -> Inexact[Array, "*models N K"]:
+        y = self.work.empty("y", x.shape, computing_dtype(x))
+        np.subtract(x, x.max(axis=-1, keepdims=True), out=y)
+        y -= np.log(np.exp(y, out=self.work.empty("dx", x.shape, y.dtype)).sum(axis=-1, keepdims=True))
+        self._keep(y)
+        return y
+
+    def backward(self, dy: Inexact[Array, "*models N K"]) -> Inexact[Array, "*models N K"]:
+        (y,) = self._recall()
+        check_gradient(self, dy, y.shape)
+        dx = self.work.empty("dx", dy.shape, dy.dtype)
+        np.exp(y, out=dx)
+        dx *= dy.sum(axis=-1, keepdims=True)
+        return np.subtract(dy, dx, out=dx)

@@ -1,0 +1,515 @@
+"""The same layers and update rules with their element-wise work compiled by numba (the extra `fast`).
+
+Each class computes what its base in `handgrad.nn` does, in one walk through memory instead of several; the base is the
+readable form, and the tests hold the one to the other. Products stay with NumPy's BLAS library. What a kernel does not
+cover (stacked models, complex numbers, other layouts) is done by the base.
+
+The first use of a kernel compiles it, in a second or so; numba keeps the result on disk.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+from handgrad import nn
+from handgrad.nn.activations import _CUBIC, _FLAT, _SCALE, Activation
+from handgrad.nn.dropout import draw_numbers
+from handgrad.nn.layer import check_features, check_gradient
+from handgrad.nn.losses import label_index
+
+_compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+#: Sums may be taken in another order, else they could not be vectorised.
+_compiled_sums = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})
+
+
+def accelerate(*objects: Any) -> None:
+    """Gives layers, losses and update rules the compiled form of their class, where there is one."""
+    for each in objects:
+        each.__class__ = COMPILED.get(type(each), type(each))
+
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def _plain(*arrays: np.ndarray) -> bool:
+    """Whether all arrays are float32, or all float64, and lie in memory row by row."""
+    dtype = arrays[0].dtype
+    if dtype not in _DTYPES:
+        return False
+    for array in arrays:  # a generator in its place would take twice as long
+        if array.dtype != dtype:
+            return False
+        if not array.flags.c_contiguous:
+            return False
+    return True
+
+
+# Numbers take the arrays' dtype within a kernel: beside an integer or a Python number a float32 would become a float64.
+
+# -- activations ------------------------------------------------------------------------------------------------------
+
+
+@_compiled
+def _relu(x, y, slope):
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        y[i] = zero if x[i] <= zero else x[i]
+
+
+@_compiled
+def _relu_chain(y, dy, dx, slope):
+    zero = y.dtype.type(0)
+    for i in range(y.size):
+        dx[i] = dy[i] if y[i] > zero else zero
+
+
+@_compiled
+def _leaky_relu(x, y, slope):
+    for i in range(x.size):
+        y[i] = x[i] if x[i] > 0 else slope * x[i]
+
+
+@_compiled
+def _leaky_relu_chain(y, dy, dx, slope):
+    for i in range(y.size):
+        dx[i] = dy[i] if y[i] > 0 else slope * dy[i]
+
+
+@_compiled
+def _elu_chain(y, dy, dx, alpha):
+    for i in range(y.size):
+        dx[i] = dy[i] if y[i] > 0 else (y[i] + alpha) * dy[i]
+
+
+@_compiled
+def _sigmoid_chain(y, dy, dx, _):
+    one = y.dtype.type(1)
+    for i in range(y.size):
+        dx[i] = (one - y[i]) * y[i] * dy[i]
+
+
+@_compiled
+def _tanh_chain(y, dy, dx, _):
+    one = y.dtype.type(1)
+    for i in range(y.size):
+        dx[i] = (one - y[i] * y[i]) * dy[i]
+
+
+class _Activation(Activation):
+    """Base of the compiled activations. Exponentials stay with NumPy, which takes several at a time."""
+
+    function: Any = None
+    chain: Any
+    option = ""
+
+    def _number(self, dtype):
+        return dtype.type(getattr(self, self.option) if self.option else 0)
+
+    def _function(self, x, y):
+        if self.function is not None and _plain(x, y):
+            self.function(x.reshape(-1), y.reshape(-1), self._number(x.dtype))
+        else:
+            super()._function(x, y)
+
+    def _chain(self, kept, dy, dx):
+        if _plain(kept, dy, dx):
+            self.chain(kept.reshape(-1), dy.reshape(-1), dx.reshape(-1), self._number(dy.dtype))
+        else:
+            super()._chain(kept, dy, dx)
+
+
+class ReLU(_Activation, nn.ReLU):
+    function, chain = staticmethod(_relu), staticmethod(_relu_chain)
+
+
+class LeakyReLU(_Activation, nn.LeakyReLU):
+    function, chain, option = staticmethod(_leaky_relu), staticmethod(_leaky_relu_chain), "negative_slope"
+
+
+class ELU(_Activation, nn.ELU):
+    chain, option = staticmethod(_elu_chain), "alpha"
+
+
+class Sigmoid(_Activation, nn.Sigmoid):
+    chain = staticmethod(_sigmoid_chain)
+
+
+class Tanh(_Activation, nn.Tanh):
+    chain = staticmethod(_tanh_chain)
+
+
+@_compiled
+def _silu_chain(x, gate, dy, dx):
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        dx[i] = (gate[i] + x[i] * (gate[i] * (one - gate[i]))) * dy[i]
+
+
+@_compiled
+def _gelu_inner(x, flat, scale, cubic, inner):
+    for i in range(x.size):
+        c = flat if x[i] > flat else (-flat if x[i] < -flat else x[i])
+        inner[i] = c * (scale + cubic * c * c)
+
+
+@_compiled
+def _gelu_gate(x, gate, y):
+    one, half = x.dtype.type(1), x.dtype.type(0.5)
+    for i in range(x.size):
+        gate[i] = (gate[i] + one) * half
+        y[i] = x[i] * gate[i]
+
+
+@_compiled
+def _gelu_chain(x, gate, dy, flat, scale, cubic, dx):
+    one, three = x.dtype.type(1), x.dtype.type(3)
+    for i in range(x.size):
+        c = flat if x[i] > flat else (-flat if x[i] < -flat else x[i])
+        slope = (one - gate[i]) * (gate[i] * (scale + three * cubic * c * c))
+        dx[i] = (gate[i] + x[i] * (slope + slope)) * dy[i]
+
+
+class SiLU(nn.SiLU):
+    def backward(self, dy):
+        x, gate = self._recall()
+        if not _plain(x, gate, dy):
+            return super().backward(dy)
+        check_gradient(self, dy, x.shape)
+        dx = self.work.empty("dx", dy.shape, dy.dtype)
+        _silu_chain(x.reshape(-1), gate.reshape(-1), dy.reshape(-1), dx.reshape(-1))
+        return dx
+
+
+class GELU(nn.GELU):
+    def forward(self, x):
+        if self.approximate != "tanh" or not _plain(x):
+            return super().forward(x)
+        y, gate = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "gate"))
+        flat_x, flat_gate = x.reshape(-1), gate.reshape(-1)
+        _gelu_inner(flat_x, *_gelu_numbers(x.dtype), flat_gate)
+        np.tanh(gate, out=gate)
+        _gelu_gate(flat_x, flat_gate, y.reshape(-1))
+        self._keep(x, gate)
+        return y
+
+    def backward(self, dy):
+        x, gate = self._recall()
+        if self.approximate != "tanh" or not _plain(x, gate, dy):
+            return super().backward(dy)
+        check_gradient(self, dy, x.shape)
+        dx = self.work.empty("dx", dy.shape, dy.dtype)
+        _gelu_chain(x.reshape(-1), gate.reshape(-1), dy.reshape(-1), *_gelu_numbers(x.dtype), dx.reshape(-1))
+        return dx
+
+
+def _gelu_numbers(dtype: np.dtype) -> tuple:
+    """From where on the gate is flat, and the two factors of u = scale x + cubic x³."""
+    return tuple(map(dtype.type, (_FLAT, _SCALE, _CUBIC * _SCALE)))
+
+
+# -- dropout ----------------------------------------------------------------------------------------------------------
+
+
+@_compiled
+def _drop(x, draws, dropped, scale, mask, y):
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        mask[i] = scale if draws[i] >= dropped else zero
+        y[i] = x[i] * mask[i]
+
+
+class Dropout(nn.Dropout):
+    def forward(self, x):
+        if not self.training or self.p == 0 or not _plain(x):
+            return super().forward(x)
+        y, mask = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "mask"))
+        dropped = round(self.p * 2**16)
+        scale = x.dtype.type(1 / (1 - self.p))
+        draws = draw_numbers(self.rng, x.size)
+        _drop(x.reshape(-1), draws, dropped, scale, mask.reshape(-1), y.reshape(-1))
+        self._keep(mask, x.shape)
+        return y
+
+
+# -- normalisation ----------------------------------------------------------------------------------------------------
+
+
+@_compiled
+def _batch_norm(x, weight, bias, eps, mean, variance, inverse_std, normalized, y):
+    n, d = x.shape
+    one, count = x.dtype.type(1), x.dtype.type(n)
+    mean[:] = 0
+    for i in range(n):
+        for j in range(d):
+            mean[j] += x[i, j]
+    for j in range(d):
+        mean[j] /= count
+    variance[:] = 0
+    for i in range(n):
+        for j in range(d):
+            c = x[i, j] - mean[j]
+            variance[j] += c * c
+    for j in range(d):
+        variance[j] /= count
+        inverse_std[j] = one / math.sqrt(variance[j] + eps)
+    for i in range(n):
+        for j in range(d):
+            normalized[i, j] = (x[i, j] - mean[j]) * inverse_std[j]
+            y[i, j] = normalized[i, j] * weight[j] + bias[j]
+
+
+@_compiled
+def _batch_norm_backward(dy, normalized, weight, inverse_std, dweight, dbias, dx):
+    n, d = dy.shape
+    dweight[:] = 0
+    dbias[:] = 0
+    for i in range(n):
+        for j in range(d):
+            dweight[j] += dy[i, j] * normalized[i, j]
+            dbias[j] += dy[i, j]
+    share = dy.dtype.type(1) / dy.dtype.type(n)
+    for i in range(n):
+        for j in range(d):
+            centred = dy[i, j] - share * dbias[j] - normalized[i, j] * (share * dweight[j])
+            dx[i, j] = centred * (weight[j] * inverse_std[j])
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    def forward(self, x):
+        weight, bias = self.weight.value, self.bias.value
+        if not self.training or x.ndim != 2 or weight.ndim != 1 or len(x) < 2 or not _plain(x, weight, bias):
+            return super().forward(x)
+        check_features(self, x, self.num_features, self.weight)
+        mean, variance, inverse_std = self.work.empty("figures", (3, self.num_features), x.dtype)
+        y, normalized = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "normalized"))
+        _batch_norm(x, weight, bias, x.dtype.type(self.eps), mean, variance, inverse_std, normalized, y)
+        self._update_running_figures(mean, variance, len(x))
+        self._keep(normalized, inverse_std[None], y.shape, True)
+        return y
+
+    def backward(self, dy):
+        normalized, inverse_std, shape, from_batch = self._recall()
+        weight, dweight, dbias = self.weight.value, self.weight.grad, self.bias.grad
+        if not from_batch or len(shape) != 2 or not _plain(dy, normalized, weight, inverse_std, dweight, dbias):
+            return super().backward(dy)
+        check_gradient(self, dy, shape)
+        dx = self.work.empty("dx", shape, dy.dtype)
+        _batch_norm_backward(dy, normalized, weight, inverse_std[0], dweight, dbias, dx)
+        return dx
+
+
+@_compiled_sums
+def _layer_norm(x, weight, bias, eps, inverse_std, normalized, y):
+    n, d = x.shape
+    one, count = x.dtype.type(1), x.dtype.type(d)
+    for i in range(n):
+        total = x.dtype.type(0)
+        for j in range(d):
+            total += x[i, j]
+        mean = total / count
+        squares = x.dtype.type(0)
+        for j in range(d):
+            normalized[i, j] = x[i, j] - mean
+            squares += normalized[i, j] * normalized[i, j]
+        inverse_std[i, 0] = one / math.sqrt(squares / count + eps)
+        for j in range(d):
+            normalized[i, j] *= inverse_std[i, 0]
+            y[i, j] = normalized[i, j] * weight[j] + bias[j]
+
+
+@_compiled_sums
+def _layer_norm_backward(dy, normalized, weight, inverse_std, dweight, dbias, dx):
+    n, d = dy.shape
+    count = dy.dtype.type(d)
+    dweight[:] = 0
+    dbias[:] = 0
+    for i in range(n):
+        total, product = dy.dtype.type(0), dy.dtype.type(0)
+        for j in range(d):
+            dweight[j] += dy[i, j] * normalized[i, j]
+            dbias[j] += dy[i, j]
+            dx[i, j] = dy[i, j] * weight[j]
+            total += dx[i, j]
+            product += dx[i, j] * normalized[i, j]
+        mean, correlation = total / count, product / count
+        for j in range(d):
+            dx[i, j] = (dx[i, j] - mean - normalized[i, j] * correlation) * inverse_std[i, 0]
+
+
+class LayerNorm(nn.LayerNorm):
+    def forward(self, x):
+        weight, bias = self.weight.value, self.bias.value
+        if x.ndim != 2 or weight.ndim != 1 or not _plain(x, weight, bias):
+            return super().forward(x)
+        check_features(self, x, self.num_features, self.weight)
+        y, normalized = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "normalized"))
+        inverse_std = self.work.empty("inverse_std", (len(x), 1), x.dtype)
+        _layer_norm(x, weight, bias, x.dtype.type(self.eps), inverse_std, normalized, y)
+        self._keep(normalized, inverse_std, y.shape)
+        return y
+
+    def backward(self, dy):
+        normalized, inverse_std, shape = self._recall()
+        weight, dweight, dbias = self.weight.value, self.weight.grad, self.bias.grad
+        if len(shape) != 2 or not _plain(dy, normalized, weight, inverse_std, dweight, dbias):
+            return super().backward(dy)
+        check_gradient(self, dy, shape)
+        dx = self.work.empty("dx", shape, dy.dtype)
+        _layer_norm_backward(dy, normalized, weight, inverse_std, dweight, dbias, dx)
+        return dx
+
+
+# -- softmax and cross-entropy ----------------------------------------------------------------------------------------
+
+
+@_compiled_sums
+def _softmax_cross_entropy(x, labels, smoothing, dx):
+    n, k = x.shape
+    one, count, classes = x.dtype.type(1), x.dtype.type(n), x.dtype.type(k)
+    spread = smoothing / classes
+    total_loss = x.dtype.type(0)
+    for i in range(n):
+        top = x[i, 0]
+        for j in range(1, k):
+            if x[i, j] > top or math.isnan(x[i, j]):
+                top = x[i, j]
+        total, shifted_sum = x.dtype.type(0), x.dtype.type(0)
+        for j in range(k):
+            dx[i, j] = math.exp(x[i, j] - top)
+            total += dx[i, j]
+            shifted_sum += x[i, j] - top
+        picked = (one - smoothing) * (x[i, labels[i]] - top)
+        if smoothing > 0:
+            picked += spread * shifted_sum
+        total_loss += math.log(total) - picked
+        for j in range(k):
+            dx[i, j] = (dx[i, j] / total - spread) / count
+        dx[i, labels[i]] -= (one - smoothing) / count
+    return total_loss / count
+
+
+class SoftmaxCrossEntropy(nn.SoftmaxCrossEntropy):
+    def forward(self, x, target):
+        if x.ndim != 2 or target.ndim != 1 or target.dtype != np.int64 or not _plain(x):
+            return super().forward(x, target)
+        label_index(x, target)  # checks them
+        dx = self.work.empty("dx", x.shape, x.dtype)
+        loss = _softmax_cross_entropy(x, target, x.dtype.type(self.label_smoothing), dx)
+        self._kept = (dx,)
+        return x.dtype.type(loss)
+
+    def backward(self):
+        kept = self._recall()
+        return kept[0] if len(kept) == 1 else super().backward()
+
+
+# -- update rules -----------------------------------------------------------------------------------------------------
+
+# Each begins with the weight decay, as an L2 penalty (`decay`) or decoupled (`shrink`): 0 and 1 for none.
+
+
+@_compiled
+def _sgd(w, g, decay, rate):
+    for i in range(w.size):
+        w[i] -= rate * (g[i] + decay * w[i])
+
+
+@_compiled
+def _sgd_momentum(w, g, v, decay, momentum, nesterov, rate):
+    for i in range(w.size):
+        penalised = g[i] + decay * w[i]
+        v[i] = momentum * v[i] + penalised
+        w[i] -= rate * (penalised + momentum * v[i] if nesterov > 0 else v[i])
+
+
+@_compiled
+def _adam(w, g, m, v, decay, shrink, beta1, beta2, eps, rate):
+    one = w.dtype.type(1)
+    for i in range(w.size):
+        penalised = g[i] + decay * w[i]
+        m[i] = beta1 * m[i] + (one - beta1) * penalised
+        v[i] = beta2 * v[i] + (one - beta2) * penalised * penalised
+        w[i] = shrink * w[i] - rate * m[i] / (math.sqrt(v[i]) + eps)
+
+
+@_compiled
+def _rmsprop(w, g, v, decay, alpha, eps, rate):
+    one = w.dtype.type(1)
+    for i in range(w.size):
+        penalised = g[i] + decay * w[i]
+        v[i] = alpha * v[i] + (one - alpha) * penalised * penalised
+        w[i] -= rate * penalised / (math.sqrt(v[i]) + eps)
+
+
+@_compiled
+def _adadelta(w, g, v, u, decay, rho, eps, rate):
+    one = w.dtype.type(1)
+    for i in range(w.size):
+        penalised = g[i] + decay * w[i]
+        v[i] = rho * v[i] + (one - rho) * penalised * penalised
+        d = math.sqrt((u[i] + eps) / (v[i] + eps)) * penalised
+        u[i] = rho * u[i] + (one - rho) * d * d
+        w[i] -= rate * d
+
+
+class _Rule(nn.Optimizer):
+    """Base of the compiled rules: `_kernel` gives one with its numbers, or None where the base has to do it."""
+
+    def _sweep(self, share):
+        blocks, _ = share
+        kernel, *numbers = self._kernel()
+        if kernel is None or isinstance(self.learning_rate, np.ndarray) or not all(_plain(*block) for block in blocks):
+            super()._sweep(share)
+            return
+        for block in blocks:
+            number = block[0].dtype.type
+            kernel(*[array.reshape(-1) for array in block], *[number(each) for each in numbers])
+
+    def _kernel(self) -> tuple:
+        raise NotImplementedError
+
+
+class SGD(_Rule, nn.SGD):
+    def _kernel(self):
+        if self.momentum:
+            return _sgd_momentum, self.weight_decay, self.momentum, self.nesterov, self.learning_rate
+        return _sgd, self.weight_decay, self.learning_rate
+
+
+class Adam(_Rule, nn.Adam):
+    def _kernel(self):
+        beta1, beta2 = self.betas
+        correction1, correction2 = 1 - beta1**self.steps, math.sqrt(1 - beta2**self.steps)
+        decay, shrink = self.weight_decay, 1.0
+        if self.decoupled_decay:
+            decay, shrink = 0.0, 1 - self.learning_rate * self.weight_decay
+        eps, rate = self.eps * correction2, self.learning_rate * (correction2 / correction1)
+        return _adam, decay, shrink, beta1, beta2, eps, rate
+
+
+class AdamW(Adam, nn.AdamW):
+    pass
+
+
+class RMSprop(_Rule, nn.RMSprop):
+    def _kernel(self):
+        if self.centered or self.momentum:
+            return (None,)
+        return _rmsprop, self.weight_decay, self.alpha, self.eps, self.learning_rate
+
+
+class Adadelta(_Rule, nn.Adadelta):
+    def _kernel(self):
+        return _adadelta, self.weight_decay, self.rho, self.eps, self.learning_rate
+
+
+_COMPILED_CLASSES = (
+    *(ReLU, LeakyReLU, ELU, Sigmoid, Tanh, SiLU, GELU, Dropout, BatchNorm1d, LayerNorm, SoftmaxCrossEntropy),
+    *(SGD, Adam, AdamW, RMSprop, Adadelta),
+)
+#: The compiled form of each class.
+COMPILED: dict[type, type] = {getattr(nn, compiled.__name__): compiled for compiled in _COMPILED_CLASSES}

@@ -1,0 +1,95 @@
+"""Threads that share the work of one layer: NumPy lets go of the interpreter inside its loops and products."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import itertools
+import queue
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+Part = TypeVar("Part")
+
+
+class Workers:
+    """A fixed number of threads, the caller's own among them, that an engine lends to its layers.
+
+    Whoever uses more than one keeps the threads of the products (BLAS) at one: two pools in one process disturb each
+    other. Threads without work sleep; waking one takes some 20 µs. They end with the object.
+
+    Arguments:
+        threads: how many, at least 1; 1 does everything in the caller's thread.
+
+    Raises:
+        ValueError: fewer than 1.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        if threads < 1:
+            raise ValueError(f"Workers got threads={threads}, expected at least 1")
+        self.threads = threads
+        self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        for _ in range(threads - 1):
+            threading.Thread(target=_serve, args=(self._jobs, self._outcomes), name="handgrad", daemon=True).start()
+        weakref.finalize(self, _dismiss, self._jobs, threads - 1)
+
+    def run(self, function: Callable[[Part], object], parts: Iterable[Part]) -> None:
+        """Calls `function` with each part, whichever thread is free taking the next one; returns when all are done.
+
+        The parts must not depend on each other, nor on which thread takes them.
+        """
+        parts = parts if isinstance(parts, list) else list(parts)
+        helpers = min(self.threads, len(parts)) - 1
+        if helpers < 1:
+            for part in parts:
+                function(part)
+            return
+        number = itertools.count()  # next() of it is atomic: no two threads get the same part
+
+        def work() -> None:
+            while (i := next(number)) < len(parts):
+                function(parts[i])
+
+        for _ in range(helpers):  # each with a copy of the context: numpy.errstate lives there
+            self._jobs.put(functools.partial(contextvars.copy_context().run, work))
+        try:
+            work()
+        finally:  # waits, so that nobody writes to lent arrays any more
+            errors = [error for _ in range(helpers) if (error := self._outcomes.get()) is not None]
+        if errors:
+            raise errors[0]
+
+    def split(self, n: int, least: int = 1) -> list[slice]:
+        """`range(n)` in as many nearly equal slices as there are threads, fewer where one would hold under `least`."""
+        if self.threads == 1 or n < 2 * least:
+            return [slice(0, n)]
+        count = max(1, min(self.threads, n // max(least, 1)))
+        edges = [n * i // count for i in range(count + 1)]
+        return [slice(*edge) for edge in itertools.pairwise(edges)]
+
+    def __deepcopy__(self, memo: dict) -> Workers:
+        return self
+
+
+def _serve(jobs: queue.SimpleQueue, outcomes: queue.SimpleQueue) -> None:
+    """The life of a thread. It must not hold the `Workers` object, or that would never be let go."""
+    while (job := jobs.get()) is not None:
+        try:
+            job()
+            outcomes.put(None)
+        except BaseException as error:  # the caller raises it
+            outcomes.put(error)
+        del job
+
+
+def _dismiss(jobs: queue.SimpleQueue, threads: int) -> None:
+    for _ in range(threads):
+        jobs.put(None)
+
+
+#: One thread: what a layer on its own uses.
+SERIAL = Workers(1)
