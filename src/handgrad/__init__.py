@@ -18,6 +18,8 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "architectures",
+    "checking",
+    "courses",
     "data",
     "derivations",
     "engines",
@@ -30,10 +32,24 @@ __all__ = [
     "train",
     "training",
 ]
+#: Rooms that need an extra: not in `__all__`, so that `from handgrad import *` works without it.
+_EXTRAS = ("torch",)
 _HOMES = {"train": "training", "TrainConfig": "training", "load_run": "training", "gradient_check": "numerics"}
 
 if TYPE_CHECKING:
-    from handgrad import architectures, data, derivations, engines, errors, figures, nn, numerics, training
+    from handgrad import (
+        architectures,
+        checking,
+        courses,
+        data,
+        derivations,
+        engines,
+        errors,
+        figures,
+        nn,
+        numerics,
+        training,
+    )
     from handgrad.numerics import gradient_check
     from handgrad.training import TrainConfig, load_run, train
 
@@ -41,10 +57,10 @@ if TYPE_CHECKING:
 def __getattr__(name: str):
     if name in _HOMES:
         return getattr(importlib.import_module(f"handgrad.{_HOMES[name]}"), name)
-    if name in __all__:
+    if name in __all__ or name in _EXTRAS:
         return importlib.import_module(f"handgrad.{name}")
     raise AttributeError(f"module 'handgrad' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted((*__all__, *_EXTRAS))

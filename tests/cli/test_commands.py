@@ -175,7 +175,7 @@ def test_no_hidden_layer_is_logistic_regression(capsys, tmp_path):
         (["train", "--recipe", "digit"], "did you mean 'digits'?"),
         (["train", "--config", "/nonexistent.toml"], "cannot read the configuration /nonexistent.toml"),
         (["train", "--resume"], "resume needs the run folder"),
-        (["train", "--optimizer", "adam", "--nesterov"], "nesterov=true needs momentum"),
+        (["train", "--optimizer", "adam", "--nesterov"], "nesterov=true needs optimizer=sgd and momentum"),
         (["train", "--dataset", "mnist", "--data-dir", "/nonexistent"], "mnist is not in /nonexistent"),
         (["train", "surplus"], "surplus"),
         (["evaluate", "/nonexistent"], "/nonexistent is no run folder: it has no config.toml"),

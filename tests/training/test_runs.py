@@ -6,8 +6,10 @@ import threading
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import handgrad
+from handgrad.engines.numpy import NumpyEngine
 from handgrad.errors import ConfigError, DataError, NonFiniteError, RunError
 from handgrad.training import Interrupted, Reporter, load_run, train
 from handgrad.training import run as run_module
@@ -385,13 +387,20 @@ def test_nothing_asked_for_is_the_recipe_digits_and_reaches_its_accuracy(tmp_pat
     assert run.summary["last"]["test_accuracy"] >= 0.97
 
 
-def test_small_networks_take_one_thread_and_large_ones_all(tmp_path):
-    from handgrad.training.loop import _blas_threads
+def test_a_run_takes_as_many_threads_as_blas_would_and_keeps_blas_at_one(tmp_path, monkeypatch):
+    seen = []
+    original = NumpyEngine.train
 
-    small = train(run_dir=tmp_path / "a", **{**SMALL, "max_steps": 1})
-    large = train(run_dir=tmp_path / "b", **{**SMALL, "max_steps": 1, "hidden_units": (4000, 500)})
-    assert small.summary["threads"] == 1
-    assert large.summary["threads"] == _blas_threads()
+    def watched(self, *arguments):
+        blas = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+        seen.append((self.workers.threads, blas))
+        return original(self, *arguments)
+
+    monkeypatch.setattr(NumpyEngine, "train", watched)
+    with threadpool_limits(2, user_api="blas"):
+        run = train(run_dir=tmp_path / "a", **{**SMALL, "max_steps": 1})
+    assert run.summary["threads"] == 2
+    assert seen == [(2, {1})]
 
 
 def test_flags_alone_change_the_recipe_digits(tmp_path):

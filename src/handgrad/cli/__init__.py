@@ -16,10 +16,13 @@ COMMANDS = {
     "train": "train a network and leave a run folder: figures, curves, weights, checkpoint",
     "evaluate": "loss and accuracy of a finished run, on every split of its data",
     "predict": "classes of images from a .npy or .png file",
+    "doctor": "why a network does not learn: checks with evidence, and what to change",
     "show": "a network's layers, shapes, parameters and multiply-adds",
     "recipes": "complete configurations by name",
     "data": "the data sets: list, get, check",
+    "check": "other people's layers: which parts are right, and what is wrong with the rest",
     "derive": "derivations that run: every formula step by step, each step checked",
+    "courses": "two courses' assignments: drop-ins for their files, training statistics",
 }
 
 _PAGE = """\

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from handgrad.cli.common import Json, Offline, new_app
+from handgrad.cli.common import Device, Engine, Json, Offline, new_app
 from handgrad.training import load_run
 
 app = new_app("evaluate", "Loss and accuracy of a run's network on every split of its data, in full.")
@@ -23,10 +23,13 @@ def evaluate(
     *,
     data_dir: Annotated[str | None, Parameter(help="folder of the data, where it has moved")] = None,
     offline: Offline = False,
+    engine: Engine = None,
+    device: Device = None,
     json_: Json = False,
 ) -> int:
     loaded = load_run(run)
-    figures = {weights: loaded.evaluate(weights, data_dir=data_dir, offline=offline) for weights in ("last", "best")}
+    options = {"data_dir": data_dir, "offline": offline, "engine": engine, "device": device}
+    figures = {weights: loaded.evaluate(weights, **options) for weights in ("last", "best")}
     if json_:
         print(json.dumps(figures, indent=2))
         return 0

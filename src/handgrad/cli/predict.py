@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from cyclopts import Parameter
 
-from handgrad.cli.common import Json, new_app
+from handgrad.cli.common import Device, Engine, Json, new_app
 from handgrad.errors import DataError
 from handgrad.training import Run, load_run
 
@@ -27,10 +27,12 @@ def predict(
     /,
     *,
     weights: Annotated[Literal["last", "best"], Parameter(help="of the last step or the best evaluation")] = "last",
+    engine: Engine = None,
+    device: Device = None,
     json_: Json = False,
 ) -> int:
     loaded = load_run(run)
-    probabilities = loaded.predict(read_inputs(input_, loaded), weights)
+    probabilities = loaded.predict(read_inputs(input_, loaded), weights, engine=engine, device=device)
     if json_:
         print(json.dumps({"classes": loaded.classes, "probabilities": probabilities.tolist()}))
         return 0

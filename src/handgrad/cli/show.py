@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -28,6 +28,7 @@ def show(
     config = load_run(what).config if Path(what).is_dir() else TrainConfig.from_settings(merge_settings(what))
     entry = DATASETS[config.dataset]
     architecture = config.architecture(entry.input_shape, len(entry.classes))
+    algorithms = _algorithms(what, config, architecture)
     if json_:
         rows = [
             {
@@ -36,27 +37,67 @@ def show(
                 "output_shape": list(row.output_shape),
                 "parameters": row.parameters,
                 "multiply_adds": row.multiply_adds,
+                **({"algorithm": algorithms[row.name]} if row.name in algorithms else {}),
             }
             for row in architecture.rows()
         ]
         totals = {"parameters": architecture.parameters, "multiply_adds": architecture.multiply_adds}
         print(json.dumps({"model": architecture.name, "dataset": config.dataset, "layers": rows, **totals}, indent=2))
     else:
-        Console().print(_table(what, config, architecture))
+        Console().print(_table(what, config, architecture, algorithms))
     return 0
 
 
-def _table(what: str, config: TrainConfig, architecture: Architecture) -> Table:
+def _algorithms(what: str, config: TrainConfig, architecture: Architecture) -> dict[str, dict[str, Any]]:
+    """How the numpy engine computes each convolution in training, and why."""
+    if config.engine != "numpy" or not any(row.kind == "conv2d" for row in architecture.rows()):
+        return {}
+    from handgrad.engines.numpy import convolution_geometry, convolution_plan  # NumPy, which an MLP's table can spare
+    from handgrad.nn import convolution_costs
+
+    settled = load_run(what).convolutions() if Path(what).is_dir() else {}
+    if config.convolution == "measure" and not settled:
+        return {}
+    plan = settled or convolution_plan(architecture, config.batch_size, config.convolution)
+    result = {}
+    for row in architecture.rows():
+        if row.name not in plan:
+            continue
+        estimates = convolution_costs(convolution_geometry(row), config.batch_size)
+        why = {"auto": "least estimate", "measure": "quickest when tried"}.get(config.convolution, "as set")
+        if why == "as set" and plan[row.name] != config.convolution:
+            why = f"least estimate: {config.convolution} does not fit"
+        relative = {name: round(cost / estimates["im2col"], 2) for name, cost in estimates.items()}
+        result[row.name] = {"name": plan[row.name], "why": why, "estimates": relative}
+    return result
+
+
+def _table(what: str, config: TrainConfig, architecture: Architecture, algorithms: dict[str, dict[str, Any]]) -> Table:
     table = Table(title=f"{what}: {config.model} on {config.dataset}", title_justify="left", show_footer=True)
     table.add_column("", "")
     table.add_column("layer", "total")
     table.add_column("output shape", "", justify="right")
     table.add_column("parameters", f"{architecture.parameters:,}", justify="right")
     table.add_column("multiply-adds", f"{architecture.multiply_adds:,}", justify="right")
+    if algorithms:
+        table.add_column("computed by", "")
+        table.caption = (
+            f"Convolutions: what the numpy engine takes at batch {config.batch_size} and its estimated time, that of "
+            "im2col being 1.\n--json gives the estimates of the others. See also --convolution of handgrad train."
+        )
+        table.caption_justify = "left"
     table.add_row("", "input", _shape(architecture.input_shape), "", "")
     for row in architecture.rows():
-        table.add_row(row.name, row.kind, _shape(row.output_shape), f"{row.parameters:,}", f"{row.multiply_adds:,}")
+        cells = [row.name, row.kind, _shape(row.output_shape), f"{row.parameters:,}", f"{row.multiply_adds:,}"]
+        table.add_row(*cells, *([_reason(algorithms.get(row.name))] if algorithms else []))
     return table
+
+
+def _reason(algorithm: dict[str, Any] | None) -> str:
+    if algorithm is None:
+        return ""
+    why = "" if algorithm["why"] == "least estimate" else f", {algorithm['why']}"
+    return f"{algorithm['name']} {algorithm['estimates'][algorithm['name']]:.2f}{why}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

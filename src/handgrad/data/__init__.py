@@ -8,6 +8,7 @@
 (32, 1, 8, 8)
 """
 
+from handgrad.data.augmentation import Augmentation
 from handgrad.data.catalogue import DATASETS, Download, Entry
 from handgrad.data.dataset import PREPROCESSING, Dataset, Preprocessing, fit_preprocessing
 from handgrad.data.loading import Check, Listing, check, describe, get, load
@@ -16,6 +17,7 @@ from handgrad.data.progress import Progress, show_progress
 __all__ = [
     "DATASETS",
     "PREPROCESSING",
+    "Augmentation",
     "Check",
     "Dataset",
     "Download",

@@ -8,9 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from handgrad._typing import Array, Float, Integer, Num
+from handgrad.data.augmentation import Augmentation
 from handgrad.errors import ConfigError
 
 PREPROCESSING = ("mean-image", "unit", "standard", "none")
+
+NOT_AUGMENTED = Augmentation()
 
 _CHUNK = 64  # images at a time in float64: a chunk stays in the cache
 
@@ -123,6 +126,7 @@ class Dataset:
         classes: a name for each class.
         value_range: the largest raw value, e.g. 255.0.
         preprocessing: fitted on the training split.
+        augmentation: what happens to the raw images of a training step.
     """
 
     name: str
@@ -132,6 +136,7 @@ class Dataset:
     classes: tuple[str, ...]
     value_range: float
     preprocessing: Preprocessing
+    augmentation: Augmentation = NOT_AUGMENTED
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -165,6 +170,14 @@ class Dataset:
         # Straight into `out`: any mode but "raise" does without a copy on the way.
         np.take(self.inputs, indices, axis=0, out=out, mode="wrap")
         return self.preprocessing.apply(out, out)
+
+    def gather_for_training(
+        self, indices: Integer[Array, "b"], step: int, out: Float[Array, "b *shape"] | None = None, dtype=np.float32
+    ) -> Float[Array, "b *shape"]:
+        """Like `gather`, the raw inputs changed first as the augmentation changes those of step number `step`."""
+        if not self.augmentation:
+            return self.gather(indices, out, dtype)
+        return self.preprocessing.apply(self.augmentation.apply(self.inputs.take(indices, axis=0), step), out, dtype)
 
     def targets(self, indices: Integer[Array, "b"]) -> Integer[Array, "b"]:
         """The labels at `indices`: (b,) int64, a fresh array."""

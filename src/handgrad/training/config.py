@@ -14,12 +14,23 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from handgrad.architectures import ACTIVATIONS, MODELS, NORMS, Architecture, mlp
+from handgrad.architectures import ACTIVATIONS, MODELS, NORMS, Architecture, LayerSpec, mlp, preact_resnet, vgg
 from handgrad.data import DATASETS, PREPROCESSING
-from handgrad.engines import ENGINES, OPTIMIZERS, PRECISIONS, OptimizerSpec
+from handgrad.engines import (
+    DEVICES,
+    ENGINES,
+    GRADIENTS,
+    KERNELS,
+    LOSSES,
+    OPTIMIZERS,
+    PRECISIONS,
+    OptimizerSpec,
+    check_engine,
+)
 from handgrad.errors import ConfigError
-from handgrad.nn import parse_initializer
+from handgrad.nn import CONVOLUTIONS, INITIALIZERS, parse_initializer
 from handgrad.training.recipes import recipe_settings
+from handgrad.training.schedules import SCHEDULES, Schedule, check_schedule
 
 # -- declarative validation: a rule is (what was expected, as words; does a value fit) --------------------------------
 
@@ -57,20 +68,30 @@ _SWITCH: Rule = ("true or false", lambda v: isinstance(v, bool))
 _TEXT: Rule = ("a text", lambda v: isinstance(v, str))
 
 
+_MLP_SETTINGS = ("hidden_units", "activation", "negative_slope", "norm", "dropout")
+
+
 def _setting(default: Any, rule: Rule, help: str) -> Any:
     return dataclasses.field(default=default, metadata={"rule": rule, "help": help})
 
 
 #: Headings under which the settings are shown.
 GROUPS = {
-    "Data": ("dataset", "data_dir", "offline", "preprocessing", "validation_size"),
-    "Network": ("model", "hidden_units", "activation", "negative_slope", "norm", "dropout", "init"),
+    "Data": ("dataset", "data_dir", "offline", "preprocessing", "validation_size", "random_crop", "horizontal_flip"),
+    "Network": ("model", "width", "hidden_units", "activation", "negative_slope", "norm", "dropout", "init"),
     "Training": (
-        *("optimizer", "learning_rate", "momentum", "nesterov", "weight_decay", "batch_size", "max_steps", "epochs"),
-        *("eval_freq", "eval_size", "patience"),
+        *("optimizer", "learning_rate", "momentum", "nesterov", "weight_decay", "clip_norm"),
+        *("batch_size", "max_steps", "epochs"),
+        *("loss", "label_smoothing", "eval_freq", "eval_size", "patience"),
+    ),
+    "Schedule of the learning rate": (
+        *("schedule", "warmup_steps", "step_size", "gamma", "min_learning_rate"),
+        *("pct_start", "div_factor", "plateau_patience"),
     ),
     "Repeating and speed": (
-        *("seed", "init_seed", "data_seed", "noise_seed", "engine", "precision", "threads", "checkpoint_seconds"),
+        *("seed", "init_seed", "data_seed", "noise_seed", "engine", "precision", "threads", "kernels", "convolution"),
+        *("checkpoint_seconds",),
+        *("device", "compile", "gradients"),
     ),
 }
 
@@ -91,7 +112,10 @@ class TrainConfig:
         None, _one_of(PREPROCESSING), "what happens to the raw inputs [the data set's own]"
     )
     validation_size: int = _setting(0, _at_least(0), "training samples kept aside for validation")
+    random_crop: int = _setting(0, _at_least(0), "pixels that a training image may be moved by, black coming in")
+    horizontal_flip: bool = _setting(False, _SWITCH, "mirror every other training image, left to right")
     model: str = _setting("mlp", _one_of(MODELS), "architecture")
+    width: int = _setting(64, _at_least(1), "channels of the first convolution, of vgg and preact-resnet")
     hidden_units: tuple[int, ...] = _setting(
         (100,),
         ("whole numbers above 0", lambda v: isinstance(v, tuple) and all(_whole(n) and n > 0 for n in v)),
@@ -103,27 +127,60 @@ class TrainConfig:
     dropout: float = _setting(0.0, _SHARE, "probability of zeroing a hidden unit while training")
     init: str = _setting(
         "kaiming",
-        ("kaiming, normal:STD (as in normal:1e-4) or zeros", _initializer),
-        "initial weights: kaiming, normal:STD or zeros; biases start at 0",
+        (INITIALIZERS, _initializer),
+        "initial weights: kaiming[_uniform], xavier[_uniform], orthogonal, normal:STD, uniform:LIMIT or zeros; "
+        "biases start at 0",
     )
     optimizer: str = _setting("adam", _one_of(OPTIMIZERS), "update rule")
     learning_rate: float = _setting(1e-3, _POSITIVE, "step size of the update rule")
-    momentum: float = _setting(0.0, _SHARE, "momentum of sgd")
+    momentum: float | None = _setting(None, _SHARE, "momentum of sgd, rmsprop [0] and muon [0.95]")
     nesterov: bool = _setting(False, _SWITCH, "Nesterov's form of momentum")
-    weight_decay: float = _setting(0.0, _NOT_NEGATIVE, "L2 penalty, added to the gradient")
+    weight_decay: float = _setting(0.0, _NOT_NEGATIVE, "L2 penalty; decoupled with adamw and muon")
+    clip_norm: float | None = _setting(None, _POSITIVE, "largest norm of the gradient, above which it is scaled down")
     batch_size: int = _setting(64, _at_least(1), "samples a step")
     max_steps: int | None = _setting(1500, _at_least(1), "steps to make")
     epochs: int | None = _setting(None, _at_least(1), "passes over the training data, instead of --max-steps")
     eval_freq: int = _setting(100, _at_least(1), "steps between two evaluations")
     eval_size: int | None = _setting(None, _at_least(1), "samples an evaluation takes of a split [all of them]")
     patience: int | None = _setting(None, _at_least(1), "stop after so many evaluations without a better accuracy")
+    loss: str = _setting(
+        "cross_entropy", _one_of(LOSSES), "what is made small; nll is cross_entropy with log-softmax as a layer"
+    )
+    label_smoothing: float = _setting(0.0, _SHARE, "share of a target spread over all classes, of cross_entropy")
+    schedule: str = _setting("constant", _one_of(SCHEDULES), "how the learning rate goes on from step to step")
+    warmup_steps: int = _setting(0, _at_least(0), "steps in which the learning rate rises in a line to its start")
+    step_size: int | None = _setting(None, _at_least(1), "steps between two drops, of step [a third of all]")
+    gamma: float | None = _setting(None, _SHARE, "factor of a drop, of step and plateau [0.1]")
+    min_learning_rate: float | None = _setting(
+        None, _NOT_NEGATIVE, "where cosine and one_cycle end, and plateau stops dropping [0]"
+    )
+    pct_start: float | None = _setting(None, _SHARE, "share of the steps in which one_cycle rises [0.3]")
+    div_factor: float | None = _setting(None, _POSITIVE, "one_cycle starts at learning_rate divided by this [25]")
+    plateau_patience: int | None = _setting(
+        None, _at_least(0), "evaluations without a smaller loss that plateau bears before a drop [3]"
+    )
     seed: int = _setting(0, _at_least(0), "seed of everything random")
     init_seed: int | None = _setting(None, _at_least(0), "seed of the initial weights [from --seed]")
     data_seed: int | None = _setting(None, _at_least(0), "seed of the order of the data [from --seed]")
     noise_seed: int | None = _setting(None, _at_least(0), "seed of the dropout masks [from --seed]")
     engine: str = _setting("numpy", _one_of(ENGINES), "what computes")
-    precision: str = _setting("float32", _one_of(PRECISIONS), "floating-point numbers to compute in")
+    precision: str = _setting(
+        "float32", _one_of(PRECISIONS), "numbers to compute in; bf16 and fp16 with the torch engine"
+    )
+    device: str | None = _setting(None, _one_of(DEVICES), "where the torch engine computes: cpu, cuda or mps [cpu]")
+    compile: bool = _setting(False, _SWITCH, "let torch.compile join the torch engine's operations")
+    gradients: str | None = _setting(
+        None, _one_of(GRADIENTS), "the torch engine's derivatives: ours (hand) or PyTorch's (autograd) [autograd]"
+    )
     threads: int | None = _setting(None, _at_least(1), "threads of the products [1 for small networks, else all]")
+    kernels: str = _setting(
+        "numpy", _one_of(KERNELS), "element-wise work of the numpy engine: numba compiles it (the extra fast)"
+    )
+    convolution: str = _setting(
+        "auto",
+        _one_of(("auto", "measure", *CONVOLUTIONS)),
+        "how the numpy engine computes convolutions: by a fixed estimate, by trying, or all in one way where it fits",
+    )
     checkpoint_seconds: float = _setting(10.0, _NOT_NEGATIVE, "seconds between two checkpoints")
 
     def __post_init__(self) -> None:
@@ -138,29 +195,57 @@ class TrainConfig:
                 raise ConfigError(f"{field.name}={_show(value)}: expected {expected}")
         if (self.epochs is None) == (self.max_steps is None):
             raise ConfigError("expected either max_steps or epochs, not both and not neither")
-        if self.nesterov and not self.momentum:
-            raise ConfigError("nesterov=true needs momentum above 0, as in --momentum 0.9")
-        if self.optimizer != "sgd" and self.momentum:
-            raise ConfigError(f"momentum={self.momentum} goes with optimizer=sgd, not with {self.optimizer}")
+        self._check_model()
+        self.optimizer_spec()  # raises where a rule has not got a setting
+        check_engine(self.engine, self.precision, self.device, self.compile, self.gradients, self.kernels)
+        check_schedule(self.schedule, self.learning_rate, self.warmup_steps, self._schedule_options())
+        if self.label_smoothing and self.loss != "cross_entropy":
+            smoothing = f"label_smoothing={self.label_smoothing}"
+            raise ConfigError(f"{smoothing} goes with loss=cross_entropy, not with {self.loss}: leave it out")
         if self.norm == "batch" and self.batch_size < 2:
             raise ConfigError("norm=batch needs batch_size of at least 2: one sample has no variance")
+
+    def _check_model(self) -> None:
+        """A setting of the one kind of network says nothing about the other."""
+        belong = ("width",) if self.model == "mlp" else _MLP_SETTINGS
+        for field in dataclasses.fields(self):
+            if field.name in belong and getattr(self, field.name) != field.default:
+                other = "vgg or preact-resnet" if self.model == "mlp" else "mlp"
+                raise ConfigError(
+                    f"{field.name}={_show(getattr(self, field.name))} goes with model={other}, not with {self.model}: "
+                    "leave it out"
+                )
 
     # -- what the settings stand for ----------------------------------------------------------------------------------
 
     def architecture(self, input_shape: tuple[int, ...], classes: int) -> Architecture:
         """The network that the settings describe, for samples of this shape and so many classes."""
-        return mlp(
-            input_shape,
-            self.hidden_units,
-            classes,
-            activation=self.activation,
-            negative_slope=self.negative_slope,
-            norm=self.norm,
-            dropout=self.dropout,
-        )
+        if self.model == "mlp":
+            network = mlp(
+                input_shape,
+                self.hidden_units,
+                classes,
+                activation=self.activation,
+                negative_slope=self.negative_slope,
+                norm=self.norm,
+                dropout=self.dropout,
+            )
+        else:
+            network = {"vgg": vgg, "preact-resnet": preact_resnet}[self.model](input_shape, classes, width=self.width)
+        if self.loss == "nll":
+            network = dataclasses.replace(network, layers=(*network.layers, LayerSpec("log_softmax")))
+        return network
 
     def optimizer_spec(self) -> OptimizerSpec:
-        return OptimizerSpec(self.optimizer, self.momentum, self.nesterov, self.weight_decay)
+        return OptimizerSpec(self.optimizer, self.momentum, self.nesterov, self.weight_decay, self.clip_norm)
+
+    def learning_rates(self, steps: int) -> Schedule:
+        """The learning rates of a run of so many steps."""
+        options = self._schedule_options()
+        return Schedule(self.schedule, self.learning_rate, steps, warmup_steps=self.warmup_steps, **options)
+
+    def _schedule_options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in {name for own in SCHEDULES.values() for name in own}}
 
     def seeds(self) -> dict[str, int]:
         """The three seeds, those that were not set drawn from `seed`."""
@@ -236,7 +321,7 @@ def merge_settings(
     """The settings that a recipe, a file over it and `settings` over both make; nothing at all given: nothing.
 
     A file may name its recipe itself. Where one layer sets `epochs`, the `max_steps` of the layers below it no longer
-    counts, and the other way round.
+    counts, and the other way round; where one sets another `model` than mlp, those of an mlp below it no longer count.
 
     Raises:
         ConfigError: a recipe, file or key is unknown.
@@ -251,6 +336,8 @@ def merge_settings(
             merged.pop("max_steps", None)
         if layer.get("max_steps") is not None and layer.get("epochs") is None:
             merged.pop("epochs", None)
+        if layer.get("model", "mlp") != "mlp":
+            merged = {name: value for name, value in merged.items() if name not in _MLP_SETTINGS}
         merged.update(layer)
     if recipe:
         merged["recipe"] = recipe

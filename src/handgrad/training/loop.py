@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import platform
 import signal
 import threading
@@ -19,21 +18,24 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import handgrad
 from handgrad._typing import Array, Integer
+from handgrad.data import Dataset
 from handgrad.engines import DivergedError, Engine, make_engine
 from handgrad.errors import ConfigError, NonFiniteError, RunError
+from handgrad.training.batches import BatchOrder
 from handgrad.training.config import TrainConfig, merge_settings
 from handgrad.training.run import Run, RunFolder, averages, load_dataset
+from handgrad.training.schedules import laid_out_over_steps
 
 #: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
 #: not depend on it: the engine gives back figures a step, and they are added up in order.
 SECONDS_A_CHUNK = 0.1
 
-#: Multiply-adds of a step's forward pass below which one thread is as quick as several on a quiet machine, and far
-#: quicker on a busy one, where threads that wait for each other spin.
-SMALL_STEP = 20_000_000
-
 #: Settings that a resumed run may be given anew: they decide where it ends or where things lie, not what a step does.
-CHANGEABLE = ("max_steps", "epochs", "patience", "data_dir", "offline", "engine", "checkpoint_seconds")
+#: (The engines are twins: what one has begun another goes on with, within rounding.)
+CHANGEABLE = (
+    *("max_steps", "epochs", "patience", "data_dir", "offline", "checkpoint_seconds"),
+    *("engine", "device", "compile", "gradients"),
+)
 
 
 class Reporter:
@@ -128,11 +130,49 @@ def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
                 f"the run was begun with {name}={saved.get(name)}, now it is {name}={wanted[name]}: leave that out, "
                 f"or start a new run. A resumed run may change {', '.join(CHANGEABLE)}"
             )
+    if differing.keys() & {"max_steps", "epochs"} and laid_out_over_steps(config.schedule, config.step_size):
+        end = f"max_steps={config.max_steps}" if config.epochs is None else f"epochs={config.epochs}"
+        raise ConfigError(
+            f"the run was begun with {end}, and schedule={config.schedule} is laid out over that: leave "
+            f"{' and '.join(sorted(differing.keys() & {'max_steps', 'epochs'}))} out, or start a new run"
+        )
     if "epochs" in differing:
         differing["max_steps"] = None
     elif "max_steps" in differing:
         differing["epochs"] = None
     return replace(config, **differing)
+
+
+def new_engine(config: TrainConfig, dataset: Dataset) -> Engine:
+    """The engine that a configuration describes, at its first step, the data set loaded."""
+    seeds = config.seeds()
+    engine = make_engine(
+        config.engine,
+        config.architecture(dataset.input_shape, len(dataset.classes)),
+        config.optimizer_spec(),
+        loss=config.loss,
+        label_smoothing=config.label_smoothing,
+        init=config.init,
+        init_seed=seeds["init_seed"],
+        noise_seed=seeds["noise_seed"],
+        precision=config.precision,
+        threads=threads_of(config),
+        device=config.device,
+        compile=config.compile,
+        gradients=config.gradients,
+        kernels=config.kernels,
+        convolution=config.convolution,
+    )
+    engine.load(dataset)
+    return engine
+
+
+def threads_of(config: TrainConfig) -> int:
+    """How many threads share a step's work: the last digits of a sum can depend on it."""
+    if config.threads:
+        return config.threads
+    counts = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    return max(counts, default=1)
 
 
 class _Training:
@@ -149,26 +189,17 @@ class _Training:
                 f"batch_size={config.batch_size}: expected at most {len(self.train_indices)}, "
                 f"the training samples of {config.dataset}"
             )
-        self.steps_an_epoch = len(self.train_indices) // config.batch_size
+        self.order = BatchOrder(self.train_indices, config.batch_size, self.seeds["data_seed"])
+        self.steps_an_epoch = self.order.steps_an_epoch
         self.steps = config.max_steps or (config.epochs or 0) * self.steps_an_epoch  # one of them is set
+        self.schedule = config.learning_rates(self.steps)
         self.evaluated_splits = {
             split: self._evaluation_indices(split) for split in ("validation", "test") if split in self.dataset.splits
         }
         self.selected_by = f"{'validation' if 'validation' in self.dataset.splits else 'test'}_accuracy"
 
-        self.engine = make_engine(
-            config.engine,
-            config.architecture(self.dataset.input_shape, len(self.dataset.classes)),
-            config.optimizer_spec(),
-            init=config.init,
-            init_seed=self.seeds["init_seed"],
-            noise_seed=self.seeds["noise_seed"],
-            precision=config.precision,
-        )
-        self.engine.load(self.dataset)
-
-        small = config.batch_size * self.engine.architecture.multiply_adds < SMALL_STEP
-        self.threads = config.threads or (1 if small else _blas_threads())
+        self.engine = new_engine(config, self.dataset)
+        self.threads = threads_of(config)
 
         self.step = 0
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0  # since the last evaluation
@@ -177,7 +208,6 @@ class _Training:
         self.seconds_inside = 0.0  # in training steps and evaluations
         self.seconds_training = 0.0
         self.saved_at = time.perf_counter()
-        self._permutation: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
         if folder.has_checkpoint():
             self._restore()
@@ -194,18 +224,6 @@ class _Training:
         rng = np.random.default_rng((self.seeds["data_seed"], len(indices)))
         return np.sort(rng.choice(indices, size, replace=False))
 
-    def _batches(self, first: int, last: int) -> Integer[Array, "steps batch"]:
-        """The indices of steps `first` to `last`: each epoch a new order, found from its number alone; what does not
-        fill a batch at an epoch's end is left out of that epoch."""
-        return np.stack([self._batch(step) for step in range(first, last)])
-
-    def _batch(self, step: int) -> Integer[Array, "batch"]:
-        epoch, position = divmod(step, self.steps_an_epoch)
-        if self._permutation[0] != epoch:
-            rng = np.random.default_rng((self.seeds["data_seed"], epoch))
-            self._permutation = (epoch, rng.permutation(self.train_indices))
-        return self._permutation[1][position * self.config.batch_size :][: self.config.batch_size]
-
     # -- the loop -----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -213,7 +231,7 @@ class _Training:
         self.folder.create(self.config)
         self.folder.save_preprocessing(self.dataset)
         chunk = 1
-        with _stop_signals() as stop, threadpool_limits(self.threads, user_api="blas"):
+        with _stop_signals() as stop, threadpool_limits(1, user_api="blas"):  # engines share the work themselves
             while self.step < self.steps and not self._out_of_patience():
                 until = min(self.steps, self.step + chunk, self._next_evaluation(self.step))
                 seconds = self._train_until(until)
@@ -236,9 +254,9 @@ class _Training:
 
     def _train_until(self, until: int) -> float:
         began = time.perf_counter()
-        rates = np.full(until - self.step, self.config.learning_rate)
+        rates = self.schedule.rates(self.step, until)
         try:
-            figures = self.engine.train(self._batches(self.step, until), rates)
+            figures = self.engine.train(self.order.batches(self.step, until), rates)
         except DivergedError as error:
             raise NonFiniteError(
                 f"the loss is no longer a finite number at step {self.step + error.step + 1}: {error.cause}. "
@@ -269,7 +287,8 @@ class _Training:
             record[f"{split}_loss"] = figures.get("loss")
             record[f"{split}_accuracy"] = figures.get("accuracy")
         self.seconds_inside += time.perf_counter() - began
-        record["learning_rate"] = self.config.learning_rate
+        record["learning_rate"] = self.schedule.rate(self.step - 1)
+        self.schedule.evaluated(record[self.selected_by.replace("accuracy", "loss")])
         record["seconds"] = round(self._seconds(), 3)
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0
         self.records.append(record)
@@ -299,6 +318,7 @@ class _Training:
             "loss_sum": self.loss_sum,
             "correct": self.correct,
             "samples": self.samples,
+            "schedule": self.schedule.state(),
             "best": self.best,
             "seconds": self._seconds(),
             "seconds_inside": self.seconds_inside,
@@ -321,6 +341,7 @@ class _Training:
                 "the last digits may differ from an uninterrupted run's"
             )
         self.step, self.best = about["step"], about["best"]
+        self.schedule.restore(about["schedule"])
         self.loss_sum, self.correct, self.samples = about["loss_sum"], about["correct"], about["samples"]
         self.seconds_before = about["seconds"]
         self.seconds_inside, self.seconds_training = about["seconds_inside"], about["seconds_training"]
@@ -348,17 +369,12 @@ class _Training:
                 "numpy": np.__version__,
                 "python": platform.python_version(),
                 "machine": platform.platform(),
+                **getattr(self.engine, "versions", {}),  # of what an engine computes with besides NumPy
             },
         }
         self.folder.save_curves(self.records, title=f"{self.config.recipe or self.config.dataset}")
         self.folder.save_summary(summary)
         self.reporter.finished(summary)
-
-
-def _blas_threads() -> int:
-    """How many threads the matrix products use: their last digits can depend on it."""
-    counts = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
-    return max(counts, default=os.cpu_count() or 1)
 
 
 @contextlib.contextmanager

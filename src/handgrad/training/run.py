@@ -7,6 +7,7 @@ of the last step), `best.safetensors` (of the best evaluation), `preprocessing.s
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import tempfile
@@ -21,7 +22,7 @@ from safetensors.numpy import save_file
 
 from handgrad._typing import Array, Float, Num, Shaped
 from handgrad.architectures import Architecture
-from handgrad.data import Dataset, Preprocessing, load
+from handgrad.data import Augmentation, Dataset, Preprocessing, load
 from handgrad.data.lock import exclusive
 from handgrad.engines import Engine, Figures, OptimizerSpec, make_engine
 from handgrad.errors import ConfigError, RunError
@@ -251,8 +252,12 @@ class Run:
         except ValueError as error:
             raise RunError(f"cannot read {path}: {error}") from None
 
-    def engine(self, weights: str = "last") -> Engine:
-        """An engine with the run's network: the weights of the `last` step or of the `best` evaluation."""
+    def engine(self, weights: str = "last", *, engine: str | None = None, device: str | None = None) -> Engine:
+        """An engine with the run's network: the weights of the `last` step or of the `best` evaluation.
+
+        Arguments:
+            engine, device: which engine and where; by default those that trained the run.
+        """
         if weights not in ("last", "best"):
             raise ConfigError(f"weights={weights!r}: expected last or best")
         path = self.path / ("model.safetensors" if weights == "last" else "best.safetensors")
@@ -260,9 +265,23 @@ class Run:
             raise RunError(f"{self.path} has no {path.name} yet: {self._how_to_go_on}")
         state, about = read_arrays(path)
         architecture = Architecture.from_dict(about["architecture"])
-        engine = make_engine(self.config.engine, architecture, OptimizerSpec(), precision=self.config.precision)
-        engine.load_state_dict(state)
-        return engine
+        name = engine or self.config.engine
+        precision = self.config.precision
+        if name == self.config.engine:
+            device = device or self.config.device
+        elif name == "numpy" and precision in ("bf16", "fp16"):
+            precision = "float32"  # what the parameters are kept in
+        made = make_engine(
+            name,
+            architecture,
+            OptimizerSpec(),
+            loss=self.config.loss,
+            label_smoothing=self.config.label_smoothing,
+            precision=precision,
+            device=device,
+        )
+        made.load_state_dict(state)
+        return made
 
     @cached_property
     def _preprocessing(self) -> tuple[Preprocessing, dict[str, Any]]:
@@ -283,8 +302,22 @@ class Run:
         """The largest raw value of an input."""
         return self._preprocessing[1]["value_range"]
 
-    def predict(self, inputs: Num[Array, "N ..."], weights: str = "last") -> Float[Array, "N K"]:
-        """The probability of each class for raw inputs `(N, C, H, W)`, or `(N, C·H·W)`, on the data set's own scale.
+    def convolutions(self) -> dict[str, str]:
+        """The algorithm of each convolution as the run settled it; nothing before its first checkpoint."""
+        if not self.folder.has_checkpoint():
+            return {}
+        return self.folder.load_checkpoint()[1]["engine"].get("convolutions", {})
+
+    def predict(
+        self,
+        inputs: Num[Array, "N ..."],
+        weights: str = "last",
+        *,
+        engine: str | None = None,
+        device: str | None = None,
+    ) -> Float[Array, "N K"]:
+        """The probability of each class for raw inputs `(N, C, H, W)`, or `(N, C·H·W)`, on the data set's own scale:
+        the softmax of the scores, or, of a network trained with `loss=mse`, the probabilities nearest to its outputs.
 
         Raises:
             ConfigError: the inputs have another shape.
@@ -297,21 +330,42 @@ class Run:
         if not np.isfinite(inputs).all():
             raise ConfigError("inputs hold values that are not finite: expected raw values of the data set's scale")
         preprocessing, _ = self._preprocessing
-        scores = self.engine(weights).predict(preprocessing.apply(inputs.reshape(-1, *shape).astype(np.float32)))
+        chosen = self.engine(weights, engine=engine, device=device)
+        scores = chosen.predict(preprocessing.apply(inputs.reshape(-1, *shape).astype(np.float32)))
+        if self.config.loss == "mse":
+            return _nearest_probabilities(scores)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return scores / scores.sum(axis=-1, keepdims=True)
 
     def evaluate(
-        self, weights: str = "last", *, data_dir: str | None = None, offline: bool = False
+        self,
+        weights: str = "last",
+        *,
+        data_dir: str | None = None,
+        offline: bool = False,
+        engine: str | None = None,
+        device: str | None = None,
     ) -> dict[str, dict[str, float]]:
         """Loss and accuracy on every split of the run's data set: `{"test": {"loss": …, "accuracy": …}, …}`."""
-        engine = self.engine(weights)
+        chosen = self.engine(weights, engine=engine, device=device)
         dataset = load_dataset(self.config, data_dir=data_dir, offline=offline)
-        engine.load(dataset)
-        return {split: averages(engine.evaluate(dataset.indices(split))) for split in dataset.splits}
+        chosen.load(dataset)
+        return {split: averages(chosen.evaluate(dataset.indices(split))) for split in dataset.splits}
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+
+def _nearest_probabilities(outputs: Float[Array, "N K"]) -> Float[Array, "N K"]:
+    """The rows that are nowhere negative, sum to 1 and lie nearest to those of `outputs`: max(0, outputs - θ).
+
+    Source: Duchi, Shalev-Shwartz, Singer, Chandra (2008), Efficient projections onto the l1-ball, figure 1.
+    """
+    falling = -np.sort(-outputs, axis=-1)
+    thresholds = (falling.cumsum(axis=-1) - 1) / np.arange(1, outputs.shape[-1] + 1)
+    positive = (falling > thresholds).sum(axis=-1, keepdims=True)  # how many stay above 0
+    theta = np.take_along_axis(thresholds, positive - 1, axis=-1)
+    return np.maximum(outputs - theta, 0).astype(outputs.dtype)
 
 
 def load_run(path: str | Path) -> Run:
@@ -325,13 +379,15 @@ def load_run(path: str | Path) -> Run:
 
 def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: bool = False) -> Dataset:
     """The data set that a configuration names, preprocessed as it says."""
-    return load(
+    dataset = load(
         config.dataset,
         data_dir=data_dir or config.data_dir,
         offline=offline or config.offline,
         preprocessing=config.preprocessing,
         validation_size=config.validation_size,
     )
+    augmentation = Augmentation(config.random_crop, config.horizontal_flip, config.seeds()["data_seed"])
+    return dataclasses.replace(dataset, augmentation=augmentation)
 
 
 def averages(figures: Figures) -> dict[str, float]:

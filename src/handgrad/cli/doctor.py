@@ -1,0 +1,82 @@
+"""`handgrad doctor`."""
+
+import json
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from rich.console import Console
+
+from handgrad.cli.common import Json, new_app
+from handgrad.cli.examination import print_report
+from handgrad.cli.settings import given_settings, with_setting_flags
+from handgrad.errors import ConfigError
+from handgrad.training import TrainConfig, doctor, load_run, merge_settings
+
+app = new_app(
+    "doctor",
+    "Why a network does not learn: checks with evidence, and what to change.\n\nGive a recipe, settings as for "
+    "handgrad train, or the folder of a run, which is only read. The report goes to FOLDER/doctor/ of a run, else to "
+    "doctor/NAME/. Exit code 0: nothing is wrong, or warnings only. 1: something is. 2: it could not be examined.",
+)
+_DOCTOR = Group("Doctor", sort_key=0)
+
+
+def examine(
+    what: Annotated[str | None, Parameter(name="RECIPE|RUN", group=_DOCTOR, help="recipe or run folder")] = None,
+    /,
+    *,
+    config: Annotated[Path | None, Parameter(group=_DOCTOR, help="a TOML file of settings")] = None,
+    out: Annotated[Path | None, Parameter(group=_DOCTOR, help="folder of the report")] = None,
+    budget: Annotated[
+        int | None, Parameter(group=_DOCTOR, help="training steps to make in all [2000, fewer for large networks]")
+    ] = None,
+    json_: Json = False,
+    **settings: Any,
+) -> int:
+    if budget is not None and budget < 1:
+        raise ConfigError(f"budget={budget}: expected a whole number of at least 1")
+    settings = given_settings(settings)
+    run = None
+    if what is not None and Path(what).is_dir():
+        run = load_run(what)
+        given = merge_settings(None, config, settings)
+        wanted = TrainConfig.from_settings(_over(run.config.to_dict(), given))
+        name, folder = str(run.path), out or run.path / "doctor"
+    else:
+        given = merge_settings(what, config, settings)
+        if "recipe" not in given and "dataset" not in given and config is None:
+            given = merge_settings("digits", None, settings)
+        wanted = TrainConfig.from_settings(given)
+        name = wanted.recipe or f"{wanted.dataset}-{wanted.model}"
+        folder = out or Path("doctor") / name
+    with _working(json_) as status:
+        told = status.update if status is not None else lambda part: None
+        if run is not None:
+            report = doctor.examine_run(run, config=wanted, budget=budget, told=told)
+        else:
+            report = doctor.examine(wanted, subject=name, budget=budget, told=told)
+        doctor.write_report(report, folder)
+    if json_:
+        print(json.dumps({**report.to_dict(), "folder": str(folder)}, indent=2))
+    else:
+        print_report(report, folder)
+    return 1 if report.verdict == doctor.PROBLEM else 0
+
+
+def _over(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """A run's settings with those that were given over them; the two ways to say how long exclude each other."""
+    if "epochs" in given:
+        settings.pop("max_steps", None)
+    if "max_steps" in given:
+        settings.pop("epochs", None)
+    return {**settings, **given}
+
+
+def _working(json_: bool) -> AbstractContextManager:
+    console = Console(stderr=True)
+    return nullcontext() if json_ or not console.is_terminal else console.status("")
+
+
+app.default(with_setting_flags(examine))

@@ -1,0 +1,426 @@
+"""Two runs side by side: where they part, by how much, in which layer first.
+
+What the folders hold is compared as it lies there: settings, evaluations, final weights. Then both runs are made again
+from their seeds, one step at a time, and everything they hold is compared after each. The runs are only read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from handgrad._typing import Array, Shaped
+from handgrad.architectures import Architecture, LayerSpec
+from handgrad.engines import DivergedError, Engine
+from handgrad.errors import ConfigError, RunError
+from handgrad.numerics import relative_error
+from handgrad.training.batches import BatchOrder
+from handgrad.training.config import TrainConfig
+from handgrad.training.loop import new_engine, threads_of
+from handgrad.training.run import Run, load_dataset, load_run, read_arrays
+
+#: How far apart two runs may be and still be alike, by the coarser of their precisions: what rounding grows to in the
+#: steps that are made again by default.
+TOLERANCES = {"float64": 1e-8, "float32": 1e-3, "bf16": 0.5, "fp16": 0.5}
+
+#: Samples whose scores are compared.
+PROBE = 64
+
+#: Settings that say where things lie or how often, not what is computed.
+_ELSEWHERE = ("recipe", "data_dir", "offline", "checkpoint_seconds")
+
+
+@dataclass(frozen=True)
+class Parting:
+    """Where two runs are first further apart than the tolerance.
+
+    Attributes:
+        step: after how many steps; 0 is the initial weights.
+        layer, kind: the first layer in the order of the forward pass, as `"3"`, `"batch_norm"`.
+        parameter: of that layer, as `"3.weight"`; None where only the loss is different.
+        difference: relative, of that parameter or of the loss.
+    """
+
+    step: int
+    layer: str | None
+    kind: str | None
+    parameter: str | None
+    difference: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """What two runs hold after the same number of steps.
+
+    Attributes:
+        step: how many steps; 0 is before the first.
+        losses: each run's mean loss of the step's batch; None at step 0.
+        loss: relative difference of the losses; None at step 0.
+        scores: relative difference of the scores of the same samples, in evaluation.
+        parameters: relative difference of every parameter and running figure, by name, in the order of the layers.
+    """
+
+    step: int
+    losses: tuple[float, float] | None
+    loss: float | None
+    scores: float
+    parameters: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found of two runs.
+
+    Attributes:
+        runs: their folders.
+        tolerance: relative difference up to which two things are alike.
+        settings: those that differ, as name -> both values.
+        evaluations: one row a step that both evaluated at: `step`, and relative differences by figure.
+        layers: layer -> kind, of all layers that hold something, in the order of the forward pass.
+        weights: relative difference of every parameter and running figure at the end; empty where they cannot be
+            compared, and `weights_note` says why.
+        steps: the steps that were made again.
+        undetermined: parameters and running figures that say nothing: the true gradient of what moves them is zero.
+        note: what else has to be known, or "".
+    """
+
+    runs: tuple[str, str]
+    tolerance: float
+    settings: dict[str, tuple[Any, Any]]
+    evaluations: list[dict[str, float]]
+    layers: dict[str, str]
+    weights: dict[str, float]
+    weights_note: str
+    steps: list[Step]
+    undetermined: frozenset[str]
+    note: str = ""
+
+    @property
+    def alike(self) -> bool:
+        """Whether nothing that was judged is further apart than the tolerance."""
+        return self.parting is None and self.final_parting is None and self.evaluation_parting is None
+
+    @property
+    def parting(self) -> Parting | None:
+        """Where the runs, made again from their seeds, part first."""
+        for step in self.steps:
+            if parting := self._first(step.step, step.parameters):
+                return parting
+            if step.loss is not None and step.loss > self.tolerance:
+                return Parting(step.step, None, None, None, step.loss)
+        return None
+
+    @property
+    def final_parting(self) -> Parting | None:
+        """The first layer whose final weights differ; its `step` is -1."""
+        return self._first(-1, self.weights)
+
+    @property
+    def evaluation_parting(self) -> int | None:
+        """The step of the first evaluation whose training losses differ."""
+        return next((row["step"] for row in self.evaluations if row["train_loss"] > self.tolerance), None)
+
+    def _first(self, step: int, parameters: dict[str, float]) -> Parting | None:
+        for name, difference in parameters.items():
+            if name not in self.undetermined and difference > self.tolerance:
+                layer = name.rpartition(".")[0]
+                return Parting(step, layer, self.layers[layer], name, difference)
+        return None
+
+    def parameters(self) -> list[dict[str, Any]]:
+        """One row a parameter or running figure: where it parts in the steps made again, the largest difference there,
+        and the difference at the end."""
+        rows = []
+        for name in self.weights or (self.steps[0].parameters if self.steps else ()):
+            layer = name.rpartition(".")[0]
+            along = [(step.step, step.parameters[name]) for step in self.steps]
+            rows.append(
+                {
+                    "parameter": name,
+                    "layer": layer,
+                    "kind": self.layers[layer],
+                    "undetermined": name in self.undetermined,
+                    "parts_at_step": next((step for step, d in along if d > self.tolerance), None),
+                    "largest": max((d for _, d in along), default=None),
+                    "final": self.weights.get(name),
+                }
+            )
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON value; a difference without bound (something is not finite) is null."""
+        parting, final = self.parting, self.final_parting
+        return _json(
+            {
+                "runs": list(self.runs),
+                "alike": self.alike,
+                "tolerance": self.tolerance,
+                "parting": dataclasses.asdict(parting) if parting else None,
+                "final_parting": dataclasses.asdict(final) if final else None,
+                "evaluation_parting": self.evaluation_parting,
+                "settings": {name: list(values) for name, values in self.settings.items()},
+                "evaluations": self.evaluations,
+                "undetermined": sorted(self.undetermined),
+                "parameters": self.parameters(),
+                "weights_note": self.weights_note,
+                "note": self.note,
+                "steps": [dataclasses.asdict(step) for step in self.steps],
+            }
+        )
+
+
+def compare_runs(
+    one: Run | str,
+    other: Run | str,
+    *,
+    steps: int = 50,
+    tolerance: float | None = None,
+    data_dir: str | None = None,
+    offline: bool = False,
+    told: Callable[[int], None] = lambda step: None,
+) -> Comparison:
+    """Compares two runs of one architecture, of whichever engines. Neither folder is changed.
+
+    Arguments:
+        one, other: the runs, or their folders.
+        steps: how many steps to make again from the seeds, at most; 0 for none.
+        tolerance: relative difference, max|a - b| / max(max|a|, max|b|, 1e-8), up to which two arrays are alike; by
+            default as `TOLERANCES` has it for the coarser of the two precisions.
+        data_dir, offline: where the data lies, and whether it may be downloaded.
+        told: called with each step that is done.
+
+    Raises:
+        ConfigError: `steps` or `tolerance` cannot be.
+        RunError: a folder holds no run, or the architectures differ.
+    """
+    if steps < 0:
+        raise ConfigError(f"steps={steps}: expected a whole number of at least 0; 0 makes none again")
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise ConfigError(f"tolerance={tolerance}: expected a number of at least 0")
+    runs = tuple(run if isinstance(run, Run) else load_run(run) for run in (one, other))
+    a, b = runs
+    datasets = [load_dataset(run.config, data_dir=data_dir, offline=offline) for run in runs]
+    architectures = [
+        run.config.architecture(dataset.input_shape, len(dataset.classes))
+        for run, dataset in zip(runs, datasets, strict=True)
+    ]
+    if architectures[0] != architectures[1]:
+        raise RunError(f"the runs have different architectures: {_other_layer(*architectures, a, b)}")
+    if tolerance is None:
+        tolerance = max(TOLERANCES[run.config.precision] for run in runs)
+    weights, weights_note = _final_weights(a, b, architectures[0])
+    made: list[Step] = []
+    note = ""
+    if steps:
+        replays = [_Replay(run, dataset) for run, dataset in zip(runs, datasets, strict=True)]
+        with threadpool_limits(1, user_api="blas"):  # as in training
+            for step in _side_by_side(*replays, min(steps, *(replay.steps for replay in replays))):
+                made.append(step)
+                told(step.step)
+        note = "; ".join(f"{run.path}: {replay.stopped}" for run, replay in zip(runs, replays, strict=True) if replay.stopped)
+    return Comparison(
+        runs=(str(a.path), str(b.path)),
+        tolerance=tolerance,
+        settings=_differing(a.config, b.config),
+        evaluations=_evaluations(a, b),
+        layers={row.name: row.kind for row in architectures[0].rows()},
+        weights=weights,
+        weights_note=weights_note,
+        steps=made,
+        undetermined=undetermined(architectures[0]),
+        note=note,
+    )
+
+
+# -- what the folders hold --------------------------------------------------------------------------------------------
+
+
+def _differing(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    both = {name: (getattr(a, name), getattr(b, name)) for name in (field.name for field in dataclasses.fields(a))}
+    return {name: values for name, values in both.items() if name not in _ELSEWHERE and values[0] != values[1]}
+
+
+def _other_layer(a: Architecture, b: Architecture, one: Run, other: Run) -> str:
+    """The first difference of two architectures, in words."""
+    if a.input_shape != b.input_shape:
+        return f"input_shape={a.input_shape} in {one.path}, {b.input_shape} in {other.path}"
+    for x, y in zip(a.rows(), b.rows(), strict=False):
+        if (x.kind, x.options) != (y.kind, y.options):
+            return f"layer {x.name} is {_in_words(x)} in {one.path}, {_in_words(y)} in {other.path}"
+    return f"{len(a.rows())} layers in {one.path}, {len(b.rows())} in {other.path}"
+
+
+def _in_words(row) -> str:
+    options = ", ".join(f"{name}={value}" for name, value in row.options.items() if name not in ("gain", "layers"))
+    return f"{row.kind}({options})"
+
+
+def _evaluations(a: Run, b: Run) -> list[dict[str, float]]:
+    theirs = {record["step"]: record for record in b.metrics}
+    rows = []
+    for record in a.metrics:
+        if (twin := theirs.get(record["step"])) is None:
+            continue
+        figures = [name for name in record if name.endswith(("_loss", "_accuracy"))]
+        pairs = {name: (record[name], twin[name]) for name in figures}
+        differences = {name: _relative(x, y) for name, (x, y) in pairs.items() if x is not None and y is not None}
+        rows.append({"step": record["step"], **differences})
+    return rows
+
+
+def _final_weights(a: Run, b: Run, architecture: Architecture) -> tuple[dict[str, float], str]:
+    states, steps = [], []
+    for run in (a, b):
+        path = run.path / "model.safetensors"
+        if path.exists():
+            state, about = read_arrays(path)
+        elif run.folder.has_checkpoint():
+            arrays, about = run.folder.load_checkpoint()
+            state = {name.removeprefix("model/"): x for name, x in arrays.items() if name.startswith("model/")}
+        else:
+            return {}, f"{run.path} has no weights yet"
+        states.append(state)
+        steps.append(about["step"])
+    if steps[0] != steps[1]:
+        return {}, f"not compared: those of {a.path} are of step {steps[0]}, those of {b.path} of step {steps[1]}"
+    for name in states[0].keys() ^ states[1].keys():
+        raise RunError(f"{name} is in the weights of one run only: a file in {a.path} or {b.path} was changed")
+    return _differences(architecture, *states), ""
+
+
+# -- made again -------------------------------------------------------------------------------------------------------
+
+
+class _Replay:
+    """A run made again from its seeds, a step at a time, through what every engine can do."""
+
+    def __init__(self, run: Run, dataset) -> None:
+        config = run.config
+        self.run = run
+        self.engine: Engine = new_engine(dataclasses.replace(config, threads=threads_of(config)), dataset)
+        self.order = BatchOrder(dataset.indices("train"), config.batch_size, config.seeds()["data_seed"])
+        self.steps = config.max_steps or (config.epochs or 0) * self.order.steps_an_epoch
+        self.schedule = config.learning_rates(self.steps)
+        judged = "validation_loss" if "validation" in dataset.splits else "test_loss"
+        #: What the run itself measured: the learning rate may depend on it.
+        self.measured = {record["step"]: record[judged] for record in run.metrics}
+        split = "test" if "test" in dataset.splits else "train"
+        dtype = np.float64 if config.precision == "float64" else np.float32
+        self.probe = dataset.gather(dataset.indices(split)[:PROBE], dtype=dtype)
+        self.stopped = ""
+
+    def step(self, number: int) -> float:
+        """Makes the step of this number, counted from 1: its loss, infinite where it is no number."""
+        rates = self.schedule.rates(number - 1, number)
+        try:
+            figures = self.engine.train(self.order.batches(number - 1, number), rates)
+        except DivergedError as error:
+            self.stopped = f"the loss is no longer a finite number at step {number}: {error.cause}"
+            return math.inf
+        if number in self.measured:
+            self.schedule.evaluated(self.measured[number])
+        return float(figures.loss[0]) / figures.samples
+
+
+def _side_by_side(a: _Replay, b: _Replay, steps: int) -> Iterator[Step]:
+    for number in range(steps + 1):
+        losses = (a.step(number), b.step(number)) if number else None
+        yield Step(
+            number,
+            losses,
+            _relative(*losses) if losses else None,
+            _relative(a.engine.predict(a.probe), b.engine.predict(b.probe)),
+            _differences(a.engine.architecture, a.engine.state_dict(), b.engine.state_dict()),
+        )
+        if a.stopped or b.stopped:
+            return
+
+
+def _differences(
+    architecture: Architecture, a: dict[str, Shaped[Array, "..."]], b: dict[str, Shaped[Array, "..."]]
+) -> dict[str, float]:
+    """Relative difference of each array but counters, in the order of the layers."""
+    place = {row.name: i for i, row in enumerate(architecture.rows())}
+    names = sorted(a, key=lambda name: place[name.rpartition(".")[0]])  # stable: within a layer as the engine has them
+    return {name: _relative(a[name], b[name]) for name in names if not name.endswith("num_batches_tracked")}
+
+
+def _relative(a: Any, b: Any) -> float:
+    if np.array_equal(a, b):  # two infinities, too
+        return 0.0
+    difference = relative_error(a, b)
+    return difference if math.isfinite(difference) else math.inf
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _json(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# -- what says nothing ------------------------------------------------------------------------------------------------
+
+#: Layers through which a number added to a whole feature comes out as a number added to a whole feature.
+_PASSING = ("identity", "flatten", "global_avg_pool2d")
+_BATCH_NORMS = ("batch_norm", "batch_norm2d")
+
+
+def undetermined(architecture: Architecture) -> frozenset[str]:
+    """Names whose drift says nothing about a run: biases that have no effect in training, because a batch
+    normalisation takes away again what they add, and the running means that follow them.
+
+    The true gradient of such a bias is zero and the computed one is rounding, of which Adam makes whole steps.
+    """
+    names: set[str] = set()
+    _biases(architecture.layers, "", False, names)
+    _running_means(architecture.layers, "", False, names)
+    return frozenset(names)
+
+
+def _biases(layers: Sequence[LayerSpec], prefix: str, absorbed: bool, names: set[str]) -> bool:
+    """Walks from the end: whether a number added to a feature before `layers` is taken away again, if that is so of
+    one added after them."""
+    for i in reversed(range(len(layers))):
+        layer, name = layers[i], f"{prefix}{i}"
+        if layer.kind == "residual":
+            absorbed = _biases(layer.children, f"{name}.", absorbed, names) and absorbed
+            continue
+        if absorbed and layer.kind in ("linear", "conv2d", *_BATCH_NORMS) and layer.options.get("bias", True):
+            names.add(f"{name}.bias")
+        if layer.kind in _BATCH_NORMS:
+            absorbed = True
+        elif not _passes(layer):
+            absorbed = False
+    return absorbed
+
+
+def _passes(layer: LayerSpec) -> bool:
+    if layer.kind == "max_pool2d":  # its border is -∞
+        return True
+    if layer.kind in ("conv2d", "avg_pool2d"):  # a border of zeros is not moved along
+        padding = layer.options.get("padding", 0)
+        return not any(padding) if isinstance(padding, Sequence) else not padding
+    return layer.kind in (*_PASSING, "linear")
+
+
+def _running_means(layers: Sequence[LayerSpec], prefix: str, drifting: bool, names: set[str]) -> bool:
+    """Walks from the front: whether features are moved by an undetermined bias after `layers`."""
+    for i, layer in enumerate(layers):
+        name = f"{prefix}{i}"
+        if layer.kind == "residual":
+            drifting = _running_means(layer.children, f"{name}.", drifting, names) or drifting
+            continue
+        if layer.kind in _BATCH_NORMS:
+            if drifting:
+                names.add(f"{name}.running_mean")
+            drifting = False
+        drifting = drifting or f"{name}.bias" in names
+    return drifting

@@ -1,0 +1,88 @@
+"""What a run's own figures say, evaluation by evaluation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from handgrad.training.doctor.findings import CANNOT_JUDGE, OK, PROBLEM, WARNING, Finding, number
+
+#: Loss on unseen samples by its lowest, and accuracy on training samples above it, that count as learning by heart.
+RISEN, BEHIND = 1.15, 0.05
+#: Fall of the training loss over the last quarter, by its fall over the whole run, at which a run was still learning.
+STILL_FALLING = 0.15
+FEWEST = 4
+
+
+def check_curve(
+    records: list[dict[str, Any]], chance: float, share: float, *, finished: bool, run_dir: str = "RUN"
+) -> Finding:
+    """Divergence, a loss that never fell, learning by heart, a run that ended too early.
+
+    Arguments:
+        records: the lines of `metrics.jsonl`.
+        chance: the loss of having no opinion.
+        share: of the most frequent class, so what an accuracy by chance may be.
+        finished: whether the run went to its end.
+        run_dir: the run folder, for the command that goes on.
+    """
+    if not records:
+        return Finding("curve", CANNOT_JUDGE, "curve", "there is no evaluation yet")
+    unseen = "validation" if records[-1].get("validation_loss") is not None else "test"
+    train = [record["train_loss"] for record in records]
+    held = [record[f"{unseen}_loss"] for record in records]
+    last = records[-1]
+    figures = {"train_loss": train, f"{unseen}_loss": held, "chance": chance}
+    evidence = (
+        f"step {last['step']:,}: training loss {number(train[-1])}, {unseen} loss {number(held[-1])}, "
+        f"{unseen} accuracy {last[f'{unseen}_accuracy']:.3f}"
+    )
+    at_lowest = min(range(len(held)), key=lambda i: held[i] if math.isfinite(held[i]) else math.inf)
+    if not all(map(math.isfinite, (*train, *held))) or train[-1] > max(3 * min(train), 1.5 * chance):
+        return Finding(
+            "curve",
+            PROBLEM,
+            "loss-diverged",
+            evidence + f"; the lowest training loss was {number(min(train))}",
+            "the loss rose instead of falling",
+            ("--learning-rate with a third of its value",),
+            figures,
+        )
+    if not finished:
+        evidence += "; the run has not finished"
+    if min(train) > 0.97 * chance and max(record["train_accuracy"] for record in records) < share + 0.05:
+        return Finding(
+            "curve",
+            PROBLEM,
+            "never-learned",
+            evidence + f"; no opinion is {number(chance)}",
+            "from its first to its last step the network was no better than chance",
+            ("mend what is named at the start, above",),
+            figures,
+        )
+    if len(records) < FEWEST:
+        return Finding("curve", OK, "curve", evidence, figures=figures)
+    ahead = last["train_accuracy"] - last[f"{unseen}_accuracy"]
+    if held[-1] > RISEN * held[at_lowest] and ahead > BEHIND:
+        return Finding(
+            "curve",
+            WARNING,
+            "overfits",
+            evidence + f"; it was {number(held[at_lowest])} at step {records[at_lowest]['step']:,}, "
+            f"and training accuracy is {last['train_accuracy']:.3f}",
+            "the network goes on learning its training samples by heart, and gets worse on others",
+            (f"--max-steps {records[at_lowest]['step']}, or --patience 5", "--dropout 0.3", "--weight-decay 1e-4"),
+            figures,
+        )
+    quarter = train[-1 - len(train) // 4]
+    if finished and train[0] > train[-1] and quarter - train[-1] > STILL_FALLING * (train[0] - train[-1]):
+        return Finding(
+            "curve",
+            WARNING,
+            "ended-too-early",
+            evidence + f"; the training loss was {number(quarter)} a quarter of the run before",
+            "the loss was still falling",
+            (f"handgrad train --run-dir {run_dir} --resume --max-steps {2 * last['step']}",),
+            figures,
+        )
+    return Finding("curve", OK, "curve", evidence, figures=figures)

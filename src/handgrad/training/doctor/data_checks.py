@@ -1,0 +1,266 @@
+"""Checks of the data alone: inputs, labels, and what training and test samples have to do with each other."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from handgrad._typing import Array, Float, Integer
+from handgrad.data import Dataset
+from handgrad.training.doctor.findings import CANNOT_JUDGE, OK, PROBLEM, WARNING, Finding, number, percent
+from handgrad.training.doctor.patient import Patient
+
+#: Share of features that may be constant: the borders of images are.
+MANY_CONSTANT = 0.9
+#: How far the spread of test inputs may be from that of training inputs.
+OTHER_SCALE = 3.0
+#: Share of all samples that one class may have.
+MOST_OF_ONE_CLASS = 0.9
+#: Standard deviations by which the neighbours' answers have to beat chance before labels count as related.
+RELATED = 4.0
+NEIGHBOURS, REFERENCES, QUERIES = 5, 2000, 500
+#: Shares of test samples that may be among the training samples.
+SOME_KNOWN, MANY_KNOWN = 0.01, 0.1
+
+
+def check_inputs(patient: Patient) -> Finding:
+    """Whether inputs are finite, vary, and look alike in training and test."""
+    dataset = patient.dataset
+    bad = _not_finite(dataset)
+    if len(bad):
+        sample = f"sample {bad[0]}" + (" (training)" if bad[0] in dataset.splits["train"] else "")
+        return Finding(
+            "inputs",
+            PROBLEM,
+            "inputs-not-finite",
+            f"{len(bad):,} of {len(dataset.inputs):,} samples hold NaN or infinity, the first is {sample}",
+            "one such sample makes the loss and then every weight NaN",
+            ("mend or leave out these samples",),
+            {"samples": len(bad), "first": int(bad[0])},
+        )
+    x = patient.probe.x.reshape(len(patient.probe.x), -1)
+    constant = float((x.min(axis=0) == x.max(axis=0)).mean())
+    rms = _rms(x)
+    figures = {"rms": rms, "mean": float(x.mean(dtype=np.float64)), "constant_features": constant}
+    evidence = f"values {number(float(x.min()))} to {number(float(x.max()))}, root mean square {number(rms)}"
+    if constant == 1:
+        return Finding(
+            "inputs",
+            PROBLEM,
+            "inputs-constant",
+            f"all {x.shape[1]:,} features have one value in {len(x):,} samples",
+            "every sample is the same to the network: there is nothing to tell classes apart by",
+            ("check how the input files were written",),
+            figures,
+        )
+    if constant > MANY_CONSTANT:
+        return Finding(
+            "inputs",
+            WARNING,
+            "features-constant",
+            f"{percent(constant)} of {x.shape[1]:,} features have one value in {len(x):,} samples",
+            "constant features tell nothing apart",
+            ("check how the input files were written",),
+            figures,
+        )
+    centre = x.mean(axis=0, dtype=np.float64)
+    other = patient.unseen.x.reshape(len(patient.unseen.x), -1)
+    here, there = _rms(x - centre), _rms(other - centre)
+    figures["spread"], figures["unseen_spread"] = here, there
+    if not 1 / OTHER_SCALE < there / here < OTHER_SCALE:
+        return Finding(
+            "inputs",
+            WARNING,
+            "test-inputs-differ",
+            f"about the training mean, training inputs spread by {number(here)}, test inputs by {number(there)}",
+            "the test inputs have another scale, so what was learned does not hold for them",
+            ("give both sets the same preprocessing",),
+            figures,
+        )
+    evidence += f", {percent(constant)} of {x.shape[1]:,} features constant"
+    return Finding("inputs", OK, "inputs", evidence, figures=figures)
+
+
+def check_labels(patient: Patient) -> list[Finding]:
+    """Whether there are several classes, and whether samples that look alike have the same label."""
+    dataset, k = patient.dataset, patient.classes
+    train = dataset.labels[patient.train_indices]
+    counts = np.bincount(train, minlength=k)
+    share = counts.max() / len(train)
+    figures = {"counts": counts.tolist()}
+    if (counts > 0).sum() == 1:
+        only = dataset.classes[int(counts.argmax())]
+        return [
+            Finding(
+                "labels",
+                PROBLEM,
+                "one-class-only",
+                f"all {len(train):,} training labels are {only!r}, of {k} classes",
+                "the loss falls to 0 and the network has learned nothing but that label",
+                ("shuffle the data before splitting it, or check how the labels were read",),
+                figures,
+            )
+        ]
+    missing = [dataset.classes[i] for i in np.flatnonzero(counts == 0)]
+    if missing:
+        return [
+            Finding(
+                "labels",
+                WARNING,
+                "classes-missing",
+                f"{len(missing)} of {k} classes have no training sample: {', '.join(missing[:5])}",
+                "the network will never name these classes",
+                ("shuffle the data before splitting it, or check how the labels were read",),
+                figures,
+            )
+        ]
+    if share > MOST_OF_ONE_CLASS:
+        return [
+            Finding(
+                "labels",
+                WARNING,
+                "classes-unbalanced",
+                f"{percent(share)} of the training labels are {dataset.classes[int(counts.argmax())]!r}",
+                f"always naming that class is right in {percent(share)} of cases: judge by the loss, not the accuracy",
+                ("take as many samples of each class",),
+                figures,
+            )
+        ]
+    return _neighbours(patient, figures)
+
+
+def _neighbours(patient: Patient, figures: dict) -> list[Finding]:
+    """The labels against those of the nearest training samples."""
+    rng = np.random.default_rng((patient.seeds["data_seed"], NEIGHBOURS))
+    chosen = rng.permutation(patient.train_indices)[: REFERENCES + QUERIES]
+    queries = min(QUERIES, len(chosen) // 3)
+    references = patient.gather(chosen[queries:])
+    findings = []
+    splits = {"train": chosen[:queries], "test": patient.choose("test", QUERIES)}
+    for split, indices in splits.items():
+        asked = patient.gather(indices)
+        agreement, expected, deviations = _agreement(references.x, references.labels, asked.x, asked.labels)
+        figures = {
+            **figures,
+            f"{split}_agreement": agreement,
+            f"{split}_chance": expected,
+            f"{split}_deviations": deviations,
+        }
+        evidence = (
+            f"{NEIGHBOURS} nearest neighbours name {percent(agreement)} of {len(indices)} {split} labels; "
+            f"labels drawn at random would give {percent(expected)}"
+        )
+        if deviations >= RELATED:
+            if split == "test":
+                findings.append(Finding("labels", OK, "labels", evidence, figures=figures))
+            continue
+        if len(indices) < 50:
+            findings.append(
+                Finding("labels", CANNOT_JUDGE, "labels", f"only {len(indices)} {split} samples", figures=figures)
+            )
+        elif split == "train":
+            findings.append(_unrelated(patient, evidence, figures))
+        else:
+            findings.append(
+                Finding(
+                    "labels",
+                    PROBLEM,
+                    "test-labels-unrelated",
+                    evidence,
+                    "training labels go with the inputs, test labels do not: they are shuffled or of another order",
+                    ("check how the test labels were read",),
+                    figures,
+                )
+            )
+        break
+    return findings
+
+
+def _unrelated(patient: Patient, evidence: str, figures: dict) -> Finding:
+    return Finding(
+        "labels",
+        PROBLEM,
+        "labels-unrelated",
+        evidence,
+        "samples that look alike have different labels, as after shuffling inputs and labels apart: a network can "
+        "only learn such labels by heart",
+        (
+            "check that inputs and labels are read, sorted and shuffled together",
+            f"handgrad data check {patient.dataset.name}",
+        ),
+        figures,
+    )
+
+
+def _agreement(
+    references: Float[Array, "R ..."],
+    labels: Integer[Array, "R"],
+    asked: Float[Array, "Q ..."],
+    truth: Integer[Array, "Q"],
+) -> tuple[float, float, float]:
+    """How often the nearest neighbours' majority is right, how often it would be by chance (the labels independent of
+    the inputs, each as frequent as it is), and the difference in standard deviations."""
+    a = asked.reshape(len(asked), -1)
+    b = references.reshape(len(references), -1)
+    distances = np.square(b, dtype=np.float64).sum(axis=1) - 2.0 * (a @ b.T)
+    near = np.argpartition(distances, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
+    k = int(max(labels.max(), truth.max())) + 1
+    votes = (labels[near][..., None] == np.arange(k)).sum(axis=1)
+    named = votes.argmax(axis=1)
+    right = float((named == truth).mean())
+    expected = float((np.bincount(named, minlength=k) / len(named)) @ (np.bincount(truth, minlength=k) / len(truth)))
+    spread = math.sqrt(max(expected * (1 - expected), 1e-12) / len(truth))
+    return right, expected, (right - expected) / spread
+
+
+def check_duplicates(patient: Patient) -> Finding:
+    """How many test samples are training samples too, pixel by pixel."""
+    dataset = patient.dataset
+    hashes = {i: hash(dataset.inputs[i].tobytes()) for i in patient.train_indices}
+    train = set(hashes.values())
+    test = dataset.indices("test")
+    known = sum(hash(dataset.inputs[i].tobytes()) in train for i in test) / len(test)
+    repeated = 1 - len(train) / len(hashes)
+    figures = {"test_in_train": known, "repeated_in_train": repeated}
+    evidence = (
+        f"{percent(known)} of {len(test):,} test samples are training samples too, "
+        f"{percent(repeated)} of the training samples repeat another"
+    )
+    if known > SOME_KNOWN:
+        return Finding(
+            "duplicates",
+            PROBLEM if known > MANY_KNOWN else WARNING,
+            "test-in-train",
+            evidence,
+            "the test accuracy counts samples that the network has seen: it flatters",
+            ("take the training samples out of the test set",),
+            figures,
+        )
+    if repeated > 0.5:
+        return Finding(
+            "duplicates",
+            WARNING,
+            "samples-repeated",
+            evidence,
+            "there are fewer different samples than it seems",
+            ("leave repeated samples out",),
+            figures,
+        )
+    return Finding("duplicates", OK, "duplicates", evidence, figures=figures)
+
+
+def _not_finite(dataset: Dataset) -> Integer[Array, "n"]:
+    """Samples that hold NaN or infinity."""
+    if dataset.inputs.dtype.kind != "f":
+        return np.empty(0, np.int64)
+    bad = [
+        i + np.flatnonzero(~np.isfinite(part.reshape(len(part), -1)).all(axis=1))
+        for i in range(0, len(dataset.inputs), 1024)
+        for part in [dataset.inputs[i : i + 1024]]
+    ]
+    return np.concatenate(bad) if bad else np.empty(0, np.int64)
+
+
+def _rms(x: Float[Array, "..."]) -> float:
+    return math.sqrt(float(np.square(x, dtype=np.float64).mean()))

@@ -1,0 +1,239 @@
+"""A look inside a network: what each layer gives, and what gradient arrives there, for some samples.
+
+The look is taken at a copy that the layers of `handgrad.nn` make of a state dict, whichever engine that is from: the
+engine that trains is neither asked nor touched, and its random generators do not move.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from handgrad import nn
+from handgrad._typing import Array, Float, Integer, Shaped
+from handgrad.architectures import Architecture
+from handgrad.engines.numpy import build
+from handgrad.nn.activations import Activation, Gated
+
+#: A unit whose slope stays below this share of its activation's steepest, for every sample, passes no gradient.
+NO_SLOPE = 1e-3
+#: Below this share of its steepest slope, a sigmoid or tanh counts as saturated.
+LITTLE_SLOPE = 0.1
+#: The steepest slope of an activation, where it is not 1.
+STEEPEST: dict[type[nn.Layer], float] = {nn.Sigmoid: 0.25}
+
+
+@dataclass
+class LayerLook:
+    """One layer, seen while samples pass through it. A spread is the standard deviation over the samples, as a root
+    mean square over the units: what the layer tells samples apart by.
+
+    Attributes:
+        name, kind: as in `handgrad show`.
+        input_spread, spread: of its input and of its output.
+        finite: whether its output is.
+        gradient: root mean square of a sample's gradient with respect to the output.
+        weight_size: root mean square of the weight; None where it has none of at least two axes.
+        weight_gradient: root mean square of the loss's gradient with respect to the weight.
+        units, dead: of an activation, how many there are, and how many have no slope for any sample.
+        saturated: of a sigmoid or tanh, the share of outputs where it has little slope.
+    """
+
+    name: str
+    kind: str
+    input_spread: float = math.nan
+    spread: float = math.nan
+    finite: bool = True
+    gradient: float = math.nan
+    weight_size: float | None = None
+    weight_gradient: float | None = None
+    units: int | None = None
+    dead: int | None = None
+    saturated: float | None = None
+
+    @property
+    def label(self) -> str:
+        return f"layer {self.name} ({self.kind})"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass
+class Look:
+    """A whole network, seen while samples pass through it.
+
+    Attributes:
+        loss: of the scores, averaged over the samples.
+        accuracy: share of samples whose largest score is the right one.
+        layers: every layer that does arithmetic, in the order of the forward pass.
+        first_not_finite: the first layer whose output is not finite.
+    """
+
+    loss: float
+    accuracy: float
+    layers: list[LayerLook] = field(default_factory=list)
+
+    @property
+    def first_not_finite(self) -> LayerLook | None:
+        return next((layer for layer in self.layers if not layer.finite), None)
+
+    @property
+    def weighted(self) -> list[LayerLook]:
+        """The layers that have a weight."""
+        return [layer for layer in self.layers if layer.weight_size is not None]
+
+    @property
+    def scores_spread(self) -> float:
+        """Spread of what the last layer with a weight gives."""
+        return self.weighted[-1].spread
+
+    @property
+    def activations(self) -> list[LayerLook]:
+        return [layer for layer in self.layers if layer.dead is not None]
+
+
+class Inside:
+    """The copy that is looked at.
+
+    Arguments:
+        architecture: the network.
+        dtype: what to compute in.
+        loss: one of `engines.LOSSES`. `nll` of log-probabilities and cross-entropy are the same.
+
+    Raises:
+        ConfigError: `handgrad.nn` has no layer of some kind.
+    """
+
+    def __init__(
+        self, architecture: Architecture, dtype: np.dtype | type = np.float32, loss: str = "cross_entropy"
+    ) -> None:
+        self.criterion = nn.MeanSquaredError() if loss == "mse" else nn.SoftmaxCrossEntropy()
+        self.architecture = architecture
+        self.dtype = np.dtype(dtype)
+        self.network = build(architecture, init="zeros", init_rng=0, noise_rng=0, dtype=dtype)
+        self._watching = False
+        modules = list(self.network.modules())[1:]  # without the whole
+        self._looks = [LayerLook(row.name, row.kind) for row in architecture.rows()]
+        for module, look in zip(modules, self._looks, strict=True):
+            # The containers call their layers' methods by name, so a layer is watched by an attribute of its own.
+            vars(module)["forward"] = partial(self._forward, module, look, module.forward)
+            vars(module)["backward"] = partial(self._backward, module, look, module.backward)
+        self._modules = modules
+
+    @property
+    def memory_a_sample(self) -> int:
+        """Bytes that the outputs of all layers take for one sample."""
+        return self.dtype.itemsize * sum(math.prod(row.output_shape) for row in self.architecture.rows())
+
+    def look(
+        self,
+        state: dict[str, Shaped[Array, "..."]],
+        x: Float[Array, "N ..."],
+        labels: Integer[Array, "N"],
+        *,
+        training: bool = True,
+        gradients: bool = True,
+    ) -> Look:
+        """What happens inside for these samples.
+
+        Arguments:
+            state: parameters and buffers.
+            x: preprocessed inputs.
+            labels: classes.
+            training: batch normalisation by the figures of these samples, else by the running ones. No dropout.
+            gradients: also run backwards.
+        """
+        self._prepare(state, training)
+        for look in self._looks:
+            vars(look).update(vars(LayerLook(look.name, look.kind)))
+        self._watching = True
+        try:
+            loss, accuracy = self._pass(x, labels, gradients)
+        finally:
+            self._watching = False
+        leaves = [LayerLook(**vars(look)) for look in self._looks if look.kind != "residual"]
+        return Look(loss, accuracy, leaves)
+
+    def loss(
+        self,
+        state: dict[str, Shaped[Array, "..."]],
+        x: Float[Array, "N ..."],
+        labels: Integer[Array, "N"],
+        *,
+        training: bool = True,
+        batch_size: int | None = None,
+    ) -> tuple[float, float]:
+        """Loss and accuracy for these samples, without a look at the layers: cheaper.
+
+        Arguments:
+            batch_size: how many samples batch normalisation sees together while training; all of them by default.
+        """
+        self._prepare(state, training)
+        size = batch_size or len(x)
+        whole = len(x) // size * size or len(x)
+        parts = [self._pass(x[i : i + size], labels[i : i + size], False) for i in range(0, whole, size)]
+        loss, accuracy = np.mean(parts, axis=0).tolist()
+        return loss, accuracy
+
+    def _prepare(self, state: dict[str, Shaped[Array, "..."]], training: bool) -> None:
+        self.network.load_state_dict(state)
+        self.network.train(training)
+        for module in self._modules:
+            if isinstance(module, nn.Dropout):
+                module.eval()
+
+    def _pass(self, x: Float[Array, "N ..."], labels: Integer[Array, "N"], gradients: bool) -> tuple[float, float]:
+        x = x.reshape(len(x), *self.architecture.input_shape).astype(self.dtype, copy=False)
+        with np.errstate(all="ignore"):
+            scores = self.network.forward(x)
+            loss = float(self.criterion.forward(scores, labels))
+            if gradients:
+                self.network.backward(self.criterion.backward())
+        return loss, float((scores.argmax(axis=-1) == labels).mean())
+
+    # -- in the layers' place -----------------------------------------------------------------------------------------
+
+    def _forward(self, layer: nn.Layer, look: LayerLook, forward: Callable, x: np.ndarray) -> np.ndarray:
+        y = forward(x)
+        if not self._watching:
+            return y
+        look.input_spread, look.spread = _spread(x), _spread(y)
+        look.finite = bool(np.isfinite(y).all())
+        weight = getattr(layer, "weight", None)
+        if weight is not None and weight.value.ndim >= 2:
+            look.weight_size = _rms(weight.value)
+        if isinstance(layer, (Activation, Gated)) and not isinstance(layer, nn.Identity):
+            kind: Any = type(layer)  # the class's own backward: the layer's is watched
+            slope = np.abs(kind.backward(layer, np.ones_like(y)))
+            steepest = STEEPEST.get(type(layer), 1.0)
+            others = tuple(axis for axis in range(y.ndim) if axis != 1)
+            dead = (slope <= NO_SLOPE * steepest).all(axis=others)
+            look.units, look.dead = dead.size, int(dead.sum())
+            if isinstance(layer, (nn.Sigmoid, nn.Tanh)):
+                look.saturated = float((slope < LITTLE_SLOPE * steepest).mean())
+        return y
+
+    def _backward(self, layer: nn.Layer, look: LayerLook, backward: Callable, dy: np.ndarray) -> np.ndarray:
+        dx = backward(dy)
+        if self._watching:
+            look.gradient = _rms(dy) * len(dy)  # the loss is a mean over the samples
+            if look.weight_size is not None:
+                look.weight_gradient = _rms(layer.parameters()[0].grad)
+        return dx
+
+
+def _rms(x: np.ndarray) -> float:
+    # In float64: the squares of small float32 numbers would underflow.
+    return math.sqrt(float(np.square(x, dtype=np.float64).mean()))
+
+
+def _spread(x: np.ndarray) -> float:
+    if len(x) < 2:
+        return math.nan
+    return math.sqrt(float(x.var(axis=0, dtype=np.float64).mean()))

@@ -1,0 +1,317 @@
+"""Checks by short trials: does it learn, at which learning rate, and what happens to its weights meanwhile."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from handgrad.training.doctor.findings import CANNOT_JUDGE, OK, PROBLEM, WARNING, Finding, number, percent
+from handgrad.training.doctor.inside import LayerLook
+from handgrad.training.doctor.patient import Patient, Trial
+
+#: Learning rates of the range test besides the run's own.
+RATES = tuple(float(f"{digit}e{power}") for power in range(-6, 2) for digit in (1, 3))[:-1]
+#: Trials that a budget of steps is divided by: the range test's, and as much again for the rest.
+SHARES = 20
+STEPS, FEWEST_STEPS = 100, 20
+#: Progress is the fall of the loss from that of having no opinion, by the fall at the best rate. A rate makes enough
+#: where it comes this far, and one is named that comes almost as far as the best.
+ENOUGH_HIGH, WELL_HIGH = 0.4, 0.7
+ENOUGH_LOW, WELL_LOW = 0.3, 0.5
+NAMED = 0.9
+#: Fall of the loss, by that of having no opinion, below which nothing was learned.
+NOTHING = 0.02
+#: Root mean square of a step by that of the weight.
+LARGE_UPDATE = 0.3
+#: The same, times the steps of the whole run: how far a weight can move in all.
+SMALL_MOVE = 0.02
+#: Share of the full learning rate below which a schedule, and not the settings, makes the updates small.
+SMALL_RATE = 0.1
+ONE_BATCH, ONE_BATCH_STEPS, ENOUGH_FOR_ONE_BATCH = 32, 200, 100
+LEARNED_BY_HEART = 0.95
+
+
+@dataclass
+class RangeTest:
+    """The loss after a short trial with each of several learning rates.
+
+    Attributes:
+        trials: by rising rate; the run's own rate is among them.
+        own: the trial with the run's own rate.
+        chance: the loss of having no opinion.
+        before: the loss before any step.
+        run_steps: of the whole run, and `travel`, how many at the full rate would go as far.
+    """
+
+    trials: list[Trial]
+    own: Trial
+    chance: float
+    before: float
+    run_steps: int
+    travel: float
+
+    @property
+    def base(self) -> float:
+        return min(self.chance, self.before)
+
+    @property
+    def best(self) -> Trial:
+        return min(self.trials, key=lambda trial: trial.loss)
+
+    @property
+    def learns(self) -> bool:
+        """Whether any rate gets anywhere."""
+        return self.best.loss < (1 - NOTHING) * self.base
+
+    def progress(self, loss: float) -> float:
+        """Fall of the loss by that of the best rate."""
+        return (self.base - loss) / (self.base - self.best.loss) if self.learns else 0.0
+
+    @property
+    def within_reach(self) -> float:
+        """The lowest loss that the run's own rate may come to in all its steps: a rate η goes as far in T steps as a
+        rate η·T/n in n."""
+        farthest = self.own.rate * max(1.0, self.travel / max(1, self.own.steps))
+        reached = [t.loss for t in self.trials if self.own.rate <= t.rate <= farthest]
+        above = next((t for t in self.trials if t.rate > farthest), None)
+        below = max((t for t in self.trials if t.rate <= farthest), key=lambda t: t.rate)
+        if above is not None and math.isfinite(above.loss) and math.isfinite(below.loss):
+            share = math.log(farthest / below.rate) / math.log(above.rate / below.rate)
+            reached.append(below.loss + share * (above.loss - below.loss))
+        return min(reached)
+
+    @property
+    def named(self) -> float:
+        """The lowest rate that comes almost as far as the best: far from where the loss diverges."""
+        return next(t.rate for t in self.trials if self.progress(t.loss) >= NAMED)
+
+    @property
+    def named_text(self) -> str:
+        return rate_text(self.named)
+
+    @property
+    def enough(self) -> bool:
+        """Whether the run, as it is set, will learn."""
+        return self.learns and self.progress(min(self.own.loss, self.within_reach)) >= WELL_LOW
+
+
+def rate_text(rate: float) -> str:
+    """A learning rate as one types it."""
+    return f"{float(f'{rate:.2g}'):g}".replace("e-0", "e-").replace("e+0", "e+")
+
+
+def trial_steps(patient: Patient, budget: int) -> int:
+    """Steps a trial: a share of the budget, at most `STEPS`."""
+    return min(STEPS, budget // SHARES)
+
+
+def range_test(patient: Patient, steps: int) -> RangeTest:
+    """A trial with each of `RATES` and with the run's own rate."""
+    own = patient.config.learning_rate
+    looks = tuple(sorted({1, 2, 5, 10, 20, 50, steps} & set(range(1, steps + 1))))
+    own_trial = patient.trial(patient.rates(steps), steps, looks=looks)
+    own_trial.rate = own
+    others = [patient.trial(rate, steps) for rate in RATES if not math.isclose(rate, own, rel_tol=0.05)]
+    before, _ = patient.loss_of(patient.start_state)
+    return RangeTest(
+        sorted([*others, own_trial], key=lambda trial: trial.rate),
+        own_trial,
+        patient.chance,
+        before,
+        patient.steps,
+        patient.travel,
+    )
+
+
+def check_learning_rate(test: RangeTest) -> Finding:
+    """Whether the run's rate is one with which the loss falls."""
+    own, best = test.own, test.best
+    steps = max(trial.steps for trial in test.trials)
+    figures = {
+        "rates": [trial.rate for trial in test.trials],
+        "losses": [trial.loss for trial in test.trials],
+        "own_rate": own.rate,
+        "own_loss": own.loss,
+        "within_reach": test.within_reach,
+        "named_rate": test.named if test.learns else None,
+        "chance": test.chance,
+        "steps": steps,
+    }
+    at_own = f"diverges in step {own.diverged}" if own.diverged else f"comes to a loss of {number(own.loss)}"
+    if not test.learns:
+        return Finding(
+            "learning-rate",
+            WARNING,
+            "nothing-learned",
+            f"no rate of {RATES[0]:g} to {RATES[-1]:g} brings the loss below {number(best.loss)} in {steps} steps; "
+            f"no opinion is {number(test.base)}",
+            "it is not the learning rate that is wrong: something before it is",
+            (
+                "mend what is named above first",
+                "--budget 10000, should nothing be named: some networks take long to begin",
+            ),
+            figures,
+        )
+    progress = test.progress(own.loss)
+    at_best = f"{rate_text(best.rate)} to {number(best.loss)}"
+    evidence = f"in {steps} steps {rate_text(own.rate)} {at_own}, the best rate {at_best}"
+    if best.rate < own.rate and progress < WELL_HIGH and test.progress(test.within_reach) < WELL_HIGH:
+        return Finding(
+            "learning-rate",
+            PROBLEM if progress < ENOUGH_HIGH else WARNING,
+            "learning-rate-too-high",
+            evidence,
+            "the steps are so long that they jump over what they should find",
+            (f"--learning-rate {test.named_text}",),
+            figures,
+        )
+    reach = test.progress(test.within_reach)
+    if best.rate > own.rate and reach < WELL_LOW:
+        return Finding(
+            "learning-rate",
+            PROBLEM if reach < ENOUGH_LOW else WARNING,
+            "learning-rate-too-low",
+            evidence + f"; in all its {test.run_steps:,} steps the run can come to about {number(test.within_reach)}",
+            "the run ends long before it has gone far enough",
+            (f"--learning-rate {test.named_text}",),
+            figures,
+        )
+    return Finding(
+        "learning-rate", OK, "learning-rate", evidence + f"; {test.named_text} comes almost as far", figures=figures
+    )
+
+
+def check_finite(own: Trial, rate: str | None) -> Finding:
+    """Whether the trial with the run's own rate kept to finite numbers."""
+    change = (f"--learning-rate {rate}",) if rate else ("a tenth of the --learning-rate", "--preprocessing standard")
+    if own.diverged:
+        where = own.cause.label + " is the first that is not finite" if isinstance(own.cause, LayerLook) else own.cause
+        return Finding(
+            "finite",
+            PROBLEM,
+            "diverges",
+            f"step {own.diverged}: {where}",
+            "numbers grew until they overflowed; from there on everything is NaN",
+            change,
+            {"step": own.diverged, "layer": own.cause.name if isinstance(own.cause, LayerLook) else None},
+        )
+    return Finding("finite", OK, "finite", f"{own.steps} steps without NaN or infinity")
+
+
+def check_updates(patient: Patient, own: Trial, rate: str | None, *, too_high: bool = False) -> Finding:
+    """Whether the weights move, neither too little nor so much that they forget what they held."""
+    if not own.updates:
+        return Finding("updates", CANNOT_JUDGE, "updates", f"the trial diverged in step {own.diverged}")
+    rates = patient.rates(own.steps)  # where a schedule has taken the rate to nothing, so are the updates
+    updates = [(step, ratios) for step, ratios in own.updates if rates[step - 1] >= SMALL_RATE * rates.max()]
+    return judge_updates(updates or own.updates, patient.steps, rate, too_high=too_high)
+
+
+def judge_updates(
+    updates: list[tuple[int, dict[str, float]]], run_steps: int, rate: str | None, *, too_high: bool = False
+) -> Finding:
+    """What the last of these updates say.
+
+    Arguments:
+        updates: pairs (step, {weight: size of its update by its own}).
+        run_steps: of the whole run.
+        rate: a learning rate to recommend.
+        too_high: the learning rate is known to be: small updates then come of units that it has killed.
+    """
+    step, last = updates[-1]
+    low, high = min(last, key=last.__getitem__), max(last, key=last.__getitem__)
+    figures = {"updates": [{"step": s, **ratios} for s, ratios in updates]}
+    evidence = (
+        f"step {step} changes weights by {number(last[low])} ({low}) to {number(last[high])} ({high}) of their size"
+    )
+    change = (f"--learning-rate {rate}",) if rate else ("mend what is named above first",)
+    if not last[high]:
+        return Finding(
+            "updates",
+            PROBLEM,
+            "updates-none",
+            f"in step {step} no weight moves at all",
+            "no gradient arrives any more: the units are dead",
+            (*change, "--activation leaky_relu"),
+            figures,
+        )
+    if last[high] > LARGE_UPDATE:
+        return Finding(
+            "updates",
+            WARNING,
+            "updates-large",
+            evidence,
+            "a step that changes a weight by a third of its size undoes what earlier steps learned; usual is 0.001",
+            change,
+            figures,
+        )
+    if not too_high and last[high] * run_steps < SMALL_MOVE:
+        return Finding(
+            "updates",
+            WARNING,
+            "updates-small",
+            evidence + f": in {run_steps:,} steps at most {percent(last[high] * run_steps)}",
+            "the weights end about where they began",
+            change,
+            figures,
+        )
+    return Finding("updates", OK, "updates", evidence, figures=figures)
+
+
+def check_one_batch(patient: Patient, test: RangeTest | None, steps: int) -> Finding:
+    """Whether the network can learn a few samples by heart: what cannot do that has a fault, or no room."""
+    rng = np.random.default_rng((patient.seeds["data_seed"], ONE_BATCH))
+    chosen = rng.permutation(patient.train_indices)[:ONE_BATCH]
+    batch = patient.gather(chosen)
+    repeated = np.tile(chosen, (steps, 1))
+    rates = sorted(
+        {test.named, test.best.rate, patient.config.learning_rate} if test and test.learns else set(RATES[4:])
+    )
+    best: Trial | None = None
+    for rate in rates:
+        trial = patient.trial(rate, steps, indices=repeated)
+        if trial.diverged:
+            continue
+        trial.loss, trial.accuracy = patient.loss_of(patient.engine.state_dict(), batch)
+        if best is None or trial.accuracy > best.accuracy:
+            best = trial
+        if trial.accuracy >= LEARNED_BY_HEART:
+            break
+    if best is None:
+        return Finding(
+            "one-batch",
+            PROBLEM,
+            "cannot-learn-one-batch",
+            f"{len(chosen)} samples: every rate diverges",
+            "no setting of the step size helps: inputs or weights are too large",
+            ("--preprocessing standard", "--init kaiming"),
+        )
+    figures = {"samples": len(chosen), "steps": steps, "loss": best.loss, "accuracy": best.accuracy, "rate": best.rate}
+    evidence = (
+        f"{len(chosen)} samples, {steps} steps with {rate_text(best.rate)}: accuracy {best.accuracy:.2f}, "
+        f"loss {number(best.loss)}"
+    )
+    if best.accuracy >= LEARNED_BY_HEART:
+        return Finding("one-batch", OK, "one-batch", evidence, figures=figures)
+    if steps < ENOUGH_FOR_ONE_BATCH:
+        evidence += f"; {ENOUGH_FOR_ONE_BATCH} steps are needed to judge"
+        return Finding("one-batch", CANNOT_JUDGE, "one-batch", evidence, change=("--budget 400",), figures=figures)
+    config = patient.config
+    change = ["mend what is named above first"]
+    if config.dropout:
+        change.append("--dropout 0")
+    if config.weight_decay:
+        change.append("--weight-decay 0")
+    change.append("--hidden-units with larger numbers, or --optimizer adam")
+    return Finding(
+        "one-batch",
+        PROBLEM if best.accuracy < 0.5 else WARNING,
+        "cannot-learn-one-batch",
+        evidence,
+        "a network that cannot learn so few samples by heart will not learn more: no gradient reaches its weights, or "
+        "it has no room",
+        tuple(change),
+        figures,
+    )

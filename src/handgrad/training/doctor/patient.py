@@ -1,0 +1,195 @@
+"""What is examined: a configuration, its data and an engine at the first step, with which to make short trials."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from handgrad._typing import Array, Float, Integer
+from handgrad.data import Dataset
+from handgrad.engines import DivergedError
+from handgrad.errors import ConfigError
+from handgrad.training.batches import BatchOrder
+from handgrad.training.config import TrainConfig
+from handgrad.training.doctor.inside import Inside, LayerLook
+from handgrad.training.loop import new_engine
+
+#: Samples that figures are taken on: enough for steady ones, few enough to be quick.
+PROBE = 1024
+#: Memory that the outputs of all layers may take while a probe passes.
+PROBE_BYTES = 256 * 2**20
+
+State = dict[str, np.ndarray]
+
+
+@dataclass
+class Samples:
+    """Preprocessed inputs and their classes."""
+
+    x: Float[Array, "N ..."]
+    labels: Integer[Array, "N"]
+
+
+@dataclass
+class Trial:
+    """A short training with one learning rate, from the first step.
+
+    Attributes:
+        rate: the learning rate.
+        steps: made, fewer than asked for where it diverged.
+        loss, accuracy: of the probe afterwards, infinite and 0 where it diverged.
+        diverged: the step (from 1) in which the loss stopped being finite.
+        cause: the first layer that was not finite then, or a sentence.
+        updates: for each step that was looked at, (step, {parameter: root mean square of its update by that of its
+            value before}).
+        states: parameters and buffers after those steps.
+    """
+
+    rate: float
+    steps: int = 0
+    loss: float = math.inf
+    accuracy: float = 0.0
+    diverged: int | None = None
+    cause: LayerLook | str = ""
+    updates: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    states: dict[int, State] = field(default_factory=dict)
+
+
+class Patient:
+    """A configuration ready to be examined.
+
+    Arguments:
+        config: the settings.
+        dataset: its data.
+
+    Raises:
+        ConfigError: a batch is larger than the training set, or the network does not fit the data.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
+        self.config, self.dataset = config, dataset
+        self.seeds = config.seeds()
+        self.train_indices = dataset.indices("train")
+        if config.batch_size > len(self.train_indices):
+            raise ConfigError(
+                f"batch_size={config.batch_size}: expected at most {len(self.train_indices)}, "
+                f"the training samples of {config.dataset}"
+            )
+        self.order = BatchOrder(self.train_indices, config.batch_size, self.seeds["data_seed"])
+        self.steps = config.max_steps or (config.epochs or 0) * self.order.steps_an_epoch
+        self.engine = new_engine(config, dataset)
+        self.architecture = self.engine.architecture
+        self.classes = len(dataset.classes)
+        self.dtype: Any = np.dtype("float64" if config.precision == "float64" else "float32")
+        self.start = self.engine.checkpoint()
+        self.start_state = self.engine.state_dict()
+        counts = np.bincount(dataset.labels[self.train_indices], minlength=self.classes)
+        self.most_frequent = float(counts.max() / counts.sum())
+        shares = counts[counts > 0] / counts.sum()
+        #: The loss of giving every sample the classes' own frequencies: of having learned nothing else.
+        self.chance = float(-(shares * np.log(shares)).sum())
+        if config.loss == "mse":
+            self.chance = float((shares * (1 - shares)).sum()) / self.classes
+        #: How far the run's steps go, in steps with the full learning rate.
+        self.travel = float(config.learning_rates(self.steps).rates(0, self.steps).sum()) / config.learning_rate
+        try:
+            self.inside: Inside | None = Inside(self.architecture, self.dtype, config.loss)
+            self.why_not_inside = ""
+        except ConfigError as error:
+            self.inside, self.why_not_inside = None, str(error)
+        self.probe = self.samples("train")
+        self.unseen = self.samples("validation" if "validation" in dataset.splits else "test")
+
+    def samples(self, split: str, most: int = PROBE) -> Samples:
+        """Some samples of a split, chosen by the run's `data_seed`: the same at every call."""
+        if self.inside is not None:
+            most = max(2, min(most, PROBE_BYTES // max(1, self.inside.memory_a_sample)))
+        return self.gather(self.choose(split, most))
+
+    def choose(self, split: str, most: int) -> Integer[Array, "n"]:
+        """Indices of at most so many samples of a split, in order."""
+        indices = self.dataset.indices(split)
+        if len(indices) <= most:
+            return indices
+        return np.sort(np.random.default_rng((self.seeds["data_seed"], len(indices))).choice(indices, most, False))
+
+    def gather(self, indices: Integer[Array, "n"]) -> Samples:
+        return Samples(self.dataset.gather(indices, dtype=self.dtype), self.dataset.targets(indices))
+
+    def restart(self) -> None:
+        """Takes the engine back to its first step."""
+        self.engine.restore(*self.start)
+
+    def rates(self, steps: int) -> Float[Array, "steps"]:
+        """The run's learning rates, its schedule laid out over so many steps."""
+        config, share = self.config, steps / self.steps
+        if share < 1:
+            step_size = config.step_size and max(1, round(share * config.step_size))
+            warmup = min(steps, math.ceil(share * config.warmup_steps))
+            config = dataclasses.replace(config, warmup_steps=warmup, step_size=step_size)
+        return config.learning_rates(max(steps, config.warmup_steps)).rates(0, steps)
+
+    def trial(
+        self, rate: float | Float[Array, "steps"], steps: int, *, looks: tuple[int, ...] = (), indices: Any = None
+    ) -> Trial:
+        """A short training from the first step, on the run's own batches in their own order.
+
+        Arguments:
+            rate: learning rate, the same at every step, or one for each.
+            steps: how many, at most.
+            looks: steps (from 1) whose updates and states are kept.
+            indices: other batches `(steps, batch)`.
+        """
+        self.restart()
+        rates = np.broadcast_to(np.asarray(rate, np.float64), (steps,))
+        trial = Trial(float(rates.max()))
+        batches = self.order.batches(0, steps) if indices is None else indices
+        ends = sorted({*(look - 1 for look in looks), *looks, steps} & set(range(1, steps + 1)))
+        before = self.engine.state_dict() if 1 in looks else {}
+        for end in ends:
+            try:
+                self.engine.train(batches[trial.steps : end], rates[trial.steps : end])
+            except DivergedError as error:
+                trial.steps += error.step
+                trial.diverged = trial.steps + 1
+                trial.cause = self._first_not_finite(batches[trial.steps]) or error.cause
+                return trial
+            trial.steps = end
+            if end in looks or end + 1 in looks:
+                state = self.engine.state_dict()
+                if end in looks:
+                    trial.updates.append((end, update_ratios(before, state)))
+                    trial.states[end] = state
+                before = state
+        trial.loss, trial.accuracy = self.loss_of(self.engine.state_dict())
+        return trial
+
+    def loss_of(self, state: State, samples: Samples | None = None) -> tuple[float, float]:
+        """Loss and accuracy of a network on the probe, or on other samples: without dropout, normalised as in
+        training, so that short trials are comparable."""
+        samples = samples or self.probe
+        if self.inside is not None:
+            return self.inside.loss(state, samples.x, samples.labels)
+        raise RuntimeError("there is no inside view")  # trials are made only where there is one
+
+    def _first_not_finite(self, indices: Integer[Array, "batch"]) -> LayerLook | None:
+        if self.inside is None:
+            return None
+        batch = self.gather(indices)
+        look = self.inside.look(self.engine.state_dict(), batch.x, batch.labels, gradients=False)
+        return look.first_not_finite
+
+
+def update_ratios(before: State, after: State) -> dict[str, float]:
+    """Root mean square of what a step added to each weight (of two axes or more), by that of the weight before it."""
+    ratios = {}
+    for name, old in before.items():
+        if old.ndim >= 2:
+            size = math.sqrt(float(np.square(old, dtype=np.float64).mean()))
+            moved = math.sqrt(float(np.square(after[name] - old, dtype=np.float64).mean()))
+            ratios[name] = moved / size if size else (math.inf if moved else 0.0)
+    return ratios

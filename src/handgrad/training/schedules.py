@@ -1,0 +1,188 @@
+"""Schedules: the learning rate of each training step.
+
+In the formulas η is the setting `learning_rate`, t counts the steps from 0, T is how many there are, γ is `gamma` and
+η_min `min_learning_rate`. Every rate is found from its step alone, so a resumed run takes the same rates; what
+`plateau` has seen is kept in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from handgrad._typing import Array, Float
+from handgrad.errors import ConfigError
+
+#: Each schedule, and the settings that belong to it, with their defaults (None: found from the number of steps).
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "constant": {},
+    "step": {"step_size": None, "gamma": 0.1},
+    "cosine": {"min_learning_rate": 0.0},
+    "one_cycle": {"min_learning_rate": 0.0, "pct_start": 0.3, "div_factor": 25.0},
+    "plateau": {"gamma": 0.1, "min_learning_rate": 0.0, "plateau_patience": 3},
+}
+#: How much smaller a loss must be than the best so far to count as better, as a share of it: PyTorch's default.
+THRESHOLD = 1e-4
+
+
+def step_decay(t: int, learning_rate: float, *, step_size: int, gamma: float) -> float:
+    """A drop by a factor every `step_size` steps.
+
+    Formula: η γ^⌊t/step_size⌋
+
+    Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 8.3.1; PyTorch's `StepLR`, once a step.
+    """
+    return learning_rate * gamma ** (t // step_size)
+
+
+def cosine(t: int, learning_rate: float, steps: int, *, min_learning_rate: float) -> float:
+    """Half a wave from η down to η_min, which step T would have.
+
+    Formula: η_min + (η - η_min) (1 + cos(πt/T)) / 2
+
+    Source: Loshchilov and Hutter (2017), SGDR: stochastic gradient descent with warm restarts, equation 5, without
+    restarts; PyTorch's `CosineAnnealingLR`.
+    """
+    return min_learning_rate + (learning_rate - min_learning_rate) * (1 + math.cos(math.pi * t / steps)) / 2
+
+
+def one_cycle(
+    t: int, learning_rate: float, steps: int, *, min_learning_rate: float, pct_start: float, div_factor: float
+) -> float:
+    """Half a wave up from η/div_factor to η, reached at step p = pct_start·T - 1, and half a wave down to η_min at the
+    last step.
+
+    Formula: b + (a - b) (1 + cos πs) / 2, from a to b, s being the share of the wave that lies behind: t/p, then
+    (t - p)/(T - 1 - p)
+
+    Source: Smith and Topin (2019), Super-convergence: very fast training of neural networks using large learning rates,
+    with half waves in place of straight lines, as in PyTorch's `OneCycleLR`.
+    """
+    peak = pct_start * steps - 1
+    start, end, share = learning_rate / div_factor, learning_rate, t / peak if peak > 0 else 1.0
+    if t > peak:
+        start, end, share = learning_rate, min_learning_rate, (t - peak) / (steps - 1 - peak)
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+@dataclass
+class Plateau:
+    """Multiplies the learning rate by γ when the loss has stopped falling.
+
+    A drop follows more than `patience` evaluations in a row whose loss is not below the best so far by a share of
+    1e-4; then the count begins anew.
+
+    Source: PyTorch's `ReduceLROnPlateau`.
+    """
+
+    patience: int
+    best: float | None = None
+    worse: int = 0
+    drops: int = 0
+
+    def evaluated(self, loss: float) -> None:
+        """Takes the loss of an evaluation."""
+        if self.best is None or loss < self.best * (1 - THRESHOLD):
+            self.best, self.worse = loss, 0
+            return
+        self.worse += 1
+        if self.worse > self.patience:
+            self.worse = 0
+            self.drops += 1
+
+
+class Schedule:
+    """The learning rates of a run.
+
+    Arguments:
+        name: a key of `SCHEDULES`.
+        learning_rate: η, the highest.
+        steps: T, of the whole run.
+        warmup_steps: W; the first W steps have the rates η₀ (t + 1)/W, a line up to where the schedule begins, η₀. It
+            is laid out over the other T - W.
+        options: the settings of the schedule, over its defaults.
+
+    Raises:
+        ConfigError: an option does not belong to the schedule, or the numbers do not go together.
+
+    Source: of the warm-up: Goyal et al. (2017), Accurate, large minibatch SGD: training ImageNet in 1 hour, section
+    2.2.
+    """
+
+    def __init__(self, name: str, learning_rate: float, steps: int, *, warmup_steps: int = 0, **options: Any) -> None:
+        check_schedule(name, learning_rate, warmup_steps, options)
+        if warmup_steps > steps:
+            raise ConfigError(f"warmup_steps={warmup_steps}: expected at most the {steps} steps of the run")
+        self.name, self.learning_rate, self.warmup_steps = name, learning_rate, warmup_steps
+        self.steps = steps - warmup_steps  # that the schedule is laid out over
+        self.options: dict[str, Any] = SCHEDULES[name] | {
+            key: value for key, value in options.items() if value is not None
+        }
+        if name == "step" and self.options["step_size"] is None:
+            self.options["step_size"] = max(1, math.ceil(self.steps / 3))
+        self.plateau = Plateau(self.options.pop("plateau_patience")) if name == "plateau" else None
+
+    def rate(self, step: int) -> float:
+        """The learning rate of one step, counted from 0."""
+        if step < self.warmup_steps:
+            return self._after_warmup(0) * ((step + 1) / self.warmup_steps)
+        return self._after_warmup(step - self.warmup_steps)
+
+    def rates(self, first: int, last: int) -> Float[Array, "steps"]:
+        """The learning rates of the steps from `first` to before `last`. Those of `plateau` hold until the next
+        evaluation."""
+        # One by one with `math.cos`: NumPy's may differ in the last bit with a number's place in the array.
+        return np.array([self.rate(step) for step in range(first, last)])
+
+    def _after_warmup(self, t: int) -> float:
+        match self.name:
+            case "step":
+                return step_decay(t, self.learning_rate, **self.options)
+            case "cosine":
+                return cosine(t, self.learning_rate, max(1, self.steps), **self.options)
+            case "one_cycle":
+                return one_cycle(t, self.learning_rate, self.steps, **self.options)
+        if self.plateau is None:
+            return self.learning_rate
+        dropped = self.learning_rate * self.options["gamma"] ** self.plateau.drops
+        return max(dropped, self.options["min_learning_rate"])
+
+    def evaluated(self, loss: float) -> None:
+        """Takes the loss of an evaluation, on the validation set or else the test set; only `plateau` heeds it."""
+        if self.plateau is not None:
+            self.plateau.evaluated(loss)
+
+    # -- for the checkpoint -------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """What the schedule has learnt from evaluations, as JSON values."""
+        return dict(vars(self.plateau)) if self.plateau is not None else {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes what `state` gave."""
+        if self.plateau is not None:
+            self.plateau = Plateau(**state)
+
+
+def check_schedule(name: str, learning_rate: float, warmup_steps: int, options: dict[str, Any]) -> None:
+    """Raises ConfigError where settings do not go together; an option of None is one that is not set."""
+    for key, value in options.items():
+        if value is not None and key not in SCHEDULES[name]:
+            homes = [schedule for schedule, known in SCHEDULES.items() if key in known]
+            raise ConfigError(f"{key}={value} goes with schedule={' or '.join(homes)}, not with {name}: leave it out")
+    if name == "one_cycle" and warmup_steps:
+        raise ConfigError(
+            f"warmup_steps={warmup_steps} does not go with schedule=one_cycle, which warms up by itself: "
+            "leave it out, and set pct_start"
+        )
+    least = options.get("min_learning_rate")
+    if least is not None and not least < learning_rate:
+        raise ConfigError(f"min_learning_rate={least}: expected less than learning_rate={learning_rate}")
+
+
+def laid_out_over_steps(name: str, step_size: int | None) -> bool:
+    """Whether the rates of a schedule depend on how many steps the whole run has."""
+    return name in ("cosine", "one_cycle") or (name == "step" and step_size is None)
