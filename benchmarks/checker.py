@@ -2,10 +2,13 @@
 
 `python -m benchmarks.checker [--json] [--quick]`
 
-- **Mutants**: our own right hand-ins (`tests/checking/handins`), each broken in one place, or in two; in pairs both have to
+- **Mutants**: our own right hand-ins (`tests/checking/handins`), each broken in one place, or in two; in pairs both
+have to
   be named. They run in this process, for there are thousands; the programs run in the sandbox, as any hand-in does.
-- **Programs** (`tests/checking/programs`): written blind, by someone who had not read the diagnosis, and frozen before it
-  was tuned on them. `NAMES` says which ids count as the right name of a bug; it was written from the programs' own list of
+- **Programs** (`tests/checking/programs`): written blind, by someone who had not read the diagnosis, and frozen
+before it
+  was tuned on them. `NAMES` says which ids count as the right name of a bug; it was written from the programs' own
+  list of
   bugs, before the checker was run on them.
 """
 
@@ -25,12 +28,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from handgrad.checking import check
 from tests.checking import mutation
 from tests.checking.mutations_cmu import CMU_2019
 from tests.checking.mutations_other import CMU_2020, FUNCTION_MUTATIONS, LAYER, UVA_NORM
 from tests.checking.mutations_uva import UVA_2020, UVA_2021, UVA_APR19, UVA_NOV19
+
+from handgrad.checking import check
 
 PROGRAMS = Path(__file__).parents[1] / "tests" / "checking" / "programs"
 
@@ -275,6 +278,14 @@ def share(part: int, whole: int) -> str:
     return f"{part}/{whole} ({100 * part / whole:.1f} %)" if whole else "-"
 
 
+def _line(row: dict[str, Any]) -> str:
+    return (
+        f"| {row['contract']} | {share(row['detected'], row['mutants'])} | {share(row['named'], row['mutants'])} "
+        f"| {share(row['pairs_detected'], row['pairs'])} | {share(row['pairs_both_named'], row['pairs'])} "
+        f"| {row['false_alarms']} |"
+    )
+
+
 def table(rows: Sequence[dict[str, Any]], others: dict[str, Any] | None) -> str:
     lines = [
         "| hand-in | mutants: detected | named | pairs: detected | both named | false alarms |",
@@ -286,12 +297,7 @@ def table(rows: Sequence[dict[str, Any]], others: dict[str, Any] | None) -> str:
     for row in rows:
         for key in total:
             total[key] += row[key]
-    for row in [*rows, {"contract": "all", **total}]:
-        lines.append(
-            f"| {row['contract']} | {share(row['detected'], row['mutants'])} | {share(row['named'], row['mutants'])} "
-            f"| {share(row['pairs_detected'], row['pairs'])} | {share(row['pairs_both_named'], row['pairs'])} "
-            f"| {row['false_alarms']} |"
-        )
+    lines += [_line(row) for row in [*rows, {"contract": "all", **total}]]
     if others is not None:
         lines += [
             "",
@@ -300,7 +306,8 @@ def table(rows: Sequence[dict[str, Any]], others: dict[str, Any] | None) -> str:
             f"| wrong programs detected | {share(others['detected'], others['wrong'])} |",
             f"| their bugs named rightly | {share(others['named'], others['bugs'])} |",
             f"| right programs called wrong | {len(others['false_alarms'])} of {others['right']} |",
-            f"| right programs with a part that cannot be judged | {len(others['cannot_judge'])} of {others['right']} |",
+            f"| right programs with a part that cannot be judged | "
+            f"{len(others['cannot_judge'])} of {others['right']} |",
         ]
     return "\n".join(lines)
 

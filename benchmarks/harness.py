@@ -30,7 +30,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,18 +149,9 @@ def main(module: str, description: str, cases: list[str], peers: list[str], quic
     arguments = parser.parse_args()
     chosen = arguments.case or (quick_cases if arguments.quick else cases)
     ours = getattr(benchmark, "OURS", peers[:1])
-    left_out = [case for case in cases if case not in chosen]
-    present = []
-    for peer in peers:
-        needed = getattr(benchmark, "NEEDS", {}).get(peer)
-        if arguments.peer and peer not in (*ours, *arguments.peer):
-            left_out.append(peer)
-        elif needed and importlib.util.find_spec(needed) is None:
-            left_out.append(f"{peer} (pip install {needed})")
-        elif arguments.quick and not arguments.peer and peer in getattr(benchmark, "SLOW_TO_START", ()):
-            left_out.append(f"{peer} (slow to start)")
-        else:
-            present.append(peer)
+    needs, slow = getattr(benchmark, "NEEDS", {}), getattr(benchmark, "SLOW_TO_START", ())
+    present, missing = choose_peers(peers, ours, needs, slow, arguments.peer, arguments.quick)
+    left_out = [case for case in cases if case not in chosen] + missing
     rounds, seconds = (4, 0.25) if arguments.quick else (arguments.rounds, 0.6)
     results, versions = [], {}
     for case in chosen:
@@ -176,7 +167,7 @@ def main(module: str, description: str, cases: list[str], peers: list[str], quic
         versions.update(named)
     report = {
         "benchmark": module.rpartition(".")[2],
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {THREADS} threads",
+        "machine": machine(),
         "versions": {"python": platform.python_version(), **versions},
         "cases": results,
         "left_out": left_out,
@@ -185,6 +176,34 @@ def main(module: str, description: str, cases: list[str], peers: list[str], quic
         print(json.dumps(report, indent=2))
     else:
         _print(report, ours)
+
+
+def choose_peers(
+    peers: Iterable[str],
+    ours: Sequence[str],
+    needs: Mapping[str, str],
+    slow: Sequence[str],
+    wanted: Sequence[str] | None,
+    quick: bool,
+) -> tuple[list[str], list[str]]:
+    """The peers that take part, and the others, each with the reason."""
+    present, left_out = [], []
+    for peer in peers:
+        needed = needs.get(peer)
+        if wanted and peer not in (*ours, *wanted):
+            left_out.append(peer)
+        elif needed and importlib.util.find_spec(needed) is None:
+            left_out.append(f"{peer} (pip install {needed})")
+        elif quick and not wanted and peer in slow:
+            left_out.append(f"{peer} (slow to start)")
+        else:
+            present.append(peer)
+    return present, left_out
+
+
+def machine() -> str:
+    """The machine in words."""
+    return f"{_processor()}, {os.cpu_count()} cores, {THREADS} threads"
 
 
 def _processor() -> str:

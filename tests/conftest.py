@@ -15,6 +15,17 @@ imported = [name for name in sys.modules if name.startswith(CHECKED)]
 assert not imported, f"{imported} were imported before the hook that checks annotations: import handgrad in tests only"
 jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
 
+_jaxtyped = jaxtyping.jaxtyped
+
+
+def _jaxtyped_once(*, typechecker):
+    """Leaves functions within functions alone: the hook would wrap them anew, in milliseconds, at every call."""
+    check = _jaxtyped(typechecker=typechecker)
+    return lambda checked: checked if "<locals>" in checked.__qualname__ else check(checked)
+
+
+jaxtyping.jaxtyped = _jaxtyped_once
+
 
 class _Unchecked:
     """Imports `handgrad.nn.fast` as it stands: numba cannot compile a function that is wrapped in a check."""

@@ -1,6 +1,7 @@
 """Hand-ins of our own, broken on purpose: each mutation replaces a piece of text and names the bug that it makes.
 
-They are run in this process by the worker's own interpreter of probes, because they are ours and there are thousands; the
+They are run in this process by the worker's own interpreter of probes, because they are ours and there are
+thousands; the
 sandbox has tests of its own.
 """
 

@@ -236,7 +236,8 @@ CMU_2019 = (
     m(
         "momentum-on-gamma-beta",
         STEP_GAMMA,
-        "layer.v = self.momentum * getattr(layer, 'v', 0) - self.lr * layer.dgamma; layer.gamma = layer.gamma + layer.v",
+        "layer.v = self.momentum * getattr(layer, 'v', 0) - self.lr * "
+        "layer.dgamma; layer.gamma = layer.gamma + layer.v",
     ),
     m("update-sign", STEP_BETA, "layer.beta = layer.beta + self.lr * layer.dbeta"),
     m(

@@ -1,4 +1,5 @@
-"""What goes wrong in 2020's mytorch, in PyTorch's normalisation exercises, in classes of no course, and in a function."""
+"""What goes wrong in 2020's mytorch, in PyTorch's normalisation exercises, in classes of no course, and in a
+function."""
 
 from tests.checking.mutation import Mutation
 
@@ -173,7 +174,7 @@ FUNCTION_MUTATIONS = (
     m(F, "constant-factor", "d = 2 * t * (1 - t**2)", "d = t * (1 - t**2)"),
     m(F, "sign-flipped", "d = 2 * t * (1 - t**2)", "d = -2 * t * (1 - t**2)"),
     m(F, "unexplained", "d = 2 * t * (1 - t**2)", "d = 2 * t"),
-    m(F, "batch-mean-unwanted", "x.T @ d", "x.T @ d / len(x)"),
+    m(F, "batch-mean-unwanted batch-mean-twice", "x.T @ d", "x.T @ d / len(x)"),
     m(F, "all-zero", "x.T @ d", "0 * w"),
     m(F, "wrong-shape", "x.T @ d", "d.T @ x"),
 )

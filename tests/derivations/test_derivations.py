@@ -11,11 +11,6 @@ from handgrad.errors import ConfigError
 
 NAMES = derivations.names()
 STEPS = [(name, number) for name in NAMES for number in range(1, len(derivations.get(name).steps) + 1)]
-#: No layer of nn to end in (yet): their last step says that NumPy is written out.
-WITHOUT_NN = {
-    "adadelta",
-}
-
 SMALLEST = {
     name: {axis: derivations.get(name).least.get(axis, 1) for axis in derivations.get(name).sizes} for name in NAMES
 }
@@ -68,7 +63,7 @@ def test_links_are_alive(name):
         assert source.endswith(path)
         with open(source, encoding="utf-8") as file:  # noqa: PTH123
             assert link.snippet in file.readlines()[int(line) - 1]
-    assert (derivation.steps[-1].link is not None) == (name not in WITHOUT_NN)
+    assert derivation.steps[-1].link is not None
 
 
 def test_a_link_whose_code_has_moved_away_says_so():

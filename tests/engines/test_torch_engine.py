@@ -263,8 +263,8 @@ def test_one_engine_goes_on_where_the_other_stopped(make_twins, make_batches, no
             assert again[name].dtype == array.dtype
             np.testing.assert_array_equal(again[name], array)
     expected, actual = (engine.train(make_batches(15, seed=1), rates(15)) for engine in (whole, other))
-    assert relative(actual.loss, expected.loss) < 1e-11
-    assert relative(other.predict(noise.inputs), whole.predict(noise.inputs)) < 1e-11
+    assert relative(actual.loss, expected.loss) < 1e-10
+    assert relative(other.predict(noise.inputs), whole.predict(noise.inputs)) < 1e-10
 
 
 # -- by itself --------------------------------------------------------------------------------------------------------
@@ -280,6 +280,7 @@ def test_digits_are_learned(digits, precision, gradients):
     train, test = digits.indices("train"), digits.indices("test")
     rng = np.random.default_rng(0)
     before = engine.evaluate(test)
+    assert engine._forward_pass(*engine._batch(torch.arange(4)))[0].dtype == engine.dtype  # a loss in bf16 has 2 digits
     for _ in range(5):
         engine.train(rng.permutation(train)[: len(train) // 32 * 32].reshape(-1, 32), rates(len(train) // 32, 3e-3))
     after = engine.evaluate(test)
@@ -307,6 +308,16 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_been(make, make_batches, spec, p
     np.testing.assert_array_equal(actual.loss, expected.loss)
     np.testing.assert_array_equal(actual.correct, expected.correct)
     assert_same_state(through, resumed)
+
+
+def test_the_loss_scale_is_kept(make, make_batches):
+    engine, resumed = (make(precision="fp16") for _ in range(2))
+    engine.train(make_batches(2), rates(2))
+    engine.scaler.update(new_scale=8.0)
+    arrays, settings = engine.checkpoint()
+    resumed.restore(arrays, json.loads(json.dumps(settings)))
+    resumed.train(make_batches(1), rates(1))
+    assert resumed.scaler.get_scale() == 8
 
 
 def test_steps_may_come_in_pieces(make, make_batches):
@@ -389,7 +400,7 @@ def test_seeds(make, make_batches):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's compiler uses what PyTorch has deprecated
+@pytest.mark.filterwarnings("ignore")  # PyTorch's compiler warns of itself
 @pytest.mark.parametrize("gradients", ["hand", "autograd"])
 def test_compiled_steps(make, make_batches, gradients):
     plain, compiled = (make(gradients=gradients, compile=value, precision="float32") for value in (False, True))
@@ -397,6 +408,7 @@ def test_compiled_steps(make, make_batches, gradients):
     expected, actual = (engine.train(indices, rates(10)) for engine in (plain, compiled))
     np.testing.assert_allclose(actual.loss, expected.loss, rtol=1e-4)
     assert list(compiled.state_dict()) == list(plain.state_dict())
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
 
 
 # -- a device that must not be asked during a step --------------------------------------------------------------------

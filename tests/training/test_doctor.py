@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from handgrad import data
 from handgrad.architectures import ACTIVATIONS
-from handgrad.errors import ConfigError, NonFiniteError, RunError
+from handgrad.errors import ConfigError, DataError, NonFiniteError, RunError
 from handgrad.training import Reporter, TrainConfig, load_run, merge_settings, train
 from handgrad.training.doctor import CANNOT_JUDGE, CHECKS, OK, PROBLEM, VERDICTS, WARNING, Watch, examine, examine_run
 from handgrad.training.doctor.curve_checks import check_curve
@@ -116,8 +116,8 @@ HEALTHY = {
 
 #: The others are left to the slow tests.
 BY_DEFAULT = (
+    "three sigmoid layers",
     "sgd",
-    "momentum",
     "muon",
     "cosine",
     "one-cycle",
@@ -607,6 +607,37 @@ def test_a_network_without_an_inside_view_cannot_be_judged(digits, monkeypatch):
 def test_a_batch_larger_than_the_data_is_refused(digits):
     with pytest.raises(ConfigError, match=r"batch_size=5000: expected at most 1438, the training samples of digits"):
         examine(settings(batch_size=5000), dataset=digits)
+
+
+# -- real data: slow, and skipped where it is not there ----------------------------------------------------------------
+
+
+def on_real_data(real_data, recipe, **given):
+    try:
+        config = settings(recipe, data_dir=str(real_data), **given)
+        return examine(config)
+    except DataError:
+        pytest.skip(f"needs the data of {recipe} in {real_data}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["cmu-mnist", "mnist", "uva-numpy-mlp"])
+def test_the_recipes_are_healthy_on_real_data(real_data, recipe):
+    assert on_real_data(real_data, recipe).diagnoses == []
+
+
+@pytest.mark.slow
+def test_the_courses_settings_on_unit_inputs_are_named_on_real_data(real_data):
+    report = on_real_data(real_data, "uva-numpy-mlp", preprocessing="standard")
+    assert report.diagnoses == ["init-too-small", "learning-rate-too-low"]
+    assert report.verdict == PROBLEM
+
+
+@pytest.mark.slow
+def test_raw_pixels_with_kaiming_weights_are_named_on_real_data(real_data):
+    report = on_real_data(real_data, "mnist", preprocessing="none", norm="none")
+    assert report.diagnoses[0] == "inputs-too-large"
+    assert report.verdict == PROBLEM
 
 
 # -- how it works -----------------------------------------------------------------------------------------------------

@@ -171,6 +171,10 @@ def test_other_settings_cannot_be_resumed_with(tmp_path):
     train(run_dir=tmp_path / "a", **SMALL)
     with pytest.raises(ConfigError, match=r"begun with learning_rate=0.001, now it is learning_rate=0.5"):
         train(run_dir=tmp_path / "a", resume=True, learning_rate=0.5)
+    with pytest.raises(
+        ConfigError, match=r"begun with kernels=numpy, now it is kernels=numba: leave that out, or start"
+    ):
+        train(run_dir=tmp_path / "a", resume=True, kernels="numba")
     with pytest.raises(RunError, match=r"holds a run already: go on with --resume, or choose another --run-dir"):
         train(run_dir=tmp_path / "a", **SMALL)
     with pytest.raises(ConfigError, match=r"resume needs the run folder"):

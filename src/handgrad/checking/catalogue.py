@@ -27,14 +27,16 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "It stops with an error",
             "an exception",
             "Read the message and the line. Which value is not what you take it to be there?",
-            "Run this method on a small random batch of your own and print the shapes and types before the line that stops.",
+            "Run this method on a small random batch of your own and print the shapes "
+            "and types before the line that stops.",
         ),
         Bug(
             "shape-clash",
             "Two arrays whose shapes do not fit",
             "an exception about shapes, perhaps with some sizes only",
             "Write the shape of each array beside the line. Which axis is the batch?",
-            "Batch first, (N, features): dW is made of x and dy over N, dx of dy and the weight over the outputs. Transpose accordingly.",
+            "Batch first, (N, features): dW is made of x and dy over N, dx of dy and the "
+            "weight over the outputs. Transpose accordingly.",
         ),
         Bug(
             "undefined-name",
@@ -111,14 +113,16 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "nan or infinity on ordinary inputs",
             "non-finite numbers where the right ones are finite",
             "Which division, logarithm or exponential can get 0 or something huge?",
-            "Look for 0/0, log(0) or exp of a large number; subtract the maximum, or use the mathematically equal form that cannot overflow.",
+            "Look for 0/0, log(0) or exp of a large number; subtract the maximum, or use the "
+            "mathematically equal form that cannot overflow.",
         ),
         Bug(
             "unexplained",
             "Wrong, in no way the checker knows",
             "no hypothesis fits",
             "Check one entry by hand, the one in the evidence.",
-            "Compare with a numerical derivative entry by entry (`handgrad.numerics.gradient_check`), smallest sizes first.",
+            "Compare with a numerical derivative entry by entry "
+            "(`handgrad.numerics.gradient_check`), smallest sizes first.",
         ),
     ),
     "Factors and signs": (
@@ -127,7 +131,8 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "The division by the batch size is missing",
             "N times the right value",
             "How does your result change when every sample comes twice? How should it?",
-            "Divide by N, the number of samples, once: either in the loss's derivative or in the parameter's gradient, as your edition says.",
+            "Divide by N, the number of samples, once: either in the loss's derivative or in the "
+            "parameter's gradient, as your edition says.",
         ),
         Bug(
             "batch-mean-twice",
@@ -213,7 +218,8 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "The derivative's formula is wrong",
             "the values of another formula",
             "Differentiate once more on paper, then compare with a difference quotient at one point.",
-            "The evidence says what is computed. sigmoid' = y (1 - y), tanh' = 1 - y², ReLU' = 1 where x > 0, LeakyReLU' = slope and ELU' = y + alpha where x < 0.",
+            "The evidence says what is computed. sigmoid' = y (1 - y), tanh' = 1 - y², ReLU' = 1 where x > 0, "
+            "LeakyReLU' = slope and ELU' = y + alpha where x < 0.",
         ),
         Bug(
             "function-for-derivative",
@@ -290,7 +296,8 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "Cut to whole numbers",
             "the values without their fractions",
             "What dtype has the array that you fill?",
-            "Make the array of floats: np.zeros_like(x, dtype=float); np.vectorize takes the type of its first result (otypes=[float]).",
+            "Make the array of floats: np.zeros_like(x, dtype=float); np.vectorize takes the "
+            "type of its first result (otypes=[float]).",
         ),
         Bug(
             "output-clipped",
@@ -381,7 +388,8 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "It overflows at large inputs",
             "nan or infinity at ±1e3 or ±1e4",
             "How large is exp(1000)? And inf times 0?",
-            "Use a form that never takes exp of a large number: np.tanh, exp(-|x|), np.where on arguments that are clipped first.",
+            "Use a form that never takes exp of a large number: np.tanh, exp(-|x|), "
+            "np.where on arguments that are clipped first.",
         ),
     ),
     "Softmax and cross-entropy": (
@@ -850,6 +858,13 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "the order is exchanged",
             "In which order does the handout have them?",
             "Linear, batch normalisation, activation.",
+        ),
+        Bug(
+            "backward-order",
+            "The steps of backward are not in reverse order",
+            "batch normalisation's backward before the activation's derivative",
+            "In which order did forward apply them?",
+            "Backward goes the other way: the activation's derivative first, then batch normalisation's backward.",
         ),
         Bug(
             "norm-backward-skipped",
@@ -1455,6 +1470,27 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "another figure than the share of right answers",
             "What is the accuracy of perfect predictions? Of a constant one?",
             "np.mean(predictions.argmax(axis=1) == targets.argmax(axis=1)).",
+        ),
+        Bug(
+            "statistics-not-shuffled",
+            "The training samples are not shuffled",
+            "the same order in every epoch",
+            "What order do the samples come in, in the second epoch?",
+            "Draw a new permutation before each epoch, and use it for samples and labels.",
+        ),
+        Bug(
+            "statistics-pairs",
+            "Samples and labels are shuffled apart",
+            "a sample with another sample's label",
+            "Is one permutation used for both?",
+            "Draw one permutation and index samples and labels with it.",
+        ),
+        Bug(
+            "statistics-validation-mode",
+            "Validation runs in training mode",
+            "validation samples normalised by their own batch, and the running figures changed",
+            "What should batch normalisation do with validation samples?",
+            "Call mlp.eval() before validation and mlp.train() before the next epoch.",
         ),
         Bug(
             "statistics-wrong",

@@ -1,7 +1,8 @@
 """Names what is wrong with an array, by fitting it against the right one and against every known way to miss it.
 
 A `Subject` is one array that a hand-in computes: the right value, as a sum of terms, and the slips that are known to
-happen on the way. `explain` looks for the smallest set of slips, and of factors of the terms, that gives exactly what was
+happen on the way. `explain` looks for the smallest set of slips, and of factors of the terms, that gives exactly
+what was
 observed on several independent random draws. Nothing is guessed: a set that fits one draw must fit them all.
 """
 
@@ -11,7 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +31,10 @@ class Draw:
         self.sizes = dict(sizes or {})
         self.__dict__.update(arrays)
 
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
     def __getattr__(self, name: str) -> Any:  # only for names that were never given
         raise AttributeError(f"this draw has no {name!r}, only {sorted(self.__dict__)}")
 
@@ -41,7 +46,8 @@ class Draw:
 
 @dataclass(frozen=True)
 class Slip:
-    """One thing gone wrong: the id of the bug, what was computed instead, in a formula, and the options of the model."""
+    """One thing gone wrong: the id of the bug, what was computed instead, in a formula, and the options of the
+    model."""
 
     bug: str
     instead: str
@@ -255,7 +261,7 @@ def _coefficients(terms: list[Array], observed: Array, tolerance: float) -> list
     scale = max(np.abs(observed).max(initial=0), np.abs(total).max(initial=0))
     if np.abs(total - observed).max(initial=0) <= tolerance * max(scale, 1e-8):
         return ones
-    if observed.size < 2 * len(terms) and len(terms) > 1:
+    if observed.size <= len(terms) and len(terms) > 1:
         return None
     matrix = np.stack([term.ravel() for term in terms], axis=1)
     sizes = np.abs(matrix).max(axis=0, initial=0)
@@ -277,7 +283,8 @@ def _coefficients(terms: list[Array], observed: Array, tolerance: float) -> list
 
 
 def name_factor(values: Sequence[float], sizes: Sequence[Mapping[str, float]]) -> tuple[str, ...] | None:
-    """What a factor is made of: () for 1, ("-1", "N"), ("1/K",), ("c",) for a constant; None where it is nothing known."""
+    """What a factor is made of: () for 1, ("-1", "N"), ("1/K",), ("c",) for a constant; None where it is nothing
+    known."""
     if _close(values, [1.0] * len(values)):
         return ()
     if all(value == 0 for value in values):
@@ -431,8 +438,9 @@ def departure(name: str, observed: Array, expected: Array, landmarks: Mapping[st
         return f"{quoted(name)} is right"
     index = tuple(int(each) for each in np.argwhere(wrong)[0])
     place = f"[{', '.join(map(str, index))}]" if index else ""
+    where = f"{name}{place}" if " " in name else f"`{name}{place}`"
     text = (
-        f"{quoted(name + place)} is {array[index]:.6g}, expected {expected[index]:.6g}; "
+        f"{where} is {array[index]:.6g}, expected {expected[index]:.6g}; "
         f"{int(wrong.sum())} of {wrong.size} entries are wrong"
     )
     for landmark, values in (landmarks or {}).items():

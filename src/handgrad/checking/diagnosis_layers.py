@@ -124,7 +124,9 @@ _FORWARD_BUGS_OF = {
 }
 
 
-def _changed_by_form(kind: str, bugs: Mapping[str, str], of: Mapping[tuple[str, str], str], default: str, forms: Forms):
+def _changed_by_form(
+    kind: str, bugs: Mapping[str, str], of: Mapping[tuple[str, str], str], default: str, forms: Mapping[str, Any]
+):
     return tuple(
         slip(of.get((kind, form), bugs.get(form, default)), form, form=form) for form in forms if form != "right"
     )
@@ -296,8 +298,12 @@ def activation_backward(kind: str, *, upstream: bool) -> Subject:
     """dx = f'(x) dy, or f'(x) alone. The draw: x, y, p, and dy where there is an upstream gradient."""
     forms = BACKWARD[kind]
 
-    def compute(draw: Draw, form: str = "right", dy: str = "used", whole: bool = False) -> Array:
+    def compute(draw: Draw, form: str = "right", dy: str = "used", whole: Any = False) -> Array:
         derivative = forms[form](draw.x, draw.y, getattr(draw, "p", 0.0))
+        if whole == "always":
+            derivative = np.trunc(derivative)
+        elif whole:
+            derivative = cut(derivative)
         if upstream:
             if dy == "used":
                 derivative = derivative * draw.dy
@@ -305,7 +311,7 @@ def activation_backward(kind: str, *, upstream: bool) -> Subject:
                 derivative = np.where(draw.dy > 0, 1.0, 0.0) * derivative
             elif dy == "by its own sign":
                 derivative = np.where(draw.dy > 0, draw.dy, forms[form](-np.abs(draw.x), draw.y, draw.p) * draw.dy)
-        return cut(derivative) if whole else derivative
+        return derivative
 
     slips = list(_changed_by_form(kind, _BACKWARD_BUGS, _BACKWARD_BUGS_OF, "wrong-derivative", forms))
     name = "dx" if upstream else "the derivative"
@@ -313,7 +319,8 @@ def activation_backward(kind: str, *, upstream: bool) -> Subject:
         slips.append(slip("upstream-missing", "the derivative alone, without dy", dy="missing"))
         if kind in ("relu", "leaky"):
             slips.append(slip("mask-from-gradient", "masked by the sign of dy, not of x", dy="by its own sign"))
-    slips.append(slip("whole-numbers", "the derivative cut to whole numbers", whole=True))
+    slips.append(slip("whole-numbers", "the derivative cut to whole numbers where the first entry is one", whole=True))
+    slips.append(slip("whole-numbers", "the derivative cut to whole numbers", whole="always"))
     return Subject(name, compute, tuple(slips), factors=NOT_AVERAGED)
 
 
@@ -425,6 +432,12 @@ def softmax_backward() -> Subject:
         if jacobian == "mean over the batch":
             total = sum(np.diag(row) - np.outer(row, row) for row in y)
             return up @ total / len(y)
+        if jacobian == "y * (dy - y * sum(dy))":
+            return y * (up - y * up.sum(axis=1, keepdims=True))
+        if jacobian == "y * dy - y**2 * dy summed":
+            return y * up - (y * y * up).sum(axis=1, keepdims=True)
+        if jacobian == "y * dy - sum(dy * y)":
+            return y * up - (y * up).sum(axis=1, keepdims=True)
         if jacobian == "p - dy":
             return y - up
         if jacobian == "-outer":
@@ -454,6 +467,9 @@ def softmax_backward() -> Subject:
         slip("one-jacobian-for-all", "dy times the mean of all samples' Jacobians", jacobian="mean over the batch"),
         slip(wrong, "y * (dy - sum(dy))", jacobian="y * (dy - sum(dy))"),
         slip(wrong, "y * (dy - mean(dy * y))", jacobian="y * (dy - mean(dy * y))"),
+        slip(wrong, "y * (dy - y * sum(dy))", jacobian="y * (dy - y * sum(dy))"),
+        slip(wrong, "y * dy - sum(y**2 * dy)", jacobian="y * dy - y**2 * dy summed"),
+        slip(wrong, "y * dy - sum(dy * y)", jacobian="y * dy - sum(dy * y)"),
         slip(wrong, "dy - sum(dy * y)", jacobian="dy - sum(dy * y)"),
         slip(wrong, "dy * (y - sum(y))", jacobian="(y - sum(y)) dy"),
         slip(wrong, "-y * sum(dy * y): the diagonal is missing", jacobian="-outer"),
@@ -589,7 +605,7 @@ def crossentropy_forward() -> Subject:
         x, t = draw.x, draw.t
         if options:
             x = softmax(x, **options)
-        log = _logarithm(x, base, 0.0)
+        log = _logarithm(x, base, 0.0 if term == "exchanged" else eps)
         if term == "binary":
             terms = -(t * log + (1 - t) * np.log(1 - x))
         elif term == "labels left out":
@@ -608,6 +624,7 @@ def crossentropy_forward() -> Subject:
         slip("not-averaged", "a loss for each sample, not their mean", reduction="none"),
         *LOG_SLIPS,
         slip("softmax-twice", "the cross-entropy of softmax(x): x is a softmax already", twice=False),
+        *(slip("eps-value", f"-sum(t log(x + {eps:g}))", eps=eps) for eps in (0.1, 1e-2, 1e-3, 1e-4, 1e-5)),
         slip("binary-crossentropy", "-sum(t log x + (1 - t) log(1 - x))", term="binary"),
         slip("labels-unused", "-sum(log x) over all classes", term="labels left out"),
         slip("labels-unused", "-sum(x log x)", term="with entropy"),

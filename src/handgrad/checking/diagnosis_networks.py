@@ -1,6 +1,7 @@
 """What a multi-layer perceptron of the courses computes, and how it goes wrong: CMU's MLP with its update, UvA's MLP.
 
-A network is a draw with lists, one item a layer: `W` (in, out), `b` (out,), `kinds` (names of activations), `p` (slopes),
+A network is a draw with lists, one item a layer: `W` (in, out), `b` (out,), `kinds` (names of activations), `p`
+(slopes),
 `norms` (None, or a dict with gamma, beta, running_mean, running_var), besides x (N, in) and t (N, K), one-hot.
 """
 
@@ -129,15 +130,18 @@ class _Pass:
                 or (derivative == "missing inside" and index < last)
                 or (derivative == "missing at the start" and index == 0)
             )
-            if not skip:
+            early = norm_back == "before the activation" and self.norms[index] is not None
+            if not skip and not early:
                 delta = delta * slope
             if derivative == "twice":
                 delta = delta * slope
             normal[index] = delta
-            if self.norms[index] is not None and norm_back == "used":
+            if self.norms[index] is not None and norm_back != "skipped":
                 xhat, inverse = self.xhat[index], self.inverse[index]
                 d = delta * np.ravel(self.norms[index]["gamma"])
                 delta = (d - d.mean(axis=0) - xhat * (d * xhat).mean(axis=0)) * inverse
+            if early:
+                delta = delta * slope
             linear[index] = delta
             if passed == "gradient":
                 delta = delta @ (self.inputs[index].T @ delta).T
@@ -223,6 +227,11 @@ DELTA_SLIPS = (
     slip("derivative-twice", "delta with each activation's derivative applied twice", derivative="twice"),
     slip("derivative-of-other-layer", "delta with the derivative of the layer below", derivative="shifted"),
     slip("norm-backward-skipped", "delta not sent through batch normalisation's backward", norm_back="skipped"),
+    slip(
+        "backward-order",
+        "delta sent through batch normalisation before the activation",
+        norm_back="before the activation",
+    ),
     slip("dx-from-dweight", "delta passed on through dW in the place of W", passed="gradient"),
     slip("dx-from-dweight", "delta passed on through dW in the place of W", passed="averaged gradient"),
     slip("weight-transposed", "delta passed on through W, not its transpose", passed="transposed"),
@@ -312,7 +321,8 @@ def mlp_bias_gradient(index: int, *, name: str = "", averaged: bool = True) -> S
 
 
 def mlp_norm_gradient(index: int, which: str) -> Subject:
-    """dgamma, dbeta of the batch normalisation of layer `index`: what comes out of a right layer given the MLP's delta."""
+    """dgamma, dbeta of the batch normalisation of layer `index`: what comes out of a right layer given the MLP's
+    delta."""
 
     def compute(draw: Draw, **options) -> Array:
         forward = _passed(draw, options)
@@ -333,7 +343,8 @@ def mlp_norm_gradient(index: int, which: str) -> Subject:
 def mlp_step(name: str, *, momentum: bool) -> Subject:
     """What one parameter changed by in a step.
 
-    W and b: v = momentum v - lr g, W = W + v. gamma and beta: a plain step. The draw: gradient, earlier (the last step's
+    W and b: v = momentum v - lr g, W = W + v. gamma and beta: a plain step. The draw: gradient, earlier (the last
+    step's
     gradient, or None in the first), lr, momentum.
     """
 

@@ -12,6 +12,8 @@ from handgrad.cli.common import new_app
 from handgrad.cli.examination import print_report, print_watched
 from handgrad.cli.reporting import LineReporter, QuietReporter, TerminalReporter, print_result
 from handgrad.cli.settings import given_settings, with_setting_flags
+from handgrad.engines.processes import here
+from handgrad.errors import ConfigError
 
 app = new_app(
     "train",
@@ -39,9 +41,13 @@ def train(
     **settings: Any,
 ) -> int:
     settings = given_settings(settings)
+    if doctor and here().count > 1:
+        raise ConfigError("--doctor examines a run of one process, and torchrun started several: leave it out")
     inner = _reporter(quiet, json_)
     with _watched(inner, quiet or json_) if doctor else inner as reporter:
         run = training.train(recipe, config_file=config, run_dir=run_dir, resume=resume, reporter=reporter, **settings)
+    if here().rank > 0:
+        return 0  # the first process says how it went
     if json_:
         print(json.dumps({"run_dir": str(run.path), **run.summary}, indent=2))
     else:

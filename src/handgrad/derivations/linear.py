@@ -173,7 +173,7 @@ def dweight_nn(x, dy, weight, bias):
     "bias.grad = Σₙ dyₙ",
     "The product with ones is a sum.",
     same="dbias",
-    link=Link(nn.Linear._gradient_by_outputs, "np.add.reduce(dy[..., k], axis=-2"),
+    link=Link(nn.Linear._gradient_by_outputs, "sum_over_batch(dy[..., k]"),
 )
 def dbias_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).grads["bias"]
@@ -587,7 +587,7 @@ def dW1_batch_nn(x0, W1, b1, W2, b2, t, a):
     "bias.grad = Σₙ δₙ",
     "Alike.",
     same="db1_batch",
-    link=Link(nn.Linear._gradient_by_outputs, "np.add.reduce(dy[..., k], axis=-2"),
+    link=Link(nn.Linear._gradient_by_outputs, "sum_over_batch(dy[..., k]"),
 )
 def db1_batch_nn(x0, W1, b1, W2, b2, t, a):
     return _nn_network(x0, W1, b1, W2, b2, t, a)["db1"]

@@ -102,7 +102,7 @@ def L(dy, y):
     "∂L/∂β = Σₙ dyₙ",
     "β is added to every row, so it collects from every row.",
     derivative=D("L", "beta"),
-    link=Link(nn.BatchNorm1d._parameter_gradients, "np.add.reduce(dy, axis=-2)"),
+    link=Link(nn.BatchNorm1d._parameter_gradients, "sum_over_batch(dy)"),
 )
 def dbeta(dy):
     return dy.sum(axis=0)
@@ -232,7 +232,8 @@ def dbeta_nn(x, dy, gamma, beta):
 
 @batchnorm.step(
     "what nn computes: dx",
-    r"dx_n = \frac{\gamma}{\sqrt{\sigma^2 + \varepsilon}} \Big(dy_n - \tfrac1N d\beta - \hat x_n\, \tfrac1N d\gamma\Big)",
+    r"dx_n = \frac{\gamma}{\sqrt{\sigma^2 + \varepsilon}}"
+    r" \Big(dy_n - \tfrac1N d\beta - \hat x_n\, \tfrac1N d\gamma\Big)",
     "dxₙ = γ / √(σ² + ε) · (dyₙ − dβ/N − x̂ₙ dγ/N)",
     "γ is one number for the whole column, so it comes out of both means; and what is left of them, mean dy and "
     "mean(dy x̂), are the parameters' gradients over N, which are there already.",
@@ -707,7 +708,7 @@ def e32(dy, gamma):
     "∂L/∂β = Σᵢ dyᵢ",
     "(6) again, as nn.BatchNorm1d computes it.",
     same="dbeta_",
-    link=Link(nn.BatchNorm1d._parameter_gradients, "np.add.reduce(dy, axis=-2)"),
+    link=Link(nn.BatchNorm1d._parameter_gradients, "sum_over_batch(dy)"),
 )
 def e33(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).grads["bias"]

@@ -435,8 +435,7 @@ RHO, DELTA_EPS = 0.9, 1e-6
 adadelta = _optimizer(
     "adadelta",
     "Adadelta: steps in the units of the weights",
-    "g are T given gradients; ρ = 0.9, ε = 1e-6, RMS[z] = √(E[z²] + ε). The last step is NumPy written out, with no "
-    "optimiser behind it.",
+    "g are T given gradients; ρ = 0.9, ε = 1e-6, RMS[z] = √(E[z²] + ε).",
     "Zeiler (2012), ADADELTA, algorithm 1",
 )
 
@@ -527,6 +526,18 @@ def adadelta_path(w, g):
         w = w - move
         path.append(w)
     return np.stack(path)
+
+
+@adadelta.step(
+    "what nn computes",
+    r"w \leftarrow w - \eta \sqrt{\frac{E[\Delta^2] + \varepsilon}{E[g^2] + \varepsilon}}\, g",
+    "w ← w − η √((E[Δ²] + ε) / (E[g²] + ε)) · g",
+    "One root in place of two; η = 1.",
+    same=True,
+    link=Link(nn.Adadelta, "np.sqrt(d, out=d)"),
+)
+def adadelta_nn(w, g):
+    return run_optimizer(lambda p: nn.Adadelta(p, rho=RHO, eps=DELTA_EPS), w, lambda w, t: g[t], len(g))
 
 
 # -- weight decay -----------------------------------------------------------------------------------------------------

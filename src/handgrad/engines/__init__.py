@@ -15,6 +15,7 @@ import numpy as np
 from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Dataset
+from handgrad.engines.processes import Processes
 from handgrad.errors import ConfigError
 
 ENGINES = ("numpy", "torch")
@@ -148,6 +149,7 @@ def make_engine(
     gradients: str | None = None,
     convolution: str = "auto",
     kernels: str = "numpy",
+    processes: Processes | None = None,
 ) -> Engine:
     """The engine called `name`, with freshly drawn parameters.
 
@@ -163,6 +165,7 @@ def make_engine(
         kernels: what does the element-wise work of the NumPy engine: `numpy`, or `numba`, which compiles it (the extra
             `fast`).
         device, compile, gradients: of the torch engine, see `engines.torch.TorchEngine`; None for its defaults.
+        processes: those that train together, with the torch engine; alone by default.
 
     Raises:
         ConfigError: there is no such engine, or it has no such rule, precision or device, or its library is missing.
@@ -190,6 +193,7 @@ def make_engine(
             compile=compile,
             gradients=gradients or "autograd",
             threads=threads,
+            processes=processes,
         )
     from handgrad.engines.numpy import NumpyEngine
 

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+from torch.nn.parallel import DistributedDataParallel
 
 from handgrad import torch as hand
 from handgrad._typing import Array, Float, Integer, Num, Shaped
@@ -25,8 +26,10 @@ from handgrad.data import Dataset
 from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec
 from handgrad.engines.numpy import EVALUATION_BATCH
 from handgrad.engines.numpy import build as build_numpy
+from handgrad.engines.processes import Processes, local_rank, reporting_lost_processes
 from handgrad.errors import ConfigError
 from handgrad.nn.dropout import draw_mask
+from handgrad.torch.synchronized import synchronized
 
 #: Numbers that one layer of an evaluation may give at a time: 128 MiB in float32.
 EVALUATION_NUMBERS = 2**25
@@ -61,6 +64,8 @@ class TorchEngine:
         compile: let `torch.compile` join the network's operations.
         gradients: `"autograd"` for PyTorch's modules and derivatives, `"hand"` for those of `handgrad.torch`.
         threads: on a CPU, how many PyTorch uses (a setting of the whole process); None leaves it.
+        processes: those that train together, joined already (`engines.processes.joined`): each takes its rows of every
+            batch and its part of every evaluation, and all hold the same network.
 
     Raises:
         ConfigError: the device is not there or cannot compute in that precision, or the network has a layer that
@@ -85,10 +90,14 @@ class TorchEngine:
         compile: bool = False,
         gradients: str = "autograd",
         threads: int | None = None,
+        processes: Processes | None = None,
     ) -> None:
         if not isinstance(init_seed, int):
             raise ConfigError("the torch engine trains one network at a time: stacked models need engine=numpy")
         self.architecture = architecture
+        self.processes = processes or Processes()
+        if self.processes.count > 1 and device == "cuda":
+            device = f"cuda:{local_rank()}"
         self.device = check_device(device)
         if precision not in _PRECISIONS:
             raise ConfigError(f"precision={precision!r} is unknown, expected one of {', '.join(_PRECISIONS)}")
@@ -99,7 +108,8 @@ class TorchEngine:
             torch.set_num_threads(threads)
 
         #: Whether each step's loss is looked at. A CPU has nothing to wait for; a device would be held up every step.
-        self.checks_every_step = self.device.type == "cpu"
+        self.checks_every_step = self.device.type == "cpu" and self.processes.count == 1
+        self._shares_rows = self.processes.count > 1
         self._noise = np.random.default_rng(noise_seed)
         self._device_noise = None
         if self.device.type != "cpu":
@@ -112,7 +122,18 @@ class TorchEngine:
             architecture, init=init, init_rng=init_seed, dtype=np.float64 if precision == "float64" else np.float32
         )
         self.load_state_dict(drawn.state_dict())
-        self._forward = torch.compile(self.network) if compile else self.network
+        self._forward = self.network
+        if self._shares_rows:
+            synchronized(self.network)
+            ours = [self.device] if self.device.type == "cuda" else None
+            with reporting_lost_processes(), warnings.catch_warnings():
+                # Running figures are alike everywhere already: nothing to send around but gradients. (PyTorch 2.13 has
+                # another word for it, which older ones do not know.)
+                warnings.filterwarnings("ignore", message="`broadcast_buffers`", category=FutureWarning)
+                self._forward = DistributedDataParallel(self.network, device_ids=ours, broadcast_buffers=False)
+        if compile:
+            self._forward = torch.compile(self._forward)
+        self._alone = self.network if self._shares_rows else self._forward
         self.loss = _make_loss(loss, label_smoothing, gradients)
 
         self.rules = _make_rules(optimizer, dict(self.network.named_parameters()))
@@ -150,6 +171,12 @@ class TorchEngine:
 
     @torch.compiler.disable()  # a compiled graph can hold no generator
     def _mask(self, x: Tensor, p: float) -> Tensor:
+        if self._shares_rows:  # the rows of the mask that one process would draw
+            whole = x.new_empty(()).expand(self._batch_size, *x.shape[1:])
+            return self._whole_mask(whole, p)[self.processes.rows(self._batch_size)]
+        return self._whole_mask(x, p)
+
+    def _whole_mask(self, x: Tensor, p: float) -> Tensor:
         if self._device_noise is not None:
             return hand.draw_mask(x, p, self._device_noise)
         return torch.from_numpy(draw_mask(self._noise, p, np.empty(x.shape, _numpy_dtype(x.dtype)))).to(x.dtype)
@@ -158,31 +185,39 @@ class TorchEngine:
 
     def train(self, indices: Integer[Array, "steps batch"], learning_rates: Float[Array, "steps"]) -> Figures:
         steps, batch = indices.shape
-        on_device = self._indices(indices)
+        rows = self.processes.rows(batch)
+        if batch < self.processes.count:
+            raise ConfigError(
+                f"batch_size={batch}: expected at least {self.processes.count}, a sample for each of the processes"
+            )
+        self._batch_size = batch
+        on_device = self._indices(indices[:, rows])
         assert self._dataset is not None
         changes = self._dataset.changes(self.steps, steps, batch)
         losses: list[Tensor] = []
         guesses: list[Tensor] = []
         self.network.train()
         for step in range(steps):
-            x, labels = self._batch(on_device[step], changes[step])
+            x, labels = self._batch(on_device[step], _rows(changes[step], rows))
             loss, scores = self._forward_pass(x, labels)
             if self.checks_every_step and not math.isfinite(loss.item()):
-                raise self._diverged(step, x, self._figures(on_device, losses, guesses))
-            self._update(loss, float(learning_rates[step]))
+                raise self._diverged(step, x, self._figures(on_device, losses, guesses, batch))
+            with reporting_lost_processes():
+                self._update(loss, float(learning_rates[step]))
             losses.append(loss.detach())
             guesses.append(scores.argmax(dim=-1))
-        figures = self._figures(on_device, losses, guesses)
+        figures = self._figures(on_device, losses, guesses, batch)
         if not np.isfinite(figures.loss).all():
             step = int(np.argmin(np.isfinite(figures.loss)))
             done = Figures(figures.loss[:step], figures.correct[:step], batch)
-            raise self._diverged(step, self._batch(on_device[step], changes[step])[0], done)
+            whole = self._indices(indices[step])
+            raise self._diverged(step, self._batch(whole, changes[step])[0], done)
         return figures
 
     def _forward_pass(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss of a batch, and its scores."""
-        with self._autocast():
-            scores = self._forward(x)
+        with self._autocast(), reporting_lost_processes():
+            scores = (self._forward if self.network.training else self._alone)(x)
         scores = scores.to(self.dtype)
         return self.loss(scores, labels), scores.detach()
 
@@ -190,6 +225,10 @@ class TorchEngine:
         """Gradients of the loss, and one step of the update rules."""
         for rule in self.rules:
             rule.optimizer.zero_grad(set_to_none=True)
+        if self._shares_rows:  # the mean over this process's rows, by their share; the sum of all is wanted, not a mean
+            n = self._batch_size
+            share = self.processes.rows(n)
+            loss = loss * ((share.stop - share.start) * self.processes.count / n)
         self.scaler.scale(loss).backward()
         if self.clip_norm is not None:
             for rule in self.rules:
@@ -207,18 +246,29 @@ class TorchEngine:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.autocast_dtype)
 
-    def _figures(self, indices: Tensor, losses: list[Tensor], guesses: list[Tensor]) -> Figures:
-        """The figures of the first steps of `indices`: all that is read back from the device, in two transfers."""
-        steps, batch = len(losses), indices.shape[1]
+    def _figures(self, indices: Tensor, losses: list[Tensor], guesses: list[Tensor], batch: int) -> Figures:
+        """The figures of the first steps of `indices`, this process's rows of batches of `batch`: all that is read back
+        from the device, in two transfers."""
+        steps, own = len(losses), indices.shape[1]
         if not steps:
             return Figures(np.zeros(0), np.zeros(0, np.int64), batch)
         assert self._dataset is not None
         correct = (torch.stack(guesses) == self._dataset.labels[indices[:steps]]).sum(dim=1)
-        return Figures(torch.stack(losses).cpu().double().numpy() * batch, correct.cpu().numpy(), batch)
+        sums = self._over_all(torch.stack(losses).cpu().double() * own, correct.cpu())
+        return Figures(*sums, batch)
+
+    def _over_all(self, loss: Tensor, correct: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """The sums of all processes of what lies in main memory."""
+        if self._shares_rows:
+            with reporting_lost_processes():
+                distributed.all_reduce(loss)
+                distributed.all_reduce(correct)
+        return loss.numpy(), correct.numpy()
 
     @torch.no_grad()
     def evaluate(self, indices: Integer[Array, "..."]) -> Figures:
-        on_device = self._indices(indices.ravel())
+        samples = indices.size
+        on_device = self._indices(indices.ravel()[self.processes.rows(samples)])
         losses, correct = [], []
         self.network.eval()
         for part in on_device.split(self._evaluation_batch()) if len(on_device) else ():
@@ -228,7 +278,8 @@ class TorchEngine:
             correct.append((scores.argmax(dim=-1) == labels).sum())
         loss = sum(torch.stack(losses).cpu().double().tolist()) if losses else 0.0
         right = int(torch.stack(correct).sum()) if correct else 0
-        return Figures(np.array([loss]), np.array([right], np.int64), len(on_device))
+        sums = self._over_all(torch.tensor([loss], dtype=torch.float64), torch.tensor([right]))
+        return Figures(*sums, samples)
 
     @torch.no_grad()
     def predict(self, inputs: Num[Array, "N ..."]) -> Float[Array, "N K"]:
@@ -238,7 +289,7 @@ class TorchEngine:
         parts = []
         for part in x.split(self._evaluation_batch()) if len(x) else ():
             with self._autocast():
-                parts.append(self._forward(part.to(self.device)).to(self.dtype).cpu())
+                parts.append(self._alone(part.to(self.device)).to(self.dtype).cpu())
         if not parts:
             return np.empty((0, *self.architecture.output_shape), _numpy_dtype(self.dtype))
         return torch.cat(parts).numpy()
@@ -287,8 +338,10 @@ class TorchEngine:
                 ):
                     stack.callback(handle.remove)
             self.network.train()
+            shares, self._shares_rows = self._shares_rows, False  # every process runs the whole batch
             with self._autocast():
                 scores = self.network(x)
+            self._shares_rows = shares
         if not found:
             found.append(f"the scores are finite (up to {float(scores.abs().max()):.1e}) but their loss is not")
         return f"{found[0]}; {advice}"
@@ -366,6 +419,10 @@ def check_device(device: str) -> torch.device:
             "take device=cpu"
         )
     return torch.device(device)
+
+
+def _rows(changes: Changes | None, rows: slice) -> Changes | None:
+    return None if changes is None else (changes[0][rows], changes[1][rows])
 
 
 class _Resident:

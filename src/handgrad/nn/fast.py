@@ -150,10 +150,9 @@ def _silu_chain(x, gate, dy, dx):
 
 
 @_compiled
-def _gelu_inner(x, flat, scale, cubic, inner):
+def _gelu_inner(x, scale, cubic, inner):
     for i in range(x.size):
-        c = flat if x[i] > flat else (-flat if x[i] < -flat else x[i])
-        inner[i] = c * (scale + cubic * c * c)
+        inner[i] = x[i] * (scale + cubic * x[i] * x[i])  # may overflow: tanh of ±inf is ±1
 
 
 @_compiled
@@ -190,7 +189,8 @@ class GELU(nn.GELU):
             return super().forward(x)
         y, gate = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "gate"))
         flat_x, flat_gate = x.reshape(-1), gate.reshape(-1)
-        _gelu_inner(flat_x, *_gelu_numbers(x.dtype), flat_gate)
+        _, scale, cubic = _gelu_numbers(x.dtype)
+        _gelu_inner(flat_x, scale, cubic, flat_gate)
         np.tanh(gate, out=gate)
         _gelu_gate(flat_x, flat_gate, y.reshape(-1))
         self._keep(x, gate)
@@ -202,13 +202,14 @@ class GELU(nn.GELU):
             return super().backward(dy)
         check_gradient(self, dy, x.shape)
         dx = self.work.empty("dx", dy.shape, dy.dtype)
-        _gelu_chain(x.reshape(-1), gate.reshape(-1), dy.reshape(-1), *_gelu_numbers(x.dtype), dx.reshape(-1))
+        flat, scale, cubic = _gelu_numbers(x.dtype)
+        _gelu_chain(x.reshape(-1), gate.reshape(-1), dy.reshape(-1), flat, scale, cubic, dx.reshape(-1))
         return dx
 
 
-def _gelu_numbers(dtype: np.dtype) -> tuple:
+def _gelu_numbers(dtype: np.dtype) -> tuple[Any, Any, Any]:
     """From where on the gate is flat, and the two factors of u = scale x + cubic x³."""
-    return tuple(map(dtype.type, (_FLAT, _SCALE, _CUBIC * _SCALE)))
+    return dtype.type(_FLAT), dtype.type(_SCALE), dtype.type(_CUBIC * _SCALE)
 
 
 # -- dropout ----------------------------------------------------------------------------------------------------------
@@ -375,7 +376,7 @@ def _softmax_cross_entropy(x, labels, smoothing, dx):
     for i in range(n):
         top = x[i, 0]
         for j in range(1, k):
-            if x[i, j] > top or math.isnan(x[i, j]):
+            if x[i, j] > top:
                 top = x[i, j]
         total, shifted_sum = x.dtype.type(0), x.dtype.type(0)
         for j in range(k):
@@ -397,25 +398,30 @@ class SoftmaxCrossEntropy(nn.SoftmaxCrossEntropy):
         if x.ndim != 2 or target.ndim != 1 or target.dtype != np.int64 or not _plain(x):
             return super().forward(x, target)
         label_index(x, target)  # checks them
-        dx = self.work.empty("dx", x.shape, x.dtype)
-        loss = _softmax_cross_entropy(x, target, x.dtype.type(self.label_smoothing), dx)
-        self._kept = (dx,)
+        gradient = self.work.empty("gradient", x.shape, x.dtype)
+        loss = _softmax_cross_entropy(x, target, x.dtype.type(self.label_smoothing), gradient)
+        self._kept = (gradient,)
         return x.dtype.type(loss)
 
     def backward(self):
-        kept = self._recall()
-        return kept[0] if len(kept) == 1 else super().backward()
+        gradient, *others = self._recall()
+        if others:
+            return super().backward()
+        dx = self.work.empty("dx", gradient.shape, gradient.dtype)
+        dx[...] = gradient
+        return dx
 
 
 # -- update rules -----------------------------------------------------------------------------------------------------
 
-# Each begins with the weight decay, as an L2 penalty (`decay`) or decoupled (`shrink`): 0 and 1 for none.
+# Each begins with the weight decay, as an L2 penalty (`decay`) or decoupled (`shrink`): 0 and 1 for none. All
+# operations come in the order of the base, so that the results are its results to the last bit.
 
 
 @_compiled
 def _sgd(w, g, decay, rate):
     for i in range(w.size):
-        w[i] -= rate * (g[i] + decay * w[i])
+        w[i] -= (g[i] + decay * w[i]) * rate
 
 
 @_compiled
@@ -423,37 +429,34 @@ def _sgd_momentum(w, g, v, decay, momentum, nesterov, rate):
     for i in range(w.size):
         penalised = g[i] + decay * w[i]
         v[i] = momentum * v[i] + penalised
-        w[i] -= rate * (penalised + momentum * v[i] if nesterov > 0 else v[i])
+        w[i] -= (momentum * v[i] + penalised if nesterov > 0 else v[i]) * rate
 
 
 @_compiled
-def _adam(w, g, m, v, decay, shrink, beta1, beta2, eps, rate):
-    one = w.dtype.type(1)
+def _adam(w, g, m, v, decay, shrink, beta1, rest1, beta2, rest2, eps, rate):
     for i in range(w.size):
         penalised = g[i] + decay * w[i]
-        m[i] = beta1 * m[i] + (one - beta1) * penalised
-        v[i] = beta2 * v[i] + (one - beta2) * penalised * penalised
-        w[i] = shrink * w[i] - rate * m[i] / (math.sqrt(v[i]) + eps)
+        m[i] = beta1 * m[i] + rest1 * penalised
+        v[i] = beta2 * v[i] + rest2 * (penalised * penalised)
+        w[i] = shrink * w[i] - m[i] / (math.sqrt(v[i]) + eps) * rate
 
 
 @_compiled
-def _rmsprop(w, g, v, decay, alpha, eps, rate):
-    one = w.dtype.type(1)
+def _rmsprop(w, g, v, decay, alpha, rest, eps, rate):
     for i in range(w.size):
         penalised = g[i] + decay * w[i]
-        v[i] = alpha * v[i] + (one - alpha) * penalised * penalised
-        w[i] -= rate * penalised / (math.sqrt(v[i]) + eps)
+        v[i] = alpha * v[i] + rest * (penalised * penalised)
+        w[i] -= penalised / (math.sqrt(v[i]) + eps) * rate
 
 
 @_compiled
-def _adadelta(w, g, v, u, decay, rho, eps, rate):
-    one = w.dtype.type(1)
+def _adadelta(w, g, v, u, decay, rho, rest, eps, rate):
     for i in range(w.size):
         penalised = g[i] + decay * w[i]
-        v[i] = rho * v[i] + (one - rho) * penalised * penalised
+        v[i] = rho * v[i] + rest * (penalised * penalised)
         d = math.sqrt((u[i] + eps) / (v[i] + eps)) * penalised
-        u[i] = rho * u[i] + (one - rho) * d * d
-        w[i] -= rate * d
+        u[i] = rho * u[i] + rest * (d * d)
+        w[i] -= d * rate
 
 
 class _Rule(nn.Optimizer):
@@ -488,7 +491,7 @@ class Adam(_Rule, nn.Adam):
         if self.decoupled_decay:
             decay, shrink = 0.0, 1 - self.learning_rate * self.weight_decay
         eps, rate = self.eps * correction2, self.learning_rate * (correction2 / correction1)
-        return _adam, decay, shrink, beta1, beta2, eps, rate
+        return _adam, decay, shrink, beta1, 1 - beta1, beta2, 1 - beta2, eps, rate
 
 
 class AdamW(Adam, nn.AdamW):
@@ -499,12 +502,12 @@ class RMSprop(_Rule, nn.RMSprop):
     def _kernel(self):
         if self.centered or self.momentum:
             return (None,)
-        return _rmsprop, self.weight_decay, self.alpha, self.eps, self.learning_rate
+        return _rmsprop, self.weight_decay, self.alpha, 1 - self.alpha, self.eps, self.learning_rate
 
 
 class Adadelta(_Rule, nn.Adadelta):
     def _kernel(self):
-        return _adadelta, self.weight_decay, self.rho, self.eps, self.learning_rate
+        return _adadelta, self.weight_decay, self.rho, 1 - self.rho, self.eps, self.learning_rate
 
 
 _COMPILED_CLASSES = (

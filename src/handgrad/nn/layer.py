@@ -168,6 +168,11 @@ def computing_dtype(x: np.ndarray, *others: np.ndarray) -> np.dtype:
     return dtype
 
 
+def sum_over_batch(x: Inexact[Array, "*models N D"], out: Inexact[Array, "*models D"] | None = None):
+    """Σₙ xₙ, as a product with ones: BLAS takes a fifth of the time of `np.add.reduce`."""
+    return np.matmul(np.ones(x.shape[-2], x.dtype), x, out=out)
+
+
 def check_features(layer: Layer, x: np.ndarray, features: int, weight: Parameter) -> None:
     """Raises ValueError unless `x` is `(N, features)`, or `(M, N, features)` for a layer of M stacked models."""
     stack = weight.value.shape[: weight.value.ndim - layer.weight_ndim]

@@ -6,7 +6,7 @@ import numpy as np
 
 from handgrad._typing import Array, Inexact
 from handgrad.nn.initializers import Initializer, parse_initializer
-from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype
+from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype, sum_over_batch
 from handgrad.nn.workers import SERIAL
 
 #: Multiply-adds for which it pays to wake a second thread: some 80 µs of one core's work.
@@ -97,12 +97,12 @@ class Linear(Layer):
     def _gradient_by_outputs(self, dy: np.ndarray, x: np.ndarray, k: slice) -> None:
         np.matmul(dy[..., k].swapaxes(-1, -2), x, out=self.weight.grad[..., k, :])
         if self.bias is not None:
-            np.add.reduce(dy[..., k], axis=-2, out=self.bias.grad[..., k])
+            sum_over_batch(dy[..., k], out=self.bias.grad[..., k])
 
     def _gradient_by_inputs(self, dy: np.ndarray, x: np.ndarray, d: slice) -> None:
         np.matmul(dy.swapaxes(-1, -2), x[..., d], out=self.weight.grad[..., d])
         if self.bias is not None and d.start == 0:
-            np.add.reduce(dy, axis=-2, out=self.bias.grad)
+            sum_over_batch(dy, out=self.bias.grad)
 
     def _input_gradient(self, dy: np.ndarray, dx: np.ndarray, d: slice) -> None:
         np.matmul(dy, self.weight.value[..., d], out=dx[..., d])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from handgrad._typing import Array, Inexact
-from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype
+from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype, sum_over_batch
 
 
 class _Normalization(Layer):
@@ -53,7 +53,7 @@ class _Normalization(Layer):
         """dγ = Σₙ dy·x̂ and dβ = Σₙ dy, over the batch."""
         product = self.work.empty("dx", dy.shape, dy.dtype)
         np.multiply(dy, normalized, out=product)
-        dweight, dbias = np.add.reduce(product, axis=-2), np.add.reduce(dy, axis=-2)
+        dweight, dbias = sum_over_batch(product), sum_over_batch(dy)
         self.weight.grad[...], self.bias.grad[...] = dweight, dbias
         return dweight, dbias
 

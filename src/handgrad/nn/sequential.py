@@ -11,6 +11,9 @@ from handgrad._typing import Array, Inexact
 from handgrad.nn.arena import empty_like
 from handgrad.nn.layer import Layer, Parameter, check_gradient, computing_dtype
 
+#: Numbers for which it pays to wake a second thread.
+A_THREAD = 2**17
+
 
 class Sequential(Layer):
     """The composition of layers.
@@ -113,7 +116,7 @@ class Residual(Sequential):
                 "layers that keep the shape; change the width where there is no way around"
             )
         self._keep(f.shape)
-        return np.add(x, f, out=empty_like(self.work, "y", f, np.result_type(x, f)))
+        return self._add(x, f, empty_like(self.work, "y", f, np.result_type(x, f)))
 
     def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."] | None:
         (shape,) = self._recall()
@@ -121,7 +124,15 @@ class Residual(Sequential):
         through = super().backward(dy)
         if through is None:
             return None
-        return np.add(dy, through, out=empty_like(self.work, "dx", dy))
+        return self._add(dy, through, empty_like(self.work, "dx", dy))
+
+    def _add(self, a, b, out):
+        """out = a + b, large ones shared out among the workers."""
+        if a.shape != out.shape:  # stacked models that share their input
+            return np.add(a, b, out=out)
+        parts = self.workers.split(len(out), 1 + A_THREAD * len(out) // max(out.size, 1))
+        self.workers.run(lambda part: np.add(a[part], b[part], out=out[part]), parts)
+        return out
 
 
 class Flatten(Layer):

@@ -20,11 +20,12 @@ class Conv2dFunction(Function):
     """Cross-correlation of images with kernels, as PyTorch's:
     `apply(x, weight, bias, stride, padding, dilation, groups)`.
 
-    Formula, with the patches of x that a kernel meets as the columns P `(N, C·kh·kw, H'·W')` of a matrix, and the
-    kernels as the rows of W `(O, C·kh·kw)`:
+    The patches of x that a kernel meets are the columns of a matrix P `(N, C·kh·kw, H'·W')`, the kernels the rows of a
+    matrix W `(O, C·kh·kw)`; with groups, each group of channels apart.
+
+    Formula:
         Y  = W P + b
         dW = Σₙ dYₙ Pₙᵀ,   db = Σ dY,   dP = Wᵀ dY, and dx adds up every dP at the pixel that it came from
-    (with groups: for each group of channels apart).
 
     Arguments:
         x: `(N, C, H, W)`.

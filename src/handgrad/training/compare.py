@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from handgrad.errors import ConfigError, RunError
 from handgrad.numerics import relative_error
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import TrainConfig
-from handgrad.training.loop import new_engine, threads_of
+from handgrad.training.loop import new_engine
 from handgrad.training.run import Run, load_dataset, load_run, read_arrays
 
 #: How far apart two runs may be and still be alike, by the coarser of their precisions: what rounding grows to in the
@@ -124,7 +125,7 @@ class Comparison:
     @property
     def evaluation_parting(self) -> int | None:
         """The step of the first evaluation whose training losses differ."""
-        return next((row["step"] for row in self.evaluations if row["train_loss"] > self.tolerance), None)
+        return next((int(row["step"]) for row in self.evaluations if row["train_loss"] > self.tolerance), None)
 
     def _first(self, step: int, parameters: dict[str, float]) -> Parting | None:
         for name, difference in parameters.items():
@@ -176,8 +177,8 @@ class Comparison:
 
 
 def compare_runs(
-    one: Run | str,
-    other: Run | str,
+    one: Run | str | Path,
+    other: Run | str | Path,
     *,
     steps: int = 50,
     tolerance: float | None = None,
@@ -203,37 +204,39 @@ def compare_runs(
         raise ConfigError(f"steps={steps}: expected a whole number of at least 0; 0 makes none again")
     if tolerance is not None and not 0 <= tolerance < math.inf:
         raise ConfigError(f"tolerance={tolerance}: expected a number of at least 0")
-    runs = tuple(run if isinstance(run, Run) else load_run(run) for run in (one, other))
-    a, b = runs
+    a, b = (run if isinstance(run, Run) else load_run(run) for run in (one, other))
+    runs = (a, b)
     datasets = [load_dataset(run.config, data_dir=data_dir, offline=offline) for run in runs]
-    architectures = [
+    architecture, theirs = (
         run.config.architecture(dataset.input_shape, len(dataset.classes))
         for run, dataset in zip(runs, datasets, strict=True)
-    ]
-    if architectures[0] != architectures[1]:
-        raise RunError(f"the runs have different architectures: {_other_layer(*architectures, a, b)}")
+    )
+    if architecture != theirs:
+        raise RunError(f"the runs have different architectures: {_other_layer(architecture, theirs, a, b)}")
     if tolerance is None:
         tolerance = max(TOLERANCES[run.config.precision] for run in runs)
-    weights, weights_note = _final_weights(a, b, architectures[0])
+    weights, weights_note = _final_weights(a, b, architecture)
     made: list[Step] = []
     note = ""
     if steps:
-        replays = [_Replay(run, dataset) for run, dataset in zip(runs, datasets, strict=True)]
+        replays = _Replay(a, datasets[0]), _Replay(b, datasets[1])
         with threadpool_limits(1, user_api="blas"):  # as in training
             for step in _side_by_side(*replays, min(steps, *(replay.steps for replay in replays))):
                 made.append(step)
                 told(step.step)
-        note = "; ".join(f"{run.path}: {replay.stopped}" for run, replay in zip(runs, replays, strict=True) if replay.stopped)
+        note = "; ".join(
+            f"{run.path}: {replay.stopped}" for run, replay in zip(runs, replays, strict=True) if replay.stopped
+        )
     return Comparison(
         runs=(str(a.path), str(b.path)),
         tolerance=tolerance,
         settings=_differing(a.config, b.config),
         evaluations=_evaluations(a, b),
-        layers={row.name: row.kind for row in architectures[0].rows()},
+        layers={row.name: row.kind for row in architecture.rows()},
         weights=weights,
         weights_note=weights_note,
         steps=made,
-        undetermined=undetermined(architectures[0]),
+        undetermined=undetermined(architecture),
         note=note,
     )
 
@@ -303,7 +306,7 @@ class _Replay:
     def __init__(self, run: Run, dataset) -> None:
         config = run.config
         self.run = run
-        self.engine: Engine = new_engine(dataclasses.replace(config, threads=threads_of(config)), dataset)
+        self.engine: Engine = new_engine(config, dataset)
         self.order = BatchOrder(dataset.indices("train"), config.batch_size, config.seeds()["data_seed"])
         self.steps = config.max_steps or (config.epochs or 0) * self.order.steps_an_epoch
         self.schedule = config.learning_rates(self.steps)
@@ -327,6 +330,10 @@ class _Replay:
             self.schedule.evaluated(self.measured[number])
         return float(figures.loss[0]) / figures.samples
 
+    def scores(self) -> np.ndarray:
+        with np.errstate(all="ignore"):  # weights may be near the end of their numbers
+            return self.engine.predict(self.probe)
+
 
 def _side_by_side(a: _Replay, b: _Replay, steps: int) -> Iterator[Step]:
     for number in range(steps + 1):
@@ -335,7 +342,7 @@ def _side_by_side(a: _Replay, b: _Replay, steps: int) -> Iterator[Step]:
             number,
             losses,
             _relative(*losses) if losses else None,
-            _relative(a.engine.predict(a.probe), b.engine.predict(b.probe)),
+            _relative(a.scores(), b.scores()),
             _differences(a.engine.architecture, a.engine.state_dict(), b.engine.state_dict()),
         )
         if a.stopped or b.stopped:
@@ -347,7 +354,12 @@ def _differences(
 ) -> dict[str, float]:
     """Relative difference of each array but counters, in the order of the layers."""
     place = {row.name: i for i, row in enumerate(architecture.rows())}
-    names = sorted(a, key=lambda name: place[name.rpartition(".")[0]])  # stable: within a layer as the engine has them
+
+    def order(name: str) -> tuple[int, bool, str]:
+        layer, _, parameter = name.rpartition(".")
+        return place[layer], parameter != "weight", parameter
+
+    names = sorted(a, key=order)
     return {name: _relative(a[name], b[name]) for name in names if not name.endswith("num_batches_tracked")}
 
 

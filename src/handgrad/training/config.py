@@ -172,7 +172,7 @@ class TrainConfig:
     gradients: str | None = _setting(
         None, _one_of(GRADIENTS), "the torch engine's derivatives: ours (hand) or PyTorch's (autograd) [autograd]"
     )
-    threads: int | None = _setting(None, _at_least(1), "threads of the products [1 for small networks, else all]")
+    threads: int | None = _setting(None, _at_least(1), "threads that share the work of a step [all]")
     kernels: str = _setting(
         "numpy", _one_of(KERNELS), "element-wise work of the numpy engine: numba compiles it (the extra fast)"
     )

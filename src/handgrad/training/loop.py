@@ -20,10 +20,11 @@ import handgrad
 from handgrad._typing import Array, Integer
 from handgrad.data import Dataset
 from handgrad.engines import DivergedError, Engine, make_engine
+from handgrad.engines.processes import Processes, here, joined
 from handgrad.errors import ConfigError, NonFiniteError, RunError
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import TrainConfig, merge_settings
-from handgrad.training.run import Run, RunFolder, averages, load_dataset
+from handgrad.training.run import Onlooker, Run, RunFolder, averages, load_dataset
 from handgrad.training.schedules import laid_out_over_steps
 
 #: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
@@ -89,6 +90,52 @@ def train(
     """
     reporter = reporter or Reporter()
     given = merge_settings(recipe, config_file, settings)
+    if here().count == 1:
+        folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
+        with folder.held():
+            _Training(folder, config, reporter).run()
+        return Run(folder.path)
+    return _train_together(given, config_file, settings, run_dir, resume, reporter)
+
+
+def _train_together(given, config_file, settings, run_dir, resume, reporter) -> Run:
+    """`train` in one of several processes: the first says what is done, writes and reports."""
+    engine = given.get("engine") or _saved_engine(run_dir)
+    with joined(engine) as processes:
+
+        def begin() -> tuple[Path, dict[str, Any]]:
+            folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
+            if config.batch_size < processes.count:
+                raise ConfigError(
+                    f"batch_size={config.batch_size}: expected at least {processes.count}, a sample for each of the "
+                    f"{processes.count} processes; it is the batch of all of them together"
+                )
+            return folder.path, config.to_dict()
+
+        path, values = processes.first(begin)
+        config = TrainConfig.from_settings(values)
+        if processes.rank > 0:
+            folder, reporter = Onlooker(path), Reporter()
+        else:
+            folder = RunFolder(path)
+        with contextlib.ExitStack() as held:
+            processes.first(lambda: held.enter_context(folder.held()))
+            try:
+                _Training(folder, config, reporter, processes).run()
+            except (Interrupted, NonFiniteError) as error:
+                if processes.rank > 0:  # the first process says so
+                    raise SystemExit(getattr(error, "exit_code", 1)) from None
+                raise
+    return Run(path)
+
+
+def _saved_engine(run_dir: str | Path | None) -> str:
+    folder = RunFolder(run_dir) if run_dir is not None else None
+    return folder.config().engine if folder is not None and folder.exists() else "numpy"
+
+
+def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[RunFolder, TrainConfig]:
+    """The folder and the configuration of a run that is begun or goes on."""
     named = "recipe" in given or "dataset" in given or config_file is not None
     begin_with = given if named else merge_settings("digits", None, settings)
     if run_dir is None:
@@ -105,9 +152,7 @@ def train(
         config = TrainConfig.from_settings(begin_with)
         if resume:
             reporter.note(f"{folder.path} has nothing to resume yet: starting at the beginning")
-    with folder.held():
-        _Training(folder, config, reporter).run()
-    return Run(folder.path)
+    return folder, config
 
 
 def _new_run_dir(parent: Path, name: str) -> Path:
@@ -143,7 +188,7 @@ def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
     return replace(config, **differing)
 
 
-def new_engine(config: TrainConfig, dataset: Dataset) -> Engine:
+def new_engine(config: TrainConfig, dataset: Dataset, processes: Processes | None = None) -> Engine:
     """The engine that a configuration describes, at its first step, the data set loaded."""
     seeds = config.seeds()
     engine = make_engine(
@@ -162,6 +207,7 @@ def new_engine(config: TrainConfig, dataset: Dataset) -> Engine:
         gradients=config.gradients,
         kernels=config.kernels,
         convolution=config.convolution,
+        processes=processes,
     )
     engine.load(dataset)
     return engine
@@ -178,9 +224,13 @@ def threads_of(config: TrainConfig) -> int:
 class _Training:
     """One run under way. All its state that is not the engine's lies in plain attributes that a checkpoint saves."""
 
-    def __init__(self, folder: RunFolder, config: TrainConfig, reporter: Reporter) -> None:
+    def __init__(
+        self, folder: RunFolder, config: TrainConfig, reporter: Reporter, processes: Processes | None = None
+    ) -> None:
         self.folder, self.config, self.reporter = folder, config, reporter
+        self.processes = processes or Processes()
         self.began = time.perf_counter()
+        self.processes.first(lambda: load_dataset(config) and None)  # one downloads, the others find it there
         self.dataset = load_dataset(config)
         self.seeds = config.seeds()
         self.train_indices = self.dataset.indices("train")
@@ -198,7 +248,7 @@ class _Training:
         }
         self.selected_by = f"{'validation' if 'validation' in self.dataset.splits else 'test'}_accuracy"
 
-        self.engine = new_engine(config, self.dataset)
+        self.engine = new_engine(config, self.dataset, self.processes)
         self.threads = threads_of(config)
 
         self.step = 0
@@ -209,9 +259,12 @@ class _Training:
         self.seconds_training = 0.0
         self.saved_at = time.perf_counter()
 
-        if folder.has_checkpoint():
-            self._restore()
-        self.records = self.folder.keep_metrics(self.step)  # those made after the checkpoint will be made again
+        # Other machines may not see the folder: they get what the first process reads.
+        saved = self.processes.first(lambda: folder.load_checkpoint() if folder.has_checkpoint() else None)
+        if saved is not None:
+            self._restore(*saved)
+        # those made after the checkpoint will be made again
+        self.records = self.processes.first(lambda: self.folder.keep_metrics(self.step))
 
     # -- data order ---------------------------------------------------------------------------------------------------
 
@@ -235,10 +288,11 @@ class _Training:
             while self.step < self.steps and not self._out_of_patience():
                 until = min(self.steps, self.step + chunk, self._next_evaluation(self.step))
                 seconds = self._train_until(until)
+                seconds, stopping = self.processes.largest(seconds, float(stop.is_set()))  # all go on, or none
                 chunk = max(1, min(1024, int(chunk * min(4.0, SECONDS_A_CHUNK / max(seconds, 1e-6)))))
                 if self.step == self._next_evaluation(self.step - 1):
                     self._evaluate()
-                if stop.is_set():
+                if stopping:
                     self._save_checkpoint()
                     raise Interrupted(
                         f"stopped at step {self.step} of {self.steps}; all of it is saved. "
@@ -327,8 +381,7 @@ class _Training:
         self.folder.save_checkpoint(arrays, about)
         self.saved_at = time.perf_counter()
 
-    def _restore(self) -> None:
-        arrays, about = self.folder.load_checkpoint()
+    def _restore(self, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
         if about["architecture"] != self.engine.architecture.to_dict():
             raise RunError(f"the checkpoint in {self.folder.path} is of another architecture than its config.toml says")
         try:
@@ -371,6 +424,7 @@ class _Training:
                 "machine": platform.platform(),
                 **getattr(self.engine, "versions", {}),  # of what an engine computes with besides NumPy
             },
+            **({"processes": self.processes.count} if self.processes.count > 1 else {}),
         }
         self.folder.save_curves(self.records, title=f"{self.config.recipe or self.config.dataset}")
         self.folder.save_summary(summary)

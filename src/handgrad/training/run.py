@@ -214,6 +214,24 @@ class RunFolder:
             curves(records, title=title).savefig(temporary, format="png", dpi=150)
 
 
+class Onlooker(RunFolder):
+    """The folder of a run for those of its processes that write nothing."""
+
+    def create(self, config: TrainConfig) -> None: ...
+
+    def append_metrics(self, record: dict[str, Any]) -> None: ...
+
+    def save_checkpoint(self, arrays: dict[str, Shaped[Array, "..."]], about: dict[str, Any]) -> None: ...
+
+    def save_model(self, name: str, engine: Engine, step: int) -> None: ...
+
+    def save_preprocessing(self, dataset: Dataset) -> None: ...
+
+    def save_summary(self, summary: dict[str, Any]) -> None: ...
+
+    def save_curves(self, records: list[dict[str, Any]], title: str) -> None: ...
+
+
 class Run:
     """A run that was trained, or is under way: its figures, and its network ready for use.
 

@@ -24,7 +24,8 @@ def judge_extras(
     names: Sequence[str] = ("x",),
     tolerance: float = 1e-6,
 ) -> None:
-    """A batch of one, other memory layouts, a second forward pass, float32, changed inputs; each against the hand-in itself.
+    """A batch of one, other memory layouts, a second forward pass, float32, changed inputs; each against the hand-in
+    itself.
 
     Args:
         judge: of the part.
@@ -89,7 +90,8 @@ def batch_of_one(judge: Judge, one: Trial, several: Trial, key: str, *, inputs: 
     if value.array.ndim != many.ndim:
         judge.bug(
             "batch-of-one",
-            f"with N = 1 the result has the shape {value.array.shape}, with N = {len(several.draw.x)} it has {many.shape}",
+            f"with N = 1 the result has the shape {value.array.shape}, with N = "
+            f"{len(several.draw.x)} it has {many.shape}",
         )
 
 
@@ -134,7 +136,9 @@ def ones_for_one(observations: Mapping[str, Observation], trials: Sequence[Trial
     return found
 
 
-def softmax_stability(judge: Judge, observations: Mapping[str, Observation], groups, key: str) -> None:
+def softmax_stability(
+    judge: Judge, observations: Mapping[str, Observation], groups, key: str, *, sums: bool = False
+) -> None:
     """Whether a softmax shifts by each row's maximum: which inputs turn to nan tells what it does instead."""
 
     def broken(name: str) -> str:
@@ -145,7 +149,7 @@ def softmax_stability(judge: Judge, observations: Mapping[str, Observation], gro
                 if not np.isfinite(found).all():
                     return f"{found[~np.isfinite(found)].ravel()[0]}"
                 if (
-                    key == "y"
+                    sums
                     and found.ndim == 2
                     and name != "spread"
                     and not judge.findings
@@ -263,7 +267,8 @@ def own_or_right(
 
 
 def judge_norm(judges: Mapping[str, Judge], observations, groups, main: Sequence[Trial]) -> None:
-    """CMU's BatchNorm: training, running figures, evaluation, backward. Each given what the hand-in itself has stored."""
+    """CMU's BatchNorm: training, running figures, evaluation, backward. Each given what the hand-in itself has
+    stored."""
     training, running = judges["forward (training)"], judges["running figures"]
     evaluation, backward = judges["forward (evaluation)"], judges["backward"]
     forward = layers.norm_forward(0)
@@ -352,14 +357,15 @@ def judge_norm(judges: Mapping[str, Judge], observations, groups, main: Sequence
                 running.bug("evaluation-updates-running", f"`{name}` is changed by a forward pass with eval=True")
             later = observation.get(f"{short}3")
             x = each.draw.x3
-            if later is None or evaluated is None or "y2" not in observation or running.findings:
+            if after is None or later is None or evaluated is None or "y2" not in observation or running.findings:
                 continue
             figure = x.mean(axis=0) if name == "running_mean" else x.var(axis=0, ddof=statistics.get("ddof", 0))
             expected = each.draw.alpha * np.ravel(after) + (1 - each.draw.alpha) * figure
-            if after is not None and not close(np.ravel(later), expected):
+            if not close(np.ravel(later), expected):
                 running.bug(
                     "running-aliased",
-                    f"after an evaluation the next training pass leaves `{name}` at {number(float(np.ravel(later)[0]))}, "
+                    f"after an evaluation the next training pass leaves `{name}` at "
+                    f"{number(float(np.ravel(later)[0]))}, "
                     f"expected {number(float(expected[0]))}",
                 )
 
@@ -434,10 +440,14 @@ def judge_norm(judges: Mapping[str, Judge], observations, groups, main: Sequence
         trials = []
         for each, mine in zip(factors, own, strict=True):
             observation = observations.get(each.name)
+            dx = observation.values.get("dx") if observation is not None else None
+            if dx is not None and dx.kind == "exception":
+                continue  # it stopped before these were stored
             y = observation.get("y1") if observation is not None else None
             draw = each.draw.changed(y=y if y is not None and y.shape == mine.x.shape else mine.x)
             trials.append(Trial(each.probe, draw))
-        alternatives = [[each.draw.changed(xhat=mine.xhat) for each, mine in zip(trials, own, strict=True)]]
+        cached = {each.name: mine.xhat for each, mine in zip(factors, own, strict=True)}
+        alternatives = [[each.draw.changed(xhat=cached[each.name]) for each in trials]]
         backward.fit(layers.norm_parameter_gradient(which), trials, f"d{which}", alternatives=alternatives)
     merge(backward, {"dgamma-dbeta-exchanged"})
     backward.unchanged([*main, *groups.get("layout", ())], ("dy",), "upstream gradient")

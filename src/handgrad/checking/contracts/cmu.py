@@ -1,6 +1,7 @@
 """CMU 11-785, homework 1 part 1: `hw1.py` of 2019, and the `mytorch` of 2020 and 2021.
 
-The MLP is judged with activations, criterion, batch normalisation and linear layers of the checker's own in the place of
+The MLP is judged with activations, criterion, batch normalisation and linear layers of the checker's own in the
+place of
 the hand-in's (derived from its classes, so that `isinstance` holds): a wrong Sigmoid is then a bug of Sigmoid alone.
 Where the MLP does not work with them it is judged with the hand-in's own.
 """
@@ -26,6 +27,7 @@ from handgrad.checking.contracts.checks import (
     twice,
 )
 from handgrad.checking.contracts.cmu_mlp import KINDS, NETS, Places, build, judge_mlp
+from handgrad.checking.contracts.cmu_statistics import judge_statistics, statistics_trial
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, right_value, trial
 from handgrad.checking.contracts.source import Module, Source
@@ -103,6 +105,7 @@ class CMU(Contract):
             if self.has("BatchNorm"):
                 found.update(self._norm_trials())
             found.update(self._extra_trials())
+            found.update(self._statistics_trials())
             if self.has("MLP"):
                 for mode in ("ours", "own"):
                     found[f"MLP {mode}"] = self._mlp_trials(mode)
@@ -146,8 +149,8 @@ class CMU(Contract):
             operations += [
                 call("layer", "forward", args=[array("x", layout)], to="y"),
                 get("layer", "state", to="state", optional=True),
-                call("layer", "derivative", to="d", **{"try": True}),
-                call("layer", "derivative", to="d2", **{"try": True}),
+                call("layer", "derivative", to="d", attempt=True),
+                call("layer", "derivative", to="d2", attempt=True),
             ]
             arrays = {"x": x} if second is None else {"x": x, "x0": second}
             N, D = x.shape
@@ -181,8 +184,8 @@ class CMU(Contract):
                 operations.append(call("loss", args=[array("x0"), array("t0")]))
             operations += [
                 call("loss", "forward", args=[array("x", layout), array("t", layout)], to="y"),
-                call("loss", "derivative", to="d", **{"try": True}),
-                call("loss", "derivative", to="d2", **{"try": True}),
+                call("loss", "derivative", to="d", attempt=True),
+                call("loss", "derivative", to="d2", attempt=True),
             ]
             arrays = {"x": x, "t": t}
             if before is not None:
@@ -223,7 +226,6 @@ class CMU(Contract):
                 "rm": g.normal(size=(1, D)),
                 "rv": np.full((1, D), 1e-7) * g.uniform(1, 2, size=(1, D)),
             }
-            optional = {"try": True}
             operations = [
                 *self.setup("BatchNorm"),
                 call(module, "BatchNorm", args=[D], kwargs={"alpha": alpha}, to="bn", send=False),
@@ -238,22 +240,22 @@ class CMU(Contract):
                 get("bn", "mean", to="mean", optional=True),
                 get("bn", "var", to="var", optional=True),
                 get("bn", "norm", to="norm", optional=True),
-                call("bn", "backward", args=[array("dy", layout)], to="dx", **optional),
+                call("bn", "backward", args=[array("dy", layout)], to="dx", attempt=True),
                 get("bn", "dgamma", to="dgamma", optional=True),
                 get("bn", "dbeta", to="dbeta", optional=True),
                 get("bn", "gamma", to="gamma_after", optional=True),
                 get("bn", "beta", to="beta_after", optional=True),
-                call("bn", "backward", args=[array("dy", layout)], to="dx2", **optional),
+                call("bn", "backward", args=[array("dy", layout)], to="dx2", attempt=True),
                 get("bn", "dgamma", to="dgamma2", optional=True),
-                call("bn", args=[array("x2", layout)], kwargs={"eval": True}, to="y2", **optional),
+                call("bn", args=[array("x2", layout)], kwargs={"eval": True}, to="y2", attempt=True),
                 get("bn", "running_mean", to="rm2", optional=True),
                 get("bn", "running_var", to="rv2", optional=True),
-                call("bn", args=[array("x3", layout)], to="y3", **optional),
+                call("bn", args=[array("x3", layout)], to="y3", attempt=True),
                 get("bn", "running_mean", to="rm3", optional=True),
                 get("bn", "running_var", to="rv3", optional=True),
                 put("bn", "running_mean", value={"array": "rm"}, optional=True),
                 put("bn", "running_var", value={"array": "rv"}, optional=True),
-                call("bn", args=[array("x2", layout)], kwargs={"eval": True}, to="y4", **optional),
+                call("bn", args=[array("x2", layout)], kwargs={"eval": True}, to="y4", attempt=True),
             ]
             draw = Draw({"N": N, "D": D, "alpha": alpha, "1-alpha": 1 - alpha}, **arrays, alpha=alpha, eps=1e-8)
             return trial(f"BatchNorm {label}", operations, draw, arrays)
@@ -294,6 +296,10 @@ class CMU(Contract):
         parts += self._judge_initialisers(observations)
         parts += self._judge_linear(observations)
         parts += self._judge_mlp(observations)
+        losses_right = not any(
+            part.part.startswith("SoftmaxCrossEntropy") and part.verdict == "wrong" for part in parts
+        )
+        parts += self._judge_statistics(observations, losses_right)
         return parts
 
     def _mlp_trials(self, mode: str) -> list[Trial]:
@@ -423,6 +429,13 @@ class CMU(Contract):
                     continue
                 if derivative is not None and derivative.dtype.kind == "f" and not np.isfinite(derivative).all():
                     continue  # it is the softmax that overflows
+                if observation is not None and any("overflow" in each.message for each in observation.warnings):
+                    forward.bug(
+                        "softmax-shift-not-max",
+                        "with one logit 1000 above the others exp still overflows: what "
+                        "is subtracted is not the maximum",
+                    )
+                    continue
                 forward.bug(
                     "log-of-zero",
                     "with logits 1000 apart the loss is "
@@ -450,6 +463,24 @@ class CMU(Contract):
         main = groups["main"]
         judge_norm(judges, observations, groups, main)
         return [judge.result() for judge in judges.values()]
+
+    def _statistics_trials(self) -> dict[str, list[Trial]]:
+        names = ("get_training_stats", "MLP", "Identity", "SoftmaxCrossEntropy")
+        if not self.has(*names):
+            return {}
+        owners = {name: self.importing(name) for name in names}
+        return {"statistics": [statistics_trial(owners, self.setup(*names))]}
+
+    def _judge_statistics(self, observations: Mapping[str, Observation], losses_right: bool) -> list[Part]:
+        judge = self.judge_of("get_training_stats", observations, "", "get_training_stats", "statistics")
+        if not self.has("get_training_stats"):
+            return [] if self.row_vectors else [judge.result()]
+        trials = self.trials().get("statistics")
+        if trials is None:
+            judge.unjudged = judge.unjudged or "the network that it is to train is not there"
+        elif not judge.missing:
+            judge_statistics(judge, trials[0], losses_right)
+        return [judge.result()]
 
     def _judge_initialisers(self, observations) -> list[Part]:
         parts: list[Part] = []
@@ -567,6 +598,8 @@ class CMU2020(CMU):
 
 
 def _arguments(module: Module, name: str) -> list[ast.arg]:
+    if name in module.borrowed:
+        return [ast.arg("weight_init_fn")]
     init = module.methods(name).get("__init__")
     return [] if init is None else init.args.args
 
@@ -591,7 +624,7 @@ def linear_trials(module: str, setup: list[Operation]) -> dict[str, list[Trial]]
             operations += [call("layer", "forward", args=[array("x0")])]
         operations += [
             call("layer", "forward", args=[array("x", layout)], to="y"),
-            call("layer", "backward", args=[array("dy", layout)], to="dx", **{"try": True}),
+            call("layer", "backward", args=[array("dy", layout)], to="dx", attempt=True),
             get("layer", "dW", to="dW", optional=True),
             get("layer", "db", to="db", optional=True),
             get("layer", "W", to="W after", optional=True),

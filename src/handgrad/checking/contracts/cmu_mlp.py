@@ -241,7 +241,7 @@ def build(
             kwargs={"momentum": net.momentum, "num_bn_layers": net.norms},
             to="mlp",
             send=False,
-            **{"try": True},
+            attempt=True,
         ),
     ]
     if ours:
@@ -260,9 +260,9 @@ def build(
         operations += [put(*places.at("norm", i), "beta", value={"fresh": f"beta{i}"}, optional=True)]
     for step in (0, 1):
         operations += [
-            call("mlp", "zero_grads", to=f"zeroed {step}", **{"try": True}),
-            call("mlp", "forward", args=[array(f"x{step}")], to=f"y{step}", **{"try": True}),
-            call("mlp", "backward", args=[array(f"t{step}")], to=f"back{step}", **{"try": True}),
+            call("mlp", "zero_grads", to=f"zeroed {step}", attempt=True),
+            call("mlp", "forward", args=[array(f"x{step}")], to=f"y{step}", attempt=True),
+            call("mlp", "backward", args=[array(f"t{step}")], to=f"back{step}", attempt=True),
         ]
         for i in range(layers):
             operations += [
@@ -274,7 +274,7 @@ def build(
         for i in range(net.norms):
             for name in ("gamma", "beta", "dgamma", "dbeta"):
                 operations.append(get(*places.at("norm", i), name, to=f"{name}{i} before {step}", optional=True))
-        operations.append(call("mlp", "step", to=f"stepped {step}", **{"try": True}))
+        operations.append(call("mlp", "step", to=f"stepped {step}", attempt=True))
         for i in range(layers):
             operations += [
                 get(*places.at("weight", i), to=f"W{i} after {step}", optional=True),
@@ -283,20 +283,20 @@ def build(
         for i in range(net.norms):
             for name in ("gamma", "beta"):
                 operations.append(get(*places.at("norm", i), name, to=f"{name}{i} after {step}", optional=True))
-    operations.append(call("mlp", "zero_grads", to="zeroed", **{"try": True}))
+    operations.append(call("mlp", "zero_grads", to="zeroed", attempt=True))
     for i in range(layers):
         operations += [
             get(*places.at("dweight", i), to=f"dW{i} zeroed", optional=True),
             get(*places.at("dbias", i), to=f"db{i} zeroed", optional=True),
         ]
-    operations += [call("mlp", "eval", to="evaled", **{"try": True})]
+    operations += [call("mlp", "eval", to="evaled", attempt=True)]
     for i in range(net.norms):
         for name in ("running_mean", "running_var", "gamma", "beta"):
             operations.append(get(*places.at("norm", i), name, to=f"{name}{i} eval", optional=True))
     operations += [
-        call("mlp", args=[array("x2")], to="y eval", **{"try": True}),
-        call("mlp", "train", to="trained", **{"try": True}),
-        call("mlp", "forward", args=[array("x0")], to="y train", **{"try": True}),
+        call("mlp", args=[array("x2")], to="y eval", attempt=True),
+        call("mlp", "train", to="trained", attempt=True),
+        call("mlp", "forward", args=[array("x0")], to="y train", attempt=True),
     ]
     draw = Draw(
         {"N": net.N, "K": net.sizes[-1], "lr": net.lr}
@@ -370,8 +370,11 @@ def judge_mlp(
     judges: Mapping[str, Judge], trials: Sequence[Trial], observations: Mapping[str, Observation], row: bool
 ) -> None:
     """Fills the judges of the MLP's parts from one set of trials."""
-    usable = [each for each in trials if each.name in observations]
-    _judge_constructor(judges["MLP.__init__"], usable, observations)
+    known = [each for each in trials if each.name in observations]
+    _judge_constructor(judges["MLP.__init__"], known, observations)
+    usable = [each for each in known if _built(observations[each.name])]
+    if not any(each.draw.net.norms for each in usable):
+        _not_built([judges[part] for part in judges if "BatchNorm" in part or "train" in part], known, observations)
     linear = [each for each in usable if each.draw.net.norms == 0]
     normalised = [each for each in usable if each.draw.net.norms]
     for part, chosen in (("forward", linear), ("forward with BatchNorm", normalised)):
@@ -396,6 +399,25 @@ def judge_mlp(
     _judge_modes(judges["MLP.train and eval"], normalised, observations)
 
 
+def _built(observation: Observation) -> bool:
+    made = observation.values.get("mlp")  # sent only where it is an exception
+    return "calls" in observation.values and (made is None or made.failure is None)
+
+
+def _not_built(judges: Sequence[Judge], trials: Sequence[Trial], observations: Mapping[str, Observation]) -> None:
+    """Why there is no network with batch normalisation: not filled in, or not to be judged."""
+    for each in trials:
+        made = observations[each.name].values.get("mlp")
+        failure = made.failure if made is not None else observations[each.name].failure
+        if each.draw.net.norms and failure is not None:
+            for judge in judges:
+                if "NotImplemented" in failure.type + failure.message:
+                    judge.missing = judge.missing or "not filled in"
+                else:
+                    judge.unjudged = f"the network cannot be built: {failure}"
+            return
+
+
 def without_consequences(judge: Judge, cause: Judge, reason: str) -> None:
     """Errors that follow from what is wrong already are not bugs of their own."""
     if not cause.findings:
@@ -418,7 +440,8 @@ def _judge_constructor(judge: Judge, trials, observations) -> None:
         value = observation.values.get("mlp")
         failure = value.failure if value is not None else observation.failure
         if failure is not None:
-            judge.failed(failure, f"(for the network {net.name})")
+            if not (net.norms and "NotImplemented" in failure.type + failure.message):
+                judge.failed(failure, f"(for the network {net.name})")
             continue
         judge.judged = True
         after = observation.values.get("hiddens after")
@@ -498,7 +521,7 @@ def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any]
     if judge.missing:
         return
     renamed = Renamed(judge, observations)
-    found: dict[str, list[Trial]] = {}
+    found: dict[int, list[Trial]] = {}
     depth_of = {}
     for each in trials:
         observation = observations[each.name]

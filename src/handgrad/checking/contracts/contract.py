@@ -1,4 +1,5 @@
-"""What a contract is: a set of names that it is recognised by, probes that are run, and a judgement of what came back."""
+"""What a contract is: a set of names that it is recognised by, probes that are run, and a judgement of what came
+back."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from handgrad.checking.results import Part
 class Contract:
     """One course's interface, as found in one hand-in.
 
-    A contract reads the hand-in as text only. `probes` says what is to be run on it in the sandbox; `judge` compares what
+    A contract reads the hand-in as text only. `probes` says what is to be run on it in the sandbox; `judge` compares
+    what
     came back with references of its own.
     """
 

@@ -1,7 +1,8 @@
 """Layers and functions of no course: any class with `forward` and `backward`, and any function with its gradient.
 
 What forward computes is the hand-in's own affair, unless the class's name says what it is to be (Sigmoid, Linear,
-LayerNorm, ...). backward is compared with differences of that forward, entry by entry, extrapolated over two steps; where
+LayerNorm, ...). backward is compared with differences of that forward, entry by entry, extrapolated over two steps;
+where
 forward is a layer that is known, what is wrong with backward gets its name.
 """
 
@@ -22,7 +23,7 @@ from handgrad.checking.contracts.judging import Judge, Trial, array, call, right
 from handgrad.checking.contracts.source import Module, Source, empty
 from handgrad.checking.diagnosis import NOT_AVERAGED, Draw, Subject, close, slip
 from handgrad.checking.probe import Observation, Operation, Probe, Value
-from handgrad.checking.results import Part
+from handgrad.checking.results import Finding, Part
 from handgrad.errors import ConfigError
 
 STEP = 2e-3
@@ -125,15 +126,34 @@ def required(function: ast.FunctionDef) -> list[str]:
     return [name for name in names if name not in ("self", "cls", "ctx")]
 
 
+def fields(node: ast.ClassDef) -> list[str]:
+    """A dataclass's fields without a default."""
+    if not any("dataclass" in ast.unparse(each) for each in node.decorator_list):
+        return []
+    return [
+        each.target.id
+        for each in node.body
+        if isinstance(each, ast.AnnAssign) and each.value is None and isinstance(each.target, ast.Name)
+    ]
+
+
 def guess(name: str, D: int, K: int) -> Any:
     """A value for a constructor's argument of that name; None where the name says nothing."""
     low = name.lower()
+    if re.search(r"kernel", low):
+        return 2
     if re.search(r"out|units|hidden|n_?o$|fan_?out|classes", low):
         return K
     if re.search(r"(^|_)in|features|dim|neurons|size|n_?i$|^n$|^d$|shape|channels", low):
         return D
     if re.search(r"slope|alpha|leak", low):
         return 0.3
+    if re.search(r"kernel|pool|window|^k$", low):
+        return 2
+    if re.search(r"stride|dilation", low):
+        return 1
+    if "pad" in low:
+        return 0
     if "eps" in low:
         return 1e-5
     return None
@@ -149,6 +169,7 @@ class Shape:
 
 
 SHAPES = (Shape(5, 4, 3), Shape(6, 3, 5), Shape(4, 4, 4), Shape(3, 3, 3))
+SMALL = (Shape(2, 2, 3), Shape(3, 1, 2))
 
 
 class GenericLayer(Contract):
@@ -188,24 +209,26 @@ class GenericLayer(Contract):
 
     def _class_trials(self, module: Module, name: str) -> dict[str, list[Trial]]:
         methods = module.methods(name)
-        arguments = required(methods["__init__"]) if "__init__" in methods else []
+        arguments = required(methods["__init__"]) if "__init__" in methods else fields(module.classes[name])
         inputs = required(methods["forward"])
         upstream = required(methods["backward"])
         if not inputs or len(inputs) > 2 or any(guess(each, 4, 3) is None for each in arguments):
             return {}
         loss = len(inputs) == 2
+        images = bool(re.search(r"conv|pool|2d$", name, re.I))
 
         def build(
             label: str, shape: Shape, x: np.ndarray | None = None, layout: str = "", before=False, sweep=True
         ) -> Trial:
             g = np.random.default_rng(100 * shape.N + 10 * shape.D + shape.K)
             if x is None:
-                x = g.normal(size=(shape.N, shape.D))
+                size = (shape.N, shape.D, 4, 6) if images else (shape.N, shape.D)
+                x = g.normal(size=size)
                 x = np.where(np.abs(x) < 0.05, 0.1, x)
             if loss and re.search(r"prob|^p$", inputs[0]):
                 x = layers.softmax(x)
             t = np.eye(x.shape[1])[np.arange(len(x)) * 7 % 5 % x.shape[1]]
-            arrays = {"x": x, "t": t, "x0": g.normal(size=(shape.N + 1, shape.D))}
+            arrays = {"x": x, "t": t, "x0": g.normal(size=(shape.N + 1, *x.shape[1:]))}
             values = [guess(each, shape.D, shape.K) for each in arguments]
             operations: list[Operation] = [
                 {"op": "import", "module": module.name, "as": "m", "send": False},
@@ -226,7 +249,7 @@ class GenericLayer(Contract):
                             "sweep",
                             args=[{"path": ["layer", "forward"]}, copies, 0, h],
                             to=f"J{position}",
-                            **{"try": True},
+                            attempt=True,
                         )
                     )
                     operations += [
@@ -235,7 +258,7 @@ class GenericLayer(Contract):
                             "sweep_parameter",
                             args=[{"path": ["layer"]}, where, copies, h],
                             to=f"J{position} {where}",
-                            **{"try": True},
+                            attempt=True,
                         )
                         for where in _PARAMETERS
                     ]
@@ -254,24 +277,24 @@ class GenericLayer(Contract):
             else:
                 handed = []
             operations += [
-                call("layer", "backward", args=handed, to="dx", **{"try": True}),
-                call("ours", "found", args=[{"path": ["layer"]}], to="after", **{"try": True}),
+                call("layer", "backward", args=handed, to="dx", attempt=True),
+                call("ours", "found", args=[{"path": ["layer"]}], to="after", attempt=True),
             ]
             sizes = {"N": float(len(x)), "D": float(x.shape[1])}
             draw = Draw(sizes, x=x, t=t, p=0.3, loss=loss, upstream=len(upstream) == 1, shape=shape)
             return trial(f"{name} {label}", operations, draw, arrays)
 
-        main = [build(str(position), shape) for position, shape in enumerate(SHAPES)]
+        main = [build(str(position), shape) for position, shape in enumerate(SMALL if images else SHAPES)]
         first, second = main[0].draw, main[1].draw
         small = np.random.default_rng(5).normal(size=(3, 4))
-        plain = {"sweep": False}
+        plain: dict[str, Any] = {"sweep": False}
         groups = {
             "main": main,
-            "one": [build("one", replace(SHAPES[1], N=1), second.x[:1], **plain)],
+            "one": [build("one", replace(second.shape, N=1), second.x[:1], **plain)],
             "layout": [
-                build(layout, SHAPES[0], first.x, layout, **plain) for layout in ("read-only", "strided", "fortran")
+                build(layout, first.shape, first.x, layout, **plain) for layout in ("read-only", "strided", "fortran")
             ],
-            "stale": [build("stale", SHAPES[0], first.x, before=True, **plain)],
+            "stale": [build("stale", first.shape, first.x, before=True, **plain)],
             "float32": [],
         }
         if kind_of(name) in (*ELEMENTWISE, "softmax"):
@@ -305,10 +328,12 @@ class GenericLayer(Contract):
         kind = kind_of(name)
         ran = [each for each in main if each.name in observations and "y" in observations[each.name].values]
         if not ran:
-            for each in main:
-                if each.name in observations and observations[each.name].failure is not None:
-                    forward.failed(observations[each.name].failure)  # type: ignore[arg-type]
-                    break
+            failures = [observations[each.name].failure for each in main if each.name in observations]
+            failure = next((each for each in failures if each is not None), None)
+            if failure is not None and (failure.kind != "exception" or kind is not None or "NotImpl" in failure.type):
+                forward.failed(failure)
+            else:
+                forward.unjudged = f"it does not take the inputs that the checker makes up: {failure}"
             backward.unjudged = "forward does not go through"
             return [forward.result(), backward.result()]
         prepared = [one for each in ran if (one := self._prepare(each, observations[each.name], kind)) is not None]
@@ -319,7 +344,7 @@ class GenericLayer(Contract):
         if "large" in groups and kind in ELEMENTWISE:
             overflow(forward, groups["large"][0], "y", f"at inputs of ±1e3 and ±1e4 {name}")
         if "raised" in groups:
-            softmax_stability(forward, observations, groups, "y")
+            softmax_stability(forward, observations, groups, "y", sums=True)
         if not backward.missing:
             self._judge_backward(backward, forward, kind, ran, prepared, groups, observations)
         return [forward.result(), backward.result()]
@@ -387,6 +412,8 @@ class GenericLayer(Contract):
         parameters = first.values.get("parameters")
         if after is None or parameters is None:
             return
+        before = list(judge.findings)
+        per_parameter: dict[str, list[Finding]] = {}
         for where in parameters.items:
             if where not in _PARAMETERS:
                 continue
@@ -415,10 +442,15 @@ class GenericLayer(Contract):
                 judge.note(f"no gradient of `{where}` was found")
                 continue
             judge.fit(parameter_subject(gradient, bias=bool(BIASES.search(where))), trials, "g")
-            averaged = [bug for bug in judge.findings if bug.id in ("batch-mean-unwanted", "bias-gradient-averaged")]
-            if averaged and len(averaged) == len(judge.findings):
-                judge.findings = []
-                judge.note(f"`{gradient}` is averaged over the batch")
+            per_parameter[gradient] = [bug for bug in judge.findings if bug not in before]
+            judge.findings = list(before)
+        averaged = {"batch-mean-unwanted", "bias-gradient-averaged", "norm-parameter-averaged"}
+        if per_parameter and all(bugs and {bug.id for bug in bugs} <= averaged for bugs in per_parameter.values()):
+            names = " and ".join(f"`{name}`" for name in per_parameter)
+            judge.note(f"{names}: averaged over the batch, all alike")
+            return
+        for bugs in per_parameter.values():
+            judge.findings += [bug for bug in bugs if bug.id not in {each.id for each in judge.findings}]
 
 
 _PARAMETERS = [
@@ -462,7 +494,7 @@ def judge_against_differences(
     judge: Judge, numeric: Sequence[Trial], key: str, observations, kind, prepared, forward
 ) -> bool:
     """backward against Jᵀ dy by differences; in words of the layer's own formula where forward is a known layer."""
-    subject = numeric_backward()
+    subject = numeric_backward(loss=numeric[0].draw.loss)
     before = list(judge.findings)
     probe = replace_judge(judge)
     probe.fit(subject, numeric, key, depth=0)
@@ -484,7 +516,7 @@ def judge_against_differences(
             if new and "unexplained" not in new:
                 return False
             judge.findings = before
-    judge.fit(subject, numeric, key)
+    fit_numeric(judge, subject, numeric, key)
     return False
 
 
@@ -539,10 +571,10 @@ def _backward_subject(kind: str, *, upstream: bool) -> Subject | None:
     return None
 
 
-def numeric_backward() -> Subject:
-    """dx = Jᵀ dy, J by differences. The draw: J (inputs, outputs), x, y, dy."""
+def numeric_backward(*, loss: bool = False) -> Subject:
+    """dx = Jᵀ dy, J by differences. The draw: J (inputs, outputs), x, y, dy. A loss may be an average."""
 
-    def compute(draw: Draw, jacobian: str = "right", dy: str = "used") -> np.ndarray:
+    def compute(draw: Draw, jacobian: str = "right", dy: str = "used") -> Any:
         J = draw.J
         up = draw.dy.ravel() if dy == "used" else np.ones(J.shape[1])
         if jacobian == "diagonal":
@@ -553,6 +585,12 @@ def numeric_backward() -> Subject:
             return draw.dy
         if jacobian == "function":
             return draw.y * (draw.dy if dy == "used" else 1)
+        if jacobian == "in two":
+            same, rest = in_two(J, draw.x, draw.y)
+            return {
+                "the input's own part": (same @ up).reshape(draw.x.shape),
+                "the others' part": (rest @ up).reshape(draw.x.shape),
+            }
         if jacobian == "twice":
             return (J @ up).reshape(draw.x.shape) ** 2 / np.where(draw.dy == 0, 1, draw.dy)
         return (J @ up).reshape(draw.x.shape)
@@ -565,7 +603,72 @@ def numeric_backward() -> Subject:
         slip("function-for-derivative", "y dy: the function in the place of its derivative", jacobian="function"),
         slip("derivative-twice", "the derivative applied twice", jacobian="twice"),
     )
-    return Subject("dx", compute, slips, factors=NOT_AVERAGED, tolerance=DIFFERENCES)
+    return Subject("dx", compute, slips, factors={} if loss else NOT_AVERAGED, tolerance=DIFFERENCES)
+
+
+def in_two(J: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """J = c I + R in each sample, c the eigenvalue that occurs most: what a projection or a mean takes away is R."""
+    if x.ndim != 2 or x.shape != y.shape or J.shape[0] != J.shape[1] or x.shape[1] < 3:
+        raise ValueError("not a function of each sample on its own")
+    own, D = np.zeros_like(J), x.shape[1]
+    for n in range(len(x)):
+        rows = slice(n * D, (n + 1) * D)
+        block = J[rows, rows]
+        if np.abs(J[rows]).sum() - np.abs(block).sum() > 1e-6 * np.abs(block).sum() or not np.allclose(
+            block, block.T, atol=1e-7
+        ):
+            raise ValueError("not a function of each sample on its own")
+        own[rows, rows] = np.eye(D) * np.median(np.linalg.eigvalsh(block))
+    return own, J - own
+
+
+def fit_numeric(judge: Judge, subject: Subject, trials: Sequence[Trial], key: str) -> None:
+    """Fits against differences; for a function entry by entry, whatever fits nothing is a wrong formula."""
+    judge.fit(subject, trials, key)
+    if not any(bug.id == "unexplained" for bug in judge.findings):
+        return
+    if not all(_splits(one.draw) for one in trials):
+        _name_formula(judge, trials)
+        return
+    two = replace(
+        subject,
+        compute=lambda draw, **options: subject.compute(draw, jacobian="in two"),
+        slips=(),
+        terms={
+            "the others' part": {"-1": "sign-inside", "0": "gradient-diagonal-only"},
+            "the input's own part": {"-1": "sign-inside"},
+        },
+    )
+    again = replace_judge(judge)
+    again.observations = judge.observations
+    again.fit(two, trials, key, depth=0)
+    if again.findings and not any(
+        bug.id in ("unexplained", "wrong-factor", "constant-factor") for bug in again.findings
+    ):
+        judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"] + again.findings
+        return
+    _name_formula(judge, trials)
+
+
+def _splits(draw: Draw) -> bool:
+    try:
+        in_two(draw.J, draw.x, draw.y)
+    except ValueError:
+        return False
+    return True
+
+
+def _name_formula(judge: Judge, trials: Sequence[Trial]) -> None:
+    """For a function entry by entry, whatever fits nothing is a wrong formula."""
+    diagonal = all(
+        one.draw.J.shape[0] == one.draw.J.shape[1]
+        and np.abs(one.draw.J - np.diag(np.diagonal(one.draw.J))).max() < 1e-6 * np.abs(one.draw.J).max()
+        for one in trials
+    )
+    if diagonal:
+        evidence = next(bug.evidence for bug in judge.findings if bug.id == "unexplained")
+        judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"]
+        judge.bug("wrong-derivative", evidence)
 
 
 def derivative(observation: Observation, coarse: str, fine: str) -> np.ndarray | None:
@@ -633,7 +736,8 @@ class FunctionGradient(Contract):
         if not found:
             there = sorted(name for module in source.modules for name in module.functions)
             raise ConfigError(
-                f"gradient='{function}:{gradient}': expected two functions of one file; it has {', '.join(there) or 'none'}"
+                f"gradient='{function}:{gradient}': expected two functions of one file; "
+                f"it has {', '.join(there) or 'none'}"
             )
         self.module = found[0]
 
@@ -659,44 +763,51 @@ class FunctionGradient(Contract):
     def paths(self) -> tuple[str, ...]:
         return (self.module.folder, ".")
 
-    def _arguments(self, shape: tuple[int, ...], seed: int) -> tuple[list[str], dict[str, np.ndarray]]:
+    def _arguments(self, shape: tuple[int, ...], seed: int, manner: str) -> tuple[list[str], dict[str, np.ndarray]]:
+        """Values for the function's arguments, by their names: a layer's, or those of a regression (w, X, y)."""
         g = np.random.default_rng(seed)
         N, D = shape if len(shape) == 2 else (1, shape[0] if shape else 1)
         arrays: dict[str, np.ndarray] = {}
         names = required(self.module.functions[self.function])
+        weighty = [bool(re.fullmatch(r"w|weights?|kernel|theta|coef", each.lower())) for each in names]
         for position, name in enumerate(names):
             low = name.lower()
-            if position == 0:
-                size = shape
-            elif re.fullmatch(r"w|weights?|kernel", low):
-                size = (D, 3)
-            elif re.fullmatch(r"b|bias|biases", low):
-                size = (3,) if any(re.fullmatch(r"w|weights?|kernel", each.lower()) for each in names) else (D,)
+            size: tuple[int, ...] = shape
+            if weighty[position]:
+                size = (D,) if manner == "regression" else (D, 3)
+            elif re.fullmatch(r"b|bias|biases", low) and (position or manner == "regression"):
+                size = (() if manner == "regression" else (3,)) if any(weighty) else (D,)
             elif re.fullmatch(r"gamma|beta", low):
                 size = (D,)
-            elif re.search(r"label|target|^t$|^y$|onehot|one_hot", low):
-                arrays[name] = np.eye(D)[g.integers(0, D, N)].reshape(shape)
+            elif position and re.search(r"label|target|^t$|^y$|onehot|one_hot|true", low):
+                classes = g.integers(0, D, N)
+                labels = {"labels": classes, "regression": g.integers(0, 2, N) * 1.0, "targets": g.normal(size=shape)}
+                arrays[name] = labels.get(manner, np.eye(D)[classes].reshape(shape))
                 continue
-            elif re.search(r"slope|alpha|eps|lam|scale|^c$|^k$", low):
+            elif position and re.search(r"slope|alpha|eps|lam|scale|delta|margin|^c$|^k$", low):
                 arrays[name] = np.array(0.3)
                 continue
-            else:
-                size = shape
             value = g.normal(size=size)
             arrays[name] = np.where(np.abs(value) < 0.05, 0.1, value)
         return names, arrays
 
     def trials(self) -> dict[str, list[Trial]]:
         if not hasattr(self, "_trials"):
+            matrices, vectors = ((5, 4), (6, 3), (4, 4), (3, 3)), ((4,), (3,), (6,), (5,))
             self._trials = {
-                "matrix": [self._build(shape, i) for i, shape in enumerate(((5, 4), (6, 3), (4, 4), (3, 3)))],
-                "vector": [self._build(shape, i) for i, shape in enumerate(((4,), (3,), (6,), (5,)))],
-                "number": [self._build((), i) for i in range(4)],
+                manner: [self._build(shape, i, manner) for i, shape in enumerate(shapes)]
+                for manner, shapes in (
+                    ("matrix", matrices),
+                    ("labels", matrices),
+                    ("regression", matrices),
+                    ("vector", vectors),
+                    ("number", ((),) * 4),
+                )
             }
         return self._trials
 
-    def _build(self, shape: tuple[int, ...], seed: int) -> Trial:
-        names, arrays = self._arguments(shape, 40 + seed)
+    def _build(self, shape: tuple[int, ...], seed: int, manner: str) -> Trial:
+        names, arrays = self._arguments(shape, 40 + seed, manner)
         derivative_names = required(self.module.functions[self.gradient])
         upstream = len(derivative_names) == len(names) + 1
         dy_first = upstream and bool(re.search(r"dy|dout|grad|delta|upstream|up$|^g$", derivative_names[0]))
@@ -717,7 +828,7 @@ class FunctionGradient(Contract):
         for k in range(len(names)):
             for position, h in enumerate((STEP, STEP / 2)):
                 args = [{"path": ["m", self.function]}, copies("fresh"), k, h]
-                operations.append(call("ours", "sweep", args=args, to=f"J{position} {k}", **{"try": True}))
+                operations.append(call("ours", "sweep", args=args, to=f"J{position} {k}", attempt=True))
         given = copies("own")
         up = {"path": ["dy"]}
         operations += [
@@ -727,7 +838,7 @@ class FunctionGradient(Contract):
                 self.gradient,
                 args=[up, *given] if dy_first else [*given, up] if upstream else given,
                 to="g",
-                **{"try": True},
+                attempt=True,
             ),
         ]
         draw = Draw(
@@ -736,7 +847,7 @@ class FunctionGradient(Contract):
             arguments=arrays,
             upstream=upstream,
         )
-        label = "x".join(map(str, shape)) or "number"
+        label = f"{manner} {'x'.join(map(str, shape))}"
         return trial(f"{self.function} {label} {seed}", operations, draw, {k: v for k, v in arrays.items() if v.ndim})
 
     def probes(self) -> list[Probe]:
@@ -748,20 +859,39 @@ class FunctionGradient(Contract):
         )
         if judge.missing:
             return [judge.result()]
+        possible = []
         for group in self.trials().values():
             ran = [each for each in group if each.name in observations and "y" in observations[each.name].values]
             ran = [each for each in ran if observations[each.name].get("y") is not None]
             if ran and any(derivative(observations[each.name], "J0 0", "J1 0") is not None for each in ran):
-                self._judge_group(judge, ran, observations)
-                return [judge.result()]
+                possible.append(ran)
+        # the inputs are made up: those that both functions take, with a gradient in the input's shape, come first
+        possible.sort(key=lambda ran: not self._fits(ran, observations))
+        if possible:
+            self._judge_group(judge, possible[0], observations)
+            return [judge.result()]
         for group in self.trials().values():
             for each in group:
                 found = observations.get(each.name)
                 if found is not None and found.failure is not None:
-                    judge.failed(found.failure)
+                    if found.failure.kind != "exception" or "NotImpl" in found.failure.type:
+                        judge.failed(found.failure)
+                    else:
+                        judge.unjudged = (
+                            f"{self.function} does not take the inputs that the checker makes up: {found.failure}"
+                        )
                     return [judge.result()]
         judge.unjudged = f"{self.function} has no derivative by differences"
         return [judge.result()]
+
+    def _fits(self, ran: Sequence[Trial], observations) -> bool:
+        for each in ran:
+            value = observations[each.name].values.get("g")
+            first = next(iter(value.items.values()), None) if value is not None and value.items else value
+            x = each.draw.arguments[each.draw.names[0]]
+            if first is None or first.array is None or first.array.shape != x.shape:
+                return False
+        return True
 
     def _judge_group(self, judge: Judge, ran, observations) -> None:
         first = ran[0]
@@ -798,7 +928,7 @@ class FunctionGradient(Contract):
                 judge.observations = {**judge.observations, label: Observation(label, kept)}
                 trials.append(Trial(replace(each.probe, name=label), draw))
             if trials:
-                subject = numeric_backward()
+                subject = numeric_backward(loss=all(one.draw.y.size == 1 for one in trials))
                 title = self.gradient if count == 1 else f"the gradient by {name}"
                 kind = identified(trials) if trials[0].draw.x.ndim == 2 else None
                 quiet = replace_judge(judge)
@@ -815,5 +945,5 @@ class FunctionGradient(Contract):
                             judge.findings += named.findings
                             judge.judged = True
                             continue
-                judge.fit(replace(subject, name=title), trials, "g")
+                fit_numeric(judge, replace(subject, name=title), trials, "g")
         judge.unchanged(ran, [name for name in names if first.draw.arguments[name].ndim])

@@ -1,7 +1,8 @@
 """From observations to verdicts: what the contracts share.
 
 A part's checks are independent of each other on purpose. The values on ordinary draws are fitted against the reference;
-everything else (another memory layout, a batch of one, float32, a second forward pass) is compared with what the hand-in
+everything else (another memory layout, a batch of one, float32, a second forward pass) is compared with what the
+hand-in
 itself gave on the ordinary draw, so that one bug neither hides nor repeats another.
 """
 
@@ -45,8 +46,11 @@ def trial(name: str, operations: Sequence[Operation], draw: Draw, arrays: Mappin
     return Trial(Probe(name, operations, {key: np.asarray(value) for key, value in arrays.items()}, **options), draw)
 
 
-def call(*path: Any, args: Sequence[Any] = (), to: str = "", **options: Any) -> Operation:
+def call(*path: Any, args: Sequence[Any] = (), to: str = "", attempt: bool = False, **options: Any) -> Operation:
+    """Calls what a path names; `attempt` keeps an exception as a value and goes on."""
     operation: Operation = {"op": "call", "path": list(path), "args": list(args), **options}
+    if attempt:
+        operation["try"] = True
     return {**operation, "as": to} if to else operation
 
 
@@ -90,6 +94,8 @@ class Judge:
             self.missing = "its file is not there"
         elif self.owner and self.owner not in self.module.classes:
             self.missing = f"there is no class {self.owner}"
+        elif (self.owner or self.method) in self.module.borrowed:
+            pass
         elif self.method and node is None:
             self.missing = f"there is no {self.method}"
         elif self.method and node is not None and empty(node):
@@ -132,7 +138,9 @@ class Judge:
             self.bug(_LIMITS[failure.kind], f"{failure.message}{where}")
             self.judged = True
             return
-        if failure.type == "NotImplementedError" or "NotImplemented" in failure.message:
+        # `raise NotImplemented`, as some starters have it, is a TypeError
+        unfilled = "must derive from BaseException" in failure.message
+        if failure.type == "NotImplementedError" or "NotImplemented" in failure.message or unfilled:
             self.missing = self.missing or "not filled in"
             return
         if failure.type in ("ModuleNotFoundError", "ImportError") and failure.operation in (0, None):

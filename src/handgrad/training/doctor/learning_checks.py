@@ -18,7 +18,7 @@ SHARES = 20
 STEPS, FEWEST_STEPS = 100, 20
 #: Progress is the fall of the loss from that of having no opinion, by the fall at the best rate. A rate makes enough
 #: where it comes this far, and one is named that comes almost as far as the best.
-ENOUGH_HIGH, WELL_HIGH = 0.4, 0.7
+ENOUGH_HIGH, WELL_HIGH = 0.6, 0.7
 ENOUGH_LOW, WELL_LOW = 0.3, 0.5
 NAMED = 0.9
 #: Fall of the loss, by that of having no opinion, below which nothing was learned.

@@ -1,0 +1,226 @@
+"""CMU's `get_training_stats`, judged by a log of what passes through the network while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, trial
+from handgrad.checking.diagnosis import Draw, number
+from handgrad.checking.probe import Operation
+
+TRAIN, VALIDATION, TEST, CLASSES, EPOCHS, BATCH = 20, 9, 5, 3, 3, 5
+
+#: The hand-in's own MLP, with every call written down. The first column of x is the number of the sample.
+HELPERS = """
+log = []
+
+def recorded(base):
+    def forward(self, x):
+        y = base.forward(self, x)
+        log.append(["forward", np.array(x)[:, 0], np.array(y), 1.0 if getattr(self, "train_mode", True) else 0.0])
+        return y
+    def backward(self, labels):
+        log.append(["backward", np.array(labels).argmax(axis=1) * 1.0, np.zeros(1), 0.0])
+        return base.backward(self, labels)
+    def step(self):
+        log.append(["step", np.zeros(1), np.zeros(1), 0.0])
+        return base.step(self)
+    members = {"forward": forward, "backward": backward, "step": step, "__call__": lambda self, x: self.forward(x)}
+    return type(base.__name__, (base,), members)
+
+def flat(what):
+    return [np.concatenate([np.ravel(entry[what]) for entry in log])] if log else []
+
+def names():
+    return ",".join(entry[0][0] for entry in log)
+
+def lengths(what):
+    return np.array([np.size(entry[what]) for entry in log])
+
+def modes():
+    return np.array([entry[3] for entry in log])
+"""
+
+
+def statistics_trial(owners: Mapping[str, str], setup: Sequence[Operation]) -> Trial:
+    """A linear network on twenty samples, three epochs of batches of five."""
+    g = np.random.default_rng(77)
+    arrays = {}
+    for name, count, first in (("train", TRAIN, 0), ("validation", VALIDATION, 100), ("test", TEST, 200)):
+        x = g.normal(size=(count, 4))
+        x[:, 0] = 0.01 * (first + np.arange(count))
+        arrays[f"{name} x"] = x
+        arrays[f"{name} t"] = np.eye(CLASSES)[g.integers(0, CLASSES, count)]
+    data = {"tuple": [{"tuple": [array(f"{name} x"), array(f"{name} t")]} for name in ("train", "validation", "test")]}
+    operations: list[Operation] = [
+        *setup,
+        {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+        {"op": "seed", "value": 6},
+        call("ours", "recorded", args=[{"path": [owners["MLP"], "MLP"]}], to="recorded", send=False),
+        call(owners["Identity"], "Identity", to="activation", send=False),
+        call(owners["SoftmaxCrossEntropy"], "SoftmaxCrossEntropy", to="criterion", send=False),
+        call(
+            "recorded",
+            args=[
+                4,
+                CLASSES,
+                [],
+                [{"path": ["activation"]}],
+                {"lambda": "normal"},
+                {"lambda": "zeros"},
+                {"path": ["criterion"]},
+                0.01,
+            ],
+            to="mlp",
+            send=False,
+        ),
+        call(
+            owners["get_training_stats"],
+            "get_training_stats",
+            args=[{"path": ["mlp"]}, data, EPOCHS, BATCH],
+            to="stats",
+        ),
+        call("ours", "names", to="names"),
+        *[call("ours", "lengths", args=[what], to=f"lengths {what}") for what in (1, 2)],
+        *[call("ours", "flat", args=[what], to=f"log {what}") for what in (1, 2)],
+        call("ours", "modes", to="modes"),
+    ]
+    return trial("get_training_stats", operations, Draw(arrays=arrays), arrays)
+
+
+def judge_statistics(judge: Judge, each: Trial, losses_right: bool) -> None:
+    """Every sample once an epoch, in another order each time, with its own label; validation in evaluation mode."""
+    observation = judge.observed(each)
+    if observation is None:
+        return
+    if observation.failure is not None:
+        function = observation.failure.function
+        if (
+            observation.failure.kind != "exception"
+            or "NotImplemented" in observation.failure.type
+            or function == judge.method
+        ):
+            judge.failed(observation.failure)
+        else:
+            judge.unjudged = f"what it calls stops with an error: {observation.failure}"
+        return
+    stats = observation.values.get("stats")
+    judge.judged = True
+    figures = (
+        [np.ravel(value.array) for value in stats.items.values() if value.array is not None]
+        if stats is not None
+        else []
+    )
+    lists = [value for value in stats.items.values() if value.kind in ("list", "tuple")] if stats is not None else []
+    if len(figures) < 4 and len(lists) == 4:
+        figures = [np.array([float(v.array) for v in one.items.values() if v.array is not None]) for one in lists]
+        judge.note("lists come back, arrays were expected")
+    if len(figures) != 4:
+        judge.bug(
+            "statistics-wrong",
+            "four arrays are expected: losses and errors of training, losses and errors of validation",
+        )
+        return
+    if any(len(figure) != EPOCHS for figure in figures):
+        judge.bug(
+            "statistics-wrong",
+            f"arrays of the lengths {[len(f) for f in figures]} come back, expected {EPOCHS}, one figure an epoch",
+        )
+        return
+    entries = _entries(observation)
+    if not entries:
+        return
+    _judge_order(judge, entries, each.draw.arrays)
+    _judge_figures(judge, entries, each.draw.arrays, figures, losses_right)
+
+
+def _entries(observation):
+    names = observation.values.get("names")
+    if names is None or not names.text:
+        return []
+    logs = {}
+    for what in (1, 2):
+        value = observation.values.get(f"log {what}")
+        first = value.items.get("0") if value is not None else None
+        lengths = observation.get(f"lengths {what}")
+        if first is None or first.array is None or lengths is None:
+            return []
+        logs[what] = np.split(first.array, np.cumsum(lengths)[:-1])
+    kinds = names.text.split(",")
+    modes = observation.get("modes")
+    if len(kinds) != len(logs[1]) or modes is None:
+        return []  # a long log is cut
+    return list(zip(kinds, logs[1], logs[2], modes, strict=True))
+
+
+def _judge_order(judge: Judge, entries, arrays) -> None:
+    trained: list[int] = []
+    labels = arrays["train t"].argmax(axis=1)
+    last: np.ndarray | None = None
+    steps = 0
+    for kind, first, _, mode in entries:
+        if kind == "f":
+            rows = np.rint(first * 100).astype(int)
+            last = rows
+            if (rows >= 100).all() and (rows < 200).all() and mode:
+                judge.bug(
+                    "statistics-validation-mode", "the validation samples pass through the network in training mode"
+                )
+        elif kind == "b" and last is not None:
+            if (last >= 100).any():
+                judge.bug("statistics-wrong", "the network is trained on samples that are not for training")
+                return
+            trained += last.tolist()
+            if len(first) == len(last) and not np.array_equal(labels[last], first.astype(int)):
+                judge.bug("statistics-pairs", "after shuffling, a sample has another sample's label")
+        elif kind == "s":
+            steps += 1
+    if len(trained) % TRAIN == 0 and trained:
+        epochs = np.array(trained).reshape(-1, TRAIN)
+        if all((np.diff(epoch) > 0).all() for epoch in epochs):
+            judge.bug("statistics-not-shuffled", "in each epoch the samples come in the order in which they were given")
+        elif len(epochs) > 1 and all(np.array_equal(epoch, epochs[0]) for epoch in epochs):
+            judge.bug("statistics-not-shuffled", "the samples come in the same order in each epoch")
+    seen = sorted(set(trained))
+    if len(seen) < TRAIN:
+        judge.bug("statistics-wrong", f"only {len(seen)} of the {TRAIN} training samples are trained on")
+    if steps == 0 and trained:
+        judge.bug("not-updated", "step() is never called")
+
+
+def _judge_figures(judge: Judge, entries, arrays, figures, losses_right: bool) -> None:
+    """Errors are shares of what passed in training, and losses means; by batch or by sample is the same here."""
+    labels = arrays["train t"].argmax(axis=1)
+    losses: list[float] = []
+    wrong: list[bool] = []
+    pending: tuple[np.ndarray, np.ndarray] | None = None
+    for kind, first, second, _ in entries:
+        if kind == "f":
+            rows = np.rint(first * 100).astype(int)
+            pending = (rows, second.reshape(len(rows), -1)) if len(rows) and (rows < 100).all() else None
+        elif kind == "b" and pending is not None:
+            rows, y = pending
+            shifted = y - y.max(axis=1, keepdims=True)
+            losses += (np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(rows)), labels[rows]]).tolist()
+            wrong += (y.argmax(axis=1) != labels[rows]).tolist()
+            pending = None
+    if len(losses) != TRAIN * EPOCHS or any(bug.id != "statistics-not-shuffled" for bug in judge.findings):
+        return
+    expected_losses = np.array(losses).reshape(EPOCHS, TRAIN).mean(axis=1)
+    expected_errors = np.array(wrong).reshape(EPOCHS, TRAIN).mean(axis=1)
+    if losses_right and not np.allclose(figures[0], expected_losses, rtol=1e-4):
+        judge.bug(
+            "statistics-wrong",
+            f"the training loss of the first epoch is {number(float(figures[0][0]))}, "
+            f"the mean over its samples is {number(float(expected_losses[0]))}",
+        )
+    if not np.allclose(figures[1], expected_errors, atol=1e-6):
+        judge.bug(
+            "statistics-wrong",
+            f"the training error of the first epoch is {number(float(figures[1][0]))}, "
+            f"the share of wrong answers is {number(float(expected_errors[0]))}",
+        )
+    if not all(((figure >= 0) & (figure <= 1)).all() for figure in (figures[1], figures[3])):
+        judge.bug("statistics-wrong", "an error is a share between 0 and 1")

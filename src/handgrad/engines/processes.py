@@ -1,0 +1,130 @@
+"""Several processes that train one network together, as `torchrun` starts them.
+
+Each makes the same steps on its own rows of every batch. The first one reads, writes and reports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from handgrad.errors import ConfigError, HandgradError, RunError
+
+T = TypeVar("T")
+
+
+class Processes:
+    """The processes of a run; alone by default.
+
+    Attributes:
+        rank: number of this one, from 0.
+        count: how many there are.
+    """
+
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        self.rank, self.count = rank, count
+
+    def first(self, function: Callable[[], T]) -> T:
+        """What the function returns in the first process; it is called there only. Where it fails, the first process
+        says why and the others end without a word (`SystemExit`)."""
+        if self.count == 1:
+            return function()
+        import torch.distributed as distributed
+
+        error, answer = None, [None, None]
+        if self.rank == 0:
+            try:
+                answer = [function(), None]
+            except HandgradError as failed:
+                error, answer = failed, [None, getattr(failed, "exit_code", 2)]
+        with reporting_lost_processes():
+            distributed.broadcast_object_list(answer, src=0)
+        value, exit_code = answer
+        if error is not None:
+            raise error
+        if exit_code is not None:
+            raise SystemExit(exit_code)
+        return value  # pyright: ignore[reportReturnType]
+
+    def largest(self, *values: float) -> list[float]:
+        """The largest value of all processes, in each place."""
+        if self.count == 1:
+            return list(values)
+        import torch
+
+        tensor = torch.tensor(values, dtype=torch.float64)
+        with reporting_lost_processes():
+            torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX)
+        return tensor.tolist()
+
+    def rows(self, n: int) -> slice:
+        """This process's rows of n: without overlap, as even as can be."""
+        return slice(self.rank * n // self.count, (self.rank + 1) * n // self.count)
+
+
+def here() -> Processes:
+    """The processes that this one belongs to, as `torchrun` says in the environment."""
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys():
+        return Processes()
+    return Processes(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+
+
+@contextlib.contextmanager
+def joined(engine: str) -> Iterator[Processes]:
+    """Connects with the other processes, if there are any, and lets go of them in the end.
+
+    Arguments:
+        engine: what is to train; only `torch` can in several processes.
+
+    Raises:
+        ConfigError: another engine, or no PyTorch.
+    """
+    processes = here()
+    if processes.count == 1:
+        yield processes
+        return
+    if engine != "torch":
+        raise ConfigError(
+            f"engine={engine} trains in one process, and torchrun started {processes.count}: take --engine torch"
+        )
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise ConfigError('engine=torch needs PyTorch, which is not installed: pip install "handgrad[torch]"') from None
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield processes
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def local_rank() -> int:
+    """Number of this process on its machine: which of several GPUs it takes."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+@contextlib.contextmanager
+def reporting_lost_processes() -> Iterator[None]:
+    """Says in one line that another process is gone, where PyTorch says it in many.
+
+    Raises:
+        RunError: a collective operation failed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        import torch
+
+        text = str(error)
+        if not isinstance(error, torch.distributed.DistError) and not any(
+            word in text.lower() for word in ("gloo", "nccl", "connection closed", "connection reset")
+        ):
+            raise
+        raise RunError(
+            f"another process of this run ended or cannot be reached: {text.strip().splitlines()[0][:200]}. "
+            "Go on from the last checkpoint with --resume"
+        ) from None

@@ -1,0 +1,316 @@
+"""The compiled classes (the extra `fast`) against the classes they stand for.
+
+All suites of this folder run over them too: `conftest.py` adds a compiled form of every example that has one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from handgrad import nn
+
+pytest.importorskip("numba")
+fast = pytest.importorskip("handgrad.nn.fast")
+
+D = 5
+LAYERS = {
+    "ReLU": nn.ReLU,
+    "LeakyReLU": nn.LeakyReLU,
+    "LeakyReLU steep": lambda: nn.LeakyReLU(1.5),
+    "ELU": nn.ELU,
+    "ELU alpha": lambda: nn.ELU(2.5),
+    "Sigmoid": nn.Sigmoid,
+    "Tanh": nn.Tanh,
+    "SiLU": nn.SiLU,
+    "GELU": nn.GELU,
+    "GELU exact": lambda: nn.GELU("none"),
+    "Dropout": lambda: nn.Dropout(0.3, rng=7),
+    "Dropout of nothing": lambda: nn.Dropout(0.0, rng=7),
+    "BatchNorm1d": lambda: nn.BatchNorm1d(D),
+    "BatchNorm1d biased": lambda: nn.BatchNorm1d(D, 0.1, 0.4, running_variance="biased"),
+    "LayerNorm": lambda: nn.LayerNorm(D),
+}
+RULES = {
+    "SGD": (nn.SGD, {}),
+    "SGD decay": (nn.SGD, {"weight_decay": 0.1}),
+    "SGD momentum": (nn.SGD, {"momentum": 0.9, "weight_decay": 0.1}),
+    "SGD nesterov": (nn.SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    "Adam": (nn.Adam, {}),
+    "Adam options": (nn.Adam, {"betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}),
+    "AdamW": (nn.AdamW, {"weight_decay": 0.1}),
+    "RMSprop": (nn.RMSprop, {}),
+    "RMSprop options": (nn.RMSprop, {"alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}),
+    "RMSprop momentum": (nn.RMSprop, {"momentum": 0.5}),
+    "RMSprop centered": (nn.RMSprop, {"centered": True, "weight_decay": 0.1}),
+    "Adadelta": (nn.Adadelta, {}),
+    "Adadelta options": (nn.Adadelta, {"rho": 0.8, "eps": 1e-3, "weight_decay": 0.1}),
+}
+#: What a class with kernels need not ask its base for. (Momentum and centring of RMSprop are left to the base.)
+COMPILED_METHODS = {
+    **dict.fromkeys(("ReLU", "LeakyReLU"), ("_function", "_chain")),
+    **dict.fromkeys(("ELU", "Sigmoid", "Tanh"), ("_chain",)),
+    "SiLU": ("backward",),
+    "Dropout": ("forward",),
+    **dict.fromkeys(("GELU", "BatchNorm1d", "LayerNorm"), ("forward", "backward")),
+    "SoftmaxCrossEntropy": ("forward", "backward"),
+    **dict.fromkeys(("SGD", "Adam", "AdamW", "RMSprop", "Adadelta"), ("_sweep", "_update")),
+}
+
+
+def pair(make):
+    """One object as it is and one in its compiled form."""
+    base, compiled = make(), make()
+    fast.accelerate(compiled)
+    assert type(compiled) is fast.COMPILED[type(base)]
+    return base, compiled
+
+
+def forbid(monkeypatch, compiled) -> None:
+    """Whatever the kernels should do themselves fails in the base."""
+    base = next(base for base, own in fast.COMPILED.items() if own is type(compiled))
+
+    def asked(*_, **__):
+        raise AssertionError(f"{base.__name__} was asked")
+
+    for name in COMPILED_METHODS[base.__name__]:
+        owner = next(c for c in base.__mro__ if name in vars(c))
+        monkeypatch.setattr(owner, name, asked)
+
+
+def prepared(layer: nn.Layer, dtype) -> nn.Layer:
+    for i, parameter in enumerate(layer.parameters()):
+        parameter.value += np.random.default_rng(i).standard_normal(parameter.value.shape).astype(np.float32)
+    return layer.astype(dtype)
+
+
+def results(layer: nn.Layer, x, dy) -> dict[str, np.ndarray]:
+    y = layer.forward(x)
+    dx = layer.backward(dy)
+    gradients = {f"d{name}": parameter.grad for name, parameter in layer.named_parameters()}
+    return {"y": y, "dx": dx, **gradients, **dict(layer.named_buffers())}
+
+
+def assert_close(actual, expected, dtype) -> None:
+    tolerance = {np.float32: 1e-5, np.float64: 1e-13}[dtype]
+    assert actual.keys() == expected.keys()
+    for name, array in expected.items():
+        assert actual[name].dtype == array.dtype, name
+        np.testing.assert_allclose(actual[name], array, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def drawn(shape, dtype, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def test_every_compiled_class_is_tested_here():
+    tested = {type(make()) for make in LAYERS.values()} | {rule for rule, _ in RULES.values()}
+    assert {*tested, nn.SoftmaxCrossEntropy} == set(fast.COMPILED)
+    assert {base.__name__ for base in fast.COMPILED} == set(COMPILED_METHODS)
+    for base, compiled in fast.COMPILED.items():
+        assert issubclass(compiled, base)
+        assert compiled.__name__ == base.__name__
+
+
+def test_what_has_no_compiled_form_stays_as_it_is():
+    layer = nn.Linear(2, 3, rng=0)
+    fast.accelerate(layer)
+    assert type(layer) is nn.Linear
+
+
+# -- layers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [2, 7, 300])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_layers(make, dtype, n, monkeypatch):
+    base, compiled = (prepared(layer, dtype) for layer in pair(make))
+    batches = [(3 * drawn((n, D), dtype, seed), drawn((n, D), dtype, 10 + seed)) for seed in range(3)]
+    expected = [{name: a.copy() for name, a in results(base, *batch).items()} for batch in batches]
+    if getattr(base, "approximate", "tanh") == "tanh" and getattr(base, "p", 1):
+        forbid(monkeypatch, compiled)
+    for batch, wanted in zip(batches, expected, strict=True):
+        assert_close(results(compiled, *batch), wanted, dtype)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_no_sample_and_one(make, n):
+    base, compiled = (prepared(layer, np.float32) for layer in pair(make))
+    if isinstance(base, nn.BatchNorm1d) and n < (2 if base.running_variance == "unbiased" else 1):
+        with pytest.raises(ValueError, match=f"got a training batch of N={n}, expected at least"):
+            compiled.forward(drawn((n, D), np.float32))
+        return
+    batch = drawn((n, D), np.float32), drawn((n, D), np.float32, 1)
+    assert_close(results(compiled, *batch), results(base, *batch), np.float32)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e4, -1e4, 3e38])
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_numbers_at_the_edge(make, value):
+    base, compiled = (prepared(layer, np.float32) for layer in pair(make))
+    x, dy = drawn((6, D), np.float32), drawn((6, D), np.float32, 1)
+    x[2, 3] = value
+    with np.errstate(all="ignore"):
+        expected = results(base, x, dy)
+        actual = results(compiled, x, dy)
+        assert_close(actual, expected, np.float32)
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_evaluation(make):
+    base, compiled = (prepared(layer, np.float32) for layer in pair(make))
+    for layer in (base, compiled):
+        layer.forward(drawn((6, D), np.float32))
+        layer.eval()
+    batch = drawn((6, D), np.float32, 1), drawn((6, D), np.float32, 2)
+    expected, actual = results(base, *batch), results(compiled, *batch)
+    assert_close(actual, expected, np.float32)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ">f4", np.complex128])
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_other_dtypes_are_the_bases(make, dtype):
+    base, compiled = pair(make)
+    x, dy = (drawn((6, D), np.float64, seed).astype(dtype) for seed in range(2))
+    if x.dtype.kind == "c":  # layers take a complex input, for a complex step, but keep no complex gradient
+        expected, actual = {"y": base.forward(x)}, {"y": compiled.forward(x)}
+    else:
+        expected, actual = results(base, x, dy), results(compiled, x, dy)
+    for name, array in expected.items():
+        assert actual[name].dtype == array.dtype
+        np.testing.assert_array_equal(actual[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["BatchNorm1d", "LayerNorm"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_stacked_models(kind, shared):
+    base, compiled = pair(LAYERS[kind])
+    for layer in (base, compiled):
+        network = nn.Sequential(layer)
+        flat = nn.FlatParameters(network, 3)
+        flat.values[...] = drawn(flat.values.shape, np.float32, 3)
+    x, dy = drawn((6, D) if shared else (3, 6, D), np.float32), drawn((3, 6, D), np.float32, 1)
+    assert_close(results(compiled, x, dy), results(base, x, dy), np.float32)
+
+
+@pytest.mark.parametrize("kind", ["ReLU", "Tanh", "GELU", "Dropout"])
+def test_more_axes(kind):
+    base, compiled = pair(LAYERS[kind])
+    x, dy = drawn((2, 3, 4, D), np.float32), drawn((2, 3, 4, D), np.float32, 1)
+    assert_close(results(compiled, x, dy), results(base, x, dy), np.float32)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 300_001])
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.999])
+def test_dropout_draws_the_same_masks(p, size):
+    base, compiled = pair(lambda: nn.Dropout(p, rng=3))
+    ones = np.ones((1, size), np.float32)
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled.forward(ones), base.forward(ones))
+    assert compiled.rng.bit_generator.state == base.rng.bit_generator.state
+
+
+def test_a_gradient_of_another_shape():
+    for kind in ("ReLU", "SiLU", "GELU", "BatchNorm1d", "LayerNorm"):
+        _, compiled = pair(LAYERS[kind])
+        compiled.forward(drawn((6, D), np.float32))
+        with pytest.raises(ValueError, match=r"backward got dy with shape=\(4, 5\), expected \(6, 5\), the shape of"):
+            compiled.backward(drawn((4, D), np.float32))
+
+
+# -- the loss ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 301])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_cross_entropy(dtype, smoothing, n, monkeypatch):
+    base, compiled = pair(lambda: nn.SoftmaxCrossEntropy(smoothing))
+    x, labels = 5 * drawn((n, 7), dtype), np.random.default_rng(1).integers(0, 7, n)
+    loss, dx = base.forward(x, labels), base.backward()
+    forbid(monkeypatch, compiled)
+    actual = compiled.forward(x, labels)
+    assert actual.dtype == dtype
+    tolerance = {np.float32: 2e-6, np.float64: 1e-14}[dtype]
+    assert actual == pytest.approx(loss, rel=tolerance)
+    np.testing.assert_allclose(compiled.backward(), dx, rtol=10 * tolerance, atol=tolerance / n)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e4, -1e4])
+def test_scores_at_the_edge(value):
+    base, compiled = pair(nn.SoftmaxCrossEntropy)
+    for column in range(4):
+        x = drawn((6, 4), np.float32)
+        x[2, column] = value
+        with np.errstate(all="ignore"):
+            expected, actual = base.forward(x, np.full(6, 1)), compiled.forward(x, np.full(6, 1))
+            np.testing.assert_allclose(actual, expected, rtol=1e-6)
+            np.testing.assert_allclose(compiled.backward(), base.backward(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("target", ["int32 classes", "rows", "stacked"])
+def test_other_targets_are_the_bases(target):
+    base, compiled = pair(nn.SoftmaxCrossEntropy)
+    x = drawn((2, 6, 4) if target == "stacked" else (6, 4), np.float32)
+    t = {"int32 classes": np.arange(6, dtype=np.int32) % 4, "rows": np.eye(4, dtype=np.float32)[np.arange(6) % 4]}
+    t = t.get(target, np.arange(6) % 4)
+    compiled.forward(drawn((6, 4), np.float32), np.arange(6) % 4)  # what a kernel kept must not be used below
+    np.testing.assert_array_equal(compiled.forward(x, t), base.forward(x, t))
+    np.testing.assert_array_equal(compiled.backward(), base.backward())
+
+
+@pytest.mark.parametrize("labels", [[0, 4], [-1, 0]])
+def test_classes_that_there_are_not(labels):
+    _, compiled = pair(nn.SoftmaxCrossEntropy)
+    with pytest.raises(ValueError, match=r"the loss got class -?\d, expected classes 0 to 3"):
+        compiled.forward(drawn((2, 4), np.float32), np.array(labels))
+
+
+# -- update rules -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("rule", "options"), RULES.values(), ids=RULES)
+def test_rules_give_the_same_bits(rule, options, dtype, monkeypatch):
+    """Many steps, the learning rate changing, over parameters of several shapes."""
+    shapes = ((1, 1003), (4, 5), (3,), ())
+    base, compiled = pair(lambda: rule([nn.Parameter(drawn(shape, dtype)) for shape in shapes], 0.02, **options))
+
+    def run(optimizer):
+        for step in range(12):
+            optimizer.learning_rate = 0.02 / (1 + step)
+            for i, parameter in enumerate(optimizer.parameters):
+                parameter.grad[...] = drawn(parameter.value.shape, dtype, 100 * step + i) * 10.0 ** (step % 5 - 3)
+            optimizer.step()
+
+    run(base)
+    if not {"momentum", "centered"} & options.keys() or rule is nn.SGD:
+        forbid(monkeypatch, compiled)
+    run(compiled)
+    for a, b in zip(base.parameters, compiled.parameters, strict=True):
+        np.testing.assert_array_equal(a.value, b.value)
+    for name, array in base.state_dict().items():
+        np.testing.assert_array_equal(compiled.state_dict()[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize(("rule", "options"), RULES.values(), ids=RULES)
+def test_models_with_rates_of_their_own_are_the_bases(rule, options):
+    rates = np.array([[0.1], [0.0], [0.01]])
+    base, compiled = pair(lambda: rule([nn.Parameter(drawn((3, 50), np.float64))], rates, **options))
+    for optimizer in (base, compiled):
+        for step in range(4):
+            optimizer.parameters[0].grad[...] = drawn((3, 50), np.float64, step)
+            optimizer.step()
+    np.testing.assert_array_equal(base.parameters[0].value, compiled.parameters[0].value)
+
+
+@pytest.mark.parametrize(("rule", "options"), RULES.values(), ids=RULES)
+def test_gradients_that_are_not_finite(rule, options):
+    base, compiled = pair(lambda: rule([nn.Parameter(drawn(9, np.float32))], 0.1, **options))
+    with np.errstate(all="ignore"):
+        for optimizer in (base, compiled):
+            optimizer.parameters[0].grad[...] = [np.nan, np.inf, -np.inf, 3e38, 1e-45, 0, -0.0, 1, -1]
+            optimizer.step()
+    np.testing.assert_array_equal(base.parameters[0].value, compiled.parameters[0].value)
