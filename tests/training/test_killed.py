@@ -1,6 +1,7 @@
 """`kill -9` at any moment, then `--resume`: the finished run equals the uninterrupted one bit for bit."""
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,7 +45,9 @@ def test_killed_at_random_moments(tmp_path, uninterrupted, seed):
             kills += 1
             continue
         assert process.returncode == 0, errors
-        break
+        if kills:
+            break
+        shutil.rmtree(tmp_path / "run")  # the machine was slower when the reference was timed: begin again
     assert kills >= 1
     assert_same_run(reference, tmp_path / "run")
 
