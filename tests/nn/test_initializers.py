@@ -64,7 +64,7 @@ def test_moments_of_even_draws(initializer, limit):
         (nn.Xavier(1.3), lambda w: torch.nn.init.xavier_normal_(w, 1.3).std().item()),
         (nn.Kaiming(), lambda w: torch.nn.init.kaiming_normal_(w, nonlinearity="relu").std().item()),
     ],
-    ids=repr,
+    ids=["kaiming-uniform", "xavier-uniform", "xavier", "kaiming"],
 )
 def test_the_same_spread_as_in_pytorch(initializer, twin, shape):
     torch.manual_seed(0)
