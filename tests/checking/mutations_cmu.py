@@ -73,8 +73,8 @@ CMU_2019 = (
     m("whole-numbers", RELU, "self.state = np.vectorize(lambda v: v if v > 0 else 0)(x)"),
     m(
         "state-overwritten",
-        RELU_D,
-        "self.state[self.state > 0] = 0.5; return (self.state > 0.2).astype(float) * (self.state / 0.5)",
+        SIGMOID_D,
+        "self.state = self.state * (1 - self.state); return self.state",
     ),
     # loss
     m("softmax-no-shift", SHIFT, "shifted = x"),

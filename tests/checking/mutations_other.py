@@ -140,7 +140,7 @@ LAYER = (
     ),
     m(Y, "norm-mean-constant", "return (d - d.mean(axis=1, keepdims=True) - self.xhat", "return (d - self.xhat"),
     m(Y, "gamma-forgotten", "d = dy * self.gamma", "d = dy"),
-    m(Y, "unexplained", "return dy * (s + self.x * s * (1 - s))", "return dy * (s + self.x * s)"),
+    m(Y, "wrong-derivative", "return dy * (s + self.x * s * (1 - s))", "return dy * (s + self.x * s)"),
     m(Y, "upstream-missing", "return dy * (s + self.x * s * (1 - s))", "return s + self.x * s * (1 - s)"),
     m(
         Y,

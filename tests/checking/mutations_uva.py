@@ -33,8 +33,8 @@ LINEAR_MUTATIONS = (
     m(
         "shared-between-objects",
         GRADS,
-        GRADS + "; LinearModule.kept = getattr(LinearModule, 'kept', None) or self.params; self.params = "
-        "LinearModule.kept if LinearModule.kept['weight'].shape == (out_features, in_features) else self.params",
+        GRADS + "; LinearModule.kept = getattr(LinearModule, 'kept', {}); LinearModule.kept.update(self.params); "
+        "self.params = LinearModule.kept",
     ),
     m("bias-unused", LINEAR, 'out = np.dot(x, self.params["weight"].T)'),
     m("bias-sign", LINEAR, 'out = np.dot(x, self.params["weight"].T) - self.params["bias"]'),

@@ -165,8 +165,13 @@ def test_functions_that_are_not_there(tmp_path):
 
 
 def test_inputs_that_are_made_up_are_nobodys_fault(tmp_path):
-    text = "class Odd:\n    def forward(self, x):\n        return x['key']\n    def "
-    "backward(self, dy):\n        return dy\n"
+    text = """
+class Odd:
+    def forward(self, x):
+        return x['key']
+    def backward(self, dy):
+        return dy
+"""
     (tmp_path / "odd.py").write_text(text)
     parts = mutation.judge(tmp_path)
     assert {part.verdict for part in parts} == {"cannot judge"}

@@ -318,7 +318,7 @@ def name_factor(values: Sequence[float], sizes: Sequence[Mapping[str, float]]) -
         if symbol.strip("1/") in sizes[0] and len(values) > 1:
             rest = [magnitude / _value(symbol, size) for magnitude, size in zip(magnitudes, sizes, strict=True)]
             if _close(rest, [rest[0]] * len(rest)):
-                return (*sign, f"{symbol} c")
+                return (*sign, "N c") if symbol == "N" else (*sign, "1/N", "c")
     return (*sign, "c") if constant else None
 
 
@@ -368,9 +368,11 @@ def _factor_evidence(what: str, key: str, values: Sequence[float], draws: Sequen
     if key == "-1":
         return f"{what} has the wrong sign on every draw"
     if key == "c":
+        if not _close([abs(each) for each in values], [abs(values[0])] * len(values)):
+            return f"{what} has a constant factor of {number(abs(value) * sizes['N'])} besides"
         return f"{what} is {number(abs(value))} times the right value, whatever the sizes"
-    if key in ("N c", "1/N c"):
-        constant = abs(value) / _value(key.split()[0], sizes)
+    if key == "N c":
+        constant = abs(value) / sizes["N"]
         inverse = f"divided by {number(1 / constant)}" if constant < 1 else f"multiplied by {number(constant)}"
         return (
             f"{what} is {number(abs(value))} times the right value at a batch size of {number(sizes['N'])}: "

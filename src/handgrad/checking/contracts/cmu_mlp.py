@@ -297,6 +297,7 @@ def build(
         call("mlp", args=[array("x2")], to="y eval", attempt=True),
         call("mlp", "train", to="trained", attempt=True),
         call("mlp", "forward", args=[array("x0")], to="y train", attempt=True),
+        call("mlp", "forward", args=[array("x2")], to="y2 train", attempt=True),
     ]
     draw = Draw(
         {"N": net.N, "K": net.sizes[-1], "lr": net.lr}
@@ -396,7 +397,9 @@ def judge_mlp(
     if known:
         momentum.findings = [bug for bug in momentum.findings if bug.id not in known]
     _judge_zero_grads(judges["MLP.zero_grads"], usable, observations)
-    _judge_modes(judges["MLP.train and eval"], normalised, observations)
+    forward = judges["MLP.forward with BatchNorm"]
+    normalises = not any(bug.id.startswith("norm-") for bug in forward.findings)
+    _judge_modes(judges["MLP.train and eval"], normalised, observations, normalises)
 
 
 def _built(observation: Observation) -> bool:
@@ -726,7 +729,7 @@ def _judge_zero_grads(judge: Judge, trials, observations) -> None:
                     return
 
 
-def _judge_modes(judge: Judge, trials, observations) -> None:
+def _judge_modes(judge: Judge, trials, observations, normalises: bool) -> None:
     if judge.missing:
         return
     for each in trials:
@@ -747,7 +750,11 @@ def _judge_modes(judge: Judge, trials, observations) -> None:
         own = observation.get("y1")
         right_training = network(each, observation, 1)
         if right_training is not None and (own is None or not close(own, subject.compute(right_training))):
-            continue  # what is wrong with forward itself is told there
+            # what is wrong with forward itself is told there; but whether the two modes differ can be seen
+            same = observation.get("y2 train")
+            if normalises and same is not None and close(found, same):
+                judge.bug("evaluation-mode-ignored", "after eval() the output is the same as after train()")
+            continue
         if not close(found, subject.compute(draw, evaluating=True)):
             if close(found, subject.compute(draw)):
                 judge.bug(
