@@ -53,7 +53,8 @@ MUTANTS: dict[str, tuple[Sequence[mutation.Mutation], bool]] = {
 PAIRS = 60
 """Pairs drawn for each contract; `--quick` takes fewer."""
 
-#: What the programs' authors call a bug -> the ids that are the right name for it.
+#: What the programs' authors call a bug -> the ids that are the right name for it. Some ids do not exist (yet): such a
+#: bug counts as not named.
 NAMES: dict[str, tuple[str, ...]] = {
     "activation-after-last-layer": ("activation-at-the-end",),
     "activation-derivative-left-out": ("derivative-missing",),

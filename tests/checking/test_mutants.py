@@ -65,7 +65,7 @@ def test_a_mutant_is_named(name, each):
     assert found & set(each.ids), f"{each.name}: {found}"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", HANDINS)
 def test_all_mutants(name):
     files = mutation.read(name)
@@ -83,7 +83,7 @@ def test_all_mutants(name):
     assert len(missed) <= 0.05 * len(HANDINS[name]), missed
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_all_normalisation_mutants():
     torch = pytest.importorskip("torch")
     files = mutation.read("uva-norm")
@@ -93,7 +93,7 @@ def test_all_normalisation_mutants():
         assert names(mutation.run(changed, torch)) & set(each.ids), each.name
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", HANDINS)
 def test_pairs_of_mutations_are_both_named(name):
     files = mutation.read(name)

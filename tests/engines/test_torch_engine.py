@@ -154,7 +154,7 @@ def test_a_hundred_steps_of_mlps(make_twins, make_batches, name, spec, gradients
     ("name", "spec", "gradients"),
     [("vgg", "momentum", "autograd"), ("preact-resnet", "adam", "hand")]
     + [
-        pytest.param(name, spec, gradients, marks=pytest.mark.slow)
+        pytest.param(name, spec, gradients, marks=pytest.mark.exhaustive)
         for name in CNNS
         for spec in SPECS
         for gradients in ("hand", "autograd")
@@ -399,7 +399,7 @@ def test_seeds(make, make_batches):
     assert torch.equal(torch.get_rng_state(), here)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore")  # PyTorch's compiler warns of itself
 @pytest.mark.parametrize("gradients", ["hand", "autograd"])
 def test_compiled_steps(make, make_batches, gradients):

@@ -75,7 +75,7 @@ NORMED = [(activation, norm) for activation in ACTIVATIONS for norm in ("none", 
 @pytest.mark.parametrize(
     ("activation", "norm"),
     # A third of them by default, each activation with another norm.
-    [pytest.param(*pair, marks=[pytest.mark.slow] if i % 4 else []) for i, pair in enumerate(NORMED)],
+    [pytest.param(*pair, marks=[pytest.mark.exhaustive] if i % 4 else []) for i, pair in enumerate(NORMED)],
 )
 def test_every_activation_and_norm_is_healthy(digits, activation, norm):
     config = settings(activation=activation, norm=norm, hidden_units=(64, 64), seed=len(activation))
@@ -131,7 +131,7 @@ BY_DEFAULT = (
 @pytest.mark.parametrize(
     "given",
     [
-        pytest.param(given, id=name, marks=[] if name in BY_DEFAULT else [pytest.mark.slow])
+        pytest.param(given, id=name, marks=[] if name in BY_DEFAULT else [pytest.mark.exhaustive])
         for name, given in HEALTHY.items()
     ],
 )
@@ -620,20 +620,20 @@ def on_real_data(real_data, recipe, **given):
         pytest.skip(f"needs the data of {recipe} in {real_data}")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("recipe", ["cmu-mnist", "mnist", "uva-numpy-mlp"])
 def test_the_recipes_are_healthy_on_real_data(real_data, recipe):
     assert on_real_data(real_data, recipe).diagnoses == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_courses_settings_on_unit_inputs_are_named_on_real_data(real_data):
     report = on_real_data(real_data, "uva-numpy-mlp", preprocessing="standard")
     assert report.diagnoses == ["init-too-small", "learning-rate-too-low"]
     assert report.verdict == PROBLEM
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_raw_pixels_with_kaiming_weights_are_named_on_real_data(real_data):
     report = on_real_data(real_data, "mnist", preprocessing="none", norm="none")
     assert report.diagnoses[0] == "inputs-too-large"
