@@ -1,8 +1,9 @@
 """The examples in the documentation are tests.
 
 `python` blocks run in order, one namespace a page; blocks that begin with `>>>` are doctests, where `...` stands for
-anything. `bash` blocks run as they stand, with the `handgrad` of this environment. Each page has a folder of its own to
-work in. A block after `<!--- skip: next -->` is not run: it downloads, installs, or takes minutes.
+anything. `bash` blocks run as they stand. Both find the `handgrad` of this environment first, activated or not, and each
+page has a folder of its own to work in. A block after `<!--- skip: next -->` is not run: it downloads, installs, or takes
+minutes.
 """
 
 import contextlib
@@ -24,14 +25,17 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 
 @pytest.fixture(scope="module")
 def in_a_folder_of_its_own(tmp_path_factory):
-    with contextlib.chdir(tmp_path_factory.mktemp("docs")), threadpool_limits(1):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.chdir(tmp_path_factory.mktemp("docs")),
+        threadpool_limits(1),
+    ):
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         yield
 
 
 def run_bash(example) -> None:
-    here = Path(sys.executable).parent
-    path = f"{here}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, **ONE_THREAD, "PATH": path, "MPLBACKEND": "Agg"}
+    environment = {**os.environ, **ONE_THREAD, "MPLBACKEND": "Agg"}
     shell = ["bash", "-euo", "pipefail", "-c", example.parsed]
     done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
