@@ -7,6 +7,7 @@ same seam serves arrays in memory, data resident on a device, shards of many mac
 from __future__ import annotations
 
 import importlib.util
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -210,6 +211,21 @@ def make_engine(
         convolution=convolution,
         kernels=kernels,
     )
+
+
+def check_dataset(architecture: Architecture, dataset: Dataset) -> None:
+    """Raises ConfigError where a network's inputs or scores are not as many as a data set's numbers or classes."""
+    wanted = math.prod(architecture.input_shape)
+    if math.prod(dataset.input_shape) != wanted:
+        raise ConfigError(
+            f"the network takes {wanted} numbers a sample (input_shape={architecture.input_shape}), "
+            f"data set {dataset.name} has {math.prod(dataset.input_shape)} (input_shape={dataset.input_shape})"
+        )
+    if architecture.output_shape != (len(dataset.classes),):
+        raise ConfigError(
+            f"the network gives {architecture.output_shape} scores, "
+            f"data set {dataset.name} has {len(dataset.classes)} classes"
+        )
 
 
 def check_engine(

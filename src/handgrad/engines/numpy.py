@@ -13,7 +13,7 @@ from handgrad import nn
 from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture, LayerSpec, Row
 from handgrad.data import Dataset
-from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec
+from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec, check_dataset
 from handgrad.errors import ConfigError
 
 #: Samples that an evaluation takes at a time, fewer where a layer's outputs for them would be more than so many
@@ -202,17 +202,7 @@ class NumpyEngine:
     # -- data ---------------------------------------------------------------------------------------------------------
 
     def load(self, dataset: Dataset) -> None:
-        wanted = math.prod(self.architecture.input_shape)
-        if math.prod(dataset.input_shape) != wanted:
-            raise ConfigError(
-                f"the network takes {wanted} numbers a sample (input_shape={self.architecture.input_shape}), "
-                f"data set {dataset.name} has {math.prod(dataset.input_shape)} (input_shape={dataset.input_shape})"
-            )
-        if self.architecture.output_shape != (len(dataset.classes),):
-            raise ConfigError(
-                f"the network gives {self.architecture.output_shape} scores, "
-                f"data set {dataset.name} has {len(dataset.classes)} classes"
-            )
+        check_dataset(self.architecture, dataset)
         self._dataset = dataset
 
     def _batch(

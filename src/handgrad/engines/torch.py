@@ -23,12 +23,13 @@ from handgrad import torch as hand
 from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Dataset
-from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec
+from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec, check_dataset
 from handgrad.engines.numpy import EVALUATION_BATCH
 from handgrad.engines.numpy import build as build_numpy
 from handgrad.engines.processes import Processes, local_rank, reporting_lost_processes
 from handgrad.errors import ConfigError
 from handgrad.nn.dropout import draw_mask
+from handgrad.nn.layer import check_state
 from handgrad.torch.synchronized import synchronized
 
 #: Numbers that one layer of an evaluation may give at a time: 128 MiB in float32.
@@ -145,17 +146,7 @@ class TorchEngine:
     # -- data ---------------------------------------------------------------------------------------------------------
 
     def load(self, dataset: Dataset) -> None:
-        wanted = math.prod(self.architecture.input_shape)
-        if math.prod(dataset.input_shape) != wanted:
-            raise ConfigError(
-                f"the network takes {wanted} numbers a sample (input_shape={self.architecture.input_shape}), "
-                f"data set {dataset.name} has {math.prod(dataset.input_shape)} (input_shape={dataset.input_shape})"
-            )
-        if self.architecture.output_shape != (len(dataset.classes),):
-            raise ConfigError(
-                f"the network gives {self.architecture.output_shape} scores, "
-                f"data set {dataset.name} has {len(dataset.classes)} classes"
-            )
+        check_dataset(self.architecture, dataset)
         self._dataset = _Resident(dataset, self.device, self.dtype)
 
     def _batch(self, indices: Tensor, changes: Changes | None = None) -> tuple[Tensor, Tensor]:
@@ -353,16 +344,7 @@ class TorchEngine:
 
     def load_state_dict(self, state: dict[str, Shaped[Array, "..."]]) -> None:
         own = self.network.state_dict()
-        if missing := sorted(own.keys() - state.keys()):
-            raise ValueError(f"the state has no {', '.join(missing)}: it belongs to another architecture")
-        if unknown := sorted(state.keys() - own.keys()):
-            raise ValueError(f"the state has {', '.join(unknown)}, which this network has not: another architecture")
-        for name, tensor in own.items():
-            if tuple(tensor.shape) != np.shape(state[name]):
-                raise ValueError(
-                    f"{name}: expected shape={tuple(tensor.shape)}, got shape={np.shape(state[name])}: "
-                    "another architecture"
-                )
+        check_state({name: tuple(tensor.shape) for name, tensor in own.items()}, state)
         for name, tensor in own.items():
             tensor.copy_(torch.from_numpy(np.array(state[name])))
 
