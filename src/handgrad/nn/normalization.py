@@ -61,7 +61,54 @@ class _Normalization(Layer):
         return f"{self.num_features}"
 
 
-class BatchNorm1d(_Normalization):
+class BatchNorm(_Normalization):
+    """What batch normalisation of features and of images share: the running figures."""
+
+    buffer_names = ("running_mean", "running_var", "num_batches_tracked")
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        *,
+        running_variance: str = "unbiased",
+        dtype=np.float32,
+    ) -> None:
+        super().__init__(num_features, eps, dtype)
+        if running_variance not in ("unbiased", "biased"):
+            raise ValueError(
+                f"{type(self).__name__} got running_variance={running_variance!r}, expected 'unbiased' or 'biased'"
+            )
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"{type(self).__name__} got momentum={momentum}, expected a share in [0, 1]")
+        self.momentum = momentum
+        self.running_variance = running_variance
+        self.running_mean = np.zeros(num_features, dtype)
+        self.running_var = np.ones(num_features, dtype)
+        self.num_batches_tracked = np.zeros((), np.int64)
+
+    def _check_batch(self, n: int, pixels: int | None = None) -> None:
+        """A variance has to have two numbers; one, where it is divided by how many they are and not by one less."""
+        least = 2 if self.running_variance == "unbiased" else 1
+        count = n if pixels is None else n * pixels
+        if count < least:
+            of = "" if pixels is None else f" pixels a channel (N·H·W), not {count}"
+            raise ValueError(
+                f"{self!r} got a training batch of N={n}, expected at least {least}{of}: "
+                "use larger batches, or eval() to normalise by the running figures"
+            )
+
+    def _update_running_figures(self, mean, variance, n: int) -> None:
+        if self.running_variance == "unbiased":
+            variance = variance * (n / (n - 1))
+        for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
+            running *= 1 - self.momentum
+            running += self.momentum * batch
+        self.num_batches_tracked += 1
+
+
+class BatchNorm1d(BatchNorm):
     """Normalises each feature over the batch while training, by its running figures when evaluating.
 
     Formula:
@@ -85,27 +132,6 @@ class BatchNorm1d(_Normalization):
     """
 
     axis = -2
-    buffer_names = ("running_mean", "running_var", "num_batches_tracked")
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        *,
-        running_variance: str = "unbiased",
-        dtype=np.float32,
-    ) -> None:
-        super().__init__(num_features, eps, dtype)
-        if running_variance not in ("unbiased", "biased"):
-            raise ValueError(f"BatchNorm1d got running_variance={running_variance!r}, expected 'unbiased' or 'biased'")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"BatchNorm1d got momentum={momentum}, expected a share in [0, 1]")
-        self.momentum = momentum
-        self.running_variance = running_variance
-        self.running_mean = np.zeros(num_features, dtype)
-        self.running_var = np.ones(num_features, dtype)
-        self.num_batches_tracked = np.zeros((), np.int64)
 
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
         check_features(self, x, self.num_features, self.weight)
@@ -115,12 +141,7 @@ class BatchNorm1d(_Normalization):
             y, *kept = self._normalized(x, centered, self.running_var[..., None, :])
             self._keep(*kept, y.shape, False)
             return y
-        least = 2 if self.running_variance == "unbiased" else 1
-        if x.shape[-2] < least:
-            raise ValueError(
-                f"{self!r} got a training batch of N={x.shape[-2]}, expected at least {least}: "
-                "use larger batches, or eval() to normalise by the running figures"
-            )
+        self._check_batch(x.shape[-2])
         mean = x.mean(axis=-2, keepdims=True)
         centered = self._centered(x, mean)
         variance = self._variance(centered)
@@ -143,14 +164,6 @@ class BatchNorm1d(_Normalization):
         dx -= dbias[..., None, :] / n
         dx *= scale
         return dx
-
-    def _update_running_figures(self, mean, variance, n: int) -> None:
-        if self.running_variance == "unbiased":
-            variance = variance * (n / (n - 1))
-        for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
-            running *= 1 - self.momentum
-            running += self.momentum * batch
-        self.num_batches_tracked += 1
 
 
 class LayerNorm(_Normalization):
