@@ -11,6 +11,7 @@ from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.judging import Judge, Trial, right_value
 from handgrad.checking.diagnosis import Draw, Subject, close, departure, number, reshaped
 from handgrad.checking.probe import Observation, Value
+from handgrad.checking.results import Part
 
 FLOAT32 = 2e-4
 
@@ -106,6 +107,21 @@ def overflow(judge: Judge, large: Trial, key: str, where: str, *, tolerance: flo
     bad = found[~np.isfinite(found)].ravel()
     judge.judged = True
     judge.bug("overflow", f"{where} is {bad[0]} in {bad.size} of {found.size} entries")
+
+
+def better_parts(ours: Mapping[str, Part], own: Mapping[str, Part]) -> list[Part]:
+    """Of each part that was judged with our layers in the place of the hand-in's, and with its own, the fairer verdict.
+
+    That is the one with ours, unless the part is right with its own, or could not be run with ours.
+    """
+    could_not_run = {"raises", "missing-attribute", "undefined-name"}
+    parts = []
+    for part, first in ours.items():
+        second = own[part]
+        broken = first.verdict == "cannot judge" or {bug.id for bug in first.bugs} & could_not_run
+        better = first.verdict == "wrong" and second.verdict == "right"
+        parts.append(second if better or (broken and second.verdict != "cannot judge") else first)
+    return parts
 
 
 def twice(judge: Judge, trials: Sequence[Trial], first: str, second: str, what: str) -> None:
@@ -264,6 +280,17 @@ def own_or_right(
         rights.append(right)
         owns.append(np.asarray(found, dtype=float) if usable and found is not None else right)
     return rights, owns
+
+
+def from_own_output(
+    judge: Judge, subject: Subject, trials: Sequence[Trial]
+) -> tuple[list[Trial], list[Draw], list[Draw]]:
+    """What a backward pass may start from: the right output, the hand-in's own, its own in place of the input too."""
+    rights, owns = own_or_right(judge, subject, trials, "y")
+    base = [Trial(each.probe, each.draw.changed(y=y)) for each, y in zip(trials, rights, strict=True)]
+    own = [each.draw.changed(y=y) for each, y in zip(trials, owns, strict=True)]
+    of_output = [each.draw.changed(y=y, x=y) for each, y in zip(trials, owns, strict=True)]
+    return base, own, of_output
 
 
 def judge_norm(judges: Mapping[str, Judge], observations, groups, main: Sequence[Trial]) -> None:

@@ -17,6 +17,8 @@ import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.checks import (
+    better_parts,
+    from_own_output,
     judge_extras,
     judge_norm,
     judge_spread,
@@ -29,7 +31,7 @@ from handgrad.checking.contracts.checks import (
 from handgrad.checking.contracts.cmu_mlp import KINDS, NETS, Places, build, judge_mlp
 from handgrad.checking.contracts.cmu_statistics import judge_statistics, statistics_trial
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, right_value, trial
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, trial
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.diagnosis import Draw, close
 from handgrad.checking.probe import Observation, Operation, Probe
@@ -324,32 +326,20 @@ class CMU(Contract):
             "MLP.train and eval": ("eval", "hidden layers"),
         }
 
-        def judged(mode: str) -> dict[str, Judge]:
+        def judged(mode: str) -> dict[str, Part]:
             judges = {
                 part: self.judge_of(part, observations, "MLP", method, group)
                 for part, (method, group) in methods.items()
             }
             judge_mlp(judges, self.trials()[f"MLP {mode}"], observations, self.row_vectors)
-            return judges
+            return {part: judge.result() for part, judge in judges.items()}
 
         if not self.has("MLP"):
             return [
                 self.judge_of(part, observations, "MLP", method, group).result()
                 for part, (method, group) in methods.items()
             ]
-        # with our layers in the place of the hand-in's; where a part is right with its own, it is right
-        ours, own = judged("ours"), judged("own")
-        parts = []
-        for part in methods:
-            first, second = ours[part].result(), own[part].result()
-            broken = first.verdict == "cannot judge" or {bug.id for bug in first.bugs} & {
-                "raises",
-                "missing-attribute",
-                "undefined-name",
-            }
-            better = first.verdict == "wrong" and second.verdict == "right"
-            parts.append(second if better or (broken and second.verdict != "cannot judge") else first)
-        return parts
+        return better_parts(judged("ours"), judged("own"))
 
     def _judge_linear(self, observations: Mapping[str, Observation]) -> list[Part]:
         return []
@@ -369,15 +359,7 @@ class CMU(Contract):
         if not forward.missing:
             overflow(forward, large, "y", f"at inputs of ±1e3 and ±1e4 {name}")
         # the derivative, from what the hand-in itself has stored
-        base, own, of_output = [], [], []
-        for each in main:
-            observation = observations.get(each.name)
-            found = observation.get("y") if observation is not None else None
-            right = right_value(layers.activation_forward(kind), each.draw)
-            y = found if found is not None and found.shape == right.shape else right
-            base.append(Trial(each.probe, each.draw.changed(y=right)))
-            own.append(each.draw.changed(y=np.asarray(y, dtype=float)))
-            of_output.append(each.draw.changed(y=np.asarray(y, dtype=float), x=np.asarray(y, dtype=float)))
+        base, own, of_output = from_own_output(forward, layers.activation_forward(kind), main)
         alternatives = [own, of_output] if kind == "relu" else [own]
         if not backward.missing:
             subject = layers.activation_backward(kind, upstream=False)

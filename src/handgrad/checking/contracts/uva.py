@@ -15,7 +15,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
-from handgrad.checking.contracts.checks import judge_extras, judge_spread, overflow, softmax_stability, twice
+from handgrad.checking.contracts.checks import (
+    better_parts,
+    from_own_output,
+    judge_extras,
+    judge_spread,
+    overflow,
+    softmax_stability,
+    twice,
+)
 from handgrad.checking.contracts.cmu_mlp import Renamed, fit_or_stale, without_consequences
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, right_value, trial
@@ -732,15 +740,7 @@ class UvA(Contract):
             judge_extras(forward, groups, "y")
             overflow(forward, large, "y", f"at inputs of ±1e3 and ±1e4 {name}")
         if not backward.missing:
-            base, own, of_output = [], [], []
-            for each in main:
-                observation = observations.get(each.name)
-                right = right_value(subject, each.draw)
-                found = observation.get("y") if observation is not None else None
-                y = found if found is not None and found.shape == right.shape else right
-                base.append(Trial(each.probe, each.draw.changed(y=right)))
-                own.append(each.draw.changed(y=np.asarray(y, float)))
-                of_output.append(each.draw.changed(y=np.asarray(y, float), x=np.asarray(y, float)))
+            base, own, of_output = from_own_output(forward, subject, main)
             alternatives = [own, of_output] if kind != "elu" and forward.findings else [own]
             backward.fit(layers.activation_backward(kind, upstream=True), base, "dx", alternatives=alternatives)
             judge_extras(backward, groups, "dx", inputs=False, names=("dy",))
@@ -761,14 +761,7 @@ class UvA(Contract):
             judge_extras(forward, groups, "y")
             softmax_stability(forward, observations, groups, "y", sums=True)
         if not backward.missing:
-            base, own = [], []
-            for each in main:
-                observation = observations.get(each.name)
-                right = layers.softmax(each.draw.x)
-                found = observation.get("y") if observation is not None else None
-                y = found if found is not None and found.shape == right.shape else right
-                base.append(Trial(each.probe, each.draw.changed(y=right)))
-                own.append(each.draw.changed(y=np.asarray(y, float)))
+            base, own, _ = from_own_output(forward, layers.softmax_forward(), main)
             backward.fit(layers.softmax_backward(), base, "dx", alternatives=[own])
             judge_extras(backward, groups, "dx", inputs=False, names=("dy",))
             twice(backward, main, "dx", "dx again", "backward called a second time gives something else")
@@ -917,17 +910,7 @@ class UvA(Contract):
             found = judges()
             self._judge_network(found, self.trials()[f"MLP {mode}"], observations)
             results[mode] = {part: judge.result() for part, judge in found.items()}
-        parts = []
-        for part in methods:
-            first, second = results["ours"][part], results["own"][part]
-            broken = first.verdict == "cannot judge" or {bug.id for bug in first.bugs} & {
-                "raises",
-                "missing-attribute",
-                "undefined-name",
-            }
-            better = first.verdict == "wrong" and second.verdict == "right"
-            parts.append(second if better or (broken and second.verdict != "cannot judge") else first)
-        return parts
+        return better_parts(results["ours"], results["own"])
 
     def _network(self, each: Trial, observation: Observation, step: int) -> tuple[Draw | None, list[int]]:
         """The draw of one pass, and which of the modules made is which layer."""
