@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from handgrad.errors import ConfigError
 
@@ -25,6 +26,11 @@ class UvaEdition:
     batch_size: int = 200
     eval_freq: int = 100
     neg_slope: float | None = None
+
+    def mlp_flags(self) -> dict[str, Any]:
+        """The defaults of the flags of the two MLP scripts."""
+        flags = ("learning_rate", "max_steps", "batch_size", "eval_freq", "neg_slope")
+        return {"dnn_hidden_units": "100", **{flag: getattr(self, flag) for flag in flags}}
 
 
 UVA_EDITIONS = {

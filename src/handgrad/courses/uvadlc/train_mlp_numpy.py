@@ -17,16 +17,7 @@ from handgrad.courses.uvadlc.scripts import accuracy, conclude, report, run
 def main(argv: Sequence[str] | None = None, edition: str = "uva-apr19") -> list[dict[str, float]]:
     """Runs the script: its arguments (by default the process's own), the figures of each evaluation."""
     settings = uva_edition(edition)
-    return run(
-        lambda flags: train(flags, settings),
-        argv,
-        dnn_hidden_units="100",
-        learning_rate=settings.learning_rate,
-        max_steps=settings.max_steps,
-        batch_size=settings.batch_size,
-        eval_freq=settings.eval_freq,
-        neg_slope=settings.neg_slope,
-    )
+    return run(lambda flags: train(flags, settings), argv, **settings.mlp_flags())
 
 
 def train(flags: argparse.Namespace, edition: UvaEdition) -> list[dict[str, float]]:
