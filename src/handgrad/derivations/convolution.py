@@ -7,7 +7,7 @@ import numpy as np
 from handgrad import nn
 from handgrad.derivations.derivation import D, Derivation, Link
 from handgrad.derivations.running import FLOAT64, run_layer
-from handgrad.nn.convolution_algorithms import Im2col, Winograd
+from handgrad.nn.convolution_algorithms import WINOGRAD_TRANSFORMS, Im2col, Winograd
 from handgrad.nn.pooling import _to_the_largest
 
 TOPIC = "Convolution"
@@ -255,39 +255,14 @@ def dx_nn(x, dy, weight, bias):
 
 # -- Winograd ---------------------------------------------------------------------------------------------------------
 
-_WINOGRAD = {
-    2: {
-        "Bt": [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
-        "G": [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
-        "At": [[1, 1, 1, 0], [0, 1, -1, -1]],
-    },
-    4: {
-        "Bt": [
-            [4, 0, -5, 0, 1, 0],
-            [0, -4, -4, 1, 1, 0],
-            [0, 4, -4, -1, 1, 0],
-            [0, -2, -1, 2, 1, 0],
-            [0, 2, -1, -2, 1, 0],
-            [0, 4, 0, -5, 0, 1],
-        ],
-        "G": [
-            [1 / 4, 0, 0],
-            [-1 / 6, -1 / 6, -1 / 6],
-            [-1 / 6, 1 / 6, -1 / 6],
-            [1 / 24, 1 / 12, 1 / 6],
-            [1 / 24, -1 / 12, 1 / 6],
-            [0, 0, 1],
-        ],
-        "At": [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
-    },
-}
-
 
 def _winograd_point(m):
     def point(rng, N, C, K, P, Q):
-        matrices = {name: np.array(rows, float) for name, rows in _WINOGRAD[m].items()}
+        transforms = {name: np.array(rows, float) for name, rows in WINOGRAD_TRANSFORMS[m].items()}
         return {
-            **matrices,
+            "Bt": transforms["input"],
+            "G": transforms["kernel"],
+            "At": transforms["output"],
             "d": rng.normal(size=(m + 2, m + 2)),
             "g": rng.normal(size=(3, 3)),
             "dy": rng.normal(size=(m, m)),

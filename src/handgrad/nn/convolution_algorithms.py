@@ -363,7 +363,8 @@ def _met(g: Geometry, tap: Pair) -> tuple[tuple[slice, ...], tuple[slice, ...], 
 
 # -- Winograd ---------------------------------------------------------------------------------------------------------
 
-_TRANSFORMS = {
+#: Bᵀ, G and Aᵀ of the source, by how many results a tile has a side.
+WINOGRAD_TRANSFORMS = {
     2: {
         "input": [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
         "kernel": [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
@@ -458,7 +459,7 @@ class Winograd(Algorithm):
 
     @cached_property
     def _matrices(self) -> dict[str, np.ndarray]:
-        return {name: np.kron(rows, rows) for name, rows in _TRANSFORMS[self.m].items()}
+        return {name: np.kron(rows, rows) for name, rows in WINOGRAD_TRANSFORMS[self.m].items()}
 
     def _matrix(self, name: str, dtype) -> np.ndarray:
         return self._matrices[name].astype(dtype)
