@@ -55,6 +55,13 @@ def test_moments_of_even_draws(initializer, limit):
     assert abs((weight**4).mean() / limit**4 - 1 / 5) < 5 * math.sqrt(16 / 225 / n)
 
 
+def _pytorchs_own(shape):
+    """The weight of a module of PyTorch as it is drawn by default."""
+    if len(shape) == 2:
+        return torch.nn.Linear(shape[1], shape[0]).weight.detach()
+    return torch.nn.Conv2d(shape[1], shape[0], tuple(shape[2:])).weight.detach()
+
+
 @pytest.mark.parametrize("shape", [(30, 20), (8, 6, 3, 5)], ids=str)
 @pytest.mark.parametrize(
     ("initializer", "twin"),
@@ -63,8 +70,9 @@ def test_moments_of_even_draws(initializer, limit):
         (nn.XavierUniform(1.3), lambda w: torch.nn.init.xavier_uniform_(w, 1.3).abs().max().item()),
         (nn.Xavier(1.3), lambda w: torch.nn.init.xavier_normal_(w, 1.3).std().item()),
         (nn.Kaiming(), lambda w: torch.nn.init.kaiming_normal_(w, nonlinearity="relu").std().item()),
+        (nn.parse_initializer("pytorch"), lambda w: _pytorchs_own(w.shape).abs().max().item()),
     ],
-    ids=["kaiming-uniform", "xavier-uniform", "xavier", "kaiming"],
+    ids=["kaiming-uniform", "xavier-uniform", "xavier", "kaiming", "pytorch"],
 )
 def test_the_same_spread_as_in_pytorch(initializer, twin, shape):
     torch.manual_seed(0)
@@ -134,6 +142,7 @@ def test_zeros():
         ("xavier_uniform", nn.XavierUniform(3.0)),
         ("orthogonal", nn.Orthogonal(3.0)),
         ("uniform:0.05", nn.Uniform(0.05)),
+        ("pytorch", nn.KaimingUniform(1 / math.sqrt(3))),
         ("zeros", nn.Zeros()),
         (nn.Normal(0.5), nn.Normal(0.5)),
     ],
@@ -150,7 +159,7 @@ def test_the_default_gain_is_relus():
 def test_unknown_names(text):
     message = (
         rf"init='{text}' is unknown: expected kaiming, kaiming_uniform, xavier, xavier_uniform, orthogonal, normal:STD "
-        r"\(as in normal:1e-4\), uniform:LIMIT \(as in uniform:0.05\) or zeros"
+        r"\(as in normal:1e-4\), uniform:LIMIT \(as in uniform:0.05\), pytorch or zeros"
     )
     with pytest.raises(ValueError, match=message):
         nn.parse_initializer(text)

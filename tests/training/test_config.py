@@ -77,7 +77,7 @@ def test_there_are_the_recipes_that_the_documents_name():
         ({"norm": "group"}, r"norm=group: expected one of none, batch, layer"),
         ({"init": "normal"}, r"init=normal: expected kaiming, kaiming_uniform, .*, normal:STD"),
         ({"init": "normal:-1"}, r"init=normal:-1: expected kaiming, "),
-        ({"init": "uniform:0"}, r"init=uniform:0: expected .*, uniform:LIMIT \(as in uniform:0.05\) or zeros"),
+        ({"init": "uniform:0"}, r"init=uniform:0: expected .*, uniform:LIMIT \(as in uniform:0.05\), pytorch or zeros"),
         ({"loss": "hinge"}, r"loss=hinge: expected one of cross_entropy, nll, mse"),
         ({"label_smoothing": 1.0}, r"label_smoothing=1.0: expected a number in \[0, 1\)"),
         ({"label_smoothing": 0.1, "loss": "mse"}, r"label_smoothing=0.1 goes with loss=cross_entropy, not with mse"),

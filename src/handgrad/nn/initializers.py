@@ -175,17 +175,21 @@ _WITH_NUMBER = {
     "normal": (Normal, "a standard deviation, as in normal:1e-4"),
     "uniform": (Uniform, "a limit, as in uniform:0.05"),
 }
+#: Initialisers that take nothing. `pytorch` is what its `Linear` and `Conv2d` draw their weights from by default.
+_WITH_NOTHING = {"pytorch": KaimingUniform(1 / math.sqrt(3)), "zeros": Zeros()}
 
 #: What `parse_initializer` understands, as words.
-INITIALIZERS = f"{', '.join(_WITH_GAIN)}, normal:STD (as in normal:1e-4), uniform:LIMIT (as in uniform:0.05) or zeros"
+INITIALIZERS = (
+    f"{', '.join(_WITH_GAIN)}, normal:STD (as in normal:1e-4), uniform:LIMIT (as in uniform:0.05), pytorch or zeros"
+)
 
 
 def parse_initializer(init: str | Initializer, *, gain: float = math.sqrt(2)) -> Initializer:
     """The initialiser that a text names; an initialiser is returned as it is.
 
     Arguments:
-        init: `kaiming`, `kaiming_uniform`, `xavier`, `xavier_uniform`, `orthogonal`, `normal:STD`, `uniform:LIMIT` or
-            `zeros`.
+        init: `kaiming`, `kaiming_uniform`, `xavier`, `xavier_uniform`, `orthogonal`, `normal:STD`, `uniform:LIMIT`,
+            `pytorch` (between ±1/√fan_in) or `zeros`.
         gain: for those that take one.
 
     Raises:
@@ -203,6 +207,6 @@ def parse_initializer(init: str | Initializer, *, gain: float = math.sqrt(2)) ->
         return make(number)
     if init in _WITH_GAIN:
         return _WITH_GAIN[init](gain)
-    if init == "zeros":
-        return Zeros()
+    if init in _WITH_NOTHING:
+        return _WITH_NOTHING[init]
     raise ValueError(f"init={init!r} is unknown: expected {INITIALIZERS}")

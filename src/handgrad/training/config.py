@@ -128,8 +128,8 @@ class TrainConfig:
     init: str = _setting(
         "kaiming",
         (INITIALIZERS, _initializer),
-        "initial weights: kaiming[_uniform], xavier[_uniform], orthogonal, normal:STD, uniform:LIMIT or zeros; "
-        "biases start at 0",
+        "initial weights: kaiming[_uniform], xavier[_uniform], orthogonal, normal:STD, uniform:LIMIT, pytorch or "
+        "zeros; biases start at 0",
     )
     optimizer: str = _setting("adam", _one_of(OPTIMIZERS), "update rule")
     learning_rate: float = _setting(1e-3, _POSITIVE, "step size of the update rule")
