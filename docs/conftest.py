@@ -1,9 +1,9 @@
 """The examples in the documentation are tests.
 
 `python` blocks run in order, one namespace a page; blocks that begin with `>>>` are doctests, where `...` stands for
-anything. `bash` blocks run as they stand. Both find the `handgrad` of this environment first, activated or not, and each
-page has a folder of its own to work in. A block after `<!--- skip: next -->` is not run: it downloads, installs, or takes
-minutes.
+anything. `bash` blocks run as they stand. Both find the `handgrad` of this environment first, activated or not, and
+each page has a folder of its own to work in. A block after `<!--- skip: next -->` is not run: it downloads, installs,
+or takes minutes.
 """
 
 import contextlib

@@ -28,11 +28,13 @@ jaxtyping.jaxtyped = _jaxtyped_once
 
 
 class _Unchecked:
-    """Imports `handgrad.nn.fast` as it stands: numba cannot compile a function that is wrapped in a check."""
+    """Imports what numba compiles as it stands: numba cannot compile a function that is wrapped in a check."""
+
+    compiled = ("handgrad.nn.fast", "handgrad.nn.fast_images")
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        return importlib.machinery.PathFinder.find_spec(name, path) if name == "handgrad.nn.fast" else None
+        return importlib.machinery.PathFinder.find_spec(name, path) if name in _Unchecked.compiled else None
 
 
 sys.meta_path.insert(0, _Unchecked())

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from handgrad import nn
 
 pytest.importorskip("numba")
-fast = pytest.importorskip("handgrad.nn.fast")
+fast, fast_images = pytest.importorskip("handgrad.nn.fast"), pytest.importorskip("handgrad.nn.fast_images")
 
 D = 5
 LAYERS = {
@@ -30,6 +31,22 @@ LAYERS = {
     "BatchNorm1d": lambda: nn.BatchNorm1d(D),
     "BatchNorm1d biased": lambda: nn.BatchNorm1d(D, 0.1, 0.4, running_variance="biased"),
     "LayerNorm": lambda: nn.LayerNorm(D),
+}
+IMAGE_LAYERS = {
+    "Conv2d": (lambda: nn.Conv2d(5, 7, 3, padding=1, algorithm="winograd-4x4", rng=0), (3, 5, 8, 8)),
+    "Conv2d of odd sizes": (lambda: nn.Conv2d(3, 2, 3, padding=(2, 0), algorithm="winograd-4x4", rng=0), (2, 3, 7, 9)),
+    "Conv2d of many channels": (
+        lambda: nn.Conv2d(70, 530, 3, padding=1, algorithm="winograd-4x4", rng=0),
+        (2, 70, 3, 6),
+    ),
+    "Conv2d of a run and more": (
+        lambda: nn.Conv2d(530, 64, 3, padding=(1, 0), bias=False, algorithm="winograd-4x4", rng=0),
+        (2, 530, 5, 4),
+    ),
+    "Conv2d otherwise": (lambda: nn.Conv2d(4, 6, 3, stride=2, algorithm="im2col", rng=0), (2, 4, 7, 7)),
+    "MaxPool2d": (lambda: nn.MaxPool2d(3, 2, 1), (3, 5, 8, 8)),
+    "MaxPool2d of odd sizes": (lambda: nn.MaxPool2d((2, 3), (1, 2), (1, 0)), (2, 70, 7, 9)),
+    "MaxPool2d of large windows": (lambda: nn.MaxPool2d(12, 5, 6), (2, 3, 13, 15)),
 }
 RULES = {
     "SGD": (nn.SGD, {}),
@@ -54,6 +71,8 @@ COMPILED_METHODS = {
     "Dropout": ("forward",),
     **dict.fromkeys(("GELU", "BatchNorm1d", "LayerNorm"), ("forward", "backward")),
     "SoftmaxCrossEntropy": ("forward", "backward"),
+    "Conv2d": (),  # its algorithm has kernels
+    "MaxPool2d": ("forward", "backward"),
     **dict.fromkeys(("SGD", "Adam", "AdamW", "RMSprop", "Adadelta"), ("_sweep", "_update")),
 }
 
@@ -105,6 +124,7 @@ def drawn(shape, dtype, seed: int = 0) -> np.ndarray:
 
 def test_every_compiled_class_is_tested_here():
     tested = {type(make()) for make in LAYERS.values()} | {rule for rule, _ in RULES.values()}
+    tested |= {type(make()) for make, _ in IMAGE_LAYERS.values()}
     assert {*tested, nn.SoftmaxCrossEntropy} == set(fast.COMPILED)
     assert {base.__name__ for base in fast.COMPILED} == set(COMPILED_METHODS)
     for base, compiled in fast.COMPILED.items():
@@ -218,6 +238,82 @@ def test_a_gradient_of_another_shape():
         compiled.forward(drawn((6, D), np.float32))
         with pytest.raises(ValueError, match=r"backward got dy with shape=\(4, 5\), expected \(6, 5\), the shape of"):
             compiled.backward(drawn((4, D), np.float32))
+
+
+# -- images -----------------------------------------------------------------------------------------------------------
+
+
+def images(shape, out, dtype, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """x and dy, with their channels last in memory, and with ties."""
+    x, dy = drawn(shape, dtype, seed), drawn(out, dtype, 10 + seed)
+    return tuple(np.ascontiguousarray(a.round(1).transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for a in (x, dy))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("make", "shape"), IMAGE_LAYERS.values(), ids=IMAGE_LAYERS)
+def test_images(make, shape, dtype, threads, monkeypatch):
+    base, compiled = (prepared(layer, dtype) for layer in pair(make))
+    compiled.workers = nn.Workers(threads)
+    out = base.forward(drawn(shape, dtype)).shape
+    batches = [images(shape, out, dtype, seed) for seed in range(2)]
+    expected = [{name: a.copy() for name, a in results(base, *batch).items()} for batch in batches]
+    forbid(monkeypatch, compiled)
+    for name, method in vars(fast_images.Winograd4x4).items():
+        if name.startswith("_transform"):
+            owner = next(c for c in fast_images.NumpyWinograd4x4.__mro__ if name in vars(c))
+            assert method is not vars(owner)[name]
+            monkeypatch.setattr(owner, name, None)
+    for batch, wanted in zip(batches, expected, strict=True):
+        scale = {name: max(1.0, np.abs(a).max()) for name, a in wanted.items()}
+        actual = results(compiled, *batch)
+        assert_close(
+            {name: a / scale[name] for name, a in actual.items()},
+            {name: a / scale[name] for name, a in wanted.items()},
+            dtype,
+        )
+
+
+def test_every_transform_has_a_kernel():
+    transforms = {name for c in fast_images.NumpyWinograd4x4.__mro__ for name in vars(c) if "_transform_" in name}
+    assert {name for name in vars(fast_images.Winograd4x4) if "_transform_" in name} == transforms
+    assert len(transforms) == 6
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", ["MaxPool2d", "MaxPool2d of odd sizes"])
+def test_maxima_at_the_edge(kind, value):
+    make, shape = IMAGE_LAYERS[kind]
+    base, compiled = pair(make)
+    x = drawn(shape, np.float32)
+    x[0, 1, 2:5, 3] = value
+    x[1, 2] = value
+    np.testing.assert_array_equal(compiled.forward(x), base.forward(x))
+    twin, twin_x = torch.nn.MaxPool2d(base.kernel_size, base.stride, base.padding), torch.from_numpy(x).requires_grad_()
+    y = twin(twin_x)
+    dy = drawn(y.shape, np.float32, 1)
+    y.backward(torch.from_numpy(dy))
+    np.testing.assert_allclose(compiled.backward(dy), twin_x.grad.numpy(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ">f4", np.complex128])
+@pytest.mark.parametrize("kind", ["Conv2d", "MaxPool2d"])
+def test_images_of_other_dtypes_are_the_bases(kind, dtype):
+    make, shape = IMAGE_LAYERS[kind]
+    base, compiled = (layer.astype(dtype) for layer in pair(make))
+    x = drawn(shape, np.float64).astype(dtype)
+    expected, actual = base.forward(x), compiled.forward(x)
+    assert actual.dtype == expected.dtype
+    np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("kind", ["Conv2d", "MaxPool2d"])
+def test_images_with_a_gradient_of_another_shape(kind):
+    make, shape = IMAGE_LAYERS[kind]
+    _, compiled = pair(make)
+    y = compiled.forward(drawn(shape, np.float32))
+    with pytest.raises(ValueError, match="backward got dy with shape="):
+        compiled.backward(y[:1].copy())
 
 
 # -- the loss ---------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from handgrad._typing import Array, Inexact
@@ -46,6 +48,8 @@ class Conv2d(Layer):
 
     parameter_names = ("weight", "bias")
     weight_ndim = 4
+    #: By their names; `nn.fast` has compiled ones.
+    algorithms: Mapping[str, type[Algorithm]] = ALGORITHMS
 
     def __init__(
         self,
@@ -96,7 +100,7 @@ class Conv2d(Layer):
         key = (n, height, width, self.algorithm)
         if key not in self._chosen:
             geometry = self.geometry(height, width)
-            self._chosen[key] = ALGORITHMS[choose(geometry, n, self.algorithm)](geometry)
+            self._chosen[key] = self.algorithms[choose(geometry, n, self.algorithm)](geometry)
         return self._chosen[key]
 
     def forward(self, x: Inexact[Array, "N C H W"]) -> Inexact[Array, "N K Ho Wo"]:

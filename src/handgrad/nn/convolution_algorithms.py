@@ -7,6 +7,7 @@ large is done a few images at a time, so that it stays in the cache, and shared 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -483,107 +484,148 @@ class Winograd(Algorithm):
         return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
 
     def forward(self, x, weight, bias, y, work, workers):
-        g, t, dtype = self.geometry, self.m + 2, y.dtype
-        into, out_of = self._matrix("input", dtype), self._matrix("output", dtype)
-        kernel = self._matrix("kernel", weight.dtype)
-        u = work.empty("u", (t * t, g.out_channels, g.in_channels), weight.dtype)
-        v = work.empty("v", (t * t, len(x) * self.count, g.in_channels), dtype)
-
-        def transform_kernels(part: slice) -> None:
-            rows = weight.reshape(g.out_channels, 9, g.in_channels)
-            np.matmul(kernel, rows[part], out=u.transpose(1, 0, 2)[part])
-
-        workers.run(transform_kernels, workers.split(g.out_channels))
+        g, dtype = self.geometry, y.dtype
+        u = self._spread(work.empty, "u", g.out_channels * g.in_channels, weight.dtype)
+        v = self._spread(work.empty, "v", len(x) * self.count * g.in_channels, dtype)
+        rows = weight.reshape(g.out_channels, 9, g.in_channels)
+        workers.run(lambda part: self._transform_kernels(rows[part], u, part.start), workers.split(g.out_channels))
         chains = self._chains(slice(0, len(x)), g.in_channels, workers)
         scratch = self._input_scratch(chains, work, dtype)
 
         def take_apart(i: int) -> None:
             for images in chains[i]:
-                padded, tiles = self._input_tiles(scratch[i], images)
-                self._pad(x[images], padded)
-                tiles[...] = self._windows(padded)
-                self._transform(into, tiles, v[:, self._tiles(images)])
+                self._transform_input(x[images], scratch[i], v, images.start)
 
         workers.run(take_apart, range(len(chains)))
+        kernels = self._matrices_of(u, g.in_channels, g.out_channels).transpose(0, 2, 1)
         few_channels = g.in_channels * g.out_channels <= FEW_CHANNELS
-        transposed = work.scratch("u", (t * t, g.in_channels, g.out_channels) if few_channels else (0,), u.dtype)
+        transposed = work.scratch("u", kernels.shape if few_channels else (0,), u.dtype)
         for block in self._blocks(len(x)):
-            sums = work.scratch("sums", (t * t, self.count * (block.stop - block.start), g.out_channels), dtype)
+            sums = self._spread(work.scratch, "sums", self._tiles(block) * g.out_channels, dtype)
+            pixels = self._matrices_of(v, g.in_channels, self._tiles(block), block.start * self.count)
+            products = self._matrices_of(sums, g.out_channels, self._tiles(block))
 
-            def multiply(part: slice, block=block, sums=sums) -> None:
-                matrices = u[part].transpose(0, 2, 1)
+            def multiply(part: slice, pixels=pixels, products=products) -> None:
+                matrices = kernels[part]
                 if few_channels:
                     transposed[part] = matrices
                     matrices = transposed[part]
-                _multiply(v[part, self._tiles(block)], matrices, sums[part])
+                _multiply(pixels[part], matrices, products[part])
 
-            workers.run(multiply, workers.split(t * t))
+            workers.run(multiply, workers.split(len(u)))
             chains = self._chains(block, g.out_channels, workers)
             memory = self._output_scratch(chains, work, dtype)
 
             def put_together(i: int, block=block, sums=sums, chains=chains, memory=memory) -> None:
                 for images in chains[i]:
-                    tiles = self._output_tiles(memory[i], images)
-                    self._transform(out_of, sums[:, self._tiles(images, block)], tiles)
-                    self._untile(tiles, y[images])
-                    if bias is not None:
-                        add_to_pixels(y[images].reshape(-1, g.out_channels), bias)
+                    self._transform_sums(sums, images.start - block.start, memory[i], bias, y[images])
 
             workers.run(put_together, range(len(chains)))
         return u, v
 
     def backward(self, x, kept, dy, weight, dweight, dx, work, workers):
-        g, t, dtype = self.geometry, self.m + 2, dy.dtype
-        into, kernel, out_of = (self._matrix(name, dtype) for name in ("input", "kernel", "output"))
+        g, dtype = self.geometry, dy.dtype
         u, v = kept
-        dm = work.scratch("dm", (t * t, len(x) * self.count, g.out_channels), dtype)
-        du = work.scratch("du", u.shape, dtype)
+        tiles = len(x) * self.count
+        dm = self._spread(work.scratch, "dm", tiles * g.out_channels, dtype)
+        du = self._spread(work.scratch, "du", g.out_channels * g.in_channels, dtype)
         chains = self._chains(slice(0, len(x)), g.out_channels, workers)
         memory = self._output_scratch(chains, work, dtype)
 
         def take_apart(i: int) -> None:
             for images in chains[i]:
-                tiles = self._output_tiles(memory[i], images)
-                self._tile(dy[images], tiles)
-                self._transform(out_of.T, tiles, dm[:, self._tiles(images)])
+                self._transform_gradient(dy[images], memory[i], dm, images.start)
 
         workers.run(take_apart, range(len(chains)))
+        pixels, gradients = self._matrices_of(v, g.in_channels, tiles), self._matrices_of(dm, g.out_channels, tiles)
+        products = self._matrices_of(du, g.in_channels, g.out_channels)
 
         def multiply_kernels(part: slice) -> None:
-            np.matmul(dm[part].transpose(0, 2, 1), v[part], out=du[part])
+            np.matmul(gradients[part].transpose(0, 2, 1), pixels[part], out=products[part])
 
-        workers.run(multiply_kernels, workers.split(t * t))
-
-        def back_to_kernels(part: slice) -> None:
-            rows = dweight.reshape(g.out_channels, 9, g.in_channels)
-            np.matmul(kernel.T, du.transpose(1, 0, 2)[part], out=rows[part])
-
-        workers.run(back_to_kernels, workers.split(g.out_channels))
+        workers.run(multiply_kernels, workers.split(len(du)))
+        rows = dweight.reshape(g.out_channels, 9, g.in_channels)
+        workers.run(lambda part: self._transform_back(du, part.start, rows[part]), workers.split(g.out_channels))
         if dx is None:
             return
+        kernels = self._matrices_of(u, g.in_channels, g.out_channels)
         for block in self._blocks(len(x)):
-            sums = work.scratch("sums", (t * t, self.count * (block.stop - block.start), g.in_channels), dtype)
+            sums = self._spread(work.scratch, "sums", self._tiles(block) * g.in_channels, dtype)
+            gradients = self._matrices_of(dm, g.out_channels, self._tiles(block), block.start * self.count)
+            products = self._matrices_of(sums, g.in_channels, self._tiles(block))
 
-            def multiply(part: slice, block=block, sums=sums) -> None:
-                _multiply(dm[part, self._tiles(block)], u[part], sums[part])
+            def multiply(part: slice, gradients=gradients, products=products) -> None:
+                _multiply(gradients[part], kernels[part], products[part])
 
-            workers.run(multiply, workers.split(t * t))
+            workers.run(multiply, workers.split(len(u)))
             chains = self._chains(block, g.in_channels, workers)
             scratch = self._input_scratch(chains, work, dtype)
 
             def put_together(i: int, block=block, sums=sums, chains=chains, scratch=scratch) -> None:
                 for images in chains[i]:
-                    padded, tiles = self._input_tiles(scratch[i], images)
-                    self._transform(into.T, sums[:, self._tiles(images, block)], tiles)
-                    self._overlap(tiles, padded, dx[images])
+                    self._transform_sums_back(sums, images.start - block.start, scratch[i], dx[images])
 
             workers.run(put_together, range(len(chains)))
 
+    # -- transforms: each of some images, or of some kernels, whose tiles begin at an image (a kernel) of an array -----
+
+    def _transform_kernels(self, weight: Inexact[Array, "k 9 C"], u: Inexact[Array, "f numbers"], start: int) -> None:
+        matrix, columns = self._matrix("kernel", u.dtype), self._matrices_of(u, weight.shape[2], len(weight), start)
+        np.matmul(matrix, weight, out=columns.transpose(1, 0, 2))
+
+    def _transform_back(self, du: Inexact[Array, "f numbers"], start: int, dweight: Inexact[Array, "k 9 C"]) -> None:
+        columns = self._matrices_of(du, dweight.shape[2], len(dweight), start)
+        np.matmul(self._matrix("kernel", du.dtype).T, columns.transpose(1, 0, 2), out=dweight)
+
+    def _transform_input(self, x: Inexact[Array, "n H W C"], scratch, v: Inexact[Array, "f numbers"], start: int):
+        padded, tiles = self._input_tiles(scratch, len(x))
+        self._pad(x, padded)
+        tiles[...] = self._windows(padded)
+        self._transform(self._matrix("input", v.dtype), tiles, self._columns(v, start, len(x), x.shape[3]))
+
+    def _transform_sums(self, sums: Inexact[Array, "f numbers"], start: int, scratch, bias, y) -> None:
+        n, channels = len(y), y.shape[3]
+        tiles = self._output_tiles(scratch, n)
+        self._transform(self._matrix("output", sums.dtype), self._columns(sums, start, n, channels), tiles)
+        self._untile(tiles, y)
+        if bias is not None:
+            add_to_pixels(y.reshape(-1, channels), bias)
+
+    def _transform_gradient(
+        self, dy: Inexact[Array, "n Ho Wo K"], scratch, dm: Inexact[Array, "f numbers"], start: int
+    ):
+        tiles = self._output_tiles(scratch, len(dy))
+        self._tile(dy, tiles)
+        self._transform(self._matrix("output", dm.dtype).T, tiles, self._columns(dm, start, len(dy), dy.shape[3]))
+
+    def _transform_sums_back(self, sums: Inexact[Array, "f numbers"], start: int, scratch, dx) -> None:
+        padded, tiles = self._input_tiles(scratch, len(dx))
+        self._transform(self._matrix("input", sums.dtype).T, self._columns(sums, start, len(dx), dx.shape[3]), tiles)
+        self._overlap(tiles, padded, dx)
+
     # -- memory -------------------------------------------------------------------------------------------------------
 
-    def _tiles(self, images: slice, block: slice = slice(0)) -> slice:
-        """Where the tiles of some images lie among those of a block."""
-        return slice((images.start - (block.start or 0)) * self.count, (images.stop - (block.start or 0)) * self.count)
+    def _tiles(self, images: slice) -> int:
+        return (images.stop - images.start) * self.count
+
+    def _spread(self, memory: Callable[..., np.ndarray], name: str, numbers: int, dtype) -> Inexact[Array, "f numbers"]:
+        """An array with a row for each of the (m + 2)² places in a tile.
+
+        A row is an odd number of 64 bytes. With a power of two of them the numbers of a tile, one from each row, would
+        fall on the same few places of the cache and drive each other out.
+        """
+        line = 64 // np.dtype(dtype).itemsize
+        return memory(name, ((self.m + 2) ** 2, (math.ceil(numbers / line) | 1) * line), dtype)
+
+    def _columns(self, array: Inexact[Array, "f numbers"], start: int, n: int, channels: int):
+        """The part of such an array that the tiles of n images fill, from those of the image `start` on."""
+        numbers = self.count * channels
+        return array[:, start * numbers : (start + n) * numbers]
+
+    @staticmethod
+    def _matrices_of(array: Inexact[Array, "f numbers"], columns: int, rows: int, start: int = 0):
+        """A matrix of each row of such an array, from the matrix's row `start` on: a view (f, rows, columns)."""
+        return array[:, start * columns : (start + rows) * columns].reshape(len(array), rows, columns)
 
     def _input_scratch(self, chains: list[list[slice]], work: Workspace, dtype):
         """For each worker, padded images and memory for their tiles of (m + 2)² pixels."""
@@ -596,9 +638,9 @@ class Winograd(Algorithm):
             for i, n in enumerate(map(_longest, chains))
         ]
 
-    def _input_tiles(self, scratch, images: slice):
+    def _input_tiles(self, scratch, n: int):
         padded, memory = scratch
-        n, t = images.stop - images.start, self.m + 2
+        t = self.m + 2
         shape = (t, t, n, *self.tiles, self.geometry.in_channels)
         return padded[:n], memory[: math.prod(shape)].reshape(shape)
 
@@ -607,8 +649,8 @@ class Winograd(Algorithm):
         numbers = self.m**2 * self.count * self.geometry.out_channels
         return [work.scratch(f"outputs {i}", (_longest(chain) * numbers,), dtype) for i, chain in enumerate(chains)]
 
-    def _output_tiles(self, memory, images: slice) -> Inexact[Array, "m m n th tw K"]:
-        shape = (self.m, self.m, images.stop - images.start, *self.tiles, self.geometry.out_channels)
+    def _output_tiles(self, memory, n: int) -> Inexact[Array, "m m n th tw K"]:
+        shape = (self.m, self.m, n, *self.tiles, self.geometry.out_channels)
         return memory[: math.prod(shape)].reshape(shape)
 
     # -- tiles --------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import numpy as np
 from handgrad import nn
 from handgrad.nn.activations import _CUBIC, _FLAT, _SCALE, Activation
 from handgrad.nn.dropout import draw_numbers
+from handgrad.nn.fast_images import Conv2d, MaxPool2d, plain
 from handgrad.nn.layer import check_features, check_gradient
 from handgrad.nn.losses import label_index
 
@@ -30,22 +31,6 @@ def accelerate(*objects: Any) -> None:
     """Gives layers, losses and update rules the compiled form of their class, where there is one."""
     for each in objects:
         each.__class__ = COMPILED.get(type(each), type(each))
-
-
-_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-def _plain(*arrays: np.ndarray) -> bool:
-    """Whether all arrays are float32, or all float64, and lie in memory row by row."""
-    dtype = arrays[0].dtype
-    if dtype not in _DTYPES:
-        return False
-    for array in arrays:  # a generator in its place would take twice as long
-        if array.dtype != dtype:
-            return False
-        if not array.flags.c_contiguous:
-            return False
-    return True
 
 
 # Numbers take the arrays' dtype within a kernel: beside an integer or a Python number a float32 would become a float64.
@@ -110,13 +95,13 @@ class _Activation(Activation):
         return dtype.type(getattr(self, self.option) if self.option else 0)
 
     def _function(self, x, y):
-        if self.function is not None and _plain(x, y):
+        if self.function is not None and plain(x, y):
             self.function(x.reshape(-1), y.reshape(-1), self._number(x.dtype))
         else:
             super()._function(x, y)
 
     def _chain(self, kept, dy, dx):
-        if _plain(kept, dy, dx):
+        if plain(kept, dy, dx):
             self.chain(kept.reshape(-1), dy.reshape(-1), dx.reshape(-1), self._number(dy.dtype))
         else:
             super()._chain(kept, dy, dx)
@@ -175,7 +160,7 @@ def _gelu_chain(x, gate, dy, flat, scale, cubic, dx):
 class SiLU(nn.SiLU):
     def backward(self, dy):
         x, gate = self._recall()
-        if not _plain(x, gate, dy):
+        if not plain(x, gate, dy):
             return super().backward(dy)
         check_gradient(self, dy, x.shape)
         dx = self.work.empty("dx", dy.shape, dy.dtype)
@@ -185,7 +170,7 @@ class SiLU(nn.SiLU):
 
 class GELU(nn.GELU):
     def forward(self, x):
-        if self.approximate != "tanh" or not _plain(x):
+        if self.approximate != "tanh" or not plain(x):
             return super().forward(x)
         y, gate = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "gate"))
         flat_x, flat_gate = x.reshape(-1), gate.reshape(-1)
@@ -198,7 +183,7 @@ class GELU(nn.GELU):
 
     def backward(self, dy):
         x, gate = self._recall()
-        if self.approximate != "tanh" or not _plain(x, gate, dy):
+        if self.approximate != "tanh" or not plain(x, gate, dy):
             return super().backward(dy)
         check_gradient(self, dy, x.shape)
         dx = self.work.empty("dx", dy.shape, dy.dtype)
@@ -225,7 +210,7 @@ def _drop(x, draws, dropped, scale, mask, y):
 
 class Dropout(nn.Dropout):
     def forward(self, x):
-        if not self.training or self.p == 0 or not _plain(x):
+        if not self.training or self.p == 0 or not plain(x):
             return super().forward(x)
         y, mask = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "mask"))
         dropped = round(self.p * 2**16)
@@ -282,7 +267,7 @@ def _batch_norm_backward(dy, normalized, weight, inverse_std, dweight, dbias, dx
 class BatchNorm1d(nn.BatchNorm1d):
     def forward(self, x):
         weight, bias = self.weight.value, self.bias.value
-        if not self.training or x.ndim != 2 or weight.ndim != 1 or len(x) < 2 or not _plain(x, weight, bias):
+        if not self.training or x.ndim != 2 or weight.ndim != 1 or len(x) < 2 or not plain(x, weight, bias):
             return super().forward(x)
         check_features(self, x, self.num_features, self.weight)
         mean, variance, inverse_std = self.work.empty("figures", (3, self.num_features), x.dtype)
@@ -295,7 +280,7 @@ class BatchNorm1d(nn.BatchNorm1d):
     def backward(self, dy):
         normalized, inverse_std, shape, from_batch = self._recall()
         weight, dweight, dbias = self.weight.value, self.weight.grad, self.bias.grad
-        if not from_batch or len(shape) != 2 or not _plain(dy, normalized, weight, inverse_std, dweight, dbias):
+        if not from_batch or len(shape) != 2 or not plain(dy, normalized, weight, inverse_std, dweight, dbias):
             return super().backward(dy)
         check_gradient(self, dy, shape)
         dx = self.work.empty("dx", shape, dy.dtype)
@@ -344,7 +329,7 @@ def _layer_norm_backward(dy, normalized, weight, inverse_std, dweight, dbias, dx
 class LayerNorm(nn.LayerNorm):
     def forward(self, x):
         weight, bias = self.weight.value, self.bias.value
-        if x.ndim != 2 or weight.ndim != 1 or not _plain(x, weight, bias):
+        if x.ndim != 2 or weight.ndim != 1 or not plain(x, weight, bias):
             return super().forward(x)
         check_features(self, x, self.num_features, self.weight)
         y, normalized = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "normalized"))
@@ -356,7 +341,7 @@ class LayerNorm(nn.LayerNorm):
     def backward(self, dy):
         normalized, inverse_std, shape = self._recall()
         weight, dweight, dbias = self.weight.value, self.weight.grad, self.bias.grad
-        if len(shape) != 2 or not _plain(dy, normalized, weight, inverse_std, dweight, dbias):
+        if len(shape) != 2 or not plain(dy, normalized, weight, inverse_std, dweight, dbias):
             return super().backward(dy)
         check_gradient(self, dy, shape)
         dx = self.work.empty("dx", shape, dy.dtype)
@@ -395,7 +380,7 @@ def _softmax_cross_entropy(x, labels, smoothing, dx):
 
 class SoftmaxCrossEntropy(nn.SoftmaxCrossEntropy):
     def forward(self, x, target):
-        if x.ndim != 2 or target.ndim != 1 or target.dtype != np.int64 or not _plain(x):
+        if x.ndim != 2 or target.ndim != 1 or target.dtype != np.int64 or not plain(x):
             return super().forward(x, target)
         label_index(x, target)  # checks them
         gradient = self.work.empty("gradient", x.shape, x.dtype)
@@ -465,7 +450,7 @@ class _Rule(nn.Optimizer):
     def _sweep(self, share):
         blocks, _ = share
         kernel, *numbers = self._kernel()
-        if kernel is None or isinstance(self.learning_rate, np.ndarray) or not all(_plain(*block) for block in blocks):
+        if kernel is None or isinstance(self.learning_rate, np.ndarray) or not all(plain(*block) for block in blocks):
             super()._sweep(share)
             return
         for block in blocks:
@@ -512,6 +497,7 @@ class Adadelta(_Rule, nn.Adadelta):
 
 _COMPILED_CLASSES = (
     *(ReLU, LeakyReLU, ELU, Sigmoid, Tanh, SiLU, GELU, Dropout, BatchNorm1d, LayerNorm, SoftmaxCrossEntropy),
+    *(Conv2d, MaxPool2d),
     *(SGD, Adam, AdamW, RMSprop, Adadelta),
 )
 #: The compiled form of each class.

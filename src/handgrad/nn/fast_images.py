@@ -1,0 +1,489 @@
+"""What `fast` compiles for images: the transforms of Winograd's convolution, and max-pooling.
+
+A transform of `convolution_algorithms` is a product with a Kronecker matrix, most of whose numbers are 0, 1 or -1,
+after the tiles were copied to where the product can reach them. Compiled, it is the few additions that are left, on
+tiles that are read from the images and written to where they belong at once.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from handgrad import nn
+from handgrad.nn.convolution_algorithms import ALGORITHMS
+from handgrad.nn.convolution_algorithms import Winograd4x4 as NumpyWinograd4x4
+from handgrad.nn.images import channels_first, channels_last, check_images, window_output
+from handgrad.nn.layer import check_gradient
+from handgrad.nn.pooling import _places
+
+_compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def plain(*arrays: np.ndarray) -> bool:
+    """Whether all arrays are float32, or all float64, and lie in memory row by row."""
+    dtype = arrays[0].dtype
+    if dtype not in _DTYPES:
+        return False
+    for array in arrays:  # a generator in its place would take twice as long
+        if array.dtype != dtype:
+            return False
+        if not array.flags.c_contiguous:
+            return False
+    return True
+
+
+#: Channels that a transform takes at a time: its 36 places then fill a quarter of a core's first cache.
+LANES = 64
+#: Numbers that are written to, or read from, one row of an array in tiles at a time. The rows lie far apart: with fewer
+#: the processor would wait for the memory of each.
+RUN = 512
+#: Places of a tile from one row to the next, whatever part of its rows and columns is in use.
+ROW = 6
+
+# -- transforms of lines ----------------------------------------------------------------------------------------------
+
+# Each takes a tile's first `columns` columns, and writes what becomes of a column as a row: applied twice, it
+# transforms rows and columns, and leaves them where they were. The numbers are those of `WINOGRAD_TRANSFORMS`.
+
+
+@_compiled
+def _input_lines(s, columns, t):
+    """Bᵀ: 6 to 6."""
+    two, four, five = s.dtype.type(2), s.dtype.type(4), s.dtype.type(5)
+    for j in range(columns):
+        for i in range(j * LANES, (j + 1) * LANES):
+            d0, d1, d2 = s[i], s[i + ROW * LANES], s[i + 2 * ROW * LANES]
+            d3, d4, d5 = s[i + 3 * ROW * LANES], s[i + 4 * ROW * LANES], s[i + 5 * ROW * LANES]
+            even, odd = d4 - four * d2, d3 - four * d1
+            far_even, far_odd = d4 - d2, two * (d3 - d1)
+            o = i + (ROW - 1) * j * LANES
+            t[o] = four * d0 - five * d2 + d4
+            t[o + LANES] = even + odd
+            t[o + 2 * LANES] = even - odd
+            t[o + 3 * LANES] = far_even + far_odd
+            t[o + 4 * LANES] = far_even - far_odd
+            t[o + 5 * LANES] = four * d1 - five * d3 + d5
+
+
+@_compiled
+def _input_lines_back(s, columns, t):
+    """B: 6 to 6."""
+    two, four, five = s.dtype.type(2), s.dtype.type(4), s.dtype.type(5)
+    for j in range(columns):
+        for i in range(j * LANES, (j + 1) * LANES):
+            d0, d1, d2 = s[i], s[i + ROW * LANES], s[i + 2 * ROW * LANES]
+            d3, d4, d5 = s[i + 3 * ROW * LANES], s[i + 4 * ROW * LANES], s[i + 5 * ROW * LANES]
+            near, far = d1 + d2, d3 + d4
+            apart, far_apart = d2 - d1, two * (d4 - d3)
+            o = i + (ROW - 1) * j * LANES
+            t[o] = four * d0
+            t[o + LANES] = four * (apart + d5) + far_apart
+            t[o + 2 * LANES] = -five * d0 - four * near - far
+            t[o + 3 * LANES] = -apart - far_apart - five * d5
+            t[o + 4 * LANES] = d0 + near + far
+            t[o + 5 * LANES] = d5
+
+
+@_compiled
+def _output_lines(s, columns, t):
+    """Aᵀ: 6 to 4."""
+    two, four, eight = s.dtype.type(2), s.dtype.type(4), s.dtype.type(8)
+    for j in range(columns):
+        for i in range(j * LANES, (j + 1) * LANES):
+            d0, d1, d2 = s[i], s[i + ROW * LANES], s[i + 2 * ROW * LANES]
+            d3, d4, d5 = s[i + 3 * ROW * LANES], s[i + 4 * ROW * LANES], s[i + 5 * ROW * LANES]
+            near, apart, far, far_apart = d1 + d2, d1 - d2, d3 + d4, d3 - d4
+            o = i + (ROW - 1) * j * LANES
+            t[o] = d0 + near + far
+            t[o + LANES] = apart + two * far_apart
+            t[o + 2 * LANES] = near + four * far
+            t[o + 3 * LANES] = apart + eight * far_apart + d5
+
+
+@_compiled
+def _output_lines_back(s, columns, t):
+    """A: 4 to 6."""
+    two, four, eight = s.dtype.type(2), s.dtype.type(4), s.dtype.type(8)
+    for j in range(columns):
+        for i in range(j * LANES, (j + 1) * LANES):
+            d0, d1 = s[i], s[i + ROW * LANES]
+            d2, d3 = s[i + 2 * ROW * LANES], s[i + 3 * ROW * LANES]
+            even, odd, far_even, far_odd = d0 + d2, d1 + d3, d0 + four * d2, two * d1 + eight * d3
+            o = i + (ROW - 1) * j * LANES
+            t[o] = d0
+            t[o + LANES] = even + odd
+            t[o + 2 * LANES] = even - odd
+            t[o + 3 * LANES] = far_even + far_odd
+            t[o + 4 * LANES] = far_even - far_odd
+            t[o + 5 * LANES] = d3
+
+
+@_compiled
+def _kernel_lines(s, columns, t):
+    """G: 3 to 6."""
+    two, four = s.dtype.type(2), s.dtype.type(4)
+    quarter, sixth, small = s.dtype.type(1 / 4), s.dtype.type(-1 / 6), s.dtype.type(1 / 24)
+    for j in range(columns):
+        for i in range(j * LANES, (j + 1) * LANES):
+            d0, d1, d2 = s[i], s[i + ROW * LANES], s[i + 2 * ROW * LANES]
+            even, far_even = sixth * (d0 + d2), small * (d0 + four * d2)
+            odd, far_odd = sixth * d1, small * two * d1
+            o = i + (ROW - 1) * j * LANES
+            t[o] = quarter * d0
+            t[o + LANES] = even + odd
+            t[o + 2 * LANES] = even - odd
+            t[o + 3 * LANES] = far_even + far_odd
+            t[o + 4 * LANES] = far_even - far_odd
+            t[o + 5 * LANES] = d2
+
+
+@_compiled
+def _kernel_lines_back(s, columns, t):
+    """Gᵀ: 6 to 3."""
+    two, four = s.dtype.type(2), s.dtype.type(4)
+    quarter, sixth, small = s.dtype.type(1 / 4), s.dtype.type(-1 / 6), s.dtype.type(1 / 24)
+    for j in range(columns):
+        for i in range(j * LANES, (j + 1) * LANES):
+            d0, d1, d2 = s[i], s[i + ROW * LANES], s[i + 2 * ROW * LANES]
+            d3, d4, d5 = s[i + 3 * ROW * LANES], s[i + 4 * ROW * LANES], s[i + 5 * ROW * LANES]
+            near, far = sixth * (d1 + d2), small * (d3 + d4)
+            o = i + (ROW - 1) * j * LANES
+            t[o] = quarter * d0 + near + far
+            t[o + LANES] = sixth * (d1 - d2) + two * small * (d3 - d4)
+            t[o + 2 * LANES] = near + four * far + d5
+
+
+# -- tiles ------------------------------------------------------------------------------------------------------------
+
+# All but `_copy` and `_add` copy and add by slices: an index that might be negative keeps a loop from being vectorised.
+# Arrays in tiles have a row for each place, f = 6i + j, and in it what the rows of a matrix hold, one after the other:
+# channel c of tile p is number p · channels + c. They are read and written by way of `stage`, 36 rows of `RUN` numbers.
+
+
+@_compiled
+def _tiles_a_run(channels):
+    return max(1, RUN // channels)
+
+
+@_compiled
+def _copy(source, target):
+    for i in range(source.size):
+        target[i] = source[i]
+
+
+@_compiled
+def _add(source, other, target):
+    for i in range(target.size):
+        target[i] = source[i] + other[i]
+
+
+@_compiled
+def _from_rows(rows, first, count, stage):
+    for f in range(ROW * ROW):
+        _copy(rows[f, first : first + count], stage[f * RUN : f * RUN + count])
+
+
+@_compiled
+def _to_rows(stage, rows, first, count):
+    for f in range(ROW * ROW):
+        _copy(stage[f * RUN : f * RUN + count], rows[f, first : first + count])
+
+
+@_compiled
+def _from_stage(stage, at, width, s):
+    for f in range(ROW * ROW):
+        _copy(stage[f * RUN + at : f * RUN + at + width], s[f * LANES : f * LANES + width])
+
+
+@_compiled
+def _to_stage(s, stage, at, width):
+    for f in range(ROW * ROW):
+        _copy(s[f * LANES : f * LANES + width], stage[f * RUN + at : f * RUN + at + width])
+
+
+@_compiled
+def _memory(dtype_of):
+    lines = np.zeros((2, ROW * ROW * LANES), dtype_of.dtype)
+    return lines[0], lines[1], np.empty(ROW * ROW * RUN, dtype_of.dtype)
+
+
+@_compiled
+def _load_pixels(x, image, top, left, size, first, width, s):
+    """`size` x `size` pixels from (top, left) on, zeros outside the image."""
+    _, height, breadth, _ = x.shape
+    for i in range(size):
+        for j in range(size):
+            to = s[(ROW * i + j) * LANES : (ROW * i + j) * LANES + width]
+            if 0 <= top + i < height and 0 <= left + j < breadth:
+                _copy(x[image, top + i, left + j, first : first + width], to)
+            else:
+                to[:] = 0
+
+
+@_compiled
+def _transform_input(x, top, left, down, across, v, start):
+    n, _, _, channels = x.shape
+    s, t, stage = _memory(x)
+    tiles, together = n * down * across, _tiles_a_run(channels)
+    for group in range(0, tiles, together):
+        several = min(together, tiles - group)
+        for run in range(0, channels, RUN):
+            length = min(RUN, channels - run)
+            for p in range(several):
+                image, place = divmod(group + p, down * across)
+                a, b = divmod(place, across)
+                for first in range(0, length, LANES):
+                    width = min(LANES, length - first)
+                    _load_pixels(x, image, 4 * a - top, 4 * b - left, 6, run + first, width, s)
+                    _input_lines(s, 6, t)
+                    _input_lines(t, 6, s)
+                    _to_stage(s, stage, p * length + first, width)
+            _to_rows(stage, v, (start + group) * channels + run, several * length)
+
+
+@_compiled
+def _transform_sums(sums, start, down, across, bias, y):
+    n, height, breadth, channels = y.shape
+    s, t, stage = _memory(y)
+    tiles, together = n * down * across, _tiles_a_run(channels)
+    for group in range(0, tiles, together):
+        several = min(together, tiles - group)
+        for run in range(0, channels, RUN):
+            length = min(RUN, channels - run)
+            _from_rows(sums, (start + group) * channels + run, several * length, stage)
+            for p in range(several):
+                image, place = divmod(group + p, down * across)
+                a, b = divmod(place, across)
+                for first in range(0, length, LANES):
+                    width, c0 = min(LANES, length - first), run + first
+                    _from_stage(stage, p * length + first, width, s)
+                    _output_lines(s, 6, t)
+                    _output_lines(t, 4, s)
+                    for i in range(min(4, height - 4 * a)):
+                        for j in range(min(4, breadth - 4 * b)):
+                            at = (ROW * i + j) * LANES
+                            pixel = y[image, 4 * a + i, 4 * b + j, c0 : c0 + width]
+                            _add(s[at : at + width], bias[c0 : c0 + width], pixel)
+
+
+@_compiled
+def _transform_gradient(dy, down, across, dm, start):
+    n, _, _, channels = dy.shape
+    s, t, stage = _memory(dy)
+    tiles, together = n * down * across, _tiles_a_run(channels)
+    for group in range(0, tiles, together):
+        several = min(together, tiles - group)
+        for run in range(0, channels, RUN):
+            length = min(RUN, channels - run)
+            for p in range(several):
+                image, place = divmod(group + p, down * across)
+                a, b = divmod(place, across)
+                for first in range(0, length, LANES):
+                    width = min(LANES, length - first)
+                    _load_pixels(dy, image, 4 * a, 4 * b, 4, run + first, width, s)
+                    _output_lines_back(s, 4, t)
+                    _output_lines_back(t, 6, s)
+                    _to_stage(s, stage, p * length + first, width)
+            _to_rows(stage, dm, (start + group) * channels + run, several * length)
+
+
+@_compiled
+def _transform_sums_back(sums, start, top, left, down, across, dx):
+    n, height, breadth, channels = dx.shape
+    s, t, stage = _memory(dx)
+    dx[:] = 0
+    tiles, together = n * down * across, _tiles_a_run(channels)
+    for group in range(0, tiles, together):
+        several = min(together, tiles - group)
+        for run in range(0, channels, RUN):
+            length = min(RUN, channels - run)
+            _from_rows(sums, (start + group) * channels + run, several * length, stage)
+            for p in range(several):
+                image, place = divmod(group + p, down * across)
+                a, b = divmod(place, across)
+                for first in range(0, length, LANES):
+                    width, c0 = min(LANES, length - first), run + first
+                    _from_stage(stage, p * length + first, width, s)
+                    _input_lines_back(s, 6, t)
+                    _input_lines_back(t, 6, s)
+                    for i in range(max(0, top - 4 * a), min(6, height + top - 4 * a)):
+                        for j in range(max(0, left - 4 * b), min(6, breadth + left - 4 * b)):
+                            at = (ROW * i + j) * LANES
+                            pixel = dx[image, 4 * a + i - top, 4 * b + j - left, c0 : c0 + width]
+                            _add(pixel, s[at : at + width], pixel)
+
+
+@_compiled
+def _transform_kernels(weight, u, start):
+    kernels, _, channels = weight.shape
+    s, t, stage = _memory(u)
+    together = _tiles_a_run(channels)
+    for group in range(0, kernels, together):
+        several = min(together, kernels - group)
+        for run in range(0, channels, RUN):
+            length = min(RUN, channels - run)
+            for p in range(several):
+                for first in range(0, length, LANES):
+                    width = min(LANES, length - first)
+                    for i in range(3):
+                        for j in range(3):
+                            at, c0 = (ROW * i + j) * LANES, run + first
+                            _copy(weight[group + p, 3 * i + j, c0 : c0 + width], s[at : at + width])
+                    _kernel_lines(s, 3, t)
+                    _kernel_lines(t, 6, s)
+                    _to_stage(s, stage, p * length + first, width)
+            _to_rows(stage, u, (start + group) * channels + run, several * length)
+
+
+@_compiled
+def _transform_back(du, start, dweight):
+    kernels, _, channels = dweight.shape
+    s, t, stage = _memory(du)
+    together = _tiles_a_run(channels)
+    for group in range(0, kernels, together):
+        several = min(together, kernels - group)
+        for run in range(0, channels, RUN):
+            length = min(RUN, channels - run)
+            _from_rows(du, (start + group) * channels + run, several * length, stage)
+            for p in range(several):
+                for first in range(0, length, LANES):
+                    width = min(LANES, length - first)
+                    _from_stage(stage, p * length + first, width, s)
+                    _kernel_lines_back(s, 6, t)
+                    _kernel_lines_back(t, 3, s)
+                    for i in range(3):
+                        for j in range(3):
+                            at, c0 = (ROW * i + j) * LANES, run + first
+                            _copy(s[at : at + width], dweight[group + p, 3 * i + j, c0 : c0 + width])
+
+
+class Winograd4x4(NumpyWinograd4x4):
+    """F(4x4, 3x3), its transforms compiled."""
+
+    def _transform_kernels(self, weight, u, start):
+        if plain(weight, u):
+            _transform_kernels(weight, u, start)
+        else:
+            super()._transform_kernels(weight, u, start)
+
+    def _transform_back(self, du, start, dweight):
+        if plain(du, dweight):
+            _transform_back(du, start, dweight)
+        else:
+            super()._transform_back(du, start, dweight)
+
+    def _transform_input(self, x, scratch, v, start):
+        if plain(x, v):
+            _transform_input(x, *self.geometry.padding, *self.tiles, v, start * self.count)
+        else:
+            super()._transform_input(x, scratch, v, start)
+
+    def _transform_sums(self, sums, start, scratch, bias, y):
+        added = np.zeros(y.shape[3], y.dtype) if bias is None else bias
+        if plain(sums, added, y):
+            _transform_sums(sums, start * self.count, *self.tiles, added, y)
+        else:
+            super()._transform_sums(sums, start, scratch, bias, y)
+
+    def _transform_gradient(self, dy, scratch, dm, start):
+        if plain(dy, dm):
+            _transform_gradient(dy, *self.tiles, dm, start * self.count)
+        else:
+            super()._transform_gradient(dy, scratch, dm, start)
+
+    def _transform_sums_back(self, sums, start, scratch, dx):
+        if plain(sums, dx):
+            _transform_sums_back(sums, start * self.count, *self.geometry.padding, *self.tiles, dx)
+        else:
+            super()._transform_sums_back(sums, start, scratch, dx)
+
+
+class Conv2d(nn.Conv2d):
+    algorithms = ALGORITHMS | {"winograd-4x4": Winograd4x4}
+
+
+# -- max-pooling ------------------------------------------------------------------------------------------------------
+
+
+@_compiled
+def _max_pool(x, size, stride, padding, y, found):
+    n, height, breadth, _ = x.shape
+    _, down, across, _ = y.shape
+    for image in range(n):
+        for a in range(down):
+            for b in range(across):
+                best, place = y[image, a, b], found[image, a, b]
+                top, left = max(0, padding[0] - stride[0] * a), max(0, padding[1] - stride[1] * b)
+                best[:] = -np.inf
+                place[:] = size[1] * top + left
+                for i in range(top, size[0]):
+                    row = stride[0] * a + i - padding[0]
+                    for j in range(left, size[1]):
+                        column = stride[1] * b + j - padding[1]
+                        if row < height and column < breadth:
+                            _keep_larger(x[image, row, column], best, place, size[1] * i + j)
+
+
+@_compiled
+def _keep_larger(pixel, best, place, number):
+    number = place.dtype.type(number)
+    for c in range(pixel.size):
+        larger = pixel[c] > best[c] or pixel[c] != pixel[c]  # NaN stays
+        best[c] = pixel[c] if larger else best[c]
+        place[c] = number if larger else place[c]
+
+
+@_compiled
+def _max_pool_back(dy, found, size, stride, padding, dx):
+    n, height, breadth, _ = dx.shape
+    _, down, across, _ = dy.shape
+    dx[:] = 0
+    for image in range(n):
+        for a in range(down):
+            for b in range(across):
+                upstream, place = dy[image, a, b], found[image, a, b]
+                for i in range(max(0, padding[0] - stride[0] * a), size[0]):
+                    row = stride[0] * a + i - padding[0]
+                    for j in range(max(0, padding[1] - stride[1] * b), size[1]):
+                        column = stride[1] * b + j - padding[1]
+                        if row < height and column < breadth:
+                            _give_where(upstream, place, size[1] * i + j, dx[image, row, column])
+
+
+@_compiled
+def _give_where(upstream, place, number, pixel):
+    zero, number = pixel.dtype.type(0), place.dtype.type(number)
+    for c in range(pixel.size):
+        pixel[c] += upstream[c] if place[c] == number else zero
+
+
+class MaxPool2d(nn.MaxPool2d):
+    def forward(self, x):
+        check_images(self, x)
+        last = channels_last(self.work, "x", x)
+        if not plain(last):
+            return super().forward(x)
+        n, height, width, c = last.shape
+        out = window_output(self, (height, width), self.kernel_size, self.stride, self.padding)
+        y = self.work.empty("y", (n, *out, c), last.dtype)
+        found = self.work.empty("found", y.shape, _places(self.kernel_size[0] * self.kernel_size[1]))
+        windows = self.kernel_size, self.stride, self.padding
+        self.workers.run(lambda part: _max_pool(last[part], *windows, y[part], found[part]), self.workers.split(n))
+        self._keep(found, None, last.shape, (n, c, *out))
+        return channels_first(y)
+
+    def backward(self, dy):
+        found, places, shape, out_shape = self._recall()
+        check_gradient(self, dy, out_shape)
+        last = channels_last(self.work, "dy", dy)
+        if places is not None or not plain(last):
+            return super().backward(dy)
+        dx = self.work.empty("dx", shape, dy.dtype)
+        windows = self.kernel_size, self.stride, self.padding
+        self.workers.run(
+            lambda part: _max_pool_back(last[part], found[part], *windows, dx[part]), self.workers.split(len(last))
+        )
+        return channels_first(dx)
