@@ -4,7 +4,7 @@ Each class computes what its base in `handgrad.nn` does, in one walk through mem
 readable form, and the tests hold the one to the other. Products stay with NumPy's BLAS library. What a kernel does not
 cover (stacked models, complex numbers, other layouts) is done by the base.
 
-The first use of a kernel compiles it, in a second or so; numba keeps the result on disk.
+The first use of a kernel compiles it, in a second or so (those of a convolution take ten); numba keeps them on disk.
 """
 
 from __future__ import annotations
