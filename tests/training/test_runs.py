@@ -181,6 +181,20 @@ def test_other_settings_cannot_be_resumed_with(tmp_path):
         train(resume=True)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("kept", ["checkpoint/state.safetensors", "metrics.jsonl"])
+def test_what_is_left_of_another_run_is_not_gone_on_with(tmp_path, kept, resume):
+    train(run_dir=tmp_path / "a", **SMALL)
+    rest = tmp_path / "b" / kept
+    rest.parent.mkdir(parents=True)
+    (tmp_path / "a" / kept).rename(rest)
+    before = rest.read_bytes()
+    with pytest.raises(RunError, match=rf"holds {kept} of a run whose config.toml is gone: delete them, or choose"):
+        train(run_dir=tmp_path / "b", resume=resume, **SMALL)
+    assert rest.read_bytes() == before
+    assert [path for path in (tmp_path / "b").rglob("*") if path.is_file()] == [rest]
+
+
 def test_a_folder_trains_one_run_at_a_time(tmp_path):
     inside, done = threading.Event(), threading.Event()
 

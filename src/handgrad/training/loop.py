@@ -148,6 +148,11 @@ def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[Run
         if not resume:
             raise RunError(f"{folder.path} holds a run already: go on with --resume, or choose another --run-dir")
         config = _changed(folder.config(), given)
+    elif leftovers := folder.leftovers():
+        raise RunError(
+            f"{folder.path} holds {' and '.join(leftovers)} of a run whose config.toml is gone: "
+            "delete them, or choose another --run-dir"
+        )
     else:
         config = TrainConfig.from_settings(begin_with)
         if resume:

@@ -112,6 +112,10 @@ class RunFolder:
     def exists(self) -> bool:
         return (self.path / "config.toml").exists()
 
+    def leftovers(self) -> list[str]:
+        """Files of a run that has lost its configuration: one that begins must not go on with them."""
+        return [name for name in (CHECKPOINT, "metrics.jsonl") if not self.exists() and (self.path / name).exists()]
+
     def create(self, config: TrainConfig) -> None:
         """Writes the configuration, and clears what a killed process left half-written."""
         for leftover in (*self.path.glob(".*.part"), *self.path.glob("checkpoint/.*.part")):
