@@ -63,7 +63,7 @@ def numpy_peer(case, kernels="numpy"):
 
     threadpool_limits(1, user_api="blas")  # the engine shares out the work itself
     if "row" in case:
-        return _numpy_convolution(case)
+        return _numpy_convolution(case, kernels)
     from handgrad.data import Dataset, fit_preprocessing
     from handgrad.engines import OptimizerSpec
     from handgrad.engines.numpy import NumpyEngine
@@ -80,12 +80,16 @@ def fast_peer(case):
     return numpy_peer(case, kernels="numba")
 
 
-def _numpy_convolution(case):
+def _numpy_convolution(case, kernels):
     from handgrad import nn
 
     row = case["row"]
     options = {name: value for name, value in row.options.items() if name != "gain"}
     layer, arena = nn.Conv2d(**options, rng=0), nn.Arena()
+    if kernels == "numba":
+        from handgrad.nn import fast
+
+        fast.accelerate(layer)
     layer.work, layer.workers, layer.input_gradient = arena.workspace(), nn.Workers(THREADS), not case["first"]
     rng = np.random.default_rng(0)
     x, dy = (_channels_last(rng, shape) for shape in (row.input_shape, row.output_shape))
