@@ -51,6 +51,7 @@ def module(layer) -> torch.nn.Module:
     return getattr(torch.nn, names[layer.kind])(**options)
 
 
+@pytest.mark.parametrize("kernels", ["numpy", "numba"])
 @pytest.mark.parametrize("model", [vgg, preact_resnet])
 @pytest.mark.parametrize(
     ("dtype", "algorithm", "tolerance"),
@@ -61,8 +62,10 @@ def module(layer) -> torch.nn.Module:
         (np.float32, "auto", 1e-2),
     ],
 )
-def test_fifty_steps_are_pytorchs(images, model, dtype, algorithm, tolerance):
-    engine = make(images, model, dtype=dtype, threads=2, convolution=algorithm)
+def test_fifty_steps_are_pytorchs(images, model, dtype, algorithm, tolerance, kernels):
+    if kernels == "numba":
+        pytest.importorskip("numba")
+    engine = make(images, model, dtype=dtype, threads=2, convolution=algorithm, kernels=kernels)
     twin = torch.nn.Sequential(*map(module, engine.architecture.layers)).to(
         torch.float64 if dtype == np.float64 else torch.float32
     )

@@ -16,6 +16,14 @@ from handgrad import nn
 from handgrad.nn.batchnorm2d import JoinedReLU
 from handgrad.numerics import gradient_check
 
+try:
+    from handgrad.nn import fast
+except ModuleNotFoundError:  # without numba
+    FORMS = (False,)
+else:
+    #: Whether a layer is taken in its compiled form.
+    FORMS = (False, True)
+
 
 def relative(a, b) -> float:
     a, b = np.asarray(a), np.asarray(b)
@@ -82,8 +90,10 @@ def check_every_algorithm(case, threads: int) -> None:
     geometry = nn.Conv2d(*sizes, **options, rng=0).geometry(height, width)
     fitting = nn.convolution_costs(geometry, n)
     assert "im2col" in fitting
-    for algorithm in fitting:
+    for algorithm, compiled in itertools.product(fitting, FORMS):
         layer = nn.Conv2d(*sizes, **options, algorithm=algorithm, dtype=np.float64)
+        if compiled:
+            fast.accelerate(layer)
         layer.workers = nn.Workers(threads)
         layer.load_state_dict(state)
         assert relative(layer.forward(x), looped[0]) < 1e-12
@@ -126,13 +136,16 @@ def test_numerical_derivatives_of_odd_sizes_and_a_batch_of_one(algorithm, odd):
 ROUNDING = {"im2col": 1e-6, "taps": 1e-6, "winograd-2x2": 2e-6, "winograd-4x4": 3e-5}
 
 
+@pytest.mark.parametrize("compiled", FORMS)
 @pytest.mark.parametrize("algorithm", ROUNDING)
-def test_rounding_in_float32_is_bounded(algorithm):
+def test_rounding_in_float32_is_bounded(algorithm, compiled):
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((2, 4, 256, 8, 8))
     results = {}
     for dtype in (np.float32, np.float64):
         layer = nn.Conv2d(256, 256, 3, padding=1, algorithm=algorithm, rng=1, dtype=np.float32).astype(dtype)
+        if compiled:
+            fast.accelerate(layer)
         results[dtype] = layer.forward(x.astype(dtype)), layer.backward(dy.astype(dtype)), layer.weight.grad
     errors = [relative(a, b) for a, b in zip(results[np.float32], results[np.float64], strict=True)]
     assert max(errors) < ROUNDING[algorithm], errors
