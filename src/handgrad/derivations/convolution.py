@@ -379,7 +379,7 @@ def _winograd(m: int, reduction: str) -> Derivation:
         "dw = Gᵀ (Σ dM ⊙ V) G with dM = A dy Aᵀ and V = Bᵀ d B",
         "nn.Conv2d: every transform is one product with a Kronecker matrix, the sums are products over all tiles.",
         same=True,
-        link=Link(Winograd.backward, "np.matmul(kernel.T, du.transpose(1, 0, 2)[part], out=rows[part])"),
+        link=Link(Winograd._transform_back, "columns.transpose(1, 0, 2), out=dweight)"),
     )
     def dkernel_nn(dy, d, g, m):
         layer = nn.Conv2d(1, 1, 3, algorithm=f"winograd-{m}x{m}", dtype=FLOAT64)
