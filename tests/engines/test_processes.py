@@ -43,7 +43,11 @@ def finished(process, timeout=300):
     try:
         out, err = process.communicate(timeout=timeout)
     finally:
+        left = workers(process).values() if sys.platform == "linux" else ()
         process.kill()
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
     return process.returncode, out, err
 
 

@@ -95,7 +95,17 @@ def joined(engine: str) -> Iterator[Processes]:
         raise ConfigError('engine=torch needs PyTorch, which is not installed: pip install "handgrad[torch]"') from None
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank() % torch.cuda.device_count())
-    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    # torchrun keeps one store for all its attempts. In it a worker that was started anew could find the address of one
+    # that is gone, and wait for it: every attempt gets names of its own.
+    store, _, _ = next(torch.distributed.rendezvous("env://"))  # pyright: ignore[reportPrivateImportUsage]
+    prefix = f"handgrad, attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')} of {processes.count}"
+    store = torch.distributed.PrefixStore(prefix, store)  # pyright: ignore[reportPrivateImportUsage]
+    torch.distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+        store=store,
+        rank=processes.rank,
+        world_size=processes.count,
+    )
     try:
         yield processes
     finally:
