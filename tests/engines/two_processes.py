@@ -44,7 +44,7 @@ def relative(a, b) -> float:
     return float(np.abs(a - b).max() / max(np.abs(a).max(), np.abs(b).max(), 1e-8))
 
 
-with joined("torch") as processes:
+def main(processes) -> None:
     indices = np.random.default_rng(1).integers(0, 40, (STEPS, BATCH))
     rates = np.full(STEPS, 3e-3)
     report = []
@@ -93,3 +93,7 @@ with joined("torch") as processes:
     if processes.rank == 0:
         print("\n".join(report), file=sys.stderr)
         print(f"done by {processes.count}", file=sys.stderr)
+
+
+with joined("torch") as processes:
+    main(processes)  # a function, so that no engine, and none of its threads, outlives the connection

@@ -6,6 +6,7 @@ Each makes the same steps on its own rows of every batch. The first one reads, w
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -109,6 +110,7 @@ def joined(engine: str) -> Iterator[Processes]:
     try:
         yield processes
     finally:
+        gc.collect()  # networks that took part hold on to the connection, and its threads, in cycles
         torch.distributed.destroy_process_group()
 
 
