@@ -109,8 +109,8 @@ def joined(engine: str) -> Iterator[Processes]:
     )
     try:
         yield processes
-    finally:
         gc.collect()  # networks that took part hold on to the connection, and its threads, in cycles
+    finally:
         torch.distributed.destroy_process_group()
 
 
