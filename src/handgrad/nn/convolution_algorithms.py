@@ -443,6 +443,7 @@ class Winograd(Algorithm):
         super().__init__(geometry)
         self.tiles = math.ceil(geometry.out[0] / self.m), math.ceil(geometry.out[1] / self.m)
         self.count = self.tiles[0] * self.tiles[1]
+        self._matrices: dict[tuple[str, str], np.ndarray] = {}
 
     @classmethod
     def fits(cls, geometry: Geometry) -> bool:
@@ -458,12 +459,12 @@ class Winograd(Algorithm):
         kernels = g.in_channels * g.out_channels * numbers * 65
         return products + images + kernels
 
-    @cached_property
-    def _matrices(self) -> dict[str, np.ndarray]:
-        return {name: np.kron(rows, rows) for name, rows in WINOGRAD_TRANSFORMS[self.m].items()}
-
     def _matrix(self, name: str, dtype) -> np.ndarray:
-        return self._matrices[name].astype(dtype)
+        key = name, np.dtype(dtype).str
+        if key not in self._matrices:
+            rows = WINOGRAD_TRANSFORMS[self.m][name]
+            self._matrices[key] = np.kron(rows, rows).astype(dtype)
+        return self._matrices[key]
 
     def _numbers(self, channels: int) -> int:
         """Numbers of the tiles of one image."""
