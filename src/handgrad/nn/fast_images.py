@@ -223,13 +223,17 @@ def _load_pixels(x, image, top, left, size, first, width, s):
                 to[:] = 0
 
 
+# `size` is 6 for pixels of the input, 4 for those of the output, 3 for the places of a kernel (an image of one tile).
+
+
 @_compiled
-def _transform_input(x, top, left, down, across, v, start):
-    n, _, _, channels = x.shape
-    s, t, stage = _memory(x)
-    tiles, together = n * down * across, _tiles_a_run(channels)
-    for group in range(0, tiles, together):
-        several = min(together, tiles - group)
+def _take_apart(images, size, top, left, down, across, tiles, start):
+    """Transforms the squares of images, from (-top, -left) on every 4 pixels, into tiles, from number `start` on."""
+    n, _, _, channels = images.shape
+    s, t, stage = _memory(images)
+    count, together = n * down * across, _tiles_a_run(channels)
+    for group in range(0, count, together):
+        several = min(together, count - group)
         for run in range(0, channels, RUN):
             length = min(RUN, channels - run)
             for p in range(several):
@@ -237,127 +241,53 @@ def _transform_input(x, top, left, down, across, v, start):
                 a, b = divmod(place, across)
                 for first in range(0, length, LANES):
                     width = min(LANES, length - first)
-                    _load_pixels(x, image, 4 * a - top, 4 * b - left, 6, run + first, width, s)
-                    _input_lines(s, 6, t)
-                    _input_lines(t, 6, s)
+                    _load_pixels(images, image, 4 * a - top, 4 * b - left, size, run + first, width, s)
+                    if size == 6:
+                        _input_lines(s, 6, t)
+                        _input_lines(t, 6, s)
+                    elif size == 4:
+                        _output_lines_back(s, 4, t)
+                        _output_lines_back(t, 6, s)
+                    else:
+                        _kernel_lines(s, 3, t)
+                        _kernel_lines(t, 6, s)
                     _to_stage(s, stage, p * length + first, width)
-            _to_rows(stage, v, (start + group) * channels + run, several * length)
+            _to_rows(stage, tiles, (start + group) * channels + run, several * length)
 
 
 @_compiled
-def _transform_sums(sums, start, down, across, bias, y):
-    n, height, breadth, channels = y.shape
-    s, t, stage = _memory(y)
-    tiles, together = n * down * across, _tiles_a_run(channels)
-    for group in range(0, tiles, together):
-        several = min(together, tiles - group)
+def _put_together(tiles, start, size, top, left, down, across, added, images):
+    """The way back: a square of each tile, with `added` for each channel; those of 6, which overlap, are summed up."""
+    n, height, breadth, channels = images.shape
+    s, t, stage = _memory(images)
+    if size == 6:
+        images[:] = 0
+    count, together = n * down * across, _tiles_a_run(channels)
+    for group in range(0, count, together):
+        several = min(together, count - group)
         for run in range(0, channels, RUN):
             length = min(RUN, channels - run)
-            _from_rows(sums, (start + group) * channels + run, several * length, stage)
+            _from_rows(tiles, (start + group) * channels + run, several * length, stage)
             for p in range(several):
                 image, place = divmod(group + p, down * across)
                 a, b = divmod(place, across)
                 for first in range(0, length, LANES):
                     width, c0 = min(LANES, length - first), run + first
                     _from_stage(stage, p * length + first, width, s)
-                    _output_lines(s, 6, t)
-                    _output_lines(t, 4, s)
-                    for i in range(min(4, height - 4 * a)):
-                        for j in range(min(4, breadth - 4 * b)):
+                    if size == 6:
+                        _input_lines_back(s, 6, t)
+                        _input_lines_back(t, 6, s)
+                    elif size == 4:
+                        _output_lines(s, 6, t)
+                        _output_lines(t, 4, s)
+                    else:
+                        _kernel_lines_back(s, 6, t)
+                        _kernel_lines_back(t, 3, s)
+                    for i in range(max(0, top - 4 * a), min(size, height + top - 4 * a)):
+                        for j in range(max(0, left - 4 * b), min(size, breadth + left - 4 * b)):
                             at = (ROW * i + j) * LANES
-                            pixel = y[image, 4 * a + i, 4 * b + j, c0 : c0 + width]
-                            _add(s[at : at + width], bias[c0 : c0 + width], pixel)
-
-
-@_compiled
-def _transform_gradient(dy, down, across, dm, start):
-    n, _, _, channels = dy.shape
-    s, t, stage = _memory(dy)
-    tiles, together = n * down * across, _tiles_a_run(channels)
-    for group in range(0, tiles, together):
-        several = min(together, tiles - group)
-        for run in range(0, channels, RUN):
-            length = min(RUN, channels - run)
-            for p in range(several):
-                image, place = divmod(group + p, down * across)
-                a, b = divmod(place, across)
-                for first in range(0, length, LANES):
-                    width = min(LANES, length - first)
-                    _load_pixels(dy, image, 4 * a, 4 * b, 4, run + first, width, s)
-                    _output_lines_back(s, 4, t)
-                    _output_lines_back(t, 6, s)
-                    _to_stage(s, stage, p * length + first, width)
-            _to_rows(stage, dm, (start + group) * channels + run, several * length)
-
-
-@_compiled
-def _transform_sums_back(sums, start, top, left, down, across, dx):
-    n, height, breadth, channels = dx.shape
-    s, t, stage = _memory(dx)
-    dx[:] = 0
-    tiles, together = n * down * across, _tiles_a_run(channels)
-    for group in range(0, tiles, together):
-        several = min(together, tiles - group)
-        for run in range(0, channels, RUN):
-            length = min(RUN, channels - run)
-            _from_rows(sums, (start + group) * channels + run, several * length, stage)
-            for p in range(several):
-                image, place = divmod(group + p, down * across)
-                a, b = divmod(place, across)
-                for first in range(0, length, LANES):
-                    width, c0 = min(LANES, length - first), run + first
-                    _from_stage(stage, p * length + first, width, s)
-                    _input_lines_back(s, 6, t)
-                    _input_lines_back(t, 6, s)
-                    for i in range(max(0, top - 4 * a), min(6, height + top - 4 * a)):
-                        for j in range(max(0, left - 4 * b), min(6, breadth + left - 4 * b)):
-                            at = (ROW * i + j) * LANES
-                            pixel = dx[image, 4 * a + i - top, 4 * b + j - left, c0 : c0 + width]
-                            _add(pixel, s[at : at + width], pixel)
-
-
-@_compiled
-def _transform_kernels(weight, u, start):
-    kernels, _, channels = weight.shape
-    s, t, stage = _memory(u)
-    together = _tiles_a_run(channels)
-    for group in range(0, kernels, together):
-        several = min(together, kernels - group)
-        for run in range(0, channels, RUN):
-            length = min(RUN, channels - run)
-            for p in range(several):
-                for first in range(0, length, LANES):
-                    width = min(LANES, length - first)
-                    for i in range(3):
-                        for j in range(3):
-                            at, c0 = (ROW * i + j) * LANES, run + first
-                            _copy(weight[group + p, 3 * i + j, c0 : c0 + width], s[at : at + width])
-                    _kernel_lines(s, 3, t)
-                    _kernel_lines(t, 6, s)
-                    _to_stage(s, stage, p * length + first, width)
-            _to_rows(stage, u, (start + group) * channels + run, several * length)
-
-
-@_compiled
-def _transform_back(du, start, dweight):
-    kernels, _, channels = dweight.shape
-    s, t, stage = _memory(du)
-    together = _tiles_a_run(channels)
-    for group in range(0, kernels, together):
-        several = min(together, kernels - group)
-        for run in range(0, channels, RUN):
-            length = min(RUN, channels - run)
-            _from_rows(du, (start + group) * channels + run, several * length, stage)
-            for p in range(several):
-                for first in range(0, length, LANES):
-                    width = min(LANES, length - first)
-                    _from_stage(stage, p * length + first, width, s)
-                    _kernel_lines_back(s, 6, t)
-                    _kernel_lines_back(t, 3, s)
-                    for i in range(3):
-                        for j in range(3):
-                            at, c0 = (ROW * i + j) * LANES, run + first
-                            _copy(s[at : at + width], dweight[group + p, 3 * i + j, c0 : c0 + width])
+                            pixel = images[image, 4 * a + i - top, 4 * b + j - left, c0 : c0 + width]
+                            _add(s[at : at + width], pixel if size == 6 else added[c0 : c0 + width], pixel)
 
 
 class Winograd4x4(NumpyWinograd4x4):
@@ -365,40 +295,50 @@ class Winograd4x4(NumpyWinograd4x4):
 
     def _transform_kernels(self, weight, u, start):
         if plain(weight, u):
-            _transform_kernels(weight, u, start)
+            _take_apart(_as_images(weight), 3, 0, 0, 1, 1, u, start)
         else:
             super()._transform_kernels(weight, u, start)
 
     def _transform_back(self, du, start, dweight):
         if plain(du, dweight):
-            _transform_back(du, start, dweight)
+            _put_together(du, start, 3, 0, 0, 1, 1, _nothing(dweight), _as_images(dweight))
         else:
             super()._transform_back(du, start, dweight)
 
     def _transform_input(self, x, scratch, v, start):
         if plain(x, v):
-            _transform_input(x, *self.geometry.padding, *self.tiles, v, start * self.count)
+            _take_apart(x, 6, *self.geometry.padding, *self.tiles, v, start * self.count)
         else:
             super()._transform_input(x, scratch, v, start)
 
     def _transform_sums(self, sums, start, scratch, bias, y):
-        added = np.zeros(y.shape[3], y.dtype) if bias is None else bias
+        added = _nothing(y) if bias is None else bias
         if plain(sums, added, y):
-            _transform_sums(sums, start * self.count, *self.tiles, added, y)
+            _put_together(sums, start * self.count, 4, 0, 0, *self.tiles, added, y)
         else:
             super()._transform_sums(sums, start, scratch, bias, y)
 
     def _transform_gradient(self, dy, scratch, dm, start):
         if plain(dy, dm):
-            _transform_gradient(dy, *self.tiles, dm, start * self.count)
+            _take_apart(dy, 4, 0, 0, *self.tiles, dm, start * self.count)
         else:
             super()._transform_gradient(dy, scratch, dm, start)
 
     def _transform_sums_back(self, sums, start, scratch, dx):
         if plain(sums, dx):
-            _transform_sums_back(sums, start * self.count, *self.geometry.padding, *self.tiles, dx)
+            padding = self.geometry.padding
+            _put_together(sums, start * self.count, 6, *padding, *self.tiles, _nothing(dx), dx)
         else:
             super()._transform_sums_back(sums, start, scratch, dx)
+
+
+def _as_images(kernels):
+    """Kernels `(k, 9, C)` as images of 3x3 pixels: a view."""
+    return kernels.reshape(len(kernels), 3, 3, kernels.shape[2])
+
+
+def _nothing(images):
+    return np.zeros(images.shape[-1], images.dtype)
 
 
 class Conv2d(nn.Conv2d):
