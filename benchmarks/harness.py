@@ -1,7 +1,9 @@
 """Benchmarks of one thing done by several libraries: a process for each peer, short rounds in turn, medians.
 
 Thread pools of two libraries in one process disturb each other, and a machine shared with others drifts; so every peer
-has a process of its own, all are set up first, and then one at a time runs for a moment, round after round.
+has a process of its own, all are set up first, and then one at a time runs for a moment, round after round. Every
+library waits for its threads as it does by default: told to let them sleep (`OMP_WAIT_POLICY`), PyTorch takes up to
+four times as long on small networks.
 
 A benchmark is a module with `CASES` (name -> what the peers are given) and `PEERS` (name -> `Peer`, ours first), a
 function `version(peer)`, and where it wants them:
@@ -10,6 +12,8 @@ function `version(peer)`, and where it wants them:
 - `CALLS`: how often a peer repeats the thing in one call.
 - `NEEDS`: the package that a peer cannot do without, where it may be missing.
 - `SLOW_TO_START`: peers that `--quick` leaves out.
+- `together(case)`: whether the peers, of one library then, take turns call by call in one process: at a tenth of a
+  millisecond two processes differ more by where their arrays happen to lie than by what they do.
 - `unable(peer, case)`: why a peer cannot take part in a case, or None.
 - `floating_point_operations(case)` and a peer `sgemm` that multiplies two square matrices of side `RULER`: then the
   share of the machine's own matrix-product rate, measured in the same rounds, is given for every peer.
@@ -41,21 +45,21 @@ THREADS = 2
 
 
 class Worker:
-    """One peer's process, with one case set up."""
+    """The process of one peer, or of several that take turns, with one case set up."""
 
-    def __init__(self, module: str, peer: str, case: str) -> None:
+    def __init__(self, module: str, peers: Sequence[str], case: str) -> None:
         threads = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.harness", module, peer, case],
+            [sys.executable, "-m", "benchmarks.harness", module, case, *peers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **threads, "OMP_WAIT_POLICY": "PASSIVE"},
+            env={**os.environ, **threads},
         )
 
-    def version(self) -> str:
-        """Waits until the case is set up."""
-        return self._read()["version"]
+    def versions(self) -> dict[str, str]:
+        """Of each peer; waits until the case is set up."""
+        return self._read()
 
     def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -64,11 +68,11 @@ class Worker:
             raise SystemExit(f"a peer ended before its time, exit code {self.process.wait()}")
         return json.loads(line)
 
-    def run(self, seconds: float) -> list[float]:
-        """Times of single calls, in microseconds, for about so long."""
+    def run(self, seconds: float) -> dict[str, list[float]]:
+        """Times of single calls, in microseconds, for about so long a peer."""
         assert self.process.stdin is not None
         print(seconds, file=self.process.stdin, flush=True)
-        return self._read()["microseconds"]
+        return self._read()
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -76,33 +80,37 @@ class Worker:
         self.process.wait()
 
 
-def _serve(module: str, peer: str, case: str) -> None:
+def _serve(module: str, case: str, *peers: str) -> None:
     """The life of a worker process."""
     benchmark = importlib.import_module(module)
-    step = benchmark.PEERS[peer](benchmark.CASES[case])
-    for _ in range(3):
+    steps = {peer: benchmark.PEERS[peer](benchmark.CASES[case]) for peer in peers}
+    for step in [*steps.values()] * 3:
         step()
-    print(json.dumps({"version": benchmark.version(peer)}), flush=True)
-    calls = getattr(benchmark, "CALLS", {}).get(peer, 1)
+    print(json.dumps({peer: benchmark.version(peer) for peer in peers}), flush=True)
+    calls = getattr(benchmark, "CALLS", {})
     for line in sys.stdin:
-        end = time.perf_counter() + float(line)
-        times = []
+        end = time.perf_counter() + float(line) * len(peers)
+        times: dict[str, list[float]] = {peer: [] for peer in peers}
         while time.perf_counter() < end:
-            began = time.perf_counter()
-            step()
-            times.append((time.perf_counter() - began) * 1e6 / calls)
-        print(json.dumps({"microseconds": times}), flush=True)
+            for peer, step in steps.items():
+                began = time.perf_counter()
+                step()
+                times[peer].append((time.perf_counter() - began) * 1e6 / calls.get(peer, 1))
+        print(json.dumps(times), flush=True)
 
 
 def measure(module: str, case: str, peers: list[str], rounds: int, seconds: float) -> tuple[dict[str, list], dict]:
     """The times of every peer on one case, a list for each round, and the peers' versions."""
-    workers = {peer: Worker(module, peer, case) for peer in peers}
-    versions = {peer: worker.version() for peer, worker in workers.items()}
+    benchmark = importlib.import_module(module)
+    together = getattr(benchmark, "together", lambda case: False)(benchmark.CASES[case])
+    workers = [Worker(module, group, case) for group in ([peers] if together else [[peer] for peer in peers])]
+    versions = {peer: version for worker in workers for peer, version in worker.versions().items()}
     times: dict[str, list[list[float]]] = {peer: [] for peer in peers}
     for _ in range(rounds):
-        for peer, worker in workers.items():
-            times[peer].append(worker.run(seconds))
-    for worker in workers.values():
+        for worker in workers:
+            for peer, taken in worker.run(seconds).items():
+                times[peer].append(taken)
+    for worker in workers:
         worker.close()
     return times, versions
 

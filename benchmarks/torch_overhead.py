@@ -3,7 +3,8 @@
 Float32, two threads. `loop` cases: ten steps (that is what the times are of) of a run of the torch engine (data
 resident, indices sent, losses and correct samples of every step given back) against a hand-written loop that does the
 same with the same modules and fused optimiser. Other cases: forward and backward of the functions with the derivative
-written by hand against torch.nn's modules, on (N, D) inputs, eager and compiled.
+written by hand against torch.nn's modules, on (N, D) inputs, eager and compiled, call by call
+in turn.
 """
 
 from __future__ import annotations
@@ -151,6 +152,10 @@ def saved_numbers() -> dict[str, dict[str, int]]:
                 module(x)
             found[kind][peer] = sum(kept.values())
     return found
+
+
+def together(case):
+    return "norm" in case
 
 
 PEERS = {"handgrad": handgrad_peer, "torch": torch_peer}

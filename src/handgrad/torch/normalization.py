@@ -4,6 +4,10 @@ derivative written by hand, and as modules on those functions.
 The functions keep the input and two numbers a feature (batch) or a sample (layer), never a second array of the
 input's size, and only where a gradient needs them. Asked for second derivatives (`create_graph=True`), backward works
 the statistics out anew from the input, so that they are part of the graph.
+
+Two things make them fast on a CPU, where a fresh array costs more than what is written to it, and an operation with a
+Python number first makes a tensor of it: they write into arrays that have done their work, and give numbers as `value=`
+and `alpha=`.
 """
 
 from __future__ import annotations
@@ -102,12 +106,12 @@ class BatchNormFunction(Function):
             dweight = product.sum(axes) * inverse_std
             if dx_needed:
                 (weight,) = rest
-                n = x.numel() // x.shape[1]
                 scale = weight * inverse_std
                 # the formula with γ/√(σ² + ε) multiplied out: two passes over dy and x
-                along = scale * inverse_std * dweight / n
-                dx = torch.addcmul(-_column(scale * dbias / n, x), dy, _column(scale, x), out=_free(product))
-                dx.addcmul_(centered, _column(along, x), value=-1)
+                share = -x.shape[1] / x.numel()
+                across, along = scale * dbias * share, scale * inverse_std * dweight
+                dx = torch.addcmul(_column(across, x), dy, _column(scale, x), out=_free(product))
+                dx.addcmul_(centered, _column(along, x), value=share)
         return dx, dweight if dweight_needed else None, dbias if dbias_needed else None, None, None
 
 
@@ -178,26 +182,23 @@ class LayerNormFunction(Function):
     def backward(ctx, dy):
         dx = dweight = dbias = None
         dx_needed, dweight_needed, dbias_needed = ctx.needs_input_grad[:3]
-        rows = tuple(range(dy.ndim - 1))
+        rows, share = tuple(range(dy.ndim - 1)), 1 / dy.shape[-1]
         if dbias_needed:
             dbias = dy.sum(rows, dtype=_wide(dy))
         if dx_needed or dweight_needed:
             x, mean, inverse_std, *rest = ctx.saved_tensors
             if torch.is_grad_enabled():
                 mean, inverse_std, _ = _row_statistics(x, ctx.eps)
-            centered = x - mean
-            normalized = torch.mul(centered, inverse_std, out=_free(centered))
+            normalized = (x - mean).mul_(inverse_std)
             product = dy * normalized
             if dweight_needed:
                 dweight = product.sum(rows)
             if dx_needed:
-                # with dx̂ = γ dy put in, the means over a row are products with γ
                 weight = rest[0].to(product.dtype)
-                share = weight / -len(weight)
-                mean_dx = (dy.to(product.dtype) @ share).unsqueeze(-1)
-                along = (product @ share).unsqueeze(-1)
-                dx = torch.mul(normalized, along, out=_free(normalized)).add_(mean_dx)
-                dx = torch.addcmul(dx, dy, weight, out=_free(product)).mul_(inverse_std)
+                along = product.mul_(weight).sum(-1, keepdim=True)
+                dx = torch.mul(dy, weight, out=_free(product))  # dx̂, to begin with
+                across = dx.sum(-1, keepdim=True)
+                dx.addcmul_(normalized, along, value=-share).sub_(across, alpha=share).mul_(inverse_std)
         return dx, dweight, dbias, None
 
 
@@ -217,22 +218,20 @@ def _row_statistics(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     if torch.is_grad_enabled():
         variance = (centered * centered).mean(-1, keepdim=True)
     else:  # no second array; but the derivative of a norm is not defined where all is 0
-        variance = torch.linalg.vector_norm(centered, dim=-1, keepdim=True).square_() / x.shape[-1]
+        norm = torch.linalg.vector_norm(centered, dim=-1, keepdim=True)
+        return mean, norm.new_full((), eps).addcmul(norm, norm, value=1 / x.shape[-1]).rsqrt_(), centered
     return mean, (variance + eps).rsqrt(), centered
 
 
 def _free(work: Tensor) -> Tensor | None:
-    """Where a result may be written to: an array that has done its work, unless autograd wants to see it again.
-
-    On a CPU a fresh array of a megabyte costs more than what is written to it.
-    """
+    """Where a result may be written to: an array that has done its work, unless autograd wants to see it again."""
     return None if torch.is_grad_enabled() else work
 
 
 def _scaled_and_shifted(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse_std: Tensor) -> Tensor:
     """γ (x - μ)/√(σ² + ε) + β in one pass over x, as a product and a sum for each feature."""
     scale = weight * inverse_std
-    return torch.addcmul(_column(bias - mean * scale, x), x, _column(scale, x))
+    return torch.addcmul(_column(torch.addcmul(bias, mean, scale, value=-1), x), x, _column(scale, x))
 
 
 def _batch_axes(x: Tensor) -> tuple[int, ...]:
@@ -299,9 +298,9 @@ class _BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
             variance = variance * (n / (n - 1))
         self.num_batches_tracked.add_(1)
         # momentum=None asks for plain averages over all batches, as in PyTorch
-        share = self.momentum if self.momentum is not None else 1 / self.num_batches_tracked.to(mean.dtype)
-        self.running_mean.mul_(1 - share).add_(mean * share)
-        self.running_var.mul_(1 - share).add_(variance * share)
+        share = self.momentum if self.momentum is not None else 1 / self.num_batches_tracked.to(self.running_mean.dtype)
+        for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
+            running.lerp_(batch.to(running.dtype), share)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"

@@ -11,7 +11,14 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from handgrad._typing import Float
-from handgrad.torch.normalization import FixedNormFunction, _batch_axes, _BatchNorm, _column, _wide
+from handgrad.torch.normalization import (
+    FixedNormFunction,
+    _batch_axes,
+    _BatchNorm,
+    _column,
+    _scaled_and_shifted,
+    _wide,
+)
 
 
 class SyncBatchNormFunction(Function):
@@ -35,9 +42,7 @@ class SyncBatchNormFunction(Function):
     @staticmethod
     def forward(ctx, x, weight, bias, mean, inverse_std, count):
         ctx.save_for_backward(x, weight, mean, inverse_std, count)
-        scale = weight * inverse_std
-        y = torch.addcmul(_column(bias - mean * scale, x), x, _column(scale, x))
-        return y.to(x.dtype)
+        return _scaled_and_shifted(x, weight, bias, mean, inverse_std).to(x.dtype)
 
     @staticmethod
     @once_differentiable
