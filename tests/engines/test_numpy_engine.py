@@ -442,17 +442,18 @@ def test_update_rules_that_cannot_be(options, message):
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_threads_share_the_work(make_engine, make_batches, spec, monkeypatch):
     """Products and sweeps cut into pieces give what one thread gives, up to the order of the sums within a product."""
+    # No batch normalisation: the gradient of a bias before it is 0 but for rounding, which Adam would blow up.
+    architecture = mlp((6,), (8, 5), 3, norm="layer", dropout=0.3)
+    alone, shared = (make_engine(architecture, spec, threads=threads) for threads in (1, 3))
+    a = alone.train(make_batches(10), rates(10))
     monkeypatch.setattr(linear, "WORTH_A_THREAD", 1)
     monkeypatch.setattr(optimizers, "BLOCK", 16)
     for rule in (optimizers.Optimizer, optimizers.SGD):
         monkeypatch.setattr(rule, "numbers_a_thread", 16)
-    # No batch normalisation: the gradient of a bias before it is 0 but for rounding, which Adam would blow up.
-    architecture = mlp((6,), (8, 5), 3, norm="layer", dropout=0.3)
-    alone, shared = (make_engine(architecture, spec, threads=threads) for threads in (1, 3))
     parts = []
     original = shared.workers.run
     shared.workers.run = lambda function, pieces: (parts.append(len(pieces)), original(function, pieces))
-    a, b = (engine.train(make_batches(10), rates(10)) for engine in (alone, shared))
+    b = shared.train(make_batches(10), rates(10))
     assert max(parts) > 1
     np.testing.assert_allclose(a.loss, b.loss, rtol=1e-10)
     for name, array in alone.state_dict().items():

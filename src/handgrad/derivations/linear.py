@@ -161,7 +161,7 @@ def dx(dy, weight):
     "weight.grad = dyᵀ x",
     "Straight into the parameter's gradient.",
     same="dweight",
-    link=Link(nn.Linear._gradient_by_outputs, "np.matmul(dy[..., k].swapaxes(-1, -2), x"),
+    link=Link(nn.Linear._weight_gradient, "np.matmul(dy.swapaxes(-1, -2), x"),
 )
 def dweight_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).grads["weight"]
@@ -173,7 +173,7 @@ def dweight_nn(x, dy, weight, bias):
     "bias.grad = Σₙ dyₙ",
     "The product with ones is a sum.",
     same="dbias",
-    link=Link(nn.Linear._gradient_by_outputs, "sum_over_batch(dy[..., k]"),
+    link=Link(nn.Linear._weight_gradient, "sum_over_batch(dy, out=self.bias"),
 )
 def dbias_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).grads["bias"]
@@ -575,7 +575,7 @@ def db1_batch(Delta1):
     "weight.grad = Δᵀ X",
     "nn's layers, backwards.",
     same="dW1_batch",
-    link=Link(nn.Linear._gradient_by_outputs, "np.matmul(dy[..., k].swapaxes(-1, -2), x"),
+    link=Link(nn.Linear._weight_gradient, "np.matmul(dy.swapaxes(-1, -2), x"),
 )
 def dW1_batch_nn(x0, W1, b1, W2, b2, t, a):
     return _nn_network(x0, W1, b1, W2, b2, t, a)["dW1"]
@@ -587,7 +587,7 @@ def dW1_batch_nn(x0, W1, b1, W2, b2, t, a):
     "bias.grad = Σₙ δₙ",
     "Alike.",
     same="db1_batch",
-    link=Link(nn.Linear._gradient_by_outputs, "sum_over_batch(dy[..., k]"),
+    link=Link(nn.Linear._weight_gradient, "sum_over_batch(dy, out=self.bias"),
 )
 def db1_batch_nn(x0, W1, b1, W2, b2, t, a):
     return _nn_network(x0, W1, b1, W2, b2, t, a)["db1"]

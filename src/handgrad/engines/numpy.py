@@ -21,9 +21,6 @@ from handgrad.errors import ConfigError
 EVALUATION_BATCH = 1024
 EVALUATION_NUMBERS = 2**21
 
-#: Numbers gathered from the data for which it pays to wake a second thread.
-GATHER_A_THREAD = 100_000
-
 #: Kinds whose layers take no stack of models.
 IMAGE_KINDS = ("conv2d", "max_pool2d", "avg_pool2d", "global_avg_pool2d", "batch_norm2d")
 
@@ -216,8 +213,7 @@ class NumpyEngine:
         if step is not None and dataset.augmentation:
             dataset.gather_for_training(indices, step, out=x)
         else:
-            rows = self.workers.split(len(indices), 1 + GATHER_A_THREAD * len(indices) // max(1, x.size))
-            self.workers.run(lambda part: dataset.gather(indices[part], out=x[part]), rows)
+            dataset.gather(indices, out=x)
         return x.reshape(len(indices), *self.architecture.input_shape), dataset.targets(indices)
 
     # -- training and evaluation --------------------------------------------------------------------------------------

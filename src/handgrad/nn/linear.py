@@ -12,7 +12,8 @@ from handgrad.nn.workers import SERIAL
 #: Multiply-adds for which it pays to wake a second thread: some 80 µs of one core's work.
 WORTH_A_THREAD = 4_000_000
 
-_ALL = [slice(0, None)]
+_ALL = slice(None)
+_WHOLE = [(_ALL, _ALL)]
 
 
 class Linear(Layer):
@@ -63,55 +64,50 @@ class Linear(Layer):
         weight = self.weight.value
         dtype = computing_dtype(x, weight, weight if self.bias is None else self.bias.value)
         y = self.work.empty("y", (*weight.shape[:-2], x.shape[-2], self.out_features), dtype)
-        self.workers.run(lambda k: self._outputs(x, y, k), self._shares(self.out_features, y.size * self.in_features))
+        shares = self._shares(x.shape[-2], self.out_features, y.size * self.in_features)
+        self.workers.run(lambda share: self._outputs(x, y, *share), shares)
         self._keep(x, y.shape)
         return y
 
     def backward(self, dy: Inexact[Array, "*models N K"]) -> Inexact[Array, "*models N D"] | None:
         x, shape = self._recall()
         check_gradient(self, dy, shape)
-        gradient, longer = (  # shared out along the weight's longer axis
-            (self._gradient_by_inputs, self.in_features)
-            if self.in_features > self.out_features
-            else (self._gradient_by_outputs, self.out_features)
-        )
-        parts = [(gradient, x, share) for share in self._shares(longer, dy.size * self.in_features)]
+        sides = self.out_features, self.in_features
+        parts = [(self._weight_gradient, x, *share) for share in self._shares(*sides, dy.size * self.in_features)]
         dx = None
         if self.input_gradient:
             dx = self.work.empty("dx", (*shape[:-1], self.in_features), dy.dtype)
-            parts += [
-                (self._input_gradient, dx, d) for d in self._shares(self.in_features, dx.size * self.out_features)
-            ]
+            sides = shape[-2], self.in_features
+            parts += [(self._input_gradient, dx, *share) for share in self._shares(*sides, dx.size * self.out_features)]
         workers = self.workers if dy.size * self.in_features >= WORTH_A_THREAD else SERIAL
-        workers.run(lambda part: part[0](dy, part[1], part[2]), parts)
+        workers.run(lambda part: part[0](dy, *part[1:]), parts)
         return dx
 
-    # Each of these does a share of the work: the outputs `k` or the inputs `d`.
+    # Each of these does a share of a product: samples `n`, outputs `k` or inputs `d`.
 
-    def _outputs(self, x: np.ndarray, y: np.ndarray, k: slice) -> None:
-        y = y[..., k]
+    def _outputs(self, x: np.ndarray, y: np.ndarray, n: slice, k: slice) -> None:
+        x, y = x[..., n, :], y[..., n, k]
         np.matmul(x, self.weight.value[..., k, :].swapaxes(-1, -2), out=y)
         if self.bias is not None:
             y += self.bias.value[..., None, k]
 
-    def _gradient_by_outputs(self, dy: np.ndarray, x: np.ndarray, k: slice) -> None:
-        np.matmul(dy[..., k].swapaxes(-1, -2), x, out=self.weight.grad[..., k, :])
-        if self.bias is not None:
-            sum_over_batch(dy[..., k], out=self.bias.grad[..., k])
+    def _weight_gradient(self, dy: np.ndarray, x: np.ndarray, k: slice, d: slice) -> None:
+        dy = dy[..., k]
+        np.matmul(dy.swapaxes(-1, -2), x[..., d], out=self.weight.grad[..., k, d])
+        if self.bias is not None and not d.start:
+            sum_over_batch(dy, out=self.bias.grad[..., k])
 
-    def _gradient_by_inputs(self, dy: np.ndarray, x: np.ndarray, d: slice) -> None:
-        np.matmul(dy.swapaxes(-1, -2), x[..., d], out=self.weight.grad[..., d])
-        if self.bias is not None and d.start == 0:
-            sum_over_batch(dy, out=self.bias.grad)
+    def _input_gradient(self, dy: np.ndarray, dx: np.ndarray, n: slice, d: slice) -> None:
+        dy, dx = dy[..., n, :], dx[..., n, d]
+        np.matmul(dy, self.weight.value[..., d], out=dx)
 
-    def _input_gradient(self, dy: np.ndarray, dx: np.ndarray, d: slice) -> None:
-        np.matmul(dy, self.weight.value[..., d], out=dx[..., d])
-
-    def _shares(self, columns: int, multiply_adds: int) -> list[slice]:
-        """Columns for each thread, each share worth waking a thread for."""
+    def _shares(self, rows: int, columns: int, multiply_adds: int) -> list[tuple[slice, slice]]:
+        """Rows and columns of a product for each thread, cut along the longer side, each share worth a thread."""
         if multiply_adds < 2 * WORTH_A_THREAD:
-            return _ALL
-        return self.workers.split(columns, 1 + WORTH_A_THREAD * columns // max(1, multiply_adds))
+            return _WHOLE
+        longer = max(rows, columns)
+        parts = self.workers.split(longer, 1 + WORTH_A_THREAD * longer // max(1, multiply_adds))
+        return [(part, _ALL) for part in parts] if rows >= columns else [(_ALL, part) for part in parts]
 
     def _describe(self) -> str:
         return f"{self.in_features}, {self.out_features}" + ("" if self.bias else ", bias=False")
