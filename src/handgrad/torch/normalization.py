@@ -79,7 +79,7 @@ class BatchNormFunction(Function):
     @staticmethod
     def forward(ctx, x, weight, bias, eps=1e-5, statistics=None):
         mean, variance = batch_statistics(x) if statistics is None else statistics
-        inverse_std = (variance + eps).rsqrt()
+        inverse_std = _inverse_std(variance, 1, eps)
         y = _scaled_and_shifted(x, weight, bias, mean, inverse_std)
         ctx.eps = eps
         dx_needed, dweight_needed = ctx.needs_input_grad[:2]
@@ -100,7 +100,7 @@ class BatchNormFunction(Function):
             x, mean, inverse_std, *rest = ctx.saved_tensors
             if torch.is_grad_enabled():
                 mean, variance = batch_statistics(x)
-                inverse_std = (variance + ctx.eps).rsqrt()
+                inverse_std = _inverse_std(variance, 1, ctx.eps)
             centered = x - _column(mean, x)
             product = dy * centered
             dweight = product.sum(axes) * inverse_std
@@ -130,7 +130,7 @@ class FixedNormFunction(Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, mean, variance, eps=1e-5):
-        inverse_std = (variance + eps).rsqrt()
+        inverse_std = _inverse_std(variance, 1, eps)
         y = _scaled_and_shifted(x, weight, bias, mean, inverse_std)
         dx_needed, dweight_needed = ctx.needs_input_grad[:2]
         ctx.save_for_backward(
@@ -169,13 +169,13 @@ class LayerNormFunction(Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, eps=1e-5):
-        mean, inverse_std, centered = _row_statistics(x, eps)
+        total, inverse_std, centered = _row_statistics(x, eps)
         ctx.eps = eps
         dx_needed, dweight_needed = ctx.needs_input_grad[:2]
         if dx_needed:
-            ctx.save_for_backward(x, mean, inverse_std, weight)
+            ctx.save_for_backward(x, total, inverse_std, weight)
         elif dweight_needed:
-            ctx.save_for_backward(x, mean, inverse_std)
+            ctx.save_for_backward(x, total, inverse_std)
         return torch.addcmul(bias, centered.mul_(inverse_std), weight, out=centered).to(x.dtype)
 
     @staticmethod
@@ -186,10 +186,10 @@ class LayerNormFunction(Function):
         if dbias_needed:
             dbias = dy.sum(rows, dtype=_wide(dy))
         if dx_needed or dweight_needed:
-            x, mean, inverse_std, *rest = ctx.saved_tensors
+            x, total, inverse_std, *rest = ctx.saved_tensors
             if torch.is_grad_enabled():
-                mean, inverse_std, _ = _row_statistics(x, ctx.eps)
-            normalized = (x - mean).mul_(inverse_std)
+                total, inverse_std, _ = _row_statistics(x, ctx.eps)
+            normalized = torch.sub(x, total, alpha=share).mul_(inverse_std)
             product = dy * normalized
             if dweight_needed:
                 dweight = product.sum(rows)
@@ -212,15 +212,21 @@ def batch_statistics(x: Float[Tensor, "N C *space"]) -> tuple[Float[Tensor, "C"]
 
 
 def _row_statistics(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """μ and 1/√(σ² + ε) of each row, and x - μ."""
-    mean = x.mean(-1, keepdim=True, dtype=_wide(x))
-    centered = x - mean
+    """The sum D μ and 1/√(σ² + ε) of each row, and x - μ."""
+    share = 1 / x.shape[-1]
+    total = x.sum(-1, keepdim=True, dtype=_wide(x))
+    centered = torch.sub(x, total, alpha=share)
     if torch.is_grad_enabled():
-        variance = (centered * centered).mean(-1, keepdim=True)
+        squares = (centered * centered).sum(-1, keepdim=True)
     else:  # no second array; but the derivative of a norm is not defined where all is 0
         norm = torch.linalg.vector_norm(centered, dim=-1, keepdim=True)
-        return mean, norm.new_full((), eps).addcmul(norm, norm, value=1 / x.shape[-1]).rsqrt_(), centered
-    return mean, (variance + eps).rsqrt(), centered
+        squares = norm * norm
+    return total, _inverse_std(squares, share, eps), centered
+
+
+def _inverse_std(squares: Tensor, share: float, eps: float) -> Tensor:
+    """1/√(σ² + ε) from the sum of squares and what one sample's share in the mean is."""
+    return squares.new_full((), eps).add(squares, alpha=share).rsqrt()
 
 
 def _free(work: Tensor) -> Tensor | None:
