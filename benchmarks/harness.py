@@ -12,8 +12,8 @@ function `version(peer)`, and where it wants them:
 - `CALLS`: how often a peer repeats the thing in one call.
 - `NEEDS`: the package that a peer cannot do without, where it may be missing.
 - `SLOW_TO_START`: peers that `--quick` leaves out.
-- `together(case)`: whether the peers, of one library then, take turns call by call in one process: at a tenth of a
-  millisecond two processes differ more by where their arrays happen to lie than by what they do.
+- `TOGETHER`: whether the peers, of one library then, take turns call by call in one process: two processes differ more
+  by where their arrays happen to lie than by a few microseconds of ours.
 - `unable(peer, case)`: why a peer cannot take part in a case, or None.
 - `floating_point_operations(case)` and a peer `sgemm` that multiplies two square matrices of side `RULER`: then the
   share of the machine's own matrix-product rate, measured in the same rounds, is given for every peer.
@@ -102,8 +102,8 @@ def _serve(module: str, case: str, *peers: str) -> None:
 def measure(module: str, case: str, peers: list[str], rounds: int, seconds: float) -> tuple[dict[str, list], dict]:
     """The times of every peer on one case, a list for each round, and the peers' versions."""
     benchmark = importlib.import_module(module)
-    together = getattr(benchmark, "together", lambda case: False)(benchmark.CASES[case])
-    workers = [Worker(module, group, case) for group in ([peers] if together else [[peer] for peer in peers])]
+    groups = [peers] if getattr(benchmark, "TOGETHER", False) else [[peer] for peer in peers]
+    workers = [Worker(module, group, case) for group in groups]
     versions = {peer: version for worker in workers for peer, version in worker.versions().items()}
     times: dict[str, list[list[float]]] = {peer: [] for peer in peers}
     for _ in range(rounds):

@@ -1,11 +1,11 @@
 """What handgrad costs on top of PyTorch: its training loop against a bare one, its normalisations against torch.nn's.
 
-Float32, two threads. `loop` cases: ten steps (that is what the times are of) of a run of the torch engine (data
-resident, indices sent, losses and correct samples of every step given back) against a hand-written loop that does the
-same with the same modules and fused optimiser. Other cases: forward and backward of the functions with the derivative
-written by hand against torch.nn's modules, on (N, D) inputs, eager and compiled, call by call
-in turn. A process in which no array above a megabyte was ever let go of gives its memory back to the system after every
-call and takes it anew (glibc sets that bound by the largest array let go of), and is slow with either; so one is.
+Float32, two threads, the two peers call by call in turn. `loop` cases: ten steps (that is what the times are of) of a
+run of the torch engine (data resident, indices sent, losses and correct samples of every step given back) against a
+hand-written loop that does the same with the same modules and fused optimiser. Other cases: forward and backward of the
+functions with the derivative written by hand against torch.nn's modules, on (N, D) inputs, eager and compiled. A
+process in which no array above a megabyte was ever let go of gives its memory back to the system after every call and
+takes it anew (glibc sets that bound by the largest array let go of), and is slow with either; so one is.
 """
 
 from __future__ import annotations
@@ -156,11 +156,8 @@ def saved_numbers() -> dict[str, dict[str, int]]:
     return found
 
 
-def together(case):
-    return "norm" in case
-
-
 PEERS = {"handgrad": handgrad_peer, "torch": torch_peer}
+TOGETHER = True
 NEEDS = {"handgrad": "torch", "torch": "torch"}
 
 
