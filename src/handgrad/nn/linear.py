@@ -9,8 +9,8 @@ from handgrad.nn.initializers import Initializer, parse_initializer
 from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype, sum_over_batch
 from handgrad.nn.workers import SERIAL
 
-#: Multiply-adds for which it pays to wake a second thread: some 80 µs of one core's work.
-WORTH_A_THREAD = 4_000_000
+#: Multiply-adds for which it pays to wake a second thread: some 120 µs of one core's work.
+WORTH_A_THREAD = 6_000_000
 
 _ALL = slice(None)
 _WHOLE = [(_ALL, _ALL)]
