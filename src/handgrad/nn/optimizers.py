@@ -41,7 +41,7 @@ class Optimizer:
     state_names: tuple[str, ...] = ()
     decoupled_decay = False
     #: Numbers for whose sweep it pays to wake a second thread.
-    numbers_a_thread = 65_536
+    numbers_a_thread = 100_000
     work: Workspace = FRESH
     workers: Workers = SERIAL
 
