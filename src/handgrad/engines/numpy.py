@@ -210,10 +210,10 @@ class NumpyEngine:
         if dataset is None:
             raise RuntimeError("the engine has no data: call load(dataset) first")
         x = self._work.empty("x", (len(indices), *dataset.input_shape), self.dtype)
-        if step is not None and dataset.augmentation:
-            dataset.gather_for_training(indices, step, out=x)
-        else:
+        if step is None:
             dataset.gather(indices, out=x)
+        else:
+            dataset.gather_for_training(indices, step, out=x)
         return x.reshape(len(indices), *self.architecture.input_shape), dataset.targets(indices)
 
     # -- training and evaluation --------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ class Linear(Layer):
         if multiply_adds < 2 * WORTH_A_THREAD:
             return _WHOLE
         longer = max(rows, columns)
-        parts = self.workers.split(longer, 1 + WORTH_A_THREAD * longer // max(1, multiply_adds))
+        parts = self.workers.split(longer, 1 + WORTH_A_THREAD * longer // multiply_adds)
         return [(part, _ALL) for part in parts] if rows >= columns else [(_ALL, part) for part in parts]
 
     def _describe(self) -> str:

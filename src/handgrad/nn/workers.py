@@ -18,7 +18,7 @@ class Workers:
     """A fixed number of threads, the caller's own among them, that an engine lends to its layers.
 
     Whoever uses more than one keeps the threads of the products (BLAS) at one: two pools in one process disturb each
-    other. Threads without work sleep; waking one takes some 20 µs. They end with the object.
+    other. Threads without work sleep; waking one takes 25 to 45 µs. They end with the object.
 
     Arguments:
         threads: how many, at least 1; 1 does everything in the caller's thread.

@@ -79,7 +79,7 @@ class BatchNormFunction(Function):
     @staticmethod
     def forward(ctx, x, weight, bias, eps=1e-5, statistics=None):
         mean, variance = batch_statistics(x) if statistics is None else statistics
-        inverse_std = _inverse_std(variance, 1, eps)
+        inverse_std = _inverse_std(variance, eps)
         y = _scaled_and_shifted(x, weight, bias, mean, inverse_std)
         ctx.eps = eps
         dx_needed, dweight_needed = ctx.needs_input_grad[:2]
@@ -100,7 +100,7 @@ class BatchNormFunction(Function):
             x, mean, inverse_std, *rest = ctx.saved_tensors
             if torch.is_grad_enabled():
                 mean, variance = batch_statistics(x)
-                inverse_std = _inverse_std(variance, 1, ctx.eps)
+                inverse_std = _inverse_std(variance, ctx.eps)
             centered = x - _column(mean, x)
             product = dy * centered
             dweight = product.sum(axes) * inverse_std
@@ -130,7 +130,7 @@ class FixedNormFunction(Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, mean, variance, eps=1e-5):
-        inverse_std = _inverse_std(variance, 1, eps)
+        inverse_std = _inverse_std(variance, eps)
         y = _scaled_and_shifted(x, weight, bias, mean, inverse_std)
         dx_needed, dweight_needed = ctx.needs_input_grad[:2]
         ctx.save_for_backward(
@@ -221,11 +221,11 @@ def _row_statistics(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     else:  # no second array; but the derivative of a norm is not defined where all is 0
         norm = torch.linalg.vector_norm(centered, dim=-1, keepdim=True)
         squares = norm * norm
-    return total, _inverse_std(squares, share, eps), centered
+    return total, _inverse_std(squares, eps, share), centered
 
 
-def _inverse_std(squares: Tensor, share: float, eps: float) -> Tensor:
-    """1/√(σ² + ε) from the sum of squares and what one sample's share in the mean is."""
+def _inverse_std(squares: Tensor, eps: float, share: float = 1) -> Tensor:
+    """1/√(σ² + ε), σ² being `share` of `squares`."""
     return squares.new_full((), eps).add(squares, alpha=share).rsqrt()
 
 

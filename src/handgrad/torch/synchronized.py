@@ -16,6 +16,7 @@ from handgrad.torch.normalization import (
     _batch_axes,
     _BatchNorm,
     _column,
+    _inverse_std,
     _scaled_and_shifted,
     _wide,
 )
@@ -77,7 +78,7 @@ class SyncBatchNorm(_BatchNorm):
         with torch.no_grad():
             mean, variance, count = self._statistics(x)
             self._update_running_figures(mean, variance, count)
-            inverse_std = (variance + self.eps).rsqrt()
+            inverse_std = _inverse_std(variance, self.eps)
         return SyncBatchNormFunction.apply(x, self.weight, self.bias, mean, inverse_std, count)
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
