@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from handgrad import nn
+from handgrad.nn.arena import FreshWorkspace
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_linear_without_input_gradient_computes_none():
     layer.input_gradient = False
     asked = []
 
-    class Watched:
+    class Watched(FreshWorkspace):
         def empty(self, name, shape, dtype):
             asked.append(name)
             return np.empty(shape, dtype)
@@ -184,6 +185,14 @@ def test_linear_without_input_gradient_computes_none():
     assert layer.backward(y) is None
     assert asked == ["y"]
     assert layer.weight.grad.any()
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (300, 512), (2, 3, 4), (0, 4)])
+def test_relu_of_few_and_many_numbers(shape):
+    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    layer = nn.ReLU()
+    np.testing.assert_array_equal(layer.forward(x), np.where(x > 0, x, 0))
+    np.testing.assert_array_equal(layer.backward(np.full_like(x, 3)), np.where(x > 0, np.float32(3), 0))
 
 
 def test_names_in_networks_of_networks():

@@ -42,7 +42,7 @@ linear = Derivation(
     "Each output is a weighted sum of the features of its own sample.",
     direct=lambda x, dy, weight, bias: _linear(x, dy, weight, bias).y,
     direct_label="nn.Linear",
-    link=Link(nn.Linear._outputs, "np.matmul(x, self.weight.value"),
+    link=Link(nn.Linear._outputs, "product(x, self.weight.value"),
 )
 def y(x, weight, bias):
     return np.einsum("mo,ko->mk", x, weight) + bias
@@ -161,7 +161,7 @@ def dx(dy, weight):
     "weight.grad = dyᵀ x",
     "Straight into the parameter's gradient.",
     same="dweight",
-    link=Link(nn.Linear._weight_gradient, "np.matmul(dy.swapaxes(-1, -2), x"),
+    link=Link(nn.Linear._weight_gradient, "product(dy.swapaxes(-1, -2), x"),
 )
 def dweight_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).grads["weight"]
@@ -173,7 +173,7 @@ def dweight_nn(x, dy, weight, bias):
     "bias.grad = Σₙ dyₙ",
     "The product with ones is a sum.",
     same="dbias",
-    link=Link(nn.Linear._weight_gradient, "sum_over_batch(dy, out=self.bias"),
+    link=Link(nn.Linear._weight_gradient, "np.matmul(ones, dy, out=dbias)"),
 )
 def dbias_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).grads["bias"]
@@ -185,7 +185,7 @@ def dbias_nn(x, dy, weight, bias):
     "dx = dy W",
     "Alike.",
     same="dx",
-    link=Link(nn.Linear._input_gradient, "np.matmul(dy, self.weight.value"),
+    link=Link(nn.Linear._input_gradient, "product(dy[..., n, :], self.weight.value"),
 )
 def dx_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).dx
@@ -575,7 +575,7 @@ def db1_batch(Delta1):
     "weight.grad = Δᵀ X",
     "nn's layers, backwards.",
     same="dW1_batch",
-    link=Link(nn.Linear._weight_gradient, "np.matmul(dy.swapaxes(-1, -2), x"),
+    link=Link(nn.Linear._weight_gradient, "product(dy.swapaxes(-1, -2), x"),
 )
 def dW1_batch_nn(x0, W1, b1, W2, b2, t, a):
     return _nn_network(x0, W1, b1, W2, b2, t, a)["dW1"]
@@ -587,7 +587,7 @@ def dW1_batch_nn(x0, W1, b1, W2, b2, t, a):
     "bias.grad = Σₙ δₙ",
     "Alike.",
     same="db1_batch",
-    link=Link(nn.Linear._weight_gradient, "sum_over_batch(dy, out=self.bias"),
+    link=Link(nn.Linear._weight_gradient, "np.matmul(ones, dy, out=dbias)"),
 )
 def db1_batch_nn(x0, W1, b1, W2, b2, t, a):
     return _nn_network(x0, W1, b1, W2, b2, t, a)["db1"]

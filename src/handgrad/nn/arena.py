@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import Protocol, runtime_checkable
+import operator
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from handgrad._typing import Array, Shaped
+
+Plan = TypeVar("Plan")
 
 
 @runtime_checkable
@@ -22,6 +27,12 @@ class Workspace(Protocol):
         """Like `empty`, for what nobody needs once the call is over: an engine lends all layers the same memory."""
         ...
 
+    def plan(self, prepare: Callable[..., Plan], *on: Any) -> Plan:
+        """What `prepare(*on)` returns: all that can be settled before work on just these arrays begins (checks, memory
+        for the results, views, or a function that needs no more arguments). An engine, whose arrays stay where they
+        are from step to step, has it prepared once."""
+        ...
+
 
 class FreshWorkspace:
     """Every array is new: whatever a layer returned stays as it was when the layer is called again."""
@@ -31,6 +42,9 @@ class FreshWorkspace:
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
         return np.empty(shape, dtype)
+
+    def plan(self, prepare: Callable[..., Plan], *on: Any) -> Plan:
+        return prepare(*on)
 
 
 FRESH = FreshWorkspace()
@@ -59,6 +73,7 @@ class ReusedWorkspace:
         self._shared = shared
         self._memory: dict[str, np.ndarray] = {}
         self._arrays: dict[tuple[str, tuple[int, ...], np.dtype], np.ndarray] = {}
+        self._plans: dict[str, tuple[tuple[Any, ...], Any]] = {}
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
         key = (name, shape, dtype)
@@ -69,6 +84,19 @@ class ReusedWorkspace:
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
         return (self._shared or self).empty(name, shape, dtype)
+
+    def plan(self, prepare: Callable[..., Plan], *on: Any) -> Plan:
+        """The last plan under the name of `prepare`, if it was made for these very objects; else a new one."""
+        last = self._plans.get(prepare.__name__)
+        if last is not None and all(map(operator.is_, on, last[0])):
+            return last[1]
+        plan = prepare(*on)
+        self._plans[prepare.__name__] = on, plan
+        return plan
+
+    def __deepcopy__(self, memo: dict) -> ReusedWorkspace:
+        """Without memory and plans: those belong to the layer that was copied."""
+        return ReusedWorkspace(copy.deepcopy(self._shared, memo))
 
     def _carve(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         size = math.prod(shape) * dtype.itemsize

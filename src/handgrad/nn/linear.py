@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from handgrad._typing import Array, Inexact
 from handgrad.nn.initializers import Initializer, parse_initializer
-from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype, sum_over_batch
+from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype
+from handgrad.nn.products import product
 from handgrad.nn.workers import SERIAL
 
 #: Multiply-adds for which it pays to wake a second thread: some 120 µs of one core's work.
@@ -60,46 +63,74 @@ class Linear(Layer):
         self.bias = Parameter(np.zeros(out_features, dtype)) if bias else None
 
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N K"]:
-        check_features(self, x, self.in_features, self.weight)
-        weight = self.weight.value
-        dtype = computing_dtype(x, weight, weight if self.bias is None else self.bias.value)
-        y = self.work.empty("y", (*weight.shape[:-2], x.shape[-2], self.out_features), dtype)
-        shares = self._shares(x.shape[-2], self.out_features, y.size * self.in_features)
-        self.workers.run(lambda share: self._outputs(x, y, *share), shares)
-        self._keep(x, y.shape)
-        return y
+        return self.work.plan(self._plan_forward, x, self.weight.value)()
 
     def backward(self, dy: Inexact[Array, "*models N K"]) -> Inexact[Array, "*models N D"] | None:
         x, shape = self._recall()
+        asked = self.weight.value, self.weight.grad, self.input_gradient
+        return self.work.plan(self._plan_backward, dy, x, shape, *asked)()
+
+    def _plan_forward(self, x: np.ndarray, weight: np.ndarray) -> Callable[[], np.ndarray]:
+        check_features(self, x, self.in_features, self.weight)
+        dtype = computing_dtype(x, *(parameter.value for parameter in self.parameters()))
+        y = self.work.empty("y", (*weight.shape[:-2], x.shape[-2], self.out_features), dtype)
+        shares = self._shares(x.shape[-2], self.out_features, y.size * self.in_features)
+        run = self.workers.together([self._outputs(x, y, *share) for share in shares])
+        self._keep(x, y.shape)
+
+        def forward() -> np.ndarray:
+            run()
+            return y
+
+        return forward
+
+    def _plan_backward(self, dy: np.ndarray, x: np.ndarray, shape: tuple, *_) -> Callable[[], np.ndarray | None]:
         check_gradient(self, dy, shape)
-        sides = self.out_features, self.in_features
-        parts = [(self._weight_gradient, x, *share) for share in self._shares(*sides, dy.size * self.in_features)]
+        shares = self._shares(self.out_features, self.in_features, dy.size * self.in_features)
+        jobs = [self._weight_gradient(dy, x, *share) for share in shares]
         dx = None
         if self.input_gradient:
             dx = self.work.empty("dx", (*shape[:-1], self.in_features), dy.dtype)
-            sides = shape[-2], self.in_features
-            parts += [(self._input_gradient, dx, *share) for share in self._shares(*sides, dx.size * self.out_features)]
-        workers = self.workers if dy.size * self.in_features >= WORTH_A_THREAD else SERIAL
-        workers.run(lambda part: part[0](dy, *part[1:]), parts)
-        return dx
+            shares = self._shares(shape[-2], self.in_features, dx.size * self.out_features)
+            jobs += [self._input_gradient(dy, dx, *share) for share in shares]
+        run = (self.workers if dy.size * self.in_features >= WORTH_A_THREAD else SERIAL).together(jobs)
 
-    # Each of these does a share of a product: samples `n`, outputs `k` or inputs `d`.
+        def backward() -> np.ndarray | None:
+            run()
+            return dx
 
-    def _outputs(self, x: np.ndarray, y: np.ndarray, n: slice, k: slice) -> None:
+        return backward
+
+    # Each of these gives the function that computes a share of a product: samples `n`, outputs `k` or inputs `d`.
+
+    def _outputs(self, x: np.ndarray, y: np.ndarray, n: slice, k: slice) -> Callable[[], object]:
         x, y = x[..., n, :], y[..., n, k]
-        np.matmul(x, self.weight.value[..., k, :].swapaxes(-1, -2), out=y)
-        if self.bias is not None:
-            y += self.bias.value[..., None, k]
+        multiply = product(x, self.weight.value[..., k, :].swapaxes(-1, -2), out=y)
+        if self.bias is None:
+            return multiply
+        bias = self.bias.value[..., None, k]
 
-    def _weight_gradient(self, dy: np.ndarray, x: np.ndarray, k: slice, d: slice) -> None:
-        dy = dy[..., k]
-        np.matmul(dy.swapaxes(-1, -2), x[..., d], out=self.weight.grad[..., k, d])
-        if self.bias is not None and not d.start:
-            sum_over_batch(dy, out=self.bias.grad[..., k])
+        def outputs() -> None:
+            multiply()
+            np.add(y, bias, out=y)
 
-    def _input_gradient(self, dy: np.ndarray, dx: np.ndarray, n: slice, d: slice) -> None:
-        dy, dx = dy[..., n, :], dx[..., n, d]
-        np.matmul(dy, self.weight.value[..., d], out=dx)
+        return outputs
+
+    def _weight_gradient(self, dy: np.ndarray, x: np.ndarray, k: slice, d: slice) -> Callable[[], object]:
+        dy, x = dy[..., k], x[..., d]
+        multiply = product(dy.swapaxes(-1, -2), x, out=self.weight.grad[..., k, d])
+        if self.bias is None or d.start:
+            return multiply
+        dbias, ones = self.bias.grad[..., k], np.ones(dy.shape[-2], dy.dtype)
+
+        def weight_gradient() -> None:
+            multiply()
+            np.matmul(ones, dy, out=dbias)
+
+        return weight_gradient
+
+    def _input_gradient(self, dy: np.ndarray, dx: np.ndarray, n: slice, d: slice) -> Callable[[], object]:
+        return product(dy[..., n, :], self.weight.value[..., d], out=dx[..., n, d])
 
     def _shares(self, rows: int, columns: int, multiply_adds: int) -> list[tuple[slice, slice]]:
         """Rows and columns of a product for each thread, cut along the longer side, each share worth a thread."""

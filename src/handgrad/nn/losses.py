@@ -111,7 +111,6 @@ class SoftmaxCrossEntropy(Loss):
     def forward(
         self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]
     ) -> Inexact[Array, "*models"] | np.inexact:
-        computing_dtype(x)
         at = t = None
         if target.ndim < x.ndim and target.dtype.kind in "iu":
             at = label_index(x, target)
@@ -119,16 +118,12 @@ class SoftmaxCrossEntropy(Loss):
             t = _one_hot(x, target)
             if self.label_smoothing:
                 t = (1 - self.label_smoothing) * t + self.label_smoothing / x.shape[-1]
-        # Samples side by side in memory: with a handful of classes, maxima and sums over rows of N are several times
-        # quicker than N maxima and sums over rows of K.
-        transposed = (*x.shape[:-2], x.shape[-1], x.shape[-2])
-        shifted = self.work.empty("shifted", transposed, x.dtype).swapaxes(-1, -2)
-        shifted[...] = x
-        shifted -= np.maximum.reduce(shifted, axis=-1, keepdims=True)
-        s = self.work.empty("softmax", transposed, x.dtype).swapaxes(-1, -2)
+        shifted, s = self.work.plan(self._rows, x)
+        np.copyto(shifted, x)
+        np.subtract(shifted, np.maximum.reduce(shifted, axis=-1, keepdims=True), out=shifted)
         np.exp(shifted, out=s)
         total = np.add.reduce(s, axis=-1, keepdims=True)
-        s /= total
+        np.divide(s, total, out=s)
         self._kept = (s, at, t)
         log_total = np.log(total[..., 0])
         if t is not None:
@@ -138,6 +133,13 @@ class SoftmaxCrossEntropy(Loss):
             picked *= 1 - self.label_smoothing
             picked += self.label_smoothing * shifted.mean(axis=-1)
         return np.add.reduce(log_total - picked, axis=-1) / x.shape[-2]
+
+    def _rows(self, x: np.ndarray) -> list[np.ndarray]:
+        # Samples side by side in memory: with a handful of classes, maxima and sums over rows of N are several times
+        # quicker than N maxima and sums over rows of K.
+        computing_dtype(x)
+        transposed = (*x.shape[:-2], x.shape[-1], x.shape[-2])
+        return [self.work.empty(name, transposed, x.dtype).swapaxes(-1, -2) for name in ("shifted", "softmax")]
 
     def backward(self) -> Inexact[Array, "*models N K"]:
         s, at, t = self._recall()
@@ -234,7 +236,9 @@ def label_index(x: Inexact[Array, "*models N K"], labels: Num[Array, "..."]) -> 
         wrong = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"the loss got class {wrong}, expected classes 0 to {x.shape[-1] - 1}")
     rows = np.arange(x.shape[-2])
-    return (..., rows, labels) if labels.ndim == 1 else (np.arange(len(x))[:, None], rows, labels)
+    if labels.ndim == 2:
+        return np.arange(len(x))[:, None], rows, labels
+    return (rows, labels) if x.ndim == 2 else (..., rows, labels)
 
 
 def _one_hot(x: Inexact[Array, "*models N K"], target: Num[Array, "..."]) -> Inexact[Array, "*models N K"]:

@@ -144,7 +144,7 @@ class SGD(Optimizer):
     form, where the learning rate multiplies v.
     """
 
-    numbers_a_thread = 262_144
+    numbers_a_thread = 150_000
 
     def __init__(
         self,
@@ -461,7 +461,7 @@ def clip_gradient_norm(
 def _average_square(v: np.ndarray, g: np.ndarray, decay: float, scratch: np.ndarray) -> None:
     """v ← decay · v + (1 - decay) g²."""
     v *= decay
-    np.multiply(g, g, out=scratch)
+    np.square(g, out=scratch)
     scratch *= 1 - decay
     v += scratch
 

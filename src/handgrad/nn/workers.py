@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import itertools
+import operator
 import queue
 import threading
 import weakref
@@ -62,6 +63,10 @@ class Workers:
             errors = [error for _ in range(helpers) if (error := self._outcomes.get()) is not None]
         if errors:
             raise errors[0]
+
+    def together(self, jobs: list[Callable[[], object]]) -> Callable[[], object]:
+        """One function that does all jobs: `run` over functions without arguments."""
+        return jobs[0] if len(jobs) == 1 else functools.partial(self.run, operator.call, jobs)
 
     def split(self, n: int, least: int = 1) -> list[slice]:
         """`range(n)` in as many nearly equal slices as there are threads, fewer where one would hold under `least`."""

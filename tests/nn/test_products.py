@@ -1,0 +1,121 @@
+"""Products in tiles: the same numbers as the product at once, whatever lies how in memory."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from handgrad.nn import products
+from handgrad.nn.products import product, tile_of
+
+
+@pytest.fixture
+def tiles(monkeypatch):
+    """As if on a processor whose BLAS library multiplies small matrices without copying."""
+    monkeypatch.setattr(products, "multiplies_from_memory", lambda: True)
+
+
+def laid(order, shape, seed):
+    return np.asarray(np.random.default_rng(seed).standard_normal(shape), np.float32, order=order)
+
+
+SHAPES = [(128, 128, 128), (64, 784, 100), (100, 256, 96), (30, 1000, 128), (1024, 128, 96), (2, 300, 4000)]
+
+
+@pytest.mark.parametrize("orders", ["CCC", "CFC", "FCC", "FCF", "CCF", "FFC", "CFF", "FFF"])
+@pytest.mark.parametrize(("m", "n", "k"), SHAPES)
+def test_tiles_give_the_product(tiles, m, n, k, orders):
+    shapes = (m, n), (n, k), (m, k)
+    a, b, out = (laid(order, shape, i) for i, (order, shape) in enumerate(zip(orders, shapes, strict=True)))
+    run = product(a, b, out=out)
+    for factor in (1, -2):  # what then lies in the arrays counts, not what lay there
+        a *= factor
+        out.fill(np.nan)
+        run()
+        np.testing.assert_allclose(out, a.astype(np.float64) @ b, rtol=1e-4, atol=2e-4 * math.sqrt(n))
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k", "transposed", "tiled"),
+    [
+        (128, 128, 128, False, True),  # above a million multiply-adds
+        (100, 100, 100, False, False),  # just a million: BLAS does not copy
+        (64, 128, 36, True, True),
+        (64, 128, 18, True, False),  # 1,152 numbers
+        (30, 128, 40, True, False),
+        (128, 300, 128, False, False),  # sums too long
+        (128, 784, 128, True, True),
+        (128, 1024, 128, True, False),
+        (128, 64, 128, True, False),  # sums too short
+        (1024, 128, 3072, False, True),
+        (1024, 200, 3072, False, False),  # large enough for copies
+        (1009, 128, 1013, False, False),  # primes have no tiles
+        (0, 128, 128, False, False),
+        (128, 0, 128, False, False),
+    ],
+)
+def test_when_tiles_are_taken(m, n, k, transposed, tiled):
+    tile = tile_of(m, n, k, transposed)
+    assert (tile is not None) == tiled
+    if tile:
+        rows, columns = tile
+        assert m % rows == k % columns == 0
+        assert rows * n * columns <= products.SMALL
+        assert rows * columns <= products.SMALL_TRANSPOSED or not transposed
+
+
+def test_a_tile_is_as_square_as_it_can_be():
+    assert tile_of(1024, 128, 1536, False) == (64, 96)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_tile_lies_along_the_memory_of_the_result(tiles, order):
+    out = np.empty((1024, 1536), np.float32, order=order)
+    tiled = product(laid("C", (128, 1024), 0).T, laid("C", (128, 1536), 1), out=out).keywords["out"]
+    assert np.shares_memory(tiled, out)
+    assert tiled.ndim == 4
+    assert tiled.strides[-1] == 4
+
+
+@pytest.mark.parametrize(("dtype", "shape"), [(np.float64, ()), (np.complex128, ()), (np.float32, (3,))])
+def test_other_numbers_and_stacks_are_multiplied_at_once(tiles, dtype, shape):
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((*shape, 128, 128)).astype(dtype) for _ in range(2))
+    out = np.empty_like(a)
+    run = product(a, b, out=out)
+    assert run.args == (a, b) if not shape else all(x is y for x, y in zip(run.args, (a, b), strict=True))
+    run()
+    np.testing.assert_array_equal(out, a @ b)
+
+
+def test_without_such_a_library_there_are_no_tiles(monkeypatch):
+    monkeypatch.setattr(products, "multiplies_from_memory", lambda: False)
+    a, b, out = (np.ones((128, 128), np.float32) for _ in range(3))
+    first, second = product(a, b, out=out).args
+    assert first is a
+    assert second is b
+    assert not products.has_transposed_tiles(784)
+
+
+def test_which_library_it_is():
+    build = np.show_config(mode="dicts")
+    openblas = "openblas" in build["Build Dependencies"]["blas"]["name"]
+    assert products.multiplies_from_memory() in ((True, False) if openblas else (False,))
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "expected"),
+    [
+        ("scipy-openblas", ["X86_V3", "X86_V4"], True),
+        ("scipy-openblas", ["AVX2", "AVX512_SKX"], True),
+        ("scipy-openblas", ["X86_V3"], False),
+        ("accelerate", ["X86_V4"], False),
+        ("mkl-sdl", ["X86_V4"], False),
+    ],
+)
+def test_it_takes_openblas_and_avx_512(monkeypatch, name, found, expected):
+    build = {"Build Dependencies": {"blas": {"name": name}}, "SIMD Extensions": {"found": found}}
+    monkeypatch.setattr(np, "show_config", lambda mode: build)
+    assert products.multiplies_from_memory.__wrapped__() is expected
