@@ -79,13 +79,28 @@ def test_a_tile_lies_along_the_memory_of_the_result(tiles, order):
     assert tiled.strides[-1] == 4
 
 
-@pytest.mark.parametrize(("dtype", "shape"), [(np.float64, ()), (np.complex128, ()), (np.float32, (3,))])
-def test_other_numbers_and_stacks_are_multiplied_at_once(tiles, dtype, shape):
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(("stack_a", "stack_b"), [((3,), (3,)), ((), (3,)), ((2, 1), (2, 3)), ((0,), (0,))])
+def test_stacks_of_matrices(tiles, stack_a, stack_b, order):
     rng = np.random.default_rng(0)
-    a, b = (rng.standard_normal((*shape, 128, 128)).astype(dtype) for _ in range(2))
+    a, b = rng.standard_normal((*stack_a, 128, 96), np.float32), rng.standard_normal((*stack_b, 96, 128), np.float32)
+    out = np.full((*np.broadcast_shapes(stack_a, stack_b), 128, 128), np.nan, np.float32)
+    out = out if order == "C" else out.swapaxes(-1, -2)
+    run = product(a, b, out=out)
+    assert run.keywords["out"].ndim == out.ndim + 2
+    run()
+    np.testing.assert_allclose(out, a.astype(np.float64) @ b, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_other_numbers_are_multiplied_at_once(tiles, dtype):
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((128, 128)).astype(dtype) for _ in range(2))
     out = np.empty_like(a)
     run = product(a, b, out=out)
-    assert run.args == (a, b) if not shape else all(x is y for x, y in zip(run.args, (a, b), strict=True))
+    first, second = run.args
+    assert first is a
+    assert second is b
     run()
     np.testing.assert_array_equal(out, a @ b)
 

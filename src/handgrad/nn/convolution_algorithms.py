@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 from handgrad._typing import Array, Inexact
 from handgrad.nn.arena import Workspace
 from handgrad.nn.images import add_to_pixels
+from handgrad.nn.products import product
 from handgrad.nn.workers import Workers
 
 Pair = tuple[int, int]
@@ -206,7 +207,7 @@ class Im2col(Algorithm):
 
         def run(i: int) -> None:
             for images in chains[i]:
-                np.matmul(self._columns(x[images], *scratch[i]), matrices, out=self._rows(y[images]))
+                product(self._columns(x[images], *scratch[i]), matrices, out=self._rows(y[images]))()
                 if bias is not None:
                     add_to_pixels(y[images].reshape(-1, len(bias)), bias)
 
@@ -239,7 +240,7 @@ class Im2col(Algorithm):
     def _input_gradient(self, rows, matrices, columns, padded, dx) -> None:
         """The gradient of a block of images; its patches overwrite the columns."""
         g = self.geometry
-        np.matmul(rows, matrices, out=columns if not g.pointwise else self._columns(dx, None, None))
+        product(rows, matrices, out=columns if not g.pointwise else self._columns(dx, None, None))()
         if g.pointwise:
             return
         padded = padded[: len(dx)]
@@ -393,11 +394,9 @@ WINOGRAD_TRANSFORMS = {
 }
 
 
-#: OpenBLAS multiplies matrices with up to so many multiply-adds (on processors with AVX-512) without copying them into
-#: blocks first, which is about twice as quick for a transform of few rows: the rest of a transform's columns and the
-#: tiles of layers with few channels are therefore multiplied in pieces.
-SMALL_PRODUCT = 1_000_000
+#: Columns of a transform that are multiplied at a time: BLAS need not copy such small products first (`nn.products`).
 COLUMNS = 512
+#: Up to so many pairs of channels the kernels are transposed in memory before they are multiplied.
 FEW_CHANNELS = 128 * 128
 
 
@@ -405,21 +404,6 @@ def _in_pieces(matrix, columns: int) -> Inexact[Array, "pieces rows COLUMNS"]:
     """The first columns of a matrix, `COLUMNS` at a time: a view."""
     pieces = matrix[:, :columns].reshape(len(matrix), columns // COLUMNS, COLUMNS)
     return pieces.transpose(1, 0, 2)
-
-
-def _multiply(a, b, out) -> None:
-    """out[f] = a[f] · b[f], for a (F, P, C) and b (F, C, K)."""
-    (f, p, c), k = a.shape, b.shape[2]
-    rows = SMALL_PRODUCT // (c * k)
-    if c * k > FEW_CHANNELS or rows >= p:
-        np.matmul(a, b, out=out)
-        return
-    rows = 1 << (rows.bit_length() - 1)
-    whole = p - p % rows
-    pieces = f, whole // rows, rows
-    np.matmul(a[:, :whole].reshape(*pieces, c), b[:, None], out=out[:, :whole].reshape(*pieces, k))
-    if whole < p:
-        np.matmul(a[:, whole:], b, out=out[:, whole:])
 
 
 class Winograd(Algorithm):
@@ -511,7 +495,7 @@ class Winograd(Algorithm):
                 if few_channels:
                     transposed[part] = matrices
                     matrices = transposed[part]
-                _multiply(pixels[part], matrices, products[part])
+                product(pixels[part], matrices, out=products[part])()
 
             workers.run(multiply, workers.split(len(u)))
             chains = self._chains(block, g.out_channels, workers)
@@ -556,7 +540,7 @@ class Winograd(Algorithm):
             products = self._matrices_of(sums, g.in_channels, self._tiles(block))
 
             def multiply(part: slice, gradients=gradients, products=products) -> None:
-                _multiply(gradients[part], kernels[part], products[part])
+                product(gradients[part], kernels[part], out=products[part])()
 
             workers.run(multiply, workers.split(len(u)))
             chains = self._chains(block, g.in_channels, workers)

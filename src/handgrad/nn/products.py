@@ -31,16 +31,16 @@ def product(
     a: Inexact[Array, "*a m n"], b: Inexact[Array, "*b n k"], *, out: Inexact[Array, "*stack m k"]
 ) -> Callable[[], object]:
     """A function without arguments that writes the product a b of what then lies in these arrays into `out`."""
-    if out.ndim == 2 and out.dtype == a.dtype == b.dtype == np.float32 and multiplies_from_memory():
-        if out.strides[0] < out.strides[1]:
-            a, b, out = b.T, a.T, out.T
-        (m, n), k = a.shape, b.shape[1]
-        transposed = b.strides[0] < b.strides[1] and a.strides[0] > a.strides[1]
+    if out.dtype == a.dtype == b.dtype == np.float32 and multiplies_from_memory():
+        if out.strides[-2] < out.strides[-1]:
+            a, b, out = b.swapaxes(-1, -2), a.swapaxes(-1, -2), out.swapaxes(-1, -2)
+        m, n, k = *a.shape[-2:], b.shape[-1]
+        transposed = b.strides[-2] < b.strides[-1] and a.strides[-2] > a.strides[-1]
         if tile := tile_of(m, n, k, transposed):
             rows, columns = tile
-            a = a.reshape(-1, 1, rows, n)
-            b = b.reshape(n, -1, columns).swapaxes(0, 1)
-            out = out.reshape(m // rows, rows, -1, columns).swapaxes(1, 2)
+            a = a.reshape(*a.shape[:-2], m // rows, 1, rows, n)
+            b = b.reshape(*b.shape[:-2], 1, n, k // columns, columns).swapaxes(-3, -2)
+            out = out.reshape(*out.shape[:-2], m // rows, rows, k // columns, columns).swapaxes(-3, -2)
     return partial(np.matmul, a, b, out=out)
 
 
