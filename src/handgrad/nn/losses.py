@@ -222,6 +222,9 @@ class MeanSquaredError(Loss):
         return np.multiply(difference, 2 / math.prod(difference.shape[-2:]), out=dx)
 
 
+_UNSIGNED = {np.dtype(kind).itemsize: kind for kind in (np.uint8, np.uint16, np.uint32, np.uint64)}
+
+
 def label_index(x: Inexact[Array, "*models N K"], labels: Num[Array, "..."]) -> tuple:
     """Where the scores `x` of the samples' classes lie, as an index.
 
@@ -232,7 +235,7 @@ def label_index(x: Inexact[Array, "*models N K"], labels: Num[Array, "..."]) -> 
         raise ValueError(f"the loss got x with shape={x.shape}, expected (N, K) with at least one sample")
     if labels.shape not in (x.shape[-2:-1], x.shape[:-1]):
         raise ValueError(f"the loss got target with shape={labels.shape}, expected ({x.shape[-2]},) or {x.shape}")
-    if np.maximum.reduce(labels.view(f"u{labels.itemsize}"), axis=None) >= x.shape[-1]:  # -1 is a very large one
+    if np.maximum.reduce(labels.view(_UNSIGNED[labels.itemsize]), axis=None) >= x.shape[-1]:  # -1 is a very large one
         wrong = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"the loss got class {wrong}, expected classes 0 to {x.shape[-1] - 1}")
     rows = np.arange(x.shape[-2])
