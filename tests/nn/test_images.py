@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handgrad import nn
-from handgrad.nn.batchnorm2d import JoinedReLU
+from handgrad.nn.rectifiers import JoinedReLU
 from handgrad.numerics import gradient_check
 
 try:

@@ -16,7 +16,7 @@ and `train()` / `eval()`. Used on its own it returns fresh arrays and never chan
 
 from handgrad.nn.activations import ELU, GELU, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from handgrad.nn.arena import Arena
-from handgrad.nn.batchnorm2d import BatchNorm2d, join_rectifiers
+from handgrad.nn.batchnorm2d import BatchNorm2d
 from handgrad.nn.convolution import Conv2d
 from handgrad.nn.convolution_algorithms import CONVOLUTIONS, Geometry
 from handgrad.nn.convolution_algorithms import choose as choose_convolution
@@ -43,6 +43,7 @@ from handgrad.nn.normalization import BatchNorm1d, LayerNorm
 from handgrad.nn.optimizers import SGD, Adadelta, Adam, AdamW, Muon, Optimizer, RMSprop, clip_gradient_norm
 from handgrad.nn.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from handgrad.nn.products import has_transposed_tiles
+from handgrad.nn.rectifiers import join_rectifiers
 from handgrad.nn.sequential import Flatten, Residual, Sequential
 from handgrad.nn.softmax import LogSoftmax, Softmax
 from handgrad.nn.workers import Workers

@@ -76,6 +76,15 @@ class ReLU(Activation):
     Source: Nair and Hinton (2010), Rectified linear units improve restricted Boltzmann machines.
     """
 
+    #: Whether the layer before has done the forward pass: set by `join_rectifiers`.
+    rectified = False
+
+    def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        if not self.rectified:
+            return super().forward(x)
+        self._keep(x)
+        return x
+
     def _function(self, x, y):
         np.maximum(x, self.work.plan(self._zeros, x), out=y)
 
@@ -83,10 +92,13 @@ class ReLU(Activation):
         np.greater(y, 0, out=slope)
 
     def _zeros(self, x):
-        # Beside an array NumPy's maximum is several times as fast as beside a number; beside one as large twice that.
-        if not x.flags.c_contiguous:
-            return 0
-        return np.zeros(x.shape if x.size <= 2**17 else x.shape[1:], x.dtype)
+        return zeros_beside(x) if x.flags.c_contiguous else 0
+
+
+def zeros_beside(x: np.ndarray) -> np.ndarray:
+    """Zeros for `np.maximum`, which is several times as fast beside an array as beside a number, and faster yet beside
+    one as large as `x`."""
+    return np.zeros(x.shape if x.size <= 2**17 else x.shape[1:], x.dtype)
 
 
 class LeakyReLU(Activation):

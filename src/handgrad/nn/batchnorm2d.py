@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 
 from handgrad._typing import Array, Inexact
-from handgrad.nn.activations import ReLU
 from handgrad.nn.images import channels_first, channels_last, check_images, fold, sum_of_pixels
-from handgrad.nn.layer import Layer, check_gradient, computing_dtype
+from handgrad.nn.layer import check_gradient, computing_dtype
 from handgrad.nn.normalization import BatchNorm
-from handgrad.nn.sequential import Sequential
 
 
 class BatchNorm2d(BatchNorm):
@@ -161,30 +158,3 @@ class BatchNorm2d(BatchNorm):
         chains = [range(part.start, part.stop) for part in self.workers.split(len(blocks))]
         shape = (max((block.stop - block.start for block in blocks), default=0), rows.shape[1])
         return chains, [self.work.scratch(f"centred {i}", shape, dtype) for i in range(len(chains))]
-
-
-class JoinedReLU(ReLU):
-    """A ReLU whose work the batch normalisation before it does: hands on what it gets."""
-
-    def forward(self, x: Inexact[Array, "N C H W"]) -> Inexact[Array, "N C H W"]:
-        return x
-
-    def backward(self, dy: Inexact[Array, "N C H W"]) -> Inexact[Array, "N C H W"]:
-        return dy
-
-
-def join_rectifiers(network: Layer) -> None:
-    """Lets every `BatchNorm2d` that a `ReLU` follows do the ReLU's work, while its block is in the cache.
-
-    The network computes the same numbers in fewer walks through memory. An engine does this; a network that is read
-    layer by layer is better left alone.
-    """
-    for sequence in network.modules():
-        if not isinstance(sequence, Sequential):
-            continue
-        layers = list(sequence.layers)
-        for i, (norm, relu) in enumerate(itertools.pairwise(layers), start=1):
-            if type(norm) is BatchNorm2d and type(relu) is ReLU:
-                norm.rectifies = True
-                layers[i] = JoinedReLU()
-        sequence.layers = tuple(layers)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from handgrad._typing import Array, Inexact
+from handgrad.nn.activations import zeros_beside
 from handgrad.nn.initializers import Initializer, parse_initializer
 from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype
 from handgrad.nn.products import product
@@ -42,6 +43,8 @@ class Linear(Layer):
 
     parameter_names = ("weight", "bias")
     weight_ndim = 2
+    #: Whether y is max(0, ·) of what the formula says: set by `join_rectifiers`.
+    rectifies = False
 
     def __init__(
         self,
@@ -106,13 +109,15 @@ class Linear(Layer):
     def _outputs(self, x: np.ndarray, y: np.ndarray, n: slice, k: slice) -> Callable[[], object]:
         x, y = x[..., n, :], y[..., n, k]
         multiply = product(x, self.weight.value[..., k, :].swapaxes(-1, -2), out=y)
-        if self.bias is None:
-            return multiply
-        bias = self.bias.value[..., None, k]
+        bias = None if self.bias is None else self.bias.value[..., None, k]
+        zeros = zeros_beside(y) if self.rectifies else None
 
         def outputs() -> None:
             multiply()
-            np.add(y, bias, out=y)
+            if bias is not None:
+                np.add(y, bias, out=y)
+            if zeros is not None:
+                np.maximum(y, zeros, out=y)
 
         return outputs
 
