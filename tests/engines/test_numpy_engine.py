@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -545,3 +547,20 @@ def test_make_engine_refuses_what_it_has_not():
         make_engine("numpy", mlp((4,), (), 2), OptimizerSpec(), precision="float16")
     with pytest.raises(ConfigError, match=r"engine='jax' is unknown, expected one of numpy"):
         make_engine("jax", mlp((4,), (), 2), OptimizerSpec())
+
+
+def test_an_engine_and_its_memory_go_with_the_last_reference(make_engine, make_batches):
+    """Not when the garbage collector comes round: a search builds engine after engine."""
+    engine = make_engine(mlp((6,), (8, 5), 3), threads=2)
+    gc.collect()
+    gc.disable()
+    try:
+        engine.train(make_batches(2), rates(2))
+        engine.evaluate(np.arange(5))
+        layer = weakref.ref(engine.network[0])
+        weights = weakref.ref(engine.flat.values)
+        del engine
+        assert layer() is None
+        assert weights() is None
+    finally:
+        gc.enable()

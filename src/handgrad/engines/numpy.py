@@ -15,6 +15,7 @@ from handgrad.architectures import Architecture, LayerSpec, Row
 from handgrad.data import Dataset
 from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec, check_dataset
 from handgrad.errors import ConfigError
+from handgrad.nn.products import has_transposed_tiles
 
 #: Samples that an evaluation takes at a time, fewer where a layer's outputs for them would be more than so many
 #: numbers. Fixed, because the sums' last bits depend on it.
@@ -391,7 +392,7 @@ def _lay_inputs_first(network: nn.Sequential) -> None:
     data needs no gradient, are 5 to 15% quicker so, unless x Wᵀ is computed in tiles. Elsewhere dy W would lose what
     they gain."""
     first = next((layer for layer in network if layer.parameters()), None)
-    if isinstance(first, nn.Linear) and not nn.has_transposed_tiles(first.in_features):
+    if isinstance(first, nn.Linear) and not has_transposed_tiles(first.in_features):
         first.weight.value = np.asfortranarray(first.weight.value)
 
 

@@ -42,7 +42,6 @@ from handgrad.nn.losses import CrossEntropy, Loss, MeanSquaredError, NegativeLog
 from handgrad.nn.normalization import BatchNorm1d, LayerNorm
 from handgrad.nn.optimizers import SGD, Adadelta, Adam, AdamW, Muon, Optimizer, RMSprop, clip_gradient_norm
 from handgrad.nn.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from handgrad.nn.products import has_transposed_tiles
 from handgrad.nn.rectifiers import join_rectifiers
 from handgrad.nn.sequential import Flatten, Residual, Sequential
 from handgrad.nn.softmax import LogSoftmax, Softmax
@@ -104,7 +103,6 @@ __all__ = [
     "choose_convolution",
     "clip_gradient_norm",
     "convolution_costs",
-    "has_transposed_tiles",
     "join_rectifiers",
     "parse_initializer",
 ]
