@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from handgrad.numerics import gradient_check
@@ -66,15 +66,18 @@ def relevant(layer, x):
 
 @settings(max_examples=60, deadline=None)
 @given(composites)
+@example((["affine", "affine", "tanh"], 2041, 1, False))
 def test_random_composites(drawn):
     names, seed, batch, real = drawn
     rng = np.random.default_rng(seed)
     layer = Composite(names, rng.standard_normal((3, 2)), real)
     x = rng.standard_normal((batch, 3))
     report = gradient_check(layer, x, seed=seed)
+    if not relevant(layer, x):  # a saturated tanh may lie below the rounding of what comes before it
+        assert report.verdict in ("right", "cannot judge"), f"{names}\n{report}"
+        return
     assert report, f"{names}\n{report}"
 
-    assume(relevant(layer, x))
     layer.bug = (int(rng.integers(batch)), int(rng.integers(3)))
     broken = gradient_check(layer, x, seed=seed)
     assert broken["x"].verdict == "wrong", f"{names}\n{broken}"
