@@ -14,7 +14,7 @@ from functools import cache, lru_cache, partial
 
 import numpy as np
 
-from handgrad._typing import Array, Inexact
+from handgrad._typing import Array, Inexact, Num
 
 #: Multiply-adds up to which OpenBLAS does not copy (kernel/x86_64/sgemm_small_kernel_permit_skylakex.c), and numbers
 #: in the result where the second operand lies transposed.
@@ -28,7 +28,7 @@ NARROWEST = 16
 
 
 def product(
-    a: Inexact[Array, "*a m n"], b: Inexact[Array, "*b n k"], *, out: Inexact[Array, "*stack m k"]
+    a: Num[Array, "*a m n"], b: Num[Array, "*b n k"], *, out: Inexact[Array, "*stack m k"]
 ) -> Callable[[], object]:
     """A function without arguments that writes the product a b of what then lies in these arrays into `out`."""
     if out.dtype == a.dtype == b.dtype == np.float32 and multiplies_from_memory():
