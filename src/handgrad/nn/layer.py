@@ -160,9 +160,9 @@ def computing_dtype(x: np.ndarray, *others: np.ndarray) -> np.dtype:
     return dtype
 
 
-def sum_over_batch(x: Inexact[Array, "*models N D"], out: Inexact[Array, "*models D"] | None = None):
+def sum_over_batch(x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*models D"]:
     """Σₙ xₙ, as a product with ones: BLAS takes a fifth of the time of `np.add.reduce`."""
-    return np.matmul(np.ones(x.shape[-2], x.dtype), x, out=out)
+    return np.matmul(np.ones(x.shape[-2], x.dtype), x)
 
 
 def check_state(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, np.ndarray]) -> None:

@@ -77,7 +77,7 @@ def has_transposed_tiles(n: int) -> bool:
 @cache
 def multiplies_from_memory() -> bool:
     """Whether NumPy's BLAS library multiplies small matrices without copying them first: OpenBLAS on AVX-512."""
-    configuration = np.show_config(mode="dicts")
-    blas = configuration["Build Dependencies"]["blas"]["name"]
-    found = configuration["SIMD Extensions"].get("found", ())
+    build = np.show_config(mode="dicts")  # leaves out what NumPy was built without
+    blas = build.get("Build Dependencies", {}).get("blas", {}).get("name", "")
+    found = build.get("SIMD Extensions", {}).get("found", ())
     return "openblas" in blas and not {"X86_V4", "AVX512_SKX"}.isdisjoint(found)
