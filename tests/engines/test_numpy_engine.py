@@ -427,6 +427,14 @@ def test_data_of_other_classes(make_engine, make_dataset):
         make_engine(dataset=make_dataset(np.zeros((4, 1, 2, 3), np.float32), np.zeros(4), 4))
 
 
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_of_classes_that_there_are_not(make_engine, make_dataset, label):
+    labels = np.array([0, 2, 1, label, 0])
+    message = f"data set made-up has label {label} for sample 3, expected 0 to 2"
+    with pytest.raises(ConfigError, match=message):
+        make_engine(dataset=make_dataset(np.zeros((5, 6), np.float32), labels))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

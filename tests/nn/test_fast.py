@@ -15,6 +15,14 @@ pytest.importorskip("numba")
 fast, fast_images = pytest.importorskip("handgrad.nn.fast"), pytest.importorskip("handgrad.nn.fast_images")
 
 D = 5
+
+
+def rectifying() -> nn.BatchNorm1d:
+    layer = nn.BatchNorm1d(D)
+    layer.rectifies = True
+    return layer
+
+
 LAYERS = {
     "ReLU": nn.ReLU,
     "LeakyReLU": nn.LeakyReLU,
@@ -30,6 +38,7 @@ LAYERS = {
     "Dropout of nothing": lambda: nn.Dropout(0.0, rng=7),
     "BatchNorm1d": lambda: nn.BatchNorm1d(D),
     "BatchNorm1d biased": lambda: nn.BatchNorm1d(D, 0.1, 0.4, running_variance="biased"),
+    "BatchNorm1d rectifying": rectifying,
     "LayerNorm": lambda: nn.LayerNorm(D),
 }
 IMAGE_LAYERS = {

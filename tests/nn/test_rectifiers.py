@@ -16,7 +16,7 @@ def network(models=None):
         nn.ReLU(),
         nn.Linear(300, 5, bias=False, rng=2),
     )
-    whole = nn.Sequential(*layers, nn.GELU(), nn.Linear(5, 4, bias=False, rng=3), nn.ReLU())
+    whole = nn.Sequential(*layers, nn.GELU(), nn.Linear(5, 4, bias=False, rng=3), nn.BatchNorm1d(4), nn.ReLU())
     if models:
         nn.FlatParameters(whole, models)
     for i, parameter in enumerate(whole.parameters()):
@@ -31,9 +31,12 @@ def test_a_joined_network_computes_the_same(models, threads, tolerance):
     arena, workers = nn.Arena(), nn.Workers(threads)
     for layer in joined.modules():
         layer.work, layer.workers = arena.workspace(), workers
-    assert [layer.rectifies for layer in joined if isinstance(layer, nn.Linear)] == [True, True, False, True]
+    able = (nn.Linear, nn.BatchNorm1d)
+    assert [layer.rectifies for layer in joined if isinstance(layer, able)] == [True, True, False, False, True]
     rng = np.random.default_rng(0)
     for n in (512, 7, 512):
+        for whole in (plain, joined):
+            whole.train(n > 7)
         x = rng.standard_normal((n, 30), np.float32)
         y = plain.forward(x)
         assert (y == 0).any()

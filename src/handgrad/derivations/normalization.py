@@ -660,7 +660,7 @@ def e28(x, dy, gamma, beta):
     "μ = 1/m Σᵢ xᵢ",
     "(1) again.",
     same="mu_",
-    link=Link(nn.BatchNorm1d.forward, "mean = x.mean(axis=-2, keepdims=True)"),
+    link=Link(nn.BatchNorm1d._mean, "sum_over_batch(x)"),
 )
 def e29(x):
     return x.mean(axis=0)
@@ -672,7 +672,7 @@ def e29(x):
     "σ² = 1/m Σᵢ (xᵢ − μ)²",
     "(2) again.",
     same="var_",
-    link=Link(nn.BatchNorm1d._variance, "squares.mean(axis=self.axis, keepdims=True)"),
+    link=Link(nn.BatchNorm1d._variance, "np.multiply(centered, centered, out=squares)"),
 )
 def e30(x):
     return ((x - x.mean(axis=0)) ** 2).mean(axis=0)

@@ -214,7 +214,8 @@ def make_engine(
 
 
 def check_dataset(architecture: Architecture, dataset: Dataset) -> None:
-    """Raises ConfigError where a network's inputs or scores are not as many as a data set's numbers or classes."""
+    """Raises ConfigError where a network's inputs or scores are not as many as a data set's numbers or classes, or the
+    data set has labels of classes that it has not."""
     wanted = math.prod(architecture.input_shape)
     if math.prod(dataset.input_shape) != wanted:
         raise ConfigError(
@@ -225,6 +226,12 @@ def check_dataset(architecture: Architecture, dataset: Dataset) -> None:
         raise ConfigError(
             f"the network gives {architecture.output_shape} scores, "
             f"data set {dataset.name} has {len(dataset.classes)} classes"
+        )
+    outside = (dataset.labels < 0) | (dataset.labels >= len(dataset.classes))
+    if outside.any():
+        raise ConfigError(
+            f"data set {dataset.name} has label {dataset.labels[outside][0]} for sample {outside.argmax()}, "
+            f"expected 0 to {len(dataset.classes) - 1}"
         )
 
 

@@ -173,6 +173,7 @@ class NumpyEngine:
         self.network.input_gradient = False
         nn.join_rectifiers(self.network)
         self.loss = _make_loss(loss, label_smoothing)
+        self.loss.trusts_labels = True  # `load` looks at them
         self._rules = _make_optimizers(optimizer, self.flat)
         self.optimizers = [rule for rule, _ in self._rules]
         self.clip_norm = optimizer.clip_norm

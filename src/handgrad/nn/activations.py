@@ -13,6 +13,7 @@ import numpy as np
 from handgrad._typing import Array, Inexact
 from handgrad.nn.arena import empty_like
 from handgrad.nn.layer import Layer, check_gradient, computing_dtype
+from handgrad.nn.memory import zeros
 from handgrad.nn.special import erf
 
 
@@ -98,7 +99,7 @@ class ReLU(Activation):
 def zeros_beside(x: np.ndarray) -> np.ndarray:
     """Zeros for `np.maximum`, which is several times as fast beside an array as beside a number, and faster yet beside
     one as large as `x`."""
-    return np.zeros(x.shape if x.size <= 2**17 else x.shape[1:], x.dtype)
+    return zeros(x.shape if x.size <= 2**17 else x.shape[1:], x.dtype)
 
 
 class LeakyReLU(Activation):

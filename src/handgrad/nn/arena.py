@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from handgrad._typing import Array, Shaped
+from handgrad.nn.memory import empty
 
 Plan = TypeVar("Plan")
 
@@ -104,7 +105,7 @@ class ReusedWorkspace:
         if memory is None or memory.nbytes < size:
             # Views of the outgrown memory are dropped with it, else both would stay alive.
             self._arrays = {key: array for key, array in self._arrays.items() if key[0] != name}
-            memory = self._memory[name] = np.empty(size, np.uint8)
+            memory = self._memory[name] = empty((size,), np.uint8)
         return memory[:size].view(dtype).reshape(shape)
 
     @property

@@ -20,7 +20,7 @@ from handgrad.nn.activations import _CUBIC, _FLAT, _SCALE, Activation
 from handgrad.nn.dropout import draw_numbers
 from handgrad.nn.fast_images import Conv2d, MaxPool2d, plain
 from handgrad.nn.layer import check_features, check_gradient
-from handgrad.nn.losses import label_index
+from handgrad.nn.losses import check_labels
 
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 #: Sums may be taken in another order, else they could not be vectorised.
@@ -225,7 +225,7 @@ class Dropout(nn.Dropout):
 
 
 @_compiled
-def _batch_norm(x, weight, bias, eps, mean, variance, inverse_std, normalized, y):
+def _batch_norm(x, weight, bias, eps, least, mean, variance, inverse_std, normalized, y):
     n, d = x.shape
     one, count = x.dtype.type(1), x.dtype.type(n)
     mean[:] = 0
@@ -245,7 +245,8 @@ def _batch_norm(x, weight, bias, eps, mean, variance, inverse_std, normalized, y
     for i in range(n):
         for j in range(d):
             normalized[i, j] = (x[i, j] - mean[j]) * inverse_std[j]
-            y[i, j] = normalized[i, j] * weight[j] + bias[j]
+            scaled = normalized[i, j] * weight[j] + bias[j]
+            y[i, j] = least if scaled <= least else scaled
 
 
 @_compiled
@@ -272,7 +273,8 @@ class BatchNorm1d(nn.BatchNorm1d):
         check_features(self, x, self.num_features, self.weight)
         mean, variance, inverse_std = self.work.empty("figures", (3, self.num_features), x.dtype)
         y, normalized = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "normalized"))
-        _batch_norm(x, weight, bias, x.dtype.type(self.eps), mean, variance, inverse_std, normalized, y)
+        eps, least = x.dtype.type(self.eps), x.dtype.type(0 if self.rectifies else -math.inf)
+        _batch_norm(x, weight, bias, eps, least, mean, variance, inverse_std, normalized, y)
         self._update_running_figures(mean, variance, len(x))
         self._keep(normalized, inverse_std[None], y.shape, True)
         return y
@@ -382,7 +384,8 @@ class SoftmaxCrossEntropy(nn.SoftmaxCrossEntropy):
     def forward(self, x, target):
         if x.ndim != 2 or target.ndim != 1 or target.dtype != np.int64 or not plain(x):
             return super().forward(x, target)
-        label_index(x, target)  # checks them
+        if not self.trusts_labels:
+            check_labels(x, target)
         gradient = self.work.empty("gradient", x.shape, x.dtype)
         loss = _softmax_cross_entropy(x, target, x.dtype.type(self.label_smoothing), gradient)
         self._kept = (gradient,)

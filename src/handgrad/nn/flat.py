@@ -8,6 +8,7 @@ import numpy as np
 
 from handgrad._typing import Array, Float
 from handgrad.nn.layer import Layer, Parameter
+from handgrad.nn.memory import zeros
 
 
 class FlatParameters:
@@ -43,8 +44,8 @@ class FlatParameters:
         for name, parameter in named.items():
             self.slices[name] = slice(end, end + parameter.value.size)
             end += parameter.value.size
-        self.values = np.zeros((math.prod(stack), end), dtype)
-        self.grads = np.zeros((math.prod(stack), end), dtype)
+        self.values = zeros((math.prod(stack), end), dtype)
+        self.grads = zeros((math.prod(stack), end), dtype)
         for name, parameter in named.items():
             value, grad = (self.shaped(buffer[:, self.slices[name]], name) for buffer in (self.values, self.grads))
             value[...] = parameter.value

@@ -18,6 +18,8 @@ class Loss:
     """
 
     work: Workspace = FRESH
+    #: Whether class indices are known to be right, and taken unseen: an engine looks at a data set's once.
+    trusts_labels = False
     _kept: tuple | None = None
 
     def forward(
@@ -113,7 +115,9 @@ class SoftmaxCrossEntropy(Loss):
     ) -> Inexact[Array, "*models"] | np.inexact:
         at = t = None
         if target.ndim < x.ndim and target.dtype.kind in "iu":
-            at = label_index(x, target)
+            if not self.trusts_labels:
+                check_labels(x, target)
+            at = _label_index(x, target, self.work.plan(_sample_numbers, x))
         else:
             t = _one_hot(x, target)
             if self.label_smoothing:
@@ -225,12 +229,8 @@ class MeanSquaredError(Loss):
 _UNSIGNED = {np.dtype(kind).itemsize: kind for kind in (np.uint8, np.uint16, np.uint32, np.uint64)}
 
 
-def label_index(x: Inexact[Array, "*models N K"], labels: Num[Array, "..."]) -> tuple:
-    """Where the scores `x` of the samples' classes lie, as an index.
-
-    Raises:
-        ValueError: another number of samples, none at all, or a class outside 0..K-1.
-    """
+def check_labels(x: Inexact[Array, "*models N K"], labels: Num[Array, "..."]) -> None:
+    """Raises ValueError for another number of samples than in `x`, none at all, or a class outside 0..K-1."""
     if x.ndim < 2 or x.shape[-2] == 0:
         raise ValueError(f"the loss got x with shape={x.shape}, expected (N, K) with at least one sample")
     if labels.shape not in (x.shape[-2:-1], x.shape[:-1]):
@@ -238,16 +238,24 @@ def label_index(x: Inexact[Array, "*models N K"], labels: Num[Array, "..."]) -> 
     if np.maximum.reduce(labels.view(_UNSIGNED[labels.itemsize]), axis=None) >= x.shape[-1]:  # -1 is a very large one
         wrong = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"the loss got class {wrong}, expected classes 0 to {x.shape[-1] - 1}")
-    rows = np.arange(x.shape[-2])
+
+
+def _label_index(x: np.ndarray, labels: np.ndarray, numbers: np.ndarray) -> tuple:
+    """Where the scores `x` of the samples' classes lie, as an index; `numbers` counts the samples."""
     if labels.ndim == 2:
-        return np.arange(len(x))[:, None], rows, labels
-    return (rows, labels) if x.ndim == 2 else (..., rows, labels)
+        return np.arange(len(x))[:, None], numbers, labels
+    return (numbers, labels) if x.ndim == 2 else (..., numbers, labels)
+
+
+def _sample_numbers(x: np.ndarray) -> np.ndarray:
+    return np.arange(x.shape[-2])
 
 
 def _one_hot(x: Inexact[Array, "*models N K"], target: Num[Array, "..."]) -> Inexact[Array, "*models N K"]:
     if target.ndim < x.ndim and target.dtype.kind in "iu":
         t = np.zeros(x.shape, np.finfo(x.dtype).dtype)
-        t[label_index(x, target)] = 1
+        check_labels(x, target)
+        t[_label_index(x, target, _sample_numbers(x))] = 1
         return t
     if x.ndim < 2 or x.shape[-2] == 0:
         raise ValueError(f"the loss got x with shape={x.shape}, expected (N, K) with at least one sample")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from handgrad._typing import Array, Inexact
+from handgrad.nn.activations import zeros_beside
 from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype, sum_over_batch
 
 
@@ -16,7 +17,6 @@ class _Normalization(Layer):
     """What the two share: gamma, beta, and the formulas, with the axis left open."""
 
     parameter_names = ("weight", "bias")
-    axis: int
 
     def __init__(self, features: int, eps: float, dtype) -> None:
         if features < 1:
@@ -34,10 +34,13 @@ class _Normalization(Layer):
         return np.subtract(x, mean, out=centered)
 
     def _variance(self, centered):
-        """The biased variance along `axis` of what is centred already."""
-        squares = self.work.empty("scratch", centered.shape, centered.dtype)
-        np.multiply(centered, centered, out=squares)
-        return squares.mean(axis=self.axis, keepdims=True)
+        """The biased variance of what is centred already."""
+        squares = self.work.scratch("squares", centered.shape, centered.dtype)
+        return self._mean(np.multiply(centered, centered, out=squares))
+
+    def _mean(self, x):
+        """Over the axis that is normalised, which stays, with one number."""
+        raise NotImplementedError
 
     def _normalized(self, x, centered, variance):
         """y = γ x̂ + β with x̂ = (x - mean) / √(variance + ε); gives y, x̂ and 1/√(variance + ε)."""
@@ -131,7 +134,8 @@ class BatchNorm1d(BatchNorm):
     Source: Ioffe and Szegedy (2015), Batch normalization, algorithms 1 and 2 and section 3.
     """
 
-    axis = -2
+    #: Whether y is max(0, ·) of what the formula says: set by `join_rectifiers`.
+    rectifies = False
 
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
         check_features(self, x, self.num_features, self.weight)
@@ -140,15 +144,21 @@ class BatchNorm1d(BatchNorm):
             centered = self._centered(x, self.running_mean[..., None, :])
             y, *kept = self._normalized(x, centered, self.running_var[..., None, :])
             self._keep(*kept, y.shape, False)
-            return y
+            return self._rectified(y)
         self._check_batch(x.shape[-2])
-        mean = x.mean(axis=-2, keepdims=True)
+        mean = self._mean(x)
         centered = self._centered(x, mean)
         variance = self._variance(centered)
         self._update_running_figures(mean[..., 0, :].real, variance[..., 0, :].real, x.shape[-2])
         y, *kept = self._normalized(x, centered, variance)
         self._keep(*kept, y.shape, True)
-        return y
+        return self._rectified(y)
+
+    def _mean(self, x):
+        return sum_over_batch(x)[..., None, :] * (1 / x.shape[-2])
+
+    def _rectified(self, y):
+        return np.maximum(y, self.work.plan(zeros_beside, y), out=y) if self.rectifies else y
 
     def backward(self, dy: Inexact[Array, "*models N D"]) -> Inexact[Array, "*models N D"]:
         normalized, inverse_std, shape, from_batch = self._recall()
@@ -182,18 +192,19 @@ class LayerNorm(_Normalization):
     Source: Ba, Kiros, Hinton (2016), Layer normalization, equations 3 and 4.
     """
 
-    axis = -1
-
     def __init__(self, num_features: int, eps: float = 1e-5, *, dtype=np.float32) -> None:
         super().__init__(num_features, eps, dtype)
 
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
         check_features(self, x, self.num_features, self.weight)
         computing_dtype(x)
-        centered = self._centered(x, x.mean(axis=-1, keepdims=True))
+        centered = self._centered(x, self._mean(x))
         y, *kept = self._normalized(x, centered, self._variance(centered))
         self._keep(*kept, y.shape)
         return y
+
+    def _mean(self, x):
+        return x.mean(axis=-1, keepdims=True)
 
     def backward(self, dy: Inexact[Array, "*models N D"]) -> Inexact[Array, "*models N D"]:
         normalized, inverse_std, shape = self._recall()

@@ -15,6 +15,7 @@ import numpy as np
 from handgrad._typing import Array, Float
 from handgrad.nn.arena import FRESH, Workspace
 from handgrad.nn.layer import Layer, Parameter
+from handgrad.nn.memory import LINE, zeros_like
 from handgrad.nn.workers import SERIAL, Workers
 
 #: Numbers a block, at most: a compromise between the caches and the interpreter, which two threads take from each other
@@ -59,7 +60,7 @@ class Optimizer:
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.steps = 0
-        self.state = {name: [np.zeros_like(p.value) for p in self.parameters] for name in self.state_names}
+        self.state = {name: [zeros_like(p.value) for p in self.parameters] for name in self.state_names}
         self._cut: list[np.ndarray] = []
         self._shares: list[tuple[list[list[np.ndarray]], np.ndarray]] = []
 
@@ -83,7 +84,7 @@ class Optimizer:
             for i, parameter in enumerate(self.parameters)
             for block in _blocks(
                 [parameter.value, parameter.grad, *(self.state[name][i] for name in self.state_names)],
-                math.ceil(size / (threads * rounds)),
+                math.ceil(size / (threads * rounds)) + LINE,
             )
         ]
         room = (2, max([block[0].size for block in blocks]))
@@ -467,13 +468,17 @@ def _average_square(v: np.ndarray, g: np.ndarray, decay: float, scratch: np.ndar
 
 
 def _blocks(arrays: list[np.ndarray], elements: int) -> Iterator[list[np.ndarray]]:
-    """The arrays cut alike along their last axis into equal views of at most `elements` each."""
+    """The arrays cut alike along their last axis into equal views of at most `elements` each, of whole cache lines where
+    that leaves anything."""
     shape = arrays[0].shape
     length = max(1, elements // max(1, math.prod(shape[:-1])))
     size = shape[-1] if shape else 1
     if size <= length:
         yield arrays
         return
-    count = math.ceil(size / length)
-    for i in range(count):
-        yield [array[..., size * i // count : size * (i + 1) // count] for array in arrays]
+    line = LINE // arrays[0].itemsize
+    unit = line if length >= line else 1
+    count = math.ceil(size / (length // unit * unit))
+    length = math.ceil(size / count / unit) * unit
+    for begin in range(0, size, length):
+        yield [array[..., begin : begin + length] for array in arrays]
