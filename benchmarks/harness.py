@@ -3,7 +3,8 @@
 Thread pools of two libraries in one process disturb each other, and a machine shared with others drifts; so every peer
 has a process of its own, all are set up first, and then one at a time runs for a moment, round after round. Every
 library waits for its threads as it does by default: told to let them sleep (`OMP_WAIT_POLICY`), PyTorch takes up to
-four times as long on small networks.
+four times as long on small networks. But threads that wait awake after their last call would slow down whoever comes
+next (OpenBLAS's for a tenth of a second, to half the speed), so a pause follows every turn.
 
 A benchmark is a module with `CASES` (name -> what the peers are given) and `PEERS` (name -> `Peer`, ours first), a
 function `version(peer)`, and where it wants them:
@@ -42,6 +43,8 @@ from typing import Any
 Peer = Callable[[Mapping[str, Any]], Callable[[], Any]]
 
 THREADS = 2
+#: Seconds after a turn until the peer's threads sleep.
+PAUSE = 0.15
 
 
 class Worker:
@@ -110,6 +113,7 @@ def measure(module: str, case: str, peers: list[str], rounds: int, seconds: floa
         for worker in workers:
             for peer, taken in worker.run(seconds).items():
                 times[peer].append(taken)
+            time.sleep(PAUSE)
     for worker in workers:
         worker.close()
     return times, versions

@@ -468,8 +468,8 @@ def _average_square(v: np.ndarray, g: np.ndarray, decay: float, scratch: np.ndar
 
 
 def _blocks(arrays: list[np.ndarray], elements: int) -> Iterator[list[np.ndarray]]:
-    """The arrays cut alike along their last axis into equal views of at most `elements` each, of whole cache lines where
-    that leaves anything."""
+    """The arrays cut alike along their last axis into equal views of at most `elements` each, of whole cache lines if
+    those are not too long."""
     shape = arrays[0].shape
     length = max(1, elements // max(1, math.prod(shape[:-1])))
     size = shape[-1] if shape else 1

@@ -40,6 +40,6 @@ def join_rectifiers(network: Layer) -> None:
             if type(before) is BatchNorm2d:
                 before.rectifies = True
                 layers[i] = JoinedReLU()
-            elif type(before) in (Linear, BatchNorm1d):
+            elif type(before) is Linear or type(before) is BatchNorm1d:
                 before.rectifies = relu.rectified = True
         sequence.layers = tuple(layers)
