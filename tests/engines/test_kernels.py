@@ -138,9 +138,9 @@ def test_its_memory_shows_nowhere(make_engine, make_batches, seeds):
     other.load_state_dict({name: np.ascontiguousarray(array) for name, array in state.items()})
     np.testing.assert_array_equal(other.evaluate(np.arange(90)).loss, engine.evaluate(np.arange(90)).loss)
     arrays, _ = engine.checkpoint()
-    assert arrays["optimizer/exp_avg/0.weight"].flags.c_contiguous
-    moments = arrays["optimizer/exp_avg/0.weight"].reshape(-1, 8, 6)
-    flat = engine.optimizers[0].state["exp_avg"][0]
+    assert arrays["optimizer/exp_sum/0.weight"].flags.c_contiguous
+    moments = arrays["optimizer/exp_sum/0.weight"].reshape(-1, 8, 6)
+    flat = engine.optimizers[0].state["exp_sum"][0]
     np.testing.assert_array_equal(moments[0].T.ravel(), flat[0, : 8 * 6])
 
 

@@ -234,7 +234,7 @@ def test_a_checkpoint_names_everything(make_engine):
     parameters = ["0.weight", "0.bias", "1.weight", "1.bias", "3.weight", "3.bias"]
     buffers = ["1.running_mean", "1.running_var", "1.num_batches_tracked"]
     assert set(arrays) == {f"model/{name}" for name in parameters + buffers} | {
-        f"optimizer/{kind}/{name}" for kind in ("exp_avg", "exp_avg_sq") for name in parameters
+        f"optimizer/{kind}/{name}" for kind in ("exp_sum", "exp_sq_sum") for name in parameters
     }
     assert set(settings) == {"optimizer_steps", "noise"}
     assert list(engine.state_dict()) == [name.removeprefix("model/") for name in arrays if name.startswith("model/")]

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import handgrad
 from handgrad.architectures import Architecture, LayerSpec, mlp, preact_resnet, vgg
 from handgrad.data import Augmentation
-from handgrad.engines import DivergedError, Engine, OptimizerSpec, make_engine
+from handgrad.engines import DivergedError, Engine, OptimizerSpec, in_words_of, make_engine
 from handgrad.engines import torch as torch_engine
 from handgrad.engines.torch import TorchEngine
 from handgrad.errors import ConfigError
@@ -256,12 +256,13 @@ def test_one_engine_goes_on_where_the_other_stopped(make_twins, make_batches, no
     other.restore(arrays, json.loads(json.dumps(settings)))
     assert_same_state(whole, other)
     if first == "numpy":  # and back: nothing is lost on the way
-        again, _ = other.checkpoint()
+        again = in_words_of("numpy", other.checkpoint()[0])
         assert set(again) == set(arrays)
         for name, array in arrays.items():
             assert again[name].shape == array.shape
             assert again[name].dtype == array.dtype
-            np.testing.assert_array_equal(again[name], array)
+            exact = "/exp_" not in name  # PyTorch's averages are our sums but for a factor
+            np.testing.assert_allclose(again[name], array, rtol=0 if exact else 1e-15, err_msg=name)
     expected, actual = (engine.train(make_batches(15, seed=1), rates(15)) for engine in (whole, other))
     assert relative(actual.loss, expected.loss) < 1e-10
     assert relative(other.predict(noise.inputs), whole.predict(noise.inputs)) < 1e-10

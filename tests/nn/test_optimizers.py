@@ -225,13 +225,13 @@ def test_state_that_does_not_fit_changes_nothing():
     optimizer = nn.Adam(parameters())
     run(optimizer, range(2))
     good = optimizer.state_dict()
-    last = "exp_avg_sq.2"
+    last = "exp_sq_sum.2"
     bad = {name: np.asarray(array + 1) for name, array in good.items()}
-    with pytest.raises(ValueError, match=r"the state of Adam has \['exp_avg.0', .*'steps'\], got \['exp_avg.0', "):
+    with pytest.raises(ValueError, match=r"the state of Adam has \['exp_sq_sum.0', .*'steps'\], got \['exp_sq_sum"):
         optimizer.load_state_dict({name: array for name, array in bad.items() if name != last})
     with pytest.raises(ValueError, match=r"the state of Adam has .*, got .*'more'"):
         optimizer.load_state_dict({**bad, "more": np.zeros(1)})
-    with pytest.raises(ValueError, match=r"exp_avg_sq.2: expected shape=\(3, 2, 4\), got shape=\(2,\)"):
+    with pytest.raises(ValueError, match=r"exp_sq_sum.2: expected shape=\(3, 2, 4\), got shape=\(2,\)"):
         optimizer.load_state_dict({**bad, last: np.zeros(2)})
     for name, array in optimizer.state_dict().items():
         np.testing.assert_array_equal(array, good[name])

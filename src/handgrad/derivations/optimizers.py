@@ -417,12 +417,32 @@ def _adam_nn(w, g):
 
 
 @adam.step(
+    "sums in place of averages",
+    r"M_t = \beta_1 M_{t-1} + g_t = \frac{m_t}{1 - \beta_1}, \quad "
+    r"V_t = \beta_2 V_{t-1} + g_t^2 = \frac{v_t}{1 - \beta_2}",
+    "Mₜ = β₁ Mₜ₋₁ + gₜ = mₜ / (1 − β₁), Vₜ = β₂ Vₜ₋₁ + gₜ² = vₜ / (1 − β₂)",
+    "The factors 1 − β join the corrections: a = (1 − β₁)/c₁ and b = √((1 − β₂)/c₂), and nothing is left to scale in "
+    "the sweep but what has to decay.",
+    same=True,
+)
+def sums(w, g):
+    total, squares, path = np.zeros_like(w), np.zeros_like(w), []
+    for t, gradient in enumerate(g, 1):
+        total = B1 * total + gradient
+        squares = B2 * squares + gradient**2
+        a, b = (1 - B1) / (1 - B1**t), np.sqrt((1 - B2) / (1 - B2**t))
+        w = w - ADAM_RATE * a * total / (b * np.sqrt(squares) + EPS)
+        path.append(w)
+    return np.stack(path)
+
+
+@adam.step(
     "what nn computes",
-    r"w \leftarrow w - \eta \frac{\sqrt{c_2}}{c_1} \frac{m}{\sqrt v + \varepsilon \sqrt{c_2}}",
-    "w ← w − η √c₂/c₁ · m / (√v + ε√c₂)",
+    r"w \leftarrow w - \eta \frac ab \frac{M}{\sqrt V + \varepsilon / b}",
+    "w ← w − η a/b · M / (√V + ε/b)",
     "The form with one division.",
     same=True,
-    link=Link(nn.Adam, "scratch += self.eps * correction2"),
+    link=Link(nn.Adam, "scratch += eps"),
 )
 def adam_nn(w, g):
     return _adam_nn(w, g)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -233,6 +234,30 @@ def check_dataset(architecture: Architecture, dataset: Dataset) -> None:
             f"data set {dataset.name} has label {dataset.labels[outside][0]} for sample {outside.argmax()}, "
             f"expected 0 to {len(dataset.classes) - 1}"
         )
+
+
+#: Adam carries sums from step to step, PyTorch's the averages: {sum: (average, their quotient at the default betas)}.
+_AVERAGES = {"exp_sum": ("exp_avg", 1 - 0.9), "exp_sq_sum": ("exp_avg_sq", 1 - 0.999)}
+
+
+def in_words_of(engine: str, arrays: Mapping[str, Shaped[Array, "..."]]) -> dict[str, Shaped[Array, "..."]]:
+    """The arrays of any engine's checkpoint as the one called `engine` names and scales them.
+
+    Before 2026-11-22 the NumPy engine's Adam carried averages too: its older checkpoints are read as PyTorch's.
+    """
+    others = dict(_AVERAGES)
+    if engine == "numpy":
+        others = {average: (total, 1 / share) for total, (average, share) in _AVERAGES.items()}
+    own = {}
+    for name, array in arrays.items():
+        area, _, rest = name.partition("/")
+        kind, _, parameter = rest.partition("/")
+        if area == "optimizer" and kind in others:
+            word, factor = others[kind]
+            own[f"optimizer/{word}/{parameter}"] = array * factor
+        else:
+            own[name] = array
+    return own
 
 
 def check_engine(

@@ -13,7 +13,7 @@ from handgrad import nn
 from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture, LayerSpec, Row
 from handgrad.data import Dataset
-from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec, check_dataset
+from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec, check_dataset, in_words_of
 from handgrad.errors import ConfigError
 from handgrad.nn.products import has_transposed_tiles
 
@@ -351,6 +351,7 @@ class NumpyEngine:
         return arrays, settings
 
     def restore(self, arrays: dict[str, Shaped[Array, "..."]], settings: dict[str, Any]) -> None:
+        arrays = in_words_of("numpy", arrays)
         self.load_state_dict({n.removeprefix("model/"): a for n, a in arrays.items() if n.startswith("model/")})
         for name, array in self._optimizer_state():
             array[...] = arrays[name].reshape(array.shape)

@@ -23,7 +23,7 @@ from handgrad import torch as hand
 from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Dataset
-from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec, check_dataset
+from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec, check_dataset, in_words_of
 from handgrad.engines.numpy import EVALUATION_BATCH
 from handgrad.engines.numpy import build as build_numpy
 from handgrad.engines.processes import Processes, local_rank, reporting_lost_processes
@@ -363,6 +363,7 @@ class TorchEngine:
         return arrays, settings
 
     def restore(self, arrays: dict[str, Shaped[Array, "..."]], settings: dict[str, Any]) -> None:
+        arrays = in_words_of("torch", arrays)
         self.load_state_dict({n.removeprefix("model/"): a for n, a in arrays.items() if n.startswith("model/")})
         for name, tensor in self._optimizer_state():
             tensor.copy_(torch.from_numpy(np.array(arrays[name])).reshape(tensor.shape))
@@ -377,7 +378,7 @@ class TorchEngine:
             self.scaler.load_state_dict(settings["loss_scale"])
 
     def _optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
-        """What the update rules carry from step to step, as `optimizer/KIND/PARAMETER`, in the NumPy engine's words."""
+        """What the update rules carry from step to step, as `optimizer/KIND/PARAMETER`."""
         for rule in self.rules:
             for kind, torch_name in rule.kinds.items():
                 for name, parameter in rule.parameters.items():
@@ -499,7 +500,7 @@ def _squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
 @dataclass
 class _Rule:
     """An optimiser, the parameters that it moves, by name, and what it carries from step to step, as
-    {the NumPy engine's word: PyTorch's}."""
+    {a checkpoint's word, the NumPy engine's where it carries the same: PyTorch's}."""
 
     optimizer: torch.optim.Optimizer
     parameters: dict[str, torch.nn.Parameter]

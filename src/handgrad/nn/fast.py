@@ -421,11 +421,11 @@ def _sgd_momentum(w, g, v, decay, momentum, nesterov, rate):
 
 
 @_compiled
-def _adam(w, g, m, v, decay, shrink, beta1, rest1, beta2, rest2, eps, rate):
+def _adam(w, g, m, v, decay, shrink, beta1, beta2, eps, rate):
     for i in range(w.size):
         penalised = g[i] + decay * w[i]
-        m[i] = beta1 * m[i] + rest1 * penalised
-        v[i] = beta2 * v[i] + rest2 * (penalised * penalised)
+        m[i] = beta1 * m[i] + penalised
+        v[i] = beta2 * v[i] + penalised * penalised
         w[i] = shrink * w[i] - m[i] / (math.sqrt(v[i]) + eps) * rate
 
 
@@ -473,13 +473,11 @@ class SGD(_Rule, nn.SGD):
 
 class Adam(_Rule, nn.Adam):
     def _kernel(self):
-        beta1, beta2 = self.betas
-        correction1, correction2 = 1 - beta1**self.steps, math.sqrt(1 - beta2**self.steps)
         decay, shrink = self.weight_decay, 1.0
         if self.decoupled_decay:
             decay, shrink = 0.0, 1 - self.learning_rate * self.weight_decay
-        eps, rate = self.eps * correction2, self.learning_rate * (correction2 / correction1)
-        return _adam, decay, shrink, beta1, 1 - beta1, beta2, 1 - beta2, eps, rate
+        scale, eps = self._corrections()
+        return _adam, decay, shrink, *self.betas, eps, self.learning_rate * scale
 
 
 class AdamW(Adam, nn.AdamW):

@@ -186,6 +186,9 @@ class Adam(Optimizer):
     Formula: m ← β₁ m + (1-β₁) g,  v ← β₂ v + (1-β₂) g²,
         w ← w - η · (m / (1-β₁ᵗ)) / (√(v / (1-β₂ᵗ)) + ε)
 
+    Carried from step to step are the sums M = m / (1-β₁) and V = v / (1-β₂): M ← β₁ M + g and V ← β₂ V + g² take two
+    walks through memory fewer.
+
     Arguments:
         betas: β₁ and β₂, each in [0, 1).
         eps: ε.
@@ -193,7 +196,7 @@ class Adam(Optimizer):
     Source: Kingma and Ba (2015), Adam: a method for stochastic optimization, algorithm 1.
     """
 
-    state_names = ("exp_avg", "exp_avg_sq")
+    state_names = ("exp_sum", "exp_sq_sum")
 
     def __init__(
         self,
@@ -216,17 +219,23 @@ class Adam(Optimizer):
         m, v = state
         beta1, beta2 = self.betas
         m *= beta1
-        np.multiply(g, 1 - beta1, out=scratch)
-        m += scratch
-        _average_square(v, g, beta2, scratch)
-        # m̂ / (√v̂ + ε) = m · √c₂/c₁ / (√v + ε√c₂): one division by the corrections instead of two sweeps
-        correction1 = 1 - beta1**self.steps
-        correction2 = math.sqrt(1 - beta2**self.steps)
+        m += g
+        v *= beta2
+        np.square(g, out=scratch)
+        v += scratch
+        scale, eps = self._corrections()
         np.sqrt(v, out=scratch)
-        scratch += self.eps * correction2
+        scratch += eps
         np.divide(m, scratch, out=scratch)
-        scratch *= self.learning_rate * (correction2 / correction1)
+        scratch *= self.learning_rate * scale
         w -= scratch
+
+    def _corrections(self) -> tuple[float, float]:
+        """a/b and ε/b of m̂ / (√v̂ + ε) = a M / (b √V + ε) = a/b · M / (√V + ε/b), which is one sweep."""
+        beta1, beta2 = self.betas
+        a = (1 - beta1) / (1 - beta1**self.steps)
+        b = math.sqrt((1 - beta2) / (1 - beta2**self.steps))
+        return a / b, self.eps / b
 
 
 class AdamW(Adam):
