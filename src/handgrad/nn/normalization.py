@@ -35,7 +35,7 @@ class _Normalization(Layer):
 
     def _variance(self, centered):
         """The biased variance of what is centred already."""
-        squares = self.work.scratch("squares", centered.shape, centered.dtype)
+        squares = self.work.empty("y", centered.shape, centered.dtype)  # where y will lie: one array fewer to fetch
         return self._mean(np.multiply(centered, centered, out=squares))
 
     def _mean(self, x):
