@@ -245,9 +245,8 @@ def in_words_of(engine: str, arrays: Mapping[str, Shaped[Array, "..."]]) -> dict
 
     Before 2026-11-22 the NumPy engine's Adam carried averages too: its older checkpoints are read as PyTorch's.
     """
-    others = dict(_AVERAGES)
-    if engine == "numpy":
-        others = {average: (total, 1 / share) for total, (average, share) in _AVERAGES.items()}
+    to_sums = {average: (total, 1 / share) for total, (average, share) in _AVERAGES.items()}
+    others = to_sums if engine == "numpy" else _AVERAGES
     own = {}
     for name, array in arrays.items():
         area, _, rest = name.partition("/")

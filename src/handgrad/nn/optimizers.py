@@ -19,8 +19,8 @@ from handgrad.nn.memory import LINE, zeros_like
 from handgrad.nn.workers import SERIAL, Workers
 
 #: Numbers a block, at most: a compromise between the caches and the interpreter, which two threads take from each other
-#: between any two NumPy calls. (Adam, 3.8 million float32 parameters, two threads, ms: blocks of 16,384 numbers 11.7,
-#: 65,536 5.3, 131,072 4.0, 196,608 3.6, 524,288 4.0.)
+#: between any two NumPy calls. (Adam, when it made twelve passes, 3.8 million float32 parameters, two threads, ms:
+#: blocks of 16,384 numbers 11.7, 65,536 5.3, 131,072 4.0, 196,608 3.6, 524,288 4.0.)
 BLOCK = 196_608
 
 
@@ -84,7 +84,7 @@ class Optimizer:
             for i, parameter in enumerate(self.parameters)
             for block in _blocks(
                 [parameter.value, parameter.grad, *(self.state[name][i] for name in self.state_names)],
-                math.ceil(size / (threads * rounds)) + LINE,
+                math.ceil(size / (threads * rounds)) + LINE,  # whole lines of it are enough for as many blocks
             )
         ]
         room = (2, max([block[0].size for block in blocks]))
