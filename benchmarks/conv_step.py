@@ -65,11 +65,13 @@ def numpy_peer(case, kernels="numpy"):
     if "row" in case:
         return _numpy_convolution(case, kernels)
     from handgrad.data import Dataset, fit_preprocessing
-    from handgrad.engines import OptimizerSpec
+    from handgrad.engines import EngineSpec, OptimizerSpec
     from handgrad.engines.numpy import NumpyEngine
 
     inputs, labels, batches = _data()
-    engine = NumpyEngine(_architecture(case["network"]), OptimizerSpec("adam"), threads=THREADS, kernels=kernels)
+    engine = NumpyEngine(
+        _architecture(case["network"]), OptimizerSpec("adam"), EngineSpec(threads=THREADS, kernels=kernels)
+    )
     classes, preprocessing = tuple(map(str, range(CLASSES))), fit_preprocessing("none", inputs, 1.0)
     engine.load(Dataset("random", inputs, labels, {"train": range(SAMPLES)}, classes, 1.0, preprocessing))
     turn, rates = _round_robin(batches[:, None]), np.full(1, 1e-4)
@@ -82,21 +84,21 @@ def fast_peer(case):
 
 def _numpy_convolution(case, kernels):
     from handgrad import nn
+    from handgrad.kernels import Kernels, lay_out_for_kernels
 
     row = case["row"]
     options = {name: value for name, value in row.options.items() if name != "gain"}
-    layer, arena = nn.Conv2d(**options, rng=0), nn.Arena()
-    if kernels == "numba":
-        from handgrad.nn import fast
-
-        fast.accelerate(layer)
-    layer.work, layer.workers, layer.input_gradient = arena.workspace(), nn.Workers(THREADS), not case["first"]
+    layer = nn.Conv2d(**options, rng=0)
+    lay_out_for_kernels(nn.Sequential(layer))
+    layer.weight.grad = layer.weight.value.copy("K")
+    kernel = Kernels(THREADS, compiled=kernels == "numba").lend(layer)
+    kernel.input_gradient = not case["first"]
     rng = np.random.default_rng(0)
     x, dy = (_channels_last(rng, shape) for shape in (row.input_shape, row.output_shape))
 
     def run():
-        layer.forward(x)
-        layer.backward(dy)
+        kernel.forward(x)
+        kernel.backward(dy)
 
     return run
 

@@ -25,7 +25,7 @@ from benchmarks.harness import machine
 #: The distributions that a user asks for, and what a user imports to train a network.
 PEERS = {
     "handgrad": ("handgrad", "import handgrad; handgrad.train"),
-    "handgrad[fast]": ("handgrad numba", "import handgrad; handgrad.train; import handgrad.nn.fast"),
+    "handgrad[fast]": ("handgrad numba", "import handgrad; handgrad.train; import handgrad.kernels.compiled"),
     "torch": ("torch", "import torch"),
     "jax": ("jax", "import jax, jax.numpy; jax.devices()"),
     "sklearn": ("scikit-learn", "from sklearn.neural_network import MLPClassifier"),

@@ -65,7 +65,7 @@ def torch_peer(case):
     noise = np.random.default_rng(0)
 
     def mask(x, p):  # the masks of the NumPy engine, as the run draws them
-        return torch.from_numpy(draw_mask(noise, p, np.empty(x.shape, np.float32)))
+        return torch.from_numpy(draw_mask(noise, p, tuple(x.shape)))
 
     architecture = _architecture(case["loop"])
     network = build(architecture, "autograd", masks=mask)

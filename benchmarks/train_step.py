@@ -51,7 +51,7 @@ def numpy_peer(case, kernels="numpy"):
 
     from handgrad.architectures import mlp
     from handgrad.data import Dataset, fit_preprocessing
-    from handgrad.engines import OptimizerSpec
+    from handgrad.engines import EngineSpec, OptimizerSpec
     from handgrad.engines.numpy import NumpyEngine
 
     threadpool_limits(1, user_api="blas")  # the engine shares out the work itself
@@ -60,7 +60,7 @@ def numpy_peer(case, kernels="numpy"):
     architecture = mlp(
         sizes[:1], sizes[1:-1], sizes[-1], norm=case.get("norm", "none"), dropout=case.get("dropout", 0.0)
     )
-    engine = NumpyEngine(architecture, OptimizerSpec(case["optimizer"]), threads=THREADS, kernels=kernels)
+    engine = NumpyEngine(architecture, OptimizerSpec(case["optimizer"]), EngineSpec(threads=THREADS, kernels=kernels))
     classes = tuple(map(str, range(sizes[-1])))
     preprocessing = fit_preprocessing("none", inputs, 1.0)
     engine.load(Dataset("random", inputs, labels, {"train": range(SAMPLES)}, classes, 1.0, preprocessing))

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import jaxtyping
+import numpy as np
 import pytest
 
 #: Rooms whose annotations are checked in the tests. The hook acts on modules that are imported after it.
-CHECKED = ("handgrad.nn", "handgrad.engines")
+CHECKED = ("handgrad.nn", "handgrad.kernels", "handgrad.engines")
 
 imported = [name for name in sys.modules if name.startswith(CHECKED)]
 assert not imported, f"{imported} were imported before the hook that checks annotations: import handgrad in tests only"
@@ -30,7 +31,7 @@ jaxtyping.jaxtyped = _jaxtyped_once
 class _Unchecked:
     """Imports what numba compiles as it stands: numba cannot compile a function that is wrapped in a check."""
 
-    compiled = ("handgrad.nn.fast", "handgrad.nn.fast_images")
+    compiled = ("handgrad.kernels.compiled", "handgrad.kernels.compiled_images")
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -56,3 +57,17 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real data: set HANDGRAD_TEST_DATA to a folder with mnist/ and cifar-10-batches-bin/")
     return folder
+
+
+@pytest.fixture
+def close():
+    """Asserts that the relative error max|a - b| / max(max|a|, max|b|, 1e-8) is below a tolerance."""
+
+    def close(actual, expected, tolerance: float = 1e-12) -> None:
+        actual, expected = np.asarray(actual), np.asarray(expected)
+        assert actual.shape == expected.shape
+        largest = max(np.abs(actual).max(initial=0), np.abs(expected).max(initial=0), 1e-8)
+        error = np.abs(actual - expected).max(initial=0) / largest
+        assert error < tolerance, f"relative error {error:.1e}, expected less than {tolerance:.0e}"
+
+    return close

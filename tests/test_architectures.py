@@ -15,6 +15,7 @@ from handgrad.architectures import (
     KINDS,
     NORMS,
     Architecture,
+    Kind,
     LayerSpec,
     activation_spec,
     gain_of,
@@ -22,7 +23,9 @@ from handgrad.architectures import (
     preact_resnet,
     vgg,
 )
-from handgrad.engines.numpy import BUILDERS, build
+from handgrad.data import Dataset, fit_preprocessing
+from handgrad.engines import EngineSpec, OptimizerSpec
+from handgrad.engines.numpy import NumpyEngine, build
 from handgrad.errors import ConfigError
 
 #: One network with every kind of layer.
@@ -36,6 +39,8 @@ EVERY_KIND = Architecture(
         LayerSpec("relu"),
         LayerSpec("linear", {"in_features": 7, "out_features": 6, "bias": False, "gain": 1.0}),
         LayerSpec("layer_norm", {"num_features": 6}),
+        LayerSpec("group_norm", {"num_groups": 2, "num_channels": 6}),
+        LayerSpec("rms_norm", {"num_features": 6}),
         LayerSpec("leaky_relu", {"negative_slope": 0.2}),
         LayerSpec("dropout", {"p": 0.25}),
         LayerSpec("elu"),
@@ -83,14 +88,15 @@ IMAGES = Architecture(
 MLPS = [
     mlp((1, 4, 4), (5, 6), 3, activation=activation, norm=norm, dropout=dropout)
     for activation in ACTIVATIONS
-    for norm, dropout in (("none", 0.0), ("batch", 0.5), ("layer", 0.0))
+    for norm, dropout in (("none", 0.0), ("batch", 0.5), ("layer", 0.0), ("rms", 0.0))
 ] + [mlp((7,), (), 2)]
 SMALL_CNNS = [vgg((1, 9, 8), 3, width=2), preact_resnet((2, 8, 10), 3, width=2)]
 
 
-def test_every_kind_is_known_to_the_engine_and_in_the_example():
+def test_every_kind_is_a_layer_and_in_the_example():
     shown = {layer.kind for layer in (*EVERY_KIND.layers, *IMAGES.layers)}
-    assert {*BUILDERS, "residual"} == set(KINDS) == shown
+    assert set(KINDS) == shown
+    assert all(isinstance(getattr(nn, kind.layer), type) for kind in KINDS.values())
 
 
 @pytest.mark.parametrize("architecture", [*MLPS, EVERY_KIND])
@@ -115,8 +121,8 @@ def test_what_is_known_is_so_once_it_is_built(architecture):
 def test_options_arrive_in_the_layers():
     network = build(EVERY_KIND, init_rng=0, noise_rng=0, dtype=np.float64)
     assert network[4].bias is None
-    assert network[6].negative_slope == 0.2
-    assert network[7].p == 0.25
+    assert network[8].negative_slope == 0.2
+    assert network[9].p == 0.25
     assert {p.value.dtype for p in network.parameters()} == {np.dtype(np.float64)}
     assert network[2].running_mean.dtype == np.float64
     again = build(EVERY_KIND, init_rng=0, noise_rng=1)
@@ -129,10 +135,69 @@ def test_options_arrive_in_the_layers():
     np.testing.assert_allclose(small[1].weight.value, 1e-3 * draws, rtol=1e-6)
 
 
-def test_a_kind_that_the_engine_lacks(monkeypatch):
-    monkeypatch.delitem(BUILDERS, "tanh")
-    with pytest.raises(ConfigError, match="the numpy engine has no layer 'tanh', only linear, batch_norm"):
-        build(EVERY_KIND)
+class Scale(nn.Layer):
+    """A layer of a user's: y = s x with one trained number s, drawn near 1."""
+
+    parameter_names = ("weight",)
+
+    def __init__(self, spread: float, *, init, rng, dtype) -> None:
+        self.weight = nn.Parameter((1 + spread * rng.standard_normal(1)).astype(dtype))
+        self.init = init
+
+    def forward(self, x):
+        self._keep(x)
+        return self.weight.value * x
+
+    def backward(self, dy):
+        (x,) = self._recall()
+        self.weight.grad[...] = (dy * x).sum()
+        return self.weight.value * dy
+
+
+@pytest.fixture
+def scale(monkeypatch) -> Architecture:
+    """A network with it."""
+    monkeypatch.setitem(KINDS, "scale", Kind(Scale, lambda shape, spread: (shape, 1, 0)))
+    layers = mlp((6,), (8,), 3).layers
+    return Architecture("own", (6,), (*layers[:2], LayerSpec("scale", {"spread": 0.1}), *layers[2:]))
+
+
+def test_a_layer_of_ones_own_is_described_and_built(scale):
+    assert scale.parameters == mlp((6,), (8,), 3).parameters + 1
+    assert Architecture.from_dict(json.loads(json.dumps(scale.to_dict()))) == scale
+    network = build(scale, init="xavier", init_rng=0, dtype=np.float64)
+    assert isinstance(network[2], Scale)
+    assert (network[2].weight.value.dtype, network[2].init) == (np.float64, nn.Xavier())
+    again = build(scale, init="xavier", init_rng=0)
+    np.testing.assert_allclose(again[2].weight.value, network[2].weight.value, rtol=1e-6)
+
+
+def test_a_layer_of_ones_own_trains_in_the_engine_and_resumes(scale):
+    """It has no kernel; everything else has."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((90, 6), dtype=np.float32)
+    labels = (x @ rng.standard_normal((6, 3))).argmax(axis=1)
+    nothing = fit_preprocessing("none", x, 1.0)
+    dataset = Dataset("drawn", x, labels, {"train": range(90)}, tuple("abc"), 1.0, nothing)
+    batches, rates = rng.integers(0, 90, (60, 16)), np.full(60, 0.01)
+    through, resumed = (NumpyEngine(scale, OptimizerSpec("adam"), EngineSpec(threads=2)) for _ in range(2))
+    for engine in (through, resumed):
+        engine.load(dataset)
+    first = through.train(batches[:30], rates[:30]).loss
+    arrays, settings = through.checkpoint()
+    before = through.state_dict()["2.weight"]
+    expected = through.train(batches[30:], rates[30:]).loss
+    assert expected[-10:].mean() < 0.5 * first[:10].mean()
+    assert through.state_dict()["2.weight"] != before
+    resumed.restore(arrays, json.loads(json.dumps(settings)))
+    np.testing.assert_array_equal(resumed.train(batches[30:], rates[30:]).loss, expected)
+
+
+def test_a_layer_of_ones_own_has_no_twin(scale):
+    from handgrad.torch import build as build_twin
+
+    with pytest.raises(ConfigError, match=r"handgrad\.torch has no layer 'scale': train it with engine=numpy"):
+        build_twin(scale)
 
 
 # -- the multi-layer perceptron ---------------------------------------------------------------------------------------
@@ -209,6 +274,8 @@ TORCH = {
     "linear": lambda o: torch.nn.Linear(o["in_features"], o["out_features"], o.get("bias", True)),
     "batch_norm": lambda o: torch.nn.BatchNorm1d(o["num_features"]),
     "layer_norm": lambda o: torch.nn.LayerNorm(o["num_features"]),
+    "group_norm": lambda o: torch.nn.GroupNorm(**o),
+    "rms_norm": lambda o: torch.nn.RMSNorm(o["num_features"], 1e-5),
     "dropout": lambda o: torch.nn.Dropout(o["p"]),
     "leaky_relu": lambda o: torch.nn.LeakyReLU(o["negative_slope"]),
     "relu": lambda o: torch.nn.ReLU(),
@@ -396,7 +463,8 @@ def test_networks_that_cannot_be(model, options, message):
     ("options", "message"),
     [
         ({"activation": "swish"}, "activation='swish' is unknown, expected one of relu, leaky_relu, elu, gelu, "),
-        ({"norm": "group"}, "norm='group' is unknown, expected one of none, batch, layer"),
+        ({"norm": "instance"}, "norm='instance' is unknown, expected one of none, batch, layer, group, rms"),
+        ({"norm": "group", "num_groups": 3}, "norm=group with num_groups=3 does not divide 4 hidden units: choose a"),
         ({"dropout": 1.0}, r"layer 2 \(dropout\): p=1.0, expected a probability in \[0, 1\)"),
         ({"dropout": -0.1}, r"layer 2 \(dropout\): p=-0.1, expected a probability in \[0, 1\)"),
         (

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING or "jaxtyping" in sys.modules:
     from jaxtyping import Bool, Float, Inexact, Integer, Num, Shaped, UInt8
     from numpy import ndarray as Array
-else:  # the names exist, and mean nothing
-    Array = Bool = Float = Inexact = Integer = Num = Shaped = UInt8 = None
 
-__all__ = ["Array", "Bool", "Float", "Inexact", "Integer", "Num", "Shaped", "UInt8"]
+    #: A learning rate: a number, or one per stacked model.
+    Rate = float | Float[Array, "M 1"]
+else:  # the names exist, and mean nothing
+    Array = Bool = Float = Inexact = Integer = Num = Shaped = UInt8 = Rate = None
+
+__all__ = ["Array", "Bool", "Float", "Inexact", "Integer", "Num", "Rate", "Shaped", "UInt8"]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from handgrad.errors import ConfigError
+from handgrad.windows import pair, window_output
 
 Shape = tuple[int, ...]
 
@@ -36,13 +37,14 @@ _GAINS = {
     "identity": 1.0,
 }
 ACTIVATIONS = tuple(_GAINS)
-NORMS = ("none", "batch", "layer")
+NORMS = ("none", "batch", "layer", "group", "rms")
+IMAGE_NORMS = ("batch", "group")
 MODELS = ("mlp", "vgg", "preact-resnet")
 
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One layer: its kind (a key of `KINDS`) and the options that its constructor takes, all of them JSON values."""
+    """One layer: its kind (a key of `KINDS`) and the options that its class takes, all of them JSON values."""
 
     kind: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -51,6 +53,13 @@ class LayerSpec:
     def children(self) -> tuple[LayerSpec, ...]:
         """The layers inside this one (of a `residual`), in order."""
         return tuple(LayerSpec.from_dict(layer) for layer in self.options.get("layers", ()))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The options as arguments of the layer's class: pairs as tuples, without the gain, which is the
+        initialiser's."""
+        options = {name: value for name, value in self.options.items() if name not in ("gain", "layers")}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON value that `from_dict` turns back into this layer."""
@@ -134,7 +143,7 @@ def _rows(layers: Sequence[LayerSpec], shape: Shape, prefix: str = "") -> list[R
             raise ConfigError(f"layer {name}: kind={layer.kind!r} is unknown, expected one of {', '.join(KINDS)}")
         inside, input_shape = _rows(layer.children, shape, f"{name}."), shape
         try:
-            shape, parameters, multiply_adds = KINDS[layer.kind](shape, **layer.options)
+            shape, parameters, multiply_adds = KINDS[layer.kind].shapes(shape, **layer.options)
             if inside and inside[-1].output_shape != shape:
                 raise ValueError(f"its layers give shape={inside[-1].output_shape}, expected its input's {shape}")
         except (ValueError, TypeError) as error:
@@ -168,6 +177,7 @@ def mlp(
     activation: str = "relu",
     negative_slope: float = 0.01,
     norm: str = "none",
+    num_groups: int = 4,
     dropout: float = 0.0,
 ) -> Architecture:
     """A multi-layer perceptron that ends in scores (logits).
@@ -181,6 +191,7 @@ def mlp(
         activation: one of `ACTIVATIONS`.
         negative_slope: of `leaky_relu`.
         norm: one of `NORMS`.
+        num_groups: of `group`; a divisor of every hidden width.
         dropout: probability in [0, 1) with which a hidden unit is zeroed while training.
 
     Raises:
@@ -198,7 +209,7 @@ def mlp(
     for units in hidden_units:
         layers.append(LayerSpec("linear", {"in_features": width, "out_features": units, "gain": gain}))
         if norm != "none":
-            layers.append(LayerSpec(f"{norm}_norm", {"num_features": units}))
+            layers.append(_norm_spec(norm, units, num_groups))
         layers.append(activation_spec(activation, negative_slope))
         if dropout:
             layers.append(LayerSpec("dropout", {"p": dropout}))
@@ -207,7 +218,21 @@ def mlp(
     return Architecture("mlp", (math.prod(input_shape),), tuple(layers))
 
 
-def vgg(input_shape: Sequence[int], classes: int, *, width: int = 64) -> Architecture:
+def _norm_spec(norm: str, features: int, num_groups: int, images: bool = False) -> LayerSpec:
+    """The normalisation of so many features, or channels of images."""
+    if norm == "group":
+        if features % num_groups:
+            raise ConfigError(
+                f"norm=group with num_groups={num_groups} does not divide {features} "
+                f"{'channels' if images else 'hidden units'}: choose a divisor"
+            )
+        return LayerSpec("group_norm", {"num_groups": num_groups, "num_channels": features})
+    return LayerSpec("batch_norm2d" if images else f"{norm}_norm", {"num_features": features})
+
+
+def vgg(
+    input_shape: Sequence[int], classes: int, *, width: int = 64, norm: str = "batch", num_groups: int = 4
+) -> Architecture:
     """A VGG of eight convolutions with batch normalisation, after the UvA course.
 
     [3x3 convolution, batch normalisation, ReLU] with `width` channels, M, twice as many, M, four times twice, M, eight
@@ -218,25 +243,29 @@ def vgg(input_shape: Sequence[int], classes: int, *, width: int = 64) -> Archite
         input_shape: (C, H, W) of one sample.
         classes: K, at least 2.
         width: channels of the first convolution.
+        norm: one of `IMAGE_NORMS`.
+        num_groups: of `group`; a divisor of the width.
 
     Raises:
         ConfigError: a value is out of its range.
 
     Source: Simonyan and Zisserman (2015), Very deep convolutional networks; with a padded, overlapping pooling.
     """
-    channels, height, size = _image(input_shape, classes, width)
+    channels, height, size = _image(input_shape, classes, width, norm)
     layers: list[LayerSpec] = []
     for stage in ((1,), (2,), (4, 4), (8, 8), (8, 8)):
         for factor in stage:
             layers.append(_conv(channels, factor * width, 3, gain=math.sqrt(2)))
             channels = factor * width
-            layers += [LayerSpec("batch_norm2d", {"num_features": channels}), LayerSpec("relu")]
+            layers += [_norm_spec(norm, channels, num_groups, images=True), LayerSpec("relu")]
         layers.append(_halving())
         height, size = (height + 1) // 2, (size + 1) // 2
     return Architecture("vgg", tuple(input_shape), (*layers, *_classifier(channels * height * size, classes)))
 
 
-def preact_resnet(input_shape: Sequence[int], classes: int, *, width: int = 64) -> Architecture:
+def preact_resnet(
+    input_shape: Sequence[int], classes: int, *, width: int = 64, norm: str = "batch", num_groups: int = 4
+) -> Architecture:
     """A residual network whose blocks normalise and activate before they convolve, after the UvA course.
 
     3x3 convolution to `width` channels; P; 1x1 convolution to twice as many, M, P, P; alike to four and to eight times
@@ -247,33 +276,41 @@ def preact_resnet(input_shape: Sequence[int], classes: int, *, width: int = 64) 
         input_shape: (C, H, W) of one sample.
         classes: K, at least 2.
         width: channels of the first convolution.
+        norm: one of `IMAGE_NORMS`.
+        num_groups: of `group`; a divisor of the width.
 
     Raises:
         ConfigError: a value is out of its range.
 
     Source: He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, figure 1b.
     """
-    channels, height, size = _image(input_shape, classes, width)
-    layers = [_conv(channels, width, 3, gain=1.0), _preact_block(width)]
+    channels, height, size = _image(input_shape, classes, width, norm)
+
+    def block(channels: int) -> LayerSpec:
+        return _preact_block(channels, _norm_spec(norm, channels, num_groups, images=True))
+
+    layers = [_conv(channels, width, 3, gain=1.0), block(width)]
     for factor in (2, 4, 8, None):
         if factor:
             layers.append(_conv(factor // 2 * width, factor * width, 1, gain=1.0))
-        layers += [_halving(), *(_preact_block((factor or 8) * width) for _ in range(2))]
+        layers += [_halving(), *(block((factor or 8) * width) for _ in range(2))]
         height, size = (height + 1) // 2, (size + 1) // 2
-    layers += [_halving(), LayerSpec("batch_norm2d", {"num_features": 8 * width}), LayerSpec("relu")]
+    layers += [_halving(), _norm_spec(norm, 8 * width, num_groups, images=True), LayerSpec("relu")]
     height, size = (height + 1) // 2, (size + 1) // 2
     return Architecture(
         "preact-resnet", tuple(input_shape), (*layers, *_classifier(8 * width * height * size, classes))
     )
 
 
-def _image(input_shape: Sequence[int], classes: int, width: int) -> tuple[int, int, int]:
+def _image(input_shape: Sequence[int], classes: int, width: int, norm: str) -> tuple[int, int, int]:
     if len(input_shape) != 3:
         raise ConfigError(f"input_shape={tuple(input_shape)}: a convolutional network takes images (C, H, W)")
     if classes < 2:
         raise ConfigError(f"classes={classes}, expected at least 2")
     if width < 1:
         raise ConfigError(f"width={width}, expected at least 1")
+    if norm not in IMAGE_NORMS:
+        raise ConfigError(f"norm={norm!r}: expected one of {', '.join(IMAGE_NORMS)} for images")
     channels, height, size = input_shape
     return channels, height, size
 
@@ -288,9 +325,9 @@ def _halving() -> LayerSpec:
     return LayerSpec("max_pool2d", {"kernel_size": 3, "stride": 2, "padding": 1})
 
 
-def _preact_block(channels: int) -> LayerSpec:
+def _preact_block(channels: int, norm: LayerSpec) -> LayerSpec:
     inside = (
-        LayerSpec("batch_norm2d", {"num_features": channels}),
+        norm,
         LayerSpec("relu"),
         _conv(channels, channels, 3, gain=math.sqrt(2)),
     )
@@ -319,6 +356,19 @@ def _norm(shape: Shape, num_features: int):
     return shape, 2 * num_features, 0
 
 
+def _rms_norm(shape: Shape, num_features: int):
+    shape, _, _ = _norm(shape, num_features)
+    return shape, num_features, 0
+
+
+def _group_norm(shape: Shape, num_groups: int, num_channels: int):
+    if len(shape) not in (1, 3) or shape[0] != num_channels:
+        raise ValueError(f"gets shape={shape}, expected num_channels={num_channels} features or channels")
+    if num_groups < 1 or num_channels % num_groups:
+        raise ValueError(f"num_groups={num_groups} must divide num_channels={num_channels} without remainder")
+    return shape, 2 * num_channels, 0
+
+
 def _dropout(shape: Shape, p: float):
     if not 0 <= p < 1:
         raise ValueError(f"p={p}, expected a probability in [0, 1)")
@@ -337,43 +387,6 @@ def _leaky_relu(shape: Shape, negative_slope: float):
     if not negative_slope >= 0:
         raise ValueError(f"negative_slope={negative_slope}, expected at least 0")
     return shape, 0, 0
-
-
-def window_output(
-    size: Sequence[int],
-    kernel_size: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int] = (1, 1),
-) -> tuple[int, int]:
-    """Height and width of what a sliding window leaves of an image: ⌊(size + 2·padding - span)/stride⌋ + 1, where the
-    kernel spans dilation·(kernel_size - 1) + 1 pixels.
-
-    Raises:
-        ValueError: the kernel spans more than the padded image.
-    """
-    result = []
-    for axis, (n, k, s, p, d) in enumerate(zip(size, kernel_size, stride, padding, dilation, strict=True)):
-        span = d * (k - 1) + 1
-        if n + 2 * p < span:
-            raise ValueError(
-                f"the kernel spans {span} pixels (kernel_size={k}, dilation={d}), more than the "
-                f"{('height', 'width')[axis]} of {n} + 2·{p} of the padded image: take a smaller kernel or more padding"
-            )
-        result.append((n + 2 * p - span) // s + 1)
-    return result[0], result[1]
-
-
-def pair(name: str, value: int | Sequence[int], least: int) -> tuple[int, int]:
-    """A size for height and width, given as one number for both or as two.
-
-    Raises:
-        ValueError: it is neither, or below `least`.
-    """
-    two = (value, value) if isinstance(value, int) else tuple(value)
-    if len(two) != 2 or not all(isinstance(n, int) and n >= least for n in two):
-        raise ValueError(f"{name}={value}, expected a whole number of at least {least}, or two of them")
-    return two[0], two[1]
 
 
 def _image_shape(shape: Shape) -> tuple[int, int, int]:
@@ -446,20 +459,47 @@ def _gelu(shape: Shape, approximate: str = "tanh"):
     return shape, 0, 0
 
 
-KINDS: dict[str, Callable[..., tuple[Shape, int, int]]] = {
-    "linear": _linear,
-    "batch_norm": _norm,
-    "layer_norm": _norm,
-    "dropout": _dropout,
-    "flatten": _flatten,
-    "leaky_relu": _leaky_relu,
-    "conv2d": _conv2d,
-    "max_pool2d": _pool2d,
-    "avg_pool2d": _pool2d,
-    "global_avg_pool2d": _global_avg_pool2d,
-    "batch_norm2d": _batch_norm2d,
-    "residual": _residual,
-    "gelu": _gelu,
-    **dict.fromkeys(("relu", "elu", "silu", "softplus", "sigmoid", "tanh", "identity"), _elementwise),
-    **dict.fromkeys(("softmax", "log_softmax"), _elementwise),
+@dataclass(frozen=True)
+class Kind:
+    """A kind of layers: what `handgrad` has to know of it to describe, build and train it.
+
+    Arguments:
+        layer: the name of its class, alike in `handgrad.nn` and `handgrad.torch`; or a class derived from
+            `handgrad.nn.Layer`, which the NumPy engine then builds. The class takes the options as arguments. A
+            parameter of its constructor called `dtype` gets the engine's; `init` and `rng` the initialiser and the
+            generator of the weights; `rng` without `init` that of the noise.
+        shapes: (shape of one sample, **options) -> (shape of its output, parameters, multiply-adds); raises ValueError
+            where they do not fit.
+    """
+
+    layer: str | type
+    shapes: Callable[..., tuple[Shape, int, int]]
+
+
+#: All kinds of layers, by name. Add a `Kind` to train a layer of your own: see `docs/from-python.md`.
+KINDS: dict[str, Kind] = {
+    "linear": Kind("Linear", _linear),
+    "batch_norm": Kind("BatchNorm1d", _norm),
+    "layer_norm": Kind("LayerNorm", _norm),
+    "group_norm": Kind("GroupNorm", _group_norm),
+    "rms_norm": Kind("RMSNorm", _rms_norm),
+    "dropout": Kind("Dropout", _dropout),
+    "flatten": Kind("Flatten", _flatten),
+    "relu": Kind("ReLU", _elementwise),
+    "leaky_relu": Kind("LeakyReLU", _leaky_relu),
+    "elu": Kind("ELU", _elementwise),
+    "gelu": Kind("GELU", _gelu),
+    "silu": Kind("SiLU", _elementwise),
+    "softplus": Kind("Softplus", _elementwise),
+    "sigmoid": Kind("Sigmoid", _elementwise),
+    "tanh": Kind("Tanh", _elementwise),
+    "identity": Kind("Identity", _elementwise),
+    "softmax": Kind("Softmax", _elementwise),
+    "log_softmax": Kind("LogSoftmax", _elementwise),
+    "conv2d": Kind("Conv2d", _conv2d),
+    "max_pool2d": Kind("MaxPool2d", _pool2d),
+    "avg_pool2d": Kind("AvgPool2d", _pool2d),
+    "global_avg_pool2d": Kind("GlobalAvgPool2d", _global_avg_pool2d),
+    "batch_norm2d": Kind("BatchNorm2d", _batch_norm2d),
+    "residual": Kind("Residual", _residual),
 }

@@ -19,3 +19,17 @@ class RunError(HandgradError):
 
 class NonFiniteError(HandgradError):
     """Training met a loss that is not a finite number; the message names step, layer and the likely cause."""
+
+
+#: What other libraries' methods are here.
+_ELSEWHERE = {
+    "zero_grad": "backward overwrites every gradient, so there is nothing to set to 0: leave the call out",
+    **dict.fromkeys(("to", "cuda", "cpu"), "handgrad.nn computes with NumPy; for a GPU, train with engine=torch"),
+    "step": "the optimizer makes the steps, as in SGD(network, learning_rate=0.1).step()",
+}
+
+
+def hint(owner: object, name: str) -> str:
+    """What to say of an attribute that is not there."""
+    known = f": {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+    return f"{type(owner).__name__!r} object has no attribute {name!r}{known}"

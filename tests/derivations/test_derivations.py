@@ -44,7 +44,7 @@ def test_every_step_can_be_broken_and_is_caught(name, number):
     assert "→" in (results[number - 1].broken or "")
 
 
-@pytest.mark.parametrize("name", ["batchnorm", "batchnorm-handout", "softmax", "relu"])
+@pytest.mark.parametrize("name", ["batchnorm", "batchnorm-handout", "groupnorm", "rmsnorm", "softmax", "relu"])
 def test_a_break_is_caught_where_gradients_vanish(name):
     derivation = derivations.get(name)
     for number in range(1, len(derivation.steps) + 1):

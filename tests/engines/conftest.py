@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.specs import specs
 
 from handgrad import data
 from handgrad.architectures import Architecture, mlp
@@ -43,13 +44,15 @@ def noise(make_dataset) -> data.Dataset:
 
 @pytest.fixture
 def make_engine(noise):
-    """An engine in float64 with a small network (batch normalisation and dropout), `noise` loaded."""
+    """An engine in float64 with a small network (batch normalisation and dropout), `noise` loaded. Options are those of
+    the specs, and of the engine itself."""
 
     def make(
         architecture: Architecture | None = None, optimizer: OptimizerSpec | None = None, dataset=noise, **options
     ) -> NumpyEngine:
         architecture = architecture or mlp((1, 2, 3), (8, 5), 3, norm="batch", dropout=0.3, activation="elu")
-        engine = NumpyEngine(architecture, optimizer or OptimizerSpec(), **{"dtype": np.float64, **options})
+        spec, loss, others = specs(**{"dtype": np.float64, **options})
+        engine = NumpyEngine(architecture, optimizer or OptimizerSpec(), spec, loss, **others)
         if dataset is not None:
             engine.load(dataset)
         return engine

@@ -7,13 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from tests.specs import specs
 
-from handgrad import nn
 from handgrad.architectures import preact_resnet, vgg
 from handgrad.data import Augmentation
 from handgrad.engines import OptimizerSpec
 from handgrad.engines.numpy import NumpyEngine, convolution_plan
 from handgrad.errors import ConfigError
+from handgrad.kernels import convolution_algorithms
 
 SHAPE, CLASSES = (3, 16, 16), 4
 
@@ -28,7 +29,8 @@ def images(make_dataset):
 
 
 def make(images, model=vgg, width=4, **options) -> NumpyEngine:
-    engine = NumpyEngine(model(SHAPE, CLASSES, width=width), OptimizerSpec("adam"), **options)
+    spec, loss, others = specs(**options)
+    engine = NumpyEngine(model(SHAPE, CLASSES, width=width), OptimizerSpec("adam"), spec, loss, **others)
     engine.load(images)
     return engine
 
@@ -94,9 +96,9 @@ def test_fifty_steps_are_pytorchs(images, model, dtype, algorithm, tolerance, ke
 def test_a_step_grows_no_memory(images):
     engine = make(images, preact_resnet, threads=2)
     engine.train(batches(2), np.full(2, 1e-3))
-    held = engine.arena.nbytes
+    held = engine.kernels.arena.nbytes
     engine.train(batches(3), np.full(3, 1e-3))
-    assert engine.arena.nbytes == held > 0
+    assert engine.kernels.arena.nbytes == held > 0
 
 
 # -- algorithms -------------------------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def test_a_wanted_algorithm_is_taken_where_it_fits(images):
 def test_measuring_takes_what_was_quickest(images, monkeypatch):
     engine = make(images, convolution="measure", threads=2)
     before = engine.state_dict()
-    slow = nn.convolution_algorithms.ALGORITHMS["im2col"]
+    slow = convolution_algorithms.ALGORITHMS["im2col"]
     seen = []
 
     def forward(self, *arguments, inner=slow.forward):

@@ -1,5 +1,5 @@
 """The NumPy engine with compiled kernels: the numbers of the engine without, resumed bit for bit, refused where numba
-is missing; and the pieces that products are cut into."""
+is missing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 from handgrad import nn
 from handgrad.architectures import mlp
-from handgrad.engines import OptimizerSpec, make_engine
+from handgrad.engines import EngineSpec, OptimizerSpec, make_engine
 from handgrad.engines.numpy import NumpyEngine
 from handgrad.errors import ConfigError
-from handgrad.nn import linear, optimizers
+from handgrad.kernels import linear, optimizers
 
 SPECS = [
     OptimizerSpec("adam", weight_decay=0.01),
@@ -49,14 +49,13 @@ def assert_close(a: NumpyEngine, b: NumpyEngine, tolerance: float) -> None:
 def test_numba_gives_the_numbers_of_numpy(make_engine, make_batches, spec, threads, monkeypatch):
     """40 steps in float64, within 1e-9; the masks of dropout alike."""
     pytest.importorskip("numba")
-    monkeypatch.setattr(linear, "WORTH_A_THREAD", 1)
-    monkeypatch.setattr(optimizers.Optimizer, "numbers_a_thread", 16)
+    monkeypatch.setattr(linear, "MIN_MULTIPLY_ADDS_PER_THREAD", 1)
+    monkeypatch.setattr(optimizers.SweepKernel, "min_numbers_per_thread", 16)
     # No batch normalisation: the gradient of a bias before it is 0 but for rounding, which Adam would blow up.
     network = mlp((6,), (8, 5), 3, norm="layer", dropout=0.3)
     plain, compiled = (make_engine(network, spec, threads=threads, kernels=k) for k in ("numpy", "numba"))
-    assert {type(layer).__module__ for layer in compiled.network if not isinstance(layer, nn.Linear)} == {
-        "handgrad.nn.fast"
-    }
+    others = [kernel for kernel in compiled._network.parts if not isinstance(kernel.layer, nn.Linear)]
+    assert {type(kernel).__module__ for kernel in others} == {"handgrad.kernels.compiled"}
     expected, actual = (engine.train(make_batches(40), rates(40)) for engine in (plain, compiled))
     np.testing.assert_allclose(actual.loss, expected.loss, rtol=1e-9)
     np.testing.assert_array_equal(actual.correct, expected.correct)
@@ -101,17 +100,17 @@ def test_without_numba(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else find(name, *rest))
     with pytest.raises(
-        ConfigError, match=r'^kernels=numba needs numba, which is not installed: pip install "handgrad\[fast\]"$'
+        ConfigError, match=r'^kernels=numba requires numba, which is not installed: pip install "handgrad\[fast\]"$'
     ):
-        make_engine("numpy", mlp((4,), (), 2), OptimizerSpec(), kernels="numba")
+        EngineSpec(kernels="numba")
     make_engine("numpy", mlp((4,), (), 2), OptimizerSpec())
 
 
 def test_kernels_that_there_are_not():
     with pytest.raises(ConfigError, match="kernels='cuda' is unknown, expected one of numpy, numba"):
-        make_engine("numpy", mlp((4,), (), 2), OptimizerSpec(), kernels="cuda")
-    with pytest.raises(ConfigError, match="kernels=numba needs engine=numpy: the torch engine has it not"):
-        make_engine("torch", mlp((4,), (), 2), OptimizerSpec(), kernels="numba")
+        EngineSpec(kernels="cuda")
+    with pytest.raises(ConfigError, match="kernels=numba requires engine=numpy; the torch engine has --compile"):
+        EngineSpec("torch", kernels="numba")
 
 
 # -- the data's weight lies inputs first ------------------------------------------------------------------------------
@@ -140,34 +139,5 @@ def test_its_memory_shows_nowhere(make_engine, make_batches, seeds):
     arrays, _ = engine.checkpoint()
     assert arrays["optimizer/exp_sum/0.weight"].flags.c_contiguous
     moments = arrays["optimizer/exp_sum/0.weight"].reshape(-1, 8, 6)
-    flat = engine.optimizers[0].state["exp_sum"][0]
+    flat = engine._optimizers[0][0].state["exp_sum"][0]
     np.testing.assert_array_equal(moments[0].T.ravel(), flat[0, : 8 * 6])
-
-
-@pytest.mark.parametrize("seeds", [3, [3, 4]])
-@pytest.mark.parametrize("sizes", [(6, 8), (8, 6), (7, 7)])
-@pytest.mark.parametrize("threads", [2, 3, 5])
-def test_products_in_pieces(threads, sizes, seeds, monkeypatch):
-    """Outputs, gradients and the bias of a layer cut along either axis, for one network and for a stack."""
-    monkeypatch.setattr(linear, "WORTH_A_THREAD", 1)
-    d, k = sizes
-    alone, shared = nn.Linear(d, k, rng=0, dtype=np.float64), nn.Linear(d, k, rng=0, dtype=np.float64)
-    if seeds != 3:
-        for layer in (alone, shared):
-            flat = nn.FlatParameters(nn.Sequential(layer), 2, np.float64)
-            flat.values[...] = np.random.default_rng(5).standard_normal(flat.values.shape)
-    shared.workers = nn.Workers(threads)
-    taken = []
-    original = shared.workers.run
-    shared.workers.run = lambda function, parts: (taken.append(len(parts)), original(function, parts))
-    rng = np.random.default_rng(1)
-    x = rng.standard_normal((10, d))
-    dy = rng.standard_normal((10, k) if seeds == 3 else (2, 10, k))
-    for layer in (alone, shared):
-        layer.weight.grad.fill(np.nan)
-        layer.bias.grad.fill(np.nan)
-    np.testing.assert_allclose(shared.forward(x), alone.forward(x), rtol=1e-12)
-    np.testing.assert_allclose(shared.backward(dy), alone.backward(dy), rtol=1e-12)
-    np.testing.assert_allclose(shared.weight.grad, alone.weight.grad, rtol=1e-12)
-    np.testing.assert_allclose(shared.bias.grad, alone.bias.grad, rtol=1e-12)
-    assert taken == [threads, 2 * threads]

@@ -10,12 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.specs import specs
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import handgrad
 from handgrad.architectures import Architecture, LayerSpec, mlp, preact_resnet, vgg
 from handgrad.data import Augmentation
-from handgrad.engines import DivergedError, Engine, OptimizerSpec, in_words_of, make_engine
+from handgrad.engines import DivergedError, Engine, EngineSpec, OptimizerSpec, engine_state, make_engine
 from handgrad.engines import torch as torch_engine
 from handgrad.engines.torch import TorchEngine
 from handgrad.errors import ConfigError
@@ -61,7 +62,8 @@ def make(noise):
     """An engine in float64, `noise` loaded."""
 
     def make(architecture=MLPS["batch"], optimizer=SPECS["adam"], dataset=noise, name="torch", **options) -> Engine:
-        engine = make_engine(name, architecture, optimizer, **{"precision": "float64", **options})
+        spec, loss, others = specs(name, **{"precision": "float64", **options})
+        engine = make_engine(spec, architecture, optimizer, loss, **others)
         if dataset is not None:
             engine.load(dataset)
         return engine
@@ -256,7 +258,7 @@ def test_one_engine_goes_on_where_the_other_stopped(make_twins, make_batches, no
     other.restore(arrays, json.loads(json.dumps(settings)))
     assert_same_state(whole, other)
     if first == "numpy":  # and back: nothing is lost on the way
-        again = in_words_of("numpy", other.checkpoint()[0])
+        again = engine_state("numpy", other.checkpoint()[0], (0.9, 0.999))
         assert set(again) == set(arrays)
         for name, array in arrays.items():
             assert again[name].shape == array.shape
@@ -275,7 +277,7 @@ def test_one_engine_goes_on_where_the_other_stopped(make_twins, make_batches, no
 @pytest.mark.parametrize("gradients", ["hand", "autograd"])
 def test_digits_are_learned(digits, precision, gradients):
     network = mlp(digits.input_shape, (32,), 10, norm="batch")
-    engine = make_engine("torch", network, OptimizerSpec(), precision=precision, gradients=gradients)
+    engine = make_engine(EngineSpec("torch", precision, gradients=gradients), network, OptimizerSpec())
     assert isinstance(engine, Engine)
     engine.load(digits)
     train, test = digits.indices("train"), digits.indices("test")
@@ -538,10 +540,13 @@ def test_data_that_does_not_fit(make, make_dataset, digits):
         ({"gradients": "both"}, "gradients='both' is unknown, expected one of hand, autograd"),
         ({"loss": "hinge"}, "loss='hinge' is unknown, expected one of cross_entropy"),
         ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing=0.1 goes with loss=cross_entropy, not with mse"),
-        ({"name": "numpy", "device": "cuda"}, "device=cuda needs engine=torch: the numpy engine has it not"),
-        ({"name": "numpy", "precision": "bf16"}, "precision=bf16 needs engine=torch"),
-        ({"name": "numpy", "compile": True}, "compile=true needs engine=torch"),
-        ({"name": "numpy", "gradients": "autograd"}, "gradients=autograd needs engine=torch"),
+        (
+            {"name": "numpy", "device": "cuda"},
+            "device=cuda requires engine=torch: the numpy engine does not support it",
+        ),
+        ({"name": "numpy", "precision": "bf16"}, "precision=bf16 requires engine=torch"),
+        ({"name": "numpy", "compile": True}, "compile=true requires engine=torch"),
+        ({"name": "numpy", "gradients": "autograd"}, "gradients=autograd requires engine=torch"),
         ({"name": "abacus"}, "engine='abacus' is unknown, expected one of numpy, torch"),
     ],
 )
@@ -565,7 +570,7 @@ def test_stacked_models_are_the_numpy_engines(unchecked):
         (lambda state: state.pop("0.bias"), "the state has no 0.bias: it belongs to another architecture"),
         (
             lambda state: state.update(x=np.zeros(1)),
-            "the state has x, which this network has not: another architecture",
+            "the state has x, which this network does not have: another architecture",
         ),
         (
             lambda state: state.update({"0.bias": np.zeros(9)}),
@@ -592,7 +597,7 @@ def test_without_pytorch():
         "make_engine('torch', mlp((4,), (), 2), OptimizerSpec())"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    message = 'ConfigError: engine=torch needs PyTorch, which is not installed: pip install "handgrad[torch]"'
+    message = 'ConfigError: engine=torch requires PyTorch, which is not installed: pip install "handgrad[torch]"'
     assert message in result.stderr.splitlines()[-1]
 
 

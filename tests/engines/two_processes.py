@@ -9,7 +9,7 @@ import torch
 
 from handgrad.architectures import mlp, preact_resnet, vgg
 from handgrad.data import Augmentation, Dataset, fit_preprocessing
-from handgrad.engines import DivergedError, OptimizerSpec
+from handgrad.engines import DivergedError, EngineSpec, OptimizerSpec
 from handgrad.engines.processes import joined
 from handgrad.engines.torch import TorchEngine
 from handgrad.training.compare import undetermined
@@ -49,9 +49,9 @@ def main(processes) -> None:
     rates = np.full(STEPS, 3e-3)
     report = []
     for name, (architecture, spec, options) in CASES.items():
-        options = {"precision": "float64", "init_seed": 3, "noise_seed": 4, **options}
-        together = TorchEngine(architecture, spec, processes=processes, **options)
-        alone = TorchEngine(architecture, spec, **options)
+        engine_spec, seeds = EngineSpec("torch", "float64", **options), {"init_seed": 3, "noise_seed": 4}
+        together = TorchEngine(architecture, spec, engine_spec, processes=processes, **seeds)
+        alone = TorchEngine(architecture, spec, engine_spec, **seeds)
         figures = []
         for engine in (together, alone):
             engine.load(data())

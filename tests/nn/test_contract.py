@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from handgrad import nn
+from handgrad.kernels import FlatParameters
 
 
 def exported(base: type) -> set[str]:
@@ -214,7 +215,7 @@ def test_wrong_rank(choosy, unchecked):
 
 def test_wrong_number_of_models(choosy):
     layer = choosy.layer()
-    nn.FlatParameters(layer, 3, np.float64)
+    FlatParameters(layer, 3, np.float64)
     with pytest.raises(ValueError, match=r"shape=\(2, 6, 4\), expected \(N, 4\) or \(3, N, 4\): one row a sample"):
         layer.forward(np.zeros((2, 6, 4)))
 
@@ -281,7 +282,7 @@ def test_state_holds_copies(parametric):
         (lambda state, last: state.pop(last), "the state has no {last}: it belongs to another architecture"),
         (
             lambda state, last: state.update(other=np.zeros(2)),
-            "the state has other, which this network has not: another architecture",
+            "the state has other, which this network does not have: another architecture",
         ),
         (
             lambda state, last: state.update({last: np.zeros((7, 7))}),
@@ -360,7 +361,7 @@ def test_complex_step_along_the_parameters(parametric, close):
         close(expected[f"d{name}"], numeric, 1e-12)
 
 
-# -- inside an engine -------------------------------------------------------------------------------------------------
+# -- a leading axis of models -----------------------------------------------------------------------------------------
 
 
 def test_a_leading_axis_of_models_is_separate_networks(stacking, close):
@@ -369,7 +370,7 @@ def test_a_leading_axis_of_models_is_separate_networks(stacking, close):
     rng = np.random.default_rng(11)
     stack = stacking.layer(rng=rng)
     state = rng.bit_generator.state
-    flat = nn.FlatParameters(stack, models, np.float64)
+    flat = FlatParameters(stack, models, np.float64)
     flat.values[...] = np.random.default_rng(5).uniform(0.5, 1.5, flat.values.shape)
     y = stack.forward(x)
     dy = np.random.default_rng(6).standard_normal(y.shape)
@@ -396,7 +397,7 @@ def test_one_batch_for_all_models(stacking_alike, close):
     stacks = {}
     for shape, batch in (("shared", x), ("repeated", np.repeat(x[None], 3, axis=0))):
         layer = stacking_alike.layer()
-        flat = nn.FlatParameters(layer, 3, np.float64)
+        flat = FlatParameters(layer, 3, np.float64)
         flat.values[...] = np.random.default_rng(5).uniform(0.5, 1.5, flat.values.shape)
         for _, buffer in layer.named_buffers():
             buffer[...] = buffer + np.arange(3).reshape(3, *(1,) * (buffer.ndim - 1))
@@ -412,7 +413,7 @@ def test_one_batch_for_all_models(stacking_alike, close):
 
 def test_networks_in_networks_are_stacked():
     network = nn.Sequential(nn.Sequential(nn.BatchNorm1d(4)), nn.Sequential(nn.Linear(4, 2, rng=0)))
-    nn.FlatParameters(network, 3, np.float64)
+    FlatParameters(network, 3, np.float64)
     shapes = {name: array.shape for name, array in network.state_dict().items()}
     assert shapes == {
         "0.0.weight": (3, 4),
@@ -424,38 +425,3 @@ def test_networks_in_networks_are_stacked():
         "0.0.num_batches_tracked": (3,),
     }
     assert network.forward(np.random.default_rng(0).standard_normal((3, 6, 4))).shape == (3, 6, 2)
-
-
-def test_reused_work_arrays_change_nothing(example, lend):
-    """Bit for bit, over steps whose batches grow, shrink and change their dtype."""
-    fresh, engine = example.layer(), example.layer()
-    arena = lend(engine)
-    for step, n in enumerate((5, 2, 9, 5, 9, 2)):
-        x = example.input(n, seed=step)
-        y = fresh.forward(x)
-        dy = np.random.default_rng(step).standard_normal(y.shape)
-        np.testing.assert_array_equal(engine.forward(x), y)
-        np.testing.assert_array_equal(engine.backward(dy), fresh.backward(dy))
-        for ours, theirs in zip(engine.parameters(), fresh.parameters(), strict=True):
-            np.testing.assert_array_equal(ours.grad, theirs.grad)
-        for (_, ours), (_, theirs) in zip(engine.named_buffers(), fresh.named_buffers(), strict=True):
-            np.testing.assert_array_equal(ours, theirs)
-        if n == 9:
-            held = arena.nbytes
-    assert arena.nbytes == held > 0
-    x32 = example.input(9, np.float32)
-    engine.astype(np.float32)
-    y = engine.forward(x32)
-    assert y.dtype == np.float32
-    assert engine.backward(np.ones_like(y)).dtype == np.float32
-    assert arena.nbytes == held
-
-
-def test_reused_work_arrays_are_the_same_memory(example, lend):
-    layer = example.layer()
-    lend(layer)
-    y = layer.forward(example.input())
-    assert np.shares_memory(y, layer.forward(example.input(seed=1)))
-    dx = layer.backward(np.ones_like(y))
-    assert np.shares_memory(dx, layer.backward(np.ones_like(y)))
-    assert not np.shares_memory(y, dx)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from handgrad import nn
-from handgrad.nn.arena import FreshWorkspace
+from handgrad.kernels import FlatParameters
 
 
 @pytest.mark.parametrize(
@@ -105,50 +105,6 @@ def test_the_mode_of_backward_is_that_of_forward(close):
         np.testing.assert_array_equal(switched.backward(dy), straight.backward(dy))
 
 
-def test_no_gradient_for_the_data():
-    def network():
-        layers = nn.Flatten(), nn.Linear(4, 5, rng=0, dtype=np.float64), nn.Tanh(), nn.Linear(5, 2, rng=1)
-        return nn.Sequential(*layers).astype(np.float64)
-
-    x, dy = np.random.default_rng(0).standard_normal((3, 2, 2)), np.ones((3, 2))
-    asked, unasked = network(), network()
-    asked.forward(x)
-    assert asked.backward(dy).shape == x.shape
-    unasked.input_gradient = False
-    unasked.forward(x)
-    assert unasked.backward(dy) is None
-    for ours, theirs in zip(unasked.parameters(), asked.parameters(), strict=True):
-        np.testing.assert_array_equal(ours.grad, theirs.grad)
-    unasked.input_gradient = True
-    np.testing.assert_array_equal(unasked.backward(dy), asked.backward(dy))
-    nested = nn.Sequential(unasked, nn.ReLU())
-    nested.input_gradient = False
-    nested.forward(x)
-    assert nested.backward(dy) is None
-
-
-def test_no_gradient_for_the_data_through_a_residual():
-    def network():
-        block = nn.Residual(nn.ReLU(), nn.Linear(4, 4, rng=0), nn.BatchNorm1d(4))
-        return nn.Sequential(block, nn.Linear(4, 2, rng=1)).astype(np.float64)
-
-    x, dy = np.random.default_rng(0).standard_normal((3, 4)), np.random.default_rng(1).standard_normal((3, 2))
-    asked, unasked = network(), network()
-    unasked.input_gradient = False
-    np.testing.assert_array_equal(unasked.forward(x), asked.forward(x))
-    assert asked.backward(dy).shape == x.shape
-    assert unasked.backward(dy) is None
-    for ours, theirs in zip(unasked.parameters(), asked.parameters(), strict=True):
-        np.testing.assert_array_equal(ours.grad, theirs.grad)
-
-
-@pytest.mark.parametrize("inner", [nn.Linear(4, 4), nn.Tanh()], ids=repr)
-def test_a_residual_that_the_data_enters(inner):
-    block = nn.Residual(inner)
-    block.input_gradient = False
-    assert block.backward(block.forward(np.ones((3, 4), np.float32))) is None
-
-
 def test_a_residual_keeps_the_shape():
     message = r"Residual\(Linear\(4, 3\)\) got x with shape=\(5, 4\), but its layers turn it into shape=\(5, 3\): x"
     with pytest.raises(ValueError, match=message):
@@ -161,30 +117,6 @@ def test_modules_are_all_layers_inside():
     block = nn.Residual(nn.Linear(3, 3), nn.ReLU())
     network = nn.Sequential(nn.Flatten(), block)
     assert list(network.modules()) == [network, network[0], block, block[0], block[1]]
-
-
-def test_a_network_without_parameters_asks_for_nothing():
-    network = nn.Sequential(nn.ReLU(), nn.Tanh())
-    network.input_gradient = False
-    y = network.forward(np.ones((2, 3)))
-    assert network.backward(y) is None
-
-
-def test_linear_without_input_gradient_computes_none():
-    layer = nn.Linear(4, 3, rng=0, dtype=np.float64)
-    layer.input_gradient = False
-    asked = []
-
-    class Watched(FreshWorkspace):
-        def empty(self, name, shape, dtype):
-            asked.append(name)
-            return np.empty(shape, dtype)
-
-    layer.work = Watched()
-    y = layer.forward(np.ones((5, 4)))
-    assert layer.backward(y) is None
-    assert asked == ["y"]
-    assert layer.weight.grad.any()
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (300, 512), (2, 3, 4), (0, 4)])
@@ -218,7 +150,7 @@ def test_names_in_networks_of_networks():
 def test_flat_parameters_are_views_of_two_buffers():
     network = nn.Sequential(nn.Linear(4, 3, rng=0), nn.ReLU(), nn.Linear(3, 2, rng=1))
     before = network.state_dict()
-    flat = nn.FlatParameters(network)
+    flat = FlatParameters(network)
     assert flat.names == ("0.weight", "0.bias", "2.weight", "2.bias")
     assert flat.slices == {
         "0.weight": slice(0, 12),
@@ -245,7 +177,7 @@ def test_flat_parameters_are_views_of_two_buffers():
 
 
 def test_whole_is_the_two_buffers():
-    flat = nn.FlatParameters(nn.Linear(4, 3, rng=0), 2, np.float64)
+    flat = FlatParameters(nn.Linear(4, 3, rng=0), 2, np.float64)
     whole = flat.whole()
     assert whole.value is flat.values
     assert whole.grad is flat.grads
@@ -255,35 +187,12 @@ def test_a_stack_starts_from_the_present_values():
     layer = nn.BatchNorm1d(3, dtype=np.float64)
     layer.weight.value[...] = [1, 2, 3]
     layer.running_mean[...] = [4, 5, 6]
-    nn.FlatParameters(layer, 2, np.float64)
+    FlatParameters(layer, 2, np.float64)
     np.testing.assert_array_equal(layer.weight.value, [[1, 2, 3]] * 2)
     np.testing.assert_array_equal(layer.running_mean, [[4, 5, 6]] * 2)
     np.testing.assert_array_equal(layer.num_batches_tracked, [0, 0])
     layer.running_mean[0] = 0
     np.testing.assert_array_equal(layer.running_mean[1], [4, 5, 6])
-
-
-# -- arena ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_workspace_lends_one_piece_of_memory_a_name():
-    arena = nn.Arena()
-    work, other = arena.workspace(), arena.workspace()
-    f4, f8 = np.dtype(np.float32), np.dtype(np.float64)
-    a = work.empty("y", (4, 3), f8)
-    assert (a.shape, a.dtype, arena.nbytes) == ((4, 3), f8, 96)
-    assert work.empty("y", (4, 3), f8) is a
-    smaller = work.empty("y", (2, 3), f4)
-    assert np.shares_memory(a, smaller)
-    assert (smaller.shape, smaller.dtype, arena.nbytes) == ((2, 3), f4, 96)
-    assert not np.shares_memory(a, work.empty("dx", (4, 3), f8))
-    assert not np.shares_memory(a, other.empty("y", (4, 3), f8))
-    assert arena.nbytes == 3 * 96
-    larger = work.empty("y", (8, 3), f8)
-    assert not np.shares_memory(a, larger)
-    assert arena.nbytes == 4 * 96
-    assert np.shares_memory(work.empty("y", (4, 3), f8), larger), "what was lent of the old memory is forgotten"
-    assert work.empty("y", (0, 3), f8).shape == (0, 3)
 
 
 # -- shapes in annotations --------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from handgrad import nn
+from handgrad.kernels import FlatParameters
 
 
 def test_linear(close):
@@ -34,7 +35,7 @@ def test_linear_stacked_by_einsum(close):
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((2, 5, 4)), rng.standard_normal((2, 5, 3))
     layer = nn.Linear(4, 3, rng=1)
-    flat = nn.FlatParameters(layer, 2, np.float64)
+    flat = FlatParameters(layer, 2, np.float64)
     flat.values[...] = rng.standard_normal(flat.values.shape)
     w, b = layer.weight.value, layer.bias.value
     close(layer.forward(x), np.einsum("mnd,mkd->mnk", x, w) + b[:, None], 1e-14)

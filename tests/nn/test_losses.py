@@ -220,17 +220,6 @@ def test_targets_of_their_own_for_each_model(loss_example, close):
             close(dx[m], one.backward(), 1e-14)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_reused_work_arrays_change_nothing(loss_example, kind):
-    fresh, engine = loss_example.make(), loss_example.make()
-    arena = nn.Arena()
-    engine.work = arena.workspace()
-    for n in (5, 2, 9, 5, 9):
-        x, target = loss_example.input(n), loss_example.targets(n)[kind]
-        np.testing.assert_array_equal(engine.forward(x, target), fresh.forward(x, target))
-        np.testing.assert_array_equal(engine.backward(), fresh.backward())
-
-
 @pytest.mark.parametrize("layout", ["Fortran", "backwards"])
 def test_any_memory_layout_gives_the_same(loss_example, layout, close):
     x, target = loss_example.input(), loss_example.targets()["soft"]

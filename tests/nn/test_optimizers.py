@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from handgrad import nn
-from handgrad.nn import optimizers
+from handgrad.kernels import FlatParameters
 
 SHAPES = ((7, 5), (7,), (3, 2, 4))
 
@@ -116,47 +116,12 @@ def test_adam_by_hand():
     assert walk(optimizer, [2, 4]) == pytest.approx([10 - 0.4, 9.6 - second], rel=1e-14)
 
 
-# -- blocks and stacks ------------------------------------------------------------------------------------------------
+# -- stacks -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(200,), (1, 203), (3, 101), (40, 7), (5, 4, 9), (0,), (3, 0), ()])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_blocks_change_nothing(optimizer_example, monkeypatch, shape, dtype):
-    whole, cut = parameters(dtype=dtype, shapes=(shape,)), parameters(dtype=dtype, shapes=(shape,))
-    by_whole, by_cut = optimizer_example.optimizer(whole), optimizer_example.optimizer(cut)
-    run(by_whole, range(5))
-    monkeypatch.setattr(optimizers, "BLOCK", 16)
-    run(by_cut, range(5))
-    np.testing.assert_array_equal(whole[0].value, cut[0].value)
-    for name, (state,) in by_whole.state.items():
-        np.testing.assert_array_equal(state, by_cut.state[name][0])
-
-
-def test_an_array_of_many_blocks_is_swept_whole(optimizer_example):
-    large = nn.Parameter(np.ones((1, 2 * optimizers.BLOCK + 5)))
-    small = nn.Parameter(np.ones((1, 1)))
-    optimizer = optimizer_example.optimizer([large, small])
-    for _ in range(3):
-        large.grad.fill(0.5)
-        small.grad.fill(0.5)
-        optimizer.step()
-    assert small.value[0, 0] < 1
-    np.testing.assert_array_equal(large.value, np.full_like(large.value, small.value[0, 0]))
-
-
-@pytest.mark.parametrize("shape", [(1, 100), (3, 33), (200, 5), (7,), (2, 3, 50), ()])
-def test_blocks_cover_every_element_once_and_stay_small(monkeypatch, shape):
-    array = np.zeros(shape)
-    for (block,) in optimizers._blocks([array], 32):
-        block += 1
-        assert block.size <= max(32, int(np.prod(shape[:-1])))
-    np.testing.assert_array_equal(array, 1)
-
-
-@pytest.mark.parametrize("size", [50, 2 * optimizers.BLOCK // 3])
-def test_a_stack_with_learning_rates_is_its_models_apart(optimizer_example, size):
+def test_a_stack_with_learning_rates_is_its_models_apart(optimizer_example):
     rates = np.array([[0.1], [0.01], [0.0]])
-    stack = parameters(shapes=((3, size),))
+    stack = parameters(shapes=((3, 50),))
     alone = [[nn.Parameter(stack[0].value[m].copy())] for m in range(3)]
     optimizer = optimizer_example.optimizer(stack, rates)
     others = [optimizer_example.optimizer(alone[m], float(rates[m, 0])) for m in range(3)]
@@ -175,7 +140,7 @@ def test_a_flat_network_moves_as_its_parameters_do(optimizer_example, close):
         return nn.Sequential(nn.Linear(4, 5, rng=0), nn.Tanh(), nn.Linear(5, 3, rng=1)).astype(np.float64)
 
     apart, flat_network = network(), network()
-    flat = nn.FlatParameters(flat_network, dtype=np.float64)
+    flat = FlatParameters(flat_network, dtype=np.float64)
     optimizers_ = optimizer_example.optimizer(apart), optimizer_example.optimizer([flat.whole()])
     x = np.random.default_rng(0).standard_normal((6, 4))
     for _ in range(3):
@@ -225,29 +190,16 @@ def test_state_that_does_not_fit_changes_nothing():
     optimizer = nn.Adam(parameters())
     run(optimizer, range(2))
     good = optimizer.state_dict()
-    last = "exp_sq_sum.2"
+    last = "exp_avg_sq.2"
     bad = {name: np.asarray(array + 1) for name, array in good.items()}
-    with pytest.raises(ValueError, match=r"the state of Adam has \['exp_sq_sum.0', .*'steps'\], got \['exp_sq_sum"):
+    with pytest.raises(ValueError, match=r"the state of Adam has \['exp_avg.0', .*'steps'\], got \['exp_avg"):
         optimizer.load_state_dict({name: array for name, array in bad.items() if name != last})
     with pytest.raises(ValueError, match=r"the state of Adam has .*, got .*'more'"):
         optimizer.load_state_dict({**bad, "more": np.zeros(1)})
-    with pytest.raises(ValueError, match=r"exp_sq_sum.2: expected shape=\(3, 2, 4\), got shape=\(2,\)"):
+    with pytest.raises(ValueError, match=r"exp_avg_sq.2: expected shape=\(3, 2, 4\), got shape=\(2,\)"):
         optimizer.load_state_dict({**bad, last: np.zeros(2)})
     for name, array in optimizer.state_dict().items():
         np.testing.assert_array_equal(array, good[name])
-
-
-@pytest.mark.parametrize("threads", [2, 3])
-def test_threads_change_nothing(optimizer_example, threads, monkeypatch):
-    monkeypatch.setattr(optimizers, "BLOCK", 16)
-    alone, shared = parameters(shapes=((200,), (3, 50))), parameters(shapes=((200,), (3, 50)))
-    by_one, by_many = optimizer_example.optimizer(alone), optimizer_example.optimizer(shared)
-    monkeypatch.setattr(type(by_many), "numbers_a_thread", 1)
-    by_many.workers = nn.Workers(threads)
-    run(by_one, range(5))
-    run(by_many, range(5))
-    for a, b in zip(alone, shared, strict=True):
-        np.testing.assert_array_equal(a.value, b.value)
 
 
 # -- clipping ---------------------------------------------------------------------------------------------------------
@@ -314,6 +266,12 @@ def test_a_norm_that_cannot_be(max_norm, unchecked):
 def test_settings_that_cannot_be(make, message, unchecked):
     with pytest.raises(ValueError, match=message):
         make(parameters())
+
+
+def test_a_parameter_that_is_given_twice():
+    (parameter,) = parameters(shapes=((2, 3),))
+    with pytest.raises(ValueError, match="SGD got the same parameter twice: each step would move it twice"):
+        nn.SGD([parameter, parameter], 0.1)
 
 
 def test_a_stack_of_learning_rates_is_checked_whole():

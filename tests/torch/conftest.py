@@ -122,6 +122,21 @@ FUNCTIONS = (
         _fixed(3),
     ),
     FunctionExample(
+        "GroupNorm",
+        ht.GroupNormFunction,
+        ((5, 6), (6,), (6,)),
+        lambda x, weight, bias, groups: F.group_norm(x, groups, weight, bias),
+        lambda: (2,),
+    ),
+    FunctionExample(
+        "GroupNorm of images",
+        ht.GroupNormFunction,
+        ((2, 4, 3, 2), (4,), (4,)),
+        lambda x, weight, bias, groups, eps: F.group_norm(x, groups, weight, bias, eps),
+        lambda: (2, 1e-3),
+    ),
+    FunctionExample("RMSNorm", ht.RMSNormFunction, ((5, 4), (4,)), lambda x, weight: F.rms_norm(x, (4,), weight, 1e-5)),
+    FunctionExample(
         "layer norm",
         ht.LayerNormFunction,
         ((3, 5), (5,), (5,)),

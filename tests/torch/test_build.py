@@ -12,11 +12,13 @@ import handgrad.torch as ht
 from handgrad import architectures
 from handgrad.architectures import ACTIVATIONS, Architecture, LayerSpec, mlp
 from handgrad.errors import ConfigError
-from handgrad.torch.sequential import BY_AUTOGRAD, BY_HAND
 
 ARCHITECTURES = {
     "mlp": mlp((6,), (8, 5), 3),
     "batch": mlp((1, 2, 3), (8, 5), 3, norm="batch", activation="elu", dropout=0.3),
+    "group": mlp((6,), (8, 6), 3, norm="group", num_groups=2),
+    "rms": mlp((6,), (8,), 3, norm="rms"),
+    "vgg group": architectures.vgg((3, 16, 16), 10, width=4, norm="group", num_groups=2),
     "layer": mlp((6,), (8,), 3, norm="layer", activation="leaky_relu", negative_slope=0.2),
     **{activation: mlp((6,), (8,), 3, activation=activation) for activation in ACTIVATIONS},
     "vgg": architectures.vgg((3, 16, 16), 10, width=4),
@@ -98,9 +100,10 @@ def test_whole_networks_have_the_courses_size():
 
 
 def test_every_kind_is_built():
-    for builders in (BY_HAND, BY_AUTOGRAD):
-        assert set(architectures.KINDS) <= set(builders) | {"residual"}
-    assert set(BY_HAND) == set(BY_AUTOGRAD)
+    for kind in architectures.KINDS.values():
+        twin = getattr(ht, kind.layer)
+        assert issubclass(twin, torch.nn.Module)
+        assert kind.layer == "Residual" or hasattr(twin, "autograd") or hasattr(torch.nn, kind.layer)
 
 
 def test_autograds_modules_are_pytorchs_own():
@@ -125,8 +128,8 @@ def test_errors():
 
 
 def test_a_kind_that_is_not_there(monkeypatch):
-    monkeypatch.delitem(BY_HAND, "elu")
-    with pytest.raises(ConfigError, match=r"handgrad.torch has no layer 'elu', only linear, .*, residual"):
+    monkeypatch.delattr(ht, "ELU")
+    with pytest.raises(ConfigError, match=r"handgrad\.torch has no layer 'elu': train it with engine=numpy"):
         ht.build(ARCHITECTURES["elu"])
 
 

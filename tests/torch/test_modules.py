@@ -53,6 +53,8 @@ MODULES = (
     ),
     ModuleExample("BatchNorm2d", lambda: ht.BatchNorm2d(2), lambda: torch.nn.BatchNorm2d(2), (2, 3, 4)),
     ModuleExample("LayerNorm", lambda: ht.LayerNorm(4), lambda: torch.nn.LayerNorm(4)),
+    ModuleExample("GroupNorm", lambda: ht.GroupNorm(1, 4), lambda: torch.nn.GroupNorm(1, 4)),
+    ModuleExample("RMSNorm", lambda: ht.RMSNorm(4), lambda: torch.nn.RMSNorm(4, 1e-5)),
     ModuleExample(
         "Conv2d",
         lambda: ht.Conv2d(2, 4, 3, 2, padding=(1, 0), groups=2),
@@ -212,6 +214,8 @@ def test_one_sample_with_biased_figures():
         (lambda: ht.BatchNorm1d(3)(torch.ones(2, 3, 4)), r"got x with shape=\(2, 3, 4\), expected \(N, 3\)"),
         (lambda: ht.BatchNorm2d(3)(torch.ones(2, 3)), r"got x with shape=\(2, 3\), expected \(N, 3, H, W\)"),
         (lambda: ht.LayerNorm(3)(torch.ones(2, 4)), r"got x with shape=\(2, 4\), expected 3 features"),
+        (lambda: ht.RMSNorm(3)(torch.ones(2, 4)), r"got x with shape=\(2, 4\), expected 3 features"),
+        (lambda: ht.GroupNorm(1, 3)(torch.ones(2, 4)), r"got x with shape=\(2, 4\), expected 3 channels"),
         (lambda: ht.Linear(3, 2)(torch.ones(2, 4)), r"got x with shape=\(2, 4\), expected \(N, 3\): one row a sample"),
         (lambda: ht.Conv2d(3, 2, 1)(torch.ones(2, 4, 5, 5)), r"shape=\(2, 4, 5, 5\), expected images \(N, 3, H, W\)"),
         (lambda: ht.Conv2d(3, 2, 3)(torch.ones(2, 3, 2, 5)), "the kernel spans more than the padded image, take a sm"),

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from tests.specs import specs
 
 from handgrad.architectures import ACTIVATIONS
-from handgrad.engines import LOSSES, OptimizerSpec, make_engine
+from handgrad.engines import LOSSES
 from handgrad.errors import ConfigError
 from handgrad.training import TrainConfig, train
 from handgrad.training.run import _nearest_probabilities, load_dataset
@@ -91,6 +92,5 @@ def test_label_smoothing_is_in_every_figure(tmp_path):
     ],
 )
 def test_losses_that_an_engine_has_not(options, message):
-    architecture = TrainConfig(dataset="digits").architecture((1, 8, 8), 10)
     with pytest.raises(ConfigError, match=message):
-        make_engine("numpy", architecture, OptimizerSpec(), **options)
+        specs(**options)

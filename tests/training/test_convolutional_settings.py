@@ -19,7 +19,10 @@ SMALL = {"model": "vgg", "width": 2, "max_steps": 4, "eval_freq": 2, "batch_size
     [
         ({"width": 8}, "width=8 goes with model=vgg or preact-resnet, not with mlp: leave it out"),
         ({"model": "vgg", "hidden_units": [5]}, "hidden_units=5 goes with model=mlp, not with vgg: leave it out"),
-        ({"model": "preact-resnet", "norm": "batch"}, "norm=batch goes with model=mlp, not with preact-resnet"),
+        (
+            {"model": "preact-resnet", "norm": "layer"},
+            "norm=layer goes with model=mlp: preact-resnet takes batch or",
+        ),
         ({"model": "vgg", "width": 0}, "width=0: expected a whole number of at least 1"),
         ({"convolution": "fft"}, "convolution=fft: expected one of auto, measure, im2col, taps, winograd-2x2"),
         ({"random_crop": -1}, "random_crop=-1: expected a whole number of at least 0"),

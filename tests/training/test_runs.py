@@ -411,7 +411,7 @@ def test_a_run_takes_as_many_threads_as_blas_would_and_keeps_blas_at_one(tmp_pat
 
     def watched(self, *arguments):
         blas = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
-        seen.append((self.workers.threads, blas))
+        seen.append((self.kernels.workers.threads, blas))
         return original(self, *arguments)
 
     monkeypatch.setattr(NumpyEngine, "train", watched)

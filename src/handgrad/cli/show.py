@@ -52,8 +52,7 @@ def _algorithms(what: str, config: TrainConfig, architecture: Architecture) -> d
     """How the numpy engine computes each convolution in training, and why."""
     if config.engine != "numpy" or not any(row.kind == "conv2d" for row in architecture.rows()):
         return {}
-    from handgrad.engines.numpy import convolution_geometry, convolution_plan  # NumPy, which an MLP's table can spare
-    from handgrad.nn import convolution_costs
+    from handgrad.engines.numpy import convolution_estimates, convolution_plan  # NumPy, which an MLP's table can spare
 
     settled = load_run(what).convolutions() if Path(what).is_dir() else {}
     if config.convolution == "measure" and not settled:
@@ -63,7 +62,7 @@ def _algorithms(what: str, config: TrainConfig, architecture: Architecture) -> d
     for row in architecture.rows():
         if row.name not in plan:
             continue
-        estimates = convolution_costs(convolution_geometry(row), config.batch_size)
+        estimates = convolution_estimates(row, config.batch_size)
         why = {"auto": "least estimate", "measure": "quickest when tried"}.get(config.convolution, "as set")
         if why == "as set" and plan[row.name] != config.convolution:
             why = f"least estimate: {config.convolution} does not fit"

@@ -20,7 +20,7 @@ from handgrad.errors import ConfigError
 
 __all__ = ["D", "Derivation", "Link", "Step", "StepResult", "get", "names", "topics"]
 
-_MODULES = ("softmax", "activations", "linear", "normalization", "convolution", "optimizers")
+_MODULES = ("softmax", "activations", "linear", "normalization", "groupnorm", "convolution", "optimizers")
 
 
 def topics() -> dict[str, list[Derivation]]:

@@ -13,7 +13,7 @@ import numpy as np
 from handgrad import nn
 from handgrad.derivations.derivation import CENTRAL_DIFFERENCES, D, Derivation, Link
 from handgrad.derivations.running import run_layer
-from handgrad.nn.activations import logistic as logistic_function
+from handgrad.special import logistic as logistic_function
 
 TOPIC = "Activations"
 _DIAGONAL = D("y", "x", take="ndnd->nd")
@@ -63,7 +63,7 @@ def _chain_rule(derivation: Derivation, method: str) -> None:
 
 
 def _what_nn_computes(
-    derivation: Derivation, make, statement: str, text: str, snippet: str, why: str = "", method: str = "_derivative"
+    derivation: Derivation, make, statement: str, text: str, snippet: str, why: str = "", method: str = "derivative"
 ) -> None:
     """The last step: `make(a, alpha)` gives the layer of nn, whose `method` has the snippet."""
     kind = type(make(0.02, 1.3))
@@ -130,7 +130,7 @@ _what_nn_computes(
     lambda a, alpha: nn.ReLU(),
     r"dx = dy \odot \mathbb 1(y > 0)",
     "dx = dy ⊙ (y > 0)",
-    "np.greater(y, 0, out=slope)",
+    "y > 0",
 )
 
 # -- LeakyReLU --------------------------------------------------------------------------------------------------------
@@ -170,9 +170,9 @@ _chain_rule(leaky_relu, "complex step")
 _what_nn_computes(
     leaky_relu,
     lambda a, alpha: nn.LeakyReLU(a),
-    r"dx = dy \odot (y > 0\ ?\ 1 : a)",
-    "dx = dy ⊙ (1 where y > 0, else a)",
-    "np.greater(y, 0, out=slope)",
+    r"dx = dy \odot (x > 0\ ?\ 1 : a)",
+    "dx = dy ⊙ (1 where x > 0, else a)",
+    "np.where(x > 0, 1",
 )
 
 # -- ELU --------------------------------------------------------------------------------------------------------------
@@ -223,9 +223,9 @@ _chain_rule(elu, "complex step")
 _what_nn_computes(
     elu,
     lambda a, alpha: nn.ELU(alpha),
-    r"dx = dy \odot (y > 0\ ?\ 1 : y + \alpha)",
-    "dx = dy ⊙ (1 where y > 0, else y + α)",
-    "slope += self.alpha",
+    r"dx = dy \odot (x > 0\ ?\ 1 : y + \alpha)",
+    "dx = dy ⊙ (1 where x > 0, else y + α)",
+    "y + self.alpha",
 )
 
 # -- Sigmoid ----------------------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def y(x):
     "y = ½ (1 + tanh(x/2))",
     "Multiply numerator and denominator by e^(x/2). This form cannot overflow; nn computes it.",
     same=True,
-    link=Link(logistic_function, "np.tanh(out, out=out)"),
+    link=Link(logistic_function, "np.tanh(x / 2)"),
 )
 def by_tanh(x):
     return 0.5 * (1 + np.tanh(x / 2))
@@ -286,7 +286,7 @@ def from_y(y):
 
 _chain_rule(sigmoid, "complex step")
 _what_nn_computes(
-    sigmoid, lambda a, alpha: nn.Sigmoid(), r"dx = dy \odot y (1 - y)", "dx = dy ⊙ y (1 − y)", "np.subtract(1, y"
+    sigmoid, lambda a, alpha: nn.Sigmoid(), r"dx = dy \odot y (1 - y)", "dx = dy ⊙ y (1 − y)", "y * (1 - y)"
 )
 
 # -- Tanh -------------------------------------------------------------------------------------------------------------
@@ -340,7 +340,7 @@ _what_nn_computes(
     lambda a, alpha: nn.Tanh(),
     r"dx = dy \odot (1 - y^2)",
     "dx = dy ⊙ (1 − y²)",
-    "np.subtract(1, slope, out=slope)",
+    "1 - y * y",
 )
 
 # -- GELU -------------------------------------------------------------------------------------------------------------
@@ -385,9 +385,8 @@ _what_nn_computes(
     lambda a, alpha: nn.GELU("none"),
     r"dx = dy \odot (g + x\, g'), \quad g = \Phi(x),\ g' = \varphi(x)",
     "dx = dy ⊙ (g + x g′), g = Φ(x), g′ = φ(x)",
-    "slope *= 1 / math.sqrt(2 * math.pi)",
-    "nn.GELU keeps x and the gate Φ(x), so that backward needs no second erf; its erf is our own (nn/special.py).",
-    "_gate_slope",
+    "np.exp(-x * x / 2)",
+    "Its erf is our own (special.py): NumPy has none.",
 )
 
 # -- GELU, tanh form --------------------------------------------------------------------------------------------------
@@ -456,9 +455,8 @@ _what_nn_computes(
     lambda a, alpha: nn.GELU(),
     r"dx = dy \odot (g + x\, g'), \quad g' = 2 g (1 - g)\, u'",
     "dx = dy ⊙ (g + x g′), g′ = 2 g (1 − g) u′",
-    "slope += 2 * _SCALE",
-    "nn.GELU keeps x and the gate g, so that backward needs no second tanh.",
-    "_gate_slope",
+    "2 * x * gate * (1 - gate)",
+    "A far x is clipped first: its square would overflow, and the slope of the gate is 0 out there either way.",
 )
 
 # -- SiLU -------------------------------------------------------------------------------------------------------------
@@ -513,9 +511,8 @@ _what_nn_computes(
     lambda a, alpha: nn.SiLU(),
     r"dx = dy \odot (s + x\, s (1 - s))",
     "dx = dy ⊙ (s + x s (1 − s))",
-    "slope *= gate",
-    "nn.SiLU keeps x and the gate s, so that backward needs no second exponential.",
-    "_gate_slope",
+    "s + x * s * (1 - s)",
+    "The slope needs x and the gate: y alone does not tell on which side of the minimum x lies.",
 )
 
 # -- Softplus ---------------------------------------------------------------------------------------------------------
@@ -579,7 +576,7 @@ _what_nn_computes(
     lambda a, alpha: nn.Softplus(alpha),
     r"dx = dy \odot \tfrac12 (1 + \tanh \tfrac{\beta x}2)",
     "dx = dy ⊙ ½ (1 + tanh(βx/2))",
-    "logistic(x * self.beta, slope)",
+    "logistic(self.beta * x)",
     "nn.Softplus keeps x. Where βx is above a threshold (20), it takes y = x and a slope of 1, as PyTorch does.",
 )
 

@@ -7,8 +7,7 @@ import numpy as np
 from handgrad import nn
 from handgrad.derivations.derivation import D, Derivation, Link
 from handgrad.derivations.running import FLOAT64, run_layer
-from handgrad.nn.convolution_algorithms import WINOGRAD_TRANSFORMS, Im2col, Winograd
-from handgrad.nn.pooling import _to_the_largest
+from handgrad.nn.winograd import TRANSFORMS, winograd_gradients
 
 TOPIC = "Convolution"
 STRIDE, PADDING = 2, 1
@@ -242,14 +241,14 @@ def dx_columns(x, dy, weight):
 @convolution.step(
     "what nn computes",
     r"\frac{\partial L}{\partial x} = \operatorname{col2im}(dY\, W)",
-    "∂L/∂x = col2im(dY W), a few images at a time",
-    "nn.Conv2d's im2col, channels last: the patches' gradients are added tap by tap. Its other algorithms agree.",
+    "∂L/∂x = col2im(dY W)",
+    "nn.Conv2d adds one tap of the patches after the other, so it never writes them out; an engine's im2col does.",
     same=True,
-    link=Link(Im2col._input_gradient, "windows[:, :, :, :, r, s] += patches[:, :, :, :, r, s]"),
+    link=Link(nn.Conv2d.backward, "dx[pixels] += "),
 )
 def dx_nn(x, dy, weight, bias):
     sizes = x.shape[1], len(weight), weight.shape[2:]
-    layer = nn.Conv2d(*sizes, stride=STRIDE, padding=PADDING, algorithm="im2col", dtype=FLOAT64)
+    layer = nn.Conv2d(*sizes, stride=STRIDE, padding=PADDING, dtype=FLOAT64)
     return run_layer(layer, x, dy, weight=weight, bias=bias).dx
 
 
@@ -258,7 +257,7 @@ def dx_nn(x, dy, weight, bias):
 
 def _winograd_point(m):
     def point(rng, N, C, K, P, Q):
-        transforms = {name: np.array(rows, float) for name, rows in WINOGRAD_TRANSFORMS[m].items()}
+        transforms = {name: np.array(rows, float) for name, rows in TRANSFORMS[m].items()}
         return {
             "Bt": transforms["input"],
             "G": transforms["kernel"],
@@ -377,14 +376,13 @@ def _winograd(m: int, reduction: str) -> Derivation:
         "what nn computes",
         r"dw = G^\top \big(\textstyle\sum dM \odot V\big) G, \quad dM = A\, dy\, A^\top,\ V = B^\top d B",
         "dw = Gᵀ (Σ dM ⊙ V) G with dM = A dy Aᵀ and V = Bᵀ d B",
-        "nn.Conv2d: every transform is one product with a Kronecker matrix, the sums are products over all tiles.",
+        "An engine makes every transform one product with a Kronecker matrix, and the sums products over all tiles.",
         same=True,
-        link=Link(Winograd._transform_back, "columns.transpose(1, 0, 2), out=dweight)"),
+        link=Link(winograd_gradients, "g.T @ "),
     )
-    def dkernel_nn(dy, d, g, m):
-        layer = nn.Conv2d(1, 1, 3, algorithm=f"winograd-{m}x{m}", dtype=FLOAT64)
-        ran = run_layer(layer, d[None, None], dy[None, None], weight=g[None, None], bias=np.zeros(1))
-        return ran.grads["weight"][0, 0]
+    def dkernel_nn(dy, d, g):
+        _, dw = winograd_gradients(d[None, None], g[None, None], dy[None, None])
+        return dw[0, 0]
 
     return winograd
 
@@ -501,11 +499,11 @@ def pool_taps(x, dy, winner):
 
 @pooling.step(
     "what nn computes",
-    r"\max_{rs} = \max_r \max_s:\ dy \text{ goes to the row that won, then to the column}",
-    "max over the window = max over rows of max over columns; dy goes to the row that won, then to the column",
-    "nn.MaxPool2d: 3 + 3 comparisons in place of 9, and the first of equals still wins, row by row.",
+    r"dx^+[r::2, s::2] \mathrel{+}= dy \odot \mathbb 1(\arg\max = (r, s))",
+    "dx⁺[r::2, s::2] += dy ⊙ (winner = (r, s))",
+    "nn.MaxPool2d keeps which tap won; the first of equals does, row by row.",
     same=True,
-    link=Link(_to_the_largest, "region += np.multiply("),
+    link=Link(nn.MaxPool2d.backward, "dx[pixels] += "),
 )
 def pool_nn(x, dy):
     return run_layer(nn.MaxPool2d(3, 2, 1), x, dy).dx

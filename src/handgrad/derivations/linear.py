@@ -42,7 +42,7 @@ linear = Derivation(
     "Each output is a weighted sum of the features of its own sample.",
     direct=lambda x, dy, weight, bias: _linear(x, dy, weight, bias).y,
     direct_label="nn.Linear",
-    link=Link(nn.Linear._outputs, "product(x, self.weight.value"),
+    link=Link(nn.Linear.forward, "x @ weight.mT + bias"),
 )
 def y(x, weight, bias):
     return np.einsum("mo,ko->mk", x, weight) + bias
@@ -161,7 +161,7 @@ def dx(dy, weight):
     "weight.grad = dyᵀ x",
     "Straight into the parameter's gradient.",
     same="dweight",
-    link=Link(nn.Linear._weight_gradient, "product(dy.swapaxes(-1, -2), x"),
+    link=Link(nn.Linear.backward, "dy.mT @ x"),
 )
 def dweight_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).grads["weight"]
@@ -173,7 +173,7 @@ def dweight_nn(x, dy, weight, bias):
     "bias.grad = Σₙ dyₙ",
     "The product with ones is a sum.",
     same="dbias",
-    link=Link(nn.Linear._weight_gradient, "np.matmul(ones, dy, out=dbias)"),
+    link=Link(nn.Linear.backward, "sum_over_batch(dy)"),
 )
 def dbias_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).grads["bias"]
@@ -185,7 +185,7 @@ def dbias_nn(x, dy, weight, bias):
     "dx = dy W",
     "Alike.",
     same="dx",
-    link=Link(nn.Linear._input_gradient, "product(dy[..., n, :], self.weight.value"),
+    link=Link(nn.Linear.backward, "dy @ weight"),
 )
 def dx_nn(x, dy, weight, bias):
     return _linear(x, dy, weight, bias).dx
@@ -367,7 +367,7 @@ def _nn_network(x0, W1, b1, W2, b2, t, a):
     derivative=D("L", "z2"),
     direct=lambda a1, a2: a1 @ a2,
     direct_label="steps 1 and 2",
-    link=Link(nn.Softmax.backward, "np.subtract(dy, inner, out=dx)"),
+    link=Link(nn.Softmax.backward, "y * (dy - "),
 )
 def a_nn(x0, W1, b1, W2, b2, t, a):
     return _nn_network(x0, W1, b1, W2, b2, t, a)["dz2"][0]
@@ -575,7 +575,7 @@ def db1_batch(Delta1):
     "weight.grad = Δᵀ X",
     "nn's layers, backwards.",
     same="dW1_batch",
-    link=Link(nn.Linear._weight_gradient, "product(dy.swapaxes(-1, -2), x"),
+    link=Link(nn.Linear.backward, "dy.mT @ x"),
 )
 def dW1_batch_nn(x0, W1, b1, W2, b2, t, a):
     return _nn_network(x0, W1, b1, W2, b2, t, a)["dW1"]
@@ -587,7 +587,7 @@ def dW1_batch_nn(x0, W1, b1, W2, b2, t, a):
     "bias.grad = Σₙ δₙ",
     "Alike.",
     same="db1_batch",
-    link=Link(nn.Linear._weight_gradient, "np.matmul(ones, dy, out=dbias)"),
+    link=Link(nn.Linear.backward, "sum_over_batch(dy)"),
 )
 def db1_batch_nn(x0, W1, b1, W2, b2, t, a):
     return _nn_network(x0, W1, b1, W2, b2, t, a)["db1"]
@@ -625,7 +625,7 @@ def mask(x, p, seed):
     "Some elements are dropped, the others scaled up.",
     direct=lambda x, p, seed: nn.Dropout(p, rng=seed).forward(x),
     direct_label="nn.Dropout",
-    link=Link(draw_mask, "np.greater_equal("),
+    link=Link(draw_mask, "draws >= "),
 )
 def dropped(x, mask):
     return x * mask
@@ -666,7 +666,7 @@ def dropout_dx(dy, mask):
     "dx = dy ⊙ m",
     "With the mask that forward kept.",
     same=True,
-    link=Link(nn.Dropout.backward, "np.multiply(dy, mask, out=dx)"),
+    link=Link(nn.Dropout.backward, "dy * mask"),
 )
 def dropout_dx_nn(x, dy, p, seed):
     return run_layer(nn.Dropout(p, rng=seed), x, dy).dx

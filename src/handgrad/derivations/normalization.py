@@ -85,7 +85,7 @@ def xhat(x, mu, var, eps):
     "γ and β give the layer back the scale and the place that normalising took away.",
     direct=lambda x, dy, gamma, beta: _batchnorm(x, dy, gamma, beta).y,
     direct_label="nn.BatchNorm1d",
-    link=Link(nn.BatchNorm1d.forward, "self._normalized(x, centered, variance)"),
+    link=Link(nn.BatchNorm1d.forward, "self._spread(gamma) * normalized + "),
 )
 def y(xhat, gamma, beta):
     return gamma * xhat + beta
@@ -102,7 +102,7 @@ def L(dy, y):
     "∂L/∂β = Σₙ dyₙ",
     "β is added to every row, so it collects from every row.",
     derivative=D("L", "beta"),
-    link=Link(nn.BatchNorm1d._parameter_gradients, "sum_over_batch(dy)"),
+    link=Link(nn.BatchNorm1d.backward, "self._sum(dy)"),
 )
 def dbeta(dy):
     return dy.sum(axis=0)
@@ -114,7 +114,7 @@ def dbeta(dy):
     "∂L/∂γ = Σₙ dyₙ x̂ₙ",
     "γ multiplies x̂ in every row. 0 for a batch of 1.",
     derivative=D("L", "gamma"),
-    link=Link(nn.BatchNorm1d._parameter_gradients, "np.multiply(dy, normalized, out=product)"),
+    link=Link(nn.BatchNorm1d.backward, "self._sum(dy * normalized)"),
 )
 def dgamma(dy, xhat):
     return (dy * xhat).sum(axis=0)
@@ -212,7 +212,7 @@ def dx_compact(dxhat, xhat, var, eps):
     "weight.grad = Σₙ dyₙ x̂ₙ",
     "nn.BatchNorm1d's backward writes it into the parameter.",
     same="dgamma",
-    link=Link(nn.BatchNorm1d.backward, "self._parameter_gradients(dy, normalized)"),
+    link=Link(nn.BatchNorm1d.backward, "self._sum(dy * normalized)"),
 )
 def dgamma_nn(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).grads["weight"]
@@ -224,7 +224,7 @@ def dgamma_nn(x, dy, gamma, beta):
     "bias.grad = Σₙ dyₙ",
     "Alike.",
     same="dbeta",
-    link=Link(nn.BatchNorm1d.backward, "self._parameter_gradients(dy, normalized)"),
+    link=Link(nn.BatchNorm1d.backward, "self._sum(dy * normalized)"),
 )
 def dbeta_nn(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).grads["bias"]
@@ -238,7 +238,7 @@ def dbeta_nn(x, dy, gamma, beta):
     "γ is one number for the whole column, so it comes out of both means; and what is left of them, mean dy and "
     "mean(dy x̂), are the parameters' gradients over N, which are there already.",
     same="dx_compact",
-    link=Link(nn.BatchNorm1d.backward, "dx -= dbias"),
+    link=Link(nn.BatchNorm1d.backward, "scale * (dy - "),
 )
 def dx_nn(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).dx
@@ -648,7 +648,7 @@ def e27(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
     "The number (28) stands without a formula in the text we have; in its place, (10) and (17) put into (27), which is "
     "what nn.BatchNorm1d runs, γ taken out of the means.",
     same=True,
-    link=Link(nn.BatchNorm1d.backward, "dx *= scale"),
+    link=Link(nn.BatchNorm1d.backward, "scale * (dy - "),
 )
 def e28(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).dx
@@ -660,7 +660,7 @@ def e28(x, dy, gamma, beta):
     "μ = 1/m Σᵢ xᵢ",
     "(1) again.",
     same="mu_",
-    link=Link(nn.BatchNorm1d._mean, "sum_over_batch(x)"),
+    link=Link(nn.BatchNorm1d.forward, "mean = self._sum(x) / n"),
 )
 def e29(x):
     return x.mean(axis=0)
@@ -672,7 +672,7 @@ def e29(x):
     "σ² = 1/m Σᵢ (xᵢ − μ)²",
     "(2) again.",
     same="var_",
-    link=Link(nn.BatchNorm1d._variance, "np.multiply(centered, centered, out=squares)"),
+    link=Link(nn.BatchNorm1d.forward, "variance = self._sum("),
 )
 def e30(x):
     return ((x - x.mean(axis=0)) ** 2).mean(axis=0)
@@ -684,7 +684,7 @@ def e30(x):
     "x̂ᵢ = (xᵢ − μ) / √(σ² + ε)",
     "(3) again.",
     same="xhat_",
-    link=Link(nn.BatchNorm1d._normalized, "centered *= inverse_std"),
+    link=Link(nn.BatchNorm1d.forward, "normalized = (x - "),
 )
 def e31(x, eps):
     return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps)
@@ -696,7 +696,7 @@ def e31(x, eps):
     "∂L/∂x̂ᵢ = dyᵢ γ",
     "(5) again.",
     same="dxhat_",
-    link=Link(nn.BatchNorm1d.backward, "scale = self.weight.value"),
+    link=Link(nn.BatchNorm1d.backward, "scale = self._spread("),
 )
 def e32(dy, gamma):
     return dy * gamma[None, :]
@@ -708,7 +708,7 @@ def e32(dy, gamma):
     "∂L/∂β = Σᵢ dyᵢ",
     "(6) again, as nn.BatchNorm1d computes it.",
     same="dbeta_",
-    link=Link(nn.BatchNorm1d._parameter_gradients, "sum_over_batch(dy)"),
+    link=Link(nn.BatchNorm1d.backward, "self._sum(dy)"),
 )
 def e33(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).grads["bias"]
@@ -720,7 +720,7 @@ def e33(x, dy, gamma, beta):
     "∂L/∂γ = Σᵢ dyᵢ x̂ᵢ",
     "(7) again, as nn.BatchNorm1d computes it.",
     same="dgamma_",
-    link=Link(nn.BatchNorm1d._parameter_gradients, "np.multiply(dy, normalized, out=product)"),
+    link=Link(nn.BatchNorm1d.backward, "self._sum(dy * normalized)"),
 )
 def e34(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).grads["weight"]
@@ -733,7 +733,7 @@ def e34(x, dy, gamma, beta):
     "∂L/∂σ² = Σᵢ ∂L/∂x̂ᵢ · ∂x̂ᵢ/∂σ²",
     "(8) again. nn never forms it: it is inside of dγ/N, since ∂L/∂σ² = −½ Σ dx̂ x̂ / (σ² + ε) and dx̂ = γ dy.",
     same="dvar_",
-    link=Link(nn.BatchNorm1d.backward, "np.multiply(normalized, dweight"),
+    link=Link(nn.BatchNorm1d.backward, "normalized * (self._spread(dweight) / n)"),
 )
 def e35(dxhat_, xhat_, var_, eps):
     return -0.5 * (dxhat_ * xhat_).sum(axis=0) / (var_ + eps)
@@ -770,7 +770,7 @@ def _evaluated(x, dy, gamma, beta, running_mean, running_var):
     "An exponential average with share a (PyTorch's momentum; the CMU course writes alpha = 1 − a).",
     direct=lambda x, running_mean: _tracked(x, running_mean, np.ones_like(running_mean))[0],
     direct_label="nn.BatchNorm1d",
-    link=Link(nn.BatchNorm1d._update_running_figures, "running += self.momentum * batch"),
+    link=Link(nn.BatchNorm1d.update_running_statistics, "running += self.momentum * "),
 )
 def new_mean(x, running_mean, momentum):
     return (1 - momentum) * running_mean + momentum * x.mean(axis=0)
@@ -790,7 +790,7 @@ def _tracked(x, running_mean, running_var):
     "With the biased variance, as the courses do; PyTorch's has σ² N/(N − 1) here, which a batch of 1 does not have.",
     direct=lambda x, running_var: _tracked(x, np.ones_like(running_var), running_var)[1],
     direct_label="nn.BatchNorm1d",
-    link=Link(nn.BatchNorm1d._update_running_figures, "running += self.momentum * batch"),
+    link=Link(nn.BatchNorm1d.update_running_statistics, "running += self.momentum * "),
 )
 def new_var(x, running_var, momentum):
     return (1 - momentum) * running_var + momentum * x.var(axis=0)
@@ -859,7 +859,7 @@ def dgamma_eval(x, dy, running_mean, running_var, eps):
     "dx = dy ⊙ γ (σ²_run + ε)^(−1/2)",
     "One multiplication.",
     same="dx_eval",
-    link=Link(nn.BatchNorm1d.backward, "np.multiply(dy, scale, out=dx)"),
+    link=Link(nn.BatchNorm1d.backward, "return scale * dy"),
 )
 def dx_eval_nn(x, dy, gamma, beta, running_mean, running_var):
     return _evaluated(x, dy, gamma, beta, running_mean, running_var).dx
@@ -922,7 +922,7 @@ def normal(x, mean, variance, eps):
     "γ and β belong to features, the statistics to samples.",
     direct=lambda x, dy, gamma, beta: _layernorm(x, dy, gamma, beta).y,
     direct_label="nn.LayerNorm",
-    link=Link(nn.LayerNorm.forward, "y, *kept = self._normalized("),
+    link=Link(nn.LayerNorm.forward, "gamma * normalized + beta"),
 )
 def out(normal, gamma, beta):
     return gamma * normal + beta
@@ -1159,7 +1159,7 @@ def compact(dy, gamma, normal, variance, eps):
     "dx = (γ dy − mean(γ dy) − x̂ mean(γ dy x̂)) / √(σ² + ε)",
     "Batch normalisation's compact form, with the means over the other axis; γ differs along it and stays inside.",
     same=True,
-    link=Link(nn.LayerNorm.backward, "dx *= inverse_std"),
+    link=Link(nn.LayerNorm.backward, "inverse_std * (dx - "),
 )
 def ln_dx_nn(x, dy, gamma, beta):
     return _layernorm(x, dy, gamma, beta).dx

@@ -152,7 +152,7 @@ def _momentum_nn(w, A, c, steps):
     "v ← μ v + g, w ← w − η v",
     "The recursion, in place.",
     same="path",
-    link=Link(nn.SGD._update, "v *= self.momentum"),
+    link=Link(nn.SGD._update, "self.momentum * v + g"),
 )
 def momentum_nn(w, A, c, steps):
     return _momentum_nn(w, A, c, steps)
@@ -278,7 +278,7 @@ def _nesterov_nn(w, A, c, steps):
     "v ← μ v + g, w ← w − η (g + μ v)",
     "The second form.",
     same="second",
-    link=Link(nn.SGD._update, "np.multiply(v, self.momentum, out=scratch)"),
+    link=Link(nn.SGD._update, "g + self.momentum * v"),
 )
 def nesterov_nn(w, A, c, steps):
     return _nesterov_nn(w, A, c, steps)
@@ -438,11 +438,11 @@ def sums(w, g):
 
 @adam.step(
     "what nn computes",
-    r"w \leftarrow w - \eta \frac ab \frac{M}{\sqrt V + \varepsilon / b}",
-    "w ← w − η a/b · M / (√V + ε/b)",
-    "The form with one division.",
+    r"w \leftarrow w - \eta \frac{\hat m}{\sqrt{\hat v} + \varepsilon}",
+    "w ← w − η m̂ / (√v̂ + ε)",
+    "The averages, as the paper has them. An engine carries the sums: they take two walks through memory fewer.",
     same=True,
-    link=Link(nn.Adam, "scratch += eps"),
+    link=Link(nn.Adam._update, "rate * m_hat / "),
 )
 def adam_nn(w, g):
     return _adam_nn(w, g)
@@ -554,7 +554,7 @@ def adadelta_path(w, g):
     "w ← w − η √((E[Δ²] + ε) / (E[g²] + ε)) · g",
     "One root in place of two; η = 1.",
     same=True,
-    link=Link(nn.Adadelta, "np.sqrt(d, out=d)"),
+    link=Link(nn.Adadelta._update, "np.sqrt((u + self.eps)"),
 )
 def adadelta_nn(w, g):
     return run_optimizer(lambda p: nn.Adadelta(p, rho=RHO, eps=DELTA_EPS), w, lambda w, t: g[t], len(g))
@@ -672,7 +672,7 @@ def _decayed_adam(w, A, c, steps):
     "g ← g + λ w",
     "nn's weight_decay is the L2 penalty, as in PyTorch's SGD and Adam.",
     same="sgd_l2",
-    link=Link(nn.Optimizer._sweep, "np.multiply(w, self.weight_decay"),
+    link=Link(nn.Optimizer.step, "g + self.weight_decay * w"),
 )
 def weight_decay_nn(w, A, c, steps):
     return _decayed_sgd(w, A, c, steps)

@@ -115,7 +115,7 @@ def dx_split(dy, y):
     "dx = y ⊙ (dy − dy·y)",
     "The same with y taken out. nn.Softmax subtracts the row's maximum before exp, which leaves y as it is.",
     same=True,
-    link=Link(nn.Softmax.backward, "np.subtract(dy, inner, out=dx)"),
+    link=Link(nn.Softmax.backward, "y * (dy - "),
 )
 def dx_nn(x, dy):
     return run_layer(nn.Softmax(), x, dy).dx
@@ -213,7 +213,7 @@ def gradient(x):
     "e^(xⱼ−m) / Σₖ e^(xₖ−m)",
     "The shift cancels in the quotient, so the stable form is also the derivative.",
     same=True,
-    link=Link(softmax_rows, "np.subtract(x, x.max(axis=-1, keepdims=True), out=out)"),
+    link=Link(softmax_rows, "x - x.max(axis=-1, keepdims=True)"),
 )
 def gradient_nn(x):
     return nn.Softmax().forward(x)
@@ -300,7 +300,7 @@ def dx_log(dy, y_log):
     "dx = dy − e^y ⊙ Σ dy",
     "nn.LogSoftmax keeps y and takes the softmax from it by one exponential.",
     same=True,
-    link=Link(nn.LogSoftmax.backward, "np.subtract(dy, dx, out=dx)"),
+    link=Link(nn.LogSoftmax.backward, "dy - np.exp(y)"),
 )
 def dx_log_nn(x, dy):
     return run_layer(nn.LogSoftmax(), x, dy).dx
@@ -420,7 +420,7 @@ def separate(s, t):
     "L = 1/N Σₙ (log Σₖ e^xₙₖ − Σₖ tₙₖ xₙₖ)",
     "log s = x − log Σ e^x, and the targets of a row sum to 1.",
     same=True,
-    link=Link(nn.SoftmaxCrossEntropy.forward, "log_total - picked"),
+    link=Link(nn.SoftmaxCrossEntropy.forward, "np.log(total[..., 0]) - weighted_sum(t, shifted)"),
 )
 def joined(x, t):
     return (np.log(np.exp(x).sum(axis=1)) - (t * x).sum(axis=1)).sum() / len(x)
@@ -475,9 +475,10 @@ def difference(s, t):
     "what nn computes",
     r"dx = (s - t) / N",
     "dx = (s − t) / N",
-    "nn.SoftmaxCrossEntropy takes class indices, divides s by N and subtracts 1/N at the true class.",
+    "nn.SoftmaxCrossEntropy turns class indices into one-hot rows t. Where rows do not sum to 1, s is multiplied by "
+    "their sum.",
     same=True,
-    link=Link(nn.SoftmaxCrossEntropy.backward, "dx[at] -= "),
+    link=Link(nn.SoftmaxCrossEntropy.backward, "* s - t"),
 )
 def fused_nn(x, t):
     layer = nn.SoftmaxCrossEntropy()
@@ -553,9 +554,9 @@ def smoothed_dx(x, smoothed):
     "what nn computes",
     r"dx = (s - \varepsilon/K - (1 - \varepsilon)\, t) / N",
     "dx = (s − ε/K − (1 − ε) t) / N",
-    "nn.SoftmaxCrossEntropy takes ε/K off every s, and 1 − ε at the true class.",
+    "nn.SoftmaxCrossEntropy smooths the targets in its forward pass, and computes (s - t) / N of those.",
     same=True,
-    link=Link(nn.SoftmaxCrossEntropy.backward, "dx -= self.label_smoothing / "),
+    link=Link(nn.SoftmaxCrossEntropy.forward, "(1 - self.label_smoothing) * t"),
 )
 def smoothed_nn(x, t):
     layer = nn.SoftmaxCrossEntropy(_EPSILON)
@@ -627,7 +628,7 @@ def mse_dx(x, t):
     "dx = 2 (x − t) / (N D)",
     "nn.MeanSquaredError keeps the difference of its forward pass.",
     same=True,
-    link=Link(nn.MeanSquaredError.backward, "2 / math.prod(difference.shape[-2:])"),
+    link=Link(nn.MeanSquaredError.backward, "2 * difference / "),
 )
 def mse_nn(x, t):
     layer = nn.MeanSquaredError()

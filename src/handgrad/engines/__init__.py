@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Dataset
@@ -27,6 +25,89 @@ DEVICES = ("cpu", "cuda", "mps")
 GRADIENTS = ("hand", "autograd")
 KERNELS = ("numpy", "numba")
 LOSSES = ("cross_entropy", "nll", "mse")
+#: Ways in which the NumPy engine can compute a convolution.
+CONVOLUTIONS = ("im2col", "taps", "winograd-2x2", "winograd-4x4")
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What computes, as data.
+
+    Arguments:
+        name: one of `ENGINES`.
+        precision: floating-point precision, one of `PRECISIONS`; bf16 and fp16 (mixed) with the torch engine.
+        threads: how many cores may work on a step. The NumPy engine shares out the work itself: with more than one,
+            keep the threads of its BLAS library at one (`threadpoolctl.threadpool_limits(1, "blas")`). None: one for
+            the NumPy engine, what PyTorch chooses for the torch engine.
+        device, compile, gradients: of the torch engine: see `engines.torch.TorchEngine`. None for its defaults.
+        kernels: what does the element-wise work of the NumPy engine: `numpy`, or `numba`, which compiles it (the extra
+            `fast`).
+        convolution: how the NumPy engine computes convolutions: one of `CONVOLUTIONS` (where its shape allows), `auto`
+            (by a fixed estimate) or `measure` (what is quickest here, tried when training begins).
+
+    Raises:
+        ConfigError: there is no such engine, the engine has no such setting, or its library is missing.
+    """
+
+    name: str = "numpy"
+    precision: str = "float32"
+    threads: int | None = None
+    device: str | None = None
+    compile: bool = False
+    gradients: str | None = None
+    kernels: str = "numpy"
+    convolution: str = "auto"
+
+    def __post_init__(self) -> None:
+        for setting, value, known in (
+            ("engine", self.name, ENGINES),
+            ("precision", self.precision, PRECISIONS),
+            ("gradients", self.gradients, GRADIENTS),
+            ("kernels", self.kernels, KERNELS),
+            ("convolution", self.convolution, ("auto", "measure", *CONVOLUTIONS)),
+        ):
+            if value is not None and value not in known:
+                raise ConfigError(f"{setting}={value!r} is unknown, expected one of {', '.join(known)}")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"threads={self.threads}, expected at least 1")
+        if self.name == "torch":
+            if self.kernels != "numpy":
+                raise ConfigError(f"kernels={self.kernels} requires engine=numpy; the torch engine has --compile")
+            return
+        if self.kernels == "numba" and importlib.util.find_spec("numba") is None:
+            raise ConfigError('kernels=numba requires numba, which is not installed: pip install "handgrad[fast]"')
+        for given, setting in (
+            (self.precision not in ("float32", "float64"), f"precision={self.precision}"),
+            (self.device not in (None, "cpu"), f"device={self.device}"),
+            (self.compile, "compile=true"),
+            (self.gradients not in (None, "hand"), f"gradients={self.gradients}"),
+        ):
+            if given:
+                raise ConfigError(f"{setting} requires engine=torch: the {self.name} engine does not support it")
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """A loss as data.
+
+    Arguments:
+        name: one of `LOSSES`: `cross_entropy` of scores, `nll` of log-probabilities (the architecture then ends in
+            `log_softmax`), `mse` of the outputs from one-hot rows.
+        label_smoothing: of `cross_entropy`.
+
+    Raises:
+        ConfigError: there is no such loss, or it has no such setting.
+    """
+
+    name: str = "cross_entropy"
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.name not in LOSSES:
+            raise ConfigError(f"loss={self.name!r} is unknown, expected one of {', '.join(LOSSES)}")
+        if self.label_smoothing and self.name != "cross_entropy":
+            smoothing = f"label_smoothing={self.label_smoothing}"
+            raise ConfigError(f"{smoothing} goes with loss=cross_entropy, not with {self.name}: leave it out")
 
 
 @dataclass(frozen=True)
@@ -40,6 +121,7 @@ class OptimizerSpec:
         nesterov: Nesterov's form, of `sgd` (`muon` always has it).
         weight_decay: an L2 penalty; decoupled for `adamw` and `muon`.
         clip_norm: the largest norm that all gradients together may have; None for any.
+        betas: β₁ and β₂ of `adam` and `adamw` (and of the AdamW beside `muon`).
 
     Raises:
         ConfigError: the rule has no such setting.
@@ -50,12 +132,17 @@ class OptimizerSpec:
     nesterov: bool = False
     weight_decay: float = 0.0
     clip_norm: float | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self) -> None:
         if self.name not in OPTIMIZERS:
             raise ConfigError(f"optimizer={self.name!r} is unknown, expected one of {', '.join(OPTIMIZERS)}")
         if self.momentum is not None and self.name not in ("sgd", "rmsprop", "muon"):
             raise ConfigError(f"momentum={self.momentum} goes with sgd, rmsprop or muon, not with {self.name}")
+        if self.betas != (0.9, 0.999) and self.name not in ("adam", "adamw", "muon"):
+            raise ConfigError(f"betas={self.betas} go with adam, adamw or muon, not with {self.name}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas={self.betas}, expected both in [0, 1)")
         if self.nesterov and (self.name != "sgd" or not self.momentum):
             raise ConfigError("nesterov=true needs optimizer=sgd and momentum above 0, as in --momentum 0.9")
 
@@ -135,83 +222,44 @@ class Engine(Protocol):
 
 
 def make_engine(
-    name: str,
+    spec: EngineSpec | str,
     architecture: Architecture,
     optimizer: OptimizerSpec,
+    loss: LossSpec | None = None,
     *,
-    loss: str = "cross_entropy",
-    label_smoothing: float = 0.0,
     init: str = "kaiming",
     init_seed: int = 0,
     noise_seed: int = 0,
-    precision: str = "float32",
-    threads: int | None = None,
-    device: str | None = None,
-    compile: bool = False,
-    gradients: str | None = None,
-    convolution: str = "auto",
-    kernels: str = "numpy",
     processes: Processes | None = None,
 ) -> Engine:
-    """The engine called `name`, with freshly drawn parameters.
+    """An engine with freshly drawn parameters.
 
     Arguments:
-        loss: one of `LOSSES`: `cross_entropy` of scores, `nll` of log-probabilities (the architecture then ends in
-            `log_softmax`), `mse` of the outputs from one-hot rows.
-        label_smoothing: of `cross_entropy`.
-        threads: how many cores may work on a step. The NumPy engine shares out the work itself: with more than one,
-            keep the threads of its BLAS library at one (`threadpoolctl.threadpool_limits(1, "blas")`). None: one for
-            the NumPy engine, what PyTorch chooses for the torch engine.
-        convolution: how the NumPy engine computes convolutions: a name of `nn.CONVOLUTIONS` (where its shape allows),
-            `auto` (by a fixed estimate) or `measure` (what is quickest here, tried when training begins).
-        kernels: what does the element-wise work of the NumPy engine: `numpy`, or `numba`, which compiles it (the extra
-            `fast`).
-        device, compile, gradients: of the torch engine, see `engines.torch.TorchEngine`; None for its defaults.
+        spec: which engine, and its settings; a name stands for that engine's defaults.
+        loss: cross-entropy by default.
+        init: initialiser of the weights, as in `nn.parse_initializer`.
+        init_seed: seed of the weights.
+        noise_seed: seed of the dropout masks.
         processes: those that train together, with the torch engine; alone by default.
 
     Raises:
-        ConfigError: there is no such engine, or it has no such rule, precision or device, or its library is missing.
+        ConfigError: there is no such engine or device, or its library is missing.
     """
-    check_engine(name, precision, device, compile, gradients, kernels)
-    if name == "torch":
+    spec = EngineSpec(spec) if isinstance(spec, str) else spec
+    options: dict[str, Any] = {"init": init, "init_seed": init_seed, "noise_seed": noise_seed}
+    if spec.name == "torch":
         try:
             from handgrad.engines.torch import TorchEngine
         except ModuleNotFoundError as error:
             if error.name != "torch":
                 raise
             raise ConfigError(
-                'engine=torch needs PyTorch, which is not installed: pip install "handgrad[torch]"'
+                'engine=torch requires PyTorch, which is not installed: pip install "handgrad[torch]"'
             ) from None
-        return TorchEngine(
-            architecture,
-            optimizer,
-            loss=loss,
-            label_smoothing=label_smoothing,
-            init=init,
-            init_seed=init_seed,
-            noise_seed=noise_seed,
-            precision=precision,
-            device=device or "cpu",
-            compile=compile,
-            gradients=gradients or "autograd",
-            threads=threads,
-            processes=processes,
-        )
+        return TorchEngine(architecture, optimizer, spec, loss, processes=processes, **options)
     from handgrad.engines.numpy import NumpyEngine
 
-    return NumpyEngine(
-        architecture,
-        optimizer,
-        loss=loss,
-        label_smoothing=label_smoothing,
-        init=init,
-        init_seed=init_seed,
-        noise_seed=noise_seed,
-        dtype=np.dtype(precision),
-        threads=threads or 1,
-        convolution=convolution,
-        kernels=kernels,
-    )
+    return NumpyEngine(architecture, optimizer, spec, loss, **options)
 
 
 def check_dataset(architecture: Architecture, dataset: Dataset) -> None:
@@ -236,17 +284,20 @@ def check_dataset(architecture: Architecture, dataset: Dataset) -> None:
         )
 
 
-#: Adam carries sums from step to step, PyTorch's the averages: {sum: (average, their quotient at the default betas)}.
-_AVERAGES = {"exp_sum": ("exp_avg", 1 - 0.9), "exp_sq_sum": ("exp_avg_sq", 1 - 0.999)}
-
-
-def in_words_of(engine: str, arrays: Mapping[str, Shaped[Array, "..."]]) -> dict[str, Shaped[Array, "..."]]:
+def engine_state(
+    engine: str, arrays: Mapping[str, Shaped[Array, "..."]], betas: tuple[float, float]
+) -> dict[str, Shaped[Array, "..."]]:
     """The arrays of any engine's checkpoint as the one called `engine` names and scales them.
 
-    Before 2026-11-22 the NumPy engine's Adam carried averages too: its older checkpoints are read as PyTorch's.
+    The NumPy engine's Adam carries sums from step to step, PyTorch's the averages: m = (1 - β₁) M, v = (1 - β₂) V.
+    Before 2026-11-22 the NumPy engine's carried averages too: its older checkpoints are read as PyTorch's.
+
+    Arguments:
+        betas: β₁ and β₂ of Adam.
     """
-    to_sums = {average: (total, 1 / share) for total, (average, share) in _AVERAGES.items()}
-    others = to_sums if engine == "numpy" else _AVERAGES
+    averages = {"exp_sum": ("exp_avg", 1 - betas[0]), "exp_sq_sum": ("exp_avg_sq", 1 - betas[1])}
+    to_sums = {average: (total, 1 / share) for total, (average, share) in averages.items()}
+    others = to_sums if engine == "numpy" else averages
     own = {}
     for name, array in arrays.items():
         area, _, rest = name.partition("/")
@@ -257,36 +308,3 @@ def in_words_of(engine: str, arrays: Mapping[str, Shaped[Array, "..."]]) -> dict
         else:
             own[name] = array
     return own
-
-
-def check_engine(
-    name: str,
-    precision: str,
-    device: str | None = None,
-    compile: bool = False,
-    gradients: str | None = None,
-    kernels: str = "numpy",
-) -> None:
-    """Raises ConfigError where an engine cannot be, or has no such setting."""
-    for setting, value, known in (
-        ("engine", name, ENGINES),
-        ("precision", precision, PRECISIONS),
-        ("gradients", gradients, GRADIENTS),
-        ("kernels", kernels, KERNELS),
-    ):
-        if value is not None and value not in known:
-            raise ConfigError(f"{setting}={value!r} is unknown, expected one of {', '.join(known)}")
-    if name == "torch":
-        if kernels != "numpy":
-            raise ConfigError(f"kernels={kernels} needs engine=numpy: the torch engine has it not, but --compile")
-        return
-    if kernels == "numba" and importlib.util.find_spec("numba") is None:
-        raise ConfigError('kernels=numba needs numba, which is not installed: pip install "handgrad[fast]"')
-    for given, setting in (
-        (precision not in ("float32", "float64"), f"precision={precision}"),
-        (device not in (None, "cpu"), f"device={device}"),
-        (compile, "compile=true"),
-        (gradients not in (None, "hand"), f"gradients={gradients}"),
-    ):
-        if given:
-            raise ConfigError(f"{setting} needs engine=torch: the {name} engine has it not")

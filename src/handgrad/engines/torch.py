@@ -23,7 +23,15 @@ from handgrad import torch as hand
 from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Dataset
-from handgrad.engines import LOSSES, DivergedError, Figures, OptimizerSpec, check_dataset, in_words_of
+from handgrad.engines import (
+    DivergedError,
+    EngineSpec,
+    Figures,
+    LossSpec,
+    OptimizerSpec,
+    check_dataset,
+    engine_state,
+)
 from handgrad.engines.numpy import EVALUATION_BATCH
 from handgrad.engines.numpy import build as build_numpy
 from handgrad.engines.processes import Processes, local_rank, reporting_lost_processes
@@ -53,24 +61,21 @@ class TorchEngine:
     Arguments:
         architecture: the network; it ends in scores (logits).
         optimizer: the update rule.
-        loss: one of `engines.LOSSES`.
-        label_smoothing: of the loss `cross_entropy`.
+        spec: precision (`bf16` and `fp16` are mixed: parameters in float32, fp16 with a scaled loss); device (`cpu`,
+            `cuda`, `cuda:1` or `mps`); compile: let `torch.compile` fuse the network's operations; gradients:
+            `autograd` (the default) for PyTorch's modules and derivatives, `hand` for those of `handgrad.torch`;
+            threads: on a CPU, how many PyTorch uses (a setting of the whole process), None leaves it.
+        loss: cross-entropy by default.
         init: initialiser of the weights, as in `nn.parse_initializer`.
         init_seed: seed of the weights, drawn as the NumPy engine draws them.
         noise_seed: seed of the dropout masks. On a CPU they are the NumPy engine's, bit for bit; elsewhere they come
             from the device's own generator.
-        precision: `"float32"`; `"float64"` to check; `"bf16"` or `"fp16"` for mixed precision (parameters in float32;
-            fp16 with a scaled loss).
-        device: `"cpu"`, `"cuda"` (`"cuda:1"`) or `"mps"`.
-        compile: let `torch.compile` join the network's operations.
-        gradients: `"autograd"` for PyTorch's modules and derivatives, `"hand"` for those of `handgrad.torch`.
-        threads: on a CPU, how many PyTorch uses (a setting of the whole process); None leaves it.
         processes: those that train together, joined already (`engines.processes.joined`): each takes its rows of every
             batch and its part of every evaluation, and all hold the same network.
 
     Raises:
         ConfigError: the device is not there or cannot compute in that precision, or the network has a layer that
-            PyTorch's side has not.
+            `handgrad.torch` does not have.
     """
 
     name = "torch"
@@ -80,33 +85,28 @@ class TorchEngine:
         self,
         architecture: Architecture,
         optimizer: OptimizerSpec,
+        spec: EngineSpec | None = None,
+        loss: LossSpec | None = None,
         *,
-        loss: str = "cross_entropy",
-        label_smoothing: float = 0.0,
         init: str = "kaiming",
         init_seed: int = 0,
         noise_seed: int = 0,
-        precision: str = "float32",
-        device: str = "cpu",
-        compile: bool = False,
-        gradients: str = "autograd",
-        threads: int | None = None,
         processes: Processes | None = None,
     ) -> None:
         if not isinstance(init_seed, int):
             raise ConfigError("the torch engine trains one network at a time: stacked models need engine=numpy")
+        spec = spec or EngineSpec("torch")
+        device, gradients = spec.device or "cpu", spec.gradients or "autograd"
         self.architecture = architecture
         self.processes = processes or Processes()
         if self.processes.count > 1 and device == "cuda":
             device = f"cuda:{local_rank()}"
         self.device = check_device(device)
-        if precision not in _PRECISIONS:
-            raise ConfigError(f"precision={precision!r} is unknown, expected one of {', '.join(_PRECISIONS)}")
-        self.dtype, self.autocast_dtype = _PRECISIONS[precision]
-        if self.device.type == "mps" and precision == "float64":
+        self.dtype, self.autocast_dtype = _PRECISIONS[spec.precision]
+        if self.device.type == "mps" and spec.precision == "float64":
             raise ConfigError("device=mps cannot compute in float64: take precision=float32 or device=cpu")
-        if threads is not None and self.device.type == "cpu":
-            torch.set_num_threads(threads)
+        if spec.threads is not None and self.device.type == "cpu":
+            torch.set_num_threads(spec.threads)
 
         #: Whether each step's loss is looked at. A CPU has nothing to wait for; a device would be held up every step.
         self.checks_every_step = self.device.type == "cpu" and self.processes.count == 1
@@ -119,9 +119,7 @@ class TorchEngine:
         with torch.random.fork_rng(devices=[]):  # torch.nn draws weights from PyTorch's own generator; not used
             network = hand.build(architecture, gradients, masks=self._mask)
         self.network = network.to(self.device, self.dtype)
-        drawn = build_numpy(
-            architecture, init=init, init_rng=init_seed, dtype=np.float64 if precision == "float64" else np.float32
-        )
+        drawn = build_numpy(architecture, init=init, init_rng=init_seed, dtype=_numpy_dtype(self.dtype))
         self.load_state_dict(drawn.state_dict())
         self._forward = self.network
         if self._shares_rows:
@@ -132,16 +130,16 @@ class TorchEngine:
                 # another word for it, which older ones do not know.)
                 warnings.filterwarnings("ignore", message="`broadcast_buffers`", category=FutureWarning)
                 self._forward = DistributedDataParallel(self.network, device_ids=ours, broadcast_buffers=False)
-        if compile:
+        if spec.compile:
             self._forward = torch.compile(self._forward)
         self._alone = self.network if self._shares_rows else self._forward
-        self.loss = _make_loss(loss, label_smoothing, gradients)
+        self.loss = _make_loss(loss or LossSpec(), gradients)
 
         self._parameters = list(self.network.parameters())
         self.rules = _make_rules(optimizer, dict(self.network.named_parameters()))
-        self.clip_norm = optimizer.clip_norm
+        self._betas, self.clip_norm = optimizer.betas, optimizer.clip_norm
         self.steps = 0
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=spec.precision == "fp16")
         self._dataset: _Resident | None = None
 
     # -- data ---------------------------------------------------------------------------------------------------------
@@ -171,7 +169,7 @@ class TorchEngine:
     def _whole_mask(self, x: Tensor, p: float) -> Tensor:
         if self._device_noise is not None:
             return hand.draw_mask(x, p, self._device_noise)
-        return torch.from_numpy(draw_mask(self._noise, p, np.empty(x.shape, _numpy_dtype(x.dtype)))).to(x.dtype)
+        return torch.from_numpy(draw_mask(self._noise, p, tuple(x.shape), _numpy_dtype(x.dtype))).to(x.dtype)
 
     # -- training and evaluation --------------------------------------------------------------------------------------
 
@@ -363,7 +361,7 @@ class TorchEngine:
         return arrays, settings
 
     def restore(self, arrays: dict[str, Shaped[Array, "..."]], settings: dict[str, Any]) -> None:
-        arrays = in_words_of("torch", arrays)
+        arrays = engine_state("torch", arrays, self._betas)
         self.load_state_dict({n.removeprefix("model/"): a for n, a in arrays.items() if n.startswith("model/")})
         for name, tensor in self._optimizer_state():
             tensor.copy_(torch.from_numpy(np.array(arrays[name])).reshape(tensor.shape))
@@ -475,18 +473,14 @@ def _array(tensor: Tensor) -> np.ndarray:
     return np.array(tensor.detach().cpu().numpy(), order="C")
 
 
-def _make_loss(name: str, label_smoothing: float, gradients: str) -> Callable[[Tensor, Tensor], Tensor]:
-    if label_smoothing and name != "cross_entropy":
-        raise ConfigError(f"label_smoothing={label_smoothing} goes with loss=cross_entropy, not with {name}")
+def _make_loss(spec: LossSpec, gradients: str) -> Callable[[Tensor, Tensor], Tensor]:
     by_hand = gradients == "hand"
-    if name == "cross_entropy":
+    if spec.name == "cross_entropy":
         make = hand.SoftmaxCrossEntropy if by_hand else torch.nn.CrossEntropyLoss
-        return make(label_smoothing=label_smoothing)
-    if name == "nll":
+        return make(label_smoothing=spec.label_smoothing)
+    if spec.name == "nll":
         return hand.NegativeLogLikelihood() if by_hand else torch.nn.NLLLoss()
-    if name == "mse":
-        return hand.MeanSquaredError() if by_hand else _squared_error
-    raise ConfigError(f"loss={name!r} is unknown, expected one of {', '.join(LOSSES)}")
+    return hand.MeanSquaredError() if by_hand else _squared_error
 
 
 def _squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -530,9 +524,9 @@ def _make_rules(spec: OptimizerSpec, named: dict[str, torch.nn.Parameter]) -> li
     if spec.name == "sgd":
         return [rule(torch.optim.SGD, named, buffer, momentum=momentum, nesterov=spec.nesterov, **fast)]
     if spec.name == "adam":
-        return [rule(torch.optim.Adam, named, _ADAM, **fast)]
+        return [rule(torch.optim.Adam, named, _ADAM, betas=spec.betas, **fast)]
     if spec.name == "adamw":
-        return [rule(torch.optim.AdamW, named, _ADAM, **fast)]
+        return [rule(torch.optim.AdamW, named, _ADAM, betas=spec.betas, **fast)]
     if spec.name == "rmsprop":
         kinds = {"square_avg": "square_avg", **buffer}
         return [rule(torch.optim.RMSprop, named, kinds, momentum=momentum, foreach=True)]
@@ -545,7 +539,7 @@ def _make_rules(spec: OptimizerSpec, named: dict[str, torch.nn.Parameter]) -> li
         rest = {name: parameter for name, parameter in named.items() if name not in hidden}
         muon_momentum = 0.95 if spec.momentum is None else spec.momentum
         rules = [rule(Muon, hidden, {"momentum": "momentum_buffer"}, momentum=muon_momentum)] if hidden else []
-        return [*rules, rule(torch.optim.AdamW, rest, _ADAM, **fast)]
+        return [*rules, rule(torch.optim.AdamW, rest, _ADAM, betas=spec.betas, **fast)]
     raise ConfigError(f"the torch engine has no optimizer={spec.name!r}")
 
 

@@ -14,16 +14,7 @@ and `train()` / `eval()`. Used on its own it returns fresh arrays and never chan
     >>> SGD(network, learning_rate=0.1).step()
 """
 
-from handgrad.nn.activations import ELU, GELU, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
-from handgrad.nn.arena import Arena
-from handgrad.nn.batchnorm2d import BatchNorm2d
-from handgrad.nn.convolution import Conv2d
-from handgrad.nn.convolution_algorithms import CONVOLUTIONS, Geometry
-from handgrad.nn.convolution_algorithms import choose as choose_convolution
-from handgrad.nn.convolution_algorithms import costs as convolution_costs
-from handgrad.nn.dropout import Dropout
-from handgrad.nn.flat import FlatParameters
-from handgrad.nn.initializers import (
+from handgrad.initializers import (
     INITIALIZERS,
     Initializer,
     Kaiming,
@@ -36,73 +27,25 @@ from handgrad.nn.initializers import (
     Zeros,
     parse_initializer,
 )
+from handgrad.nn.activations import ELU, GELU, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from handgrad.nn.convolution import Conv2d
+from handgrad.nn.dropout import Dropout
 from handgrad.nn.layer import Layer, Parameter
 from handgrad.nn.linear import Linear
 from handgrad.nn.losses import CrossEntropy, Loss, MeanSquaredError, NegativeLogLikelihood, SoftmaxCrossEntropy
-from handgrad.nn.normalization import BatchNorm1d, LayerNorm
+from handgrad.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
 from handgrad.nn.optimizers import SGD, Adadelta, Adam, AdamW, Muon, Optimizer, RMSprop, clip_gradient_norm
 from handgrad.nn.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from handgrad.nn.rectifiers import join_rectifiers
 from handgrad.nn.sequential import Flatten, Residual, Sequential
 from handgrad.nn.softmax import LogSoftmax, Softmax
-from handgrad.nn.workers import Workers
 
+# fmt: off
 __all__ = [
-    "CONVOLUTIONS",
-    "ELU",
-    "GELU",
-    "INITIALIZERS",
-    "SGD",
-    "Adadelta",
-    "Adam",
-    "AdamW",
-    "Arena",
-    "AvgPool2d",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Conv2d",
-    "CrossEntropy",
-    "Dropout",
-    "FlatParameters",
-    "Flatten",
-    "Geometry",
-    "GlobalAvgPool2d",
-    "Identity",
-    "Initializer",
-    "Kaiming",
-    "KaimingUniform",
-    "Layer",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "LogSoftmax",
-    "Loss",
-    "MaxPool2d",
-    "MeanSquaredError",
-    "Muon",
-    "NegativeLogLikelihood",
-    "Normal",
-    "Optimizer",
-    "Orthogonal",
-    "Parameter",
-    "RMSprop",
-    "ReLU",
-    "Residual",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "SoftmaxCrossEntropy",
-    "Softplus",
-    "Tanh",
-    "Uniform",
-    "Workers",
-    "Xavier",
-    "XavierUniform",
-    "Zeros",
-    "choose_convolution",
-    "clip_gradient_norm",
-    "convolution_costs",
-    "join_rectifiers",
-    "parse_initializer",
+    "ELU", "GELU", "INITIALIZERS", "SGD", "Adadelta", "Adam", "AdamW", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
+    "Conv2d", "CrossEntropy", "Dropout", "Flatten", "GlobalAvgPool2d", "GroupNorm", "Identity", "Initializer",
+    "Kaiming", "KaimingUniform", "Layer", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "Loss", "MaxPool2d",
+    "MeanSquaredError", "Muon", "NegativeLogLikelihood", "Normal", "Optimizer", "Orthogonal", "Parameter", "RMSNorm",
+    "RMSprop", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax", "SoftmaxCrossEntropy", "Softplus",
+    "Tanh", "Uniform", "Xavier", "XavierUniform", "Zeros", "clip_gradient_norm", "parse_initializer",
 ]
+# fmt: on

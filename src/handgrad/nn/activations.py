@@ -1,8 +1,4 @@
-"""Activations: y = f(x) element by element, so dx = dy · f'(x).
-
-The backward passes of the older ones are written in the forward's output y. GELU and SiLU are x times a gate between 0
-and 1, and their slopes need both x and the gate.
-"""
+"""Activations: y = f(x) element by element, so dx = dy · f'(x)."""
 
 from __future__ import annotations
 
@@ -11,62 +7,41 @@ import math
 import numpy as np
 
 from handgrad._typing import Array, Inexact
-from handgrad.nn.arena import empty_like
 from handgrad.nn.layer import Layer, check_gradient, computing_dtype
-from handgrad.nn.memory import zeros
-from handgrad.nn.special import erf
+from handgrad.special import erf, logistic
 
 
 class Activation(Layer):
-    """Base of the element-wise layers: a subclass writes f and its derivative, both into arrays it is given.
-
-    The derivative is found from y = f(x), or from x where `keeps_input` says so.
-    """
-
-    keeps_input = False
+    """Base of the activations: a subclass writes f and its derivative."""
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        y = self.work.plan(self._output, x)
-        self._function(x, y)
+        computing_dtype(x)
+        y = self.function(x)
+        self._keep(x, y)
         return y
 
     def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        (kept,) = self._recall()
-        dx = self.work.plan(self._input_gradient, dy, kept)
-        self._chain(kept, dy, dx)
-        return dx
+        x, y = self._recall()
+        check_gradient(self, dy, y.shape)
+        return dy * self.derivative(x, y)
 
-    def _output(self, x: np.ndarray) -> np.ndarray:
-        y = empty_like(self.work, "y", x, computing_dtype(x))
-        self._keep(x if self.keeps_input else y)
-        return y
-
-    def _input_gradient(self, dy: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        check_gradient(self, dy, kept.shape)
-        return empty_like(self.work, "dx", dy)
-
-    def _chain(self, kept: Inexact[Array, "*n"], dy: Inexact[Array, "*n"], dx: Inexact[Array, "*n"]) -> None:
-        """Writes dy · f'(x) into `dx`."""
-        self._derivative(kept, dx)
-        dx *= dy
-
-    def _function(self, x: Inexact[Array, "*n"], y: Inexact[Array, "*n"]) -> None:
-        """Writes f(x) into `y`."""
+    def function(self, x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
+        """y = f(x), a new array."""
         raise NotImplementedError
 
-    def _derivative(self, y: Inexact[Array, "*n"], slope: Inexact[Array, "*n"]) -> None:
-        """Writes f'(x), found from what was kept, into `slope`."""
+    def derivative(self, x: Inexact[Array, "*n"], y: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
+        """f'(x), written in x or, where that is shorter, in y = f(x)."""
         raise NotImplementedError
 
 
 class Identity(Activation):
     """y = x, dx = dy (copies: the layer returns fresh arrays like any other)."""
 
-    def _function(self, x, y):
-        y[...] = x
+    def function(self, x):
+        return x.copy()
 
-    def _derivative(self, y, slope):
-        slope.fill(1)
+    def derivative(self, x, y):
+        return np.ones_like(y)
 
 
 class ReLU(Activation):
@@ -77,29 +52,11 @@ class ReLU(Activation):
     Source: Nair and Hinton (2010), Rectified linear units improve restricted Boltzmann machines.
     """
 
-    #: Whether the layer before has done the forward pass: set by `join_rectifiers`.
-    rectified = False
+    def function(self, x):
+        return np.maximum(x, np.zeros_like(x))  # beside an array NumPy is several times as fast as beside a number
 
-    def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        if not self.rectified:
-            return super().forward(x)
-        self._keep(x)
-        return x
-
-    def _function(self, x, y):
-        np.maximum(x, self.work.plan(self._zeros, x), out=y)
-
-    def _derivative(self, y, slope):
-        np.greater(y, 0, out=slope)
-
-    def _zeros(self, x):
-        return zeros_beside(x) if x.flags.c_contiguous else 0
-
-
-def zeros_beside(x: np.ndarray) -> np.ndarray:
-    """Zeros for `np.maximum`, which is several times as fast beside an array as beside a number, and faster yet beside
-    one as large as `x`."""
-    return zeros(x.shape if x.size <= 2**17 else x.shape[1:], x.dtype)
+    def derivative(self, x, y):
+        return y > 0
 
 
 class LeakyReLU(Activation):
@@ -108,30 +65,23 @@ class LeakyReLU(Activation):
     Formula: y = x where x > 0, else a·x; f'(x) = 1 where x > 0, else a (a at the kink, as in PyTorch).
 
     Arguments:
-        negative_slope: a, at least 0 (a negative one would make y ambiguous).
+        negative_slope: a, at least 0.
 
     Source: Maas, Hannun, Ng (2013), Rectifier nonlinearities improve neural network acoustic models.
     """
+
+    options = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         if not negative_slope >= 0:
             raise ValueError(f"LeakyReLU got negative_slope={negative_slope}, expected at least 0")
         self.negative_slope = negative_slope
 
-    def _function(self, x, y):
-        # The larger (or smaller) of two arrays costs a fifth of copying where a mask says so: signs come by chance.
-        np.multiply(x, self.negative_slope, out=y)
-        (np.maximum if self.negative_slope <= 1 else np.minimum)(x, y, out=y)
+    def function(self, x):
+        return np.where(x > 0, x, self.negative_slope * x)
 
-    def _derivative(self, y, slope):
-        np.greater(y, 0, out=slope)
-        if self.negative_slope <= 1:
-            np.maximum(slope, self.negative_slope, out=slope)
-        else:
-            np.copyto(slope, self.negative_slope, where=slope == 0)
-
-    def _describe(self) -> str:
-        return f"negative_slope={self.negative_slope}"
+    def derivative(self, x, y):
+        return np.where(x > 0, 1, np.asarray(self.negative_slope, y.dtype))
 
 
 class ELU(Activation):
@@ -145,26 +95,18 @@ class ELU(Activation):
     Source: Clevert, Unterthiner, Hochreiter (2016), Fast and accurate deep network learning by ELUs, equations 15, 16.
     """
 
+    options = ("alpha",)
+
     def __init__(self, alpha: float = 1.0) -> None:
         if not alpha > 0:
             raise ValueError(f"ELU got alpha={alpha}, expected more than 0")
         self.alpha = alpha
 
-    def _function(self, x, y):
-        np.minimum(x, 0, out=y)  # eˣ is taken on the negative side alone: it would overflow on the other
-        np.expm1(y, out=y)
-        if self.alpha != 1:
-            y *= self.alpha
-        y += np.maximum(x, 0, out=self.work.empty("dx", x.shape, y.dtype))
+    def function(self, x):
+        return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))  # min: eˣ would overflow on the other side
 
-    def _derivative(self, y, slope):
-        np.minimum(y, 0, out=slope)
-        slope += self.alpha
-        if self.alpha != 1:
-            np.copyto(slope, 1, where=y > 0)
-
-    def _describe(self) -> str:
-        return f"alpha={self.alpha}"
+    def derivative(self, x, y):
+        return np.where(x > 0, 1, y + self.alpha)
 
 
 class Sigmoid(Activation):
@@ -173,12 +115,11 @@ class Sigmoid(Activation):
     Formula: y = 1 / (1 + e⁻ˣ) = (1 + tanh(x/2)) / 2, which cannot overflow; f'(x) = y (1 - y).
     """
 
-    def _function(self, x, y):
-        logistic(x, y)
+    def function(self, x):
+        return logistic(x)
 
-    def _derivative(self, y, slope):
-        np.subtract(1, y, out=slope)
-        slope *= y
+    def derivative(self, x, y):
+        return y * (1 - y)
 
 
 class Tanh(Activation):
@@ -187,12 +128,11 @@ class Tanh(Activation):
     Formula: y = tanh x; f'(x) = 1 - y².
     """
 
-    def _function(self, x, y):
-        np.tanh(x, out=y)
+    def function(self, x):
+        return np.tanh(x)
 
-    def _derivative(self, y, slope):
-        np.multiply(y, y, out=slope)
-        np.subtract(1, slope, out=slope)
+    def derivative(self, x, y):
+        return 1 - y * y
 
 
 class Softplus(Activation):
@@ -208,7 +148,7 @@ class Softplus(Activation):
     Source: Dugas et al. (2001), Incorporating second-order functional knowledge for better option pricing, equation 4.
     """
 
-    keeps_input = True
+    options = ("beta", "threshold")
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         if not beta > 0:
@@ -216,57 +156,16 @@ class Softplus(Activation):
         self.beta = beta
         self.threshold = threshold
 
-    def _function(self, x, y):
-        np.minimum(x, -x, out=y)  # -|x|, also of a complex number
-        y *= self.beta
-        np.exp(y, out=y)
-        np.log1p(y, out=y)
-        y /= self.beta
-        y += np.maximum(x, 0, out=self.work.empty("dx", x.shape, y.dtype))
-        np.copyto(y, x, where=x > self.threshold / self.beta)
+    def function(self, x):
+        minus_abs = np.minimum(x, -x)  # -|x|, also of a complex number
+        curve = np.maximum(x, 0) + np.log1p(np.exp(self.beta * minus_abs)) / self.beta
+        return np.where(self.beta * x > self.threshold, x, curve)
 
-    def _derivative(self, y, slope):
-        x = y
-        logistic(x * self.beta, slope)
-        np.copyto(slope, 1, where=x > self.threshold / self.beta)
-
-    def _describe(self) -> str:
-        return f"beta={self.beta}, threshold={self.threshold}"
+    def derivative(self, x, y):
+        return np.where(self.beta * x > self.threshold, 1, logistic(self.beta * x))
 
 
-class Gated(Layer):
-    """Base of y = x·g(x), with a gate g between 0 and 1 that opens as x grows.
-
-    Formula: dx = dy·(g(x) + x·g'(x))
-    """
-
-    def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        gate = self.work.empty("gate", x.shape, computing_dtype(x))
-        y = self.work.empty("y", x.shape, gate.dtype)
-        self._gate(x, gate)
-        self._keep(x, gate)
-        return np.multiply(x, gate, out=y)
-
-    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        x, gate = self._recall()
-        check_gradient(self, dy, x.shape)
-        dx = self.work.empty("dx", dy.shape, dy.dtype)
-        self._gate_slope(x, gate, dx)
-        dx *= x
-        dx += gate
-        dx *= dy
-        return dx
-
-    def _gate(self, x: Inexact[Array, "*n"], gate: Inexact[Array, "*n"]) -> None:
-        """Writes g(x) into `gate`."""
-        raise NotImplementedError
-
-    def _gate_slope(self, x: Inexact[Array, "*n"], gate: Inexact[Array, "*n"], slope: Inexact[Array, "*n"]) -> None:
-        """Writes g'(x) into `slope`."""
-        raise NotImplementedError
-
-
-class SiLU(Gated):
+class SiLU(Activation):
     """Sigmoid linear unit, also called swish.
 
     Formula: y = x·σ(x), σ(x) = 1 / (1 + e⁻ˣ); f'(x) = σ(x) + x·σ(x) (1 - σ(x)).
@@ -275,15 +174,15 @@ class SiLU(Gated):
     reinforcement learning, equations 6 and 7.
     """
 
-    def _gate(self, x, gate):
-        logistic(x, gate)
+    def function(self, x):
+        return x * logistic(x)
 
-    def _gate_slope(self, x, gate, slope):
-        np.subtract(1, gate, out=slope)
-        slope *= gate
+    def derivative(self, x, y):
+        s = logistic(x)
+        return s + x * s * (1 - s)
 
 
-class GELU(Gated):
+class GELU(Activation):
     """Gaussian error linear unit: x times the share of a standard normal distribution that lies below x.
 
     Formula, exact: y = x·Φ(x), Φ(x) = (1 + erf(x/√2)) / 2; f'(x) = Φ(x) + x·φ(x), φ(x) = e^(-x²/2) / √(2π).
@@ -291,57 +190,37 @@ class GELU(Gated):
     f'(x) = g + 2x·g (1 - g)·u', u' = √(2/π) (1 + 3·0.044715 x²). The two differ by 5e-4 at most.
 
     Arguments:
-        approximate: `"tanh"` or `"none"`, the exact form, whose erf is `handgrad.nn.special.erf`.
+        approximate: `"tanh"` or `"none"`, the exact form, whose erf is `handgrad.special.erf`.
 
     Source: Hendrycks and Gimpel (2016), Gaussian error linear units, section 2.
     """
+
+    options = ("approximate",)
 
     def __init__(self, approximate: str = "tanh") -> None:
         if approximate not in ("tanh", "none"):
             raise ValueError(f"GELU got approximate={approximate!r}, expected 'tanh' or 'none', the exact form")
         self.approximate = approximate
 
-    def _gate(self, x, gate):
+    def function(self, x):
+        return x * self._gate(x)
+
+    def derivative(self, x, y):
+        gate = self._gate(x)
         if self.approximate == "none":
-            erf(x * math.sqrt(0.5), gate)
-        else:
-            inner = np.clip(x, -_FLAT, _FLAT, out=self.work.empty("inner", x.shape, gate.dtype))
-            np.multiply(inner, inner, out=gate)
-            gate *= _CUBIC * _SCALE
-            gate += _SCALE
-            gate *= inner
-            np.tanh(gate, out=gate)
-        gate += 1
-        gate *= 0.5
+            x = np.clip(x, -40, 40)  # the square of a huge x would overflow; φ is 0 out there either way
+            return gate + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+        x = np.clip(x, -FLAT, FLAT)
+        du = SCALE * (1 + 3 * CUBIC * x * x)
+        return gate + 2 * x * gate * (1 - gate) * du
 
-    def _gate_slope(self, x, gate, slope):
-        # Clipped, because the square of a huge x overflows; out there the slope of the gate is 0 either way.
+    def _gate(self, x):
+        """Φ(x), or g(x)."""
         if self.approximate == "none":
-            np.clip(x, -40, 40, out=slope)
-            slope *= slope
-            slope *= -0.5
-            np.exp(slope, out=slope)
-            slope *= 1 / math.sqrt(2 * math.pi)
-            return
-        np.clip(x, -_FLAT, _FLAT, out=slope)
-        slope *= slope
-        slope *= 6 * _CUBIC * _SCALE
-        slope += 2 * _SCALE
-        slope *= gate
-        slope *= np.subtract(1, gate, out=self.work.empty("inner", gate.shape, gate.dtype))
-
-    def _describe(self) -> str:
-        return f"approximate={self.approximate!r}"
+            return (1 + erf(x * math.sqrt(0.5))) / 2
+        x = np.clip(x, -FLAT, FLAT)
+        return (1 + np.tanh(SCALE * (x + CUBIC * x * x * x))) / 2
 
 
-_SCALE, _CUBIC = math.sqrt(2 / math.pi), 0.044715
-#: From here on tanh u is 1 to the last digit of float64.
-_FLAT = 10
-
-
-def logistic(x: Inexact[Array, "*n"], out: Inexact[Array, "*n"]) -> None:
-    """Writes 1 / (1 + e⁻ˣ) = (1 + tanh(x/2)) / 2 into `out`."""
-    np.multiply(x, 0.5, out=out)
-    np.tanh(out, out=out)
-    out += 1
-    out *= 0.5
+#: √(2/π) and 0.044715 of GELU's tanh form, and from where on its tanh u is 1 to the last digit of float64.
+SCALE, CUBIC, FLAT = math.sqrt(2 / math.pi), 0.044715, 10

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from handgrad._typing import Array, Float, Inexact, Integer
@@ -20,6 +22,8 @@ class Dropout(Layer):
     Source: Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting, section 10.
     """
 
+    options = ("p",)
+
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
         if not 0 <= p < 1:
             raise ValueError(f"Dropout got p={p}, expected a probability in [0, 1)")
@@ -27,41 +31,30 @@ class Dropout(Layer):
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        y = self.work.empty("y", x.shape, computing_dtype(x))
-        if not self.training or self.p == 0:
-            self._keep(None, x.shape)
-            y[...] = x
-            return y
-        # In float32, 1/(1 - p) would be off by 1e-8 for a float64 x.
-        dtype = np.result_type(np.float32, np.finfo(x.dtype).dtype)
-        mask = self.work.empty("mask", x.shape, dtype)
-        draw_mask(self.rng, self.p, mask)
+        dtype = computing_dtype(x)
+        mask = None
+        if self.training and self.p > 0:
+            # In float32, 1/(1 - p) would be off by 1e-8 for a float64 x.
+            mask = draw_mask(self.rng, self.p, x.shape, np.result_type(np.float32, np.finfo(dtype).dtype))
         self._keep(mask, x.shape)
-        return np.multiply(x, mask, out=y)
+        return x.copy() if mask is None else (x * mask).astype(dtype, copy=False)
 
     def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
         mask, shape = self._recall()
         check_gradient(self, dy, shape)
-        dx = self.work.empty("dx", dy.shape, dy.dtype)
-        if mask is None:
-            dx[...] = dy
-            return dx
-        return np.multiply(dy, mask, out=dx)
-
-    def _describe(self) -> str:
-        return f"p={self.p}"
+        return dy.copy() if mask is None else (dy * mask).astype(dy.dtype, copy=False)
 
 
-def draw_mask(rng: np.random.Generator, p: float, out: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Fills `out` with a dropout mask: 0 with probability p, else 1/(1 - p).
+def draw_mask(
+    rng: np.random.Generator, p: float, shape: tuple[int, ...], dtype: np.dtype | type = np.float32
+) -> Float[Array, "..."]:
+    """A dropout mask: 0 with probability p, else 1/(1 - p).
 
-    Four elements share the 64 bits of a draw, which takes half the time of a uniform number for each; so zeros come
-    with the multiple of 2⁻¹⁶ next to p, and the expectation of the mask is 1 within 1e-5/(1 - p).
+    Four elements share the 64 bits of a draw, which takes half the time of a uniform number for each; so the
+    probability of a zero is the multiple of 2⁻¹⁶ next to p, and the expectation of the mask is 1 within 1e-5/(1 - p).
     """
-    dropped = round(p * 2**16)
-    np.greater_equal(draw_numbers(rng, out.size).reshape(out.shape), dropped, out=out)
-    out *= 1 / (1 - p)
-    return out
+    draws = draw_numbers(rng, math.prod(shape)).reshape(shape)
+    return (draws >= round(p * 2**16)) * np.asarray(1 / (1 - p), dtype)
 
 
 def draw_numbers(rng: np.random.Generator, n: int) -> Integer[Array, "n"]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from handgrad._typing import Array, Inexact
-from handgrad.nn.arena import FRESH, Workspace
-from handgrad.nn.workers import SERIAL, Workers
+from handgrad.errors import hint
 
 
 class Parameter:
@@ -28,12 +28,36 @@ class Parameter:
         return f"Parameter(shape={self.value.shape}, dtype={self.value.dtype})"
 
 
-class Layer:
+class Remembering:
+    """What layers and losses share: forward keeps what backward needs, and a text says how they were made."""
+
+    #: The constructor's arguments to show, and what forward is called with.
+    options: tuple[str, ...] = ()
+    _arguments = "x"
+    _kept: tuple | None = None
+
+    def _keep(self, *values) -> None:
+        self._kept = values
+
+    def _recall(self) -> tuple:
+        if self._kept is None:
+            called = f"{type(self).__name__}.backward was called before forward"
+            raise RuntimeError(f"{called}: call forward({self._arguments}) first")
+        return self._kept
+
+    def _describe(self) -> str:
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.options)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._describe()})"
+
+
+class Layer(Remembering):
     """Base of all layers.
 
     A subclass writes `forward` and `backward` and names its parameters and buffers (arrays that are state but are not
-    trained) in `parameter_names` and `buffer_names`, in PyTorch's order. It keeps what backward needs with
-    `self._keep(...)` and takes the arrays it returns from `self.work`.
+    trained) in `parameter_names` and `buffer_names`, in PyTorch's order. `forward` keeps what `backward` needs with
+    `self._keep(...)`, and `backward` gets it back from `self._recall()`.
     """
 
     parameter_names: tuple[str, ...] = ()
@@ -42,25 +66,16 @@ class Layer:
     weight_ndim: int = 1
 
     training: bool = True
-    #: Whether backward has to return dx. An engine clears it for the layer that the data enters.
-    input_gradient: bool = True
-    work: Workspace = FRESH
-    #: Threads that a layer may split its work over; an engine lends more than one.
-    workers: Workers = SERIAL
-    _kept: tuple | None = None
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
         """The layer's output for `x`, in its dtype; keeps what `backward` needs."""
         raise NotImplementedError
 
-    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."] | None:
+    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
         """The gradient dx of the loss with respect to the last input, given that with respect to the last output.
 
-        Overwrites the `grad` of every parameter. None where `input_gradient` is cleared.
-
-        Raises:
-            RuntimeError: there was no forward before.
-            ValueError: `dy` has not the shape of the output.
+        Overwrites the `grad` of every parameter. Raises RuntimeError before any forward, ValueError for a `dy` that
+        does not have the shape of the output.
         """
         raise NotImplementedError
 
@@ -79,8 +94,6 @@ class Layer:
     def modules(self) -> Iterator[Layer]:
         """This layer and every layer inside it, outermost first."""
         yield self
-
-    # -- parameters and state -----------------------------------------------------------------------------------------
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Pairs (name, parameter), in the order of PyTorch's state dict."""
@@ -126,31 +139,27 @@ class Layer:
                 setattr(self, name, buffer.astype(dtype))
         return self
 
-    # -- for the subclasses -------------------------------------------------------------------------------------------
+    def _values(self, x: Inexact[Array, "..."]) -> list[Inexact[Array, "..."]]:
+        """The parameters' arrays in the dtype that the layer computes in for an input `x`: see `computing_dtype`."""
+        values = [parameter.value for _, parameter in self.named_parameters()]
+        dtype = computing_dtype(x, *values)
+        return [value.astype(dtype, copy=False) for value in values]
 
-    def _keep(self, *values) -> None:
-        self._kept = values
+    if not TYPE_CHECKING:
 
-    def _recall(self) -> tuple:
-        if self._kept is None:
-            raise RuntimeError(f"{type(self).__name__}.backward was called before forward: call forward(x) first")
-        return self._kept
-
-    def _describe(self) -> str:
-        """The constructor's arguments, for `repr`."""
-        return ""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._describe()})"
+        def __getattr__(self, name):
+            raise AttributeError(hint(self, name))
 
 
 def computing_dtype(x: np.ndarray, *others: np.ndarray) -> np.dtype:
     """The dtype a layer computes in: its input's, made complex where a parameter is (a complex step on the parameter).
 
     Raises:
-        TypeError: `x` is not floating.
+        TypeError: `x` is not an array, or not floating.
     """
-    dtype = x.dtype
+    dtype = getattr(x, "dtype", None)
+    if not isinstance(dtype, np.dtype):
+        raise TypeError(f"x is a {type(x).__name__}, expected a NumPy array: numpy.asarray(x, numpy.float32) makes one")
     if dtype.kind == "f":
         for other in others:
             if other.dtype.kind == "c":
@@ -170,7 +179,7 @@ def check_state(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, np.nd
     if missing := sorted(shapes.keys() - state.keys()):
         raise ValueError(f"the state has no {', '.join(missing)}: it belongs to another architecture")
     if unknown := sorted(state.keys() - shapes.keys()):
-        raise ValueError(f"the state has {', '.join(unknown)}, which this network has not: another architecture")
+        raise ValueError(f"the state has {', '.join(unknown)}, which this network does not have: another architecture")
     for name, shape in shapes.items():
         if shape != np.shape(state[name]):
             raise ValueError(f"{name}: expected shape={shape}, got shape={np.shape(state[name])}: another architecture")

@@ -1,20 +1,23 @@
-"""Batch normalisation and layer normalisation.
+"""Normalisation: subtract a mean, divide by a standard deviation, scale by gamma (`weight`) and shift by beta (`bias`).
 
-Both subtract a mean, divide by a standard deviation, scale by gamma (`weight`) and shift by beta (`bias`); they differ
-in the axis: batch normalisation takes each feature over the batch, layer normalisation each sample over its features.
+The layers differ in what they take the mean over: batch normalisation each feature over the batch, layer normalisation
+each sample over its features, group normalisation each sample over groups of its features.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from handgrad._typing import Array, Inexact
-from handgrad.nn.activations import zeros_beside
+from handgrad.nn.images import check_images
 from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype, sum_over_batch
 
 
 class _Normalization(Layer):
-    """What the two share: gamma, beta, and the formulas, with the axis left open."""
+    """What all share: gamma and, where it is among the parameters, beta."""
 
     parameter_names = ("weight", "bias")
 
@@ -23,164 +26,166 @@ class _Normalization(Layer):
             raise ValueError(f"{type(self).__name__} got num_features={features}, expected at least 1")
         if not eps > 0:
             raise ValueError(f"{type(self).__name__} got eps={eps}, expected more than 0")
-        self.num_features = features
-        self.eps = eps
+        self.num_features, self.eps = features, eps
         self.weight = Parameter(np.ones(features, dtype))
-        self.bias = Parameter(np.zeros(features, dtype))
-
-    def _centered(self, x, mean):
-        """x - mean, in the array that x̂ will lie in."""
-        centered = self.work.empty("normalized", np.broadcast_shapes(x.shape, mean.shape), x.dtype)
-        return np.subtract(x, mean, out=centered)
-
-    def _variance(self, centered):
-        """The biased variance of what is centred already."""
-        squares = self.work.empty("y", centered.shape, centered.dtype)  # where y will lie: one array fewer to fetch
-        return self._mean(np.multiply(centered, centered, out=squares))
-
-    def _mean(self, x):
-        """Over the axis that is normalised, which stays, with one number."""
-        raise NotImplementedError
-
-    def _normalized(self, x, centered, variance):
-        """y = γ x̂ + β with x̂ = (x - mean) / √(variance + ε); gives y, x̂ and 1/√(variance + ε)."""
-        dtype = computing_dtype(x, self.weight.value, self.bias.value)
-        inverse_std = 1 / np.sqrt(variance + self.eps)
-        centered *= inverse_std
-        y = self.work.empty("y", np.broadcast_shapes(x.shape, (*self.weight.value.shape[:-1], 1, 1)), dtype)
-        np.multiply(centered, self.weight.value[..., None, :], out=y)
-        y += self.bias.value[..., None, :]
-        return y, centered, inverse_std
-
-    def _parameter_gradients(self, dy, normalized):
-        """dγ = Σₙ dy·x̂ and dβ = Σₙ dy, over the batch."""
-        product = self.work.empty("dx", dy.shape, dy.dtype)
-        np.multiply(dy, normalized, out=product)
-        dweight, dbias = sum_over_batch(product), sum_over_batch(dy)
-        self.weight.grad[...], self.bias.grad[...] = dweight, dbias
-        return dweight, dbias
+        if "bias" in self.parameter_names:
+            self.bias = Parameter(np.zeros(features, dtype))
 
     def _describe(self) -> str:
         return f"{self.num_features}"
 
 
 class BatchNorm(_Normalization):
-    """What batch normalisation of features and of images share: the running figures."""
+    """What batch normalisation of rows and of images share: all but the axes.
+
+    A subclass says with `_sum` and `_count` what is added up for a feature, with `_spread` how one number per feature
+    is shaped to broadcast against x, and with `_check` which x it takes.
+
+    Arguments:
+        num_features: D, or C channels.
+        eps: ε, added to the variance.
+        momentum: the batch's share in the running statistics.
+        running_variance: `"unbiased"` (divided by one less than the count, as PyTorch's) or `"biased"` (by the count).
+        dtype: of parameters and running statistics.
+
+    Parameters `weight` (γ) and `bias` (β), buffers `running_mean`, `running_var`, `num_batches_tracked`: PyTorch's.
+    """
 
     buffer_names = ("running_mean", "running_var", "num_batches_tracked")
+    _check: Callable
+    _sum: Callable
+    _count: Callable
+    _spread: Callable
 
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        *,
-        running_variance: str = "unbiased",
-        dtype=np.float32,
-    ) -> None:
+    def __init__(self, num_features: int, eps=1e-5, momentum=0.1, *, running_variance="unbiased", dtype=np.float32):
         super().__init__(num_features, eps, dtype)
+        name = type(self).__name__
         if running_variance not in ("unbiased", "biased"):
-            raise ValueError(
-                f"{type(self).__name__} got running_variance={running_variance!r}, expected 'unbiased' or 'biased'"
-            )
+            raise ValueError(f"{name} got running_variance={running_variance!r}, expected 'unbiased' or 'biased'")
         if not 0 <= momentum <= 1:
-            raise ValueError(f"{type(self).__name__} got momentum={momentum}, expected a share in [0, 1]")
-        self.momentum = momentum
-        self.running_variance = running_variance
+            raise ValueError(f"{name} got momentum={momentum}, expected a share in [0, 1]")
+        self.momentum, self.running_variance = momentum, running_variance
         self.running_mean = np.zeros(num_features, dtype)
         self.running_var = np.ones(num_features, dtype)
         self.num_batches_tracked = np.zeros((), np.int64)
 
-    def _check_batch(self, n: int, pixels: int | None = None) -> None:
-        """A variance has to have two numbers; one, where it is divided by how many they are and not by one less."""
+    def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        self._check(x)
+        gamma, beta = self._values(x)
+        if self.training:
+            n = self._count(x)
+            mean = self._sum(x) / n
+            variance = self._sum((x - self._spread(mean)) ** 2) / n
+            self.update_running_statistics(mean, variance, n)
+        else:
+            mean, variance = self.running_mean.astype(x.dtype), self.running_var.astype(x.dtype)
+        inverse_std = 1 / np.sqrt(variance + self.eps)
+        normalized = (x - self._spread(mean)) * self._spread(inverse_std)
+        y = self._spread(gamma) * normalized + self._spread(beta)
+        self._keep(normalized, inverse_std, y.shape, self.training)
+        return y
+
+    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        normalized, inverse_std, shape, from_batch = self._recall()
+        check_gradient(self, dy, shape)
+        scale = self._spread(self._values(dy)[0] * inverse_std)
+        dweight, dbias = self._sum(dy * normalized), self._sum(dy)
+        self.weight.grad[...], self.bias.grad[...] = dweight, dbias
+        if not from_batch:
+            return scale * dy  # the running statistics are constants
+        n = self._count(dy)
+        return scale * (dy - self._spread(dbias) / n - normalized * (self._spread(dweight) / n))
+
+    def check_batch(self, n: int, pixels: int | None = None) -> None:
+        """Raises ValueError for a batch that is too small: a variance needs two numbers, or one where it is divided by
+        their count and not by one less."""
         least = 2 if self.running_variance == "unbiased" else 1
         count = n if pixels is None else n * pixels
         if count < least:
-            of = "" if pixels is None else f" pixels a channel (N·H·W), not {count}"
+            of = "" if pixels is None else f" pixels per channel (N·H·W), not {count}"
             raise ValueError(
                 f"{self!r} got a training batch of N={n}, expected at least {least}{of}: "
-                "use larger batches, or eval() to normalise by the running figures"
+                "use larger batches, or eval() to normalise by the running statistics"
             )
 
-    def _update_running_figures(self, mean, variance, n: int) -> None:
+    def update_running_statistics(self, mean: Inexact[Array, "*models D"], variance, n: int) -> None:
+        """running ← (1 - momentum) · running + momentum · batch, in place, for the mean and the biased variance of a
+        batch of n numbers per feature."""
         if self.running_variance == "unbiased":
             variance = variance * (n / (n - 1))
         for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
             running *= 1 - self.momentum
-            running += self.momentum * batch
+            running += self.momentum * np.real(batch)
         self.num_batches_tracked += 1
 
 
 class BatchNorm1d(BatchNorm):
-    """Normalises each feature over the batch while training, by its running figures when evaluating.
+    """Normalises each feature over the batch while training, by its running statistics when evaluating.
 
     Formula:
         x̂ = (x - μ) / √(σ² + ε), μ and σ² the mean and the biased variance over the batch; y = γ x̂ + β
         dβ = Σₙ dy,  dγ = Σₙ dy·x̂,  dx = γ/√(σ² + ε) · (dy - dβ/N - x̂ · dγ/N)
         running ← (1 - momentum) · running + momentum · batch
 
-    Arguments:
-        num_features: D.
-        eps: ε, added to the variance.
-        momentum: the batch's share in the running figures.
-        running_variance: `"unbiased"` (divided by N - 1, as PyTorch's) or `"biased"` (by N, as the courses').
-        dtype: of parameters and running figures.
+    Arguments, parameters and buffers: those of `BatchNorm`.
 
-    Parameters `weight` (γ) and `bias` (β), buffers `running_mean`, `running_var`, `num_batches_tracked`: PyTorch's.
-
-    Raises:
-        ValueError: a training batch of fewer than 2 samples (1 with biased running figures): no variance to speak of.
+    Raises ValueError for a training batch of fewer than 2 samples (1 with biased running statistics).
 
     Source: Ioffe and Szegedy (2015), Batch normalization, algorithms 1 and 2 and section 3.
     """
 
-    #: Whether y is max(0, ·) of what the formula says: set by `join_rectifiers`.
-    rectifies = False
-
-    def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
+    def _check(self, x):
         check_features(self, x, self.num_features, self.weight)
         computing_dtype(x)
-        if not self.training:
-            centered = self._centered(x, self.running_mean[..., None, :])
-            y, *kept = self._normalized(x, centered, self.running_var[..., None, :])
-            self._keep(*kept, y.shape, False)
-            return self._rectified(y)
-        self._check_batch(x.shape[-2])
-        mean = self._mean(x)
-        centered = self._centered(x, mean)
-        variance = self._variance(centered)
-        self._update_running_figures(mean[..., 0, :].real, variance[..., 0, :].real, x.shape[-2])
-        y, *kept = self._normalized(x, centered, variance)
-        self._keep(*kept, y.shape, True)
-        return self._rectified(y)
+        if self.training:
+            self.check_batch(x.shape[-2])
 
-    def _mean(self, x):
-        return sum_over_batch(x)[..., None, :] * (1 / x.shape[-2])
+    def _sum(self, x):
+        return sum_over_batch(x)
 
-    def _rectified(self, y):
-        return np.maximum(y, self.work.plan(zeros_beside, y), out=y) if self.rectifies else y
+    def _count(self, x):
+        return x.shape[-2]
 
-    def backward(self, dy: Inexact[Array, "*models N D"]) -> Inexact[Array, "*models N D"]:
-        normalized, inverse_std, shape, from_batch = self._recall()
-        check_gradient(self, dy, shape)
-        dweight, dbias = self._parameter_gradients(dy, normalized)
-        scale = self.weight.value[..., None, :] * inverse_std
-        dx = self.work.empty("dx", dy.shape, dy.dtype)
-        if not from_batch:
-            return np.multiply(dy, scale, out=dx)  # the running figures are constants
-        n = shape[-2]
-        np.multiply(normalized, dweight[..., None, :] / n, out=dx)  # mean(dy·x̂) = dγ/N, mean dy = dβ/N
-        np.subtract(dy, dx, out=dx)
-        dx -= dbias[..., None, :] / n
-        dx *= scale
-        return dx
+    def _spread(self, v):
+        return v[..., None, :]
+
+
+class BatchNorm2d(BatchNorm):
+    """Normalises each channel over batch, height and width while training, by its running statistics when evaluating.
+
+    Formula, over the R = N·H·W pixels of a channel:
+        x̂ = (x - μ) / √(σ² + ε), μ and σ² the mean and the biased variance; y = γ x̂ + β
+        dβ = Σ dy,  dγ = Σ dy·x̂,  dx = γ/√(σ² + ε) · (dy - dβ/R - x̂ · dγ/R)
+        running ← (1 - momentum) · running + momentum · batch
+
+    Arguments, parameters and buffers: those of `BatchNorm`.
+
+    Raises ValueError for a training batch of fewer than 2 pixels per channel (1 with biased running statistics).
+
+    Source: Ioffe and Szegedy (2015), Batch normalization, section 3.2.
+    """
+
+    def _check(self, x):
+        check_images(self, x, self.num_features, self.weight)
+        computing_dtype(x)
+        if self.training:
+            self.check_batch(len(x), math.prod(x.shape[2:]))
+
+    def _sum(self, x):
+        return x.sum(axis=(0, 2, 3))
+
+    def _count(self, x):
+        return x.shape[0] * x.shape[2] * x.shape[3]
+
+    def _spread(self, v):
+        return v[:, None, None]
 
 
 class LayerNorm(_Normalization):
     """Normalises each sample over its features, alike in training and evaluation.
 
-    Formula: as batch normalisation, with the mean and the biased variance of each row instead of each column:
-        dx = (dx̂ - mean dx̂ - x̂ · mean(dx̂·x̂)) / √(σ² + ε), dx̂ = γ dy, means over the features.
+    Formula: x̂ = (x - μ) / √(σ² + ε), μ and σ² the mean and the biased variance of each row; y = γ x̂ + β
+        dβ = Σₙ dy,  dγ = Σₙ dy·x̂,  dx = (dx̂ - mean dx̂ - x̂ · mean(dx̂·x̂)) / √(σ² + ε), dx̂ = γ dy, means over the features
 
     Arguments:
         num_features: D.
@@ -197,26 +202,124 @@ class LayerNorm(_Normalization):
 
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
         check_features(self, x, self.num_features, self.weight)
-        computing_dtype(x)
-        centered = self._centered(x, self._mean(x))
-        y, *kept = self._normalized(x, centered, self._variance(centered))
-        self._keep(*kept, y.shape)
+        gamma, beta = (value[..., None, :] for value in self._values(x))
+        centered = x - x.mean(axis=-1, keepdims=True)
+        inverse_std = 1 / np.sqrt((centered * centered).mean(axis=-1, keepdims=True) + self.eps)
+        normalized = centered * inverse_std
+        y = gamma * normalized + beta
+        self._keep(normalized, inverse_std, y.shape)
         return y
-
-    def _mean(self, x):
-        return x.mean(axis=-1, keepdims=True)
 
     def backward(self, dy: Inexact[Array, "*models N D"]) -> Inexact[Array, "*models N D"]:
         normalized, inverse_std, shape = self._recall()
         check_gradient(self, dy, shape)
-        self._parameter_gradients(dy, normalized)
-        dx = self.work.empty("dx", dy.shape, dy.dtype)
-        scratch = self.work.empty("scratch", dy.shape, dy.dtype)
-        np.multiply(dy, self.weight.value[..., None, :], out=dx)  # dx̂
-        np.multiply(dx, normalized, out=scratch)
-        correlation = scratch.mean(axis=-1, keepdims=True)
-        dx -= dx.mean(axis=-1, keepdims=True)
-        np.multiply(normalized, correlation, out=scratch)
-        dx -= scratch
-        dx *= inverse_std
-        return dx
+        gamma = self._values(dy)[0][..., None, :]
+        self.weight.grad[...], self.bias.grad[...] = sum_over_batch(dy * normalized), sum_over_batch(dy)
+        dx = gamma * dy  # dx̂
+        correlation = (dx * normalized).mean(axis=-1, keepdims=True)
+        return inverse_std * (dx - dx.mean(axis=-1, keepdims=True) - normalized * correlation)
+
+
+class GroupNorm(_Normalization):
+    """Normalises each sample over groups of its features or, of images, of its channels and their pixels.
+
+    Formula, means over the numbers of a group in one sample:
+        x̂ = (x - μ) / √(σ² + ε), μ and σ² the mean and the biased variance; y = γ x̂ + β, γ and β one per feature
+        dβ = Σ dy,  dγ = Σ dy·x̂,  dx = (dx̂ - mean dx̂ - x̂ · mean(dx̂·x̂)) / √(σ² + ε), dx̂ = γ dy
+    One group is layer normalisation; as many groups as channels, instance normalisation.
+
+    Arguments:
+        num_groups: G, a divisor of C.
+        num_channels: C, of rows `(N, C)` or images `(N, C, H, W)`.
+        eps: ε, added to the variance.
+        dtype: of the parameters.
+
+    Parameters `weight` (γ) and `bias` (β), `(C,)`: PyTorch's.
+
+    Source: Wu and He (2018), Group normalization, equations 1, 2 and 7.
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, *, dtype=np.float32) -> None:
+        super().__init__(num_channels, eps, dtype)
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(
+                f"GroupNorm got num_groups={num_groups}, expected a divisor of num_channels={num_channels}"
+            )
+        self.num_groups = num_groups
+
+    def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        if x.ndim == 4:
+            check_images(self, x, self.num_features, self.weight)
+        else:
+            check_features(self, x, self.num_features, self.weight)
+        gamma, beta = (self._spread(value, x) for value in self._values(x))
+        groups = self._groups(x)
+        centered = groups - groups.mean(axis=-1, keepdims=True)
+        inverse_std = 1 / np.sqrt((centered * centered).mean(axis=-1, keepdims=True) + self.eps)
+        normalized = (centered * inverse_std).reshape(x.shape)
+        y = gamma * normalized + beta
+        self._keep(normalized, inverse_std, y.shape)
+        return y
+
+    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        normalized, inverse_std, shape = self._recall()
+        check_gradient(self, dy, shape)
+        gamma = self._spread(self._values(dy)[0], dy)
+        self.weight.grad[...], self.bias.grad[...] = self._sum(dy * normalized), self._sum(dy)
+        dx, normalized = self._groups(gamma * dy), self._groups(normalized)  # dx̂ and x̂
+        correlation = (dx * normalized).mean(axis=-1, keepdims=True)
+        return (inverse_std * (dx - dx.mean(axis=-1, keepdims=True) - normalized * correlation)).reshape(shape)
+
+    def _groups(self, x):
+        """The numbers of a group in a row: `(N, G, C/G)` of rows, `(N, G, C/G·H·W)` of images."""
+        samples = x.shape[:1] if x.ndim == 4 else x.shape[:-1]
+        return x.reshape(*samples, self.num_groups, math.prod(x.shape[len(samples) :]) // self.num_groups)
+
+    def _spread(self, v, x):
+        return v[:, None, None] if x.ndim == 4 else v[..., None, :]
+
+    def _sum(self, x):
+        """Over all but the channels."""
+        return x.sum(axis=(0, 2, 3)) if x.ndim == 4 else sum_over_batch(x)
+
+    def _describe(self) -> str:
+        return f"{self.num_groups}, {self.num_features}"
+
+
+class RMSNorm(_Normalization):
+    """Divides each sample by the root mean square of its features: layer normalisation without the mean and the shift.
+
+    Formula: x̂ = x / √(mean x² + ε), the mean over the features; y = γ x̂
+        dγ = Σₙ dy·x̂,  dx = (dx̂ - x̂ · mean(dx̂·x̂)) / √(mean x² + ε), dx̂ = γ dy
+
+    Arguments:
+        num_features: D.
+        eps: ε, added to the mean square. (PyTorch's default is the dtype's machine epsilon.)
+        dtype: of the parameter.
+
+    Parameter `weight` (γ): PyTorch's.
+
+    Source: Zhang and Sennrich (2019), Root mean square layer normalization, equation 4.
+    """
+
+    parameter_names = ("weight",)
+
+    def __init__(self, num_features: int, eps: float = 1e-5, *, dtype=np.float32) -> None:
+        super().__init__(num_features, eps, dtype)
+
+    def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
+        check_features(self, x, self.num_features, self.weight)
+        (gamma,) = (value[..., None, :] for value in self._values(x))
+        inverse_rms = 1 / np.sqrt((x * x).mean(axis=-1, keepdims=True) + self.eps)
+        normalized = x * inverse_rms
+        y = gamma * normalized
+        self._keep(normalized, inverse_rms, y.shape)
+        return y
+
+    def backward(self, dy: Inexact[Array, "*models N D"]) -> Inexact[Array, "*models N D"]:
+        normalized, inverse_rms, shape = self._recall()
+        check_gradient(self, dy, shape)
+        gamma = self._values(dy)[0][..., None, :]
+        self.weight.grad[...] = sum_over_batch(dy * normalized)
+        dx = gamma * dy  # dx̂
+        return inverse_rms * (dx - normalized * (dx * normalized).mean(axis=-1, keepdims=True))

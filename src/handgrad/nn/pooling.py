@@ -2,61 +2,39 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 
 import numpy as np
 
 from handgrad._typing import Array, Inexact
-from handgrad.nn.images import channels_first, channels_last, check_images, pair, window_output
+from handgrad.nn.images import Size, check_images, cropped, padded, taps
 from handgrad.nn.layer import Layer, check_gradient, computing_dtype
+from handgrad.windows import pair, window_output
 
 
 class _WindowPool(Layer):
-    """What the two share: the windows, and a walk over images in blocks."""
+    """What the two share: the windows."""
 
-    #: Numbers that are worked on at a time; see `BatchNorm2d.BLOCK`.
-    BLOCK = 2**18
-
-    def __init__(
-        self,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] | None = None,
-        padding: int | tuple[int, int] = 0,
-    ) -> None:
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         name = type(self).__name__
-        self.kernel_size = pair(name, "kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else pair(name, "stride", stride, 1)
-        self.padding = pair(name, "padding", padding, 0)
+        self.kernel_size = pair(f"{name} got kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else pair(f"{name} got stride", stride, 1)
+        self.padding = pair(f"{name} got padding", padding, 0)
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
             raise ValueError(
                 f"{name} got padding={padding}, expected at most half of kernel_size={kernel_size}: "
                 "a window could lie outside the image"
             )
 
-    def _places(self, axis: int, size: int, out: int):
-        """For each place along one axis of a window: its number, the pixels it reads and the outputs they count for."""
-        stride = self.stride[axis]
-        for t in range(self.kernel_size[axis]):
-            offset = t - self.padding[axis]  # output i reads pixel i · stride + offset
-            first = max(0, -(offset // stride))
-            last = max(first - 1, min(out - 1, (size - 1 - offset) // stride))
-            start = first * stride + offset
-            yield (
-                t,
-                slice(start, start + (last - first) * stride + 1 if last >= first else start, stride),
-                slice(first, last + 1),
-            )
+    def _out(self, x: Inexact[Array, "N C H W"]) -> tuple[int, int]:
+        """Height and width of the output."""
+        check_images(self, x)
+        computing_dtype(x)
+        return window_output(x.shape[2:], self.kernel_size, self.stride, self.padding)
 
-    def _taps(self, size: tuple[int, int], out: tuple[int, int]):
-        """For each place in a window: the pixels it reads and the outputs that they count for."""
-        every = slice(None)
-        rows, columns = (list(self._places(axis, size[axis], out[axis])) for axis in (0, 1))
-        for (_, top, down), (_, left, across) in itertools.product(rows, columns):
-            yield (every, top, left), (every, down, across)
-
-    def _blocks(self, n: int, numbers: int) -> list[slice]:
-        at_once = max(1, self.BLOCK // numbers)
-        return [slice(start, min(n, start + at_once)) for start in range(0, n, at_once)]
+    def _taps(self, out: tuple[int, int]):
+        """Where the padded image holds the pixels that each place of the windows meets."""
+        return [pixels for _, _, pixels in taps(self.kernel_size, out, self.stride)]
 
     def _describe(self) -> str:
         return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -74,92 +52,27 @@ class MaxPool2d(_WindowPool):
         stride: pixels between two windows, for height and width or one for both; the kernel's size if None.
         padding: pixels added on each side, likewise; at most half of the kernel's size.
 
-    Raises:
-        ValueError: an argument is out of its range; in forward, `x` is no image or smaller than a window.
+    Raises ValueError for an argument out of its range and, in forward, for an `x` that is smaller than a window.
 
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 9.3.
     """
 
     def forward(self, x: Inexact[Array, "N C H W"]) -> Inexact[Array, "N C Ho Wo"]:
-        check_images(self, x)
-        last = channels_last(self.work, "x", x, computing_dtype(x))
-        n, height, width, c = last.shape
-        out = window_output(self, (height, width), self.kernel_size, self.stride, self.padding)
-        y = self.work.empty("y", (n, *out, c), last.dtype)
-        # The largest of a window is the largest of its rows' largest. Which place each was found at is kept: 0 to R - 1
-        # and 0 to S - 1.
-        found_rows = self.work.empty("found rows", y.shape, _places(self.kernel_size[0]))
-        found_columns = self.work.empty("found columns", (n, height, out[1], c), _places(self.kernel_size[1]))
-        chains, memory = self._chains(n, (height, out[1], c), last.dtype)
-        rows, columns = (list(self._places(axis, (height, width)[axis], out[axis])) for axis in (0, 1))
-
-        def run(chain: int) -> None:
-            for images in chains[chain]:
-                between = memory[chain][: images.stop - images.start]
-                _largest(last[images], columns, 2, between, found_columns[images])
-                _largest(between, rows, 1, y[images], found_rows[images])
-
-        self.workers.run(run, range(len(chains)))
-        self._keep((found_rows, found_columns), (rows, columns), last.shape, (n, c, *out))
-        return channels_first(y)
+        out = self._out(x)
+        x = padded(x, self.padding, -np.inf)
+        windows = np.stack([x[pixels] for pixels in self._taps(out)])
+        largest = windows.argmax(axis=0)  # the first of equals
+        y = np.take_along_axis(windows, largest[None], axis=0)[0]
+        self._keep(largest, x.shape)
+        return y
 
     def backward(self, dy: Inexact[Array, "N C Ho Wo"]) -> Inexact[Array, "N C H W"]:
-        (found_rows, found_columns), (rows, columns), shape, out_shape = self._recall()
-        check_gradient(self, dy, out_shape)
-        last = channels_last(self.work, "dy", dy)
-        dx = self.work.empty("dx", shape, dy.dtype)
-        chains, memory = self._chains(len(last), found_columns.shape[1:], dy.dtype)
-
-        def run(chain: int) -> None:
-            for images in chains[chain]:
-                between = memory[chain][: images.stop - images.start]
-                _to_the_largest(last[images], found_rows[images], rows, 1, between)
-                _to_the_largest(between, found_columns[images], columns, 2, dx[images])
-
-        self.workers.run(run, range(len(chains)))
-        return channels_first(dx)
-
-    def _chains(self, n: int, shape: tuple[int, int, int], dtype) -> tuple[list[list[slice]], list[np.ndarray]]:
-        """The images that each worker takes, a few at a time, and memory for what lies between the two steps."""
-        at_once = max(1, self.BLOCK // (shape[0] * shape[1] * shape[2]))
-        chains = [
-            [slice(start, min(part.stop, start + at_once)) for start in range(part.start, part.stop, at_once)]
-            for part in self.workers.split(n)
-        ]
-        return chains, [self.work.scratch(f"between {i}", (min(n, at_once), *shape), dtype) for i in range(len(chains))]
-
-
-def _places(count: int) -> np.dtype:
-    return np.dtype(np.int8 if count < 128 else np.int32)
-
-
-def _along(axis: int, part: slice) -> tuple[slice, ...]:
-    return (*(slice(None),) * axis, part)
-
-
-def _largest(x, places, axis: int, y, found) -> None:
-    """The largest along one axis of every window, and the first place in the window where it is."""
-    found.fill(0)
-    where = np.empty(found.shape, bool)
-    for t, pixels, outputs in places:
-        seen, best, here = x[_along(axis, pixels)], y[_along(axis, outputs)], found[_along(axis, outputs)]
-        if t == 0:
-            y[_along(axis, slice(0, outputs.start))] = -np.inf
-            y[_along(axis, slice(outputs.stop, None))] = -np.inf
-            best[...] = seen
-            continue
-        larger = np.greater(seen, best, out=where[_along(axis, outputs)])
-        np.maximum(best, seen, out=best)
-        # Places come in growing order: where this one is larger, its number is too.
-        np.maximum(here, np.multiply(larger.view(np.int8), found.dtype.type(t)), out=here)
-
-
-def _to_the_largest(dy, found, places, axis: int, dx) -> None:
-    """Gives each dy to the place that its largest was found at; where windows overlap they add up."""
-    dx.fill(0)
-    for t, pixels, outputs in places:
-        region = dx[_along(axis, pixels)]
-        region += np.multiply(dy[_along(axis, outputs)], found[_along(axis, outputs)] == t)
+        largest, padded_shape = self._recall()
+        check_gradient(self, dy, largest.shape)
+        dx = np.zeros(padded_shape, dy.dtype)
+        for number, pixels in enumerate(self._taps(dy.shape[2:])):
+            dx[pixels] += dy * (largest == number)
+        return cropped(dx, self.padding)
 
 
 class AvgPool2d(_WindowPool):
@@ -171,40 +84,21 @@ class AvgPool2d(_WindowPool):
     """
 
     def forward(self, x: Inexact[Array, "N C H W"]) -> Inexact[Array, "N C Ho Wo"]:
-        check_images(self, x)
-        last = channels_last(self.work, "x", x, computing_dtype(x))
-        n, height, width, c = last.shape
-        out = window_output(self, (height, width), self.kernel_size, self.stride, self.padding)
-        y = self.work.empty("y", (n, *out, c), last.dtype)
-        taps = list(self._taps((height, width), out))
-
-        def run(images: slice) -> None:
-            y[images].fill(0)
-            for pixels, outputs in taps:
-                region = y[images][outputs]
-                region += last[images][pixels]
-            y[images] *= 1 / (self.kernel_size[0] * self.kernel_size[1])
-
-        self.workers.run(run, self._blocks(n, height * width * c))
-        self._keep(taps, last.shape, (n, c, *out))
-        return channels_first(y)
+        out = self._out(x)
+        x = padded(x, self.padding)
+        y = np.zeros((*x.shape[:2], *out), x.dtype)
+        for pixels in self._taps(out):
+            y += x[pixels]
+        self._keep(x.shape, y.shape)
+        return y / math.prod(self.kernel_size)
 
     def backward(self, dy: Inexact[Array, "N C Ho Wo"]) -> Inexact[Array, "N C H W"]:
-        taps, shape, out_shape = self._recall()
-        check_gradient(self, dy, out_shape)
-        last = channels_last(self.work, "dy", dy)
-        dx = self.work.empty("dx", shape, dy.dtype)
-        share = self.work.scratch("share", last.shape, dy.dtype)
-
-        def run(images: slice) -> None:
-            dx[images].fill(0)
-            np.multiply(last[images], 1 / (self.kernel_size[0] * self.kernel_size[1]), out=share[images])
-            for pixels, outputs in taps:
-                region = dx[images][pixels]
-                region += share[images][outputs]
-
-        self.workers.run(run, self._blocks(shape[0], shape[1] * shape[2] * shape[3]))
-        return channels_first(dx)
+        padded_shape, shape = self._recall()
+        check_gradient(self, dy, shape)
+        dx = np.zeros(padded_shape, dy.dtype)
+        for pixels in self._taps(shape[2:]):
+            dx[pixels] += dy / math.prod(self.kernel_size)
+        return cropped(dx, self.padding)
 
 
 class GlobalAvgPool2d(Layer):
@@ -217,16 +111,12 @@ class GlobalAvgPool2d(Layer):
 
     def forward(self, x: Inexact[Array, "N C H W"]) -> Inexact[Array, "N C"]:
         check_images(self, x)
-        n, c, height, width = x.shape
-        y = self.work.empty("y", (n, c), computing_dtype(x))
-        np.add.reduce(x, axis=(2, 3), out=y)
-        y *= 1 / (height * width)
-        self._keep(x.shape, y.shape)
-        return y
+        computing_dtype(x)
+        self._keep(x.shape)
+        return x.mean(axis=(2, 3))
 
     def backward(self, dy: Inexact[Array, "N C"]) -> Inexact[Array, "N C H W"]:
-        (n, c, height, width), out_shape = self._recall()
-        check_gradient(self, dy, out_shape)
-        dx = self.work.empty("dx", (n, height, width, c), dy.dtype)
-        np.multiply(dy[:, None, None, :], 1 / (height * width), out=dx)
-        return channels_first(dx)
+        (shape,) = self._recall()
+        check_gradient(self, dy, shape[:2])
+        height, width = shape[2:]
+        return np.broadcast_to(dy[:, :, None, None] / (height * width), shape).copy()

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
-
-from handgrad._typing import Array, Inexact
-from handgrad.nn.arena import empty_like
+from handgrad._typing import Array, Inexact, Shaped
 from handgrad.nn.layer import Layer, Parameter, check_gradient, computing_dtype
-
-#: Numbers for which it pays to wake a second thread.
-A_THREAD = 2**17
 
 
 class Sequential(Layer):
@@ -23,9 +17,25 @@ class Sequential(Layer):
     Arguments:
         layers: in the order of the forward pass. Parameters are named as PyTorch's `nn.Sequential` names them:
             `0.weight`, `0.bias`, `2.weight`, …
+
+    Raises TypeError for an argument that is no layer, ValueError for the same layer in two places.
     """
 
     def __init__(self, *layers: Layer) -> None:
+        places: dict[int, int] = {}
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                hint = "give the layers one by one, as in Sequential(*layers)"
+                if not isinstance(layer, list | tuple):
+                    hint = "derive it from handgrad.nn.Layer"
+                raise TypeError(f"{type(self).__name__} got a {type(layer).__name__} as layer {i}: {hint}")
+            for inner in layer.modules():
+                if id(inner) in places:
+                    raise ValueError(
+                        f"{type(self).__name__} got the same {type(inner).__name__} in layers {places[id(inner)]} and "
+                        f"{i}: a layer remembers one forward pass, so its gradients would be wrong; make a second one"
+                    )
+                places[id(inner)] = i
         self.layers = layers
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
@@ -33,20 +43,10 @@ class Sequential(Layer):
             x = layer.forward(x)
         return x
 
-    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."] | None:
-        # Where nobody asks for the gradient of the data, the first layer that has parameters is the last to run.
-        first = 0
-        while not self.input_gradient and first < len(self.layers) and not self.layers[first].parameters():
-            first += 1
-        gradient: Any = dy
-        for i in reversed(range(first, len(self.layers))):
-            layer = self.layers[i]
-            own, layer.input_gradient = layer.input_gradient, self.input_gradient or i > first
-            try:
-                gradient = layer.backward(gradient)
-            finally:
-                layer.input_gradient = own
-        return gradient if self.input_gradient else None
+    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy)
+        return dy
 
     def train(self, mode: bool = True) -> Sequential:
         self.training = mode
@@ -64,7 +64,7 @@ class Sequential(Layer):
             for name, parameter in layer.named_parameters():
                 yield f"{i}.{name}", parameter
 
-    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+    def named_buffers(self) -> Iterator[tuple[str, Shaped[Array, "..."]]]:
         for i, layer in enumerate(self.layers):
             for name, buffer in layer.named_buffers():
                 yield f"{i}.{name}", buffer
@@ -96,8 +96,7 @@ class Residual(Sequential):
         layers: f, in the order of the forward pass. As the third layer of a network its parameters are named
             `2.0.weight`, `2.0.bias`, `2.2.weight`, …
 
-    Raises:
-        ValueError: there is no layer; in forward, f(x) has not the shape of x.
+    Raises ValueError where there is no layer and, in forward, where f(x) does not have the shape of x.
 
     Source: He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, equations 1 and 5.
     """
@@ -109,44 +108,35 @@ class Residual(Sequential):
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
         f = super().forward(x)
+        self.check_shape(x, f)
+        self._keep(f.shape)
+        return x + f
+
+    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        (shape,) = self._recall()
+        check_gradient(self, dy, shape)
+        return dy + super().backward(dy)
+
+    def check_shape(self, x: Inexact[Array, "..."], f: Inexact[Array, "..."]) -> None:
+        """Raises ValueError unless f(x) has the shape of x."""
         # Stacked models may share their input: x is (N, D) then, f(x) is (M, N, D).
         if f.shape != x.shape and f.shape[1:] != x.shape:
             raise ValueError(
                 f"{self!r} got x with shape={x.shape}, but its layers turn it into shape={f.shape}: x + f(x) needs "
                 "layers that keep the shape; change the width where there is no way around"
             )
-        self._keep(f.shape)
-        return self._add(x, f, empty_like(self.work, "y", f, np.result_type(x, f)))
-
-    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."] | None:
-        (shape,) = self._recall()
-        check_gradient(self, dy, shape)
-        through = super().backward(dy)
-        if through is None:
-            return None
-        return self._add(dy, through, empty_like(self.work, "dx", dy))
-
-    def _add(self, a, b, out):
-        """out = a + b, large ones shared out among the workers."""
-        if a.shape != out.shape:  # stacked models that share their input
-            return np.add(a, b, out=out)
-        parts = self.workers.split(len(out), 1 + A_THREAD * len(out) // max(out.size, 1))
-        self.workers.run(lambda part: np.add(a[part], b[part], out=out[part]), parts)
-        return out
 
 
 class Flatten(Layer):
     """Rows from images: (N, C, H, W) to (N, C·H·W). The first axis is the batch; every other axis is joined."""
 
     def forward(self, x: Inexact[Array, "N ..."]) -> Inexact[Array, "N D"]:
-        y = self.work.empty("y", (x.shape[0], int(np.prod(x.shape[1:]))), computing_dtype(x))
-        y.reshape(x.shape)[...] = x
+        computing_dtype(x)
+        y = x.reshape(len(x), math.prod(x.shape[1:])).copy()
         self._keep(x.shape, y.shape)
         return y
 
     def backward(self, dy: Inexact[Array, "N D"]) -> Inexact[Array, "N ..."]:
         shape, flat = self._recall()
         check_gradient(self, dy, flat)
-        dx = self.work.empty("dx", shape, dy.dtype)
-        dx[...] = dy.reshape(shape)
-        return dx
+        return dy.reshape(shape).copy()

@@ -8,13 +8,11 @@ from handgrad._typing import Array, Inexact
 from handgrad.nn.layer import Layer, check_gradient, computing_dtype
 
 
-def softmax(x: Inexact[Array, "*n K"], out: Inexact[Array, "*n K"]) -> Inexact[Array, "*n K"]:
-    """Writes the softmax of every row into `out`: eˣ⁻ᵐ / Σ eˣ⁻ᵐ with m = max x, which leaves the value as it is and
-    keeps every exponent at 0 or below."""
-    np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
-    np.exp(out, out=out)
-    out /= out.sum(axis=-1, keepdims=True)
-    return out
+def softmax(x: Inexact[Array, "*n K"]) -> Inexact[Array, "*n K"]:
+    """The softmax of every row: eˣ⁻ᵐ / Σ eˣ⁻ᵐ with m = max x, which leaves the value as it is and keeps every exponent
+    at 0 or below."""
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
 
 
 class Softmax(Layer):
@@ -28,19 +26,15 @@ class Softmax(Layer):
     """
 
     def forward(self, x: Inexact[Array, "*models N K"]) -> Inexact[Array, "*models N K"]:
-        y = softmax(x, self.work.empty("y", x.shape, computing_dtype(x)))
+        computing_dtype(x)
+        y = softmax(x)
         self._keep(y)
         return y
 
     def backward(self, dy: Inexact[Array, "*models N K"]) -> Inexact[Array, "*models N K"]:
         (y,) = self._recall()
         check_gradient(self, dy, y.shape)
-        dx = self.work.empty("dx", dy.shape, dy.dtype)
-        np.multiply(dy, y, out=dx)
-        inner = dx.sum(axis=-1, keepdims=True)
-        np.subtract(dy, inner, out=dx)
-        dx *= y
-        return dx
+        return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
 class LogSoftmax(Layer):
@@ -54,16 +48,13 @@ class LogSoftmax(Layer):
     """
 
     def forward(self, x: Inexact[Array, "*models N K"]) -> Inexact[Array, "*models N K"]:
-        y = self.work.empty("y", x.shape, computing_dtype(x))
-        np.subtract(x, x.max(axis=-1, keepdims=True), out=y)
-        y -= np.log(np.exp(y, out=self.work.empty("dx", x.shape, y.dtype)).sum(axis=-1, keepdims=True))
+        computing_dtype(x)
+        shifted = x - x.max(axis=-1, keepdims=True)
+        y = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         self._keep(y)
         return y
 
     def backward(self, dy: Inexact[Array, "*models N K"]) -> Inexact[Array, "*models N K"]:
         (y,) = self._recall()
         check_gradient(self, dy, y.shape)
-        dx = self.work.empty("dx", dy.shape, dy.dtype)
-        np.exp(y, out=dx)
-        dx *= dy.sum(axis=-1, keepdims=True)
-        return np.subtract(dy, dx, out=dx)
+        return dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)

@@ -249,6 +249,11 @@ class GELU(torch.nn.Module):
         approximate: `"tanh"`, or `"none"` for the exact form.
     """
 
+    @staticmethod
+    def autograd(approximate: str = "tanh") -> torch.nn.Module:
+        """The same in PyTorch's own module, whose default is the exact form."""
+        return torch.nn.GELU(approximate)
+
     def __init__(self, approximate: str = "tanh") -> None:
         super().__init__()
         if approximate not in ("tanh", "none"):

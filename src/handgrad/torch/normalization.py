@@ -202,6 +202,81 @@ class LayerNormFunction(Function):
         return dx, dweight, dbias, None
 
 
+class GroupNormFunction(Function):
+    """Group normalisation of rows or images: `apply(x, weight, bias, num_groups, eps=1e-5)`, with x `(N, C, *space)`.
+
+    Formula:
+        y  = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε), μ and σ² of each sample's groups of channels
+        dβ = Σ dy,  dγ = Σ dy·x̂ over samples and positions
+        dx = (dx̂ - mean dx̂ - x̂ · mean(dx̂·x̂)) / √(σ² + ε), dx̂ = γ dy, means over the group
+
+    backward gives None for whatever needs no gradient. Second derivatives: yes.
+
+    Source: Wu and He (2018), Group normalization, equations 1, 2 and 7.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, num_groups, eps=1e-5):
+        total, inverse_std, centered = _row_statistics(_groups(x, num_groups), eps)
+        ctx.save_for_backward(x, total, inverse_std, weight)
+        ctx.num_groups, ctx.eps = num_groups, eps
+        normalized = centered.mul_(inverse_std).reshape(x.shape)
+        return torch.addcmul(_column(bias, x), normalized, _column(weight, x)).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, total, inverse_std, weight = ctx.saved_tensors
+        dx = dweight = dbias = None
+        dx_needed, dweight_needed, dbias_needed = ctx.needs_input_grad[:3]
+        groups = _groups(x, ctx.num_groups)
+        if torch.is_grad_enabled():
+            total, inverse_std, _ = _row_statistics(groups, ctx.eps)
+        share = 1 / groups.shape[-1]
+        normalized = torch.sub(groups, total, alpha=share) * inverse_std
+        if dweight_needed:
+            dweight = (dy * normalized.reshape(x.shape)).sum(_batch_axes(dy))
+        if dbias_needed:
+            dbias = dy.sum(_batch_axes(dy), dtype=_wide(dy))
+        if dx_needed:
+            dx = _groups(dy * _column(weight, x), ctx.num_groups)  # dx̂
+            along, across = (dx * normalized).sum(-1, keepdim=True), dx.sum(-1, keepdim=True)
+            dx = (dx - share * across - normalized * (share * along)) * inverse_std
+            dx = dx.reshape(x.shape).to(x.dtype)
+        return dx, dweight, dbias, None, None
+
+
+class RMSNormFunction(Function):
+    """Division by the root mean square over the last axis: `apply(x, weight, eps=1e-5)`.
+
+    Formula:
+        y  = γ x̂ with x̂ = x / √(mean x² + ε), the mean over each row
+        dγ = Σ dy·x̂ over the rows,  dx = (dx̂ - x̂ · mean(dx̂·x̂)) / √(mean x² + ε), dx̂ = γ dy
+
+    backward gives None for whatever needs no gradient. Second derivatives: yes.
+
+    Source: Zhang and Sennrich (2019), Root mean square layer normalization, equation 4.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, eps=1e-5):
+        ctx.save_for_backward(x, weight)
+        ctx.eps = eps
+        return (_normalized_by_rms(x, eps)[0] * weight).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, weight = ctx.saved_tensors
+        dx = dweight = None
+        normalized, inverse_rms = _normalized_by_rms(x, ctx.eps)
+        if ctx.needs_input_grad[1]:
+            dweight = (dy * normalized).sum(tuple(range(dy.ndim - 1)))
+        if ctx.needs_input_grad[0]:
+            dx = dy * weight  # dx̂
+            along = (dx * normalized).mean(-1, keepdim=True)
+            dx = ((dx - normalized * along) * inverse_rms).to(x.dtype)
+        return dx, dweight, None
+
+
 def batch_statistics(x: Float[Tensor, "N C *space"]) -> tuple[Float[Tensor, "C"], Float[Tensor, "C"]]:
     """Mean and biased variance of each feature over the batch; in float32 for half-precision input."""
     axes = _batch_axes(x)
@@ -209,6 +284,18 @@ def batch_statistics(x: Float[Tensor, "N C *space"]) -> tuple[Float[Tensor, "C"]
     # Two plain passes: torch.var_mean takes 13 times as long along the first axis of (128, 400) on a CPU.
     centered = x - mean
     return mean.reshape(-1), torch.mul(centered, centered, out=_free(centered)).mean(axes)
+
+
+def _normalized_by_rms(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """x / √(mean x² + ε) and 1/√(mean x² + ε) of each row."""
+    x = x.to(_wide(x))
+    inverse_rms = _inverse_std((x * x).mean(-1, keepdim=True), eps)
+    return x * inverse_rms, inverse_rms
+
+
+def _groups(x: Tensor, num_groups: int) -> Tensor:
+    """The numbers of each sample's groups in rows: `(N, G, C/G·space)`."""
+    return x.reshape(len(x), num_groups, x.shape[1:].numel() // num_groups)
 
 
 def _row_statistics(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -365,9 +452,63 @@ class LayerNorm(torch.nn.LayerNorm):
     def __init__(self, num_features: int, eps: float = 1e-5, *, device=None, dtype=None) -> None:
         super().__init__(num_features, eps, device=device, dtype=dtype)
 
+    @staticmethod
+    def autograd(num_features: int, eps: float = 1e-5) -> torch.nn.Module:
+        """The same in PyTorch's own module."""
+        return torch.nn.LayerNorm(num_features, eps)
+
     def forward(self, input: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
         if input.shape[-1:] != self.normalized_shape:
             raise ValueError(
                 f"{self!r} got x with shape={tuple(input.shape)}, expected {self.normalized_shape[0]} features"
             )
         return LayerNormFunction.apply(input, self.weight, self.bias, self.eps)
+
+
+class GroupNorm(torch.nn.GroupNorm):
+    """Group normalisation of rows `(N, C)` or images `(N, C, H, W)` by `GroupNormFunction`.
+
+    Arguments:
+        num_groups: G, a divisor of C.
+        num_channels: C.
+        eps: ε, added to the variance.
+
+    Parameters and their names are those of `torch.nn.GroupNorm`.
+
+    Raises:
+        ValueError: another number of channels.
+    """
+
+    def forward(self, input: Float[Tensor, "N C *space"]) -> Float[Tensor, "N C *space"]:
+        if input.ndim < 2 or input.shape[1] != self.num_channels:
+            raise ValueError(f"{self!r} got x with shape={tuple(input.shape)}, expected {self.num_channels} channels")
+        return GroupNormFunction.apply(input, self.weight, self.bias, self.num_groups, self.eps)
+
+
+class RMSNorm(torch.nn.RMSNorm):
+    """Division by the root mean square over the last axis, by `RMSNormFunction`.
+
+    Arguments:
+        num_features: D.
+        eps: ε, added to the mean square.
+
+    The parameter and its name are those of `torch.nn.RMSNorm`.
+
+    Raises:
+        ValueError: the last axis has another size.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, *, device=None, dtype=None) -> None:
+        super().__init__(num_features, eps, device=device, dtype=dtype)
+
+    @staticmethod
+    def autograd(num_features: int, eps: float = 1e-5) -> torch.nn.Module:
+        """The same in PyTorch's own module."""
+        return torch.nn.RMSNorm(num_features, eps)
+
+    def forward(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
+        if x.shape[-1:] != self.normalized_shape:
+            raise ValueError(
+                f"{self!r} got x with shape={tuple(x.shape)}, expected {self.normalized_shape[0]} features"
+            )
+        return RMSNormFunction.apply(x, self.weight, self.eps)

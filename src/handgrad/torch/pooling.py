@@ -140,5 +140,10 @@ class AvgPool2d(_Pool2d):
 class GlobalAvgPool2d(torch.nn.Module):
     """`GlobalAvgPool2dFunction`: the mean of each channel, `(N, C, H, W)` to `(N, C)`."""
 
+    @staticmethod
+    def autograd() -> torch.nn.Module:
+        """The same in PyTorch's own modules."""
+        return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C"]:
         return GlobalAvgPool2dFunction.apply(x)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
+import handgrad.torch
 from handgrad._typing import Float
-from handgrad.architectures import Architecture, LayerSpec
+from handgrad.architectures import KINDS, Architecture, LayerSpec
 from handgrad.errors import ConfigError
-from handgrad.torch import activations, convolution, dropout, linear, normalization, pooling, softmax
 
 GRADIENTS = ("hand", "autograd")
 
@@ -82,68 +81,6 @@ class Residual(torch.nn.Sequential):
 
 # -- networks from their description -----------------------------------------------------------------------------------
 
-Build = Callable[[dict[str, Any]], torch.nn.Module]
-
-
-def _without(options: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in names}
-
-
-def _pairs(options: dict[str, Any]) -> dict[str, Any]:
-    """`torch.nn` takes tuples where JSON gives lists."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-
-
-#: How each kind of layer is built, with our derivatives: options -> module.
-BY_HAND: dict[str, Build] = {
-    "linear": lambda o: linear.Linear(**_without(o, "gain")),
-    "conv2d": lambda o: convolution.Conv2d(**_without(o, "gain")),
-    "batch_norm": lambda o: normalization.BatchNorm1d(**o),
-    "batch_norm2d": lambda o: normalization.BatchNorm2d(**o),
-    "layer_norm": lambda o: normalization.LayerNorm(**o),
-    "max_pool2d": lambda o: pooling.MaxPool2d(**o),
-    "avg_pool2d": lambda o: pooling.AvgPool2d(**o),
-    "global_avg_pool2d": lambda o: pooling.GlobalAvgPool2d(),
-    "dropout": lambda o: dropout.Dropout(**o),
-    "flatten": lambda o: Flatten(),
-    "identity": lambda o: activations.Identity(),
-    "relu": lambda o: activations.ReLU(),
-    "leaky_relu": lambda o: activations.LeakyReLU(**o),
-    "elu": lambda o: activations.ELU(**o),
-    "gelu": lambda o: activations.GELU(**o),
-    "silu": lambda o: activations.SiLU(),
-    "softplus": lambda o: activations.Softplus(**o),
-    "sigmoid": lambda o: activations.Sigmoid(),
-    "tanh": lambda o: activations.Tanh(),
-    "softmax": lambda o: softmax.Softmax(),
-    "log_softmax": lambda o: softmax.LogSoftmax(),
-}
-
-#: The same in PyTorch's own modules, whose derivatives are PyTorch's.
-BY_AUTOGRAD: dict[str, Build] = {
-    "linear": lambda o: torch.nn.Linear(**_without(o, "gain")),
-    "conv2d": lambda o: torch.nn.Conv2d(**_pairs(_without(o, "gain"))),
-    "batch_norm": lambda o: torch.nn.BatchNorm1d(**o),
-    "batch_norm2d": lambda o: torch.nn.BatchNorm2d(**o),
-    "layer_norm": lambda o: torch.nn.LayerNorm(o["num_features"]),
-    "max_pool2d": lambda o: torch.nn.MaxPool2d(**_pairs(o)),
-    "avg_pool2d": lambda o: torch.nn.AvgPool2d(**_pairs(o)),
-    "global_avg_pool2d": lambda o: torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()),
-    "dropout": lambda o: torch.nn.Dropout(**o),
-    "flatten": lambda o: torch.nn.Flatten(),
-    "identity": lambda o: torch.nn.Identity(),
-    "relu": lambda o: torch.nn.ReLU(),
-    "leaky_relu": lambda o: torch.nn.LeakyReLU(**o),
-    "elu": lambda o: torch.nn.ELU(**o),
-    "gelu": lambda o: torch.nn.GELU(**{"approximate": "tanh", **o}),
-    "silu": lambda o: torch.nn.SiLU(),
-    "softplus": lambda o: torch.nn.Softplus(**o),
-    "sigmoid": lambda o: torch.nn.Sigmoid(),
-    "tanh": lambda o: torch.nn.Tanh(),
-    "softmax": lambda o: torch.nn.Softmax(dim=-1),
-    "log_softmax": lambda o: torch.nn.LogSoftmax(dim=-1),
-}
-
 
 def build(
     architecture: Architecture, gradients: str = "hand", *, masks: Callable[[Tensor, float], Tensor] | None = None
@@ -164,18 +101,20 @@ def build(
     """
     if gradients not in GRADIENTS:
         raise ConfigError(f"gradients={gradients!r} is unknown, expected one of {', '.join(GRADIENTS)}")
-    builders = BY_HAND if gradients == "hand" else BY_AUTOGRAD
-
-    def layers(specs: Sequence[LayerSpec]) -> list[torch.nn.Module]:
-        return [layer(spec) for spec in specs]
 
     def layer(spec: LayerSpec) -> torch.nn.Module:
-        if spec.kind == "residual":
-            return Residual(*layers(spec.children), gradients=gradients)
+        name = KINDS[spec.kind].layer
+        twin = getattr(handgrad.torch, name, None) if isinstance(name, str) else None
+        if twin is None:
+            raise ConfigError(f"handgrad.torch has no layer {spec.kind!r}: train it with engine=numpy")
+        if spec.children:
+            return twin(*map(layer, spec.children), gradients=gradients)
         if spec.kind == "dropout" and masks is not None:
-            return dropout.Dropout(**spec.options, masks=masks, gradients=gradients)
-        if spec.kind not in builders:
-            raise ConfigError(f"handgrad.torch has no layer {spec.kind!r}, only {', '.join((*builders, 'residual'))}")
-        return builders[spec.kind](dict(spec.options))
+            return twin(**spec.arguments, masks=masks, gradients=gradients)
+        if gradients == "hand":
+            return twin(**spec.arguments)
+        # A twin whose counterpart in `torch.nn` takes other arguments says how it is made.
+        make = twin.autograd if hasattr(twin, "autograd") else getattr(torch.nn, twin.__name__)
+        return make(**spec.arguments)
 
-    return torch.nn.Sequential(*layers(architecture.layers))
+    return torch.nn.Sequential(*map(layer, architecture.layers))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -62,12 +64,16 @@ class LogSoftmaxFunction(Function):
 class Softmax(torch.nn.Module):
     """`SoftmaxFunction`: probabilities from each row of scores."""
 
+    autograd = staticmethod(partial(torch.nn.Softmax, dim=-1))
+
     def forward(self, x: Float[Tensor, "*N K"]) -> Float[Tensor, "*N K"]:
         return SoftmaxFunction.apply(x)
 
 
 class LogSoftmax(torch.nn.Module):
     """`LogSoftmaxFunction`: logarithms of probabilities from each row of scores."""
+
+    autograd = staticmethod(partial(torch.nn.LogSoftmax, dim=-1))
 
     def forward(self, x: Float[Tensor, "*N K"]) -> Float[Tensor, "*N K"]:
         return LogSoftmaxFunction.apply(x)

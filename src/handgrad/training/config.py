@@ -14,9 +14,20 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from handgrad.architectures import ACTIVATIONS, MODELS, NORMS, Architecture, LayerSpec, mlp, preact_resnet, vgg
+from handgrad.architectures import (
+    ACTIVATIONS,
+    IMAGE_NORMS,
+    MODELS,
+    NORMS,
+    Architecture,
+    LayerSpec,
+    mlp,
+    preact_resnet,
+    vgg,
+)
 from handgrad.data import DATASETS, PREPROCESSING
 from handgrad.engines import (
+    CONVOLUTIONS,
     DEVICES,
     ENGINES,
     GRADIENTS,
@@ -24,11 +35,12 @@ from handgrad.engines import (
     LOSSES,
     OPTIMIZERS,
     PRECISIONS,
+    EngineSpec,
+    LossSpec,
     OptimizerSpec,
-    check_engine,
 )
 from handgrad.errors import ConfigError
-from handgrad.nn import CONVOLUTIONS, INITIALIZERS, parse_initializer
+from handgrad.nn import INITIALIZERS, parse_initializer
 from handgrad.training.recipes import recipe_settings
 from handgrad.training.schedules import SCHEDULES, Schedule, check_schedule
 
@@ -68,7 +80,9 @@ _SWITCH: Rule = ("true or false", lambda v: isinstance(v, bool))
 _TEXT: Rule = ("a text", lambda v: isinstance(v, str))
 
 
-_MLP_SETTINGS = ("hidden_units", "activation", "negative_slope", "norm", "dropout")
+#: Settings of an MLP alone, and all that another model over a recipe puts aside.
+_MLP_SETTINGS = ("hidden_units", "activation", "negative_slope", "dropout")
+_NETWORK_SETTINGS = (*_MLP_SETTINGS, "norm", "num_groups")
 
 
 def _setting(default: Any, rule: Rule, help: str) -> Any:
@@ -78,9 +92,19 @@ def _setting(default: Any, rule: Rule, help: str) -> Any:
 #: Headings under which the settings are shown.
 GROUPS = {
     "Data": ("dataset", "data_dir", "offline", "preprocessing", "validation_size", "random_crop", "horizontal_flip"),
-    "Network": ("model", "width", "hidden_units", "activation", "negative_slope", "norm", "dropout", "init"),
+    "Network": (
+        "model",
+        "width",
+        "hidden_units",
+        "activation",
+        "negative_slope",
+        "norm",
+        "num_groups",
+        "dropout",
+        "init",
+    ),
     "Training": (
-        *("optimizer", "learning_rate", "momentum", "nesterov", "weight_decay", "clip_norm"),
+        *("optimizer", "learning_rate", "momentum", "nesterov", "beta1", "beta2", "weight_decay", "clip_norm"),
         *("batch_size", "max_steps", "epochs"),
         *("loss", "label_smoothing", "eval_freq", "eval_size", "patience"),
     ),
@@ -123,7 +147,10 @@ class TrainConfig:
     )
     activation: str = _setting("relu", _one_of(ACTIVATIONS), "activation of the hidden layers")
     negative_slope: float = _setting(0.01, _NOT_NEGATIVE, "slope of leaky_relu on the negative side")
-    norm: str = _setting("none", _one_of(NORMS), "normalisation before each activation")
+    norm: str = _setting(
+        "none", _one_of(NORMS), "normalisation before each activation [none; vgg and preact-resnet: batch]"
+    )
+    num_groups: int = _setting(4, _at_least(1), "groups of features, or channels, of norm group")
     dropout: float = _setting(0.0, _SHARE, "probability of zeroing a hidden unit while training")
     init: str = _setting(
         "kaiming",
@@ -136,6 +163,8 @@ class TrainConfig:
     momentum: float | None = _setting(None, _SHARE, "momentum of sgd, rmsprop [0] and muon [0.95]")
     nesterov: bool = _setting(False, _SWITCH, "Nesterov's form of momentum")
     weight_decay: float = _setting(0.0, _NOT_NEGATIVE, "L2 penalty; decoupled with adamw and muon")
+    beta1: float = _setting(0.9, _SHARE, "share that adam's running mean of the gradient keeps per step")
+    beta2: float = _setting(0.999, _SHARE, "share that adam's running mean of the squared gradient keeps per step")
     clip_norm: float | None = _setting(None, _POSITIVE, "largest norm of the gradient, above which it is scaled down")
     batch_size: int = _setting(64, _at_least(1), "samples a step")
     max_steps: int | None = _setting(1500, _at_least(1), "steps to make")
@@ -196,12 +225,9 @@ class TrainConfig:
         if (self.epochs is None) == (self.max_steps is None):
             raise ConfigError("expected either max_steps or epochs, not both and not neither")
         self._check_model()
-        self.optimizer_spec()  # raises where a rule has not got a setting
-        check_engine(self.engine, self.precision, self.device, self.compile, self.gradients, self.kernels)
+        for spec in (self.optimizer_spec, self.engine_spec, self.loss_spec):
+            spec()  # raises where settings contradict each other
         check_schedule(self.schedule, self.learning_rate, self.warmup_steps, self._schedule_options())
-        if self.label_smoothing and self.loss != "cross_entropy":
-            smoothing = f"label_smoothing={self.label_smoothing}"
-            raise ConfigError(f"{smoothing} goes with loss=cross_entropy, not with {self.loss}: leave it out")
         if self.norm == "batch" and self.batch_size < 2:
             raise ConfigError("norm=batch needs batch_size of at least 2: one sample has no variance")
 
@@ -215,6 +241,10 @@ class TrainConfig:
                     f"{field.name}={_show(getattr(self, field.name))} goes with model={other}, not with {self.model}: "
                     "leave it out"
                 )
+        if self.model != "mlp" and self.norm not in ("none", *IMAGE_NORMS):
+            raise ConfigError(f"norm={self.norm} goes with model=mlp: {self.model} takes {' or '.join(IMAGE_NORMS)}")
+        if self.num_groups != 4 and self.norm != "group":
+            raise ConfigError(f"num_groups={self.num_groups} goes with norm=group, not with {self.norm}: leave it out")
 
     # -- what the settings stand for ----------------------------------------------------------------------------------
 
@@ -228,16 +258,28 @@ class TrainConfig:
                 activation=self.activation,
                 negative_slope=self.negative_slope,
                 norm=self.norm,
+                num_groups=self.num_groups,
                 dropout=self.dropout,
             )
         else:
-            network = {"vgg": vgg, "preact-resnet": preact_resnet}[self.model](input_shape, classes, width=self.width)
+            make = {"vgg": vgg, "preact-resnet": preact_resnet}[self.model]
+            norm = "batch" if self.norm == "none" else self.norm
+            network = make(input_shape, classes, width=self.width, norm=norm, num_groups=self.num_groups)
         if self.loss == "nll":
             network = dataclasses.replace(network, layers=(*network.layers, LayerSpec("log_softmax")))
         return network
 
     def optimizer_spec(self) -> OptimizerSpec:
-        return OptimizerSpec(self.optimizer, self.momentum, self.nesterov, self.weight_decay, self.clip_norm)
+        return OptimizerSpec(
+            self.optimizer, self.momentum, self.nesterov, self.weight_decay, self.clip_norm, (self.beta1, self.beta2)
+        )
+
+    def engine_spec(self) -> EngineSpec:
+        names = [field.name for field in dataclasses.fields(EngineSpec) if field.name != "name"]
+        return EngineSpec(self.engine, **{name: getattr(self, name) for name in names})
+
+    def loss_spec(self) -> LossSpec:
+        return LossSpec(self.loss, self.label_smoothing)
 
     def learning_rates(self, steps: int) -> Schedule:
         """The learning rates of a run of so many steps."""
@@ -337,7 +379,7 @@ def merge_settings(
         if layer.get("max_steps") is not None and layer.get("epochs") is None:
             merged.pop("epochs", None)
         if layer.get("model", "mlp") != "mlp":
-            merged = {name: value for name, value in merged.items() if name not in _MLP_SETTINGS}
+            merged = {name: value for name, value in merged.items() if name not in _NETWORK_SETTINGS}
         merged.update(layer)
     if recipe:
         merged["recipe"] = recipe

@@ -197,21 +197,13 @@ def new_engine(config: TrainConfig, dataset: Dataset, processes: Processes | Non
     """The engine that a configuration describes, at its first step, the data set loaded."""
     seeds = config.seeds()
     engine = make_engine(
-        config.engine,
+        replace(config.engine_spec(), threads=threads_of(config)),
         config.architecture(dataset.input_shape, len(dataset.classes)),
         config.optimizer_spec(),
-        loss=config.loss,
-        label_smoothing=config.label_smoothing,
+        config.loss_spec(),
         init=config.init,
         init_seed=seeds["init_seed"],
         noise_seed=seeds["noise_seed"],
-        precision=config.precision,
-        threads=threads_of(config),
-        device=config.device,
-        compile=config.compile,
-        gradients=config.gradients,
-        kernels=config.kernels,
-        convolution=config.convolution,
         processes=processes,
     )
     engine.load(dataset)

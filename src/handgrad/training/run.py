@@ -24,7 +24,7 @@ from handgrad._typing import Array, Float, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Augmentation, Dataset, Preprocessing, load
 from handgrad.data.lock import exclusive
-from handgrad.engines import Engine, Figures, OptimizerSpec, make_engine
+from handgrad.engines import Engine, EngineSpec, Figures, OptimizerSpec, make_engine
 from handgrad.errors import ConfigError, RunError
 from handgrad.training.config import TrainConfig, config_from_file
 
@@ -293,15 +293,8 @@ class Run:
             device = device or self.config.device
         elif name == "numpy" and precision in ("bf16", "fp16"):
             precision = "float32"  # what the parameters are kept in
-        made = make_engine(
-            name,
-            architecture,
-            OptimizerSpec(),
-            loss=self.config.loss,
-            label_smoothing=self.config.label_smoothing,
-            precision=precision,
-            device=device,
-        )
+        spec = EngineSpec(name, precision, device=device)
+        made = make_engine(spec, architecture, OptimizerSpec(), self.config.loss_spec())
         made.load_state_dict(state)
         return made
 

@@ -44,7 +44,8 @@ class _Elementwise(Activation):
     layer: type[nn.Sigmoid | nn.Tanh | nn.ReLU]
 
     def forward(self, x: Any) -> Inexact[Array, "..."]:
-        self.state = self.layer().forward(floating(x))
+        x = floating(x)
+        self.state = self.layer().forward(np.atleast_1d(x)).reshape(x.shape)
         return self.state
 
     def derivative(self) -> Inexact[Array, "..."]:
@@ -53,9 +54,7 @@ class _Elementwise(Activation):
                 f"{type(self).__name__}.derivative was called before forward: state is None, call forward(x) first"
             )
         state = floating(self.state)
-        slope = np.empty_like(state)
-        self.layer()._derivative(state, slope)
-        return slope
+        return np.asarray(self.layer().derivative(state, state), state.dtype)
 
 
 class Sigmoid(_Elementwise):

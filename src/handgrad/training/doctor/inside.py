@@ -1,15 +1,13 @@
 """A look inside a network: what each layer gives, and what gradient arrives there, for some samples.
 
-The look is taken at a copy that the layers of `handgrad.nn` make of a state dict, whichever engine that is from: the
+The look is taken at a copy, made of layers of `handgrad.nn` from a state dict, whichever engine that is from: the
 engine that trains is neither asked nor touched, and its random generators do not move.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,8 @@ from handgrad import nn
 from handgrad._typing import Array, Float, Integer, Shaped
 from handgrad.architectures import Architecture
 from handgrad.engines.numpy import build
-from handgrad.nn.activations import Activation, Gated
+from handgrad.kernels import Kernel, Kernels
+from handgrad.nn.activations import Activation
 
 #: A unit whose slope stays below this share of its activation's steepest, for every sample, passes no gradient.
 NO_SLOPE = 1e-3
@@ -117,14 +116,9 @@ class Inside:
         self.architecture = architecture
         self.dtype = np.dtype(dtype)
         self.network = build(architecture, init="zeros", init_rng=0, noise_rng=0, dtype=dtype)
-        self._watching = False
-        modules = list(self.network.modules())[1:]  # without the whole
         self._looks = [LayerLook(row.name, row.kind) for row in architecture.rows()]
-        for module, look in zip(modules, self._looks, strict=True):
-            # The containers call their layers' methods by name, so a layer is watched by an attribute of its own.
-            vars(module)["forward"] = partial(self._forward, module, look, module.forward)
-            vars(module)["backward"] = partial(self._backward, module, look, module.backward)
-        self._modules = modules
+        self._watcher = _Watcher(self._looks)
+        self._kernel = self._watcher.lend(self.network)
 
     @property
     def memory_a_sample(self) -> int:
@@ -152,11 +146,11 @@ class Inside:
         self._prepare(state, training)
         for look in self._looks:
             vars(look).update(vars(LayerLook(look.name, look.kind)))
-        self._watching = True
+        self._watcher.watching = True
         try:
             loss, accuracy = self._pass(x, labels, gradients)
         finally:
-            self._watching = False
+            self._watcher.watching = False
         leaves = [LayerLook(**vars(look)) for look in self._looks if look.kind != "residual"]
         return Look(loss, accuracy, leaves)
 
@@ -184,33 +178,57 @@ class Inside:
     def _prepare(self, state: dict[str, Shaped[Array, "..."]], training: bool) -> None:
         self.network.load_state_dict(state)
         self.network.train(training)
-        for module in self._modules:
+        for module in self.network.modules():
             if isinstance(module, nn.Dropout):
                 module.eval()
 
     def _pass(self, x: Float[Array, "N ..."], labels: Integer[Array, "N"], gradients: bool) -> tuple[float, float]:
         x = x.reshape(len(x), *self.architecture.input_shape).astype(self.dtype, copy=False)
         with np.errstate(all="ignore"):
-            scores = self.network.forward(x)
+            scores = self._kernel.forward(x)
             loss = float(self.criterion.forward(scores, labels))
             if gradients:
-                self.network.backward(self.criterion.backward())
+                self._kernel.backward(self.criterion.backward())
         return loss, float((scores.argmax(axis=-1) == labels).mean())
 
-    # -- in the layers' place -----------------------------------------------------------------------------------------
 
-    def _forward(self, layer: nn.Layer, look: LayerLook, forward: Callable, x: np.ndarray) -> np.ndarray:
-        y = forward(x)
-        if not self._watching:
+class _Watcher(Kernels):
+    """Lends the kernels of the layers inside a network, each with somebody who looks on.
+
+    Attributes:
+        watching: whether they look, or only let the layers work.
+    """
+
+    def __init__(self, looks: list[LayerLook]) -> None:
+        super().__init__(reuse=False)
+        self.watching = False
+        self._looks = iter([None, *looks])  # the whole comes first, and then layer by layer
+
+    def lend(self, thing, /):
+        look = next(self._looks)
+        kernel = super().lend(thing)
+        return kernel if look is None else _Watched(kernel, look, self)
+
+
+class _Watched(Kernel):
+    """The kernel of a layer, and what is seen of it."""
+
+    def __init__(self, kernel: Kernel, look: LayerLook, watcher: _Watcher) -> None:
+        super().__init__(kernel.layer, watcher)
+        self._kernel, self._look, self._watcher = kernel, look, watcher
+
+    def forward(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        y = self._kernel.forward(x)
+        if not self._watcher.watching:
             return y
+        layer, look = self.layer, self._look
         look.input_spread, look.spread = _spread(x), _spread(y)
         look.finite = bool(np.isfinite(y).all())
         weight = getattr(layer, "weight", None)
         if weight is not None and weight.value.ndim >= 2:
             look.weight_size = _rms(weight.value)
-        if isinstance(layer, (Activation, Gated)) and not isinstance(layer, nn.Identity):
-            kind: Any = type(layer)  # the class's own backward: the layer's is watched
-            slope = np.abs(kind.backward(layer, np.ones_like(y)))
+        if isinstance(layer, Activation) and not isinstance(layer, nn.Identity):
+            slope = np.abs(np.asarray(self._kernel.backward(np.ones_like(y))))
             steepest = STEEPEST.get(type(layer), 1.0)
             others = tuple(axis for axis in range(y.ndim) if axis != 1)
             dead = (slope <= NO_SLOPE * steepest).all(axis=others)
@@ -219,12 +237,12 @@ class Inside:
                 look.saturated = float((slope < LITTLE_SLOPE * steepest).mean())
         return y
 
-    def _backward(self, layer: nn.Layer, look: LayerLook, backward: Callable, dy: np.ndarray) -> np.ndarray:
-        dx = backward(dy)
-        if self._watching:
-            look.gradient = _rms(dy) * len(dy)  # the loss is a mean over the samples
-            if look.weight_size is not None:
-                look.weight_gradient = _rms(layer.parameters()[0].grad)
+    def backward(self, dy: Float[Array, "..."]) -> Float[Array, "..."] | None:
+        dx = self._kernel.backward(dy)
+        if self._watcher.watching:
+            self._look.gradient = _rms(dy) * len(dy)  # the loss is a mean over the samples
+            if self._look.weight_size is not None:
+                self._look.weight_gradient = _rms(self.layer.parameters()[0].grad)
         return dx
 
 

@@ -1,4 +1,4 @@
-"""The error function, which NumPy does not have."""
+"""The logistic function, written so that it cannot overflow, and the error function, which NumPy does not have."""
 
 from __future__ import annotations
 
@@ -8,27 +8,20 @@ from handgrad._typing import Array, Inexact
 
 # Cody (1969), Rational Chebyshev approximations for the error function: numerators and denominators, highest power
 # first, of erf x = x P(x²)/Q(x²) and of erfc x = e^(-x²) P(x)/Q(x).
+# fmt: off
 _NEAR = (
-    (
-        1.85777706184603153e-1,
-        3.16112374387056560e0,
-        1.13864154151050156e2,
-        3.77485237685302021e2,
-        3.20937758913846947e3,
-    ),
+    (1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2, 3.77485237685302021e2,
+     3.20937758913846947e3),
     (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
 )
 _FAR = (
-    (
-        *(2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0, 6.61191906371416295e1),
-        *(2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3),
-        1.23033935479799725e3,
-    ),
-    (
-        *(1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3),
-        *(3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3),
-    ),
+    (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0, 6.61191906371416295e1,
+     2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
+     1.23033935479799725e3),
+    (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
+     3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3),
 )
+# fmt: on
 _BORDER = 0.46875
 
 #: atanh(erf x) / x as a polynomial in x², highest power first: a fit of our own on [0, 4] (least squares, reweighted
@@ -39,8 +32,13 @@ _ATANH = (
 )
 
 
-def erf(x: Inexact[Array, "*n"], out: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
-    """The error function, written into `out`.
+def logistic(x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
+    """1 / (1 + e⁻ˣ) = (1 + tanh(x/2)) / 2."""
+    return (1 + np.tanh(x / 2)) / 2
+
+
+def erf(x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
+    """The error function.
 
     Formula: erf x = 2/√π ∫₀ˣ e^(-t²) dt
 
@@ -49,27 +47,23 @@ def erf(x: Inexact[Array, "*n"], out: Inexact[Array, "*n"]) -> Inexact[Array, "*
 
     Arguments:
         x: any shape; complex numbers close to the real axis, for complex steps.
-        out: of the shape of `x`, another array.
 
     Source: Cody (1969), Rational Chebyshev approximations for the error function, Mathematics of Computation 23.
     """
-    if out.dtype.itemsize <= 4:
+    if x.dtype.itemsize <= 4:
         a = np.clip(x, -4, 4).astype(np.float32, copy=False)
-        a *= _horner(_ATANH, a * a)
-        return np.tanh(a, out=out)
+        return np.tanh(a * _horner(_ATANH, a * a)).astype(x.dtype, copy=False)
     a = np.minimum(np.maximum(x, -x), 6)  # |x|, also of a complex number; erf 6 is 1 to the last digit
     z = a * a
     far = 1 - np.exp(-z) * _horner(_FAR[0], a) / _horner(_FAR[1], a)
     near = a * _horner(_NEAR[0], z) / _horner(_NEAR[1], z)
     far = np.where(np.real(a) < _BORDER, near, far)
-    out[...] = np.where(np.real(x) < 0, -far, far)
-    return out
+    return np.where(np.real(x) < 0, -far, far)
 
 
 def _horner(coefficients: tuple[float, ...], x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
     """The polynomial with these coefficients, highest power first."""
     y = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
-        y *= x
-        y += coefficient
+        y = y * x + coefficient
     return y

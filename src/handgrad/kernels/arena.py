@@ -1,8 +1,7 @@
-"""Work arrays: fresh ones for a layer on its own, lent and reused ones inside an engine."""
+"""Work arrays: lent and reused inside an engine, fresh ones elsewhere."""
 
 from __future__ import annotations
 
-import copy
 import math
 import operator
 from collections.abc import Callable
@@ -11,21 +10,21 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from handgrad._typing import Array, Shaped
-from handgrad.nn.memory import empty
+from handgrad.kernels.memory import empty
 
 Plan = TypeVar("Plan")
 
 
 @runtime_checkable
 class Workspace(Protocol):
-    """Where a layer takes the arrays it writes its results to."""
+    """Where a kernel takes the arrays that it writes its results to."""
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
-        """An uninitialised array; `name` tells the layer's work arrays apart."""
+        """An uninitialised array; `name` tells the kernel's work arrays apart."""
         ...
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
-        """Like `empty`, for what nobody needs once the call is over: an engine lends all layers the same memory."""
+        """Like `empty`, for what nobody needs once the call is over: an engine lends all kernels the same memory."""
         ...
 
     def plan(self, prepare: Callable[..., Plan], *on: Any) -> Plan:
@@ -36,7 +35,7 @@ class Workspace(Protocol):
 
 
 class FreshWorkspace:
-    """Every array is new: whatever a layer returned stays as it was when the layer is called again."""
+    """Every array is new: whatever a kernel returned stays as it was when the kernel is called again."""
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
         return np.empty(shape, dtype)
@@ -66,7 +65,7 @@ def empty_like(work: Workspace, name: str, x: Shaped[Array, "..."], dtype: np.dt
 class ReusedWorkspace:
     """One piece of memory a name, grown when a larger array is asked for and lent again at every call.
 
-    What a layer returned is overwritten when the layer runs again: only an engine, which is done with a step's arrays
+    What a kernel returned is overwritten when it runs again: only an engine, which is done with a step's arrays
     when the next step begins, hands these out.
     """
 
@@ -95,10 +94,6 @@ class ReusedWorkspace:
         self._plans[prepare.__name__] = on, plan
         return plan
 
-    def __deepcopy__(self, memo: dict) -> ReusedWorkspace:
-        """Without memory and plans: those belong to the layer that was copied."""
-        return ReusedWorkspace(copy.deepcopy(self._shared, memo))
-
     def _carve(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         size = math.prod(shape) * dtype.itemsize
         memory = self._memory.get(name)
@@ -114,7 +109,7 @@ class ReusedWorkspace:
 
 
 class Arena:
-    """The work arrays of one engine: a workspace for each of its layers.
+    """The work arrays of one engine: a workspace for each of its kernels.
 
     After the first step of a given batch size no further memory is taken.
     """
@@ -124,7 +119,7 @@ class Arena:
         self._workspaces: list[ReusedWorkspace] = [self._scratch]
 
     def workspace(self) -> ReusedWorkspace:
-        """A new workspace, to be set as one layer's `work`."""
+        """A new workspace, for one kernel."""
         workspace = ReusedWorkspace(self._scratch)
         self._workspaces.append(workspace)
         return workspace

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from handgrad.nn.workers import SERIAL, Workers
+from handgrad.kernels.workers import SERIAL, Workers
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

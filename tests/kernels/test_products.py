@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from handgrad.nn import products
-from handgrad.nn.products import product, tile_of
+from handgrad.kernels import products
+from handgrad.kernels.products import product, tile_of
 
 
 @pytest.fixture

@@ -1,14 +1,15 @@
-"""The same layers and update rules with their element-wise work compiled by numba (the extra `fast`).
+"""Kernels whose element-wise work is compiled by numba (the extra `fast`).
 
-Each class computes what its base in `handgrad.nn` does, in one walk through memory instead of several; the base is the
-readable form, and the tests hold the one to the other. Products stay with NumPy's BLAS library. What a kernel does not
-cover (stacked models, complex numbers, other layouts) is done by the base.
+Each computes what its base in `handgrad.kernels` does, in one walk through memory instead of several. Products stay
+with NumPy's BLAS library. What a compiled kernel does not cover (stacked models, complex numbers, other layouts) is
+done by its base.
 
 The first use of a kernel compiles it, in a second or so (those of a convolution take ten); numba keeps them on disk.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -16,21 +17,18 @@ import numba
 import numpy as np
 
 from handgrad import nn
-from handgrad.nn.activations import _CUBIC, _FLAT, _SCALE, Activation
+from handgrad.kernels import activations, dropout, losses, normalization, optimizers
+from handgrad.kernels.activations import _CUBIC, _FLAT, _SCALE, ActivationKernel
+from handgrad.kernels.compiled_images import plain
+from handgrad.kernels.kernel import NUMBA_KERNELS, kernel_of
 from handgrad.nn.dropout import draw_numbers
-from handgrad.nn.fast_images import Conv2d, MaxPool2d, plain
 from handgrad.nn.layer import check_features, check_gradient
 from handgrad.nn.losses import check_labels
 
+_compiled_kernel_of = functools.partial(kernel_of, registry=NUMBA_KERNELS)
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 #: Sums may be taken in another order, else they could not be vectorised.
 _compiled_sums = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})
-
-
-def accelerate(*objects: Any) -> None:
-    """Gives layers, losses and update rules the compiled form of their class, where there is one."""
-    for each in objects:
-        each.__class__ = COMPILED.get(type(each), type(each))
 
 
 # Numbers take the arrays' dtype within a kernel: beside an integer or a Python number a float32 would become a float64.
@@ -84,7 +82,7 @@ def _tanh_chain(y, dy, dx, _):
         dx[i] = (one - y[i] * y[i]) * dy[i]
 
 
-class _Activation(Activation):
+class _Activation(ActivationKernel):
     """Base of the compiled activations. Exponentials stay with NumPy, which takes several at a time."""
 
     function: Any = None
@@ -92,7 +90,7 @@ class _Activation(Activation):
     option = ""
 
     def _number(self, dtype):
-        return dtype.type(getattr(self, self.option) if self.option else 0)
+        return dtype.type(getattr(self.layer, self.option) if self.option else 0)
 
     def _function(self, x, y):
         if self.function is not None and plain(x, y):
@@ -107,23 +105,28 @@ class _Activation(Activation):
             super()._chain(kept, dy, dx)
 
 
-class ReLU(_Activation, nn.ReLU):
+@_compiled_kernel_of(nn.ReLU)
+class ReLUKernel(_Activation, activations.ReLUKernel):
     function, chain = staticmethod(_relu), staticmethod(_relu_chain)
 
 
-class LeakyReLU(_Activation, nn.LeakyReLU):
+@_compiled_kernel_of(nn.LeakyReLU)
+class LeakyReLUKernel(_Activation, activations.LeakyReLUKernel):
     function, chain, option = staticmethod(_leaky_relu), staticmethod(_leaky_relu_chain), "negative_slope"
 
 
-class ELU(_Activation, nn.ELU):
+@_compiled_kernel_of(nn.ELU)
+class ELUKernel(_Activation, activations.ELUKernel):
     chain, option = staticmethod(_elu_chain), "alpha"
 
 
-class Sigmoid(_Activation, nn.Sigmoid):
+@_compiled_kernel_of(nn.Sigmoid)
+class SigmoidKernel(_Activation, activations.SigmoidKernel):
     chain = staticmethod(_sigmoid_chain)
 
 
-class Tanh(_Activation, nn.Tanh):
+@_compiled_kernel_of(nn.Tanh)
+class TanhKernel(_Activation, activations.TanhKernel):
     chain = staticmethod(_tanh_chain)
 
 
@@ -157,20 +160,22 @@ def _gelu_chain(x, gate, dy, flat, scale, cubic, dx):
         dx[i] = (gate[i] + x[i] * (slope + slope)) * dy[i]
 
 
-class SiLU(nn.SiLU):
+@_compiled_kernel_of(nn.SiLU)
+class SiLUKernel(activations.SiLUKernel):
     def backward(self, dy):
         x, gate = self._recall()
         if not plain(x, gate, dy):
             return super().backward(dy)
-        check_gradient(self, dy, x.shape)
+        check_gradient(self.layer, dy, x.shape)
         dx = self.work.empty("dx", dy.shape, dy.dtype)
         _silu_chain(x.reshape(-1), gate.reshape(-1), dy.reshape(-1), dx.reshape(-1))
         return dx
 
 
-class GELU(nn.GELU):
+@_compiled_kernel_of(nn.GELU)
+class GELUKernel(activations.GELUKernel):
     def forward(self, x):
-        if self.approximate != "tanh" or not plain(x):
+        if self.layer.approximate != "tanh" or not plain(x):
             return super().forward(x)
         y, gate = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "gate"))
         flat_x, flat_gate = x.reshape(-1), gate.reshape(-1)
@@ -183,9 +188,9 @@ class GELU(nn.GELU):
 
     def backward(self, dy):
         x, gate = self._recall()
-        if self.approximate != "tanh" or not plain(x, gate, dy):
+        if self.layer.approximate != "tanh" or not plain(x, gate, dy):
             return super().backward(dy)
-        check_gradient(self, dy, x.shape)
+        check_gradient(self.layer, dy, x.shape)
         dx = self.work.empty("dx", dy.shape, dy.dtype)
         flat, scale, cubic = _gelu_numbers(x.dtype)
         _gelu_chain(x.reshape(-1), gate.reshape(-1), dy.reshape(-1), flat, scale, cubic, dx.reshape(-1))
@@ -208,14 +213,15 @@ def _drop(x, draws, dropped, scale, mask, y):
         y[i] = x[i] * mask[i]
 
 
-class Dropout(nn.Dropout):
+@_compiled_kernel_of(nn.Dropout)
+class DropoutKernel(dropout.DropoutKernel):
     def forward(self, x):
-        if not self.training or self.p == 0 or not plain(x):
+        if not self.layer.training or self.layer.p == 0 or not plain(x):
             return super().forward(x)
         y, mask = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "mask"))
-        dropped = round(self.p * 2**16)
-        scale = x.dtype.type(1 / (1 - self.p))
-        draws = draw_numbers(self.rng, x.size)
+        dropped = round(self.layer.p * 2**16)
+        scale = x.dtype.type(1 / (1 - self.layer.p))
+        draws = draw_numbers(self.layer.rng, x.size)
         _drop(x.reshape(-1), draws, dropped, scale, mask.reshape(-1), y.reshape(-1))
         self._keep(mask, x.shape)
         return y
@@ -265,26 +271,27 @@ def _batch_norm_backward(dy, normalized, weight, inverse_std, dweight, dbias, dx
             dx[i, j] = centred * (weight[j] * inverse_std[j])
 
 
-class BatchNorm1d(nn.BatchNorm1d):
+@_compiled_kernel_of(nn.BatchNorm1d)
+class BatchNorm1dKernel(normalization.BatchNorm1dKernel):
     def forward(self, x):
-        weight, bias = self.weight.value, self.bias.value
-        if not self.training or x.ndim != 2 or weight.ndim != 1 or len(x) < 2 or not plain(x, weight, bias):
+        weight, bias = self.layer.weight.value, self.layer.bias.value
+        if not self.layer.training or x.ndim != 2 or weight.ndim != 1 or len(x) < 2 or not plain(x, weight, bias):
             return super().forward(x)
-        check_features(self, x, self.num_features, self.weight)
-        mean, variance, inverse_std = self.work.empty("figures", (3, self.num_features), x.dtype)
+        check_features(self.layer, x, self.layer.num_features, self.layer.weight)
+        mean, variance, inverse_std = self.work.empty("figures", (3, self.layer.num_features), x.dtype)
         y, normalized = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "normalized"))
-        eps, least = x.dtype.type(self.eps), x.dtype.type(0 if self.rectifies else -math.inf)
+        eps, least = x.dtype.type(self.layer.eps), x.dtype.type(0 if self.rectifies else -math.inf)
         _batch_norm(x, weight, bias, eps, least, mean, variance, inverse_std, normalized, y)
-        self._update_running_figures(mean, variance, len(x))
+        self.layer.update_running_statistics(mean, variance, len(x))
         self._keep(normalized, inverse_std[None], y.shape, True)
         return y
 
     def backward(self, dy):
         normalized, inverse_std, shape, from_batch = self._recall()
-        weight, dweight, dbias = self.weight.value, self.weight.grad, self.bias.grad
+        weight, dweight, dbias = self.layer.weight.value, self.layer.weight.grad, self.layer.bias.grad
         if not from_batch or len(shape) != 2 or not plain(dy, normalized, weight, inverse_std, dweight, dbias):
             return super().backward(dy)
-        check_gradient(self, dy, shape)
+        check_gradient(self.layer, dy, shape)
         dx = self.work.empty("dx", shape, dy.dtype)
         _batch_norm_backward(dy, normalized, weight, inverse_std[0], dweight, dbias, dx)
         return dx
@@ -328,24 +335,25 @@ def _layer_norm_backward(dy, normalized, weight, inverse_std, dweight, dbias, dx
             dx[i, j] = (dx[i, j] - mean - normalized[i, j] * correlation) * inverse_std[i, 0]
 
 
-class LayerNorm(nn.LayerNorm):
+@_compiled_kernel_of(nn.LayerNorm)
+class LayerNormKernel(normalization.LayerNormKernel):
     def forward(self, x):
-        weight, bias = self.weight.value, self.bias.value
+        weight, bias = self.layer.weight.value, self.layer.bias.value
         if x.ndim != 2 or weight.ndim != 1 or not plain(x, weight, bias):
             return super().forward(x)
-        check_features(self, x, self.num_features, self.weight)
+        check_features(self.layer, x, self.layer.num_features, self.layer.weight)
         y, normalized = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "normalized"))
         inverse_std = self.work.empty("inverse_std", (len(x), 1), x.dtype)
-        _layer_norm(x, weight, bias, x.dtype.type(self.eps), inverse_std, normalized, y)
+        _layer_norm(x, weight, bias, x.dtype.type(self.layer.eps), inverse_std, normalized, y)
         self._keep(normalized, inverse_std, y.shape)
         return y
 
     def backward(self, dy):
         normalized, inverse_std, shape = self._recall()
-        weight, dweight, dbias = self.weight.value, self.weight.grad, self.bias.grad
+        weight, dweight, dbias = self.layer.weight.value, self.layer.weight.grad, self.layer.bias.grad
         if len(shape) != 2 or not plain(dy, normalized, weight, inverse_std, dweight, dbias):
             return super().backward(dy)
-        check_gradient(self, dy, shape)
+        check_gradient(self.layer, dy, shape)
         dx = self.work.empty("dx", shape, dy.dtype)
         _layer_norm_backward(dy, normalized, weight, inverse_std, dweight, dbias, dx)
         return dx
@@ -380,14 +388,15 @@ def _softmax_cross_entropy(x, labels, smoothing, dx):
     return total_loss / count
 
 
-class SoftmaxCrossEntropy(nn.SoftmaxCrossEntropy):
+@_compiled_kernel_of(nn.SoftmaxCrossEntropy)
+class SoftmaxCrossEntropyKernel(losses.SoftmaxCrossEntropyKernel):
     def forward(self, x, target):
         if x.ndim != 2 or target.ndim != 1 or target.dtype != np.int64 or not plain(x):
             return super().forward(x, target)
-        if not self.trusts_labels:
+        if not self.checked_labels:
             check_labels(x, target)
         gradient = self.work.empty("gradient", x.shape, x.dtype)
-        loss = _softmax_cross_entropy(x, target, x.dtype.type(self.label_smoothing), gradient)
+        loss = _softmax_cross_entropy(x, target, x.dtype.type(self.loss.label_smoothing), gradient)
         self._kept = (gradient,)
         return x.dtype.type(loss)
 
@@ -447,13 +456,14 @@ def _adadelta(w, g, v, u, decay, rho, rest, eps, rate):
         w[i] -= d * rate
 
 
-class _Rule(nn.Optimizer):
+class _Rule(optimizers.SweepKernel):
     """Base of the compiled rules: `_kernel` gives one with its numbers, or None where the base has to do it."""
 
     def _sweep(self, share):
         blocks, _ = share
         kernel, *numbers = self._kernel()
-        if kernel is None or isinstance(self.learning_rate, np.ndarray) or not all(plain(*block) for block in blocks):
+        stacked = isinstance(self.rule.learning_rate, np.ndarray)
+        if kernel is None or stacked or not all(plain(*block) for block in blocks):
             super()._sweep(share)
             return
         for block in blocks:
@@ -464,42 +474,62 @@ class _Rule(nn.Optimizer):
         raise NotImplementedError
 
 
-class SGD(_Rule, nn.SGD):
+@_compiled_kernel_of(nn.SGD)
+class SGDKernel(_Rule, optimizers.SGDKernel):
     def _kernel(self):
-        if self.momentum:
-            return _sgd_momentum, self.weight_decay, self.momentum, self.nesterov, self.learning_rate
-        return _sgd, self.weight_decay, self.learning_rate
+        rule = self.rule
+        if rule.momentum:
+            return (
+                _sgd_momentum,
+                rule.weight_decay,
+                rule.momentum,
+                rule.nesterov,
+                rule.learning_rate,
+            )
+        return _sgd, rule.weight_decay, rule.learning_rate
 
 
-class Adam(_Rule, nn.Adam):
+@_compiled_kernel_of(nn.Adam)
+class AdamKernel(_Rule, optimizers.AdamKernel):
     def _kernel(self):
-        decay, shrink = self.weight_decay, 1.0
-        if self.decoupled_decay:
-            decay, shrink = 0.0, 1 - self.learning_rate * self.weight_decay
+        rule = self.rule
+        decay, shrink = rule.weight_decay, 1.0
+        if rule.decoupled_decay:
+            decay, shrink = 0.0, 1 - rule.learning_rate * rule.weight_decay
         scale, eps = self._corrections()
-        return _adam, decay, shrink, *self.betas, eps, self.learning_rate * scale
+        return _adam, decay, shrink, *rule.betas, eps, rule.learning_rate * scale
 
 
-class AdamW(Adam, nn.AdamW):
+@_compiled_kernel_of(nn.AdamW)
+class AdamWKernel(AdamKernel, optimizers.AdamWKernel):
     pass
 
 
-class RMSprop(_Rule, nn.RMSprop):
+@_compiled_kernel_of(nn.RMSprop)
+class RMSpropKernel(_Rule, optimizers.RMSpropKernel):
     def _kernel(self):
-        if self.centered or self.momentum:
+        rule = self.rule
+        if rule.centered or rule.momentum:
             return (None,)
-        return _rmsprop, self.weight_decay, self.alpha, 1 - self.alpha, self.eps, self.learning_rate
+        return (
+            _rmsprop,
+            rule.weight_decay,
+            rule.alpha,
+            1 - rule.alpha,
+            rule.eps,
+            rule.learning_rate,
+        )
 
 
-class Adadelta(_Rule, nn.Adadelta):
+@_compiled_kernel_of(nn.Adadelta)
+class AdadeltaKernel(_Rule, optimizers.AdadeltaKernel):
     def _kernel(self):
-        return _adadelta, self.weight_decay, self.rho, 1 - self.rho, self.eps, self.learning_rate
-
-
-_COMPILED_CLASSES = (
-    *(ReLU, LeakyReLU, ELU, Sigmoid, Tanh, SiLU, GELU, Dropout, BatchNorm1d, LayerNorm, SoftmaxCrossEntropy),
-    *(Conv2d, MaxPool2d),
-    *(SGD, Adam, AdamW, RMSprop, Adadelta),
-)
-#: The compiled form of each class.
-COMPILED: dict[type, type] = {getattr(nn, compiled.__name__): compiled for compiled in _COMPILED_CLASSES}
+        rule = self.rule
+        return (
+            _adadelta,
+            rule.weight_decay,
+            rule.rho,
+            1 - rule.rho,
+            rule.eps,
+            rule.learning_rate,
+        )

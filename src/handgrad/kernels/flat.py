@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 
+from handgrad import nn
 from handgrad._typing import Array, Float
+from handgrad.kernels.memory import zeros
+from handgrad.kernels.products import has_transposed_tiles
 from handgrad.nn.layer import Layer, Parameter
-from handgrad.nn.memory import zeros
 
 
 class FlatParameters:
@@ -71,6 +73,22 @@ class FlatParameters:
         shape = (len(self.values), self.shapes[name][0], -1) if matrix else (len(self.values), -1)
         where = self.slices[name]
         return _view(self.values[:, where].reshape(shape), self.grads[:, where].reshape(shape))
+
+
+def lay_out_for_kernels(network: nn.Sequential) -> None:
+    """Turns the memory (not the shape) of weights to what the kernels read quickest; call it before `FlatParameters`.
+
+    The channels of a convolution's weight come last, as those of the images do. The weight that the data meets is laid
+    out by inputs: x Wᵀ and dyᵀ x, its only products because the data needs no gradient, are 5 to 15% quicker so, unless
+    x Wᵀ is computed in tiles. Elsewhere dy W would lose what they gain.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            weight = layer.weight.value
+            layer.weight.value = np.ascontiguousarray(weight.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    first = next((layer for layer in network if layer.parameters()), None)
+    if isinstance(first, nn.Linear) and not has_transposed_tiles(first.in_features):
+        first.weight.value = np.asfortranarray(first.weight.value)
 
 
 def _memory_order(array: np.ndarray) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What `fast` compiles for images: the transforms of Winograd's convolution, and max-pooling.
+"""What is compiled for images: the transforms of Winograd's convolution, and max-pooling.
 
 A transform of `convolution_algorithms` is a product with a Kronecker matrix, most of whose numbers are 0, 1 or -1,
 after the tiles were copied to where the product can reach them. Compiled, it is the few additions that are left, on
@@ -11,11 +11,15 @@ import numba
 import numpy as np
 
 from handgrad import nn
-from handgrad.nn.convolution_algorithms import ALGORITHMS
-from handgrad.nn.convolution_algorithms import Winograd4x4 as NumpyWinograd4x4
-from handgrad.nn.images import channels_first, channels_last, check_images, window_output
+from handgrad.kernels import convolution, pooling
+from handgrad.kernels.convolution_algorithms import ALGORITHMS
+from handgrad.kernels.convolution_algorithms import Winograd4x4 as NumpyWinograd4x4
+from handgrad.kernels.images import channels_first, channels_last
+from handgrad.kernels.kernel import NUMBA_KERNELS, kernel_of
+from handgrad.kernels.pooling import _places
+from handgrad.nn.images import check_images
 from handgrad.nn.layer import check_gradient
-from handgrad.nn.pooling import _places
+from handgrad.windows import window_output
 
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
@@ -46,7 +50,7 @@ ROW = 6
 # -- transforms of lines ----------------------------------------------------------------------------------------------
 
 # Each takes a tile's first `columns` columns, and writes what becomes of a column as a row: applied twice, it
-# transforms rows and columns, and leaves them where they were. The numbers are those of `WINOGRAD_TRANSFORMS`.
+# transforms rows and columns, and leaves them where they were. The numbers are those of `nn.winograd.TRANSFORMS`.
 
 
 @_compiled
@@ -341,7 +345,8 @@ def _nothing(images):
     return np.zeros(images.shape[-1], images.dtype)
 
 
-class Conv2d(nn.Conv2d):
+@kernel_of(nn.Conv2d, NUMBA_KERNELS)
+class Conv2dKernel(convolution.Conv2dKernel):
     algorithms = ALGORITHMS | {"winograd-4x4": Winograd4x4}
 
 
@@ -400,29 +405,30 @@ def _give_where(upstream, place, number, pixel):
         pixel[c] += upstream[c] if place[c] == number else zero
 
 
-class MaxPool2d(nn.MaxPool2d):
+@kernel_of(nn.MaxPool2d, NUMBA_KERNELS)
+class MaxPool2dKernel(pooling.MaxPool2dKernel):
     def forward(self, x):
-        check_images(self, x)
+        check_images(self.layer, x)
         last = channels_last(self.work, "x", x)
         if not plain(last):
             return super().forward(x)
         n, height, width, c = last.shape
-        out = window_output(self, (height, width), self.kernel_size, self.stride, self.padding)
+        out = window_output((height, width), self.layer.kernel_size, self.layer.stride, self.layer.padding)
         y = self.work.empty("y", (n, *out, c), last.dtype)
-        found = self.work.empty("found", y.shape, _places(self.kernel_size[0] * self.kernel_size[1]))
-        windows = self.kernel_size, self.stride, self.padding
+        found = self.work.empty("found", y.shape, _places(self.layer.kernel_size[0] * self.layer.kernel_size[1]))
+        windows = self.layer.kernel_size, self.layer.stride, self.layer.padding
         self.workers.run(lambda part: _max_pool(last[part], *windows, y[part], found[part]), self.workers.split(n))
         self._keep(found, None, last.shape, (n, c, *out))
         return channels_first(y)
 
     def backward(self, dy):
         found, places, shape, out_shape = self._recall()
-        check_gradient(self, dy, out_shape)
+        check_gradient(self.layer, dy, out_shape)
         last = channels_last(self.work, "dy", dy)
         if places is not None or not plain(last):
             return super().backward(dy)
         dx = self.work.empty("dx", shape, dy.dtype)
-        windows = self.kernel_size, self.stride, self.padding
+        windows = self.layer.kernel_size, self.layer.stride, self.layer.padding
         self.workers.run(
             lambda part: _max_pool_back(last[part], found[part], *windows, dx[part]), self.workers.split(len(last))
         )

@@ -1,7 +1,7 @@
 """Ways to compute a convolution: sums over taps, im2col, Winograd's; and which of them a shape is given.
 
 All work on arrays whose channels come last: x (N, H, W, C), y (N, Ho, Wo, K), weight (K, R, S, C/groups). What is
-large is done a few images at a time, so that it stays in the cache, and shared among the layer's workers.
+large is done a few images at a time, so that it stays in the cache, and shared among the workers.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from handgrad._typing import Array, Inexact
-from handgrad.nn.arena import Workspace
-from handgrad.nn.images import add_to_pixels
-from handgrad.nn.products import product
-from handgrad.nn.workers import Workers
+from handgrad.kernels.arena import Workspace
+from handgrad.kernels.images import add_to_pixels
+from handgrad.kernels.products import product
+from handgrad.kernels.workers import Workers
+from handgrad.nn.winograd import TRANSFORMS
 
 Pair = tuple[int, int]
 
@@ -365,36 +366,7 @@ def _met(g: Geometry, tap: Pair) -> tuple[tuple[slice, ...], tuple[slice, ...], 
 
 # -- Winograd ---------------------------------------------------------------------------------------------------------
 
-#: Bᵀ, G and Aᵀ of the source, by how many results a tile has a side.
-WINOGRAD_TRANSFORMS = {
-    2: {
-        "input": [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
-        "kernel": [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
-        "output": [[1, 1, 1, 0], [0, 1, -1, -1]],
-    },
-    4: {
-        "input": [
-            [4, 0, -5, 0, 1, 0],
-            [0, -4, -4, 1, 1, 0],
-            [0, 4, -4, -1, 1, 0],
-            [0, -2, -1, 2, 1, 0],
-            [0, 2, -1, -2, 1, 0],
-            [0, 4, 0, -5, 0, 1],
-        ],
-        "kernel": [
-            [1 / 4, 0, 0],
-            [-1 / 6, -1 / 6, -1 / 6],
-            [-1 / 6, 1 / 6, -1 / 6],
-            [1 / 24, 1 / 12, 1 / 6],
-            [1 / 24, -1 / 12, 1 / 6],
-            [0, 0, 1],
-        ],
-        "output": [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
-    },
-}
-
-
-#: Columns of a transform that are multiplied at a time: BLAS need not copy such small products first (`nn.products`).
+#: Columns of a transform that are multiplied at a time: BLAS need not copy so small a product first (see `products`).
 COLUMNS = 512
 #: Up to so many pairs of channels the kernels are transposed in memory before they are multiplied.
 FEW_CHANNELS = 128 * 128
@@ -446,7 +418,7 @@ class Winograd(Algorithm):
     def _matrix(self, name: str, dtype) -> np.ndarray:
         key = name, np.dtype(dtype).str
         if key not in self._matrices:
-            rows = WINOGRAD_TRANSFORMS[self.m][name]
+            rows = TRANSFORMS[self.m][name]
             self._matrices[key] = np.kron(rows, rows).astype(dtype)
         return self._matrices[key]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from handgrad import nn
-from handgrad.nn import memory
+from handgrad.kernels import FlatParameters, Kernels, memory
 
 
 def address(array: np.ndarray) -> int:
@@ -86,10 +86,12 @@ def test_elsewhere_large_arrays_are_numpys_own(monkeypatch):
 
 def test_what_an_engine_works_with_every_step_is_aligned():
     network = nn.Sequential(nn.Linear(9, 33, rng=0), nn.ReLU(), nn.Linear(33, 7, rng=1))
-    flat, work = nn.FlatParameters(network), nn.Arena().workspace()
-    adam = nn.Adam([flat.whole()])
+    flat, kernels = FlatParameters(network), Kernels()
+    work = kernels.workspace()
+    adam = kernels.lend(nn.Adam([flat.whole()]))
     state = [array for arrays in adam.state.values() for array in arrays]
     lent = [work.empty(name, (5, 3), np.dtype(np.float32)) for name in "abc"]
+    y = kernels.lend(network).forward(np.ones((5, 9), np.float32))
     assert len(state) == 2
-    for array in (flat.values, flat.grads, *state, *lent):
+    for array in (flat.values, flat.grads, *state, *lent, y):
         assert address(array) % memory.LINE == 0

@@ -1,4 +1,4 @@
-"""Threads that share the work of one layer: NumPy lets go of the interpreter inside its loops and products."""
+"""Threads that share the work of one kernel: NumPy lets go of the interpreter inside its loops and products."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Part = TypeVar("Part")
 
 
 class Workers:
-    """A fixed number of threads, the caller's own among them, that an engine lends to its layers.
+    """A fixed number of threads, the caller's own among them, that an engine lends to its kernels.
 
     Whoever uses more than one keeps the threads of the products (BLAS) at one: two pools in one process disturb each
     other. Threads without work sleep; waking one takes 25 to 45 µs. They end with the object.
@@ -76,9 +76,6 @@ class Workers:
         edges = [n * i // count for i in range(count + 1)]
         return [slice(*edge) for edge in itertools.pairwise(edges)]
 
-    def __deepcopy__(self, memo: dict) -> Workers:
-        return self
-
 
 def _serve(jobs: queue.SimpleQueue, outcomes: queue.SimpleQueue) -> None:
     """The life of a thread. It must not hold the `Workers` object, or that would never be let go."""
@@ -96,5 +93,5 @@ def _dismiss(jobs: queue.SimpleQueue, threads: int) -> None:
         jobs.put(None)
 
 
-#: One thread: what a layer on its own uses.
+#: One thread.
 SERIAL = Workers(1)

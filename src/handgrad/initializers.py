@@ -28,11 +28,7 @@ class Zeros:
 
 @dataclass(frozen=True)
 class Normal:
-    """Independent draws from N(0, std²).
-
-    Arguments:
-        std: standard deviation, above 0.
-    """
+    """Independent draws from N(0, std²), with std above 0."""
 
     std: float
 
@@ -46,11 +42,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Independent draws, evenly from -limit to limit.
-
-    Arguments:
-        limit: above 0; the standard deviation is limit/√3.
-    """
+    """Independent draws, evenly from -limit to limit, with limit above 0; the standard deviation is limit/√3."""
 
     limit: float
 
@@ -76,25 +68,16 @@ class Kaiming:
     gain: float = math.sqrt(2)
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
-        fan_in, _ = fans(shape)
-        return self.gain / math.sqrt(fan_in) * rng.standard_normal(shape)
+        return self.gain / math.sqrt(fans(shape)[0]) * rng.standard_normal(shape)
 
 
 @dataclass(frozen=True)
-class KaimingUniform:
-    """Even draws with the variance of `Kaiming`, gain²/fan_in: from -√3·gain/√fan_in to √3·gain/√fan_in.
-
-    Arguments:
-        gain: as for `Kaiming`. PyTorch's own default for the weight of `Linear` has a gain of 1/√3.
-
-    Source: He, Zhang, Ren, Sun (2015), Delving deep into rectifiers, equations 10 and 15.
-    """
-
-    gain: float = math.sqrt(2)
+class KaimingUniform(Kaiming):
+    """Even draws with the variance of `Kaiming`: between ±√3·gain/√fan_in. (PyTorch's own default for the weight of
+    `Linear` has a gain of 1/√3.)"""
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
-        fan_in, _ = fans(shape)
-        return Uniform(self.gain * math.sqrt(3 / fan_in))(shape, rng)
+        return Uniform(self.gain * math.sqrt(3 / fans(shape)[0]))(shape, rng)
 
 
 @dataclass(frozen=True)
@@ -105,7 +88,7 @@ class Xavier:
         gain: as for `Kaiming`; 1 in the source.
 
     Source: Glorot and Bengio (2010), Understanding the difficulty of training deep feedforward neural networks,
-    equation 12.
+    equations 12 and, for the uniform form, 16.
     """
 
     gain: float = 1.0
@@ -115,17 +98,8 @@ class Xavier:
 
 
 @dataclass(frozen=True)
-class XavierUniform:
-    """Even draws with the variance of `Xavier`: between ±gain·√(6/(fan_in + fan_out)).
-
-    Arguments:
-        gain: as for `Kaiming`; 1 in the source.
-
-    Source: Glorot and Bengio (2010), Understanding the difficulty of training deep feedforward neural networks,
-    equation 16.
-    """
-
-    gain: float = 1.0
+class XavierUniform(Xavier):
+    """Even draws with the variance of `Xavier`: between ±gain·√(6/(fan_in + fan_out))."""
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
         return Uniform(self.gain * math.sqrt(6 / sum(fans(shape))))(shape, rng)

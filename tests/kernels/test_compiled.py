@@ -1,27 +1,26 @@
-"""The compiled classes (the extra `fast`) against the classes they stand for.
+"""The compiled kernels (the extra `fast`) against the NumPy kernels that they derive from.
 
-All suites of this folder run over them too: `conftest.py` adds a compiled form of every example that has one.
+`test_kernels_and_layers.py` holds both to the layers.
 """
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 import pytest
 import torch
 
 from handgrad import nn
+from handgrad.kernels import FlatParameters, Kernels, LinearKernel, losses
+from handgrad.kernels.kernel import NUMBA_KERNELS, NUMPY_KERNELS
 
 pytest.importorskip("numba")
-fast, fast_images = pytest.importorskip("handgrad.nn.fast"), pytest.importorskip("handgrad.nn.fast_images")
+compiled_rows, compiled_images = (
+    pytest.importorskip(f"handgrad.kernels.{name}") for name in ("compiled", "compiled_images")
+)
 
 D = 5
-
-
-def rectifying() -> nn.BatchNorm1d:
-    layer = nn.BatchNorm1d(D)
-    layer.rectifies = True
-    return layer
-
 
 LAYERS = {
     "ReLU": nn.ReLU,
@@ -38,21 +37,21 @@ LAYERS = {
     "Dropout of nothing": lambda: nn.Dropout(0.0, rng=7),
     "BatchNorm1d": lambda: nn.BatchNorm1d(D),
     "BatchNorm1d biased": lambda: nn.BatchNorm1d(D, 0.1, 0.4, running_variance="biased"),
-    "BatchNorm1d rectifying": rectifying,
+    "BatchNorm1d rectifying": lambda: nn.BatchNorm1d(D),
     "LayerNorm": lambda: nn.LayerNorm(D),
 }
 IMAGE_LAYERS = {
-    "Conv2d": (lambda: nn.Conv2d(5, 7, 3, padding=1, algorithm="winograd-4x4", rng=0), (3, 5, 8, 8)),
-    "Conv2d of odd sizes": (lambda: nn.Conv2d(3, 2, 3, padding=(2, 0), algorithm="winograd-4x4", rng=0), (2, 3, 7, 9)),
+    "Conv2d": (lambda: nn.Conv2d(5, 7, 3, padding=1, rng=0), (3, 5, 8, 8)),
+    "Conv2d of odd sizes": (lambda: nn.Conv2d(3, 2, 3, padding=(2, 0), rng=0), (2, 3, 7, 9)),
     "Conv2d of many channels": (
-        lambda: nn.Conv2d(70, 530, 3, padding=1, algorithm="winograd-4x4", rng=0),
+        lambda: nn.Conv2d(70, 530, 3, padding=1, rng=0),
         (2, 70, 3, 6),
     ),
     "Conv2d of a run and more": (
-        lambda: nn.Conv2d(530, 64, 3, padding=(1, 0), bias=False, algorithm="winograd-4x4", rng=0),
+        lambda: nn.Conv2d(530, 64, 3, padding=(1, 0), bias=False, rng=0),
         (2, 530, 5, 4),
     ),
-    "Conv2d otherwise": (lambda: nn.Conv2d(4, 6, 3, stride=2, algorithm="im2col", rng=0), (2, 4, 7, 7)),
+    "Conv2d otherwise": (lambda: nn.Conv2d(4, 6, 3, stride=2, rng=0), (2, 4, 7, 7)),
     "MaxPool2d": (lambda: nn.MaxPool2d(3, 2, 1), (3, 5, 8, 8)),
     "MaxPool2d of odd sizes": (lambda: nn.MaxPool2d((2, 3), (1, 2), (1, 0)), (2, 70, 7, 9)),
     "MaxPool2d of large windows": (lambda: nn.MaxPool2d(12, 5, 6), (2, 3, 13, 15)),
@@ -72,7 +71,7 @@ RULES = {
     "Adadelta": (nn.Adadelta, {}),
     "Adadelta options": (nn.Adadelta, {"rho": 0.8, "eps": 1e-3, "weight_decay": 0.1}),
 }
-#: What a class with kernels need not ask its base for. (Momentum and centring of RMSprop are left to the base.)
+#: What a compiled kernel need not ask its base for. (Momentum and centring of RMSprop are left to the base.)
 COMPILED_METHODS = {
     **dict.fromkeys(("ReLU", "LeakyReLU"), ("_function", "_chain")),
     **dict.fromkeys(("ELU", "Sigmoid", "Tanh"), ("_chain",)),
@@ -80,29 +79,48 @@ COMPILED_METHODS = {
     "Dropout": ("forward",),
     **dict.fromkeys(("GELU", "BatchNorm1d", "LayerNorm"), ("forward", "backward")),
     "SoftmaxCrossEntropy": ("forward", "backward"),
-    "Conv2d": (),  # its algorithm has kernels
+    "Conv2d": (),  # its algorithm is compiled
     "MaxPool2d": ("forward", "backward"),
     **dict.fromkeys(("SGD", "Adam", "AdamW", "RMSprop", "Adadelta"), ("_sweep", "_update")),
 }
 
 
-def pair(make):
-    """One object as it is and one in its compiled form."""
-    base, compiled = make(), make()
-    fast.accelerate(compiled)
-    assert type(compiled) is fast.COMPILED[type(base)]
+def pair(make, threads: int = 1, prepare=lambda thing: thing):
+    """A NumPy kernel and a compiled one, each of a thing of its own, from the same recipe."""
+    base, compiled = (Kernels(threads, compiled=compiled).lend(prepare(make())) for compiled in (False, True))
+    kind = type(getattr(base, "layer", None) or getattr(base, "loss", None) or base.rule)
+    assert type(base) is NUMPY_KERNELS[kind]
+    assert type(compiled) is NUMBA_KERNELS[kind]
     return base, compiled
 
 
+def layer_pair(name, dtype=np.float32):
+    """The kernels of one of `LAYERS`, whose parameters are random."""
+    base, compiled = pair(LAYERS[name], prepare=functools.partial(prepared, dtype=dtype))
+    for kernel in (base, compiled):
+        kernel.rectifies = "rectifying" in name
+    return base, compiled
+
+
+def image_pair(name, dtype=np.float32, threads=1):
+    """The kernels of one of `IMAGE_LAYERS`, and the shape of its images."""
+    make, shape = IMAGE_LAYERS[name]
+    base, compiled = pair(make, threads, functools.partial(prepared, dtype=dtype))
+    if name.startswith("Conv2d"):
+        for kernel in (base, compiled):
+            kernel.algorithm = "im2col" if name == "Conv2d otherwise" else "winograd-4x4"
+    return base, compiled, shape
+
+
 def forbid(monkeypatch, compiled) -> None:
-    """Whatever the kernels should do themselves fails in the base."""
-    base = next(base for base, own in fast.COMPILED.items() if own is type(compiled))
+    """Whatever the compiled kernel should do itself fails in its base."""
+    kind = next(kind for kind, own in NUMBA_KERNELS.items() if own is type(compiled))
 
     def asked(*_, **__):
-        raise AssertionError(f"{base.__name__} was asked")
+        raise AssertionError(f"the NumPy kernel of {kind.__name__} was asked")
 
-    for name in COMPILED_METHODS[base.__name__]:
-        owner = next(c for c in base.__mro__ if name in vars(c))
+    for name in COMPILED_METHODS[kind.__name__]:
+        owner = next(c for c in NUMPY_KERNELS[kind].__mro__ if name in vars(c))
         monkeypatch.setattr(owner, name, asked)
 
 
@@ -112,11 +130,11 @@ def prepared(layer: nn.Layer, dtype) -> nn.Layer:
     return layer.astype(dtype)
 
 
-def results(layer: nn.Layer, x, dy) -> dict[str, np.ndarray]:
-    y = layer.forward(x)
-    dx = layer.backward(dy)
-    gradients = {f"d{name}": parameter.grad for name, parameter in layer.named_parameters()}
-    return {"y": y, "dx": dx, **gradients, **dict(layer.named_buffers())}
+def results(kernel, x, dy) -> dict[str, np.ndarray]:
+    y = kernel.forward(x)
+    dx = kernel.backward(dy)
+    gradients = {f"d{name}": parameter.grad for name, parameter in kernel.layer.named_parameters()}
+    return {"y": y, "dx": dx, **gradients, **dict(kernel.layer.named_buffers())}
 
 
 def assert_close(actual, expected, dtype) -> None:
@@ -131,20 +149,18 @@ def drawn(shape, dtype, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-def test_every_compiled_class_is_tested_here():
+def test_every_compiled_kernel_is_tested_here():
     tested = {type(make()) for make in LAYERS.values()} | {rule for rule, _ in RULES.values()}
     tested |= {type(make()) for make, _ in IMAGE_LAYERS.values()}
-    assert {*tested, nn.SoftmaxCrossEntropy} == set(fast.COMPILED)
-    assert {base.__name__ for base in fast.COMPILED} == set(COMPILED_METHODS)
-    for base, compiled in fast.COMPILED.items():
-        assert issubclass(compiled, base)
-        assert compiled.__name__ == base.__name__
+    assert {*tested, nn.SoftmaxCrossEntropy} == set(NUMBA_KERNELS)
+    assert {kind.__name__ for kind in NUMBA_KERNELS} == set(COMPILED_METHODS)
+    for kind, compiled in NUMBA_KERNELS.items():
+        assert issubclass(compiled, NUMPY_KERNELS[kind])
+        assert compiled.__name__ == NUMPY_KERNELS[kind].__name__
 
 
-def test_what_has_no_compiled_form_stays_as_it_is():
-    layer = nn.Linear(2, 3, rng=0)
-    fast.accelerate(layer)
-    assert type(layer) is nn.Linear
+def test_what_has_no_compiled_kernel_has_the_numpy_one():
+    assert type(Kernels(compiled=True).lend(nn.Linear(2, 3, rng=0))) is LinearKernel
 
 
 # -- layers -----------------------------------------------------------------------------------------------------------
@@ -152,22 +168,22 @@ def test_what_has_no_compiled_form_stays_as_it_is():
 
 @pytest.mark.parametrize("n", [2, 7, 300])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
-def test_layers(make, dtype, n, monkeypatch):
-    base, compiled = (prepared(layer, dtype) for layer in pair(make))
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(name, dtype, n, monkeypatch):
+    base, compiled = layer_pair(name, dtype)
     batches = [(3 * drawn((n, D), dtype, seed), drawn((n, D), dtype, 10 + seed)) for seed in range(3)]
     expected = [{name: a.copy() for name, a in results(base, *batch).items()} for batch in batches]
-    if getattr(base, "approximate", "tanh") == "tanh" and getattr(base, "p", 1):
+    if name not in ("GELU exact", "Dropout of nothing"):
         forbid(monkeypatch, compiled)
     for batch, wanted in zip(batches, expected, strict=True):
         assert_close(results(compiled, *batch), wanted, dtype)
 
 
 @pytest.mark.parametrize("n", [0, 1])
-@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
-def test_no_sample_and_one(make, n):
-    base, compiled = (prepared(layer, np.float32) for layer in pair(make))
-    if isinstance(base, nn.BatchNorm1d) and n < (2 if base.running_variance == "unbiased" else 1):
+@pytest.mark.parametrize("name", LAYERS)
+def test_no_sample_and_one(name, n):
+    base, compiled = layer_pair(name)
+    if isinstance(base.layer, nn.BatchNorm1d) and n < (2 if base.layer.running_variance == "unbiased" else 1):
         with pytest.raises(ValueError, match=f"got a training batch of N={n}, expected at least"):
             compiled.forward(drawn((n, D), np.float32))
         return
@@ -176,9 +192,9 @@ def test_no_sample_and_one(make, n):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e4, -1e4, 3e38])
-@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
-def test_numbers_at_the_edge(make, value):
-    base, compiled = (prepared(layer, np.float32) for layer in pair(make))
+@pytest.mark.parametrize("name", LAYERS)
+def test_numbers_at_the_edge(name, value):
+    base, compiled = layer_pair(name)
     x, dy = drawn((6, D), np.float32), drawn((6, D), np.float32, 1)
     x[2, 3] = value
     with np.errstate(all="ignore"):
@@ -187,38 +203,37 @@ def test_numbers_at_the_edge(make, value):
         assert_close(actual, expected, np.float32)
 
 
-@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
-def test_evaluation(make):
-    base, compiled = (prepared(layer, np.float32) for layer in pair(make))
-    for layer in (base, compiled):
-        layer.forward(drawn((6, D), np.float32))
-        layer.eval()
+@pytest.mark.parametrize("name", LAYERS)
+def test_evaluation(name):
+    base, compiled = layer_pair(name)
+    for kernel in (base, compiled):
+        kernel.forward(drawn((6, D), np.float32))
+        kernel.layer.eval()
     batch = drawn((6, D), np.float32, 1), drawn((6, D), np.float32, 2)
     expected, actual = results(base, *batch), results(compiled, *batch)
     assert_close(actual, expected, np.float32)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ">f4", np.complex128])
-@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
-def test_other_dtypes_are_the_bases(make, dtype):
-    base, compiled = pair(make)
+@pytest.mark.parametrize("name", LAYERS)
+def test_other_dtypes_are_the_bases(name, dtype):
+    base, compiled = pair(LAYERS[name])
     x, dy = (drawn((6, D), np.float64, seed).astype(dtype) for seed in range(2))
     if x.dtype.kind == "c":  # layers take a complex input, for a complex step, but keep no complex gradient
         expected, actual = {"y": base.forward(x)}, {"y": compiled.forward(x)}
     else:
         expected, actual = results(base, x, dy), results(compiled, x, dy)
-    for name, array in expected.items():
-        assert actual[name].dtype == array.dtype
-        np.testing.assert_array_equal(actual[name], array, err_msg=name)
+    for part, array in expected.items():
+        assert actual[part].dtype == array.dtype
+        np.testing.assert_array_equal(actual[part], array, err_msg=part)
 
 
 @pytest.mark.parametrize("kind", ["BatchNorm1d", "LayerNorm"])
 @pytest.mark.parametrize("shared", [True, False])
 def test_stacked_models(kind, shared):
-    base, compiled = pair(LAYERS[kind])
-    for layer in (base, compiled):
-        network = nn.Sequential(layer)
-        flat = nn.FlatParameters(network, 3)
+    base, compiled = layer_pair(kind)
+    for kernel in (base, compiled):
+        flat = FlatParameters(kernel.layer, 3)
         flat.values[...] = drawn(flat.values.shape, np.float32, 3)
     x, dy = drawn((6, D) if shared else (3, 6, D), np.float32), drawn((3, 6, D), np.float32, 1)
     assert_close(results(compiled, x, dy), results(base, x, dy), np.float32)
@@ -226,7 +241,7 @@ def test_stacked_models(kind, shared):
 
 @pytest.mark.parametrize("kind", ["ReLU", "Tanh", "GELU", "Dropout"])
 def test_more_axes(kind):
-    base, compiled = pair(LAYERS[kind])
+    base, compiled = layer_pair(kind)
     x, dy = drawn((2, 3, 4, D), np.float32), drawn((2, 3, 4, D), np.float32, 1)
     assert_close(results(compiled, x, dy), results(base, x, dy), np.float32)
 
@@ -238,12 +253,12 @@ def test_dropout_draws_the_same_masks(p, size):
     ones = np.ones((1, size), np.float32)
     for _ in range(3):
         np.testing.assert_array_equal(compiled.forward(ones), base.forward(ones))
-    assert compiled.rng.bit_generator.state == base.rng.bit_generator.state
+    assert compiled.layer.rng.bit_generator.state == base.layer.rng.bit_generator.state
 
 
 def test_a_gradient_of_another_shape():
     for kind in ("ReLU", "SiLU", "GELU", "BatchNorm1d", "LayerNorm"):
-        _, compiled = pair(LAYERS[kind])
+        _, compiled = layer_pair(kind)
         compiled.forward(drawn((6, D), np.float32))
         with pytest.raises(ValueError, match=r"backward got dy with shape=\(4, 5\), expected \(6, 5\), the shape of"):
             compiled.backward(drawn((4, D), np.float32))
@@ -260,17 +275,16 @@ def images(shape, out, dtype, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("make", "shape"), IMAGE_LAYERS.values(), ids=IMAGE_LAYERS)
-def test_images(make, shape, dtype, threads, monkeypatch):
-    base, compiled = (prepared(layer, dtype) for layer in pair(make))
-    compiled.workers = nn.Workers(threads)
+@pytest.mark.parametrize("name", IMAGE_LAYERS)
+def test_images(name, dtype, threads, monkeypatch):
+    base, compiled, shape = image_pair(name, dtype, threads)
     out = base.forward(drawn(shape, dtype)).shape
     batches = [images(shape, out, dtype, seed) for seed in range(2)]
     expected = [{name: a.copy() for name, a in results(base, *batch).items()} for batch in batches]
     forbid(monkeypatch, compiled)
-    for name, method in vars(fast_images.Winograd4x4).items():
+    for name, method in vars(compiled_images.Winograd4x4).items():
         if name.startswith("_transform"):
-            owner = next(c for c in fast_images.NumpyWinograd4x4.__mro__ if name in vars(c))
+            owner = next(c for c in compiled_images.NumpyWinograd4x4.__mro__ if name in vars(c))
             assert method is not vars(owner)[name]
             monkeypatch.setattr(owner, name, None)
     for batch, wanted in zip(batches, expected, strict=True):
@@ -284,21 +298,23 @@ def test_images(make, shape, dtype, threads, monkeypatch):
 
 
 def test_every_transform_has_a_kernel():
-    transforms = {name for c in fast_images.NumpyWinograd4x4.__mro__ for name in vars(c) if "_transform_" in name}
-    assert {name for name in vars(fast_images.Winograd4x4) if "_transform_" in name} == transforms
+    transforms = {name for c in compiled_images.NumpyWinograd4x4.__mro__ for name in vars(c) if "_transform_" in name}
+    assert {name for name in vars(compiled_images.Winograd4x4) if "_transform_" in name} == transforms
     assert len(transforms) == 6
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("kind", ["MaxPool2d", "MaxPool2d of odd sizes"])
 def test_maxima_at_the_edge(kind, value):
-    make, shape = IMAGE_LAYERS[kind]
-    base, compiled = pair(make)
+    base, compiled, shape = image_pair(kind)
     x = drawn(shape, np.float32)
     x[0, 1, 2:5, 3] = value
     x[1, 2] = value
     np.testing.assert_array_equal(compiled.forward(x), base.forward(x))
-    twin, twin_x = torch.nn.MaxPool2d(base.kernel_size, base.stride, base.padding), torch.from_numpy(x).requires_grad_()
+    twin, twin_x = (
+        torch.nn.MaxPool2d(base.layer.kernel_size, base.layer.stride, base.layer.padding),
+        torch.tensor(x, requires_grad=True),
+    )
     y = twin(twin_x)
     dy = drawn(y.shape, np.float32, 1)
     y.backward(torch.from_numpy(dy))
@@ -308,8 +324,9 @@ def test_maxima_at_the_edge(kind, value):
 @pytest.mark.parametrize("dtype", [np.float16, ">f4", np.complex128])
 @pytest.mark.parametrize("kind", ["Conv2d", "MaxPool2d"])
 def test_images_of_other_dtypes_are_the_bases(kind, dtype):
-    make, shape = IMAGE_LAYERS[kind]
-    base, compiled = (layer.astype(dtype) for layer in pair(make))
+    base, compiled, shape = image_pair(kind)
+    for kernel in (base, compiled):
+        kernel.layer.astype(dtype)
     x = drawn(shape, np.float64).astype(dtype)
     expected, actual = base.forward(x), compiled.forward(x)
     assert actual.dtype == expected.dtype
@@ -318,8 +335,7 @@ def test_images_of_other_dtypes_are_the_bases(kind, dtype):
 
 @pytest.mark.parametrize("kind", ["Conv2d", "MaxPool2d"])
 def test_images_with_a_gradient_of_another_shape(kind):
-    make, shape = IMAGE_LAYERS[kind]
-    _, compiled = pair(make)
+    _, compiled, shape = image_pair(kind)
     y = compiled.forward(drawn(shape, np.float32))
     with pytest.raises(ValueError, match="backward got dy with shape="):
         compiled.backward(y[:1].copy())
@@ -361,7 +377,7 @@ def test_other_targets_are_the_bases(target):
     x = drawn((2, 6, 4) if target == "stacked" else (6, 4), np.float32)
     t = {"int32 classes": np.arange(6, dtype=np.int32) % 4, "rows": np.eye(4, dtype=np.float32)[np.arange(6) % 4]}
     t = t.get(target, np.arange(6) % 4)
-    compiled.forward(drawn((6, 4), np.float32), np.arange(6) % 4)  # what a kernel kept must not be used below
+    compiled.forward(drawn((6, 4), np.float32), np.arange(6) % 4)  # what was kept of it must not be used below
     np.testing.assert_array_equal(compiled.forward(x, t), base.forward(x, t))
     np.testing.assert_array_equal(compiled.backward(), base.backward())
 
@@ -371,6 +387,20 @@ def test_classes_that_there_are_not(labels):
     _, compiled = pair(nn.SoftmaxCrossEntropy)
     with pytest.raises(ValueError, match=r"the loss got class -?\d, expected classes 0 to 3"):
         compiled.forward(drawn((2, 4), np.float32), np.array(labels))
+
+
+@pytest.mark.parametrize("target", ["classes", "int32 classes"])
+def test_labels_that_were_checked_are_not_looked_at_again(target, monkeypatch):
+    """An engine looks at all labels once, when it gets them."""
+    dtype = np.int64 if target == "classes" else np.int32
+    x, labels = drawn((6, 4), np.float32), (np.arange(6) % 4).astype(dtype)
+    for kernel in pair(nn.SoftmaxCrossEntropy):
+        expected = kernel.forward(x, labels)
+        kernel.checked_labels = True
+        with monkeypatch.context() as patch:
+            for module in (losses, compiled_rows):
+                patch.setattr(module, "check_labels", None)
+            assert kernel.forward(x, labels) == expected
 
 
 # -- update rules -----------------------------------------------------------------------------------------------------
@@ -383,39 +413,41 @@ def test_rules_give_the_same_bits(rule, options, dtype, monkeypatch):
     shapes = ((1, 1003), (4, 5), (3,), ())
     base, compiled = pair(lambda: rule([nn.Parameter(drawn(shape, dtype)) for shape in shapes], 0.02, **options))
 
-    def run(optimizer):
+    def run(kernel):
         for step in range(12):
-            optimizer.learning_rate = 0.02 / (1 + step)
-            for i, parameter in enumerate(optimizer.parameters):
+            kernel.rule.learning_rate = 0.02 / (1 + step)
+            for i, parameter in enumerate(kernel.rule.parameters):
                 parameter.grad[...] = drawn(parameter.value.shape, dtype, 100 * step + i) * 10.0 ** (step % 5 - 3)
-            optimizer.step()
+            kernel.step()
 
     run(base)
     if not {"momentum", "centered"} & options.keys() or rule is nn.SGD:
         forbid(monkeypatch, compiled)
     run(compiled)
-    for a, b in zip(base.parameters, compiled.parameters, strict=True):
+    for a, b in zip(base.rule.parameters, compiled.rule.parameters, strict=True):
         np.testing.assert_array_equal(a.value, b.value)
-    for name, array in base.state_dict().items():
-        np.testing.assert_array_equal(compiled.state_dict()[name], array, err_msg=name)
+    assert compiled.state.keys() == base.state.keys()
+    for name, arrays in base.state.items():
+        for own, array in zip(compiled.state[name], arrays, strict=True):
+            np.testing.assert_array_equal(own, array, err_msg=name)
 
 
 @pytest.mark.parametrize(("rule", "options"), RULES.values(), ids=RULES)
 def test_models_with_rates_of_their_own_are_the_bases(rule, options):
     rates = np.array([[0.1], [0.0], [0.01]])
     base, compiled = pair(lambda: rule([nn.Parameter(drawn((3, 50), np.float64))], rates, **options))
-    for optimizer in (base, compiled):
+    for kernel in (base, compiled):
         for step in range(4):
-            optimizer.parameters[0].grad[...] = drawn((3, 50), np.float64, step)
-            optimizer.step()
-    np.testing.assert_array_equal(base.parameters[0].value, compiled.parameters[0].value)
+            kernel.rule.parameters[0].grad[...] = drawn((3, 50), np.float64, step)
+            kernel.step()
+    np.testing.assert_array_equal(base.rule.parameters[0].value, compiled.rule.parameters[0].value)
 
 
 @pytest.mark.parametrize(("rule", "options"), RULES.values(), ids=RULES)
 def test_gradients_that_are_not_finite(rule, options):
     base, compiled = pair(lambda: rule([nn.Parameter(drawn(9, np.float32))], 0.1, **options))
     with np.errstate(all="ignore"):
-        for optimizer in (base, compiled):
-            optimizer.parameters[0].grad[...] = [np.nan, np.inf, -np.inf, 3e38, 1e-45, 0, -0.0, 1, -1]
-            optimizer.step()
-    np.testing.assert_array_equal(base.parameters[0].value, compiled.parameters[0].value)
+        for kernel in (base, compiled):
+            kernel.rule.parameters[0].grad[...] = [np.nan, np.inf, -np.inf, 3e38, 1e-45, 0, -0.0, 1, -1]
+            kernel.step()
+    np.testing.assert_array_equal(base.rule.parameters[0].value, compiled.rule.parameters[0].value)
