@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -84,15 +85,28 @@ def gradient_check(
     for name, value in (("samples", samples), ("draws", draws)):
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1")
-    rng = np.random.default_rng(seed)
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        # At shifted points an overflow or a mean of nothing is no news; what it does to the output is looked at.
-        warnings.simplefilter("ignore", RuntimeWarning)
+    with _quiet():
         subject = make_subject(layer_or_function, inputs, gradient)
+    return check_subject(subject, seed=seed, samples=samples, draws=draws)
+
+
+def check_subject(
+    subject: Subject, *, seed: int | np.random.Generator = 0, samples: int = 50, draws: int = 2
+) -> GradientReport:
+    """`gradient_check` of what has been prepared already."""
+    with _quiet():
         try:
-            return _Check(subject, rng, samples, draws).report()
+            return _Check(subject, np.random.default_rng(seed), samples, draws).report()
         except LayerError as error:
             return _raised(subject, error)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """At shifted points an overflow or a mean of nothing is no news; what it does to the output is looked at."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 def _raised(subject: Subject, error: LayerError) -> GradientReport:

@@ -105,6 +105,12 @@ class Subject:
         """The same subject with its own copy of the layer."""
         return self if self.layer is None else replace(self, layer=copy.deepcopy(self.layer))
 
+    def used_before(self) -> Subject:
+        """The layer after a step with another input: what it keeps for good from its first input is then stale."""
+        used = self.copied()
+        y = _step(used, _another_input(self.inputs))
+        return used if y is not None and np.isfinite(y).all() else self
+
     def parameters(self) -> list[Parameter]:
         """The layer's floating parameters, each once."""
         found, seen = [], set()
@@ -245,8 +251,13 @@ class Bench:
         return Gradients(y, [None if g is None else np.array(g) for g in returned], grads, faults=faults)
 
 
-def make_subject(what: Any, inputs: Any, gradient: Callable | None) -> Subject:
-    """Find out what is to be checked and how it is called; where it cannot be, an error says what to do."""
+def make_subject(what: Any, inputs: Any, gradient: Callable | None, used: bool = True) -> Subject:
+    """Find out what is to be checked and how it is called; where it cannot be, an error says what to do.
+
+    Args:
+        what, inputs, gradient: as for `gradient_check`.
+        used: prepare the layer with `used_before`.
+    """
     clean = _clean_inputs(inputs)
     if isinstance(what, type):
         raise TypeError(f"{what.__name__} is a class: pass an instance, such as {what.__name__}(...)")
@@ -258,7 +269,8 @@ def make_subject(what: Any, inputs: Any, gradient: Callable | None) -> Subject:
             )
         layer = _private_copy(what)
         subject = Subject(type(what).__name__, clean, layer=layer, backward_takes=_backward_takes(what, clean))
-        subject = _used_before(_with_arrays(_with_attributes(subject)))
+        subject = _with_arrays(_with_attributes(subject))
+        subject = subject.used_before() if used else subject
     elif callable(what):
         if gradient is not None and not callable(gradient):
             raise TypeError(
@@ -410,13 +422,6 @@ def _step(subject: Subject, inputs: list[Any]) -> np.ndarray | None:
     except (LayerError, TypeError, ValueError):
         pass
     return y
-
-
-def _used_before(subject: Subject) -> Subject:
-    """The layer after a step with another input: what it keeps for good from its first input is then stale."""
-    used = subject.copied()
-    y = _step(used, _another_input(subject.inputs))
-    return used if y is not None and np.isfinite(y).all() else subject
 
 
 def _with_attributes(subject: Subject) -> Subject:
