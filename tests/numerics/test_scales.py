@@ -150,3 +150,53 @@ def test_many_kinks_among_what_is_not_sampled_are_said():
     report = gradient_check(np.abs, x, gradient=lambda dy, x: dy * np.sign(x), samples=20)
     assert report.verdict == "right"
     assert "not sampled lie on kinks" in report["x"].reason
+
+
+FUNCTIONS = {
+    "sin": (np.sin, np.cos),
+    "1/x": (lambda x: 1 / x, lambda x: -1 / x**2),
+    "log": (lambda x: np.log(np.abs(x)), lambda x: 1 / x),
+    "relu": (lambda x: np.maximum(x, 0), lambda x: 1.0 * (x > 0)),
+    "|x|^3": (lambda x: np.abs(x) ** 3, lambda x: 3 * x * np.abs(x)),
+    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "root": (lambda x: np.sqrt(1 + x * x), lambda x: x / np.sqrt(1 + x * x)),
+    "leaky": (lambda x: np.where(np.real(x) > 0, x, 0.1 * x), lambda x: np.where(x > 0, 1.0, 0.1)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_at_random_over_many_scales(name):
+    """Right gradients are never called wrong. One wrong entry is never called right, unless its gradient is less than
+    1/100 of the largest one or of the output: a small one that backward gives as 0 may pass for one that vanishes."""
+    function, derivative = FUNCTIONS[name]
+    judged = 0
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        shape = (int(rng.integers(1, 4)), 3)
+        x = rng.standard_normal(shape) * 10.0 ** rng.uniform(-6, 1, (1, 3)) * 10 ** rng.uniform(-2, 1)
+        x = x.astype(np.float32 if seed % 3 == 0 else np.float64)
+        size, weight = 10.0 ** rng.uniform(-12, 12), rng.standard_normal((3, 3)) if seed % 2 else np.eye(3)
+        real = np.real if seed % 5 < 2 else np.asarray
+
+        def forward(x, weight=weight, size=size, real=real):
+            return function(real(x)) @ weight * size
+
+        def gradient(dy, x, weight=weight, size=size):
+            return (dy @ weight.T) * derivative(x) * size
+
+        report = gradient_check(forward, x, gradient=gradient, seed=seed)
+        assert report.verdict != "wrong", f"{seed}\n{report}"
+        judged += report.verdict == "right"
+
+        i, factor = (int(rng.integers(shape[0])), int(rng.integers(3))), (-1.0, 0.0, 1.01, 2.0)[seed % 4]
+        sizes = abs(gradient(np.ones(shape), x.astype(np.float64)))
+        if sizes[i] <= 1e-2 * max(sizes.max(), abs(forward(x.astype(np.float64))).max()):
+            continue
+
+        def bug(dy, x, i=i, factor=factor, gradient=gradient):
+            dx = gradient(dy, x)
+            dx[i] *= factor
+            return dx
+
+        assert gradient_check(forward, x, gradient=bug, seed=seed).verdict != "right", seed
+    assert judged >= 23
