@@ -18,6 +18,7 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "architectures",
+    "check_layer",
     "checking",
     "courses",
     "data",
@@ -34,7 +35,13 @@ __all__ = [
 ]
 #: Rooms that need an extra: not in `__all__`, so that `from handgrad import *` works without it.
 _EXTRAS = ("torch",)
-_HOMES = {"train": "training", "TrainConfig": "training", "load_run": "training", "gradient_check": "numerics"}
+_HOMES = {
+    "train": "training",
+    "TrainConfig": "training",
+    "load_run": "training",
+    "gradient_check": "numerics",
+    "check_layer": "numerics",
+}
 
 if TYPE_CHECKING:
     from handgrad import (
@@ -50,7 +57,7 @@ if TYPE_CHECKING:
         numerics,
         training,
     )
-    from handgrad.numerics import gradient_check
+    from handgrad.numerics import check_layer, gradient_check
     from handgrad.training import TrainConfig, load_run, train
 
 

@@ -320,7 +320,7 @@ def test_near_a_kink_nothing_right_is_called_wrong(distance):
     for function, derivative in [(lambda x: np.maximum(x, 0), lambda x: x > 0), (np.abs, np.sign)]:
         part = check(function, derivative, x)["x"]
         assert part.verdict == "right"
-        assert part.checked == (4 if distance > 3e-9 else 2) or "kink" in part.reason
+        assert part.checked == 4 or (distance < 3e-9 and part.reason.startswith("not judged: "))
 
 
 def test_ties_of_a_maximum():
@@ -511,13 +511,12 @@ def test_a_domain_that_ends_nearby():
     assert check(strict, lambda x: 1 / x, x)
 
 
-def test_rounding_that_backward_amplifies_is_not_called_wrong(zoo):
-    """A network that ends in a constant: what should cancel in backward leaves more than the usual rounding."""
-    x = np.array([[0.4, -0.2, 0.1], [0.3, 0.5, -0.6]])
-    report = gradient_check(lambda x: 0.0 * np.abs(x) + 1, x, gradient=lambda dy, x: 1e-9 * dy)
-    assert report.verdict == "cannot judge"
-    assert "the derivative vanishes here, and backward gives up to 1.4e-09" in report["x"].reason
-    assert gradient_check(lambda x: 0.0 * np.abs(x) + 1, x, gradient=lambda dy, x: 1e-5 * dy).verdict == "wrong"
+def test_a_derivative_of_0_leaves_backward_its_rounding_and_nothing_more(zoo, x):
+    constant = lambda x: 0.0 * np.abs(x) + 1  # noqa: E731
+    for factor in (1e-5, 1e-9, 1e-11):
+        report = gradient_check(constant, x, gradient=lambda dy, x, f=factor: f * dy)
+        assert report.verdict == "wrong"
+        assert "the derivative is 0" in report["x"].reason
     dead = gradient_check(zoo.ReLU(), -np.abs(x))
     assert dead
     assert dead["x"].reason == "the gradient vanishes here"

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from handgrad.numerics.derivatives import COMPLEX_STEP, Slope, relative_error, swept_slope, variable_scale
+from handgrad.numerics.derivatives import (
+    COMPLEX_STEP,
+    Slope,
+    relative_error,
+    smallest_size,
+    swept_slope,
+    variable_scale,
+)
 from handgrad.numerics.report import GradientReport, PartReport
-from handgrad.numerics.subjects import Bench, Gradients, Subject, is_floating, make_subject
+from handgrad.numerics.subjects import Bench, Gradients, LayerError, Subject, is_floating, make_subject
 
 COMPLEX_TOLERANCE = 1e-9
 DIFFERENCE_TOLERANCE = 1e-6
 CONFIRMED = 1e-4  # how closely differences must agree with the complex step before it is believed
 GROSS = 0.05  # the relative error from which a gradient in float32 is wrong beyond doubt
-FAINT = 1e-7  # what may be rounding that backward has amplified, where the derivative is 0
-VANISHING = 1e-12  # of the natural size of a gradient: what rounding leaves where terms cancel
-FLOAT32_EPSILON = 2.0**-23
+LOW_EPSILONS = (2.0**-23, 2.0**-10)  # float32, float16
+NUDGES = 6  # how often backward's own rounding is tried
+NATURAL = 1e-9  # of the natural size of a gradient: how well a derivative must be known to be called 0
 COMPLEX, DIFFERENCES = "complex step", "central differences"
 
 
@@ -77,11 +85,43 @@ def gradient_check(
     for name, value in (("samples", samples), ("draws", draws)):
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1")
-    rng = np.random.default_rng(seed)
+    with _quiet():
+        subject = make_subject(layer_or_function, inputs, gradient)
+    return check_subject(subject, seed=seed, samples=samples, draws=draws)
+
+
+def check_subject(
+    subject: Subject, *, seed: int | np.random.Generator = 0, samples: int = 50, draws: int = 2
+) -> GradientReport:
+    """`gradient_check` of what has been prepared already."""
+    with _quiet():
+        try:
+            return _Check(subject, np.random.default_rng(seed), samples, draws).report()
+        except LayerError as error:
+            return _raised(subject, error)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """At shifted points an overflow or a mean of nothing is no news; what it does to the output is looked at."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
-        # At shifted points an overflow or a mean of nothing is no news; what it does to the output is looked at.
         warnings.simplefilter("ignore", RuntimeWarning)
-        return _Check(make_subject(layer_or_function, inputs, gradient), rng, samples, draws).report()
+        yield
+
+
+def _raised(subject: Subject, error: LayerError) -> GradientReport:
+    """What is raised at the very inputs that were given is a finding like any other."""
+    verdict = "wrong" if error.where in ("backward", "gradient") else "cannot judge"
+    arrays = [(_input_name(subject, i), x) for i, x in enumerate(subject.inputs) if is_floating(x)]
+    arrays += [(p.name, p.value) for p in subject.parameters()]
+    parts = [PartReport(name, verdict, None, "-", 0, array.size, reason=str(error)) for name, array in arrays]
+    return GradientReport(subject.name, tuple(parts))
+
+
+def _input_name(subject: Subject, position: int) -> str:
+    """`x` where there is one floating input, and no parameter of that name."""
+    alone = sum(map(is_floating, subject.inputs)) == 1
+    return "x" if alone and all(p.name != "x" for p in subject.parameters()) else f"input {position}"
 
 
 class _Check:
@@ -94,18 +134,19 @@ class _Check:
         self.bench = Bench(subject)
         self.output = self.bench.forward()
         self.random = ""
+        self.places: dict[int, int] = {}  # of an input's gradient in what backward returns
         self._settle_randomness()
         self.complex_bench = self._complex_bench()
         self.dys = self._upstream_gradients(draws)
         self.gradients = [self._gradients(dy.reshape(self.output.shape)) for dy in self.dys]
+        self.nudged = [] if self.random else [self._nudged(dy.reshape(self.output.shape)) for dy in self.dys]
 
     def report(self) -> GradientReport:
         floating = [i for i, x in enumerate(self.subject.inputs) if is_floating(x)]
-        names = {i: f"input {i}" for i in floating}
-        if len(floating) == 1 and "x" not in self.bench.parameters:
-            names = {floating[0]: "x"}
+        names = {i: _input_name(self.subject, i) for i in floating}
         parts = [self._part(i, names[i], found) for i, found in self._input_gradients(floating).items()]
         parts += [self._part(n, n, [g.parameters[n] for g in self.gradients]) for n in self.bench.parameters]
+        parts += [self._cannot_judge(name, 0, reason) for name, reason in self.subject.unchecked.items()]
         if any(part.verdict == "wrong" for part in parts) and not self.random and self._still_random():
             parts = [self._cannot_judge(part.name, part.total, self.random) for part in parts]
         return GradientReport(self.subject.name, tuple(parts), tuple(self.notes + self.faults), tuple(self.faults))
@@ -165,6 +206,23 @@ class _Check:
         self.faults += [fault for fault in gradients.faults if fault not in self.faults]
         return gradients
 
+    def _nudged(self, dy: np.ndarray) -> list[Gradients]:
+        """Other gradients that are as good, but for rounding."""
+        try:
+            return [self.bench.nudged_gradients(dy.astype(self.output.dtype), self.rng) for _ in range(NUDGES)]
+        except LayerError:  # a domain that ends here
+            return []
+
+    def _rounding(self, key: int | str, analytic: list[np.ndarray]) -> np.ndarray:
+        """How far rounding moved each entry of a gradient, (draws, *shape)."""
+        moved = np.zeros((len(analytic), *analytic[0].shape))
+        for draw, nudged in enumerate(self.nudged):
+            for g in nudged:
+                other = g.inputs[self.places[key]] if isinstance(key, int) else g.parameters[key]
+                if other is not None and other.shape == analytic[draw].shape and other.dtype.kind in "fiub":
+                    moved[draw] = np.fmax(moved[draw], abs(other - analytic[draw]))
+        return moved
+
     def _input_gradients(self, floating: list[int]) -> dict[int, Any]:
         """For each floating input its gradient in every draw; inputs that are left out by agreement are missing."""
         inputs = self.subject.inputs
@@ -183,6 +241,7 @@ class _Check:
             place = list(positions).index(i) if i in positions else None
             if place is not None and (count == 1 or returned[0][place] is not None):
                 found[i] = [gradients[place] for gradients in returned]
+                self.places[i] = place
             elif place is not None or self.output.size != 1:
                 self.notes.append(f"backward returns no gradient of input {i}, so it is not judged")
         return found
@@ -217,16 +276,80 @@ class _Check:
                 return PartReport(
                     name, "wrong", None, "-", 0, total, index, bad, reason=f"backward gives {bad} in {where}"
                 )
-        low = next((a.dtype for a in [self.output, *arrays] if a.dtype.kind == "f" and a.dtype.itemsize < 8), "")
-        coarse = self._rounds_coarsely(key, arrays)
-        epsilon = float(np.finfo(self.output.dtype).eps)
-        if coarse and self.complex_bench is None:
-            epsilon = max(epsilon, FLOAT32_EPSILON)
-        table = _Table(self._sampled(shape), name)
-        for index in table.indices:
-            table.add(*self._derivatives(key, index, np.array([a[index] for a in arrays], dtype=float), table, epsilon))
+        low = next((a.dtype for a in [self.output, *arrays] if a.dtype.kind == "f" and a.dtype.itemsize < 8), None)
+        coarse = self._coarse_epsilon(key, arrays)
+        epsilon = max(float(np.finfo(self.output.dtype).eps), 0.0 if self.complex_bench else coarse)
         natural = max(1.5 / min(1.0, variable_scale(self.bench.variable(key))), self._largest_gradient())
-        return table.verdict(shape, natural, str(low), coarse)
+        moved = self._rounding(key, arrays)
+        table = _Table(name, natural)
+
+        def add(index: tuple[int, ...]) -> None:
+            a, rounding = (np.array([g[index] for g in gs], dtype=float) for gs in (arrays, moved))
+            table.add(index, a, rounding, *self._derivatives(key, index, a, table, epsilon))
+
+        sampled = self._sampled(shape)
+        for index in sampled:
+            add(index)
+        remark = ""
+        if total > len(sampled):
+            found, remark = self._along_a_direction(key, arrays, moved, sampled, epsilon, table)
+            if found is not None:
+                add(found)
+        report = table.verdict(shape, "" if low is None else str(low), coarse)
+        if remark and report.verdict == "right":
+            report = replace(report, reason="; ".join(filter(None, (report.reason, remark))))
+        return report
+
+    def _along_a_direction(
+        self, key: Any, analytic: Any, moved: np.ndarray, sampled: list, epsilon: float, table: _Table
+    ) -> tuple[tuple[int, ...] | None, str]:
+        """All other entries at once: the derivative along one random direction through them.
+
+        One wrong entry of many shows in it, and halving the direction again and again leads to that entry.
+
+        Returns:
+            An entry that may be wrong, to be judged like the others, or None; a remark where this could not be judged.
+        """
+        variable = self.bench.variable(key).copy()
+        shape = variable.shape
+        size = np.where(variable != 0, abs(variable), variable_scale(variable))
+        direction = size * self.rng.uniform(0.5, 1.5, shape) * self.rng.choice([-1.0, 1.0], shape)
+        for index in sampled:
+            direction[index] = 0.0
+        try_complex = self.complex_bench is not None and table.complex and table.believes_complex()
+
+        def excess(v: np.ndarray) -> tuple[float, bool]:
+            """How far the derivatives along v are apart beyond doubt; and whether doubt hides a large part of them."""
+            a = np.array([float(np.sum(g * v)) for g in analytic])
+            gross = np.array([float(np.sum(abs(g * v))) for g in analytic])
+            doubt = 1e-12 * gross + 10 * np.array([np.sqrt(np.sum((m * v) ** 2)) for m in moved])
+            if try_complex:
+                n = self._imaginary(key, ..., variable + 1j * COMPLEX_STEP * v, COMPLEX_STEP)
+            else:
+
+                def along(t: float) -> np.ndarray:
+                    return self._output_at(key, ..., variable + t * v)
+
+                slope = swept_slope(along, 0.0, self.dys, target=1e-12 * gross, epsilon=epsilon)
+                n, doubt = slope.value, doubt + 10 * np.where(slope.contradicted, np.inf, slope.error)
+            known = np.isfinite(n) & np.isfinite(doubt)
+            beyond = np.where(known, abs(a - n) - np.where(known, doubt, 0.0), 0.0)
+            return float(np.max(beyond)), bool(np.any(~known | (doubt > 1e-3 * gross + 1e-300)))
+
+        beyond, hidden = excess(direction)
+        if beyond <= 0:
+            remark = "the entries that were not sampled lie on kinks, or round too coarsely, to be judged together"
+            return None, remark if hidden and np.any(table.largest() > 1e-300) else ""
+        flat = np.flatnonzero(direction)
+        while len(flat) > 1:
+            halves = flat[: len(flat) // 2], flat[len(flat) // 2 :]
+            worst = []
+            for half in halves:
+                part = np.zeros(shape)
+                part.flat[half] = direction.flat[half]
+                worst.append(excess(part)[0])
+            flat = halves[int(np.argmax(worst))]
+        return tuple(int(i) for i in np.unravel_index(flat[0], shape)), ""
 
     def _largest_gradient(self) -> float:
         """Of all parts: what cancels in one of them leaves the rounding of the others behind."""
@@ -234,20 +357,28 @@ class _Check:
         numbers = [g for g in found if g is not None and g.dtype.kind in "fiub" and np.isfinite(g).all()]
         return max(map(_largest, numbers), default=0.0)
 
-    def _rounds_coarsely(self, key: int | str, analytic: list[np.ndarray]) -> bool:
-        """Whether forward rounds to less than float64 inside, for instance to float32.
+    def _coarse_epsilon(self, key: int | str, analytic: list[np.ndarray]) -> float:
+        """The spacing of float16 or float32 if forward rounds to it inside, else 0.
 
         Shifts of different size then differ in their slopes, or change nothing where backward says that they should.
         All entries are shifted at once, each relative to its size, so that none crosses a kink at or near 0.
         """
         variable = self.bench.variable(key).copy()
         direction = (abs(variable) if variable.any() else 1.0) * self.rng.uniform(0.5, 1.5, variable.shape)
-        shifts = np.array([1e-9, 1e-8, 1e-5, 2e-5])
-        try:
-            moved = [self.bench.forward_at(key, ..., variable + h * direction) - self.output for h in shifts]
-        except (ArithmeticError, ValueError):
+        found = 0.0
+        for epsilon in LOW_EPSILONS:  # whoever rounds to float16 rounds to float32 as well
+            if not self._rounds_to(epsilon, key, variable, direction, analytic):
+                break
+            found = epsilon
+        return found
+
+    def _rounds_to(self, epsilon: float, key: Any, variable: np.ndarray, direction: np.ndarray, analytic: Any) -> bool:
+        shifts = epsilon * np.array([0.01, 0.1, 100.0, 200.0] if epsilon < 1e-6 else [0.01, 0.1, 10.0, 20.0])
+        outputs = [self._output_at(key, ..., variable + h * direction) for h in shifts]
+        moved = [y - self.output for y in outputs]
+        if not all(np.isfinite(change).all() for change in moved):
             return False
-        rounding = 1e-11 * _largest(self.output) + 1e-12  # between float64, a few digits lost, and float32's 1e-7
+        rounding = 1e-4 * epsilon * _largest(self.output) + 1e-12  # a few digits lost from float64 are none of it
         if not np.any(moved[:2]):
             return bool(shifts[1] * max(_largest(gradient * direction) for gradient in analytic) > rounding)
         tiny, small, medium, larger = (change / h for change, h in zip(moved, shifts, strict=True))
@@ -256,6 +387,26 @@ class _Check:
             if _largest(a - b) > 1e-2 * max(_largest(a), _largest(b)) + allowed:
                 return True
         return False
+
+    def _output_at(self, key: int | str, index: Any, value: Any) -> np.ndarray:
+        """The output with one entry at another value; nan where the layer refuses it, or gives another shape."""
+        try:
+            y = self.bench.forward_at(key, index, value)
+        except LayerError as error:
+            self.refusal = str(error)
+            return np.full(self.output.shape, np.nan)
+        return y if y.shape == self.output.shape else np.full(self.output.shape, np.nan)
+
+    def _imaginary(self, key: int | str, index: Any, value: Any, h: float) -> np.ndarray:
+        """The derivative by the complex step, for each dy; nan where there is none."""
+        assert self.complex_bench is not None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            try:
+                y = self.complex_bench.forward_at(key, index, value)
+                return self.dys @ (np.imag(y).ravel() / h)
+            except Exception:  # whatever it is, it means no
+                return np.full(len(self.dys), np.nan)
 
     def _cannot_judge(self, name: str, total: int, reason: str) -> PartReport:
         return PartReport(name, "cannot judge", None, "-", 0, total, reason=reason)
@@ -272,123 +423,118 @@ class _Check:
         """One entry: what backward gives, and its slope by central differences and by the complex step."""
         variable = self.bench.variable(key)
         here = float(variable[index])
+        size, smallest = variable_scale(variable), smallest_size(variable)
 
         def along(value: float) -> np.ndarray:
-            try:
-                y = self.bench.forward_at(key, index, value)
-            except (ArithmeticError, ValueError):  # outside the function's domain
-                return np.full(self.output.shape, np.nan)
-            return y if y.shape == self.output.shape else np.full(self.output.shape, np.nan)
+            return self._output_at(key, index, value)
 
-        scale = np.maximum(table.largest(), abs(analytic))
-        size = variable_scale(variable)
-        target = COMPLEX_TOLERANCE * scale
-        slope = swept_slope(along, here, self.dys, scale=size, target=target, epsilon=epsilon)
+        target = np.maximum(COMPLEX_TOLERANCE * abs(analytic), 1e-14 * table.largest())
+        slope = swept_slope(along, here, self.dys, scale=size, smallest=smallest, target=target, epsilon=epsilon)
         apart = abs(analytic - slope.value)
-        if np.any(apart > DIFFERENCE_TOLERANCE * scale + 10 * slope.error):
+        if np.any(apart > DIFFERENCE_TOLERANCE * abs(analytic) + 10 * slope.error):
             # Nothing is called wrong on the sweep's word alone: a single small step must not side with backward.
-            h = 1e-8 * size
+            h = max(1e-8 * min(size, abs(here) or size), 1e-13 * size)
             witness = self.dys @ (along(here + h) - along(here - h)).ravel() / (2 * h)
             sides = abs(analytic - witness) < 0.1 * apart
             slope = replace(slope, error=np.where(sides, np.maximum(slope.error, apart), slope.error))
         imaginary = np.full(len(self.dys), np.nan)
         if self.complex_bench is not None and table.complex:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", np.exceptions.ComplexWarning)
-                try:
-                    y = self.complex_bench.forward_at(key, index, here + 1j * COMPLEX_STEP)
-                    imaginary = self.dys @ (np.imag(y).ravel() / COMPLEX_STEP)
-                except Exception:  # no complex step for this part, then
-                    table.complex = False
-        return analytic, slope, imaginary
+            h = COMPLEX_STEP * smallest
+            imaginary = self._imaginary(key, index, here + 1j * h, h)
+            table.complex = bool(np.isfinite(imaginary).all())
+        return slope, imaginary
 
 
 class _Table:
-    """The entries of one part that were looked at, and what follows from them. Columns are draws of dy."""
+    """The entries of one part that were looked at, and what follows from them. Columns are draws of dy.
 
-    def __init__(self, indices: list[tuple[int, ...]], name: str):
-        self.indices, self.name = indices, name
+    Args:
+        name: of the part.
+        natural: the size that an ordinary gradient of this part has.
+    """
+
+    def __init__(self, name: str, natural: float):
+        self.name, self.natural = name, natural
         self.complex = True
+        self.indices: list[tuple[int, ...]] = []
         self.analytic: list[np.ndarray] = []
+        self.rounding: list[np.ndarray] = []
         self.slopes: list[Slope] = []
         self.imaginary: list[np.ndarray] = []
 
-    def add(self, analytic: np.ndarray, slope: Slope, imaginary: np.ndarray) -> None:
+    def add(
+        self, index: tuple, analytic: np.ndarray, rounding: np.ndarray, slope: Slope, imaginary: np.ndarray
+    ) -> None:
+        self.indices.append(index)
         self.analytic.append(analytic)
+        self.rounding.append(rounding)
         self.slopes.append(slope)
         self.imaginary.append(imaginary)
 
     def largest(self) -> np.ndarray:
         """The largest gradient so far, for each dy, leaving out numerical values that say nothing."""
-        found = [np.full(1, 1e-8), *(abs(a) for a in self.analytic)]
+        found = [np.full(1, 1e-300), *(abs(a) for a in self.analytic)]
         found += [np.where(s.error <= 0.1 * abs(s.value), abs(s.value), 0.0) for s in self.slopes]
         return np.max(np.broadcast_arrays(*found), axis=0)
 
-    def verdict(self, shape: tuple[int, ...], natural: float, low: str, coarse: bool) -> PartReport:
-        """Weigh all entries.
+    def believes_complex(self) -> bool:
+        """Whether no differences that are good enough to tell say something else than the complex step."""
+        imaginary = np.array(self.imaginary)
+        value, error = np.array([s.value for s in self.slopes]), np.array([s.error for s in self.slopes])
+        if not self.complex or not np.isfinite(imaginary).all():
+            return False
+        size = np.maximum(abs(imaginary), abs(value))
+        telling: Any = error <= CONFIRMED * np.maximum(size, 1e-4 * self.largest())
+        return not np.any(telling & (abs(imaginary - value) > COMPLEX_TOLERANCE * size + 10 * error))
+
+    def verdict(self, shape: tuple[int, ...], low: str, coarse: float) -> PartReport:
+        """Weigh all entries. Each is held to its own size, its own uncertainty, and the part's largest gradient.
 
         Args:
             shape: of the part.
-            natural: the size that an ordinary gradient of this part has; 1e-12 of it passes for zero.
             low: the floating type of the output or of the gradient, if it is less precise than float64.
-            coarse: whether forward rounds to less than float64 inside, which the complex step does not mind.
+            coarse: the spacing of a coarser type that forward rounds to inside, which the complex step does not mind.
         """
         analytic, imaginary = np.array(self.analytic), np.array(self.imaginary)
         value = np.array([s.value for s in self.slopes])
         error = np.array([s.error for s in self.slopes])
         kink = np.array([s.kink for s in self.slopes])
         contradicted = np.array([s.contradicted for s in self.slopes])
+        rounding = 10 * np.array(self.rounding)
         scale = self.largest()
-        apart = abs(imaginary - value)
-        with_complex = self.complex and not low and bool(np.isfinite(imaginary).all())
-        if with_complex:  # unless differences that are good enough to tell say something else
-            with_complex = not np.any((error <= CONFIRMED * scale) & (apart > COMPLEX_TOLERANCE * scale + 10 * error))
+        with_complex = not low and self.believes_complex()
+        numeric, tolerance = (imaginary, COMPLEX_TOLERANCE) if with_complex else (value, DIFFERENCE_TOLERANCE)
+        size = np.maximum(abs(analytic), abs(numeric))
 
-        nothing = 1e-9 * natural
-        if with_complex:
-            numeric, tolerance = imaginary, COMPLEX_TOLERANCE
-            clear = error <= np.maximum(CONFIRMED * scale, nothing)
-            vanishing = np.maximum(abs(analytic), abs(numeric)) <= VANISHING * natural
-        else:
-            numeric, tolerance = value, DIFFERENCE_TOLERANCE
-            clear = (error <= np.maximum(tolerance * scale, nothing)) & ~contradicted
-            size = np.maximum(abs(analytic), abs(value))
-            vanishing = (error <= nothing) & (size <= np.maximum(3 * error, VANISHING * natural))
+        # A gradient that vanishes: backward gives its own rounding, which is told by moving it, and differences theirs.
+        vanishing = abs(analytic) <= np.maximum(rounding, np.median(rounding, axis=0))
+        vanishing &= (abs(value) <= 10 * error) & (error <= NATURAL * self.natural)
+        clear = vanishing | (error <= (CONFIRMED if with_complex else tolerance) * scale)
+        clear |= with_complex & (error <= NATURAL * self.natural)
+        clear &= with_complex | ~contradicted
         difference = np.where(vanishing, 0.0, abs(analytic - numeric))
-        right: Any = clear & (difference <= tolerance * scale)
         # The differences have to support a "wrong": an entry that they cannot tell apart is not judged.
-        wrong: Any = (
-            clear & ~right & (abs(analytic - value) > np.where(with_complex, 0.0, tolerance * scale) + 10 * error)
-        )
-        wrong |= (
-            ~clear
-            & ~kink
-            & ~contradicted
-            & (difference > tolerance * scale)
-            & (abs(analytic - value) > tolerance * scale + 10 * error)
-        )
-        imprecise = doubt = ""
+        wrong: Any = difference > tolerance * size + rounding
+        wrong &= abs(analytic - value) > np.where(with_complex, 0.0, tolerance * size) + 10 * error
+        wrong &= clear | (~kink & ~contradicted)
+        right: Any = clear & ~wrong & (difference <= tolerance * scale)
+        imprecise = ""
         if low:
             imprecise = f"{low} rounding: the result is {low} although the inputs are float64; keep the input's dtype"
         elif coarse and not with_complex:
-            imprecise = "coarse rounding: forward keeps fewer digits than float64 has; is there float32 inside?"
-        if not np.any(kink & ~clear) and np.all(abs(numeric) <= np.maximum(3 * error, VANISHING * natural)):
-            faint = ~vanishing & (abs(analytic) <= FAINT * natural)
-            wrong &= ~faint
-            if faint.any() and not imprecise:
-                faintly = f"the derivative vanishes here, and backward gives up to {_largest(analytic):.1e}"
-                doubt = f"{faintly}: rounding, or a bug too small to see; try other inputs"
+            inside = "float32" if coarse == LOW_EPSILONS[0] else "float16"
+            imprecise = f"coarse rounding: forward keeps fewer digits than float64 has; is there {inside} inside?"
         if imprecise:
             right[...] = False
             wrong &= difference > GROSS * scale
         wrong_entries: Any = np.any(wrong, axis=1)
         judged: Any = wrong_entries | np.all(right, axis=1)
-        relative = np.where(judged[:, None], difference / scale, -1.0)
+        relative = np.where(judged[:, None], difference / np.maximum(scale, 1e-8), -1.0)
 
         method = COMPLEX if with_complex else DIFFERENCES
         checked, total = int(judged.sum()), math.prod(shape)
         if not checked:
-            reason = imprecise or doubt or self._doubt(0, scale, len(self.indices))
+            reason = imprecise or self._doubt(0, scale, len(self.indices))
             return PartReport(self.name, "cannot judge", None, method, 0, total, reason=reason)
         worst = float(relative.max())
         if wrong_entries.any():
@@ -396,17 +542,15 @@ class _Table:
             index, a, n = self.indices[entry], float(analytic[entry, draw]), float(numeric[entry, draw])
             reason = f"backward gives {a:.6g} in {_entry(self.name, index)}, the derivative is {n:.6g}"
             reason += f" ({int(wrong_entries.sum())} of {checked} entries are wrong)" if checked > 1 else ""
+            if worst < tolerance:
+                reason += f"; small beside the largest gradient of {self.name}, {float(scale.max()):.1e}, but wrong"
             hint = _hint(analytic[judged], numeric[judged], scale, shape if checked == total else ())
             reason += f"; {hint}" if hint else ""
             return PartReport(self.name, "wrong", worst, method, checked, total, index, a, n, reason)
         doubtful = np.flatnonzero(~judged)
         reason = "the gradient vanishes here" if vanishing[judged].all() else ""
         if len(doubtful):
-            reason += (
-                ("; " if reason else "")
-                + "not judged: "
-                + (doubt or self._doubt(int(doubtful[0]), scale, len(doubtful)))
-            )
+            reason += ("; " if reason else "") + "not judged: " + self._doubt(int(doubtful[0]), scale, len(doubtful))
         return PartReport(self.name, "right", worst, method, checked, total, reason=reason)
 
     def _doubt(self, entry: int, scale: np.ndarray, count: int) -> str:

@@ -17,7 +17,9 @@ from handgrad._typing import Array, Bool, Float, Num
 COMPLEX_STEP = 1e-25
 ORDER = 4  # columns of Ridders' tableau: each cancels one more power of the step; more only amplify rounding
 FIRST_STEP = 0.03  # of the variable's scale: large enough for rounding, small enough for four columns to converge
-LAST_STEP = 1e-9
+LAST_STEP = 1e-9  # of the smallest size that the variable has
+MOST_STEPS = 200  # down to 1e-57
+NOISY_STEP = 1e-5  # of the variable's scale: from here on noise that is not seen in the output's own rounding may count
 RATIO = 1.9  # from step to step; not 2, lest the steps fall on the grid of a function that rounds to float32 inside
 
 
@@ -138,7 +140,8 @@ def central_difference(
 
         if step is None:
             weights = _upstream(dy, along(here)).reshape(1, -1)
-            gradient[index] = swept_slope(along, here, weights, scale=variable_scale(x)).value[0]
+            sizes = {"scale": variable_scale(x), "smallest": smallest_size(x)}
+            gradient[index] = swept_slope(along, here, weights, **sizes).value[0]
         else:
             plus, minus = along(here + step), along(here - step)
             gradient[index] = np.sum(_upstream(dy, plus) * (plus - minus)) / (2 * step)
@@ -167,6 +170,7 @@ def swept_slope(
     dys: Float[Array, "draws outputs"],
     *,
     scale: float = 1.0,
+    smallest: float = 1.0,
     target: Float[Array, "draws"] | float = 0.0,
     epsilon: float = 2.0**-52,
 ) -> Slope:
@@ -183,14 +187,18 @@ def swept_slope(
     disturbs only the steps that reach it. So every entry's error is the sum of
     Ridders' disagreements in both tableaus, the gap itself, and the rounding of L / h; the least of them wins.
 
-    The sweep ends early when the error is below `target`, or when rounding alone exceeds the best error so far.
+    The steps shrink as far as the function asks for: beside an entry of 1e-8 in an array of ones, 1/x or x/|x| bend on
+    a scale of 1e-8. The sweep ends when the error is below `target`, when rounding hides the slope, or at 1e-9 of the
+    smallest size.
 
     Args:
         along: the output of f, any shape, with the variable at the given value.
         x: the variable's value.
         dys: one or more weights of the outputs, flattened.
-        scale: the size of steps that is natural for the variable; the sweep starts at 0.03 max(scale, 1).
-        target: an error that is small enough.
+        scale: the size of steps that is natural for the variable; the sweep starts at 0.03 max(scale, |x|, 1), in
+            float16 at 0.1.
+        smallest: the smallest size on which the function may bend: see `smallest_size`.
+        target: an error that is small enough, if it is small beside the slope as well.
         epsilon: spacing of the output's floating type.
 
     Returns:
@@ -200,10 +208,13 @@ def swept_slope(
     """
     center = along(x).ravel()
     tableau: list[_Estimate] = []
-    best_error = np.full(len(dys), np.inf)
+    best_error, best_slope = np.full(len(dys), np.inf), np.zeros(len(dys))
     slopes_above, gaps_above = [], []
-    h = FIRST_STEP * max(scale, 1.0)
-    while h >= LAST_STEP * min(scale, 1.0):
+    h = max(FIRST_STEP, epsilon ** (1 / 3)) * max(scale, abs(x), 1.0)  # the cube root balances rounding and curvature
+    last = LAST_STEP * min(scale, smallest, 1.0)
+    for _ in range(MOST_STEPS):
+        if h < last:
+            break
         # A step that is a multiple of the spacing at x is the step really taken: x + h - h is x again.
         spacing = np.spacing(abs(x) + h)
         step = float(max(np.rint(h / spacing), 1.0) * spacing)
@@ -222,11 +233,34 @@ def swept_slope(
             slope_error = rounding + np.maximum(abs(slopes[j] - slopes[j - 1]), abs(slopes[j] - slopes_above[j - 1]))
             gap_error = rounding + np.maximum(abs(gaps[j] - gaps[j - 1]), abs(gaps[j] - gaps_above[j - 1]))
             tableau.append(_Estimate(step, slopes[j], gaps[j], slope_error, gap_error))
+            best_slope = np.where(tableau[-1].error < best_error, abs(slopes[j]), best_slope)
             best_error = np.minimum(best_error, tableau[-1].error)
         slopes_above, gaps_above = slopes, gaps
-        if np.all((best_error <= target) | (rounding > best_error)):
+        # Rounding beyond the best error: smaller steps have no more to say. But if nothing has converged yet, the
+        # function may bend further down.
+        hidden = rounding > 1e-3 * np.maximum(abs(slopes[0]), abs(gaps[0]))
+        hopeless = (rounding > best_error) & (hidden | (best_error <= 1e-4 * best_slope))
+        precise = (best_error <= target) & (best_error <= 1e-6 * best_slope)
+        if np.all(precise | hopeless):
             break
-    return _most_trustworthy(tableau, len(dys))
+    noise = np.zeros(len(dys))
+    if h < NOISY_STEP * max(scale, 1.0):
+        noise = _noise(along, center, x, dys, abs(x) or smallest)
+    return _most_trustworthy(tableau, noise)
+
+
+def _noise(along: Callable, center: np.ndarray, x: float, dys: np.ndarray, size: float) -> np.ndarray:
+    """The noise of L around x, such as what cancelled digits leave: fourth differences, in which smooth parts vanish.
+
+    Of two distances, because a kink or a bend may lie within one of them.
+
+    Source: Hamming, Numerical Methods for Scientists and Engineers, 2nd ed., chapter 10 (difference tables).
+    """
+    found = []
+    for distance in (1.3e-5 * size, 1.7e-8 * size):
+        values = np.array([center if k == 0 else along(x + k * distance).ravel() for k in range(-4, 5)])
+        found.append(np.max(np.abs(dys @ np.diff(values, n=4, axis=0).T), axis=1) / np.sqrt(70.0))
+    return np.nan_to_num(np.fmin(*found), nan=0.0, posinf=0.0)
 
 
 @dataclass(frozen=True)
@@ -242,17 +276,27 @@ class _Estimate:
         return self.slope_error + abs(self.gap) + self.gap_error
 
 
-def _most_trustworthy(tableau: list[_Estimate], draws: int) -> Slope:
+def _most_trustworthy(tableau: list[_Estimate], noise: np.ndarray) -> Slope:
+    draws = len(noise)
     if not tableau:
         nothing, no = np.full(draws, np.nan), np.zeros(draws, dtype=bool)
         return Slope(nothing, np.full(draws, np.inf), no, nothing, nothing, no)
     slope, gap, error = (np.array([getattr(e, key) for e in tableau]) for key in ("slope", "gap", "error"))
     slope_error, gap_error = (np.array([getattr(e, key) for e in tableau]) for key in ("slope_error", "gap_error"))
-    best, every = np.argmin(error, axis=0), np.arange(draws)
+    step, every = np.array([e.step for e in tableau])[:, None], np.arange(draws)
+
+    error = error + 4 * noise / step
+
+    # Smaller steps see a bend that larger ones jump over, seemingly converged: the sharpest estimate corrects those.
+    sharpness = np.where(abs(slope) > 0, error / np.maximum(abs(slope), 1e-300), np.inf)
+    judge = np.argmin(sharpness, axis=0)
+    off = abs(slope - slope[judge, every]) - error[judge, every]
+    corrected = (step > step[judge, 0]) & (sharpness[judge, every] < 0.01)
+    error = np.where(corrected, np.maximum(error, off), error)
+    best = np.argmin(error, axis=0)
     value, least = slope[best, every], error[best, every]
 
     # A kink: somewhere both tableaus have converged with a gap far from 0, and no smaller step gets rid of it.
-    step = np.array([e.step for e in tableau])[:, None]
     noise = np.median((slope_error + gap_error) * step, axis=0) / step
     converged = (abs(gap) > 5 * np.maximum(gap_error, noise)) & (abs(gap) > 2 * slope_error)
     sharpest = np.argmax(np.where(converged, abs(gap) / (gap_error + slope_error + 1e-300), 0.0), axis=0)
@@ -270,6 +314,12 @@ def variable_scale(x: Float[Array, "..."]) -> float:
     """The size of steps natural for an array: the root of its mean square, or 1 where that is 0 or not finite."""
     scale = float(np.sqrt(np.mean(np.square(x)))) if x.size else 1.0
     return scale if np.isfinite(scale) and scale > 0 else 1.0
+
+
+def smallest_size(x: Float[Array, "..."]) -> float:
+    """The smallest size that an array has: of its entries that are not 0, and never more than 1."""
+    sizes = np.abs(x[(x != 0) & np.isfinite(x)])
+    return float(np.min(sizes, initial=1.0))
 
 
 _NOT_COMPLEX = "the function {what}, so the complex step cannot differentiate it: use central_difference"

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,39 +19,49 @@ import numpy as np
 UPSTREAM_NAMES = ("d", "grad", "g", "out", "upstream", "delta", "err", "up")
 
 
+class LayerError(Exception):
+    """What was raised by the code that is checked, kept apart from what this package raises itself."""
+
+    def __init__(self, where: str, error: Exception):
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        at = f" ({Path(frame.filename).name}, line {frame.lineno})"
+        super().__init__(f"{where} raises {type(error).__name__}{f': {error}' if str(error) else ''}{at}")
+        self.where = where
+
+
 @dataclass
 class Parameter:
-    """One parameter of one copy of a layer: an object with `.value` and `.grad`, or a key of two dictionaries."""
+    """One parameter of one copy of a layer, and its gradient: each a holder and a key.
+
+    A holder is an object, a dictionary or a list. It is looked up each time: a backward may say `self.grads = {...}`.
+    """
 
     name: str
-    values: Any
-    grads: Any
-    key: str | None = None
+    values: Callable[[], Any]
+    grads: Callable[[], Any]
+    key: Any = "value"
+    grad_key: Any = "grad"
 
     @property
-    def value(self) -> np.ndarray:
-        return self.values.value if self.key is None else self.values[self.key]
+    def value(self) -> Any:
+        return _get(self.values(), self.key)
 
     @value.setter
-    def value(self, array: np.ndarray) -> None:
-        if self.key is None:
-            self.values.value = array
-        else:
-            self.values[self.key] = array
+    def value(self, array: Any) -> None:
+        _set(self.values(), self.key, array)
 
     @property
     def grad(self) -> Any:
-        return getattr(self.grads, "grad", None) if self.key is None else self.grads.get(self.key)
+        return _get(self.grads(), self.grad_key)
 
     @grad.setter
     def grad(self, array: np.ndarray) -> None:
-        if self.key is None:
-            self.grads.grad = array
-        else:
-            self.grads[self.key] = array
+        _set(self.grads(), self.grad_key, array)
 
     def poison(self, number: float) -> None:
         """Fill the gradient, so that a backward that stores nothing is found out."""
+        if isinstance(self.grads(), list | tuple) and len(self.grads()) <= self.grad_key:
+            return  # a list that backward makes anew
         if isinstance(self.grad, np.ndarray) and self.grad.shape == self.value.shape and self.grad.dtype == np.float64:
             self.grad[...] = number  # in place: the layer may hold the same array under another name
         else:
@@ -78,6 +90,10 @@ class Subject:
     gradient: Callable | None = None
     backward_takes: str = "dy"
     """`dy`, `nothing`, `inputs`, or `dy and inputs`."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Parameters that are plain attributes, such as W: the attribute that holds the gradient, such as dW."""
+    unchecked: Mapping[str, str] = field(default_factory=dict)
+    """Parameters that cannot be differentiated by: why."""
 
     @property
     def takes_dy(self) -> bool:
@@ -87,12 +103,18 @@ class Subject:
 
     def copied(self) -> Subject:
         """The same subject with its own copy of the layer."""
-        return self if self.layer is None else Subject(**{**vars(self), "layer": copy.deepcopy(self.layer)})
+        return self if self.layer is None else replace(self, layer=copy.deepcopy(self.layer))
+
+    def used_before(self) -> Subject:
+        """The layer after a step with another input: what it keeps for good from its first input is then stale."""
+        used = self.copied()
+        y = _step(used, _another_input(self.inputs))
+        return used if y is not None and np.isfinite(y).all() else self
 
     def parameters(self) -> list[Parameter]:
         """The layer's floating parameters, each once."""
         found, seen = [], set()
-        for parameter in _parameters_of(self.layer):
+        for parameter in _parameters_of(self.layer, self.attributes):
             value = parameter.value
             if isinstance(value, np.ndarray) and is_floating(value) and id(value) not in seen:
                 seen.add(id(value))
@@ -102,10 +124,10 @@ class Subject:
     def forward(self, inputs: list[Any]) -> np.ndarray:
         """The output as a fresh array. What the layer returns may be an array that it uses again."""
         if self.layer is not None:
-            result = _forward_of(self.layer)(*inputs)
+            result = _run("forward", _forward_of(self.layer), inputs)
         else:
             assert self.function is not None
-            result = self.function(*inputs)
+            result = _run(self.name, self.function, inputs)
             if self.gradient is None:
                 result = _value_and_gradient(self.name, result)[0]
         if isinstance(result, tuple | list):
@@ -123,11 +145,11 @@ class Subject:
         """Whatever backward returns; `forward` has been called with the same inputs just before."""
         if self.layer is None:
             if self.gradient is not None:
-                return self.gradient(dy, *inputs)
+                return _run("gradient", self.gradient, [dy, *inputs])
             assert self.function is not None
-            return _value_and_gradient(self.name, self.function(*inputs))[1]
+            return _value_and_gradient(self.name, _run(self.name, self.function, inputs))[1]
         arguments = {"dy": [dy], "nothing": [], "inputs": inputs, "dy and inputs": [dy, *inputs]}[self.backward_takes]
-        return self.layer.backward(*arguments)
+        return _run("backward", self.layer.backward, arguments)
 
 
 class Bench:
@@ -194,8 +216,16 @@ class Bench:
                 result.notes.append(added if np.any(grad) else f"backward never stores a gradient of {name}")
         return result
 
-    def _poisoned(self, dy: np.ndarray, poison: float) -> Gradients:
+    def nudged_gradients(self, dy: np.ndarray, rng: np.random.Generator) -> Gradients:
+        """The gradients with every input and parameter moved by a few times its rounding: how far they then move is
+        what rounding may do to them."""
+        return self._poisoned(dy, 0.0, nudge=rng)
+
+    def _poisoned(self, dy: np.ndarray, poison: float, nudge: np.random.Generator | None = None) -> Gradients:
         bench = Bench(self.subject, self.dtype)
+        if nudge is not None:
+            for array in (*filter(is_floating, bench.inputs), *(p.value for p in bench.parameters.values())):
+                array *= 1 + nudge.integers(-2, 3, array.shape) * 2.0**-52
         values = {name: p.value.copy() for name, p in bench.parameters.items()}
         for parameter in bench.parameters.values():
             parameter.poison(poison)
@@ -221,8 +251,13 @@ class Bench:
         return Gradients(y, [None if g is None else np.array(g) for g in returned], grads, faults=faults)
 
 
-def make_subject(what: Any, inputs: Any, gradient: Callable | None) -> Subject:
-    """Find out what is to be checked and how it is called; where it cannot be, an error says what to do."""
+def make_subject(what: Any, inputs: Any, gradient: Callable | None, used: bool = True) -> Subject:
+    """Find out what is to be checked and how it is called; where it cannot be, an error says what to do.
+
+    Args:
+        what, inputs, gradient: as for `gradient_check`.
+        used: prepare the layer with `used_before`.
+    """
     clean = _clean_inputs(inputs)
     if isinstance(what, type):
         raise TypeError(f"{what.__name__} is a class: pass an instance, such as {what.__name__}(...)")
@@ -234,9 +269,8 @@ def make_subject(what: Any, inputs: Any, gradient: Callable | None) -> Subject:
             )
         layer = _private_copy(what)
         subject = Subject(type(what).__name__, clean, layer=layer, backward_takes=_backward_takes(what, clean))
-        for parameter in subject.parameters():
-            if parameter.value.dtype != np.float64:
-                parameter.value = parameter.value.astype(np.float64)
+        subject = _with_arrays(_with_attributes(subject))
+        subject = subject.used_before() if used else subject
     elif callable(what):
         if gradient is not None and not callable(gradient):
             raise TypeError(
@@ -249,7 +283,7 @@ def make_subject(what: Any, inputs: Any, gradient: Callable | None) -> Subject:
             f"cannot check a {type(what).__name__}: expected a layer with forward and backward methods, "
             "or a function f(*inputs) together with gradient=g, called g(dy, *inputs)"
         )
-    if not any(map(is_floating, clean)) and not subject.parameters():
+    if not any(map(is_floating, clean)) and not subject.parameters() and not subject.unchecked:
         kinds = ", ".join(str(x.dtype) if isinstance(x, np.ndarray) else type(x).__name__ for x in clean) or "nothing"
         raise ValueError(
             f"nothing to differentiate: the inputs are {kinds} and there are no parameters; "
@@ -301,8 +335,11 @@ def _forward_of(layer: Any) -> Any:
     return forward if callable(forward) else layer if callable(layer) else None
 
 
-def _parameters_of(layer: Any) -> list[Parameter]:
-    params, grads = getattr(layer, "params", None), getattr(layer, "grads", None)
+def _parameters_of(layer: Any, attributes: Mapping[str, str], prefix: str = "") -> list[Parameter]:
+    """Parameters in the ways that layers hold them; `attributes` says which attributes are parameters."""
+    params: Any = getattr(layer, "params", None)
+    grads: Any = getattr(layer, "grads", None)
+    dictionaries = isinstance(params, Mapping) and isinstance(grads, Mapping)
     if hasattr(layer, "named_parameters"):
         pairs = list(layer.named_parameters())
     elif getattr(layer, "parameters", None) is not None:
@@ -312,17 +349,141 @@ def _parameters_of(layer: Any) -> list[Parameter]:
             pairs = list(parameters.items())
         else:
             pairs = [(getattr(p, "name", None) or f"parameter {i}", p) for i, p in enumerate(parameters)]
-    elif isinstance(params, Mapping) and isinstance(grads, Mapping):
-        return [Parameter(str(key), params, grads, key) for key in params]
+    elif dictionaries or (isinstance(params, list) and isinstance(grads, list)):
+        names: Any = {k: str(k) for k in params} if dictionaries else {i: f"params[{i}]" for i in range(len(params))}
+        return [
+            Parameter(prefix + name, lambda: layer.params, lambda: layer.grads, key, key) for key, name in names.items()
+        ]
     else:
-        pairs = []
+        found = [
+            Parameter(name, lambda: layer, lambda: layer, name.removeprefix(prefix), grad)
+            for name, grad in attributes.items()
+            if name.startswith(prefix) and "." not in name.removeprefix(prefix)
+        ]
+        for name, inner in _inner_layers(layer):
+            found += _parameters_of(inner, attributes, f"{prefix}{name}.")
+        return found
     for name, parameter in pairs:
         if not hasattr(parameter, "value"):
             raise TypeError(
                 f"{type(layer).__name__} has a parameter {name} of type {type(parameter).__name__} without .value: "
                 "expected objects with .value and .grad, or dictionaries params and grads with the same keys"
             )
-    return [Parameter(str(name), parameter, parameter) for name, parameter in pairs]
+    return [Parameter(f"{prefix}{name}", lambda p=p: p, lambda p=p: p) for name, p in pairs]
+
+
+def _inner_layers(layer: Any) -> Iterator[tuple[str, Any]]:
+    """The layers that a layer holds as attributes, or in lists and dictionaries of them."""
+    for name, value in list(getattr(layer, "__dict__", {}).items()):
+        several = isinstance(value, list | tuple | Mapping)
+        items = value.items() if isinstance(value, Mapping) else enumerate(value) if several else [(None, value)]
+        for key, inner in items:
+            if callable(getattr(inner, "backward", None)) and not isinstance(inner, type):
+                yield (name if key is None else f"{name}.{key}"), inner
+
+
+def _get(holder: Any, key: Any) -> Any:
+    if isinstance(holder, list | tuple):
+        return holder[key] if key < len(holder) else None
+    return holder.get(key) if isinstance(holder, Mapping) else getattr(holder, key, None)
+
+
+def _set(holder: Any, key: Any, value: Any) -> None:
+    if isinstance(holder, list | Mapping):
+        holder[key] = value  # type: ignore[index]
+    else:
+        setattr(holder, key, value)
+
+
+def _run(where: str, function: Any, arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise LayerError(where, error) from error
+
+
+# --- what is found out by running a layer once
+
+
+def _another_input(inputs: tuple[Any, ...]) -> list[Any]:
+    """As good an input as the one given: its entries in reverse order, or smaller where that changes nothing."""
+    return [
+        x if not is_floating(x) else (0.75 * x if np.array_equal(np.flip(x), x) else np.flip(x).copy())
+        for x in _copies(list(inputs))
+    ]
+
+
+def _step(subject: Subject, inputs: list[Any]) -> np.ndarray | None:
+    """Forward, and backward where that is possible. The output, or None if there is none; errors are told later."""
+    y = None
+    try:
+        y = subject.forward(inputs)
+        subject.backward(np.ones_like(y) if y.ndim else y.dtype.type(1), inputs)
+    except (LayerError, TypeError, ValueError):
+        pass
+    return y
+
+
+def _with_attributes(subject: Subject) -> Subject:
+    """Find parameters that are plain attributes: numbers that forward leaves alone, with a gradient beside them."""
+    used, before = subject.copied(), {}
+    layers = [("", used.layer)]
+    for prefix, layer in layers:
+        layers += [(f"{prefix}{name}.", inner) for name, inner in _inner_layers(layer)]
+        for name, value in getattr(layer, "__dict__", {}).items():
+            if isinstance(value, float | list | np.ndarray | np.floating):
+                before[prefix + name] = (layer, name, value, copy.deepcopy(value))
+    _step(used, _copies(list(subject.inputs)))
+    attributes = {}
+    for full, (layer, name, value, kept) in before.items():
+        left_alone = getattr(layer, name, None) is value and _same_numbers(value, kept)
+        grads = [g for g in (f"d{name}", f"d_{name}", f"grad_{name}", f"{name}_grad") if hasattr(layer, g)]
+        if left_alone and grads:
+            attributes[full] = grads[0]
+    return replace(subject, attributes=attributes)
+
+
+def _same_numbers(a: Any, b: Any) -> bool:
+    try:
+        return bool(np.array_equal(a, b))
+    except (TypeError, ValueError):
+        return False
+
+
+def _with_arrays(subject: Subject) -> Subject:
+    """Every parameter as an array of float64: also a number, a list, an array of integers. Or say why it is not."""
+    unchecked: dict[str, str] = {}
+    inputs = list(subject.inputs)
+    for name in [p.name for p in _parameters_of(subject.layer, subject.attributes)]:
+        parameter = next(p for p in _parameters_of(subject.layer, subject.attributes) if p.name == name)
+        value = parameter.value
+        if value is None:
+            continue
+        if is_floating(value):
+            if value.dtype != np.float64:
+                parameter.value = value.astype(np.float64)
+            continue
+        kind = f"a {type(value).__name__}" + (f" of {value.dtype}" if isinstance(value, np.ndarray) else "")
+        try:
+            array = np.asarray(value)
+            if array.dtype.kind not in "fiu":
+                raise TypeError
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            unchecked[name] = f"not checked: it is {kind}, no real numbers to differentiate by"
+            continue
+        y = _step(subject.copied(), _copies(inputs))
+        parameter.value = array
+        tried = subject.copied()
+        again = _step(tried, _copies(inputs))
+        stored = next(p.grad for p in _parameters_of(tried.layer, subject.attributes) if p.name == name)
+        if y is not None and (again is None or again.shape != y.shape or not np.allclose(again, y, equal_nan=True)):
+            unchecked[name] = f"not checked: it is {kind}, and forward does not take an array of float64 in its place"
+        elif np.asarray(value).dtype.kind in "iu" and stored is None and again is not None:
+            unchecked[name] = f"not checked: it is {kind}, and backward stores no gradient of it"
+        if name in unchecked:
+            parameter.value = value
+    return replace(subject, unchecked=unchecked)
 
 
 def _backward_takes(layer: Any, inputs: tuple[Any, ...]) -> str:
