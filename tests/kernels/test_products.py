@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -115,31 +118,37 @@ def test_without_such_a_library_there_are_no_tiles(monkeypatch):
     assert not products.has_transposed_tiles(784)
 
 
-def test_the_library_says_the_same_of_itself():
-    loaded = [library for library in threadpoolctl.threadpool_info() if "numpy.libs" in library["filepath"]]
-    kernels = {library["architecture"] for library in loaded if library["internal_api"] == "openblas"}
-    if not kernels & {"SkylakeX", "Haswell"}:
-        pytest.skip("whether these kernels copy is not known here")
-    assert products.multiplies_from_memory() == ("SkylakeX" in kernels)
+def library(architecture: str, path: str = "site-packages/numpy.libs/libscipy_openblas64.so", api: str = "openblas"):
+    return {"internal_api": api, "architecture": architecture, "filepath": path}
 
 
-@pytest.mark.parametrize("build", [{}, {"Build Dependencies": {}}, {"Build Dependencies": {"blas": {"found": False}}}])
-def test_a_numpy_without_a_library_has_no_tiles(monkeypatch, build):
-    monkeypatch.setattr(np, "show_config", lambda mode: build)
-    assert products.multiplies_from_memory.__wrapped__() is False
+SCIPYS = "site-packages/scipy.libs/libscipy_openblas.so"
 
 
 @pytest.mark.parametrize(
-    ("name", "found", "expected"),
+    ("loaded", "expected"),
     [
-        ("scipy-openblas", ["X86_V3", "X86_V4"], True),
-        ("scipy-openblas", ["AVX2", "AVX512_SKX"], True),
-        ("scipy-openblas", ["X86_V3"], False),
-        ("accelerate", ["X86_V4"], False),
-        ("mkl-sdl", ["X86_V4"], False),
+        ([], False),
+        ([library("SkylakeX")], True),
+        ([library("Cooperlake")], True),
+        ([library("Haswell")], False),
+        ([library("Zen", api="blis")], False),
+        ([{"internal_api": "mkl", "filepath": "libmkl_rt.so"}], False),
+        ([library("SkylakeX", SCIPYS), library("Haswell")], False),
+        ([library("Haswell", SCIPYS), library("SkylakeX")], True),
+        ([library("SkylakeX", "/usr/lib/libopenblas.so.0")], True),
     ],
 )
-def test_it_takes_openblas_and_avx_512(monkeypatch, name, found, expected):
-    build = {"Build Dependencies": {"blas": {"name": name}}, "SIMD Extensions": {"found": found}}
-    monkeypatch.setattr(np, "show_config", lambda mode: build)
+def test_it_takes_openblas_and_kernels_for_avx_512(monkeypatch, loaded, expected):
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: loaded)
     assert products.multiplies_from_memory.__wrapped__() is expected
+
+
+@pytest.mark.parametrize("coretype", ["Haswell", "Sandybridge"])
+def test_kernels_that_somebody_chose_are_asked_not_the_processor(coretype):
+    """Tiles lose where OpenBLAS runs other kernels than the processor could."""
+    code = "from handgrad.kernels.products import multiplies_from_memory; print(multiplies_from_memory())"
+    environment = {**os.environ, "OPENBLAS_CORETYPE": coretype}
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"

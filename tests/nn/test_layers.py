@@ -215,3 +215,57 @@ def test_annotations_are_checked():
 def test_annotations_are_not_checked_where_that_is_turned_off(unchecked):
     with pytest.raises(TypeError, match="expected a floating dtype"):
         nn.ReLU().forward(np.zeros((2, 3), np.int64))
+
+
+# -- what newcomers from other libraries try --------------------------------------------------------------------------
+
+
+def test_a_list_is_not_an_array(unchecked):
+    for layer in (nn.Linear(2, 3), nn.ReLU(), nn.BatchNorm1d(2), nn.Softmax()):
+        with pytest.raises(TypeError, match=r"x is a list, expected a NumPy array: numpy.asarray\(x, numpy.float32\)"):
+            layer.forward([[1.0, 2.0], [3.0, 4.0]])
+
+
+def test_labels_may_be_a_list():
+    x, loss = np.eye(3, 4), nn.SoftmaxCrossEntropy()
+    assert loss(x, [0, 1, 2]) == loss(x, np.array([0, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: nn.Sequential([nn.ReLU()]),
+            TypeError,
+            "Sequential got a list as layer 0: give the layers one by one",
+        ),
+        (lambda: nn.Sequential(np.tanh), TypeError, "Sequential got a ufunc as layer 0: derive it from handgrad.nn.L"),
+        (lambda: nn.ReLU().zero_grad(), AttributeError, "no attribute 'zero_grad': backward overwrites every gradient"),
+        (lambda: nn.ReLU().cuda(), AttributeError, "no attribute 'cuda': handgrad.nn computes with NumPy; for a GPU"),
+        (lambda: nn.SGD(nn.Linear(2, 3), 0.1).zero_grad(), AttributeError, "backward overwrites every gradient, so"),
+        (lambda: nn.SGD(nn.Linear(2, 3), lr=0.1), TypeError, "SGD got lr=0.1: it is called learning_rate here"),
+        (lambda: nn.ReLU().nothing, AttributeError, "'ReLU' object has no attribute 'nothing'$"),
+    ],
+)
+def test_one_line_that_teaches(call, error, message, unchecked):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_layer_in_two_places_is_refused():
+    relu = nn.ReLU()
+    with pytest.raises(ValueError, match="got the same ReLU in layers 0 and 2: a layer remembers one forward pass"):
+        nn.Sequential(relu, nn.Linear(2, 2), relu)
+    with pytest.raises(ValueError, match="got the same ReLU in layers 0 and 1: a layer remembers one forward pass"):
+        nn.Sequential(relu, nn.Residual(nn.Linear(2, 2), relu))
+
+
+@pytest.mark.parametrize("x", [[[2.0, -1.0, 0.0]], [[0.5, 0.5, 0.5]], [[0.1, 0.1, 0.1]]], ids=["logits", "1.5", "0.3"])
+def test_logits_are_not_taken_for_probabilities(x):
+    with pytest.raises(ValueError, match=r"expected probabilities: for scores \(logits\) take SoftmaxCrossEntropy"):
+        nn.CrossEntropy()(np.array(x), np.array([0]))
+
+
+def test_probabilities_may_be_rounded():
+    x = np.full((2, 3), 1 / 3, np.float16)
+    assert np.isfinite(nn.CrossEntropy()(x, np.array([0, 1])))

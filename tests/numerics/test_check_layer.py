@@ -106,6 +106,8 @@ def test_right_layers():
         lambda: nn.Dropout(rng=0),
         lambda: nn.BatchNorm1d(4),
         lambda: nn.LayerNorm(4),
+        lambda: nn.GroupNorm(1, 4),
+        lambda: nn.RMSNorm(4),
         lambda: nn.Residual(nn.Linear(4, 4, rng=0), nn.Tanh()),
         lambda: nn.Sequential(nn.Linear(4, 3, rng=0), nn.BatchNorm1d(3), nn.ReLU(), nn.Dropout(rng=1)),
         nn.Flatten,

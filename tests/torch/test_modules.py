@@ -314,3 +314,15 @@ def test_reprs_show_the_settings():
     assert repr(ht.SoftmaxCrossEntropy(0.1)) == "SoftmaxCrossEntropy(label_smoothing=0.1)"
     assert repr(ht.GELU()) == "GELU(approximate='tanh')"
     assert repr(ht.ELU()) == "ELU(alpha=1.0)"
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_an_empty_batch_of_images_goes_back_as_well(kernel, groups):
+    layer = ht.Conv2d(2, 4, kernel, padding=kernel // 2, groups=groups)
+    x = torch.empty(0, 2, 5, 6, requires_grad=True)
+    y = layer(x)
+    y.backward(torch.empty_like(y))
+    assert x.grad.shape == x.shape
+    for parameter in layer.parameters():
+        torch.testing.assert_close(parameter.grad, torch.zeros_like(parameter))

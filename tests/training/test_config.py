@@ -69,7 +69,7 @@ def test_there_are_the_recipes_that_the_documents_name():
         ({"batch_size": 1.5}, r"batch_size=1.5: expected a whole number"),
         ({"batch_size": True}, r"batch_size=True: expected a whole number"),
         ({"hidden_units": (10, 0)}, r"hidden_units=10,0: expected whole numbers above 0"),
-        ({"hidden_units": 10}, r"hidden_units=10: expected whole numbers above 0"),
+        ({"hidden_units": 10.0}, r"hidden_units=10.0: expected whole numbers above 0"),
         ({"dropout": 1.0}, r"dropout=1.0: expected a number in \[0, 1\)"),
         ({"momentum": 1.5, "optimizer": "sgd"}, r"momentum=1.5: expected a number in \[0, 1\)"),
         ({"nesterov": "yes"}, r"nesterov=yes: expected true or false"),
@@ -125,3 +125,15 @@ def test_the_three_seeds_come_from_one_and_can_be_set_apart():
     assert len(set(seeds.values())) == 3
     assert seeds == TrainConfig(seed=5).seeds() != TrainConfig(seed=6).seeds()
     assert TrainConfig(seed=5, data_seed=1).seeds() == {**seeds, "data_seed": 1}
+
+
+def test_one_hidden_layer_may_be_a_number():
+    assert TrainConfig(hidden_units=64).hidden_units == (64,)
+    with pytest.raises(ConfigError, match="hidden_units=0: expected whole numbers above 0"):
+        TrainConfig(hidden_units=0)
+
+
+@pytest.mark.parametrize(("key", "setting"), [("lr", "learning_rate"), ("wd", "weight_decay"), ("gpu", "device")])
+def test_what_other_libraries_call_a_setting(key, setting):
+    with pytest.raises(ConfigError, match=rf"unknown key '{key}': did you mean '{setting}'\?"):
+        TrainConfig.from_settings({key: 1})

@@ -23,6 +23,8 @@ SMALL, SMALL_TRANSPOSED = 1_000_000, 1_200
 #: long ones tiles become narrow. Above `LARGE` multiply-adds copying pays, unless the sums have at most 128 numbers.
 SUMS, SUMS_TRANSPOSED = range(1, 257), range(128, 1024)
 LARGE = 2**27
+#: OpenBLAS's names of the processors whose kernels have small products: all share those of SkylakeX.
+AVX_512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 #: The shortest side of a tile.
 NARROWEST = 16
 
@@ -76,8 +78,10 @@ def has_transposed_tiles(n: int) -> bool:
 
 @cache
 def multiplies_from_memory() -> bool:
-    """Whether NumPy's BLAS library multiplies small matrices without copying them first: OpenBLAS on AVX-512."""
-    build = np.show_config(mode="dicts")  # leaves out what NumPy was built without
-    blas = build.get("Build Dependencies", {}).get("blas", {}).get("name", "")
-    found = build.get("SIMD Extensions", {}).get("found", ())
-    return "openblas" in blas and not {"X86_V4", "AVX512_SKX"}.isdisjoint(found)
+    """Whether NumPy's BLAS library multiplies small matrices without copying them first: OpenBLAS, where it runs its
+    kernels for AVX-512. Those are not always the processor's best: $OPENBLAS_CORETYPE chooses others."""
+    from threadpoolctl import threadpool_info
+
+    libraries = [library for library in threadpool_info() if library["internal_api"] == "openblas"]
+    numpys = [library for library in libraries if "numpy" in library["filepath"]]  # SciPy brings one of its own
+    return any(library.get("architecture") in AVX_512 for library in numpys or libraries)

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from handgrad._typing import Array, Inexact
-from handgrad.nn.layer import Layer, Parameter
+from handgrad.nn.layer import Layer, Parameter, computing_dtype
 
 Size = int | tuple[int, int]
 
 
 def check_images(layer: Layer, x: Inexact[Array, "..."], channels: int | None = None, *stacked: Parameter) -> None:
     """Raises ValueError unless `x` is `(N, channels, H, W)` and no parameter is of stacked models."""
+    computing_dtype(x)
     if any(parameter.value.ndim != layer.weight_ndim for parameter in stacked):
         raise ValueError(f"{layer!r} takes no stack of models: train them one by one")
     if x.ndim != 4 or (channels is not None and x.shape[1] != channels):

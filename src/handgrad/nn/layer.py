@@ -187,6 +187,7 @@ def check_state(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, np.nd
 
 def check_features(layer: Layer, x: np.ndarray, features: int, weight: Parameter) -> None:
     """Raises ValueError unless `x` is `(N, features)`, or `(M, N, features)` for a layer of M stacked models."""
+    computing_dtype(x)
     stack = weight.value.shape[: weight.value.ndim - layer.weight_ndim]
     if x.ndim < 2 or x.shape[-1] != features or x.shape[:-2] not in ((), stack):
         expected = f"(N, {features})" + (f" or ({stack[0]}, N, {features})" if stack else "")

@@ -13,7 +13,7 @@ import numpy as np
 
 from handgrad._typing import Array, Inexact
 from handgrad.nn.images import check_images
-from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, computing_dtype, sum_over_batch
+from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, sum_over_batch
 
 
 class _Normalization(Layer):
@@ -136,7 +136,6 @@ class BatchNorm1d(BatchNorm):
 
     def _check(self, x):
         check_features(self, x, self.num_features, self.weight)
-        computing_dtype(x)
         if self.training:
             self.check_batch(x.shape[-2])
 
@@ -167,7 +166,6 @@ class BatchNorm2d(BatchNorm):
 
     def _check(self, x):
         check_images(self, x, self.num_features, self.weight)
-        computing_dtype(x)
         if self.training:
             self.check_batch(len(x), math.prod(x.shape[2:]))
 

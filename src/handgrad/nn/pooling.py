@@ -8,7 +8,7 @@ import numpy as np
 
 from handgrad._typing import Array, Inexact
 from handgrad.nn.images import Size, check_images, cropped, padded, taps
-from handgrad.nn.layer import Layer, check_gradient, computing_dtype
+from handgrad.nn.layer import Layer, check_gradient
 from handgrad.windows import pair, window_output
 
 
@@ -29,7 +29,6 @@ class _WindowPool(Layer):
     def _out(self, x: Inexact[Array, "N C H W"]) -> tuple[int, int]:
         """Height and width of the output."""
         check_images(self, x)
-        computing_dtype(x)
         return window_output(x.shape[2:], self.kernel_size, self.stride, self.padding)
 
     def _taps(self, out: tuple[int, int]):
@@ -111,7 +110,6 @@ class GlobalAvgPool2d(Layer):
 
     def forward(self, x: Inexact[Array, "N C H W"]) -> Inexact[Array, "N C"]:
         check_images(self, x)
-        computing_dtype(x)
         self._keep(x.shape)
         return x.mean(axis=(2, 3))
 

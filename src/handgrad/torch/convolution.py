@@ -58,7 +58,8 @@ class Conv2dFunction(Function):
         dx = dweight = dbias = None
         if dbias_needed:
             dbias = dy.sum((0, 2, 3))
-        dy = dy.reshape(len(dy), ctx.groups, -1, dy.shape[2] * dy.shape[3])
+        n, channels, height, width = dy.shape
+        dy = dy.reshape(n, ctx.groups, channels // ctx.groups, height * width)
         if dweight_needed:
             patches = _patches(x, ctx.groups, *ctx.window)
             dweight = torch.einsum("ngol,ngkl->gok", dy, patches).reshape(ctx.weight_shape)
@@ -86,7 +87,7 @@ def _patches(x: Tensor, groups: int, kernel: Pair, stride: Pair, padding: Pair, 
         columns = x.flatten(2)
     else:
         columns = unfold(x, kernel, dilation=dilation, padding=padding, stride=stride)
-    return columns.unflatten(1, (groups, -1))
+    return columns.unflatten(1, (groups, columns.shape[1] // groups))
 
 
 def _add_up(columns: Tensor, shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:

@@ -215,6 +215,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.hidden_units, list):
             object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
+        elif _whole(self.hidden_units):  # one hidden layer
+            object.__setattr__(self, "hidden_units", (self.hidden_units,))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             expected, fits = field.metadata["rule"]
@@ -330,12 +332,21 @@ def _show(value: Any) -> str:
     return str(value)
 
 
+#: What other libraries call these settings.
+ELSEWHERE = {
+    **{"lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size", "batch": "batch_size", "arch": "model"},
+    **{"optim": "optimizer", "gpu": "device", "cuda": "device", "workers": "threads", "steps": "max_steps"},
+    **{"hidden_layer_sizes": "hidden_units", "data": "dataset", "max_iter": "epochs", "amp": "precision"},
+}
+
+
 def check_keys(settings: Mapping[str, Any], where: str = "") -> None:
     """Raises ConfigError for a key that is no setting, naming the nearest that is."""
     known = [field.name for field in dataclasses.fields(TrainConfig)]
     for key in settings:
         if key not in known:
             near = difflib.get_close_matches(key.replace("-", "_"), known, 1)
+            near = [ELSEWHERE[key]] if key in ELSEWHERE else near
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
             raise ConfigError(f"{where + ': ' if where else ''}unknown key {key!r}: {hint}")
 
