@@ -2,8 +2,8 @@
 
 `python` blocks run in order, one namespace a page; blocks that begin with `>>>` are doctests, where `...` stands for
 anything. `bash` blocks run as they stand. Both find the `handgrad` of this environment first, activated or not, and
-each page has a folder of its own to work in. A block after `<!--- skip: next -->` is not run: it downloads, installs,
-or takes minutes.
+each page has a folder of its own to work in; kinds of layers that it registers are gone after it. A block after
+`<!--- skip: next -->` is not run: it downloads, installs, or takes minutes.
 """
 
 import contextlib
@@ -12,12 +12,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy  # noqa: F401 (the limit below holds for libraries that are loaded)
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 from threadpoolctl import threadpool_limits
+
+from handgrad.architectures import KINDS
 
 #: These networks are small, and threads that wait for each other on a busy machine take a hundred times as long.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -29,6 +32,7 @@ def in_a_folder_of_its_own(tmp_path_factory):
         pytest.MonkeyPatch.context() as patch,
         contextlib.chdir(tmp_path_factory.mktemp("docs")),
         threadpool_limits(1),
+        mock.patch.dict(KINDS),
     ):
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         yield
