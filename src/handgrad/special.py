@@ -34,7 +34,7 @@ _ATANH = (
 
 def logistic(x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
     """1 / (1 + e⁻ˣ) = (1 + tanh(x/2)) / 2."""
-    return (1 + np.tanh(x / 2)) / 2
+    return (1 + np.tanh(0.5 * x)) * 0.5
 
 
 def erf(x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:

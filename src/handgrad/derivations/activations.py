@@ -172,7 +172,7 @@ _what_nn_computes(
     lambda a, alpha: nn.LeakyReLU(a),
     r"dx = dy \odot (x > 0\ ?\ 1 : a)",
     "dx = dy ⊙ (1 where x > 0, else a)",
-    "np.where(x > 0, 1",
+    "np.maximum(positive, a)",
 )
 
 # -- ELU --------------------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ _what_nn_computes(
     lambda a, alpha: nn.ELU(alpha),
     r"dx = dy \odot (x > 0\ ?\ 1 : y + \alpha)",
     "dx = dy ⊙ (1 where x > 0, else y + α)",
-    "y + self.alpha",
+    "np.minimum(y, 0) + self.alpha",
 )
 
 # -- Sigmoid ----------------------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def y(x):
     "y = ½ (1 + tanh(x/2))",
     "Multiply numerator and denominator by e^(x/2). This form cannot overflow; nn computes it.",
     same=True,
-    link=Link(logistic_function, "np.tanh(x / 2)"),
+    link=Link(logistic_function, "np.tanh(0.5 * x)"),
 )
 def by_tanh(x):
     return 0.5 * (1 + np.tanh(x / 2))
@@ -387,6 +387,7 @@ _what_nn_computes(
     "dx = dy ⊙ (g + x g′), g = Φ(x), g′ = φ(x)",
     "np.exp(-x * x / 2)",
     "Its erf is our own (special.py): NumPy has none.",
+    "gate_slope",
 )
 
 # -- GELU, tanh form --------------------------------------------------------------------------------------------------
@@ -455,8 +456,9 @@ _what_nn_computes(
     lambda a, alpha: nn.GELU(),
     r"dx = dy \odot (g + x\, g'), \quad g' = 2 g (1 - g)\, u'",
     "dx = dy ⊙ (g + x g′), g′ = 2 g (1 − g) u′",
-    "2 * x * gate * (1 - gate)",
+    "2 * gate * (1 - gate)",
     "A far x is clipped first: its square would overflow, and the slope of the gate is 0 out there either way.",
+    "gate_slope",
 )
 
 # -- SiLU -------------------------------------------------------------------------------------------------------------
@@ -511,8 +513,9 @@ _what_nn_computes(
     lambda a, alpha: nn.SiLU(),
     r"dx = dy \odot (s + x\, s (1 - s))",
     "dx = dy ⊙ (s + x s (1 − s))",
-    "s + x * s * (1 - s)",
+    "gate * (1 - gate)",
     "The slope needs x and the gate: y alone does not tell on which side of the minimum x lies.",
+    "gate_slope",
 )
 
 # -- Softplus ---------------------------------------------------------------------------------------------------------

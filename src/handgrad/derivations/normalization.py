@@ -684,7 +684,7 @@ def e30(x):
     "x̂ᵢ = (xᵢ − μ) / √(σ² + ε)",
     "(3) again.",
     same="xhat_",
-    link=Link(nn.BatchNorm1d.forward, "normalized = (x - "),
+    link=Link(nn.BatchNorm1d.forward, "normalized = centered * "),
 )
 def e31(x, eps):
     return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps)

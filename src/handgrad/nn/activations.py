@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,7 +13,13 @@ from handgrad.special import erf, logistic
 
 
 class Activation(Layer):
-    """Base of the activations: a subclass writes f and its derivative."""
+    """Base of the activations.
+
+    A subclass writes y = `function(x)`, a new array, and f'(x) = `derivative(x, y)`, in x or, where that is shorter, y.
+    """
+
+    function: Callable
+    derivative: Callable
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
         computing_dtype(x)
@@ -24,14 +31,6 @@ class Activation(Layer):
         x, y = self._recall()
         check_gradient(self, dy, y.shape)
         return dy * self.derivative(x, y)
-
-    def function(self, x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
-        """y = f(x), a new array."""
-        raise NotImplementedError
-
-    def derivative(self, x: Inexact[Array, "*n"], y: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
-        """f'(x), written in x or, where that is shorter, in y = f(x)."""
-        raise NotImplementedError
 
 
 class Identity(Activation):
@@ -78,10 +77,12 @@ class LeakyReLU(Activation):
         self.negative_slope = negative_slope
 
     def function(self, x):
-        return np.where(x > 0, x, self.negative_slope * x)
+        a = self.negative_slope
+        return np.maximum(x, a * x) if a <= 1 else np.minimum(x, a * x)
 
     def derivative(self, x, y):
-        return np.where(x > 0, 1, np.asarray(self.negative_slope, y.dtype))
+        a, positive = self.negative_slope, (x > 0).astype(y.dtype)
+        return np.maximum(positive, a) if a <= 1 else a - (a - 1) * positive
 
 
 class ELU(Activation):
@@ -103,10 +104,11 @@ class ELU(Activation):
         self.alpha = alpha
 
     def function(self, x):
-        return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))  # min: eˣ would overflow on the other side
+        return np.maximum(x, 0) + self.alpha * np.expm1(np.minimum(x, 0))  # one of the two terms is 0
 
     def derivative(self, x, y):
-        return np.where(x > 0, 1, y + self.alpha)
+        slope = np.minimum(y, 0) + self.alpha  # y + α, and α where x > 0
+        return slope if self.alpha == 1 else np.where(x > 0, 1, slope)
 
 
 class Sigmoid(Activation):
@@ -158,14 +160,35 @@ class Softplus(Activation):
 
     def function(self, x):
         minus_abs = np.minimum(x, -x)  # -|x|, also of a complex number
-        curve = np.maximum(x, 0) + np.log1p(np.exp(self.beta * minus_abs)) / self.beta
-        return np.where(self.beta * x > self.threshold, x, curve)
+        y = np.maximum(x, 0) + np.log1p(np.exp(self.beta * minus_abs)) / self.beta
+        np.copyto(y, x, where=self.beta * x > self.threshold)
+        return y
 
     def derivative(self, x, y):
-        return np.where(self.beta * x > self.threshold, 1, logistic(self.beta * x))
+        slope = logistic(self.beta * x)
+        np.copyto(slope, 1, where=self.beta * x > self.threshold)
+        return slope
 
 
-class SiLU(Activation):
+class Gated(Activation):
+    """Base of y = x·g(x) with a gate g between 0 and 1: dx = dy·(g + x·g'). What the gate was is kept for backward."""
+
+    gate: Callable
+    gate_slope: Callable
+
+    def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        computing_dtype(x)
+        gate = self.gate(x)
+        self._keep(x, gate)
+        return x * gate
+
+    def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+        x, gate = self._recall()
+        check_gradient(self, dy, x.shape)
+        return dy * (gate + x * self.gate_slope(x, gate))
+
+
+class SiLU(Gated):
     """Sigmoid linear unit, also called swish.
 
     Formula: y = x·σ(x), σ(x) = 1 / (1 + e⁻ˣ); f'(x) = σ(x) + x·σ(x) (1 - σ(x)).
@@ -174,15 +197,14 @@ class SiLU(Activation):
     reinforcement learning, equations 6 and 7.
     """
 
-    def function(self, x):
-        return x * logistic(x)
+    def gate(self, x):
+        return logistic(x)
 
-    def derivative(self, x, y):
-        s = logistic(x)
-        return s + x * s * (1 - s)
+    def gate_slope(self, x, gate):
+        return gate * (1 - gate)
 
 
-class GELU(Activation):
+class GELU(Gated):
     """Gaussian error linear unit: x times the share of a standard normal distribution that lies below x.
 
     Formula, exact: y = x·Φ(x), Φ(x) = (1 + erf(x/√2)) / 2; f'(x) = Φ(x) + x·φ(x), φ(x) = e^(-x²/2) / √(2π).
@@ -202,24 +224,18 @@ class GELU(Activation):
             raise ValueError(f"GELU got approximate={approximate!r}, expected 'tanh' or 'none', the exact form")
         self.approximate = approximate
 
-    def function(self, x):
-        return x * self._gate(x)
-
-    def derivative(self, x, y):
-        gate = self._gate(x)
-        if self.approximate == "none":
-            x = np.clip(x, -40, 40)  # the square of a huge x would overflow; φ is 0 out there either way
-            return gate + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-        x = np.clip(x, -FLAT, FLAT)
-        du = SCALE * (1 + 3 * CUBIC * x * x)
-        return gate + 2 * x * gate * (1 - gate) * du
-
-    def _gate(self, x):
-        """Φ(x), or g(x)."""
+    def gate(self, x):
         if self.approximate == "none":
             return (1 + erf(x * math.sqrt(0.5))) / 2
         x = np.clip(x, -FLAT, FLAT)
-        return (1 + np.tanh(SCALE * (x + CUBIC * x * x * x))) / 2
+        return (1 + np.tanh(SCALE * x * (1 + CUBIC * x * x))) / 2
+
+    def gate_slope(self, x, gate):
+        if self.approximate == "none":
+            x = np.clip(x, -40, 40)  # the square of a huge x would overflow; φ is 0 out there either way
+            return np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+        x = np.clip(x, -FLAT, FLAT)
+        return 2 * gate * (1 - gate) * (SCALE * (1 + 3 * CUBIC * x * x))
 
 
 #: √(2/π) and 0.044715 of GELU's tanh form, and from where on its tanh u is 1 to the last digit of float64.

@@ -54,7 +54,7 @@ def draw_mask(
     probability of a zero is the multiple of 2⁻¹⁶ next to p, and the expectation of the mask is 1 within 1e-5/(1 - p).
     """
     draws = draw_numbers(rng, math.prod(shape)).reshape(shape)
-    return (draws >= round(p * 2**16)) * np.asarray(1 / (1 - p), dtype)
+    return (draws >= round(p * 2**16)).astype(dtype) * np.asarray(1 / (1 - p), dtype)
 
 
 def draw_numbers(rng: np.random.Generator, n: int) -> Integer[Array, "n"]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,10 @@ class Remembering:
     options: tuple[str, ...] = ()
     _arguments = "x"
     _kept: tuple | None = None
+    forward: Callable
+
+    def __call__(self, *arguments) -> Any:
+        return self.forward(*arguments)
 
     def _keep(self, *values) -> None:
         self._kept = values
@@ -79,9 +83,6 @@ class Layer(Remembering):
         """
         raise NotImplementedError
 
-    def __call__(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        return self.forward(x)
-
     def train(self, mode: bool = True) -> Layer:
         """Training mode: batch statistics, dropout at work. Returns the layer."""
         self.training = mode
@@ -118,11 +119,8 @@ class Layer(Remembering):
         return state
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Copies `state` into the parameters and buffers, in place.
-
-        Raises:
-            ValueError: a name is missing or unknown, or a shape differs; nothing is changed then.
-        """
+        """Copies `state` into the parameters and buffers, in place; raises ValueError, with nothing changed, where a name
+        is missing or unknown or a shape differs."""
         own = {name: parameter.value for name, parameter in self.named_parameters()} | dict(self.named_buffers())
         check_state({name: array.shape for name, array in own.items()}, state)
         for name, array in own.items():
@@ -153,10 +151,7 @@ class Layer(Remembering):
 
 def computing_dtype(x: np.ndarray, *others: np.ndarray) -> np.dtype:
     """The dtype a layer computes in: its input's, made complex where a parameter is (a complex step on the parameter).
-
-    Raises:
-        TypeError: `x` is not an array, or not floating.
-    """
+    Raises TypeError for an `x` that is no array, or not floating."""
     dtype = getattr(x, "dtype", None)
     if not isinstance(dtype, np.dtype):
         raise TypeError(f"x is a {type(x).__name__}, expected a NumPy array: numpy.asarray(x, numpy.float32) makes one")

@@ -29,9 +29,6 @@ class Loss(Remembering):
     def backward(self) -> Inexact[Array, "*models N K"]:
         raise NotImplementedError
 
-    def __call__(self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."] | list) -> np.ndarray | np.inexact:
-        return self.forward(x, target)
-
 
 class CrossEntropy(Loss):
     """Cross-entropy of probabilities, as the courses write it: the softmax is a layer of its own.

@@ -75,12 +75,14 @@ class BatchNorm(_Normalization):
         if self.training:
             n = self._count(x)
             mean = self._sum(x) / n
-            variance = self._sum((x - self._spread(mean)) ** 2) / n
+            centered = x - self._spread(mean)
+            variance = self._sum(centered * centered) / n
             self.update_running_statistics(mean, variance, n)
         else:
             mean, variance = self.running_mean.astype(x.dtype), self.running_var.astype(x.dtype)
+            centered = x - self._spread(mean)
         inverse_std = 1 / np.sqrt(variance + self.eps)
-        normalized = (x - self._spread(mean)) * self._spread(inverse_std)
+        normalized = centered * self._spread(inverse_std)
         y = self._spread(gamma) * normalized + self._spread(beta)
         self._keep(normalized, inverse_std, y.shape, self.training)
         return y

@@ -21,10 +21,8 @@ class _WindowPool(Layer):
         self.stride = self.kernel_size if stride is None else pair(f"{name} got stride", stride, 1)
         self.padding = pair(f"{name} got padding", padding, 0)
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
-            raise ValueError(
-                f"{name} got padding={padding}, expected at most half of kernel_size={kernel_size}: "
-                "a window could lie outside the image"
-            )
+            most = f"at most half of kernel_size={kernel_size}: a window could lie outside the image"
+            raise ValueError(f"{name} got padding={padding}, expected {most}")
 
     def _out(self, x: Inexact[Array, "N C H W"]) -> tuple[int, int]:
         """Height and width of the output."""
