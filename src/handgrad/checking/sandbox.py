@@ -479,8 +479,11 @@ class Sandbox:
         """Runs them all and returns an observation for each, in order; modules are searched in `path`, relative to the
         hand-in's folder, first of all."""
         found: dict[str, Observation] = {}
-        shared = [probe for probe in probes if not probe.fresh]
-        for session in [shared, *([probe] for probe in probes if probe.fresh)]:
+        shared = [probe for probe in probes if not probe.fresh and not probe.apart]
+        alone = [[probe] for probe in probes if probe.fresh and not probe.apart]
+        groups = dict.fromkeys(probe.apart for probe in probes if probe.apart)
+        last = [[probe for probe in probes if probe.apart == group] for group in groups]
+        for session in [shared, *alone, *last]:
             rest = session
             while rest:
                 if (known := self._known(rest[0])) is not None:

@@ -192,6 +192,7 @@ class Script:
             self.names["torch"] = torch
         self.describe = Describer(numpy, torch)
         self.values = []
+        self.row = None
 
     def run(self):
         failure = None
@@ -258,12 +259,39 @@ class Script:
     def do_get(self, operation):
         return self.resolve(operation["path"])
 
+    def do_each(self, operation):
+        """One call for each row of an array: the results, stacked."""
+        function, results = self.resolve(operation["path"]), []
+        for row in self.arrays[operation["rows"]]:
+            self.row = row
+            self.seed(0)
+            results.append(self.plain(function(*[self.evaluate(a) for a in operation["args"]])))
+        return self.numpy.stack(results)
+
+    def do_nudge(self, operation):
+        """One call for each entry of an array that is kept somewhere, and each of the amounts that it is moved by."""
+        function, target, results = self.resolve(operation["path"]), self.resolve(operation["target"]), []
+        for index in self.numpy.ndindex(target.shape):
+            kept = target[index]
+            for amount in operation["amounts"]:
+                target[index] = kept + amount
+                self.seed(0)
+                results.append(self.plain(function(*[self.evaluate(a) for a in operation["args"]])))
+            target[index] = kept
+        return self.numpy.stack(results)
+
+    def plain(self, value):
+        if self.torch is not None and isinstance(value, self.torch.Tensor):
+            value = value.detach().numpy()
+        return self.numpy.array(value, dtype=float)
+
     def do_let(self, operation):
         return self.evaluate(operation["value"])
 
     def do_define(self, operation):
         module = types.ModuleType(operation["as"])
-        vars(module).update(self.names, np=self.numpy)
+        given = [self.arrays[name].copy() for name in operation.get("give", ())]
+        vars(module).update(self.names, np=self.numpy, given=given)
         exec(compile(operation["source"], "<checker>", "exec"), vars(module))
         return module
 
@@ -279,10 +307,13 @@ class Script:
         return value
 
     def do_seed(self, operation):
-        random.seed(operation["value"])
-        self.numpy.random.seed(operation["value"])
+        self.seed(operation["value"])
+
+    def seed(self, value):
+        random.seed(value)
+        self.numpy.random.seed(value)
         if self.torch is not None:
-            self.torch.manual_seed(operation["value"])
+            self.torch.manual_seed(value)
 
     def resolve(self, path):
         value = self.names[path[0]]
@@ -318,6 +349,18 @@ class Script:
             return self.feed(expression["feed"])
         if "fresh" in expression:
             return self.arrays[expression["fresh"]].copy()
+        if "row" in expression:
+            value = self.row.copy()
+            if expression["row"] == "tensor":
+                return self.torch.from_numpy(value)
+            return value if value.ndim else value.item()
+        if "shaped" in expression:
+            like = self.resolve(expression["like"])
+            shape = tuple(like.shape) if hasattr(like, "shape") else ()
+            value = self.numpy.resize(self.arrays[expression["shaped"]], shape)
+            if expression.get("tensor"):
+                return self.torch.from_numpy(self.numpy.array(value)).to(like.dtype)
+            return value if value.ndim else value.item()
         if "lambda" in expression:
             numpy = self.numpy
             return {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,10 +39,6 @@ from handgrad.checking.results import Part
 
 ACTIVATIONS = {"Identity": "identity", "Sigmoid": "sigmoid", "Tanh": "tanh", "ReLU": "relu"}
 SIZES = ((5, 4), (7, 3), (4, 4), (3, 3))
-
-
-def generator(seed: int) -> np.random.Generator:
-    return np.random.default_rng(7_000 + seed)
 
 
 def one_hot(g: np.random.Generator, N: int, K: int) -> np.ndarray:
@@ -142,7 +138,7 @@ class CMU(Contract):
 
     def _activation_trials(self, name: str) -> dict[str, list[Trial]]:
         module = self.importing(name)
-        g = generator(1)
+        g = self.generator(name)
 
         def build(label: str, x: np.ndarray, layout: str = "", second: np.ndarray | None = None) -> Trial:
             operations = [*self.setup(name), call(module, name, to="layer", send=False)]
@@ -175,7 +171,7 @@ class CMU(Contract):
 
     def _loss_trials(self) -> dict[str, list[Trial]]:
         module = self.importing("SoftmaxCrossEntropy")
-        g = generator(2)
+        g = self.generator("loss")
 
         def build(label: str, x: np.ndarray, t: np.ndarray, layout: str = "", before=None) -> Trial:
             operations = [
@@ -217,7 +213,7 @@ class CMU(Contract):
         module = self.importing("BatchNorm")
 
         def build(label: str, N: int, D: int, *, alpha=0.7, spread=1.0, layout="", constant=False) -> Trial:
-            g = generator(100 * N + D)
+            g = self.generator("norm", N, D)
             arrays = {f"x{i}": 0.5 * g.normal(size=(1, D)) + spread * g.normal(size=(N, D)) for i in range(4)}
             if constant:
                 arrays["x1"][:, 0] = 0.5
@@ -309,7 +305,17 @@ class CMU(Contract):
         owners = {name: self.importing(name) for name in names if self.has(name)}
         setup = self.setup("MLP", *owners)
         return [
-            build(net, mode, self.importing("MLP"), setup, self.places, owners, row=self.row_vectors, has=self.has)
+            build(
+                net,
+                mode,
+                self.importing("MLP"),
+                setup,
+                self.places,
+                owners,
+                self.generator("MLP", net.name),
+                row=self.row_vectors,
+                has=self.has,
+            )
             for net in NETS
         ]
 
@@ -451,7 +457,7 @@ class CMU(Contract):
         if not self.has(*names):
             return {}
         owners = {name: self.importing(name) for name in names}
-        return {"statistics": [statistics_trial(owners, self.setup(*names))]}
+        return {"statistics": [statistics_trial(owners, self.setup(*names), self.generator("statistics"))]}
 
     def _judge_statistics(self, observations: Mapping[str, Observation], losses_right: bool) -> list[Part]:
         judge = self.judge_of("get_training_stats", observations, "", "get_training_stats", "statistics")
@@ -567,7 +573,7 @@ class CMU2020(CMU):
     def _extra_trials(self) -> dict[str, list[Trial]]:
         found = super()._extra_trials()
         if self.has("Linear"):
-            found |= linear_trials(self.importing("Linear"), self.setup("Linear"))
+            found |= linear_trials(self.importing("Linear"), self.setup("Linear"), self.generator)
         return found
 
     def _judge_linear(self, observations: Mapping[str, Observation]) -> list[Part]:
@@ -586,11 +592,11 @@ def _arguments(module: Module, name: str) -> list[ast.arg]:
     return [] if init is None else init.args.args
 
 
-def linear_trials(module: str, setup: list[Operation]) -> dict[str, list[Trial]]:
+def linear_trials(module: str, setup: list[Operation], generator: Any) -> dict[str, list[Trial]]:
     """`Linear` of 2020: W (in, out), b (1, out), dW and db averaged over the batch."""
 
     def build(label: str, N: int, D: int, K: int, layout: str = "", before: bool = False) -> Trial:
-        g = generator(1000 + 100 * N + 10 * D + K)
+        g = generator("linear", N, D, K)
         arrays = {
             "W": g.normal(size=(D, K)),
             "b": g.normal(size=(1, K)),

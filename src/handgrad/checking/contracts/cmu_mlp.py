@@ -111,15 +111,21 @@ def linear(base):
                      __call__=lambda self, x: self.forward(x))
 
 calls = []
-_random = np.random.RandomState(11)
+
+def _take(shape):
+    # the first array of that shape that was not taken yet; of a shape that was not expected: zeros
+    for position, array in enumerate(given):
+        if array.shape == shape:
+            return given.pop(position)
+    return np.zeros(shape)
 
 def weights(d0, d1):
     calls.append([d0, d1])
-    return _random.normal(size=(d0, d1)) * 0.7
+    return _take((d0, d1))
 
 def biases(row):
     def init(d):
-        return _random.normal(size=(1, d) if row else d) * 0.5
+        return _take((1, d) if row else (d,))
     return init
 """
 
@@ -171,6 +177,7 @@ def build(
     setup: Sequence[Operation],
     places: Places,
     owners: Mapping[str, str],
+    g: np.random.Generator,
     *,
     row: bool,
     has: Any,
@@ -184,10 +191,10 @@ def build(
         setup: imports.
         places: where the edition keeps things.
         owners: class -> the module it is imported under.
+        g: what the arrays are drawn from.
         row: biases are (1, n).
         has: (name) -> whether the hand-in defines that class.
     """
-    g = np.random.default_rng(sum(map(ord, net.name)))
     layers = len(net.kinds)
     arrays: dict[str, Any] = {}
     for k in (0, 1):
@@ -199,10 +206,19 @@ def build(
         arrays[f"gamma{i}"] = g.uniform(0.5, 1.5, size=(1, net.sizes[i + 1]))
         arrays[f"beta{i}"] = g.normal(size=(1, net.sizes[i + 1]))
 
+    sizes = list(zip(net.sizes[:-1], net.sizes[1:], strict=True))
+    arrays |= {f"w{i}": 0.7 * g.normal(size=size) for i, size in enumerate(sizes)}
+    arrays |= {f"b{i}": 0.5 * g.normal(size=(1, d) if row else (d,)) for i, (_, d) in enumerate(sizes)}
+    seed = int(g.integers(1 << 31))
+    given = [f"{name}{i}" for name in "wb" for i in range(layers)]
+
     def base(name: str) -> Any:
         return {"path": [owners[name], name]} if has(name) else None
 
-    operations: list[Operation] = [*setup, {"op": "define", "source": STAND_INS, "as": "ours", "send": False}]
+    operations: list[Operation] = [
+        *setup,
+        {"op": "define", "source": STAND_INS, "as": "ours", "give": given, "send": False},
+    ]
     ours = mode == "ours"
     for position, kind in enumerate(net.kinds):
         name = KINDS[kind]
@@ -224,7 +240,7 @@ def build(
     operations += [
         call("ours", "biases", args=[row], to="biases", send=False),
         {"op": "let", "value": hiddens, "as": "hiddens", "send": False},
-        {"op": "seed", "value": 5},
+        {"op": "seed", "value": seed},
         call(
             module,
             "MLP",
@@ -253,8 +269,11 @@ def build(
         get("ours", "calls", to="calls"),
     ]
     for i in range(layers):
-        operations += [get(*places.at("weight", i), to=f"W{i} 0", optional=True)]
-        operations += [get(*places.at("bias", i), to=f"b{i} 0", optional=True)]
+        for what, name in (("weight", "W"), ("bias", "b")):
+            place = places.at(what, i)
+            operations.append(get(*place, to=f"{name}{i} start", optional=True))
+            operations.append(put(*place, value={"fresh": f"{name.lower()}{i}"}, optional=True) | {"in_place": True})
+            operations.append(get(*place, to=f"{name}{i} 0", optional=True))
     for i in range(net.norms):
         operations += [put(*places.at("norm", i), "gamma", value={"fresh": f"gamma{i}"}, optional=True)]
         operations += [put(*places.at("norm", i), "beta", value={"fresh": f"beta{i}"}, optional=True)]
@@ -304,12 +323,18 @@ def build(
         | ({"momentum": net.momentum, "1-momentum": 1 - net.momentum} if net.momentum else {}),
         net=net,
         arrays=arrays,
+        seed=seed,
     )
-    return trial(f"MLP {mode} {net.name}", operations, draw, arrays)
+    # the stand-ins are code that would be an answer in the parts that are judged elsewhere
+    return trial(f"MLP {mode} {net.name}", operations, draw, arrays, apart="networks")
 
 
 def network(each: Trial, observation: Observation, step: int | str) -> Draw | None:
-    """The draw of a pass through the network, with the hand-in's own parameters as they stood."""
+    """The draw of a pass through the network, with the hand-in's own parameters as they stood.
+
+    None where they are not there, or where those of the first pass are not the ones that were put in: a network that
+    reports other weights than it was given would be judged by what it says.
+    """
     net: Net = each.draw.net
     W, b, norms = [], [], []
     suffix = {0: "0", 1: "after 0", "eval": "after 1"}[step]
@@ -318,6 +343,9 @@ def network(each: Trial, observation: Observation, step: int | str) -> Draw | No
         if weight is None or bias is None:
             return None
         if weight.shape != (net.sizes[i], net.sizes[i + 1]) or bias.size != net.sizes[i + 1]:
+            return None
+        given = (each.draw.arrays[f"w{i}"], each.draw.arrays[f"b{i}"])
+        if step == 0 and not (close(weight, given[0]) and close(np.ravel(bias), np.ravel(given[1]))):
             return None
         W.append(weight.astype(float))
         b.append(bias.astype(float))
@@ -331,6 +359,8 @@ def network(each: Trial, observation: Observation, step: int | str) -> Draw | No
             value = found[name]
             if value is None or value.size != net.sizes[i + 1]:
                 found[name] = np.full(net.sizes[i + 1], start)
+            elif step == 0 and not close(np.ravel(value), np.ravel(each.draw.arrays[f"{name}{i}"])):
+                return None
         for name, start in (("running_mean", 0.0), ("running_var", 1.0)):
             value = observation.get(f"{name}{i} eval")
             found[name] = value if value is not None else np.full(net.sizes[i + 1], start)
@@ -463,16 +493,16 @@ def _judge_constructor(judge: Judge, trials, observations) -> None:
             elif found != wanted:
                 judge.bug("layers-missing", f"weights of the shapes {found} are drawn, expected {wanted}")
         for i in range(len(net.kinds)):
-            weight = observation.get(f"W{i} 0")
+            weight = observation.get(f"W{i} start")
             wanted_shape = (net.sizes[i], net.sizes[i + 1])
             if weight is not None and weight.shape != wanted_shape:
                 judge.bug("init-shape", f"`W[{i}]` has the shape {weight.shape}, expected {wanted_shape}")
             if weight is None and judge.observed(each) is not None:
-                missing = observation.values.get(f"W{i} 0")
+                missing = observation.values.get(f"W{i} start")
                 if missing is not None and missing.failure is not None:
                     judge.bug("missing-attribute", f"there is no `W[{i}]`: {missing.failure.message}")
-    expected = np.random.RandomState(5).random_sample()
     for each in trials:
+        expected = np.random.RandomState(each.draw.seed).random_sample()
         found = observations[each.name].get("random")
         if found is not None and float(found) != expected and not judge.findings:
             judge.bug(

@@ -43,12 +43,18 @@ LAYOUTS = ("read-only", "strided", "fortran")
 
 #: Random parameters of whatever shape, written into the arrays that are there; our own modules, and a recorder of
 # theirs.
-HELPERS = """
-_random = np.random.RandomState(21)
+FILL = """
+def fill(params):
+    for position, key in enumerate(("weight", "bias")):
+        params[key][...] = np.resize(given[position], np.shape(params[key]))
+"""
+STAND_INS = """
+_next = [0]
 
-def fill(params, scale=0.6):
+def fill(params):
     for key in ("weight", "bias"):
-        params[key][...] = _random.normal(size=np.shape(params[key])) * scale
+        params[key][...] = np.resize(given[_next[0] % len(given)], np.shape(params[key]))
+        _next[0] += 1
 
 def grads(layer):
     return {key: np.array(layer.grads[key]) for key in ("weight", "bias") if layer.grads[key] is not None}
@@ -95,8 +101,7 @@ def recorded(base):
 
 def linear(base):
     def __init__(self, in_features, out_features, *args, **kwargs):
-        self.params = {"weight": _random.normal(size=(out_features, in_features)), "bias":
-        _random.normal(size=out_features)}
+        self.params = {"weight": np.zeros((out_features, in_features)), "bias": np.zeros(out_features)}
         self.grads = {key: np.zeros_like(value) for key, value in self.params.items()}
         made.append(self)
         sizes.append([int(in_features), int(out_features)])
@@ -152,10 +157,6 @@ NETS = (
     ((4, 3, 5), 6, 8),
 )
 INPUTS = (4, 5, 6, 4, 7)
-
-
-def generator(seed: int) -> np.random.Generator:
-    return np.random.default_rng(9_000 + seed)
 
 
 def away_from_zero(x: np.ndarray) -> np.ndarray:
@@ -258,15 +259,17 @@ class UvA(Contract):
         def build(
             label: str, N: int, D: int, K: int, layout: str = "", before: bool = False, dtype: Any = float
         ) -> Trial:
-            g = generator(100 * N + 10 * D + K)
+            g = self.generator("linear", N, D, K)
             arrays = {
                 "x": g.normal(size=(N, D)).astype(dtype),
                 "dy": g.normal(size=(N, K)).astype(dtype),
                 "x0": g.normal(size=(N + 2, D)),
+                "weight": 0.6 * g.normal(size=D * K),
+                "bias": 0.6 * g.normal(size=K),
             }
             operations: list[Operation] = [
                 *self._start("LinearModule"),
-                {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+                {"op": "define", "source": FILL, "as": "ours", "give": ["weight", "bias"], "send": False},
                 call("m", "LinearModule", args=[D, K], to="layer", send=False),
                 get("layer", "params", to="start"),
                 call("ours", "fill", args=[{"path": ["layer", "params"]}]),
@@ -284,7 +287,10 @@ class UvA(Contract):
                 get("layer", "grads", {"key": "weight"}, to="dW again", optional=True),
                 get("layer", "grads", {"key": "bias"}, to="db again", optional=True),
             ]
-            return trial(f"LinearModule {label}", operations, Draw({"N": N, "D": D, "K": K}, **arrays), arrays)
+            kept = {key: value for key, value in arrays.items() if key not in ("weight", "bias")}
+            sent = (arrays["weight"], arrays["bias"])
+            draw = Draw({"N": N, "D": D, "K": K}, **kept, sent=sent)
+            return trial(f"LinearModule {label}", operations, draw, arrays)
 
         start = [
             *self._start("LinearModule"),
@@ -294,7 +300,7 @@ class UvA(Contract):
             get("a", "params", {"key": "bias"}, to="b", optional=True),
             call("m", "LinearModule", args=[400, 300], to="c", send=False),
             get("c", "params", {"key": "weight"}, to="again"),
-            {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+            {"op": "define", "source": FILL, "as": "ours", "give": ["weight", "bias"], "send": False},
             call("ours", "fill", args=[{"path": ["c", "params"]}]),
             get("a", "params", {"key": "weight"}, to="w after"),
             get("a", "params", {"key": "bias"}, to="b after", optional=True),
@@ -310,7 +316,7 @@ class UvA(Contract):
             "linear layout": [build(layout, 6, 4, 3, layout) for layout in LAYOUTS],
             "linear stale": [build("stale", 6, 4, 3, before=True)],
             "linear float32": [build("float32", 6, 4, 3, dtype=np.float32)],
-            "linear start": [trial("LinearModule start", start, Draw(), {})],
+            "linear start": [trial("LinearModule start", start, Draw(), {"weight": np.ones(3), "bias": np.ones(3)})],
         }
 
     def _activation_trials(self, name: str) -> dict[str, list[Trial]]:
@@ -332,7 +338,7 @@ class UvA(Contract):
             draw = Draw({"N": N, "D": D}, x=x, dy=dy, y=None, p=p)
             return trial(f"{name} {label}", operations, draw, arrays)
 
-        g = generator(1)
+        g = self.generator(name)
         slopes = (0.02, 0.3, 0.7, 0.15) if kind == "leaky" else (1.0, 0.6, 1.7, 1.3)
         if parameter is None:
             slopes = (1.0,) * 4
@@ -370,7 +376,7 @@ class UvA(Contract):
             N, K = x.shape
             return trial(f"SoftMaxModule {label}", operations, Draw({"N": N, "K": K}, x=x, dy=dy), arrays)
 
-        g = generator(2)
+        g = self.generator("softmax")
         main = [
             build(str(position), g.normal(size=(N, K)), g.normal(size=(N, K)))
             for position, (N, K) in enumerate(((5, 4), (7, 3), (4, 4), (3, 3)))
@@ -416,7 +422,7 @@ class UvA(Contract):
             N, K = x.shape
             return trial(f"CrossEntropyModule {label}", operations, Draw({"N": N, "K": K}, x=x, t=t), arrays)
 
-        g = generator(3)
+        g = self.generator("loss")
 
         def probabilities(N: int, K: int) -> np.ndarray:
             return layers.softmax(g.normal(size=(N, K)))
@@ -462,14 +468,17 @@ class UvA(Contract):
         found = []
         for position, (hidden, classes, N) in enumerate(NETS):
             D = INPUTS[position]
-            g = generator(50 + position)
+            g = self.generator("MLP", position)
             arrays = {f"x{k}": g.normal(size=(N, D)) for k in (0, 1)} | {
                 f"dy{k}": g.normal(size=(N, classes)) for k in (0, 1)
             }
+            sizes = [D, *hidden, classes]
+            given = [f"p{k}" for k in range(2 * len(sizes))]
+            arrays |= {name: 0.6 * g.normal(size=max(sizes) ** 2) for name in given}
             operations: list[Operation] = [
                 {"op": "import", "module": modules.name, "as": "modules", "send": False},
                 {"op": "import", "module": module.name, "as": "m", "send": False},
-                {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+                {"op": "define", "source": STAND_INS, "as": "ours", "give": given, "send": False},
             ]
             names: dict[str, list[str]] = {"LinearModule": ["linear"]}
             if mode == "ours":
@@ -521,7 +530,8 @@ class UvA(Contract):
                 arrays=arrays,
                 label=f"{list(hidden)}",
             )
-            found.append(trial(f"MLP {mode} {position}", operations, draw, arrays))
+            # the stand-ins are code that would be an answer in the parts that are judged elsewhere
+            found.append(trial(f"MLP {mode} {position}", operations, draw, arrays, apart="networks"))
         return found
 
     def _accuracy_trials(self) -> dict[str, list[Trial]]:
@@ -530,7 +540,7 @@ class UvA(Contract):
             return {}
         # the function alone: its file imports what is not part of the hand-in
         text = ast.unparse(module.functions["accuracy"])
-        g = generator(4)
+        g = self.generator("accuracy")
         found = []
         for position, (N, K, right) in enumerate(((8, 3, 5), (5, 5, 5), (6, 4, 0), (10, 10, 3))):
             predictions = g.normal(size=(N, K))
@@ -580,6 +590,12 @@ class UvA(Contract):
                 if key == "start" or weight is None or bias is None or weight.array is None or bias.array is None:
                     shown[key].append(each)
                     continue
+                if not all(
+                    close(value.array, np.resize(sent, value.array.shape), 1e-5)
+                    for value, sent in zip((weight, bias), each.draw.sent, strict=True)
+                    if value.array is not None
+                ):
+                    continue  # not what was put in, and so nothing to judge by
                 W = weight.array.T if layout == "in, out" else weight.array
                 shown[key].append(Trial(each.probe, each.draw.changed(weight=W, bias=np.ravel(bias.array))))
         usable = [each for each in shown["main"] if hasattr(each.draw, "weight") and each.draw.weight.ndim == 2]
@@ -933,6 +949,12 @@ class UvA(Contract):
                 return None, []
             shape = (wanted[layer][1], wanted[layer][0])
             w = weight.array
+            sent = [each.draw.arrays.get(f"p{2 * position + k}") for k in (0, 1)]
+            if any(
+                one is None or found is None or not close(found, np.resize(one, found.shape), 1e-5)
+                for one, found in zip(sent, (w, bias.array), strict=True)
+            ):
+                return None, []  # not what was put in, and so nothing to judge by
             w = w.T if w.shape != shape else w
             if w.shape != shape:
                 return None, []
