@@ -1421,6 +1421,13 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "Overwrite what forward keeps in every call; do not append to lists.",
         ),
         Bug(
+            "wrong-at-a-later-pass",
+            "Right at the first pass, wrong at a later one",
+            "the same object, asked a second, third or fourth time, departs from what is right",
+            "What does the object still hold when the next pass begins?",
+            "Compute every pass from its own input alone, and overwrite what forward keeps; count nothing.",
+        ),
+        Bug(
             "state-overwritten",
             "Asking twice gives another answer",
             "the second call differs",

@@ -31,7 +31,7 @@ processes; the sandbox knows nothing of what is right.
 - `{"op": "each", "rows": "x", "path": [...], "args": [...], "as": "ys"}`: calls it once for each row of the array x and
   stacks the results; the generators are seeded alike before each call.
 - `{"op": "nudge", "target": [...], "amounts": [...], "path": [...], "args": [...], "as": "ys"}`: moves each entry of the
-  array that `target` names by each amount in turn, in place, calls, and stacks the results.
+  array that `target` names by each amount in turn, in place, calls, and stacks the results; None where there is none.
 - `{"op": "get", "path": [...], "as": "dW0"}`: reads it.
 - `{"op": "set", "path": [...], "value": ...}`: assigns; with `"in_place": True` writes into the array that is there.
 - `{"op": "let", "value": ..., "as": "t"}`: keeps an expression's value under a name.

@@ -270,7 +270,11 @@ class Script:
 
     def do_nudge(self, operation):
         """One call for each entry of an array that is kept somewhere, and each of the amounts that it is moved by."""
-        function, target, results = self.resolve(operation["path"]), self.resolve(operation["target"]), []
+        try:
+            target = self.resolve(operation["target"])
+        except (LookupError, AttributeError):
+            return None
+        function, results = self.resolve(operation["path"]), []
         for index in self.numpy.ndindex(target.shape):
             kept = target[index]
             for amount in operation["amounts"]:
@@ -654,10 +658,7 @@ def prepare(config):
     """Paths, packages and the working copy; returns numpy and torch (or None)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # not dumpable: a child cannot open this process's memory
-    work = config["work"]
-    if config["handin"] != work:
-        shutil.copytree(config["handin"], work, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    os.chdir(work)
+    new_scratch(config)
     sys.dont_write_bytecode = True
     sys.meta_path.insert(0, Blocked(config["blocked"]))
     sys.meta_path.append(Packages(config["packages"]))
@@ -675,6 +676,59 @@ def prepare(config):
     sys.modules["__main__"] = main
     sys.argv = [""]
     return numpy, torch
+
+
+def new_scratch(config):
+    """The working folder as it was handed in: nothing that one session writes down is there for the next."""
+    os.chdir("/" if os.name == "posix" else os.path.dirname(config["work"]))
+    if config["handin"] != config["work"]:
+        empty(config["work"])
+        shutil.copytree(config["handin"], config["work"], dirs_exist_ok=True, copy_function=shutil.copyfile)
+    os.chdir(config["work"])
+
+
+def empty(folder):
+    """Removes what is in a folder, however deep: a folder's folders are moved up before it is removed."""
+    if os.name != "posix":
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.remove(path)
+        return
+    top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    count = 0
+    try:
+        waiting = [name for name in os.listdir(top) if not removed(name, top)]
+        while waiting:
+            name = waiting.pop()
+            with contextlib.suppress(OSError):
+                os.chmod(name, 0o700, dir_fd=top)
+            inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+            try:
+                for one in os.listdir(inside):
+                    if not removed(one, inside):
+                        while os.path.lexists(f"{folder}/.{count}"):
+                            count += 1
+                        with contextlib.suppress(OSError):
+                            os.chmod(one, 0o700, dir_fd=inside)
+                        os.rename(one, f".{count}", src_dir_fd=inside, dst_dir_fd=top)
+                        waiting.append(f".{count}")
+                        count += 1
+            finally:
+                os.close(inside)
+            os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+
+
+def removed(name, folder):
+    """Removes a file, a link or an empty folder; False for a folder that holds something."""
+    for remove in (os.unlink, os.rmdir):
+        try:
+            remove(name, dir_fd=folder)
+            return True
+        except OSError:
+            pass
+    return False
 
 
 def main(config):
@@ -699,6 +753,7 @@ def main(config):
         torch=None if torch is None else str(torch.__version__),
     )
     control = socket.socket(fileno=0)
+    used = False
     while True:
         word, descriptors, _, _ = socket.recv_fds(control, 1, 2)
         if not word:
@@ -707,6 +762,9 @@ def main(config):
             continue  # a call to kill a session that had just ended
         results, output = descriptors
         message = read_message()
+        if used:
+            new_scratch(config)
+        used = True
         child = os.fork()
         if not child:
             status = 1

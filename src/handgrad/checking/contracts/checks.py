@@ -96,6 +96,30 @@ def batch_of_one(judge: Judge, one: Trial, several: Trial, key: str, *, inputs: 
         )
 
 
+def judge_later(judge: Judge, subject: Subject, trials: Sequence[Trial], key: str) -> None:
+    """What was right at the first pass through an object is right at those after it."""
+    for each in trials:
+        observation = judge.observed(each)
+        value = observation.values.get(key) if observation is not None else None
+        if value is None:
+            continue
+        if value.failure is not None:
+            evidence = f"{value.failure.type}: {value.failure.message}"
+            judge.bug("wrong-at-a-later-pass", f"{_pass(each)} {evidence}", line=value.failure.line)
+            return
+        expected = right_value(subject, each.draw)
+        found = None if value.array is None or value.array.dtype.kind not in "biuf" else value.array.astype(float)
+        same = found if found is None else reshaped(found, expected.shape)
+        if same is None or not close(same, expected, max(subject.tolerance, 1e-6)):
+            shown = f"`{subject.name}` is a {value.type}" if found is None else departure(subject.name, found, expected)
+            judge.bug("wrong-at-a-later-pass", f"{_pass(each)} {shown}")
+            return
+
+
+def _pass(each: Trial) -> str:
+    return f"right at the first pass, but at {each.name.rpartition(' / ')[2]}:"
+
+
 def overflow(judge: Judge, large: Trial, key: str, where: str, *, tolerance: float = 1e-6) -> None:
     """Large inputs give finite numbers."""
     observation = judge.observed(large)

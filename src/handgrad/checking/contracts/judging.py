@@ -82,6 +82,8 @@ class Judge:
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unjudged: str = ""
+    open: str = ""
+    """Why nothing can be said of a part that runs: nobody knows what it is to compute."""
     missing: str = ""
     judged: bool = False
     options: dict[str, Any] = field(default_factory=dict)
@@ -321,6 +323,8 @@ class Judge:
             return Part(self.part, "missing", reason=self.missing, **common)
         if self.findings:
             return Part(self.part, "wrong", tuple(self.findings), **common)
+        if self.open and not self.unjudged:
+            return Part(self.part, "not judged", reason=self.open, **common)
         if self.unjudged or not self.judged:
             return Part(self.part, "cannot judge", reason=self.unjudged or "nothing came back", **common)
         return Part(self.part, "right", **common)
