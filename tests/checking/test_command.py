@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from handgrad.checking import as_csv, check_class, frequencies, hand_ins
+from handgrad.checking import alone, as_csv, check_class, frequencies, hand_ins
 from handgrad.checking.classroom import COLUMNS
 from handgrad.checking.results import Finding, Part, Report
 from handgrad.checking.rubric import Rubric
@@ -163,24 +163,14 @@ def test_a_process_that_dies_costs_its_own_hand_in_alone(tmp_path, monkeypatch):
     """Our own process, not the sandbox's: as if reading the file had crashed the interpreter."""
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text(SIGMOID)
-    first, second = check_class([tmp_path / "a.py", tmp_path / "b.py"], jobs=2, means=Bomb("b.py"))
+    with monkeypatch.context() as broken:
+        broken.setattr(alone, "START", "import os; os._exit(9)")
+        first, second = check_class([tmp_path / "a.py", tmp_path / "b.py"], jobs=2)
     assert first.verdict == second.verdict == "cannot judge"
     assert first.bugs[0].id == "checker-failed"
     assert "exit code 9" in first.bugs[0].evidence
     (fine,) = check_class([tmp_path / "a.py"])
     assert fine.verdict == "right"
-
-
-class Bomb(tuple):
-    """Ends the process that unpickles it."""
-
-    def __new__(cls, name):
-        return super().__new__(cls, (name,))
-
-    def __reduce__(self):
-        import os
-
-        return os._exit, (9,)
 
 
 def test_interrupting_a_class_keeps_what_was_checked(classroom, tmp_path, monkeypatch):

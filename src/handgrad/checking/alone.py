@@ -1,7 +1,7 @@
 """Checks a hand-in in a process of its own, which has a limit on memory and on time as the hand-in has.
 
-The hand-in itself runs one process further, in the sandbox. This one unpacks its archive, reads its syntax trees and what
-comes out of the sandbox: work that a hand-in can make as large as it likes.
+The hand-in itself runs one process further, in the sandbox. This one unpacks its archive, reads its syntax trees and
+what comes out of the sandbox: work that a hand-in can make as large as it likes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from handgrad.checking import checker
+from handgrad.checking import checker, worker
 from handgrad.checking.folders import own_folder
 from handgrad.checking.results import Finding, Part, Report
 from handgrad.checking.sandbox import Limits
@@ -33,15 +35,21 @@ serve(job)
 """
 
 
-def check_alone(path: str, options: Mapping[str, Any]) -> Report:
+def check_alone(path: str, options: Mapping[str, Any], stop: threading.Event | None = None) -> Report:
     """A report, whatever the hand-in does to the checker.
 
     Arguments:
         path: the hand-in.
         options: of `check`; `limits` is there.
+        stop: ends it.
     """
     limits: Limits = options["limits"]
-    told = {**options, "limits": asdict(limits), "path": path, "sys.path": [os.path.abspath(p or ".") for p in sys.path]}  # noqa: PTH100
+    told = {
+        **options,
+        "limits": asdict(limits),
+        "path": path,
+        "sys.path": [str(Path(p).absolute()) for p in sys.path],
+    }
     with own_folder() as folder:
         environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
         environment |= {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -55,7 +63,7 @@ def check_alone(path: str, options: Mapping[str, Any]) -> Report:
                 start_new_session=True,
             )
         try:
-            found = _exchange(process, json.dumps(told).encode(), 2 * limits.total_seconds + OWN_SECONDS)
+            found = _exchange(process, json.dumps(told).encode(), 2 * limits.total_seconds + OWN_SECONDS, stop)
         finally:
             _end(process)
         if found is not None:
@@ -68,7 +76,7 @@ def check_alone(path: str, options: Mapping[str, Any]) -> Report:
         return whole(path, Finding("checker-failed", evidence, "A fault of handgrad: please report it"))
 
 
-def _exchange(process: subprocess.Popen, job: bytes, seconds: float) -> Report | None:
+def _exchange(process: subprocess.Popen, job: bytes, seconds: float, stop: threading.Event | None) -> Report | None:
     """Sends the job and waits for the report; the connection stays open so that the process sees us end."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -83,7 +91,9 @@ def _exchange(process: subprocess.Popen, job: bytes, seconds: float) -> Report |
         process.stdin.flush()
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    reader.join(seconds)
+    until = time.monotonic() + seconds
+    while reader.is_alive() and time.monotonic() < until and not (stop and stop.is_set()):
+        reader.join(0.2 if stop else 1.0)
     if not received or not received[0]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1.0)
@@ -115,7 +125,9 @@ def whole(path: str, finding: Finding) -> Report:
 
 def too_much(path: str, evidence: str) -> Report:
     hint = "Hand in the code alone, in files of the usual size."
-    return whole(path, Finding("too-much", evidence, "It takes the checker too long or too much memory", "", None, hint, hint))
+    return whole(
+        path, Finding("too-much", evidence, "It takes the checker too long or too much memory", "", None, hint, hint)
+    )
 
 
 def serve(job: dict[str, Any]) -> None:
@@ -146,5 +158,5 @@ def _limit(more: int) -> None:
         import resource
 
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        most = checker.worker.address_space(2 << 30) + more
+        most = worker.address_space(2 << 30) + more
         resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

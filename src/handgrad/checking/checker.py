@@ -6,16 +6,18 @@ import ast
 import os
 import secrets
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from handgrad.checking import contracts, worker
+from handgrad.checking import contracts
 from handgrad.checking.contracts import Contract, Source
+from handgrad.checking.contracts.judging import Judge
 from handgrad.checking.handin import HandIn, Refused, take_in
-from handgrad.checking.probe import Observation
+from handgrad.checking.probe import Failure, Observation, Probe
 from handgrad.checking.results import Finding, Part, Report
 from handgrad.checking.sandbox import MEANS, Limits, Sandbox, SandboxError
 from handgrad.errors import ConfigError
@@ -34,6 +36,7 @@ def check(
     allow_handgrad: bool = False,
     means: Sequence[str] = MEANS,
     beside: bool = True,
+    stop: threading.Event | None = None,
 ) -> Report:
     """Checks a file, a folder or an archive.
 
@@ -46,6 +49,7 @@ def check(
         allow_handgrad: the hand-in may import handgrad.
         means: how it is kept in, where it is there; see `sandbox.MEANS`.
         beside: a single file may import others that lie beside it.
+        stop: where it is set the check is ended at once, without a result.
 
     Returns: a report, whatever the hand-in does; a hand-in that cannot be judged has a report that says so.
 
@@ -67,8 +71,8 @@ def check(
         "means": list(means),
         "beside": beside,
     }
-    report = check_alone(os.fspath(path), options)
-    return replace(report, seconds=time.monotonic() - begun).printable()
+    report = check_alone(os.fspath(path), options, stop)
+    return replace(report, seconds=time.monotonic() - begun, seed=options["seed"]).printable()
 
 
 def check_here(
@@ -101,7 +105,7 @@ def check_here(
             at = f"{Path(place.filename).name}:{place.lineno}"
             evidence = f"the checker itself failed with {type(error).__name__}: {error} ({at})"
             report = _unusable(str(path), Finding("checker-failed", evidence, "A fault of handgrad: please report it"))
-    return replace(report, seed=seed)
+    return report
 
 
 def contract_names() -> tuple[str, ...]:
@@ -146,6 +150,9 @@ def _checked(
             probes = one.probes()
             observations = sandbox.run(probes, one.paths)
             lacking |= {part.part: part for seen in observations for part in _lacking(seen)}
+            observations = [
+                _without_import(seen, probe, lacking) for seen, probe in zip(observations, probes, strict=True)
+            ]
             parts += one.judge({observation.probe: observation for observation in observations})
             sandbox.restart()
         notes += [f"not in force: {what}" for what in sandbox.missed]
@@ -164,10 +171,33 @@ def _imports(source: Source, package: str) -> bool:
     return False
 
 
+def _without_import(seen: Observation, probe: Probe, found: dict[str, Part]) -> Observation:
+    """Where a file cannot be imported that is one finding, in a part of its own; the parts in it cannot be judged."""
+    failure = seen.failure
+    at = failure.operation if failure is not None else None
+    if failure is None or at is None or at >= len(probe.operations) or probe.operations[at]["op"] != "import":
+        return seen
+    if failure.kind == "not run":
+        return seen
+    module = probe.operations[at]["module"]
+    why = f"{module}.py cannot be imported"
+    if failure.type != "ModuleNotFoundError":
+        judge = Judge(f"import {module}", {})
+        judge.missing = ""
+        judge.file, judge.line = failure.file or f"{module}.py", failure.line
+        judge.failed(failure)
+        verdict = "cannot judge" if failure.type == "ImportError" else "wrong"
+        found.setdefault(
+            judge.part, replace(judge.result(), verdict=verdict, reason=str(failure), file=judge.file, line=judge.line)
+        )
+    return replace(seen, failure=Failure("not run", f"{why}: {failure}", operation=at))
+
+
 def _lacking(seen: Observation) -> list[Part]:
     """The package that a probe stopped for, as a part of its own: it is no bug, and one line says it for all parts."""
-    failure = seen.failure
-    if failure is None or failure.type != "ModuleNotFoundError" or "'" not in failure.message:
+    failures = [seen.failure, *(value.failure for value in seen.values.values())]
+    failure = next((one for one in failures if one is not None and one.type == "ModuleNotFoundError"), None)
+    if failure is None or "'" not in failure.message:
         return []
     name = failure.message.split("'")[1]
     title = f"The package {name} is not here"

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -67,8 +68,9 @@ def check_class(
         if kept is not None and (known := kept.found(path)) is not None:
             reports[path] = known
             done(known)
+    stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
-        tasks = {pool.submit(_named, path, options): path for path in paths if path not in reports}
+        tasks = {pool.submit(_named, path, {**options, "stop": stop}): path for path in paths if path not in reports}
         try:
             for task in as_completed(tasks):
                 path, report = tasks[task], task.result()
@@ -77,6 +79,7 @@ def check_class(
                     kept.add(path, report)
                 done(report)
         except BaseException:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [reports[path] for path in paths]
@@ -151,7 +154,9 @@ def as_csv(reports: Sequence[Report], rubric: Rubric | None = None) -> str:
         bugs = " ".join(dict.fromkeys(bug.id for bug in report.bugs))
         reason = next((part.reason for part in report.parts if part.verdict == "cannot judge" and part.reason), "")
         row = [report.file, report.contract or "", report.verdict, round(points, 4), round(of, 4), *counts]
-        writer.writerow([_cell(value) for value in [*row, bugs, " ".join(reason.split()), round(report.seconds, 2), report.seed]])
+        writer.writerow(
+            [_cell(value) for value in [*row, bugs, " ".join(reason.split()), round(report.seconds, 2), report.seed]]
+        )
     return stream.getvalue()
 
 

@@ -16,8 +16,8 @@ processes; the sandbox knows nothing of what is right.
 - `{"tensor": "x", "requires_grad": True}`: the array as a torch tensor; the same each time it is named so.
 - `{"path": [...]}`: what the path names: a value kept earlier, or a class or function of the hand-in.
 - `{"tuple": [...]}`, `{"dict": [[key, value], ...]}`: of expressions.
-- `{"row": "array"}`: within `each`, the row of this call; `{"row": "tensor"}` as a tensor. A row that is one number is a
-  float.
+- `{"row": "array"}`: within `each`, the row of this call; `{"row": "tensor"}` as a tensor. A row that is one number is
+  a float.
 - `{"shaped": "dy", "like": [...]}`: the numbers of the array dy, one after the other and from the start again where
   they are too few, in the shape of what the path names (numpy's `resize`); with `"tensor": True` as a tensor.
 - `{"feed": ["w0", "w1"]}`: a function that ignores its arguments and gives back copies of these arrays, one a call;
@@ -30,8 +30,9 @@ processes; the sandbox knows nothing of what is right.
 - `{"op": "call", "path": [...], "args": [...], "kwargs": {...}, "as": "y"}`: calls a class, method or function.
 - `{"op": "each", "rows": "x", "path": [...], "args": [...], "as": "ys"}`: calls it once for each row of the array x and
   stacks the results; the generators are seeded alike before each call.
-- `{"op": "nudge", "target": [...], "amounts": [...], "path": [...], "args": [...], "as": "ys"}`: moves each entry of the
-  array that `target` names by each amount in turn, in place, calls, and stacks the results; None where there is none.
+- `{"op": "nudge", "target": [...], "amounts": [...], "path": [...], "args": [...], "as": "ys"}`: moves each entry of
+  the array that `target` names by each amount in turn, in place, calls, and stacks the results; None where there is
+  none.
 - `{"op": "get", "path": [...], "as": "dW0"}`: reads it.
 - `{"op": "set", "path": [...], "value": ...}`: assigns; with `"in_place": True` writes into the array that is there.
 - `{"op": "let", "value": ..., "as": "t"}`: keeps an expression's value under a name.

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from handgrad.checking.catalogue import step_of
+
 Verdict = Literal["right", "wrong", "missing", "cannot judge", "not judged"]
 Hints = Literal["none", "nudge", "full"]
 
@@ -148,6 +150,7 @@ class Report:
                             "title": bug.title,
                             "evidence": bug.evidence,
                             "hint": bug.hint(hints),
+                            "derivation": step_of(bug.id) if hints != "none" else "",
                         }
                         for bug in part.bugs
                     ],

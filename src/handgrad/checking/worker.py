@@ -500,7 +500,7 @@ def limit(config):
 
 
 def tasks_of_user():
-    """Processes and threads of this user, whom the limit is on; 0 in a namespace of its own, where only its own count."""
+    """Processes and threads of this user, whom the limit is on; 0 in a namespace of its own, where no others count."""
     count = 0
     with contextlib.suppress(OSError):
         for entry in os.listdir("/proc"):
@@ -551,8 +551,8 @@ def searched_address_space():
 
 # -- the filter of system calls (Linux) -------------------------------------------------------------------------------
 
-#: Of `ioctl` what Python itself asks of an open file: TCGETS, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX, TIOCGWINSZ. Others set
-#: flags of files that can only be read.
+#: Of `ioctl` what Python itself asks of an open file: TCGETS, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX, TIOCGWINSZ. Others
+#: set flags of files that can only be read.
 IOCTLS = (0x5401, 0x5421, 0x541B, 0x5450, 0x5451, 0x5413)
 #: Of `fcntl` what reaches others: F_SETOWN, F_SETSIG, F_SETOWN_EX (signals), F_SETLEASE, F_NOTIFY (other files' users).
 FCNTLS = (8, 10, 15, 1024, 1026)

@@ -19,8 +19,10 @@ from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.checks import (
     better_parts,
     from_own_output,
+    from_right_output,
     judge_extras,
     judge_norm,
+    judge_passes,
     judge_spread,
     judge_zeros,
     ones_for_one,
@@ -31,7 +33,7 @@ from handgrad.checking.contracts.checks import (
 from handgrad.checking.contracts.cmu_mlp import KINDS, NETS, Places, build, judge_mlp
 from handgrad.checking.contracts.cmu_statistics import judge_statistics, statistics_trial
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, trial
+from handgrad.checking.contracts.judging import LATER, Judge, Trial, array, call, get, later, put, trial
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.diagnosis import Draw, close
 from handgrad.checking.probe import Observation, Operation, Probe
@@ -151,6 +153,11 @@ class CMU(Contract):
                 call("layer", "derivative", to="d2", attempt=True),
             ]
             arrays = {"x": x} if second is None else {"x": x, "x0": second}
+            if label.isdigit():
+                once = operations[-4:]
+                for k in LATER:
+                    arrays[f"x at {k}"] = away_from_zero(1.5 * g.normal(size=x.shape))
+                    operations += later(once, k, {"x": f"x at {k}"})
             N, D = x.shape
             return trial(f"{name} {label}", operations, Draw({"N": N, "D": D}, x=x, y=None, p=0.0), arrays)
 
@@ -186,6 +193,11 @@ class CMU(Contract):
                 call("loss", "derivative", to="d2", attempt=True),
             ]
             arrays = {"x": x, "t": t}
+            if label.isdigit():
+                once = operations[-3:]
+                for k in LATER:
+                    arrays |= {f"x at {k}": g.normal(size=x.shape), f"t at {k}": one_hot(g, *x.shape)}
+                    operations += later(once, k, {"x": f"x at {k}", "t": f"t at {k}"})
             if before is not None:
                 arrays |= {"x0": before.x, "t0": before.t}
             N, K = x.shape
@@ -361,6 +373,7 @@ class CMU(Contract):
         if not forward.missing:
             forward.fit(layers.activation_forward(kind), main, "y")
         judge_extras(forward, groups, "y")
+        judge_passes(forward, layers.activation_forward(kind), main, "y")
         large = groups["large"][0]
         if not forward.missing:
             overflow(forward, large, "y", f"at inputs of ±1e3 and ±1e4 {name}")
@@ -379,6 +392,8 @@ class CMU(Contract):
             judge_extras(backward, groups, "d", inputs=False, names=())
             overflow(backward, large, "d", f"at inputs of ±1e3 and ±1e4 the derivative of {name}")
             twice(backward, main, "d", "d2", "derivative() called a second time gives something else")
+            if not forward.findings:
+                judge_passes(backward, from_right_output(subject, layers.activation_forward(kind)), main, "d")
         return [forward.result(), backward.result()]
 
     def _judge_loss(self, observations) -> list[Part]:
@@ -408,6 +423,7 @@ class CMU(Contract):
                 tolerance=2e-5,
             )
             softmax_stability(judge, observations, groups, key)
+            judge_passes(judge, subject, groups["main"], key, ("x", "t"))
         if not forward.missing:
             for each in groups["spread"]:
                 observation = observations.get(each.name)
@@ -619,6 +635,11 @@ def linear_trials(module: str, setup: list[Operation], generator: Any) -> dict[s
             get("layer", "b", to="b after", optional=True),
         ]
         draw = Draw({"N": N, "D": D, "K": K}, **arrays, weight=arrays["W"].T, bias=arrays["b"])
+        if label.isdigit():
+            once = operations[-6:]
+            for k in LATER:
+                arrays |= {f"x at {k}": g.normal(size=(N, D)), f"dy at {k}": g.normal(size=(N, K))}
+                operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
         return trial(f"Linear {label}", operations, draw, arrays)
 
     return {
@@ -634,6 +655,7 @@ def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Tria
     if not forward.missing:
         forward.fit(layers.linear_forward(), groups["main"], "y")
         judge_extras(forward, groups, "y")
+        judge_passes(forward, layers.linear_forward(), groups["main"], "y")
     if backward.missing:
         return
     for subject, key in (
@@ -643,6 +665,7 @@ def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Tria
     ):
         backward.fit(subject, groups["main"], key)
         judge_extras(backward, groups, key, inputs=False, names=("dy",))
+        judge_passes(backward, subject, groups["main"], key, ("x", "dy"))
     for each in groups["main"]:
         observation = backward.observed(each)
         for name in ("W", "b"):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from handgrad.checking.contracts.checks import judge_later
 from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, trial
 from handgrad.checking.diagnosis import Draw, Explanation, close, departure
 from handgrad.checking.diagnosis_networks import (
@@ -317,7 +320,15 @@ def build(
         call("mlp", "train", to="trained", attempt=True),
         call("mlp", "forward", args=[array("x0")], to="y train", attempt=True),
         call("mlp", "forward", args=[array("x2")], to="y2 train", attempt=True),
+        call("mlp", "zero_grads", to="zeroed later", attempt=True),
+        call("mlp", "forward", args=[array("x0")], to="y later", attempt=True),
+        call("mlp", "backward", args=[array("t0")], to="back later", attempt=True),
     ]
+    for i in range(layers):
+        operations += [
+            get(*places.at("dweight", i), to=f"dW{i} later", optional=True),
+            get(*places.at("dbias", i), to=f"db{i} later", optional=True),
+        ]
     draw = Draw(
         {"N": net.N, "K": net.sizes[-1], "lr": net.lr}
         | ({"momentum": net.momentum, "1-momentum": 1 - net.momentum} if net.momentum else {}),
@@ -337,7 +348,7 @@ def network(each: Trial, observation: Observation, step: int | str) -> Draw | No
     """
     net: Net = each.draw.net
     W, b, norms = [], [], []
-    suffix = {0: "0", 1: "after 0", "eval": "after 1"}[step]
+    suffix = {0: "0", 1: "after 0", "eval": "after 1", "later": "after 1"}[step]
     for i in range(len(net.kinds)):
         weight, bias = observation.get(f"W{i} {suffix}"), observation.get(f"b{i} {suffix}")
         if weight is None or bias is None:
@@ -353,7 +364,7 @@ def network(each: Trial, observation: Observation, step: int | str) -> Draw | No
             norms.append(None)
             continue
         names = {"gamma", "beta"}
-        when = {0: "before 0", 1: "after 0", "eval": "eval"}[step]
+        when = {0: "before 0", 1: "after 0", "eval": "eval", "later": "eval"}[step]
         found = {name: observation.get(f"{name}{i} {when}") for name in names}
         for name, start in (("gamma", 1.0), ("beta", 0.0)):
             value = found[name]
@@ -365,7 +376,7 @@ def network(each: Trial, observation: Observation, step: int | str) -> Draw | No
             value = observation.get(f"{name}{i} eval")
             found[name] = value if value is not None else np.full(net.sizes[i + 1], start)
         norms.append(found)
-    which = step if isinstance(step, int) else 2
+    which = step if isinstance(step, int) else {"eval": 2, "later": 0}[step]
     return Draw(
         {"N": len(each.draw.arrays[f"x{which}"]), "K": net.sizes[-1]},
         x=each.draw.arrays[f"x{which}"],
@@ -531,6 +542,16 @@ def _judge_forward(judge: Judge, trials, observations) -> None:
     passes = _forward_draws(judge, renamed, trials, observations)
     if passes:
         fit_or_stale(judge, mlp_forward(), passes, "y", [{}])
+        if not judge.findings:
+            late = []
+            for each in trials:
+                value, draw = (
+                    observations[each.name].values.get("y later"),
+                    network(each, observations[each.name], "later"),
+                )
+                if value is not None and draw is not None:
+                    late.append(renamed.add(each, "pass 3", draw, {"y": value}))
+            judge_later(judge, mlp_forward(), late, "y")
     else:
         _explain_absence(judge, trials, observations)
     judge.unchanged(trials, ("x0", "x1"))
@@ -562,6 +583,7 @@ def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any]
         back = observation.values.get("back0")
         if back is not None and back.failure is not None:
             judge.failed(back.failure, f"(network: {net.name})")
+            loops_forwards(judge)
             continue
         layers = len(net.kinds)
         for step in (0, 1):
@@ -601,6 +623,9 @@ def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any]
                     lambda i, which=which: mlp_norm_gradient(i, which), depth_of, with_norm, f"d{which}"
                 )
                 judge.fit(subject, with_norm, which, givens=_givens(options, given))
+    loops_forwards(judge)
+    if not judge.findings and not given:
+        _later_gradients(judge, renamed, trials, observations)
     known = {bug.id for bug in judge.findings}
     if len(known) > 1:  # what cannot be named in a lower layer, when the upper one has a name, is its consequence
         judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"]
@@ -622,6 +647,45 @@ def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any]
                     f"`db[{i}]` has the shape {db.shape} where {wanted} was expected: harmless, but not the contract's"
                 )
                 return
+
+
+def _later_gradients(judge: Judge, renamed: Renamed, trials, observations) -> None:
+    """The gradients of a third pass through the same network."""
+    for each in trials:
+        observation = observations[each.name]
+        draw = network(each, observation, "later")
+        for i in range(len(each.draw.net.kinds)) if draw is not None and not judge.findings else ():
+            for name, make in (("dW", mlp_weight_gradient), ("db", mlp_bias_gradient)):
+                value = observation.values.get(f"{name}{i} later")
+                if i < each.draw.net.norms and name == "db":
+                    value = without_rounding(value, observation.values.get(f"dW{i} later"))
+                if value is not None:
+                    late = renamed.add(each, "pass 3", draw, {name: value})
+                    judge_later(judge, make(i), [late], name)
+
+
+def loops_forwards(judge: Judge) -> None:
+    """Where backward goes through its layers from the first to the last, what follows from that gets this name."""
+    node = judge.node()
+    follows = {"shape-clash", "unexplained", "wrong-shape"}
+    if node is None or not follows & {bug.id for bug in judge.findings}:
+        return
+    loops = [one for one in ast.walk(node) if isinstance(one, ast.For)]
+    loops = [one for one in loops if not any(inner is not one and one in ast.walk(inner) for inner in loops)]
+    passes_on = [
+        one
+        for one in loops
+        if any(isinstance(each, ast.Assign | ast.AugAssign) for each in ast.walk(one))
+        and any(isinstance(each, ast.Call) and "backward" in ast.unparse(each.func) for each in ast.walk(one))
+    ]
+    words = "".join(ast.unparse(one.iter) for one in passes_on)
+    if passes_on and not re.search(r"revers|-1|- 1|~", ast.unparse(node)):
+        judge.findings = [bug for bug in judge.findings if bug.id not in follows]
+        judge.bug(
+            "backward-order",
+            f"backward goes through {words} from the first layer to the last",
+            line=passes_on[0].lineno,
+        )
 
 
 def without_rounding(small: Value | None, large: Value | None) -> Value | None:

@@ -1,8 +1,8 @@
 """Derivatives by differences, taken here: a hand-in is asked for values of its function alone, at points drawn here.
 
-The differences are central, over three steps, and extrapolated twice: (16 R' - R) / 15 with R = (4 D(h/2) - D(h)) / 3 and
-R' the same for h/2 and h/4. They are held to themselves: where R and R' differ, or where the values at the points do not
-surround the value in the middle, there is no derivative.
+The differences are central, over three steps, and extrapolated twice: (16 R' - R) / 15 with R = (4 D(h/2) - D(h)) / 3
+and R' the same for h/2 and h/4. They are held to themselves: where R and R' differ, or where the values at the points
+do not surround the value in the middle, there is no derivative.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Sweep:
         return cls(x, rows[order].reshape(-1, *x.shape), order, steps)
 
     def jacobian(self, found: np.ndarray | None, y: np.ndarray) -> np.ndarray | None:
-        """(entries of x, entries of y) from the values at `rows`; None where they are no function's with a derivative."""
+        """(entries of x, entries of y) from the values at `rows`; None where no derivative is to be seen in them."""
         if found is None or found.shape != (len(self.rows), *np.shape(y)) or found.dtype.kind not in "biuf":
             return None
         values = np.empty((len(self.rows), np.size(y)))

@@ -150,7 +150,10 @@ def widths(module: Module, name: str) -> list[int]:
         return []
     arguments = init.args.posonlyargs + init.args.args
     pairs = zip(arguments[len(arguments) - len(init.args.defaults) :], init.args.defaults, strict=True)
-    pairs = [*pairs, *((a, d) for a, d in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True) if d is not None)]
+    pairs = [
+        *pairs,
+        *((a, d) for a, d in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True) if d is not None),
+    ]
     return [
         default.value
         for argument, default in pairs
@@ -275,7 +278,16 @@ class GenericLayer(Contract):
             sizes = {"N": float(len(x)), "D": float(x.shape[1])}
             ups = [arrays[f"dy{k}"] for k in range(passes)]
             draw = Draw(
-                sizes, x=x, t=t, p=0.3, loss=loss, upstream=len(upstream) == 1, shape=shape, around=around, ups=ups, pool=pool
+                sizes,
+                x=x,
+                t=t,
+                p=0.3,
+                loss=loss,
+                upstream=len(upstream) == 1,
+                shape=shape,
+                around=around,
+                ups=ups,
+                pool=pool,
             )
             return trial(f"{name} {label}", operations, draw, arrays)
 
@@ -400,14 +412,18 @@ class GenericLayer(Contract):
         return Trial(each.probe, draw)
 
     def _own(self, each: Trial, observation: Observation) -> dict[str, np.ndarray] | None:
-        """The parameters by name, each the numbers that were put in; None where one is not, for then nobody knows them."""
+        """The parameters by name, as they were put in; None where one is not, for then nobody knows them."""
         parameters = observation.values.get("parameters")
         own = {}
         for name, value in (parameters.items if parameters is not None else {}).items():
             if name not in _PARAMETERS or value.array is None:
                 continue
-            sent = [row[: value.array.size].reshape(value.array.shape) for row in each.draw.pool if value.array.size <= ROOM]
-            if not any(close(value.array, one, 1e-5) for one in sent):  # by another name the same array was filled again
+            sent = [
+                row[: value.array.size].reshape(value.array.shape) for row in each.draw.pool if value.array.size <= ROOM
+            ]
+            if not any(
+                close(value.array, one, 1e-5) for one in sent
+            ):  # by another name the same array was filled again
                 return None
             own[name] = value.array
         return own
@@ -444,7 +460,11 @@ class GenericLayer(Contract):
             )
             return
         judge_against_differences(judge, numeric, "dx", observations, kind, prepared, forward)
-        extras = {**extras, "main": [numeric[0], numeric[0]]} if numeric[0].name == ran[0].name else {"main": numeric[:1] * 2}
+        extras = (
+            {**extras, "main": [numeric[0], numeric[0]]}
+            if numeric[0].name == ran[0].name
+            else {"main": numeric[:1] * 2}
+        )
         judge_extras(judge, extras, "dx", inputs=False, names=())
         self._upstream_kept(judge, ran, observations)
         judge.observations = {**judge.observations, **renamed}
@@ -537,7 +557,9 @@ def later_gradients(judge: Judge, name: str, passes: Sequence[Trial]) -> None:
             continue
         tolerance = DIFFERENCES * 5
         if not any(found.shape == w.shape and close(found, w, tolerance) for w in (one.draw.expected, total)):
-            evidence = departure(name, found, one.draw.expected) if found.shape == total.shape else f"shape {found.shape}"
+            evidence = (
+                departure(name, found, one.draw.expected) if found.shape == total.shape else f"shape {found.shape}"
+            )
             judge.bug("wrong-at-a-later-pass", f"at pass {k} through one object: {evidence}")
             return
 
@@ -906,7 +928,12 @@ class FunctionGradient(Contract):
             operations += [
                 {"op": "seed", "value": 0},
                 call("m", self.function, args=copies("fresh"), to=f"y{suffix}"),
-                {"op": "let", "value": {"shaped": f"dy{suffix} ", "like": [f"y{suffix}"]}, "as": f"dy{suffix}", "send": False},
+                {
+                    "op": "let",
+                    "value": {"shaped": f"dy{suffix} ", "like": [f"y{suffix}"]},
+                    "as": f"dy{suffix}",
+                    "send": False,
+                },
                 call(
                     "m",
                     self.gradient,
@@ -1043,8 +1070,8 @@ class FunctionGradient(Contract):
                     judge_later(judge, replace(subject, name=title), later, "g")
         for each in ran:
             y, after = observations[each.name].get("y"), observations[each.name].get("dy after")
-            if each.draw.upstream and y is not None and after is not None and after.shape == y.shape:
-                if not np.array_equal(after, _upstream(each, y)):
-                    judge.bug("input-changed", f"{self.gradient} changes the upstream gradient that it is given")
-                    break
+            same = y is None or after is None or after.shape != y.shape or np.array_equal(after, _upstream(each, y))
+            if each.draw.upstream and not same:
+                judge.bug("input-changed", f"{self.gradient} changes the upstream gradient that it is given")
+                break
         judge.unchanged(ran, [name for name in names if first.draw.arguments[name].ndim])

@@ -9,7 +9,7 @@ itself gave on the ordinary draw, so that one bug neither hides nor repeats anot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,50 @@ def array(name: str, layout: str = "") -> dict[str, str]:
     return {"array": name, "layout": layout} if layout else {"array": name}
 
 
+#: Further passes through one object: a layer may be right at the first and wrong at a later one.
+LATER = (2, 3, 4)
+
+
+def later(operations: Sequence[Operation], pass_: int, changed: Mapping[str, str]) -> list[Operation]:
+    """The same operations once more: other arrays for those in `changed`, results under names of their own."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: changed.get(item, item) if key in ("array", "fresh") else moved(item)
+                for key, item in value.items()
+            }
+        return [moved(item) for item in value] if isinstance(value, list) else value
+
+    found = []
+    for operation in operations:
+        operation = moved(operation)
+        if "as" in operation:
+            operation = {**operation, "as": f"{operation['as']} at {pass_}"}
+        found.append({**operation, "try": True})
+    return found
+
+
+def passes(
+    trials: Sequence[Trial], observations: Mapping[str, Observation], key: str, arrays: Sequence[str]
+) -> tuple[list[Trial], dict[str, Observation]]:
+    """The later passes of trials as trials of their own, with what came back there under `key`."""
+    found, named = [], {}
+    for each in trials:
+        observation = observations.get(each.name)
+        for k in LATER if observation is not None else ():
+            value = observation.values.get(f"{key} at {k}")
+            if value is None:
+                continue
+            label = f"{each.name} / pass {k}"
+            named[label] = Observation(label, {key: value})
+            given = {
+                name: each.probe.arrays[f"{name} at {k}"] for name in arrays if f"{name} at {k}" in each.probe.arrays
+            }
+            found.append(Trial(replace(each.probe, name=label), each.draw.changed(**given)))
+    return found, named
+
+
 @dataclass
 class Judge:
     """Collects what is found about one part."""
@@ -89,7 +133,7 @@ class Judge:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        node = self._node()
+        node = self.node()
         self.file = self.module.path if self.module else ""
         self.line = getattr(node, "lineno", None)
         if self.module is None:
@@ -103,7 +147,8 @@ class Judge:
         elif self.method and node is not None and empty(node):
             self.missing = "not filled in"
 
-    def _node(self):
+    def node(self):
+        """The function or method that is judged, as it is written; None where it is not there."""
         if self.module is None:
             return None
         if not self.owner:
@@ -145,7 +190,7 @@ class Judge:
         if failure.type == "NotImplementedError" or "NotImplemented" in failure.message or unfilled:
             self.missing = self.missing or "not filled in"
             return
-        if failure.type in ("ModuleNotFoundError", "ImportError") and failure.operation in (0, None):
+        if failure.type == "ModuleNotFoundError":  # no bug of this part; what is missing is told once
             self.unjudged = self.unjudged or str(failure)
             return
         self.judged = True

@@ -115,7 +115,14 @@ def runs(f: Operation, given: list[Any], arrays: dict[str, Any], g: np.random.Ge
 def sweep(f: Operation, given: list[Any], k: int) -> Operation:
     """The function at the points around its argument k."""
     args = [f, [*given[:k], {"row": "array"}, *given[k + 1 :]]]
-    return {"op": "each", "rows": f"points {k}", "path": ["ours", "plain"], "args": args, "as": f"values {k}", "try": True}
+    return {
+        "op": "each",
+        "rows": f"points {k}",
+        "path": ["ours", "plain"],
+        "args": args,
+        "as": f"values {k}",
+        "try": True,
+    }
 
 
 SIZES = ((6, 4, 3), (7, 3, 5), (4, 4, 4), (5, 3, 3))

@@ -18,17 +18,19 @@ from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.checks import (
     better_parts,
     from_own_output,
+    from_right_output,
     judge_extras,
+    judge_passes,
     judge_spread,
     overflow,
     softmax_stability,
     twice,
 )
-from handgrad.checking.contracts.cmu_mlp import Renamed, fit_or_stale, without_consequences
+from handgrad.checking.contracts.cmu_mlp import Renamed, fit_or_stale, loops_forwards, without_consequences
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, right_value, trial
+from handgrad.checking.contracts.judging import LATER, Judge, Trial, array, call, get, later, put, right_value, trial
 from handgrad.checking.contracts.source import Module, Source
-from handgrad.checking.diagnosis import Draw, close, number
+from handgrad.checking.diagnosis import Draw, Subject, close, number
 from handgrad.checking.diagnosis_networks import mlp_bias_gradient, mlp_forward, mlp_weight_gradient
 from handgrad.checking.probe import Observation, Operation, Probe, Value
 from handgrad.checking.results import Part
@@ -40,6 +42,8 @@ ACTIVATIONS = {
     "ELUModule": "elu",
 }
 LAYOUTS = ("read-only", "strided", "fortran")
+#: Passes through one network.
+STEPS = (0, 1, 2)
 
 #: Random parameters of whatever shape, written into the arrays that are there; our own modules, and a recorder of
 # theirs.
@@ -288,6 +292,11 @@ class UvA(Contract):
                 get("layer", "grads", {"key": "bias"}, to="db again", optional=True),
             ]
             kept = {key: value for key, value in arrays.items() if key not in ("weight", "bias")}
+            if label.isdigit():
+                once = operations[-8:-4]
+                for k in LATER:
+                    arrays |= {f"x at {k}": g.normal(size=(N, D)), f"dy at {k}": g.normal(size=(N, K))}
+                    operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
             sent = (arrays["weight"], arrays["bias"])
             draw = Draw({"N": N, "D": D, "K": K}, **kept, sent=sent)
             return trial(f"LinearModule {label}", operations, draw, arrays)
@@ -334,6 +343,12 @@ class UvA(Contract):
                 call("layer", "backward", args=[array("dy", layout)], to="dx again", attempt=True),
             ]
             arrays = {"x": x, "dy": dy} | ({"x0": before} if before is not None else {})
+            if label.isdigit():
+                once = operations[-3:-1]
+                for k in LATER:
+                    arrays |= {f"x at {k}": away_from_zero(1.5 * g.normal(size=x.shape))}
+                    arrays |= {f"dy at {k}": g.normal(size=x.shape)}
+                    operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
             N, D = x.shape
             draw = Draw({"N": N, "D": D}, x=x, dy=dy, y=None, p=p)
             return trial(f"{name} {label}", operations, draw, arrays)
@@ -373,6 +388,11 @@ class UvA(Contract):
                 call("layer", "backward", args=[array("dy", layout)], to="dx again", attempt=True),
             ]
             arrays = {"x": x, "dy": dy} | ({"x0": before} if before is not None else {})
+            if label.isdigit():
+                once = operations[-3:-1]
+                for k in LATER:
+                    arrays |= {f"x at {k}": g.normal(size=x.shape), f"dy at {k}": g.normal(size=x.shape)}
+                    operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
             N, K = x.shape
             return trial(f"SoftMaxModule {label}", operations, Draw({"N": N, "K": K}, x=x, dy=dy), arrays)
 
@@ -416,6 +436,13 @@ class UvA(Contract):
                 call("fresh", "backward", args=[array("x", layout), array("t", layout)], to="dx fresh", attempt=True),
             ]
             arrays: dict[str, Any] = {"x": x, "t": labels}
+            if before is None and label.removeprefix("other ").isdigit():
+                once = operations[-3:-1]
+                for k in LATER:
+                    arrays |= {f"x at {k}": probabilities(*x.shape), f"t at {k}": g.permutation(t)}
+                    if integer:
+                        arrays[f"t at {k}"] = arrays[f"t at {k}"].argmax(axis=1)
+                    operations += later(once, k, {"x": f"x at {k}", "t": f"t at {k}"})
             if before is not None:
                 t0 = before.t.argmax(axis=1) if integer else before.t
                 arrays |= {"x0": before.x, "t0": t0}
@@ -469,8 +496,8 @@ class UvA(Contract):
         for position, (hidden, classes, N) in enumerate(NETS):
             D = INPUTS[position]
             g = self.generator("MLP", position)
-            arrays = {f"x{k}": g.normal(size=(N, D)) for k in (0, 1)} | {
-                f"dy{k}": g.normal(size=(N, classes)) for k in (0, 1)
+            arrays = {f"x{k}": g.normal(size=(N, D)) for k in STEPS} | {
+                f"dy{k}": g.normal(size=(N, classes)) for k in STEPS
             }
             sizes = [D, *hidden, classes]
             given = [f"p{k}" for k in range(2 * len(sizes))]
@@ -513,7 +540,7 @@ class UvA(Contract):
             ]
             for i in range(len(hidden) + 1):
                 operations.append(get("ours", "made", i, "params", to=f"params {i}", optional=True))
-            for step in (0, 1):
+            for step in STEPS:
                 operations += [
                     call("mlp", "forward", args=[array(f"x{step}")], to=f"y{step}", attempt=True),
                     call("mlp", "backward", args=[array(f"dy{step}")], to=f"back{step}", attempt=True),
@@ -610,6 +637,7 @@ class UvA(Contract):
             )
         forward.fit(layers.linear_forward(), usable, "y")
         judge_extras(forward, shown, "y")
+        judge_passes(forward, layers.linear_forward(), usable, "y")
         self._live(forward, usable, observations)
         if not backward.missing:
             transposed = layout == "in, out"
@@ -630,6 +658,7 @@ class UvA(Contract):
                 went = [each for each in usable if _went_through(observations.get(each.name), "dx")]
                 backward.fit(subject, usable if key == "dx" else went, key)
                 judge_extras(backward, shown, key, inputs=False, names=("dy",))
+                judge_passes(backward, subject, usable, key, ("x", "dy"))
             for each in usable:
                 observation = observations[each.name]
                 for key in ("dW", "db"):
@@ -754,6 +783,7 @@ class UvA(Contract):
         if not forward.missing:
             forward.fit(subject, main, "y")
             judge_extras(forward, groups, "y")
+            judge_passes(forward, subject, main, "y")
             overflow(forward, large, "y", f"at inputs of ±1e3 and ±1e4 {name}")
         if not backward.missing:
             base, own, of_output = from_own_output(forward, subject, main)
@@ -762,6 +792,9 @@ class UvA(Contract):
             judge_extras(backward, groups, "dx", inputs=False, names=("dy",))
             overflow(backward, large, "dx", f"at inputs of ±1e3 and ±1e4 the gradient of {name}")
             twice(backward, main, "dx", "dx again", "backward called a second time gives something else")
+            if not forward.findings:
+                right = from_right_output(layers.activation_backward(kind, upstream=True), subject)
+                judge_passes(backward, right, main, "dx", ("x", "dy"))
         return [forward.result(), backward.result()]
 
     def _judge_softmax(self, observations) -> list[Part]:
@@ -775,12 +808,16 @@ class UvA(Contract):
         if not forward.missing:
             forward.fit(layers.softmax_forward(), main, "y")
             judge_extras(forward, groups, "y")
+            judge_passes(forward, layers.softmax_forward(), main, "y")
             softmax_stability(forward, observations, groups, "y", sums=True)
         if not backward.missing:
             base, own, _ = from_own_output(forward, layers.softmax_forward(), main)
             backward.fit(layers.softmax_backward(), base, "dx", alternatives=[own])
             judge_extras(backward, groups, "dx", inputs=False, names=("dy",))
             twice(backward, main, "dx", "dx again", "backward called a second time gives something else")
+            if not forward.findings:
+                right = from_right_output(layers.softmax_backward(), layers.softmax_forward())
+                judge_passes(backward, right, main, "dx", ("x", "dy"))
         return [forward.result(), backward.result()]
 
     def _judge_loss(self, observations) -> list[Part]:
@@ -798,6 +835,7 @@ class UvA(Contract):
         if not forward.missing:
             forward.fit(layers.crossentropy_forward(), main, "y")
             judge_extras(forward, {**groups, "stale": []}, "y", names=("x", "t"), tolerance=2e-5)
+            judge_passes(forward, _one_hot(layers.crossentropy_forward()), main, "y", ("x", "t"))
         if not backward.missing:
             before = list(backward.findings)
             backward.fit(layers.crossentropy_backward(), main, "dx fresh")
@@ -830,6 +868,7 @@ class UvA(Contract):
                         )
                 judge_extras(backward, {**groups, "stale": []}, "dx fresh", inputs=False, names=())
             self._eps(forward, backward, groups["tiny"][0])
+            judge_passes(backward, _one_hot(layers.crossentropy_backward()), main, "dx", ("x", "t"))
         few = observations.get(groups["few"][0].name)
         for judge, key, subject in (
             (forward, "y", layers.crossentropy_forward()),
@@ -1008,7 +1047,7 @@ class UvA(Contract):
         renamed = Renamed(forward, observations)
         passes = []
         for each in usable:
-            for step in (0, 1):
+            for step in STEPS:
                 draw, _ = self._network(each, observations[each.name], step)
                 value = observations[each.name].values.get(f"y{step}")
                 if draw is not None and value is not None:
@@ -1016,7 +1055,7 @@ class UvA(Contract):
         if not forward.missing:
             if passes:
                 fit_or_stale(forward, mlp_forward(), passes, "y", [{}])
-                forward.unchanged(usable, ("x0", "x1"))
+                forward.unchanged(usable, ("x0", "x1", "x2"))
             elif start.findings:
                 forward.unjudged = "the network cannot be built as it should be"
         if backward.missing:
@@ -1028,8 +1067,9 @@ class UvA(Contract):
             back = observation.values.get("back0")
             if back is not None and back.failure is not None:
                 backward.failed(back.failure, f"(n_hidden={each.draw.label})")
+                loops_forwards(backward)
                 continue
-            for step in (0, 1):
+            for step in STEPS:
                 draw, order = self._network(each, observation, step)
                 if draw is None:
                     continue
@@ -1060,13 +1100,26 @@ class UvA(Contract):
                 best = fit_or_stale(backward, subject, chosen, key, givens)
                 if best is not None and best.explained and key == "dW":
                     options |= {n: v for n, v in best.options.items() if n not in ("axes", "by")}
+        loops_forwards(backward)
         if len({bug.id for bug in backward.findings}) > 1:
             backward.findings = [bug for bug in backward.findings if bug.id != "unexplained"]
+        backward.unchanged(usable, ("dy0", "dy1", "dy2"), "upstream gradient")
         if not by_depth and not backward.findings:
             backward.unjudged = "the network cannot be built as it should be"
         without_consequences(backward, forward, "what forward gives is wrong, and backward cannot be judged by it")
         without_consequences(forward, start, "the network is not built as it should be")
         without_consequences(backward, start, "the network is not built as it should be")
+
+
+def _one_hot(subject: Subject) -> Subject:
+    """A loss whose labels may be whole numbers."""
+    compute = subject.compute
+
+    def widened(draw: Draw, **options: Any) -> Any:
+        t = draw.t if draw.t.ndim == 2 else np.eye(draw.x.shape[1])[draw.t]
+        return compute(draw.changed(t=t), **options)
+
+    return replace(subject, compute=widened)
 
 
 def _went_through(observation: Observation | None, key: str) -> bool:
