@@ -55,12 +55,12 @@ def fill(layer, names):
 
 #: What a class's name says that it computes.
 NAMES = (
-    (r"soft_?max(?!.*(loss|entropy|criterion))", "softmax"),
+    (r"soft_?max", "softmax"),
     (r"leaky_?relu", "leaky"),
     (r"(?<![a-z])elu|^elu", "elu"),
     (r"sigmoid|logistic", "sigmoid"),
     (r"tanh", "tanh"),
-    (r"relu", "relu"),
+    (r"(?<![a-z])relu", "relu"),
     (r"batch_?norm", "batchnorm"),
     (r"layer_?norm", "layernorm"),
     (r"linear|dense|affine|fully_?connected|^fc", "linear"),
@@ -73,13 +73,25 @@ GAMMAS = re.compile(r"(^|\.|_)(gamma|scale)$", re.I)
 BETAS = re.compile(r"(^|\.|_)(beta|shift)$", re.I)
 
 
+#: Words with which a name means another function: LogSoftmax, HardTanh, SigmoidCrossEntropy, ConvReLU, ReLU6.
+OTHERWISE = re.compile(
+    r"hard|log(?!istic)|shrink|cross|entropy|loss|criterion|conv|pool|attention|lstm|gru|rnn|cell|gate|bilinear|square"
+    r"|gumbel|mask|scaled|weighted|temperature|sparse|spectral|group|instance|residual|noisy|dropout|6$|block|network"
+)
+
+
 def kind_of(name: str) -> str | None:
-    """What a layer of that name computes, as far as the name says."""
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() if not name.isupper() else name.lower()
+    """What a layer of that name computes, as far as the name says; None too where it names two things at once."""
+    text = re.sub("ReLU|RELU", "Relu", re.sub(r"(?<![A-Z])E[Ll][Uu]", "Elu", name))
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).lower() if not text.isupper() else text.lower()
+    if OTHERWISE.search(text):
+        return None
+    found = []
     for pattern, kind in NAMES:
-        if re.search(pattern, text) or re.search(pattern, name.lower()):
-            return kind
-    return None
+        if re.search(pattern, text):
+            found.append(kind)
+            text = re.sub(pattern, " ", text)
+    return found[0] if len(found) == 1 else None
 
 
 def required(function: ast.FunctionDef) -> list[str]:
@@ -288,6 +300,7 @@ class GenericLayer(Contract):
                 around=around,
                 ups=ups,
                 pool=pool,
+                given=arguments,
             )
             return trial(f"{name} {label}", operations, draw, arrays)
 
@@ -345,6 +358,9 @@ class GenericLayer(Contract):
                 forward.unjudged = f"it does not take the inputs that the checker makes up: {failure}"
             backward.unjudged = "forward does not go through"
             return [forward.result(), backward.result()]
+        if kind is not None and any(self._own(each, observations[each.name]) is None for each in ran):
+            forward.unjudged = backward.unjudged = "its parameters cannot be set, so that nobody knows what is right"
+            return [forward.result(), backward.result()]
         prepared = [one for each in ran if (one := self._prepare(each, observations[each.name], kind)) is not None]
         known = prepared and kind is not None and not forward.missing
         if known:
@@ -359,7 +375,9 @@ class GenericLayer(Contract):
             overflow(forward, groups["large"][0], "y", f"at inputs of ±1e3 and ±1e4 {name}")
         if "raised" in groups:
             softmax_stability(forward, observations, groups, "y", sums=True)
-        if not backward.missing:
+        if any(bug.id == "wrong-at-a-later-pass" for bug in forward.findings):
+            backward.unjudged = "forward is not the same function at each pass"
+        elif not backward.missing:
             self._judge_backward(backward, forward, kind, ran, prepared, extras, observations)
         if not known and not forward.findings and not forward.missing:
             forward.judged = False
@@ -389,6 +407,8 @@ class GenericLayer(Contract):
         if y is None or own is None:
             return None
         draw = each.draw.changed(y=np.asarray(y, float), dy=_upstream(each, y), eps=1e-5)
+        if kind in ("leaky", "elu") and not each.draw.given:
+            draw.p = _own_slope(kind, each.draw.x, draw.y)
         draw.running_mean = draw.running_mean_before = np.zeros(each.draw.x.shape[1])
         draw.running_var = draw.running_var_before = np.ones(each.draw.x.shape[1])
         if kind == "linear":
@@ -539,6 +559,15 @@ class GenericLayer(Contract):
             return
         for bugs in per_parameter.values():
             judge.findings += [bug for bug in bugs if bug.id not in {each.id for each in judge.findings}]
+
+
+def _own_slope(kind: str, x: np.ndarray, y: np.ndarray) -> float:
+    """The slope on the negative side that a layer has chosen for itself, from one entry; all others are held to it."""
+    if y.shape != x.shape or not (x < 0).any():
+        return 0.3
+    value, found = x[x < 0][0], y[x < 0][0]
+    slope = float(found / value if kind == "leaky" else found / np.expm1(value))
+    return slope if np.isfinite(slope) and 0 < slope <= (1 if kind == "leaky" else 10) else 0.3
 
 
 def _upstream(each: Trial, y: np.ndarray, k: int = 0) -> np.ndarray:
