@@ -281,3 +281,40 @@ SURROUNDINGS: dict[str, str] = {
     "a terminal": "return open('/dev/tty', 'w')",
     "the checker's folders": "return [n for n in os.listdir({temporary!r}) if n.startswith('handgrad')]",
 }
+
+
+def page() -> str:
+    """`docs/hostile-hand-ins.md`: what is tried, in which mode."""
+    groups = (
+        ("For a right answer", ANSWERS, "It gets no verdict of right for the part that is wrong.", 3),
+        ("For time, memory, output and processes", RESOURCES, "It is ended, and the rest is judged.", 3),
+        ("For what lies outside", SURROUNDINGS, "It gets nothing, and nothing outside has changed.", 2),
+    )
+    count = sum(len(names) for _, names, _, _ in groups)
+    tried = sum(len(names) * modes for _, names, _, modes in groups)
+    lines = [
+        "# Hostile hand-ins",
+        "",
+        f"{count} hand-ins that are made to deceive or to harm, tried by the tests in up to three modes, {tried} checks in all: with",
+        "all means that a machine has; with those of an ordinary container, Landlock and the filter of system calls; and with",
+        "limits alone. A test that does not hold fails, so that the column *held* says what is tried. The programs are in",
+        "`tests/checking/hostile.py`.",
+        "",
+        "| kind | hand-ins | modes | checks | held |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {title} | {len(names)} | {modes} | {len(names) * modes} | {len(names) * modes} |"
+        for title, names, _, modes in groups
+    ]
+    lines += [f"| all | {count} | | {tried} | {tried} |", ""]
+    lines += [
+        "With limits alone nothing is tried on the surroundings: those attacks succeed there, which a test checks as well.",
+        "",
+        "**A class of three hundred**, every tenth hand-in an attacker, has to come out with three hundred rows; no attacker is",
+        "right, every other verdict is what it is without them, no hand-in is changed, and the temporary folder is empty.",
+        "",
+    ]
+    for title, names, outcome, _ in groups:
+        lines += [f"## {title}", "", outcome, "", *(f"- {name}" for name in names), ""]
+    return "\n".join(lines).rstrip() + "\n"

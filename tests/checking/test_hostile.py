@@ -13,7 +13,7 @@ import handgrad
 from handgrad.checking import Limits, check
 from handgrad.checking.sandbox import MEANS
 
-from .hostile import ANSWERS, RESOURCES, RIGHT, SURROUNDINGS, layer, surroundings
+from .hostile import ANSWERS, RESOURCES, RIGHT, SURROUNDINGS, layer, page, surroundings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="attacks are written for POSIX")
 
@@ -126,3 +126,8 @@ def test_what_keeps_it_in_is_what_keeps_it_in(tmp_path, temporary, name):
     (outside / "secret.txt").write_text("the answer")
     text = SURROUNDINGS[name].format(secret=str(outside / "secret.txt"), folder=str(outside))
     assert right(checked(tmp_path, surroundings(text), ()), "Sigmoid.backward")
+
+
+def test_the_page_of_figures_is_what_is_tried():
+    assert len(ANSWERS) + len(RESOURCES) + len(SURROUNDINGS) >= 60
+    assert (Path(__file__).parents[2] / "docs" / "hostile-hand-ins.md").read_text() == page()

@@ -157,6 +157,8 @@ def _checked(
             sandbox.restart()
         notes += [f"not in force: {what}" for what in sandbox.missed]
         used = sandbox.used
+        if sandbox.open:
+            notes.append(sandbox.open)
     title = "+".join(one.name for one in found)
     return Report(handin.name, title, (*broken, *lacking.values(), *parts), tuple(notes), used)
 

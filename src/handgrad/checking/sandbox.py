@@ -472,6 +472,16 @@ class Sandbox:
                 return self._replies.get(timeout=0.1)
         return None
 
+    @property
+    def open(self) -> str:
+        """What the means in force leave open, in one line; empty where there are namespaces and the filter of calls."""
+        if not {"namespaces", "bubblewrap"}.isdisjoint(self.used):
+            return "" if "seccomp" in self.used else "left open without seccomp: see SECURITY.md"
+        if "landlock" not in self.used:
+            return "left open: it can read, write and send what you can (SECURITY.md)"
+        more = "" if "seccomp" in self.used else ", touch modes, times and priorities"
+        return f"left open without namespaces: it can see which files exist{more} and fill the disk (SECURITY.md)"
+
     def restart(self) -> None:
         """Ends the processes; the next run begins with others, which have never seen what these were sent."""
         self._stop()

@@ -730,36 +730,34 @@ def new_scratch(config):
 
 
 def empty(folder):
-    """Removes what is in a folder, however deep: a folder's folders are moved up before it is removed."""
+    """Removes what is in a folder, however deep: down by names, up by `..`, with one folder open at a time."""
     if os.name != "posix":
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
             shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.remove(path)
         return
-    top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    count = 0
+    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    above = []  # for each folder on the way: its name, and which of its neighbours are still to come
     try:
-        waiting = [name for name in os.listdir(top) if not removed(name, top)]
-        while waiting:
-            name = waiting.pop()
-            with contextlib.suppress(OSError):
-                os.chmod(name, 0o700, dir_fd=top)
-            inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
-            try:
-                for one in os.listdir(inside):
-                    if not removed(one, inside):
-                        while os.path.lexists(f"{folder}/.{count}"):
-                            count += 1
-                        with contextlib.suppress(OSError):
-                            os.chmod(one, 0o700, dir_fd=inside)
-                        os.rename(one, f".{count}", src_dir_fd=inside, dst_dir_fd=top)
-                        waiting.append(f".{count}")
-                        count += 1
-            finally:
-                os.close(inside)
-            os.rmdir(name, dir_fd=top)
+        waiting = [name for name in os.listdir(here) if not removed(name, here)]
+        while waiting or above:
+            if waiting:
+                name = waiting.pop()
+                with contextlib.suppress(OSError):
+                    os.chmod(name, 0o700, dir_fd=here)
+                inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+                above.append((name, waiting))
+                os.close(here)
+                here = inside
+                waiting = [name for name in os.listdir(here) if not removed(name, here)]
+            else:
+                outside = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
+                os.close(here)
+                here = outside
+                name, waiting = above.pop()
+                os.rmdir(name, dir_fd=here)
     finally:
-        os.close(top)
+        os.close(here)
 
 
 def removed(name, folder):

@@ -98,6 +98,8 @@ def batch_of_one(judge: Judge, one: Trial, several: Trial, key: str, *, inputs: 
 
 def judge_later(judge: Judge, subject: Subject, trials: Sequence[Trial], key: str) -> None:
     """What was right at the first pass through an object is right at those after it."""
+    if not judge.judged or judge.unjudged or judge.findings:
+        return
     for each in trials:
         observation = judge.observed(each)
         value = observation.values.get(key) if observation is not None else None

@@ -311,6 +311,7 @@ class GenericLayer(Contract):
             shapes = tuple(dict.fromkeys(replace(s, N=s.N + i) for i, s in enumerate(shapes)))
         main = [build(str(position), shape, sweep=True, passes=PASSES) for position, shape in enumerate(shapes)]
         groups: dict[str, list[Trial]] = {"main": main, "float32": []}
+        # in this order: where each of them takes its time to the limit, what matters most is run before it is used up
         for position, (shape, each) in enumerate(zip(shapes, main, strict=True)):
             x = each.draw.x
             groups[f"one {position}"] = [build(f"{position} one", replace(shape, N=1), x[:1])]
@@ -474,6 +475,8 @@ class GenericLayer(Contract):
                 label = f"{each.name} / pass {k + 1}"
                 renamed[label] = Observation(label, {"dx": value} if value is not None else {})
                 later.append(Trial(replace(each.probe, name=label), draw))
+        if not numeric and judge.ended(ran):
+            return
         if not numeric:
             judge.unjudged = (
                 "forward has no derivative by differences: it stops, or its result changes from call to call"
@@ -1019,6 +1022,8 @@ class FunctionGradient(Contract):
         possible.sort(key=lambda ran: not self._fits(ran, observations))
         if possible:
             self._judge_group(judge, possible[0], observations)
+            return [judge.result()]
+        if judge.ended([each for group in self.trials().values() for each in group]):
             return [judge.result()]
         for group in self.trials().values():
             for each in group:

@@ -198,6 +198,16 @@ class Judge:
         line, file = (failure.line, failure.file) if own else (None, "")
         self.bug(failure_id(failure), f"{failure.type}: {failure.message}{where}", line=line, file=file)
 
+    def ended(self, trials: Sequence[Trial]) -> bool:
+        """Where a limit or a crash has ended these, that is what is wrong; whether there was any."""
+        for each in trials:
+            observation = self.observed(each)
+            failure = observation.failure if observation is not None else None
+            if failure is not None and failure.kind in _LIMITS:
+                self.failed(failure)
+                return True
+        return False
+
     # checks ------------------------------------------------------------------------------------------------------
 
     def fit(

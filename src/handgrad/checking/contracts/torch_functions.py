@@ -286,6 +286,8 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
             backward.bug("input-changed", "grad_output is changed by backward")
     if backward.missing:
         return
+    if backward.ended(ran):
+        return
     failures = [v.failure for each in ran if (v := observations[each.name].values.get("run")) is not None and v.failure]
     if failures:
         backward.failed(failures[0])
@@ -339,6 +341,8 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
             dy = np.resize(each.draw.ups[i], np.shape(y))
             draw = base.changed(J=rows.reshape(x.size, -1), x=x, y=np.asarray(y, float), dy=dy)
             (later if i else trials).append(Trial(replace(each.probe, name=label), draw))
+    if not trials and judge.ended(ran):
+        return
     if not trials:
         judge.unjudged = judge.unjudged or "forward has no derivative by differences"
         return
