@@ -1579,6 +1579,7 @@ STEPS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("softmax-not-normalised", "softmax-axis", "exponential-missing"), ("softmax", "definition")),
     "softmax-jacobian-diagonal": ("softmax", "the two cases in one"),
     "softmax-jacobian-sign": ("softmax", "the two cases in one"),
+    "gradient-diagonal-only": ("softmax", "the two cases in one"),
     "one-jacobian-for-all": ("softmax", "the chain rule with the full Jacobian"),
     "softmax-jacobian-sum-missing": ("softmax", "multiplied out"),
     **dict.fromkeys(("labels-unused", "label-sign"), ("softmax-cross-entropy", "targets that sum to 1")),
