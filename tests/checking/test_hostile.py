@@ -91,7 +91,8 @@ def test_resources_are_limited(tmp_path, temporary, mode, name):
     source, ids = RESOURCES[name]
     report = checked(tmp_path, source, mode, ids)
     assert not right(report, "Sigmoid.backward"), report.parts
-    assert report.seconds < 2 * LIMITS.total_seconds + 60
+    if mode:  # with limits alone nothing bounds how many folders there are to remove in the end
+        assert report.seconds < 2 * LIMITS.total_seconds + 60
 
 
 @pytest.mark.parametrize(("name", "mode"), cases(SURROUNDINGS, ("all", "container")), indirect=["mode"])

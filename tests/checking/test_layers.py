@@ -146,7 +146,8 @@ class Dropout:
 import numpy as np
 class Linear:
     def __init__(self, n_in, n_out):
-        self.W=np.random.randn(n_in,n_out); self.b=np.zeros(n_out); self.dW=np.zeros_like(self.W); self.db=np.zeros_like(self.b)
+        self.W=np.random.randn(n_in,n_out); self.b=np.zeros(n_out)
+        self.dW=np.zeros_like(self.W); self.db=np.zeros_like(self.b)
     def forward(self,x): self.x=x; return x@self.W+self.b
     def backward(self,dy):
         self.dW+=self.x.T@dy; self.db+=dy.sum(0); return dy@self.W.T

@@ -86,7 +86,10 @@ def check_here(
     means: Sequence[str],
     beside: bool,
 ) -> Report:
-    """`check`, in this very process. Raises MemoryError and RecursionError where the hand-in is too much to read."""
+    """`check`, in this very process, in a temporary folder that the caller removes.
+
+    Raises MemoryError and RecursionError where the hand-in is too much to read.
+    """
     with tempfile.TemporaryDirectory(prefix="handgrad-hand-in-", ignore_cleanup_errors=True) as folder:
         try:
             handin = take_in(path, Path(folder), beside=beside)
@@ -144,7 +147,8 @@ def _checked(
     lacking: dict[str, Part] = {}
     notes = list(handin.notes)
     torch = any(one.torch for one in found) or _imports(source, "torch")
-    with Sandbox(handin.folder, limits, torch=torch, allow_handgrad=allow_handgrad, means=means) as sandbox:
+    options = {"torch": torch, "allow_handgrad": allow_handgrad, "means": means, "leave": True}
+    with Sandbox(handin.folder, limits, **options) as sandbox:
         for one in found:
             one.seed = seed
             probes = one.probes()

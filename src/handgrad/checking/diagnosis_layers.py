@@ -986,7 +986,7 @@ def norm_running(which: str) -> Subject:
 def norm_dx(axis: int) -> Subject:
     """dx = (dx̂ - mean dx̂ - x̂ mean(dx̂ x̂)) / σ with dx̂ = γ dy. The draw: x, gamma, dy, eps, or xhat and inverse."""
 
-    def compute(draw: Draw, over="right", gamma="used", through="right", sums="mean", cubed=True, **options) -> Any:
+    def compute(draw: Draw, over="right", gamma="used", through: Any = "right", **options) -> Any:
         along = {"right": axis, "other": 1 - axis}[over]
         own = getattr(draw, "xhat", None)
         if own is not None and not options:

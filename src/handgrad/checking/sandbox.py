@@ -290,6 +290,7 @@ class Sandbox:
         torch: PyTorch is imported before the hand-in is.
         allow_handgrad: the hand-in may import handgrad (which would be a perfect score): for our own files.
         means: which means to use where they are there; see MEANS.
+        leave: its folder is left to whoever owns the temporary folder that it is in, for it may take long to remove.
         fork: whether the worker forks a child for each session; else one process serves one session (as on Windows).
     """
 
@@ -301,8 +302,10 @@ class Sandbox:
         torch: bool = False,
         allow_handgrad: bool = False,
         means: Sequence[str] = MEANS,
+        leave: bool = False,
         fork: bool | None = None,
     ) -> None:
+        self.leave = leave
         self.folder, self.limits, self.torch, self.allow_handgrad = folder, limits or Limits(), torch, allow_handgrad
         self.means = tuple(means)
         self.fork = hasattr(os, "fork") and hasattr(socket, "send_fds") if fork is None else fork
@@ -334,7 +337,8 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self._stop()
-        remove(self._base)
+        if not self.leave:
+            remove(self._base)
 
     # -- starting and stopping
 

@@ -193,7 +193,7 @@ class Script:
             self.names["torch"] = torch
         self.describe = Describer(numpy, torch)
         self.values = []
-        self.row = None
+        self.row = numpy.zeros(())  # of `each`
 
     def run(self):
         failure = None

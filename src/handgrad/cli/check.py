@@ -89,8 +89,9 @@ def check(
 
     def once() -> int:
         reports = [checking.check(path, **options) for path in paths]
-        for one in reports if marks else ():
-            marks.fits(one)
+        if marks:
+            for one in reports:
+                marks.fits(one)
         if json_:
             print(report.to_json(reports, hints))
         else:

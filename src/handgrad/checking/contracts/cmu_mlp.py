@@ -654,7 +654,9 @@ def _later_gradients(judge: Judge, renamed: Renamed, trials, observations) -> No
     for each in trials:
         observation = observations[each.name]
         draw = network(each, observation, "later")
-        for i in range(len(each.draw.net.kinds)) if draw is not None and not judge.findings else ():
+        if draw is None or judge.findings:
+            continue
+        for i in range(len(each.draw.net.kinds)):
             for name, make in (("dW", mlp_weight_gradient), ("db", mlp_bias_gradient)):
                 value = observation.values.get(f"{name}{i} later")
                 if i < each.draw.net.norms and name == "db":

@@ -363,8 +363,8 @@ class GenericLayer(Contract):
             forward.unjudged = backward.unjudged = "its parameters cannot be set, so that nobody knows what is right"
             return [forward.result(), backward.result()]
         prepared = [one for each in ran if (one := self._prepare(each, observations[each.name], kind)) is not None]
-        known = prepared and kind is not None and not forward.missing
-        if known:
+        known = bool(prepared) and kind is not None and not forward.missing
+        if known and kind is not None:
             forward.fit(_forward_subject(kind), prepared, "y")
             if not forward.findings:
                 self._everywhere(forward, kind, prepared, observations)

@@ -99,7 +99,9 @@ def passes(
     found, named = [], {}
     for each in trials:
         observation = observations.get(each.name)
-        for k in LATER if observation is not None else ():
+        if observation is None:
+            continue
+        for k in LATER:
             value = observation.values.get(f"{key} at {k}")
             if value is None:
                 continue
