@@ -50,6 +50,7 @@ def check_alone(path: str, options: Mapping[str, Any], stop: threading.Event | N
         "path": path,
         "sys.path": [str(Path(p).absolute()) for p in sys.path],
     }
+    seconds, begun = 2 * limits.total_seconds + OWN_SECONDS, time.monotonic()
     with own_folder() as folder:
         environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
         environment |= {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -63,13 +64,12 @@ def check_alone(path: str, options: Mapping[str, Any], stop: threading.Event | N
                 start_new_session=True,
             )
         try:
-            found = _exchange(process, json.dumps(told).encode(), 2 * limits.total_seconds + OWN_SECONDS, stop)
+            found = _exchange(process, json.dumps(told).encode(), seconds, stop)
         finally:
             _end(process)
         if found is not None:
             return found
-        if process.returncode == -9 or process.returncode is None:
-            seconds = 2 * limits.total_seconds + OWN_SECONDS
+        if time.monotonic() - begun >= seconds:
             return too_much(path, f"reading it and comparing what it gives was not done after {seconds:g} seconds")
         why = (folder / "log").read_text("utf-8", "replace").strip().rpartition("\n")[2][:300]
         evidence = f"the process that checked it ended without a report (exit code {process.returncode}) {why}".strip()

@@ -74,7 +74,7 @@ def check(
         raise ConfigError(f"seed={seed} is too small: expected a whole number of at least 0")
     limits = Limits(seconds=min(Limits.seconds, timeout / 4), total_seconds=timeout, memory=memory * MIB)
     options = {"contract": contract, "gradient": gradient, "limits": limits, "allow_handgrad": allow_handgrad}
-    options["seed"] = seed
+    options |= {"seed": seed, "beside": len(paths) == 1}  # several in one folder may be several people's
     marks = Rubric.read(rubric) if rubric else None
     if class_ is not None:
         _refuse({"PATH": paths, "--watch": watch_, "--gradescope": gradescope, "--autolab": autolab}, "--class")
