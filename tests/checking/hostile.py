@@ -120,7 +120,7 @@ ANSWERS: dict[str, tuple[str, tuple[str, ...]]] = {
                           "operation": 10**6}})
         os._exit(0)"""), ("tampering",)),
     "a result of another probe": (
-        layer("send({'probe': 'Sigmoid 1', 'values': [], 'changed': {}, 'failure': None, 'warnings': [], 'arrays': []})\n"
+        layer("send({'probe': 'hw1.Sigmoid 1', 'values': [], 'changed': {}, 'failure': None, 'warnings': [], 'arrays': []})\n"
               "        return 17 * dy"), ("tampering",)),
     "the same result twice": (
         layer("""out = script().outbox

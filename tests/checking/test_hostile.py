@@ -23,12 +23,12 @@ MODES = {"all": MEANS, "container": ("landlock", "seccomp"), "limits": ()}
 
 
 def cases(names, modes=tuple(MODES)):
-    """Each of these in each mode. The default tests take every eighth, with all that there is; the slow ones all."""
+    """Each of these in each mode. The default tests take every twelfth, with all that there is; the slow ones all."""
     return [
         pytest.param(
             name,
             mode,
-            marks=() if mode == "all" and position % 8 == 0 else pytest.mark.slow,
+            marks=() if mode == "all" and position % 12 == 0 else pytest.mark.slow,
             id=f"{name}, {mode}",
         )
         for position, name in enumerate(names)

@@ -168,7 +168,7 @@ class BatchNorm:
 }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_layer_is_not_called_wrong(name, seed):
     parts = mutation.run({"hw.py": RIGHT[name]}, seed=seed)
@@ -257,3 +257,16 @@ def test_a_network_that_goes_through_its_layers_forwards():
     files["mlp_numpy.py"] = text.replace(loop.group(0), f"for {loop.group(1)} in {loop.group(3) or loop.group(4)}:")
     found = {one.part: [bug.id for bug in one.bugs] for one in mutation.run(files)}
     assert found["MLP.backward"] == ["backward-order"]
+
+
+def test_two_files_with_a_class_of_one_name_are_judged_apart():
+    wrong = RIGHT["leaky"].replace("return dy*", "return 2*dy*")
+    parts = mutation.run({"a.py": wrong, "b.py": RIGHT["leaky"]})
+    assert {part.part: part.verdict for part in parts if "backward" in part.part} == {
+        "a.LeakyReLU.backward": "wrong",
+        "b.LeakyReLU.backward": "right",
+    }
+    parts = mutation.run({"a.py": RIGHT["leaky"], "old/a.py": wrong})
+    found = {part.part: (part.verdict, part.reason) for part in parts if "backward" in part.part}
+    assert found["a.LeakyReLU.backward"][0] == "right"
+    assert found["old.a.LeakyReLU.backward"] == ("cannot judge", "a.py has the same name, and is what an import finds")

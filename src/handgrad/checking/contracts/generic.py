@@ -177,6 +177,19 @@ def widths(module: Module, name: str) -> list[int]:
     ]
 
 
+def titled(found: Sequence[tuple[Module, str]]) -> list[tuple[str, Module, str]]:
+    """Classes with what their parts are called: with the file's name where another file has such a class too."""
+    names = [name for _, name in found]
+    return [
+        (
+            name if names.count(name) == 1 else f"{module.path.removesuffix('.py').replace('/', '.')}.{name}",
+            module,
+            name,
+        )
+        for module, name in found
+    ]
+
+
 class GenericLayer(Contract):
     """Any class with `forward` and `backward` in NumPy."""
 
@@ -206,7 +219,7 @@ class GenericLayer(Contract):
 
     def trials(self) -> dict[str, dict[str, list[Trial]]]:
         if not hasattr(self, "_trials"):
-            self._trials = {name: self._class_trials(module, name) for module, name in self.found}
+            self._trials = {title: self._class_trials(module, name) for title, module, name in titled(self.found)}
         return self._trials
 
     def probes(self) -> list[Probe]:
@@ -302,7 +315,7 @@ class GenericLayer(Contract):
                 pool=pool,
                 given=arguments,
             )
-            return trial(f"{name} {label}", operations, draw, arrays)
+            return trial(f"{module.name}.{name} {label}", operations, draw, arrays)
 
         own = widths(module, name)
         shapes = SMALL if images else SHAPES
@@ -336,13 +349,17 @@ class GenericLayer(Contract):
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
         parts = []
-        for module, name in self.found:
-            parts += self._judge_class(module, name, self.trials()[name], observations)
+        for title, module, name in titled(self.found):
+            parts += self._judge_class(title, module, name, self.trials()[title], observations)
         return parts
 
-    def _judge_class(self, module: Module, name: str, groups, observations) -> list[Part]:
-        forward = Judge(f"{name}.forward", observations, module, name, "forward", name)
-        backward = Judge(f"{name}.backward", observations, module, name, "backward", name)
+    def _judge_class(self, title: str, module: Module, name: str, groups, observations) -> list[Part]:
+        forward = Judge(f"{title}.forward", observations, module, name, "forward", name)
+        backward = Judge(f"{title}.backward", observations, module, name, "backward", name)
+        first = next(one for one, _ in self.found if one.name == module.name)
+        if first.path != module.path:
+            forward.unjudged = backward.unjudged = f"{first.path} has the same name, and is what an import finds"
+            return [forward.result(), backward.result()]
         if not groups:
             reason = "its arguments are of no kind that the checker can make up"
             forward.unjudged = backward.unjudged = reason

@@ -25,6 +25,7 @@ from handgrad.checking.contracts.generic import (
     replace_judge,
     required,
     spread_out,
+    titled,
 )
 from handgrad.checking.contracts.judging import Judge, Trial, call, right_value, trial
 from handgrad.checking.contracts.source import Module, Source, empty
@@ -174,7 +175,7 @@ class TorchFunction(Contract):
 
     def trials(self) -> dict[str, list[Trial]]:
         if not hasattr(self, "_trials"):
-            self._trials = {name: self._function_trials(module, name) for module, name in self.found}
+            self._trials = {title: self._function_trials(module, name) for title, module, name in titled(self.found)}
         return self._trials
 
     def probes(self) -> list[Probe]:
@@ -230,15 +231,15 @@ class TorchFunction(Contract):
                 around=around,
                 ups=[arrays[f"up {k}"] for k in range(PASSES)],
             )
-            found.append(trial(f"{name} {position}", operations, draw, arrays, torch=True))
+            found.append(trial(f"{module.name}.{name} {position}", operations, draw, arrays, torch=True))
         return found
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
         parts = []
-        for module, name in self.found:
-            forward = Judge(f"{name}.forward", observations, module, name, "forward", name)
-            backward = Judge(f"{name}.backward", observations, module, name, "backward", name)
-            judge_function(forward, backward, self.trials()[name], observations, norm_axis(name))
+        for title, module, name in titled(self.found):
+            forward = Judge(f"{title}.forward", observations, module, name, "forward", name)
+            backward = Judge(f"{title}.backward", observations, module, name, "backward", name)
+            judge_function(forward, backward, self.trials()[title], observations, norm_axis(name))
             parts += [forward.result(), backward.result()]
         return parts
 
