@@ -129,6 +129,20 @@ def test_what_keeps_it_in_is_what_keeps_it_in(tmp_path, temporary, name):
     assert right(checked(tmp_path, surroundings(text), ()), "Sigmoid.backward")
 
 
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("all", ()),
+        ("container", ("left open without namespaces: it can see which files exist and fill the disk (SECURITY.md)",)),
+        ("limits", ("left open: it can read, write and send what you can (SECURITY.md)",)),
+    ],
+    indirect=["mode"],
+)
+def test_what_is_left_open_is_said_in_one_line(tmp_path, mode, said):
+    report = checked(tmp_path, layer(RIGHT), mode)
+    assert tuple(note for note in report.notes if note.startswith("left open")) == said
+
+
 def test_the_page_of_figures_is_what_is_tried():
     assert len(ANSWERS) + len(RESOURCES) + len(SURROUNDINGS) >= 60
     assert (Path(__file__).parents[2] / "docs" / "hostile-hand-ins.md").read_text() == page()
