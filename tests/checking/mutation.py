@@ -77,11 +77,12 @@ def _value(data: dict, arrays: list) -> Value:
     )
 
 
-def judge(folder: Path, contract: Contract | None = None, torch=None) -> list[Part]:
+def judge(folder: Path, contract: Contract | None = None, torch=None, seed: int = 0) -> list[Part]:
     """The verdicts on a hand-in that can be trusted not to harm anybody."""
     contracts = [contract] if contract is not None else recognise(Source.read(folder))
     parts = []
     for each in contracts:
+        each.seed = seed
         parts += each.judge(observe(each.probes(), folder, each.paths, torch))
     return parts
 
@@ -118,13 +119,13 @@ def read(name: str) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): path.read_text() for path in sorted(root.rglob("*.py"))}
 
 
-def run(files: dict[str, str], torch=None) -> list[Part]:
+def run(files: dict[str, str], torch=None, seed: int = 0) -> list[Part]:
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return judge(Path(folder), torch=torch)
+        return judge(Path(folder), torch=torch, seed=seed)
 
 
 def pairs(mutations: Sequence[Mutation]) -> Iterator[tuple[Mutation, Mutation]]:

@@ -3,16 +3,18 @@
 import csv
 import io
 import json
+import re
 import shutil
 import threading
 import time
 import zipfile
 from collections import Counter
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from handgrad.checking import as_csv, check_class, frequencies, hand_ins
+from handgrad.checking import alone, as_csv, check_class, frequencies, hand_ins
 from handgrad.checking.classroom import COLUMNS
 from handgrad.checking.results import Finding, Part, Report
 from handgrad.checking.rubric import Rubric
@@ -111,6 +113,17 @@ def test_what_cannot_be_asked_for_is_one_line(capsys, arguments, match):
     assert match in captured.err
 
 
+def test_the_readme_shows_what_it_prints(tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    _, source, _, shown, *_ = text.partition("Say `layers.py` holds")[2].split("```")
+    (tmp_path / "layers.py").write_text(source.removeprefix("python\n"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["check", "layers.py", "--seed", "7"]) == 1
+    printed = [line.rstrip() for line in capsys.readouterr().out.strip().splitlines()]
+    assert printed[:-1] == shown.removeprefix("text\n").strip().splitlines()[:-1]
+
+
 # -- a class ----------------------------------------------------------------------------------------------------------
 
 
@@ -163,24 +176,14 @@ def test_a_process_that_dies_costs_its_own_hand_in_alone(tmp_path, monkeypatch):
     """Our own process, not the sandbox's: as if reading the file had crashed the interpreter."""
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text(SIGMOID)
-    first, second = check_class([tmp_path / "a.py", tmp_path / "b.py"], jobs=2, means=Bomb("b.py"))
+    with monkeypatch.context() as broken:
+        broken.setattr(alone, "START", "import os; os._exit(9)")
+        first, second = check_class([tmp_path / "a.py", tmp_path / "b.py"], jobs=2)
     assert first.verdict == second.verdict == "cannot judge"
     assert first.bugs[0].id == "checker-failed"
     assert "exit code 9" in first.bugs[0].evidence
     (fine,) = check_class([tmp_path / "a.py"])
     assert fine.verdict == "right"
-
-
-class Bomb(tuple):
-    """Ends the process that unpickles it."""
-
-    def __new__(cls, name):
-        return super().__new__(cls, (name,))
-
-    def __reduce__(self):
-        import os
-
-        return os._exit, (9,)
 
 
 def test_interrupting_a_class_keeps_what_was_checked(classroom, tmp_path, monkeypatch):
@@ -321,3 +324,71 @@ def test_the_hand_in_itself_is_never_written_to(hand_in, tmp_path):
     assert (folder / "hw1.py").read_text() == before
     assert [p.name for p in folder.iterdir()] == ["hw1.py"]
     shutil.rmtree(folder)
+
+
+# -- points and feedback ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ('[points]\n"Sigmiod.*" = 3\n', "entry 'Sigmiod.*' is for nothing in .*; did you mean 'Sigmoid'?"),
+        ("[points]\nactivation = 3\n", "did you mean 'activations'?"),
+        ("[points]\nactivations = 3\n[deductions]\nsquare-misssing = 5\n", "did you mean 'square-missing'?"),
+        ("[points]\nactivations = 3\n[deductions]\nxyzzy = 5\n", "is no bug's id; expected an id that"),
+    ],
+)
+def test_a_rubric_with_a_slip_of_the_pen_is_refused(hand_in, tmp_path, capsys, text, match):
+    (tmp_path / "rubric.toml").write_text(text)
+    assert main(["check", hand_in(SIGMOID), "--rubric", str(tmp_path / "rubric.toml")]) == 2
+    assert re.search(match, capsys.readouterr().err)
+    hand_in(SIGMOID, "class/ada.py")
+    assert main(["check", "--class", str(tmp_path / "class"), "--rubric", str(tmp_path / "rubric.toml")]) == 2
+
+
+def test_an_entry_for_what_was_not_handed_in_is_worth_nothing_and_says_so(hand_in, tmp_path, capsys):
+    (tmp_path / "rubric.toml").write_text('[points]\nactivations = 3\n"Attention.*" = 2\n')
+    assert main(["check", hand_in(SIGMOID), "--points", "--rubric", str(tmp_path / "rubric.toml")]) == 0
+    assert re.search(r"Attention\.\*  nothing of this was found\s+0 / 2", capsys.readouterr().out)
+
+
+def test_a_page_of_feedback_for_each_student(hand_in, tmp_path, capsys):
+    hand_in(WRONG, "class/bob/hw1.py")
+    hand_in(WRONG, "class/<b>ada.py")
+    hand_in(SIGMOID, "class/_b_ada.py")
+    pages = tmp_path / "pages"
+    assert main(["check", "--class", str(tmp_path / "class"), "--feedback", str(pages)]) == 1
+    assert sorted(one.name for one in pages.iterdir()) == ["_b_ada.py-2.html", "_b_ada.py.html", "bob.html"]
+    text = (pages / "bob.html").read_text()
+    assert '<a href="#square-missing"><code>square-missing</code></a>' in text
+    assert '<article id="square-missing">' in text
+    assert "handgrad derive tanh, step 3: from the output" in text
+    assert "points" in capsys.readouterr().out
+    shown = [(pages / name).read_text() for name in ("_b_ada.py.html", "_b_ada.py-2.html")]
+    assert any("&lt;b&gt;ada.py" in one and "<b>ada" not in one for one in shown)
+
+
+def test_thousands_of_links_are_a_few_notes(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "hw1.py").write_text(SIGMOID)
+    for i in range(3000):
+        (tmp_path / "in" / f"l{i}").symlink_to("/etc/passwd")
+    report = alone.checker.check(tmp_path / "in")
+    assert report.verdict == "right"
+    links = [note for note in report.notes if "link" in note]
+    assert len(links) == 6
+    assert links[-1] == "2995 more links and devices were left out"
+
+
+# -- an import that fails ---------------------------------------------------------------------------------------------
+
+
+def test_an_import_that_fails_is_one_finding(hand_in):
+    report = alone.checker.check(hand_in("1 / 0\n" + SIGMOID))
+    (bug,) = report.bugs
+    assert (bug.id, bug.line) == ("raises", 1)
+    others = {part.verdict for part in report.parts if not part.bugs}
+    assert others <= {"cannot judge", "missing"}
+    report = alone.checker.check(hand_in("import tqdm_of_old\n" + SIGMOID))
+    assert report.verdict == "cannot judge"
+    assert [bug.id for bug in report.bugs] == ["missing-package"]

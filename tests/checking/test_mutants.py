@@ -34,19 +34,36 @@ def names(parts) -> set[str]:
     return {bug.id for part in parts for bug in part.bugs}
 
 
+#: Forward passes that no reference knows: their backward is judged by them as they are.
+OPEN = {"Swish.forward", "CumulativeSum.forward", "SquaredErrorLoss.forward", "HandLinear.forward"}
+
+
+def fine(part) -> bool:
+    return part.verdict == ("not judged" if part.part in OPEN else "right")
+
+
 @pytest.mark.parametrize("name", HANDINS)
 def test_the_right_hand_in_is_right(name):
     parts = mutation.run(mutation.read(name))
     assert parts
-    assert {part.part: (part.verdict, part.reason, part.bugs) for part in parts if part.verdict != "right"} == {}
+    assert {part.part: (part.verdict, part.reason, part.bugs) for part in parts if not fine(part)} == {}
     assert not [part.notes for part in parts if part.notes]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HANDINS)
+def test_the_right_hand_in_is_right_whatever_is_drawn(name):
+    files = mutation.read(name)
+    for seed in range(1, 25):
+        parts = mutation.run(files, seed=seed)
+        assert {part.part: (seed, part.verdict, part.reason, part.bugs) for part in parts if not fine(part)} == {}
 
 
 def test_the_right_normalisations_are_right():
     torch = pytest.importorskip("torch")
     for name in ("uva-norm", "torch-function"):
         parts = mutation.run(mutation.read(name), torch)
-        assert {part.part: (part.verdict, part.bugs) for part in parts if part.verdict != "right"} == {}
+        assert {part.part: (part.verdict, part.bugs) for part in parts if not fine(part)} == {}
 
 
 @pytest.mark.parametrize("each", [one for mutations in HANDINS.values() for one in mutations], ids=lambda one: one.name)

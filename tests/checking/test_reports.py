@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from handgrad.checking import checker, results, rubric
+from handgrad.checking import Limits, checker, results, rubric
 from handgrad.checking import report as forms
 from handgrad.checking.results import Finding, Part, Report
 from handgrad.checking.rubric import Rubric, scores, total
@@ -280,7 +280,16 @@ def test_a_rubric_that_is_none(tmp_path, text, match):
 def test_a_fault_of_the_checker_is_a_report(tmp_path, monkeypatch):
     (tmp_path / "a.py").write_text("x = 1\n")
     monkeypatch.setattr(checker.contracts, "recognise", lambda source: 1 / 0)
-    report = checker.check(tmp_path / "a.py")
+    report = checker.check_here(
+        str(tmp_path / "a.py"),
+        contract=None,
+        gradient=None,
+        limits=Limits(),
+        seed=0,
+        allow_handgrad=False,
+        means=(),
+        beside=True,
+    )
     assert report.exit_code == 2
     assert report.bugs[0].id == "checker-failed"
     assert "ZeroDivisionError" in report.bugs[0].evidence

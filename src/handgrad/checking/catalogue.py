@@ -1421,6 +1421,13 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "Overwrite what forward keeps in every call; do not append to lists.",
         ),
         Bug(
+            "wrong-at-a-later-pass",
+            "Right at the first pass, wrong at a later one",
+            "the same object, asked a second, third or fourth time, departs from what is right",
+            "What does the object still hold when the next pass begins?",
+            "Compute every pass from its own input alone, and overwrite what forward keeps; count nothing.",
+        ),
+        Bug(
             "state-overwritten",
             "Asking twice gives another answer",
             "the second call differs",
@@ -1547,3 +1554,89 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
 }
 
 BUGS: dict[str, Bug] = {bug.id: bug for bugs in SECTIONS.values() for bug in bugs}
+
+
+#: The step of a derivation (`handgrad derive NAME`) that a bug goes wrong in, where there is one.
+STEPS: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(
+        ("batch-mean-missing", "batch-mean-twice", "not-averaged", "loss-averaged", "loss-summed"),
+        ("cross-entropy", "a batch"),
+    ),
+    **dict.fromkeys(
+        ("wrong-derivative", "function-for-derivative", "derivative-at-input"), ("sigmoid", "from the output")
+    ),
+    **dict.fromkeys(("derivative-missing", "upstream-missing", "derivative-twice"), ("sigmoid", "the chain rule")),
+    "square-missing": ("tanh", "from the output"),
+    "elu-minus-one-missing": ("elu", "definition"),
+    "branches-exchanged": ("relu", "the slope"),
+    "derivative-sign-function": ("relu", "the slope"),
+    "slope-ignored": ("leaky-relu", "the slope"),
+    **dict.fromkeys(
+        ("softmax-no-shift", "softmax-shift-not-max", "softmax-global-shift", "softmax-shift-axis"),
+        ("log-sum-exp", "the constant is the maximum"),
+    ),
+    "log-of-zero": ("log-sum-exp", "the shifted form stays finite"),
+    **dict.fromkeys(("softmax-not-normalised", "softmax-axis", "exponential-missing"), ("softmax", "definition")),
+    "softmax-jacobian-diagonal": ("softmax", "the two cases in one"),
+    "softmax-jacobian-sign": ("softmax", "the two cases in one"),
+    "gradient-diagonal-only": ("softmax", "the two cases in one"),
+    "one-jacobian-for-all": ("softmax", "the chain rule with the full Jacobian"),
+    "softmax-jacobian-sum-missing": ("softmax", "multiplied out"),
+    **dict.fromkeys(("labels-unused", "label-sign"), ("softmax-cross-entropy", "targets that sum to 1")),
+    "only-the-labels-entry": ("softmax-cross-entropy", "the sum carried out"),
+    **dict.fromkeys(("bias-unused", "bias-sign", "weight-transposed"), ("linear", "definition")),
+    "gradient-transposed": ("linear", "weight: as a product of matrices"),
+    "dweight-from-preactivation": ("linear", "weight: the local derivative"),
+    **dict.fromkeys(("bias-gradient-unsummed", "bias-gradient-zero"), ("linear", "bias: as a product with ones")),
+    **dict.fromkeys(("dx-from-dweight", "upstream-passed-on"), ("linear", "input: as a product of matrices")),
+    **dict.fromkeys(("mean-not-subtracted", "mean-added"), ("batchnorm", "mean")),
+    **dict.fromkeys(("variance-uncentred", "bessel"), ("batchnorm", "variance")),
+    **dict.fromkeys(
+        ("eps-ignored", "eps-misplaced", "eps-subtracted", "eps-value", "root-missing"),
+        ("batchnorm", "normalised input"),
+    ),
+    **dict.fromkeys(
+        ("gamma-unused", "gamma-added", "beta-unused", "beta-sign", "beta-inside"), ("batchnorm", "output")
+    ),
+    **dict.fromkeys(
+        ("dgamma-from-input", "dgamma-from-output", "gamma-in-parameter-gradient"), ("batchnorm", "gradient of gamma")
+    ),
+    "dgamma-dbeta-exchanged": ("batchnorm", "gradient of gamma"),
+    **dict.fromkeys(("gamma-forgotten", "gamma-twice"), ("batchnorm", "gradient of the normalised input")),
+    **dict.fromkeys(
+        ("variance-power", "norm-variance-factor", "norm-variance-constant", "norm-variance-sign", "xhat-forgotten"),
+        ("batchnorm", "gradient of the variance"),
+    ),
+    **dict.fromkeys(
+        ("norm-mean-constant", "norm-mean-sign", "norm-mean-not-averaged"), ("batchnorm", "gradient of the mean")
+    ),
+    "norm-direct-missing": ("batchnorm", "gradient of the input: three paths"),
+    "norm-direct-sign": ("batchnorm", "gradient of the input: three paths"),
+    "running-alpha-swapped": ("batchnorm-evaluation", "the running mean, after one training batch"),
+    "running-unbiased": ("batchnorm-evaluation", "the running variance, after one training batch"),
+    **dict.fromkeys(("evaluation-batch-figures", "evaluation-stale"), ("batchnorm-evaluation", "output")),
+}
+
+
+def step_of(id: str) -> str:
+    """The derivation's step that a bug goes wrong in: `handgrad derive batchnorm, step 9: gradient of the mean`."""
+    if id not in STEPS:
+        return ""
+    from handgrad import derivations  # loads all of them, so only where one is asked for
+
+    name, step = STEPS[id]
+    number = [one.name for one in derivations.get(name).steps].index(step) + 1
+    return f"handgrad derive {name}, step {number}: {step}"
+
+
+def as_markdown() -> str:
+    """The documented list: a section each, a row a bug, which `bugs.md#ID` leads to."""
+    lines = []
+    for title, bugs in SECTIONS.items():
+        lines += [f"## {title}", "", "| id | what it means | fingerprint | derivation |", "|---|---|---|---|"]
+        for bug in bugs:
+            name, step = STEPS.get(bug.id, ("", ""))
+            where = f"`{name}`: {step}" if name else ""
+            lines.append(f'| <a id="{bug.id}"></a>`{bug.id}` | {bug.title} | {bug.fingerprint} | {where} |')
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
+import secrets
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -13,8 +15,9 @@ from pathlib import Path
 
 from handgrad.checking import contracts
 from handgrad.checking.contracts import Contract, Source
+from handgrad.checking.contracts.judging import Judge
 from handgrad.checking.handin import HandIn, Refused, take_in
-from handgrad.checking.probe import Observation
+from handgrad.checking.probe import Failure, Observation, Probe
 from handgrad.checking.results import Finding, Part, Report
 from handgrad.checking.sandbox import MEANS, Limits, Sandbox, SandboxError
 from handgrad.errors import ConfigError
@@ -29,8 +32,11 @@ def check(
     contract: str | None = None,
     gradient: str | None = None,
     limits: Limits | None = None,
+    seed: int | None = None,
     allow_handgrad: bool = False,
     means: Sequence[str] = MEANS,
+    beside: bool = True,
+    stop: threading.Event | None = None,
 ) -> Report:
     """Checks a file, a folder or an archive.
 
@@ -38,9 +44,12 @@ def check(
         path: the hand-in.
         contract: the name of the interface it follows, where that is not to be found out; see `contract_names()`.
         gradient: `FUNCTION:GRADIENT`, two functions of the hand-in of which the second is the gradient of the first.
-        limits: on time, memory and the rest.
+        limits: on time, memory and the rest, for the hand-in and for the checker's own work on it.
+        seed: what the inputs are drawn from; None: from one that nobody could know before. The report has it.
         allow_handgrad: the hand-in may import handgrad.
         means: how it is kept in, where it is there; see `sandbox.MEANS`.
+        beside: a single file may import others that lie beside it.
+        stop: where it is set the check is ended at once, without a result.
 
     Returns: a report, whatever the hand-in does; a hand-in that cannot be judged has a report that says so.
 
@@ -48,24 +57,58 @@ def check(
     """
     if contract is not None and contract not in contract_names():
         raise ConfigError(f"there is no contract={contract!r}: expected one of {', '.join(contract_names())}")
+    if gradient is not None:
+        _two_names(gradient)
+    from handgrad.checking.alone import check_alone
+
     begun = time.monotonic()
+    options = {
+        "contract": contract,
+        "gradient": gradient,
+        "limits": limits or Limits(),
+        "seed": secrets.randbits(32) if seed is None else seed,
+        "allow_handgrad": allow_handgrad,
+        "means": list(means),
+        "beside": beside,
+    }
+    report = check_alone(os.fspath(path), options, stop)
+    return replace(report, seconds=time.monotonic() - begun, seed=options["seed"]).printable()
+
+
+def check_here(
+    path: str,
+    *,
+    contract: str | None,
+    gradient: str | None,
+    limits: Limits,
+    seed: int,
+    allow_handgrad: bool,
+    means: Sequence[str],
+    beside: bool,
+) -> Report:
+    """`check`, in this very process, in a temporary folder that the caller removes.
+
+    Raises MemoryError and RecursionError where the hand-in is too much to read.
+    """
     with tempfile.TemporaryDirectory(prefix="handgrad-hand-in-", ignore_cleanup_errors=True) as folder:
         try:
-            handin = take_in(path, Path(folder))
-            report = _checked(handin, contract, gradient, limits or Limits(), allow_handgrad, means)
+            handin = take_in(path, Path(folder), beside=beside)
+            report = _checked(handin, contract, gradient, limits, allow_handgrad, means, seed)
         except (Refused, SandboxError) as error:
             finding = (
                 error.finding if isinstance(error, Refused) else Finding("no-sandbox", str(error), "It cannot be run")
             )
             report = _unusable(str(path), finding)
-        except ConfigError:
+        except ConfigError as error:
+            report = _unusable(str(path), Finding("unknown-contract", str(error), "Nothing to judge"))
+        except (MemoryError, RecursionError):
             raise
         except Exception as error:  # ours, not the student's: say so, and let the rest of the class be checked
             place = traceback.extract_tb(error.__traceback__)[-1]
             at = f"{Path(place.filename).name}:{place.lineno}"
             evidence = f"the checker itself failed with {type(error).__name__}: {error} ({at})"
             report = _unusable(str(path), Finding("checker-failed", evidence, "A fault of handgrad: please report it"))
-    return replace(report, seconds=time.monotonic() - begun)
+    return report
 
 
 def contract_names() -> tuple[str, ...]:
@@ -85,6 +128,7 @@ def _checked(
     limits: Limits,
     allow_handgrad: bool,
     means: Sequence[str],
+    seed: int,
 ) -> Report:
     source = Source.read(handin.folder)
     listed = set(handin.files)
@@ -103,14 +147,22 @@ def _checked(
     lacking: dict[str, Part] = {}
     notes = list(handin.notes)
     torch = any(one.torch for one in found) or _imports(source, "torch")
-    with Sandbox(handin.folder, limits, torch=torch, allow_handgrad=allow_handgrad, means=means) as sandbox:
+    options = {"torch": torch, "allow_handgrad": allow_handgrad, "means": means, "leave": True}
+    with Sandbox(handin.folder, limits, **options) as sandbox:
         for one in found:
+            one.seed = seed
             probes = one.probes()
             observations = sandbox.run(probes, one.paths)
             lacking |= {part.part: part for seen in observations for part in _lacking(seen)}
+            observations = [
+                _without_import(seen, probe, lacking) for seen, probe in zip(observations, probes, strict=True)
+            ]
             parts += one.judge({observation.probe: observation for observation in observations})
+            sandbox.restart()
         notes += [f"not in force: {what}" for what in sandbox.missed]
         used = sandbox.used
+        if sandbox.open:
+            notes.append(sandbox.open)
     title = "+".join(one.name for one in found)
     return Report(handin.name, title, (*broken, *lacking.values(), *parts), tuple(notes), used)
 
@@ -125,10 +177,33 @@ def _imports(source: Source, package: str) -> bool:
     return False
 
 
+def _without_import(seen: Observation, probe: Probe, found: dict[str, Part]) -> Observation:
+    """Where a file cannot be imported that is one finding, in a part of its own; the parts in it cannot be judged."""
+    failure = seen.failure
+    at = failure.operation if failure is not None else None
+    if failure is None or at is None or at >= len(probe.operations) or probe.operations[at]["op"] != "import":
+        return seen
+    if failure.kind == "not run":
+        return seen
+    module = probe.operations[at]["module"]
+    why = f"{module}.py cannot be imported"
+    if failure.type != "ModuleNotFoundError":
+        judge = Judge(f"import {module}", {})
+        judge.missing = ""
+        judge.file, judge.line = failure.file or f"{module}.py", failure.line
+        judge.failed(failure)
+        verdict = "cannot judge" if failure.type == "ImportError" else "wrong"
+        found.setdefault(
+            judge.part, replace(judge.result(), verdict=verdict, reason=str(failure), file=judge.file, line=judge.line)
+        )
+    return replace(seen, failure=Failure("not run", f"{why}: {failure}", operation=at))
+
+
 def _lacking(seen: Observation) -> list[Part]:
     """The package that a probe stopped for, as a part of its own: it is no bug, and one line says it for all parts."""
-    failure = seen.failure
-    if failure is None or failure.type != "ModuleNotFoundError" or "'" not in failure.message:
+    failures = [seen.failure, *(value.failure for value in seen.values.values())]
+    failure = next((one for one in failures if one is not None and one.type == "ModuleNotFoundError"), None)
+    if failure is None or "'" not in failure.message:
         return []
     name = failure.message.split("'")[1]
     title = f"The package {name} is not here"
@@ -147,17 +222,19 @@ def _lacking(seen: Observation) -> list[Part]:
 
 def _recognised(source: Source, name: str | None, gradient: str | None) -> list[Contract]:
     if gradient is not None:
-        function, colon, derivative = gradient.partition(":")
-        if not (function and colon and derivative):
-            raise ConfigError(
-                f"gradient={gradient!r} cannot be read: expected FUNCTION:GRADIENT, two names in the file"
-            )
-        return [contracts.gradient_contract(source, function, derivative)]
+        return [contracts.gradient_contract(source, *_two_names(gradient))]
     if name is None:
         return contracts.recognise(source)
     kind = next(kind for kind in contracts.CONTRACTS if kind.name == name)
     found = kind.recognise(source)
     return [] if found is None else [found]
+
+
+def _two_names(gradient: str) -> tuple[str, str]:
+    function, colon, derivative = gradient.partition(":")
+    if not (function and colon and derivative):
+        raise ConfigError(f"gradient={gradient!r} cannot be read: expected FUNCTION:GRADIENT, two names in the file")
+    return function, derivative
 
 
 def _broken(path: str, why: str) -> Part:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import hashlib
 import io
-import multiprocessing
+import json
 import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from handgrad.checking.checker import WHOLE, check
+from handgrad import __version__
+from handgrad.checking.alone import report_of
+from handgrad.checking.checker import check
 from handgrad.checking.handin import PASSED_OVER
-from handgrad.checking.results import VERDICTS, Finding, Part, Report
+from handgrad.checking.results import VERDICTS, Report, shown
 from handgrad.checking.rubric import Rubric, scores, total
-from handgrad.checking.sandbox import Limits
 from handgrad.errors import ConfigError
 
-COLUMNS = ("file", "contract", "verdict", "points", "of", *VERDICTS, "bugs", "reason", "seconds")
+COLUMNS = ("file", "contract", "verdict", "points", "of", *VERDICTS, "bugs", "reason", "seconds", "seed")
 
 
 def hand_ins(folder: str | Path) -> list[Path]:
@@ -44,63 +47,89 @@ def check_class(
     *,
     jobs: int | None = None,
     done: Callable[[Report], None] = lambda report: None,
+    journal: str | Path | None = None,
     **options: Any,
 ) -> list[Report]:
     """Checks them all, and returns the reports in the order of `paths`.
 
     Arguments:
-        paths: the hand-ins.
+        paths: the hand-ins. None sees anything of another: a single file is taken without what lies beside it.
         jobs: how many at a time; None: one for each processor.
-        done: called with each report as it comes.
+        done: called with each report as it comes, first with those of the journal.
+        journal: a file that each report is written to as it comes, and removed at the end. Where a check of the same
+            hand-ins with the same options was ended before that, it goes on there.
         options: of `check`.
     """
-    options = {"limits": None, **options}
-    limits: Limits = options["limits"] or Limits()
-    seconds = 2 * limits.total_seconds + 120.0  # ours: the sandbox has ended everything long before
+    options = {"limits": None, "beside": False, **options}
     jobs = jobs or max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    kept = None if journal is None else _Journal(Path(journal), options)
     reports: dict[Path, Report] = {}
+    for path in paths:
+        if kept is not None and (known := kept.found(path)) is not None:
+            reports[path] = known
+            done(known)
+    stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
-        tasks = {pool.submit(_in_a_process, path, options, seconds): path for path in paths}
+        tasks = {pool.submit(_named, path, {**options, "stop": stop}): path for path in paths if path not in reports}
         try:
             for task in as_completed(tasks):
-                reports[tasks[task]] = task.result()
-                done(task.result())
+                path, report = tasks[task], task.result()
+                reports[path] = report
+                if kept is not None:
+                    kept.add(path, report)
+                done(report)
         except BaseException:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [reports[path] for path in paths]
 
 
-_starting = threading.Lock()
+def _named(path: Path, options: Mapping[str, Any]) -> Report:
+    return replace(check(path, **options), file=shown(path.name))
 
 
-def _in_a_process(path: Path, options: Mapping[str, Any], seconds: float) -> Report:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(theirs, str(path), dict(options)), daemon=False)
-    with _starting:  # one at a time: `spawn` hands over what is open at that moment
-        process.start()
-        theirs.close()
-    try:
-        report = ours.recv() if ours.poll(seconds) else None
-    except (EOFError, OSError):
-        report = None
-    finally:
-        ours.close()
-        process.join(5.0 if report is not None else 0.0)
-        if process.is_alive():
-            process.kill()
-            process.join(5.0)
-    if report is not None:
-        return replace(report, file=path.name)
-    evidence = f"the process that checked it ended without a report (exit code {process.exitcode})"
-    finding = Finding("checker-failed", evidence, "A fault of handgrad: please report it")
-    return Report(path.name, None, (Part(WHOLE, "cannot judge", (finding,), evidence),))
+class _Journal:
+    """Reports in a file, a line each, as they come: what was checked is there whatever ends this process."""
 
+    def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
+        self.path = path
+        self.options = repr(sorted(options.items(), key=lambda pair: pair[0]))
+        self._known: dict[str, dict[str, Any]] = {}
+        with contextlib.suppress(OSError):
+            for line in path.read_bytes().splitlines():
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # the last may be cut off
+                    entry = json.loads(line)
+                    self._known[entry["key"]] = entry["report"]
 
-def _serve(connection: Any, path: str, options: Mapping[str, Any]) -> None:
-    connection.send(check(path, **options))
-    connection.close()
+    def _key(self, path: Path) -> str:
+        """The hand-in's content and the options: a hand-in that was changed is checked again."""
+        digest = hashlib.sha256(f"{__version__}\n{self.options}\n".encode())
+        digest.update(os.fsencode(path.name))
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            with contextlib.suppress(OSError):
+                status = file.lstat()
+                digest.update(os.fsencode(file.name) + f" {status.st_size} {status.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def found(self, path: Path) -> Report | None:
+        found = self._known.get(self._key(path))
+        try:
+            return None if found is None else report_of(found)
+        except (TypeError, KeyError):
+            return None
+
+    def add(self, path: Path, report: Report) -> None:
+        line = json.dumps({"key": self._key(path), "report": asdict(report)}).encode()
+        try:
+            with self.path.open("ab") as stream:
+                stream.write(line + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path} cannot be written: {error.strerror or error}; choose another place for the table"
+            ) from None
 
 
 def frequencies(reports: Iterable[Report]) -> list[tuple[str, int, str]]:
@@ -125,7 +154,9 @@ def as_csv(reports: Sequence[Report], rubric: Rubric | None = None) -> str:
         bugs = " ".join(dict.fromkeys(bug.id for bug in report.bugs))
         reason = next((part.reason for part in report.parts if part.verdict == "cannot judge" and part.reason), "")
         row = [report.file, report.contract or "", report.verdict, round(points, 4), round(of, 4), *counts]
-        writer.writerow([_cell(value) for value in [*row, bugs, " ".join(reason.split()), round(report.seconds, 2)]])
+        writer.writerow(
+            [_cell(value) for value in [*row, bugs, " ".join(reason.split()), round(report.seconds, 2), report.seed]]
+        )
     return stream.getvalue()
 
 

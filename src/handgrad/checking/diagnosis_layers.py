@@ -986,7 +986,7 @@ def norm_running(which: str) -> Subject:
 def norm_dx(axis: int) -> Subject:
     """dx = (dx̂ - mean dx̂ - x̂ mean(dx̂ x̂)) / σ with dx̂ = γ dy. The draw: x, gamma, dy, eps, or xhat and inverse."""
 
-    def compute(draw: Draw, over="right", gamma="used", through="right", sums="mean", cubed=True, **options) -> Any:
+    def compute(draw: Draw, over="right", gamma="used", through: Any = "right", **options) -> Any:
         along = {"right": axis, "other": 1 - axis}[over]
         own = getattr(draw, "xhat", None)
         if own is not None and not options:
@@ -1007,12 +1007,10 @@ def norm_dx(axis: int) -> Subject:
             spread = xhat * correlation.mean(axis=along, keepdims=True)
         if through == "xhat missing":
             spread = np.broadcast_to(correlation.mean(axis=along, keepdims=True), xhat.shape)
-        elif through == "power -1/2":
-            spread = spread / inverse**2
+        elif isinstance(through, float):  # the power: the right one is -3/2, and inverse = (var + eps)^(-1/2)
+            spread = spread * inverse ** (-2 * through - 3)
         elif through == "x not centred":
             spread = draw.x * inverse * correlation.mean(axis=along, keepdims=True)
-        elif through == "outer x":
-            spread = spread * inverse
         return {
             "dxhat": dxhat * inverse,
             "mean(dxhat)": np.broadcast_to(-mean.mean(axis=along, keepdims=True) * inverse, xhat.shape),
@@ -1030,8 +1028,20 @@ def norm_dx(axis: int) -> Subject:
         slip("eps-subtracted", "dx with sqrt(var - eps)", eps_at="subtracted"),
         *(slip("eps-value", f"dx with eps = {value:g}", eps_value=value) for value in (1e-3, 1e-5, 1e-7, 1e-8, 1e-12)),
         slip("root-missing", "dx divided by var + eps: the square root is missing", root=False),
-        slip("variance-power", "dx with (var + eps)**(-1/2) where the power is -3/2", through="power -1/2"),
-        slip("variance-power", "dx with (var + eps)**(-2) where the power is -3/2", through="outer x"),
+        *(
+            slip("variance-power", f"dx with (var + eps)**({power}) where the power is -3/2", through=value)
+            for power, value in (
+                ("-1/2", -0.5),
+                ("-2", -2.0),
+                ("-1", -1.0),
+                ("1/2", 0.5),
+                ("3/2", 1.5),
+                ("-5/2", -2.5),
+                ("-3", -3.0),
+                ("1", 1.0),
+                ("0", 0.0),
+            )
+        ),
         slip("xhat-forgotten", "dx with mean(dxhat * xhat) not multiplied by xhat", through="xhat missing"),
         slip("mean-not-subtracted", "dx with x in the place of x - mean", through="x not centred"),
     )

@@ -30,6 +30,8 @@ MIB = 1 << 20
 MOST_FILES = 2000
 MOST_BYTES = 64 * MIB  # unpacked
 MOST_SOURCE = 1 * MIB  # of one Python file
+MOST_SOURCES = 2 * MIB  # of all of them: a syntax tree takes a hundred times as much memory
+MOST_NOTES = 5  # of one kind
 #: Folders that are no part of anybody's work.
 PASSED_OVER = {
     "__pycache__", "__MACOSX", ".git", ".hg", ".svn", ".venv", "venv", "env", "node_modules", ".idea", ".vscode",
@@ -62,8 +64,13 @@ class HandIn:
     notes: tuple[str, ...] = ()
 
 
-def take_in(path: str | os.PathLike, folder: Path) -> HandIn:
+def take_in(path: str | os.PathLike, folder: Path, *, beside: bool = True) -> HandIn:
     """Copies or unpacks a hand-in into an empty folder and lists its Python files.
+
+    Arguments:
+        path: the hand-in.
+        folder: an empty one of ours.
+        beside: a single file comes with what it imports from beside it; never in a class, where that is others' work.
 
     Raises: Refused where it is not there, is no Python file, folder or archive, or is an archive with anything in it
     that does not belong there.
@@ -81,7 +88,7 @@ def take_in(path: str | os.PathLike, folder: Path) -> HandIn:
             _unpack(source, folder)
             only = None
         elif _is_python(source):
-            only = _copy_file(source, folder)
+            only = _copy_file(source, folder, beside, notes)
         else:
             hint = "Hand in a .py file, a folder, or a zip or tar archive."
             evidence = f"{path} is neither Python source nor a zip, tar or tar.gz archive"
@@ -108,14 +115,21 @@ def _is_python(source: Path) -> bool:
     return tree is not None and any(isinstance(node, (ast.ClassDef, ast.FunctionDef)) for node in tree.body)
 
 
-def _copy_file(source: Path, folder: Path) -> str:
-    """Copies a file and what it imports from beside it; returns its name."""
-    name = source.name if source.suffix == ".py" else f"{source.stem or 'handin'}.py"
+def _importable(stem: str) -> str:
+    """A module's name for a file of that name: `hw1.v2` would be a module in a package."""
+    return "".join(c if c.isprintable() and c != "." else "_" for c in stem) or "handin"
+
+
+def _copy_file(source: Path, folder: Path, beside_it: bool, notes: list[str]) -> str:
+    """Copies a file, and what it imports from beside it where it may; returns its name."""
+    name = f"{_importable(source.stem)}.py"
+    if source.suffix == ".py" and name != source.name:
+        notes.append(f"{source.name} is judged under the name {name}, which can be imported")
     if source.stat().st_size > MOST_SOURCE:
         evidence = f"{source} has {source.stat().st_size} bytes; a Python file may have {MOST_SOURCE}"
         raise Refused("too-large", evidence, "The file is too large")
     (folder / name).write_bytes(source.read_bytes())
-    queue, seen = [folder / name], {source.stem}
+    queue, seen = [folder / name] if beside_it else [], {source.stem}
     while queue:
         here = queue.pop()
         tree = _parsed(here)
@@ -161,7 +175,7 @@ def _imported(tree: ast.Module) -> set[str]:
 
 def _copy_folder(source: Path, folder: Path, notes: list[str], only_python: bool = False) -> None:
     """Copies plain files; links are not followed, for they may lead anywhere on the teacher's disk."""
-    count = total = 0
+    count = total = links = 0
     for parent, folders, files in os.walk(source, followlinks=False):
         folders[:] = sorted(f for f in folders if f not in PASSED_OVER and not Path(parent, f).is_symlink())
         for name in sorted(files):
@@ -169,12 +183,15 @@ def _copy_folder(source: Path, folder: Path, notes: list[str], only_python: bool
             relative = path.relative_to(source)
             status = path.lstat()
             if not stat.S_ISREG(status.st_mode):
-                notes.append(f"{relative.as_posix()} is a link or a device and was left out")
+                links += 1
+                if links <= MOST_NOTES:
+                    notes.append(f"{relative.as_posix()} is a link or a device and was left out")
                 continue
             if only_python and path.suffix != ".py":
                 continue
             if status.st_size > (MOST_SOURCE if path.suffix == ".py" else MOST_BYTES // 4):
-                notes.append(f"{relative.as_posix()} was left out: {status.st_size} bytes")
+                if len(notes) < 4 * MOST_NOTES:
+                    notes.append(f"{relative.as_posix()} was left out: {status.st_size} bytes")
                 continue
             count, total = count + 1, total + status.st_size
             if count > MOST_FILES or total > MOST_BYTES:
@@ -183,6 +200,8 @@ def _copy_folder(source: Path, folder: Path, notes: list[str], only_python: bool
                 raise Refused("too-large", f"{source} is too large: {limits}", "The hand-in is too large", hint)
             (folder / relative).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / relative)
+    if links > MOST_NOTES:
+        notes.append(f"{links - MOST_NOTES} more links and devices were left out")
 
 
 def _without_wrappers(folder: Path) -> Path:
@@ -199,9 +218,29 @@ def _listed(name: str, root: Path, only: str | None, notes: list[str]) -> HandIn
     paths = [p.relative_to(root) for p in root.rglob("*.py") if p.is_file() and not p.name.startswith("._")]
     names = [p.as_posix() for p in paths if not PASSED_OVER.intersection(p.parts)]
     names.sort(key=lambda one: (one.count("/"), one))
-    for one in [one for one in names if (root / one).stat().st_size > MOST_SOURCE]:
-        names.remove(one)
-        notes.append(f"{one} was left out: a Python file may have {MOST_SOURCE // MIB} MiB")
+    for position, one in enumerate(names) if only is None else ():
+        path = root / one
+        better = path.with_name(f"{_importable(path.stem)}.py")
+        if better != path and not better.exists():
+            path.rename(better)
+            names[position] = better.relative_to(root).as_posix()
+            notes.append(f"{one} is judged under the name {names[position]}, which can be imported")
+    total = 0
+    left: list[str] = []
+    for one in list(names):
+        size = (root / one).stat().st_size
+        if size > MOST_SOURCE or total + size > MOST_SOURCES:
+            names.remove(one)
+            (root / one).unlink()
+            left.append(one)
+        else:
+            total += size
+    notes += [
+        f"{one} was left out: a Python file may have {MOST_SOURCE // MIB} MiB, and all together {MOST_SOURCES // MIB}"
+        for one in left[:MOST_NOTES]
+    ]
+    if len(left) > MOST_NOTES:
+        notes.append(f"{len(left) - MOST_NOTES} more Python files were left out")
     if not names:
         hint = "The code belongs in .py files; export a notebook as a script first."
         raise Refused("no-python", f"{name} holds no Python file", "There is no Python file in it", hint)

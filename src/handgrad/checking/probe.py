@@ -16,6 +16,10 @@ processes; the sandbox knows nothing of what is right.
 - `{"tensor": "x", "requires_grad": True}`: the array as a torch tensor; the same each time it is named so.
 - `{"path": [...]}`: what the path names: a value kept earlier, or a class or function of the hand-in.
 - `{"tuple": [...]}`, `{"dict": [[key, value], ...]}`: of expressions.
+- `{"row": "array"}`: within `each`, the row of this call; `{"row": "tensor"}` as a tensor. A row that is one number is
+  a float.
+- `{"shaped": "dy", "like": [...]}`: the numbers of the array dy, one after the other and from the start again where
+  they are too few, in the shape of what the path names (numpy's `resize`); with `"tensor": True` as a tensor.
 - `{"feed": ["w0", "w1"]}`: a function that ignores its arguments and gives back copies of these arrays, one a call;
   after the last, the first again.
 - `{"lambda": "normal"}`: `normal(*shape)`, numpy's random normal of that shape; also `zeros`.
@@ -24,11 +28,17 @@ processes; the sandbox knows nothing of what is right.
 
 - `{"op": "import", "module": "hw1"}`: imports it, under its full dotted name (or `as`).
 - `{"op": "call", "path": [...], "args": [...], "kwargs": {...}, "as": "y"}`: calls a class, method or function.
+- `{"op": "each", "rows": "x", "path": [...], "args": [...], "as": "ys"}`: calls it once for each row of the array x and
+  stacks the results; the generators are seeded alike before each call.
+- `{"op": "nudge", "target": [...], "amounts": [...], "path": [...], "args": [...], "as": "ys"}`: moves each entry of
+  the array that `target` names by each amount in turn, in place, calls, and stacks the results; None where there is
+  none.
 - `{"op": "get", "path": [...], "as": "dW0"}`: reads it.
 - `{"op": "set", "path": [...], "value": ...}`: assigns; with `"in_place": True` writes into the array that is there.
 - `{"op": "let", "value": ..., "as": "t"}`: keeps an expression's value under a name.
 - `{"op": "define", "source": "def f(x): ...", "as": "ours"}`: runs source text of the contract's own as a module
   (`ours.f` is the path `["ours", "f"]`), with every kept name, and numpy as `np`, as globals; nothing is sent back.
+  With `"give": ["w0", ...]` the global `given` is a list of copies of these arrays.
 - `{"op": "seed", "value": 0}`: seeds numpy, random and (where it is loaded) torch.
 
 With `"try": True` an operation that raises is kept as a value of kind `exception`, and the probe goes on; else the
@@ -62,6 +72,8 @@ class Probe:
         fresh: run it in a process in which nothing of the hand-in has run before. Otherwise probes share one
         process, in
             order, and so the hand-in's modules and their global state.
+        apart: probes with the same text here share a process of their own, which comes after all others: for those
+            that bring code which would be an answer elsewhere.
         torch: it needs PyTorch.
         seconds: its own time limit, where the usual one does not do.
     """
@@ -70,6 +82,7 @@ class Probe:
     operations: Sequence[Operation]
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     fresh: bool = False
+    apart: str = ""
     torch: bool = False
     seconds: float | None = None
 

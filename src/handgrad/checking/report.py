@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from handgrad.checking.catalogue import step_of
 from handgrad.checking.contracts import CONTRACTS
 from handgrad.checking.results import Finding, Hints, Part, Report, printable
 from handgrad.checking.rubric import Score, total
@@ -21,6 +23,7 @@ MARKS = {
     "wrong": ("✗", "bold red"),
     "missing": ("–", "dim"),
     "cannot judge": ("?", "yellow"),
+    "not judged": ("·", "dim"),
 }
 
 
@@ -55,7 +58,7 @@ def _alike(parts: Sequence[Part]) -> list[list[Part]]:
     """Parts in their order; those that are missing, or cannot be judged for one reason, in one group."""
     groups: dict[Any, list[Part]] = {}
     for position, part in enumerate(parts):
-        plain = part.verdict in ("missing", "cannot judge") and not part.bugs and not part.notes
+        plain = part.verdict in ("missing", "cannot judge", "not judged") and not part.bugs and not part.notes
         groups.setdefault((part.verdict, part.reason) if plain else position, []).append(part)
     return list(groups.values())
 
@@ -79,7 +82,7 @@ def _rows(part: Part, hints: Hints, width: int) -> list[RenderableType]:
     mark, style = MARKS[part.verdict]
     line = Text(f"{printable(part.part):<{width}}", "dim" if part.verdict == "missing" else "")
     place = f"{part.file}:{part.line}" if part.line else part.file
-    if part.verdict in ("missing", "cannot judge"):
+    if part.verdict in ("missing", "cannot judge", "not judged"):
         line.append(f"  {part.verdict}", style)
         if part.reason and not any(bug.evidence == part.reason for bug in part.bugs):
             line.append(f": {printable(part.reason)}", "dim")
@@ -96,6 +99,8 @@ def _bug(bug: Finding, part: Part, hints: Hints) -> Text:
     if bug.line and (bug.file, bug.line) != (part.file, part.line):
         text.append(printable(f"  {bug.file}:{bug.line}"), "dim")
     text.append(printable(f"\n{bug.evidence}"))
+    if hints != "none" and (step := step_of(bug.id)):
+        text.append(f"\n{step}", "dim")
     if hint := bug.hint(hints):
         text.append("\n→ ", "cyan").append(hint, "cyan")
     return text
@@ -106,9 +111,8 @@ def _points(rows: Sequence[Score]) -> RenderableType:
     grid.add_column()
     grid.add_column(justify="right")
     for row in rows:
-        grid.add_row(
-            row.name, f"{_number(row.points)} / {_number(row.of)}", style="" if row.points == row.of else "yellow"
-        )
+        name = Text(row.name) if row.parts else Text.assemble(row.name, ("  nothing of this was found", "dim"))
+        grid.add_row(name, f"{_number(row.points)} / {_number(row.of)}", style="" if row.points == row.of else "yellow")
     points, of = total(rows)
     grid.add_row(Text("points", "bold"), Text(f"{_number(points)} / {_number(of)}", "bold"))
     return Padding(grid, (0, 0, 0, 2), expand=False)
@@ -120,6 +124,7 @@ def _summary(report: Report) -> Text:
     text = Text(", ").join(Text(word, style) for word, style in words)
     how = f"   {report.seconds:.1f} s"
     how += f", sandbox: {', '.join(report.sandbox)}" if report.sandbox else ""
+    how += f", --seed {report.seed}" if report.seed is not None else ""
     return text.append(how, "dim")
 
 
@@ -134,10 +139,65 @@ def plain(part: Part, hints: Hints) -> str:
         place = f" ({bug.file}:{bug.line})" if bug.line else ""
         lines.append(f"{bug.title or bug.id}{place} [{bug.id}]")
         lines.append(f"  {bug.evidence}")
+        if hints != "none" and (step := step_of(bug.id)):
+            lines.append(f"  {step}")
         if hint := bug.hint(hints):
             lines.append(f"  -> {hint}")
     lines += [f"note: {note}" for note in part.notes]
     return "\n".join(lines)
+
+
+# -- a page for a student ---------------------------------------------------------------------------------------------
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+table {{ border-collapse: collapse; }} td, th {{ text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top; }}
+code {{ background: #f3f3f3; padding: 0 .2em; }} .right {{ color: #176f2c; }} .wrong {{ color: #b3261e; }}
+.quiet {{ color: #666; }} article {{ border-left: 3px solid #b3261e; padding-left: 1rem; margin: 1rem 0; }}
+article p {{ white-space: pre-line; margin: .3rem 0; }}
+</style></head><body>
+{body}
+</body></html>
+"""
+
+
+def page(report: Report, rows: Sequence[Score], hints: Hints = "nudge") -> str:
+    """One hand-in's feedback as a page of HTML that needs nothing else: points, a line a part, a paragraph a bug."""
+    body = [f"<h1>{escape(report.file)}</h1>", f"<p class=quiet>{escape(report.contract or 'no known interface')}</p>"]
+    points, of = total(rows)
+    body.append("<table><tr><th></th><th>points</th></tr>")
+    body += [f"<tr><td>{escape(r.name)}</td><td>{_number(r.points)} of {_number(r.of)}</td></tr>" for r in rows]
+    body.append(f"<tr><th>all</th><th>{_number(points)} of {_number(of)}</th></tr></table>")
+    body.append("<h2>Parts</h2><table>")
+    for part in report.parts:
+        style = part.verdict if part.verdict in ("right", "wrong") else "quiet"
+        said = escape(part.reason) if part.verdict not in ("right", "wrong") else ""
+        bugs = ", ".join(f'<a href="#{escape(bug.id)}"><code>{escape(bug.id)}</code></a>' for bug in part.bugs)
+        notes = "".join(f"<br><span class=quiet>note: {escape(note)}</span>" for note in part.notes)
+        cells = f"<td>{escape(part.part)}</td><td class={style}>{part.verdict}</td><td>{bugs or said}{notes}</td>"
+        body.append(f"<tr>{cells}</tr>")
+    body.append("</table>")
+    seen: set[str] = set()
+    body += ["<h2>What is wrong</h2>"] if report.bugs else []
+    for part in report.parts:
+        for bug in part.bugs:
+            place = f" ({escape(bug.file)}:{bug.line})" if bug.line else ""
+            anchor = f' id="{escape(bug.id)}"' if bug.id not in seen else ""
+            seen.add(bug.id)
+            body.append(f"<article{anchor}><h3>{escape(bug.title or bug.id)}</h3>")
+            body.append(f"<p class=quiet>{escape(part.part)}{place} <code>{escape(bug.id)}</code></p>")
+            body.append(f"<p>{escape(bug.evidence)}</p>")
+            if hints != "none" and (step := step_of(bug.id)):
+                body.append(f"<p>The derivation: <code>{escape(step)}</code></p>")
+            if hint := bug.hint(hints):
+                body.append(f"<p><b>{escape(hint)}</b></p>")
+            body.append("</article>")
+    body += [f"<p class=quiet>note: {escape(note)}</p>" for note in report.notes]
+    body += [f"<p class=quiet>checked with --seed {report.seed}</p>"] if report.seed is not None else []
+    return PAGE.format(title=escape(report.file), body="\n".join(body))
 
 
 # -- for programs -----------------------------------------------------------------------------------------------------

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Verdict = Literal["right", "wrong", "missing", "cannot judge"]
+from handgrad.checking.catalogue import step_of
+
+Verdict = Literal["right", "wrong", "missing", "cannot judge", "not judged"]
 Hints = Literal["none", "nudge", "full"]
 
 #: From the one that decides first to the one that decides last what is said of a whole hand-in.
-VERDICTS: tuple[Verdict, ...] = ("wrong", "cannot judge", "right", "missing")
+VERDICTS: tuple[Verdict, ...] = ("wrong", "cannot judge", "right", "missing", "not judged")
 
 
 def printable(text: str) -> str:
     """Text of a hand-in for a terminal: no escape sequences, no other characters that do something."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def shown(name: str) -> str:
+    """A name that somebody else has chosen, for whoever reads or parses it: nothing that does anything, on one line."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,8 @@ class Part:
 
     Arguments:
         part: its name, such as `BatchNorm.backward`.
-        verdict: `wrong` only with at least one bug.
+        verdict: `wrong` only with at least one bug. `not judged`: it runs, but nothing says what it is to compute; it
+            counts neither for nor against a hand-in.
         bugs: what is wrong with it.
         reason: why it cannot be judged, or what is missing.
         notes: harmless differences from the contract, such as a shape `(N, 1)` for `(N,)`.
@@ -80,16 +88,33 @@ class Report:
     sandbox: tuple[str, ...] = ()
     """What kept the hand-in in: `namespaces`, `landlock`, `seccomp`, `limits`, ..."""
     seconds: float = 0.0
+    seed: int | None = None
+    """What the inputs were drawn from."""
 
     @property
     def verdict(self) -> Verdict:
         """`wrong` if any part is; else `cannot judge` if any part is or none was found; else `right`; `missing`
         where all are."""
         found = {part.verdict for part in self.parts}
-        for verdict in VERDICTS:
+        for verdict in VERDICTS[:4]:
             if verdict in found:
                 return verdict
         return "cannot judge"
+
+    def printable(self) -> Report:
+        """The same without characters that a terminal, an editor or a spreadsheet would obey."""
+        parts = tuple(
+            replace(
+                part,
+                part=shown(part.part),
+                bugs=tuple(replace(bug, evidence=printable(bug.evidence), file=shown(bug.file)) for bug in part.bugs),
+                reason=printable(part.reason),
+                notes=tuple(map(printable, part.notes)),
+                file=shown(part.file),
+            )
+            for part in self.parts
+        )
+        return replace(self, file=shown(self.file), parts=parts, notes=tuple(map(printable, self.notes)))
 
     @property
     def usable(self) -> bool:
@@ -125,6 +150,7 @@ class Report:
                             "title": bug.title,
                             "evidence": bug.evidence,
                             "hint": bug.hint(hints),
+                            "derivation": step_of(bug.id) if hints != "none" else "",
                         }
                         for bug in part.bugs
                     ],
@@ -138,6 +164,7 @@ class Report:
             "notes": list(self.notes),
             "sandbox": list(self.sandbox),
             "seconds": round(self.seconds, 3),
+            "seed": self.seed,
         }
 
 

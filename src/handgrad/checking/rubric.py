@@ -12,20 +12,26 @@ A rubric is TOML:
     softmax-no-shift = 25
 
 The points of an entry are shared equally by its parts. A part that is right gets its share, one that is wrong, missing
-or cannot be judged gets nothing, but for the deductions.
+or cannot be judged gets nothing, but for the deductions. A part that is not judged, for nobody knows what it is to
+compute, does not count.
 """
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from handgrad.checking.catalogue import SECTIONS
 from handgrad.checking.contracts import CONTRACTS
 from handgrad.checking.results import Part, Report
 from handgrad.errors import ConfigError
+
+#: What a bug may be called; the ids of a hand-in as a whole cost no part anything.
+IDS = tuple(bug.id for bugs in SECTIONS.values() for bug in bugs)
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,34 @@ class Rubric:
                     raise ConfigError(f"rubric={path}: {name}={value!r}, expected {expected}")
         if not isinstance(deductions, dict):
             raise ConfigError(f"rubric={path}: [deductions] is no table of bug ids and per cents")
+        for id in deductions:
+            if id not in IDS:
+                near = difflib.get_close_matches(id, IDS, 1, 0.5)
+                hint = f"did you mean {near[0]!r}?" if near else "expected an id that `handgrad check` prints"
+                raise ConfigError(f"rubric={path}: [deductions] has {id!r}, which is no bug's id; {hint}")
         return cls(points, deductions, str(found.get("title", "")))
+
+    def fits(self, report: Report) -> None:
+        """Raises ConfigError where an entry is for nothing in a hand-in that has something of nearly that name.
+
+        A hand-in may lack a part; then nothing in it has such a name, and the entry is worth 0.
+        """
+        parts = [part for part in report.parts if part.part != "hand-in"]
+        taken = {part.part for part in parts for name in self.points if _belongs(part, name)}
+        heads = {name for part in parts if part.part not in taken for name in (part.part, _head(part.part), part.group)}
+        for name in self.points:
+            if any(_belongs(part, name) for part in parts):
+                continue
+            near = difflib.get_close_matches(name, heads - {""}, 1, 0.75)
+            near = near or difflib.get_close_matches(_head(name), heads - {""}, 1, 0.75)
+            if near:
+                raise ConfigError(
+                    f"the rubric's entry {name!r} is for nothing in {report.file}; did you mean {near[0]!r}?"
+                )
+
+
+def _head(name: str) -> str:
+    return name.partition(".")[0].strip("*")
 
 
 def scores(report: Report, rubric: Rubric | None = None) -> list[Score]:
@@ -83,12 +116,14 @@ def scores(report: Report, rubric: Rubric | None = None) -> list[Score]:
     """
     rubric = rubric or _of_the_handout(report)
     if rubric is None:
-        judged = report.parts or (Part("hand-in", "cannot judge"),)
+        judged = [part for part in report.parts if part.verdict != "not judged"]
+        judged = judged or [Part("hand-in", "cannot judge")]
         return [Score(part.part, float(part.verdict == "right"), 1.0, (part,)) for part in judged]
     rows = []
     for name, of in rubric.points.items():
         parts = tuple(part for part in report.parts if _belongs(part, name))
-        gained = sum(_share(part, rubric.deductions) for part in parts) / len(parts) * of if parts else 0.0
+        counted = [part for part in parts if part.verdict != "not judged"]
+        gained = sum(_share(part, rubric.deductions) for part in counted) / len(counted) * of if counted else 0.0
         rows.append(Score(name, round(gained, 4), float(of), parts))
     return rows
 

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 
 import handgrad
+from handgrad.checking.folders import remove
 from handgrad.checking.probe import Caught, Failure, Observation, Probe, Value
 from handgrad.checking.results import printable
 from handgrad.errors import HandgradError
@@ -54,7 +55,8 @@ def read(n):
     return data
 exec(compile(read(int.from_bytes(read(8), "little")), "<worker>", "exec"), {"__name__": "__worker__"})
 """
-TOKEN, MOST_HEADER, MOST_BODY, MOST_RECEIVED = 16, 4 * MIB, 256 * MIB, 1024 * MIB
+#: Of one result and of all of a session. Text counts many times over: as Python objects it takes that much more memory.
+TOKEN, MOST_HEADER, MOST_BODY, MOST_RECEIVED, TEXT_WEIGHT = 16, 1 * MIB, 64 * MIB, 512 * MIB, 16
 HALF_WAY = 97  # launch.py: namespaces were given, but the new root could not be mounted
 
 
@@ -182,12 +184,19 @@ def read_observation(header: Mapping[str, Any], arrays: list[np.ndarray], probe:
     changed = {clean(name, 100): _integer(at) for name, at in _entries(header["changed"], dict).items()}
     if not set(changed) <= set(probe.arrays):
         raise Tampering("an input was changed that was never given")
+    failure = _failure(header["failure"])
+    reached = len(probe.operations) if failure is None else failure.operation or 0
+    if reached > len(probe.operations):
+        raise Tampering("it stopped at an operation that was never asked for")
     caught = [
         Caught(clean(w["type"], 100), clean(w["message"], 300), clean(w["file"], 300), _line(w["line"]))
         for w in _entries(header["warnings"], list)[:20]
     ]
     values = {clean(name, 100): _value(value, arrays) for name, value in _entries(header["values"], list)}
-    return Observation(probe.name, values, changed, _failure(header["failure"]), tuple(caught))
+    asked = {each["as"] for each in probe.operations[:reached] if "as" in each and each.get("send", True)}
+    if not asked <= set(values):
+        raise Tampering("a result is left out")
+    return Observation(probe.name, values, changed, failure, tuple(caught))
 
 
 # -- reading in threads -----------------------------------------------------------------------------------------------
@@ -215,7 +224,7 @@ def _receive_results(read: Callable[[int], bytes], token: bytes, events: queue.S
             if not secrets.compare_digest(start[:TOKEN], token):
                 raise Tampering("something else was written to the results")
             head, body = struct.unpack_from("<IQ", start, TOKEN)
-            left -= head + body
+            left -= TEXT_WEIGHT * head + body
             if head > MOST_HEADER or body > MOST_BODY or left < 0:
                 raise Tampering("more was sent than fits")
             header = json.loads(_read_all(read, head))
@@ -281,6 +290,7 @@ class Sandbox:
         torch: PyTorch is imported before the hand-in is.
         allow_handgrad: the hand-in may import handgrad (which would be a perfect score): for our own files.
         means: which means to use where they are there; see MEANS.
+        leave: its folder is left to whoever owns the temporary folder that it is in, for it may take long to remove.
         fork: whether the worker forks a child for each session; else one process serves one session (as on Windows).
     """
 
@@ -292,8 +302,10 @@ class Sandbox:
         torch: bool = False,
         allow_handgrad: bool = False,
         means: Sequence[str] = MEANS,
+        leave: bool = False,
         fork: bool | None = None,
     ) -> None:
+        self.leave = leave
         self.folder, self.limits, self.torch, self.allow_handgrad = folder, limits or Limits(), torch, allow_handgrad
         self.means = tuple(means)
         self.fork = hasattr(os, "fork") and hasattr(socket, "send_fds") if fork is None else fork
@@ -325,7 +337,8 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self._stop()
-        _remove(self._base)
+        if not self.leave:
+            remove(self._base)
 
     # -- starting and stopping
 
@@ -463,6 +476,20 @@ class Sandbox:
                 return self._replies.get(timeout=0.1)
         return None
 
+    @property
+    def open(self) -> str:
+        """What the means in force leave open, in one line; empty where there are namespaces and the filter of calls."""
+        if not {"namespaces", "bubblewrap"}.isdisjoint(self.used):
+            return "" if "seccomp" in self.used else "left open without seccomp: see SECURITY.md"
+        if "landlock" not in self.used:
+            return "left open: it can read, write and send what you can (SECURITY.md)"
+        more = "" if "seccomp" in self.used else ", touch modes, times and priorities"
+        return f"left open without namespaces: it can see which files exist{more} and fill the disk (SECURITY.md)"
+
+    def restart(self) -> None:
+        """Ends the processes; the next run begins with others, which have never seen what these were sent."""
+        self._stop()
+
     def _stop(self) -> None:
         if self._control is not None:
             with contextlib.suppress(OSError):
@@ -479,8 +506,11 @@ class Sandbox:
         """Runs them all and returns an observation for each, in order; modules are searched in `path`, relative to the
         hand-in's folder, first of all."""
         found: dict[str, Observation] = {}
-        shared = [probe for probe in probes if not probe.fresh]
-        for session in [shared, *([probe] for probe in probes if probe.fresh)]:
+        shared = [probe for probe in probes if not probe.fresh and not probe.apart]
+        alone = [[probe] for probe in probes if probe.fresh and not probe.apart]
+        groups = dict.fromkeys(probe.apart for probe in probes if probe.apart)
+        last = [[probe for probe in probes if probe.apart == group] for group in groups]
+        for session in [shared, *alone, *last]:
             rest = session
             while rest:
                 if (known := self._known(rest[0])) is not None:
@@ -717,16 +747,6 @@ def _kill(process: subprocess.Popen) -> None:
         if stream is not None:
             with contextlib.suppress(OSError):
                 stream.close()
-
-
-def _remove(folder: Path) -> None:
-    """Also what a hand-in has made unreadable."""
-    for path, folders, _ in os.walk(folder):
-        for name in folders:
-            with contextlib.suppress(OSError):
-                if not Path(path, name).is_symlink():
-                    Path(path, name).chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 # -- what a hand-in may see of this machine ---------------------------------------------------------------------------

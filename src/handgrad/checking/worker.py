@@ -1,8 +1,7 @@
 """Runs a hand-in and sends arrays back. It judges nothing and knows nothing that is worth stealing.
 
 This file is sent as text to a bare interpreter (`python -I -S`) inside the sandbox; it imports the standard library,
-NumPy and, where it is asked to, PyTorch. It never imports handgrad, and is imported by handgrad only in tests of its
-helpers.
+NumPy and, where it is asked to, PyTorch. It never imports handgrad; handgrad imports it for a helper or two.
 
 The process that this file starts in, the *nursery*, imports NumPy and never runs a line of the hand-in. For each
 session (a list of probes) it forks a child that does, with two pipes: one for results, one that takes the place of
@@ -39,6 +38,8 @@ import warnings
 TOKEN = 16
 MOST_ITEMS, MOST_DEPTH, MOST_TEXT = 64, 3, 1000
 MOST_ARRAY = 64 << 20
+#: Threads that a hand-in may start.
+THREADS = 64
 
 # What the child needs after the hand-in has had its chance to replace things in these modules.
 _write, _exit, _clock, _dumps, _pack = os.write, os._exit, time.perf_counter, json.dumps, struct.pack
@@ -192,6 +193,7 @@ class Script:
             self.names["torch"] = torch
         self.describe = Describer(numpy, torch)
         self.values = []
+        self.row = numpy.zeros(())  # of `each`
 
     def run(self):
         failure = None
@@ -258,12 +260,43 @@ class Script:
     def do_get(self, operation):
         return self.resolve(operation["path"])
 
+    def do_each(self, operation):
+        """One call for each row of an array: the results, stacked."""
+        function, results = self.resolve(operation["path"]), []
+        for row in self.arrays[operation["rows"]]:
+            self.row = row
+            self.seed(0)
+            results.append(self.plain(function(*[self.evaluate(a) for a in operation["args"]])))
+        return self.numpy.stack(results)
+
+    def do_nudge(self, operation):
+        """One call for each entry of an array that is kept somewhere, and each of the amounts that it is moved by."""
+        try:
+            target = self.resolve(operation["target"])
+        except (LookupError, AttributeError):
+            return None
+        function, results = self.resolve(operation["path"]), []
+        for index in self.numpy.ndindex(target.shape):
+            kept = target[index]
+            for amount in operation["amounts"]:
+                target[index] = kept + amount
+                self.seed(0)
+                results.append(self.plain(function(*[self.evaluate(a) for a in operation["args"]])))
+            target[index] = kept
+        return self.numpy.stack(results)
+
+    def plain(self, value):
+        if self.torch is not None and isinstance(value, self.torch.Tensor):
+            value = value.detach().numpy()
+        return self.numpy.array(value, dtype=float)
+
     def do_let(self, operation):
         return self.evaluate(operation["value"])
 
     def do_define(self, operation):
         module = types.ModuleType(operation["as"])
-        vars(module).update(self.names, np=self.numpy)
+        given = [self.arrays[name].copy() for name in operation.get("give", ())]
+        vars(module).update(self.names, np=self.numpy, given=given)
         exec(compile(operation["source"], "<checker>", "exec"), vars(module))
         return module
 
@@ -279,10 +312,13 @@ class Script:
         return value
 
     def do_seed(self, operation):
-        random.seed(operation["value"])
-        self.numpy.random.seed(operation["value"])
+        self.seed(operation["value"])
+
+    def seed(self, value):
+        random.seed(value)
+        self.numpy.random.seed(value)
         if self.torch is not None:
-            self.torch.manual_seed(operation["value"])
+            self.torch.manual_seed(value)
 
     def resolve(self, path):
         value = self.names[path[0]]
@@ -318,6 +354,18 @@ class Script:
             return self.feed(expression["feed"])
         if "fresh" in expression:
             return self.arrays[expression["fresh"]].copy()
+        if "row" in expression:
+            value = self.row.copy()
+            if expression["row"] == "tensor":
+                return self.torch.from_numpy(value)
+            return value if value.ndim else value.item()
+        if "shaped" in expression:
+            like = self.resolve(expression["like"])
+            shape = tuple(like.shape) if hasattr(like, "shape") else ()
+            value = self.numpy.resize(self.arrays[expression["shaped"]], shape)
+            if expression.get("tensor"):
+                return self.torch.from_numpy(self.numpy.array(value)).to(like.dtype)
+            return value if value.ndim else value.item()
         if "lambda" in expression:
             numpy = self.numpy
             return {
@@ -447,8 +495,19 @@ def limit(config):
         at_most("RLIMIT_CORE", 0)
         at_most("RLIMIT_CPU", int(config["total_seconds"]) + 5)
         at_most("RLIMIT_NOFILE", 256)
-        if not config["seccomp"]:  # counts threads too, so it is the second choice; and it does not bind root
-            at_most("RLIMIT_NPROC", 0)
+        # Threads count as processes. Where the filter refuses processes some threads are left; it does not bind root.
+        at_most("RLIMIT_NPROC", tasks_of_user() + THREADS if config["seccomp"] else 0)
+
+
+def tasks_of_user():
+    """Processes and threads of this user, whom the limit is on; 0 in a namespace of its own, where no others count."""
+    count = 0
+    with contextlib.suppress(OSError):
+        for entry in os.listdir("/proc"):
+            with contextlib.suppress(OSError):
+                if entry.isdigit() and os.stat(f"/proc/{entry}").st_uid == os.getuid():
+                    count += len(os.listdir(f"/proc/{entry}/task"))
+    return count
 
 
 def address_space(fallback):
@@ -492,8 +551,15 @@ def searched_address_space():
 
 # -- the filter of system calls (Linux) -------------------------------------------------------------------------------
 
+#: Of `ioctl` what Python itself asks of an open file: TCGETS, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX, TIOCGWINSZ. Others
+#: set flags of files that can only be read.
+IOCTLS = (0x5401, 0x5421, 0x541B, 0x5450, 0x5451, 0x5413)
+#: Of `fcntl` what reaches others: F_SETOWN, F_SETSIG, F_SETOWN_EX (signals), F_SETLEASE, F_NOTIFY (other files' users).
+FCNTLS = (8, 10, 15, 1024, 1026)
+
 #: machine -> (what the kernel calls it, {call: number}). Refused with "not permitted": whatever starts or touches other
-#: processes, opens sockets, mounts, loads code into the kernel, or takes memory that no limit counts.
+#: processes, opens sockets, mounts, loads code into the kernel, or takes memory that no limit counts; and what changes
+#: owner, mode, times, attributes or size of a file by its name alone, of which no other means keeps the user's files.
 CALLS = {
     "x86_64": (
         0xC000003E,
@@ -505,7 +571,16 @@ CALLS = {
         "delete_module 176 memfd_create 319 memfd_secret 447 shmget 29 msgget 68 semget 64 mq_open 240 "
         "open_by_handle_at 304 name_to_handle_at 303 open_tree 428 move_mount 429 fsopen 430 fsconfig 431 fsmount 432 "
         "fspick 433 mount_setattr 442 reboot 169 swapon 167 acct 163 quotactl 179 setsid 112 setpgid 109 "
-        "personality 135 clone 56 clone3 435 kill 62 tgkill 234 prlimit64 302",
+        "personality 135 "
+        "chmod 90 fchmod 91 fchmodat 268 fchmodat2 452 chown 92 fchown 93 lchown 94 fchownat 260 utime 132 utimes 235 "
+        "futimesat 261 utimensat 280 setxattr 188 lsetxattr 189 fsetxattr 190 removexattr 197 lremovexattr 198 "
+        "fremovexattr 199 setxattrat 463 removexattrat 466 file_setattr 469 truncate 76 mknod 133 mknodat 259 "
+        "inotify_init 253 inotify_init1 294 inotify_add_watch 254 fanotify_init 300 fanotify_mark 301 setpriority 141 "
+        "sched_setparam 142 sched_setscheduler 144 sched_setaffinity 203 sched_setattr 314 ioprio_set 251 "
+        "migrate_pages 256 move_pages 279 set_mempolicy_home_node 450 process_mrelease 448 syslog 103 sethostname 170 "
+        "setdomainname 171 swapoff 168 settimeofday 164 clock_settime 227 clock_adjtime 305 adjtimex 159 iopl 172 "
+        "ioperm 173 vhangup 153 lookup_dcookie 212 modify_ldt 154 ioctl 16 fcntl 72 "
+        "clone 56 clone3 435 kill 62 tgkill 234 prlimit64 302",
     ),
     "aarch64": (
         0xC00000B7,
@@ -518,12 +593,19 @@ CALLS = {
         "open_by_handle_at 265 name_to_handle_at 264 open_tree 428 move_mount 429 fsopen 430 fsconfig 431 fsmount "
         "432 fspick 433 mount_setattr 442 reboot 142 swapon 224 acct 89 quotactl 60 setsid 157 setpgid 154 "
         "personality 92 "
+        "fchmod 52 fchmodat 53 fchmodat2 452 fchown 55 fchownat 54 utimensat 88 setxattr 5 lsetxattr 6 fsetxattr 7 "
+        "removexattr 14 lremovexattr 15 fremovexattr 16 setxattrat 463 removexattrat 466 file_setattr 469 truncate 45 "
+        "mknodat 33 inotify_init1 26 inotify_add_watch 27 fanotify_init 262 fanotify_mark 263 setpriority 140 "
+        "sched_setparam 118 sched_setscheduler 119 sched_setaffinity 122 sched_setattr 274 ioprio_set 30 "
+        "migrate_pages 238 move_pages 239 set_mempolicy_home_node 450 process_mrelease 448 syslog 116 sethostname 161 "
+        "setdomainname 162 swapoff 225 settimeofday 170 clock_settime 112 clock_adjtime 266 adjtimex 171 vhangup 58 "
+        "lookup_dcookie 18 ioctl 29 fcntl 25 "
         "clone 220 clone3 435 kill 129 tgkill 131 prlimit64 261",
     ),
 }
 
 
-def call_filter(machine, pid):
+def call_filter(machine, pid, threads=True):
     """The filter as a program for the kernel's packet filter; None for a machine it does not know."""
     if machine not in CALLS or sys.maxsize < 1 << 32:
         return None
@@ -532,16 +614,22 @@ def call_filter(machine, pid):
     calls = dict(zip(words[::2], map(int, words[1::2]), strict=True))
     load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, refuse = 0x7FFF0000, 0x00050000 | errno.EPERM
-    number, low_argument = 0, 16
+    number, low_argument, second_argument = 0, 16, 24
     code = [(load, 0, 0, 4), (equal, 1, 0, architecture), (give, 0, 0, refuse), (load, 0, 0, number)]
     if machine == "x86_64":  # the same calls under the numbers of the x32 interface
         code += [(at_least, 0, 1, 0x40000000), (give, 0, 0, refuse)]
     for name, value in calls.items():
-        if name == "clone":  # a thread is allowed, a process is not
+        if name == "clone" and threads:  # a thread is allowed, a process is not
             code += [(equal, 0, 4, value), (load, 0, 0, low_argument), (any_bit, 0, 1, 0x10000)]
             code += [(give, 0, 0, allow), (give, 0, 0, refuse)]
         elif name == "clone3":  # its flags lie in memory, which a filter cannot read; libc then falls back on clone
             code += [(equal, 0, 1, value), (give, 0, 0, 0x00050000 | errno.ENOSYS)]
+        elif name in ("ioctl", "fcntl"):
+            listed_ones = IOCTLS if name == "ioctl" else FCNTLS
+            inside, outside = (allow, refuse) if name == "ioctl" else (refuse, allow)
+            code += [(equal, 0, len(listed_ones) + 3, value), (load, 0, 0, second_argument)]
+            code += [(equal, len(listed_ones) - i, 0, one) for i, one in enumerate(listed_ones)]
+            code += [(give, 0, 0, outside), (give, 0, 0, inside)]
         elif name in ("kill", "tgkill", "prlimit64"):  # only itself: abort() needs it
             code += [(equal, 0, 5, value), (load, 0, 0, low_argument), (equal, 2, 0, pid)]
             code += [(equal, 1 if name == "prlimit64" else 0, 0, 0), (give, 0, 0, refuse), (give, 0, 0, allow)]
@@ -552,7 +640,8 @@ def call_filter(machine, pid):
 
 def restrict_calls():
     """Puts the filter in force for this process. Raises OSError where the kernel does not take it."""
-    code = call_filter(os.uname().machine, os.getpid())
+    # no limit on their number binds root, as which a hand-in runs in a container without namespaces
+    code = call_filter(os.uname().machine, os.getpid(), threads=os.getuid() != 0)
     if code is None:
         raise OSError(errno.ENOSYS, "no filter for this machine")
     program = b"".join(struct.pack("=HBBI", *line) for line in code)
@@ -611,10 +700,7 @@ def prepare(config):
     """Paths, packages and the working copy; returns numpy and torch (or None)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # not dumpable: a child cannot open this process's memory
-    work = config["work"]
-    if config["handin"] != work:
-        shutil.copytree(config["handin"], work, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    os.chdir(work)
+    new_scratch(config)
     sys.dont_write_bytecode = True
     sys.meta_path.insert(0, Blocked(config["blocked"]))
     sys.meta_path.append(Packages(config["packages"]))
@@ -634,8 +720,64 @@ def prepare(config):
     return numpy, torch
 
 
+def new_scratch(config):
+    """The working folder as it was handed in: nothing that one session writes down is there for the next."""
+    os.chdir("/" if os.name == "posix" else os.path.dirname(config["work"]))
+    if config["handin"] != config["work"]:
+        empty(config["work"])
+        shutil.copytree(config["handin"], config["work"], dirs_exist_ok=True, copy_function=shutil.copyfile)
+    os.chdir(config["work"])
+
+
+def empty(folder):
+    """Removes what is in a folder, however deep: down by names, up by `..`, with one folder open at a time."""
+    if os.name != "posix":
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.remove(path)
+        return
+    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    above = []  # for each folder on the way: its name, and which of its neighbours are still to come
+    try:
+        waiting = [name for name in os.listdir(here) if not removed(name, here)]
+        while waiting or above:
+            if waiting:
+                name = waiting.pop()
+                with contextlib.suppress(OSError):
+                    os.chmod(name, 0o700, dir_fd=here)
+                inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+                above.append((name, waiting))
+                os.close(here)
+                here = inside
+                waiting = [name for name in os.listdir(here) if not removed(name, here)]
+            else:
+                outside = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
+                os.close(here)
+                here = outside
+                name, waiting = above.pop()
+                os.rmdir(name, dir_fd=here)
+    finally:
+        os.close(here)
+
+
+def removed(name, folder):
+    """Removes a file, a link or an empty folder; False for a folder that holds something."""
+    for remove in (os.unlink, os.rmdir):
+        try:
+            remove(name, dir_fd=folder)
+            return True
+        except OSError:
+            pass
+    return False
+
+
 def main(config):
     """Serves sessions until the checker closes the connection."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # the checker's own limit is not the hand-in's
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
     given = json.loads(os.environ.pop("HANDGRAD_SANDBOX", "{}"))
     config = {**config, **given}
     numpy, torch = prepare(config)
@@ -656,6 +798,7 @@ def main(config):
         torch=None if torch is None else str(torch.__version__),
     )
     control = socket.socket(fileno=0)
+    used = False
     while True:
         word, descriptors, _, _ = socket.recv_fds(control, 1, 2)
         if not word:
@@ -664,6 +807,9 @@ def main(config):
             continue  # a call to kill a session that had just ended
         results, output = descriptors
         message = read_message()
+        if used:
+            new_scratch(config)
+        used = True
         child = os.fork()
         if not child:
             status = 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +21,7 @@ from rich.text import Text
 
 from handgrad import checking
 from handgrad.checking import Limits, Report, Rubric, report, results, watch
+from handgrad.checking.rubric import total
 from handgrad.cli.common import Json, new_app
 from handgrad.errors import ConfigError
 
@@ -34,7 +38,7 @@ app = new_app(
 def check(
     *paths: Annotated[str, Parameter(help="a file, a folder, or a zip or tar archive")],
     hints: Annotated[Literal["none", "nudge", "full"], Parameter(help="how much a hint gives away")] = "nudge",
-    contract: Annotated[str | None, Parameter(help="the interface, where it is not to be found out")] = None,
+    contract: Annotated[str | None, Parameter(help="interface, if it cannot be detected")] = None,
     gradient: Annotated[str | None, Parameter(help="FUNCTION:GRADIENT, two functions of the file")] = None,
     rubric: Annotated[str | None, Parameter(help="a TOML file of points, instead of the handout's")] = None,
     points: Annotated[bool, Parameter(negative="", help="print points too", show_default=False)] = False,
@@ -50,6 +54,12 @@ def check(
     class_: Annotated[str | None, Parameter(name="--class", help="a folder with one hand-in for each student")] = None,
     out: Annotated[str | None, Parameter(help="with --class: write a table to this CSV file")] = None,
     jobs: Annotated[int | None, Parameter(help="with --class: how many at a time")] = None,
+    feedback: Annotated[
+        str | None, Parameter(help="write a page of feedback (HTML) for each hand-in to this folder")
+    ] = None,
+    seed: Annotated[
+        int | None, Parameter(help="of the inputs, to repeat a check; else nobody knows them before")
+    ] = None,
     timeout: Annotated[float, Parameter(help="seconds for one hand-in")] = 60.0,
     memory: Annotated[int, Parameter(help="MiB for one hand-in, on top of NumPy's own")] = 1024,
     allow_handgrad: Annotated[
@@ -60,12 +70,15 @@ def check(
     if timeout <= 0 or memory <= 0:
         name, value = ("timeout", timeout) if timeout <= 0 else ("memory", memory)
         raise ConfigError(f"{name}={value} is too small: expected a number above 0")
+    if seed is not None and seed < 0:
+        raise ConfigError(f"seed={seed} is too small: expected a whole number of at least 0")
     limits = Limits(seconds=min(Limits.seconds, timeout / 4), total_seconds=timeout, memory=memory * MIB)
     options = {"contract": contract, "gradient": gradient, "limits": limits, "allow_handgrad": allow_handgrad}
+    options |= {"seed": seed, "beside": len(paths) == 1}  # several in one folder may be several people's
     marks = Rubric.read(rubric) if rubric else None
     if class_ is not None:
         _refuse({"PATH": paths, "--watch": watch_, "--gradescope": gradescope, "--autolab": autolab}, "--class")
-        return _check_class(class_, out, jobs, marks, options, json_, junit, hints)
+        return _check_class(class_, out, jobs, marks, options, json_, junit, hints, feedback)
     if not paths:
         raise ConfigError("nothing to check: name a file, a folder or an archive, or --class FOLDER")
     _refuse({"--out": out, "--jobs": jobs}, None)
@@ -76,6 +89,9 @@ def check(
 
     def once() -> int:
         reports = [checking.check(path, **options) for path in paths]
+        if marks:
+            for one in reports:
+                marks.fits(one)
         if json_:
             print(report.to_json(reports, hints))
         else:
@@ -86,6 +102,8 @@ def check(
                 console.print()
         if junit:
             _write(junit, report.junit(reports, hints))
+        if feedback:
+            _write_pages(feedback, reports, marks, hints)
         if gradescope:
             found = report.gradescope(reports[0], checking.scores(reports[0], marks), hints)
             _write(gradescope, json.dumps(found, indent=2).encode())
@@ -116,6 +134,27 @@ def _write(path: str, data: bytes) -> None:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}; choose another place") from None
 
 
+def _write_pages(folder: str, reports: Sequence[Report], marks: Rubric | None, hints: results.Hints) -> None:
+    """A page for each hand-in, under the hand-in's name."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error.strerror or error}; choose another place") from None
+    taken: set[str] = set()
+    for one in reports:
+        name = (
+            "".join(c if c.isalnum() or c in "._- " else "_" for c in Path(one.file).name)[:100].lstrip(".")
+            or "hand-in"
+        )
+        count, chosen = 1, name
+        while chosen.lower() in taken:
+            count += 1
+            chosen = f"{name}-{count}"
+        taken.add(chosen.lower())
+        text = report.page(one, checking.scores(one, marks), hints)
+        _write(str(Path(folder, f"{chosen}.html")), text.encode("utf-8", "replace"))
+
+
 def _watch(paths: Sequence[str], once) -> int:
     console = Console(highlight=False)
     code = 0
@@ -143,6 +182,7 @@ def _check_class(
     as_json: bool,
     junit: str | None,
     hints: results.Hints,
+    feedback: str | None,
 ) -> int:
     paths = checking.hand_ins(folder)
     if jobs is not None and jobs < 1:
@@ -151,40 +191,70 @@ def _check_class(
     errors = Console(stderr=True, highlight=False)
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=errors, transient=True)
     bar.disable = not errors.is_terminal
+    kept = f"{out or junit}.progress" if out or junit else None
+    if kept and Path(kept).exists():
+        print(f"going on with what {kept} holds; remove it to begin anew", file=sys.stderr)
     try:
-        with bar:
+        with bar, _ended_by_sigterm():
             task = bar.add_task("checking", total=len(paths))
 
             def done(one: Report) -> None:
+                if rubric:
+                    rubric.fits(one)
                 found.append(one)
                 bar.advance(task)
                 if not errors.is_terminal:
                     print(f"{len(found)}/{len(paths)} {one.file}: {one.verdict}", file=sys.stderr, flush=True)
 
-            found = checking.check_class(paths, jobs=jobs, done=done, **options)
+            found = checking.check_class(paths, jobs=jobs, done=done, journal=kept, **options)
     finally:  # also after Ctrl-C: what was checked is not lost
         if out:
             _write(out, checking.as_csv(found, rubric).encode())
         if junit:
             _write(junit, report.junit(found, hints))
+    if feedback:
+        _write_pages(feedback, found, rubric, hints)
+    if kept:
+        Path(kept).unlink(missing_ok=True)
     bugs = checking.frequencies(found)
     if as_json:
         counts = [{"id": id, "hand_ins": count, "title": title} for id, count, title in bugs]
         print(json.dumps({"reports": [one.to_dict(hints) for one in found], "bugs": counts}, indent=2))
     else:
-        _print_class(found, bugs, out)
+        _print_class(found, bugs, out, rubric)
     return checking.exit_code(found)
 
 
-def _print_class(reports: list[Report], bugs: list[tuple[str, int, str]], out: str | None) -> None:
+@contextlib.contextmanager
+def _ended_by_sigterm():
+    """SIGTERM ends a check as Ctrl-C does, so that what was checked is written."""
+
+    def end(number: int, _: Any) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _print_class(
+    reports: list[Report], bugs: list[tuple[str, int, str]], out: str | None, rubric: Rubric | None
+) -> None:
     console = Console(highlight=False)
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for name in ("hand-in", "contract", "right", "wrong", "missing", "?"):
+    for name in ("hand-in", "contract", "right", "wrong", "missing", "?", "points"):
         grid.add_column(name, justify="left" if name in ("hand-in", "contract") else "right")
     for one in reports:
         counts = [sum(part.verdict == v for part in one.parts) for v in ("right", "wrong", "missing", "cannot judge")]
         style = "red" if one.exit_code == 1 else "yellow" if one.exit_code == 2 else ""
-        grid.add_row(Text(one.file, style), one.contract or "-", *(str(n) if n else "" for n in counts))
+        points, of = total(checking.scores(one, rubric))
+        cells = [*(str(n) if n else "" for n in counts), f"{round(points, 2):g} / {round(of, 2):g}"]
+        grid.add_row(Text(one.file, style), one.contract or "-", *cells)
     console.print(grid)
     if bugs:
         grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")

@@ -119,8 +119,8 @@ class Layer(Remembering):
         return state
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Copies `state` into the parameters and buffers, in place; raises ValueError, with nothing changed, where a name
-        is missing or unknown or a shape differs."""
+        """Copies `state` into the parameters and buffers, in place; raises ValueError, with nothing changed, where a
+        name is missing or unknown or a shape differs."""
         own = {name: parameter.value for name, parameter in self.named_parameters()} | dict(self.named_buffers())
         check_state({name: array.shape for name, array in own.items()}, state)
         for name, array in own.items():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
-from handgrad.checking.contracts.judging import Judge, Trial, right_value
+from handgrad.checking.contracts.judging import Judge, Trial, passes, right_value
 from handgrad.checking.diagnosis import Draw, Subject, close, departure, number, reshaped
 from handgrad.checking.probe import Observation, Value
 from handgrad.checking.results import Part
@@ -96,6 +96,53 @@ def batch_of_one(judge: Judge, one: Trial, several: Trial, key: str, *, inputs: 
         )
 
 
+def judge_later(judge: Judge, subject: Subject, trials: Sequence[Trial], key: str) -> None:
+    """What was right at the first pass through an object is right at those after it."""
+    if not judge.judged or judge.unjudged or judge.findings:
+        return
+    for each in trials:
+        observation = judge.observed(each)
+        value = observation.values.get(key) if observation is not None else None
+        if value is None:
+            continue
+        if value.failure is not None:
+            evidence = f"{value.failure.type}: {value.failure.message}"
+            judge.bug("wrong-at-a-later-pass", f"{_pass(each)} {evidence}", line=value.failure.line)
+            return
+        expected = right_value(subject, each.draw)
+        found = None if value.array is None or value.array.dtype.kind not in "biuf" else value.array.astype(float)
+        same = found if found is None else reshaped(found, expected.shape)
+        if same is None or not close(same, expected, max(subject.tolerance, 1e-6)):
+            shown = f"`{subject.name}` is a {value.type}" if found is None else departure(subject.name, found, expected)
+            judge.bug("wrong-at-a-later-pass", f"{_pass(each)} {shown}")
+            return
+
+
+def judge_passes(
+    judge: Judge, subject: Subject, trials: Sequence[Trial], key: str, arrays: Sequence[str] = ("x",), **draw
+) -> None:
+    """The passes after the first, of a part in which nothing was found at the first."""
+    if judge.missing or judge.findings:
+        return
+    chosen, named = passes(trials, judge.observations, key, arrays)
+    kept = judge.observations
+    judge.observations = {**kept, **named}
+    judge_later(judge, subject, [Trial(one.probe, one.draw.changed(**draw)) for one in chosen], key)
+    judge.observations = kept
+
+
+def from_right_output(subject: Subject, forward: Subject) -> Subject:
+    """A backward pass that starts from forward's output y, with the right y of whatever draw it is given."""
+    compute = subject.compute
+    return replace(
+        subject, compute=lambda draw, **options: compute(draw.changed(y=right_value(forward, draw)), **options)
+    )
+
+
+def _pass(each: Trial) -> str:
+    return f"right at the first pass, but at {each.name.rpartition(' / ')[2]}:"
+
+
 def overflow(judge: Judge, large: Trial, key: str, where: str, *, tolerance: float = 1e-6) -> None:
     """Large inputs give finite numbers."""
     observation = judge.observed(large)
@@ -144,7 +191,7 @@ def ones_for_one(observations: Mapping[str, Observation], trials: Sequence[Trial
         if observation is None:
             continue
         values = dict(observation.values)
-        for key in ("d", "d2"):
+        for key in [key for key in values if key.partition(" ")[0] in ("d", "d2")]:
             value = values.get(key)
             if value is not None and value.array is not None and not value.array.ndim:
                 values[key] = Value("array", "ndarray", np.full(each.draw.x.shape, value.array, dtype=float))
@@ -276,10 +323,16 @@ def own_or_right(
         right = right_value(subject, each.draw)
         observation = judge.observed(each)
         found = observation.get(key) if observation is not None else None
-        usable = found is not None and found.shape == right.shape and found.dtype.kind in "biuf"
+        usable = found is not None and found.shape == right.shape and found.dtype.kind in "biuf" and _varies(found)
         rights.append(right)
         owns.append(np.asarray(found, dtype=float) if usable and found is not None else right)
     return rights, owns
+
+
+def _varies(y: np.ndarray) -> bool:
+    """Not one number everywhere: from that a derivative of 0 would follow, which anybody can return."""
+    y = np.asarray(y, dtype=float)
+    return not np.isfinite(y).all() or np.ptp(y) > 1e-3 * max(np.abs(y).max(initial=0), 1e-12)
 
 
 def from_own_output(
@@ -338,6 +391,18 @@ def judge_norm(judges: Mapping[str, Judge], observations, groups, main: Sequence
             training.bug(
                 "batch-of-one", f"with N = 1: {one.failure.type}: {one.failure.message}", line=one.failure.line
             )
+
+    if not training.missing and not training.findings:
+        late = {}
+        for each in main:
+            observation = observations.get(each.name)
+            value = observation.values.get("y3") if observation is not None else None
+            if value is not None:
+                label = f"{each.name} / pass 3"
+                late[label] = Trial(replace(each.probe, name=label), each.draw.changed(x=each.draw.x3))
+                aliases[label] = Observation(label, {"y": value})
+        training.observations = {**observations, **aliases}
+        judge_later(training, forward, list(late.values()), "y")
 
     # running figures, by the hand-in's own batch figures and by the right ones
     statistics = {name: value for name, value in training.options.items() if name in ("ddof", "over", "mean")}
@@ -449,8 +514,10 @@ def judge_norm(judges: Mapping[str, Judge], observations, groups, main: Sequence
         cached = observation.get("norm") if observation is not None else None
         variance = observation.get("var") if observation is not None else None
         usable = (
-            cached is not None
+            bool(training.findings)  # what is right in forward is what backward is judged by
+            and cached is not None
             and cached.shape == xhat.shape
+            and np.ptp(cached, axis=0).min() > 1e-3
             and variance is not None
             and variance.size == xhat.shape[1]
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.checks import (
     better_parts,
     from_own_output,
+    from_right_output,
     judge_extras,
     judge_norm,
+    judge_passes,
     judge_spread,
     judge_zeros,
     ones_for_one,
@@ -31,7 +33,7 @@ from handgrad.checking.contracts.checks import (
 from handgrad.checking.contracts.cmu_mlp import KINDS, NETS, Places, build, judge_mlp
 from handgrad.checking.contracts.cmu_statistics import judge_statistics, statistics_trial
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, trial
+from handgrad.checking.contracts.judging import LATER, Judge, Trial, array, call, get, later, put, trial
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.diagnosis import Draw, close
 from handgrad.checking.probe import Observation, Operation, Probe
@@ -39,10 +41,6 @@ from handgrad.checking.results import Part
 
 ACTIVATIONS = {"Identity": "identity", "Sigmoid": "sigmoid", "Tanh": "tanh", "ReLU": "relu"}
 SIZES = ((5, 4), (7, 3), (4, 4), (3, 3))
-
-
-def generator(seed: int) -> np.random.Generator:
-    return np.random.default_rng(7_000 + seed)
 
 
 def one_hot(g: np.random.Generator, N: int, K: int) -> np.ndarray:
@@ -142,7 +140,7 @@ class CMU(Contract):
 
     def _activation_trials(self, name: str) -> dict[str, list[Trial]]:
         module = self.importing(name)
-        g = generator(1)
+        g = self.generator(name)
 
         def build(label: str, x: np.ndarray, layout: str = "", second: np.ndarray | None = None) -> Trial:
             operations = [*self.setup(name), call(module, name, to="layer", send=False)]
@@ -155,6 +153,11 @@ class CMU(Contract):
                 call("layer", "derivative", to="d2", attempt=True),
             ]
             arrays = {"x": x} if second is None else {"x": x, "x0": second}
+            if label.isdigit():
+                once = operations[-4:]
+                for k in LATER:
+                    arrays[f"x at {k}"] = away_from_zero(1.5 * g.normal(size=x.shape))
+                    operations += later(once, k, {"x": f"x at {k}"})
             N, D = x.shape
             return trial(f"{name} {label}", operations, Draw({"N": N, "D": D}, x=x, y=None, p=0.0), arrays)
 
@@ -175,7 +178,7 @@ class CMU(Contract):
 
     def _loss_trials(self) -> dict[str, list[Trial]]:
         module = self.importing("SoftmaxCrossEntropy")
-        g = generator(2)
+        g = self.generator("loss")
 
         def build(label: str, x: np.ndarray, t: np.ndarray, layout: str = "", before=None) -> Trial:
             operations = [
@@ -190,6 +193,11 @@ class CMU(Contract):
                 call("loss", "derivative", to="d2", attempt=True),
             ]
             arrays = {"x": x, "t": t}
+            if label.isdigit():
+                once = operations[-3:]
+                for k in LATER:
+                    arrays |= {f"x at {k}": g.normal(size=x.shape), f"t at {k}": one_hot(g, *x.shape)}
+                    operations += later(once, k, {"x": f"x at {k}", "t": f"t at {k}"})
             if before is not None:
                 arrays |= {"x0": before.x, "t0": before.t}
             N, K = x.shape
@@ -217,7 +225,7 @@ class CMU(Contract):
         module = self.importing("BatchNorm")
 
         def build(label: str, N: int, D: int, *, alpha=0.7, spread=1.0, layout="", constant=False) -> Trial:
-            g = generator(100 * N + D)
+            g = self.generator("norm", N, D)
             arrays = {f"x{i}": 0.5 * g.normal(size=(1, D)) + spread * g.normal(size=(N, D)) for i in range(4)}
             if constant:
                 arrays["x1"][:, 0] = 0.5
@@ -309,7 +317,17 @@ class CMU(Contract):
         owners = {name: self.importing(name) for name in names if self.has(name)}
         setup = self.setup("MLP", *owners)
         return [
-            build(net, mode, self.importing("MLP"), setup, self.places, owners, row=self.row_vectors, has=self.has)
+            build(
+                net,
+                mode,
+                self.importing("MLP"),
+                setup,
+                self.places,
+                owners,
+                self.generator("MLP", net.name),
+                row=self.row_vectors,
+                has=self.has,
+            )
             for net in NETS
         ]
 
@@ -355,6 +373,7 @@ class CMU(Contract):
         if not forward.missing:
             forward.fit(layers.activation_forward(kind), main, "y")
         judge_extras(forward, groups, "y")
+        judge_passes(forward, layers.activation_forward(kind), main, "y")
         large = groups["large"][0]
         if not forward.missing:
             overflow(forward, large, "y", f"at inputs of ±1e3 and ±1e4 {name}")
@@ -373,6 +392,8 @@ class CMU(Contract):
             judge_extras(backward, groups, "d", inputs=False, names=())
             overflow(backward, large, "d", f"at inputs of ±1e3 and ±1e4 the derivative of {name}")
             twice(backward, main, "d", "d2", "derivative() called a second time gives something else")
+            if not forward.findings:
+                judge_passes(backward, from_right_output(subject, layers.activation_forward(kind)), main, "d")
         return [forward.result(), backward.result()]
 
     def _judge_loss(self, observations) -> list[Part]:
@@ -402,6 +423,7 @@ class CMU(Contract):
                 tolerance=2e-5,
             )
             softmax_stability(judge, observations, groups, key)
+            judge_passes(judge, subject, groups["main"], key, ("x", "t"))
         if not forward.missing:
             for each in groups["spread"]:
                 observation = observations.get(each.name)
@@ -451,7 +473,7 @@ class CMU(Contract):
         if not self.has(*names):
             return {}
         owners = {name: self.importing(name) for name in names}
-        return {"statistics": [statistics_trial(owners, self.setup(*names))]}
+        return {"statistics": [statistics_trial(owners, self.setup(*names), self.generator("statistics"))]}
 
     def _judge_statistics(self, observations: Mapping[str, Observation], losses_right: bool) -> list[Part]:
         judge = self.judge_of("get_training_stats", observations, "", "get_training_stats", "statistics")
@@ -567,7 +589,7 @@ class CMU2020(CMU):
     def _extra_trials(self) -> dict[str, list[Trial]]:
         found = super()._extra_trials()
         if self.has("Linear"):
-            found |= linear_trials(self.importing("Linear"), self.setup("Linear"))
+            found |= linear_trials(self.importing("Linear"), self.setup("Linear"), self.generator)
         return found
 
     def _judge_linear(self, observations: Mapping[str, Observation]) -> list[Part]:
@@ -586,11 +608,11 @@ def _arguments(module: Module, name: str) -> list[ast.arg]:
     return [] if init is None else init.args.args
 
 
-def linear_trials(module: str, setup: list[Operation]) -> dict[str, list[Trial]]:
+def linear_trials(module: str, setup: list[Operation], generator: Any) -> dict[str, list[Trial]]:
     """`Linear` of 2020: W (in, out), b (1, out), dW and db averaged over the batch."""
 
     def build(label: str, N: int, D: int, K: int, layout: str = "", before: bool = False) -> Trial:
-        g = generator(1000 + 100 * N + 10 * D + K)
+        g = generator("linear", N, D, K)
         arrays = {
             "W": g.normal(size=(D, K)),
             "b": g.normal(size=(1, K)),
@@ -613,6 +635,11 @@ def linear_trials(module: str, setup: list[Operation]) -> dict[str, list[Trial]]
             get("layer", "b", to="b after", optional=True),
         ]
         draw = Draw({"N": N, "D": D, "K": K}, **arrays, weight=arrays["W"].T, bias=arrays["b"])
+        if label.isdigit():
+            once = operations[-6:]
+            for k in LATER:
+                arrays |= {f"x at {k}": g.normal(size=(N, D)), f"dy at {k}": g.normal(size=(N, K))}
+                operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
         return trial(f"Linear {label}", operations, draw, arrays)
 
     return {
@@ -628,6 +655,7 @@ def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Tria
     if not forward.missing:
         forward.fit(layers.linear_forward(), groups["main"], "y")
         judge_extras(forward, groups, "y")
+        judge_passes(forward, layers.linear_forward(), groups["main"], "y")
     if backward.missing:
         return
     for subject, key in (
@@ -637,6 +665,7 @@ def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Tria
     ):
         backward.fit(subject, groups["main"], key)
         judge_extras(backward, groups, key, inputs=False, names=("dy",))
+        judge_passes(backward, subject, groups["main"], key, ("x", "dy"))
     for each in groups["main"]:
         observation = backward.observed(each)
         for name in ("W", "b"):

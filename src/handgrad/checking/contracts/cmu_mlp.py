@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from handgrad.checking.contracts.checks import judge_later
 from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, trial
 from handgrad.checking.diagnosis import Draw, Explanation, close, departure
 from handgrad.checking.diagnosis_networks import (
@@ -111,15 +114,21 @@ def linear(base):
                      __call__=lambda self, x: self.forward(x))
 
 calls = []
-_random = np.random.RandomState(11)
+
+def _take(shape):
+    # the first array of that shape that was not taken yet; of a shape that was not expected: zeros
+    for position, array in enumerate(given):
+        if array.shape == shape:
+            return given.pop(position)
+    return np.zeros(shape)
 
 def weights(d0, d1):
     calls.append([d0, d1])
-    return _random.normal(size=(d0, d1)) * 0.7
+    return _take((d0, d1))
 
 def biases(row):
     def init(d):
-        return _random.normal(size=(1, d) if row else d) * 0.5
+        return _take((1, d) if row else (d,))
     return init
 """
 
@@ -171,6 +180,7 @@ def build(
     setup: Sequence[Operation],
     places: Places,
     owners: Mapping[str, str],
+    g: np.random.Generator,
     *,
     row: bool,
     has: Any,
@@ -184,10 +194,10 @@ def build(
         setup: imports.
         places: where the edition keeps things.
         owners: class -> the module it is imported under.
+        g: what the arrays are drawn from.
         row: biases are (1, n).
         has: (name) -> whether the hand-in defines that class.
     """
-    g = np.random.default_rng(sum(map(ord, net.name)))
     layers = len(net.kinds)
     arrays: dict[str, Any] = {}
     for k in (0, 1):
@@ -199,10 +209,19 @@ def build(
         arrays[f"gamma{i}"] = g.uniform(0.5, 1.5, size=(1, net.sizes[i + 1]))
         arrays[f"beta{i}"] = g.normal(size=(1, net.sizes[i + 1]))
 
+    sizes = list(zip(net.sizes[:-1], net.sizes[1:], strict=True))
+    arrays |= {f"w{i}": 0.7 * g.normal(size=size) for i, size in enumerate(sizes)}
+    arrays |= {f"b{i}": 0.5 * g.normal(size=(1, d) if row else (d,)) for i, (_, d) in enumerate(sizes)}
+    seed = int(g.integers(1 << 31))
+    given = [f"{name}{i}" for name in "wb" for i in range(layers)]
+
     def base(name: str) -> Any:
         return {"path": [owners[name], name]} if has(name) else None
 
-    operations: list[Operation] = [*setup, {"op": "define", "source": STAND_INS, "as": "ours", "send": False}]
+    operations: list[Operation] = [
+        *setup,
+        {"op": "define", "source": STAND_INS, "as": "ours", "give": given, "send": False},
+    ]
     ours = mode == "ours"
     for position, kind in enumerate(net.kinds):
         name = KINDS[kind]
@@ -224,7 +243,7 @@ def build(
     operations += [
         call("ours", "biases", args=[row], to="biases", send=False),
         {"op": "let", "value": hiddens, "as": "hiddens", "send": False},
-        {"op": "seed", "value": 5},
+        {"op": "seed", "value": seed},
         call(
             module,
             "MLP",
@@ -253,8 +272,11 @@ def build(
         get("ours", "calls", to="calls"),
     ]
     for i in range(layers):
-        operations += [get(*places.at("weight", i), to=f"W{i} 0", optional=True)]
-        operations += [get(*places.at("bias", i), to=f"b{i} 0", optional=True)]
+        for what, name in (("weight", "W"), ("bias", "b")):
+            place = places.at(what, i)
+            operations.append(get(*place, to=f"{name}{i} start", optional=True))
+            operations.append(put(*place, value={"fresh": f"{name.lower()}{i}"}, optional=True) | {"in_place": True})
+            operations.append(get(*place, to=f"{name}{i} 0", optional=True))
     for i in range(net.norms):
         operations += [put(*places.at("norm", i), "gamma", value={"fresh": f"gamma{i}"}, optional=True)]
         operations += [put(*places.at("norm", i), "beta", value={"fresh": f"beta{i}"}, optional=True)]
@@ -298,26 +320,43 @@ def build(
         call("mlp", "train", to="trained", attempt=True),
         call("mlp", "forward", args=[array("x0")], to="y train", attempt=True),
         call("mlp", "forward", args=[array("x2")], to="y2 train", attempt=True),
+        call("mlp", "zero_grads", to="zeroed later", attempt=True),
+        call("mlp", "forward", args=[array("x0")], to="y later", attempt=True),
+        call("mlp", "backward", args=[array("t0")], to="back later", attempt=True),
     ]
+    for i in range(layers):
+        operations += [
+            get(*places.at("dweight", i), to=f"dW{i} later", optional=True),
+            get(*places.at("dbias", i), to=f"db{i} later", optional=True),
+        ]
     draw = Draw(
         {"N": net.N, "K": net.sizes[-1], "lr": net.lr}
         | ({"momentum": net.momentum, "1-momentum": 1 - net.momentum} if net.momentum else {}),
         net=net,
         arrays=arrays,
+        seed=seed,
     )
-    return trial(f"MLP {mode} {net.name}", operations, draw, arrays)
+    # the stand-ins are code that would be an answer in the parts that are judged elsewhere
+    return trial(f"MLP {mode} {net.name}", operations, draw, arrays, apart="networks")
 
 
 def network(each: Trial, observation: Observation, step: int | str) -> Draw | None:
-    """The draw of a pass through the network, with the hand-in's own parameters as they stood."""
+    """The draw of a pass through the network, with the hand-in's own parameters as they stood.
+
+    None where they are not there, or where those of the first pass are not the ones that were put in: a network that
+    reports other weights than it was given would be judged by what it says.
+    """
     net: Net = each.draw.net
     W, b, norms = [], [], []
-    suffix = {0: "0", 1: "after 0", "eval": "after 1"}[step]
+    suffix = {0: "0", 1: "after 0", "eval": "after 1", "later": "after 1"}[step]
     for i in range(len(net.kinds)):
         weight, bias = observation.get(f"W{i} {suffix}"), observation.get(f"b{i} {suffix}")
         if weight is None or bias is None:
             return None
         if weight.shape != (net.sizes[i], net.sizes[i + 1]) or bias.size != net.sizes[i + 1]:
+            return None
+        given = (each.draw.arrays[f"w{i}"], each.draw.arrays[f"b{i}"])
+        if step == 0 and not (close(weight, given[0]) and close(np.ravel(bias), np.ravel(given[1]))):
             return None
         W.append(weight.astype(float))
         b.append(bias.astype(float))
@@ -325,17 +364,19 @@ def network(each: Trial, observation: Observation, step: int | str) -> Draw | No
             norms.append(None)
             continue
         names = {"gamma", "beta"}
-        when = {0: "before 0", 1: "after 0", "eval": "eval"}[step]
+        when = {0: "before 0", 1: "after 0", "eval": "eval", "later": "eval"}[step]
         found = {name: observation.get(f"{name}{i} {when}") for name in names}
         for name, start in (("gamma", 1.0), ("beta", 0.0)):
             value = found[name]
             if value is None or value.size != net.sizes[i + 1]:
                 found[name] = np.full(net.sizes[i + 1], start)
+            elif step == 0 and not close(np.ravel(value), np.ravel(each.draw.arrays[f"{name}{i}"])):
+                return None
         for name, start in (("running_mean", 0.0), ("running_var", 1.0)):
             value = observation.get(f"{name}{i} eval")
             found[name] = value if value is not None else np.full(net.sizes[i + 1], start)
         norms.append(found)
-    which = step if isinstance(step, int) else 2
+    which = step if isinstance(step, int) else {"eval": 2, "later": 0}[step]
     return Draw(
         {"N": len(each.draw.arrays[f"x{which}"]), "K": net.sizes[-1]},
         x=each.draw.arrays[f"x{which}"],
@@ -463,16 +504,16 @@ def _judge_constructor(judge: Judge, trials, observations) -> None:
             elif found != wanted:
                 judge.bug("layers-missing", f"weights of the shapes {found} are drawn, expected {wanted}")
         for i in range(len(net.kinds)):
-            weight = observation.get(f"W{i} 0")
+            weight = observation.get(f"W{i} start")
             wanted_shape = (net.sizes[i], net.sizes[i + 1])
             if weight is not None and weight.shape != wanted_shape:
                 judge.bug("init-shape", f"`W[{i}]` has the shape {weight.shape}, expected {wanted_shape}")
             if weight is None and judge.observed(each) is not None:
-                missing = observation.values.get(f"W{i} 0")
+                missing = observation.values.get(f"W{i} start")
                 if missing is not None and missing.failure is not None:
                     judge.bug("missing-attribute", f"there is no `W[{i}]`: {missing.failure.message}")
-    expected = np.random.RandomState(5).random_sample()
     for each in trials:
+        expected = np.random.RandomState(each.draw.seed).random_sample()
         found = observations[each.name].get("random")
         if found is not None and float(found) != expected and not judge.findings:
             judge.bug(
@@ -501,6 +542,16 @@ def _judge_forward(judge: Judge, trials, observations) -> None:
     passes = _forward_draws(judge, renamed, trials, observations)
     if passes:
         fit_or_stale(judge, mlp_forward(), passes, "y", [{}])
+        if not judge.findings:
+            late = []
+            for each in trials:
+                value, draw = (
+                    observations[each.name].values.get("y later"),
+                    network(each, observations[each.name], "later"),
+                )
+                if value is not None and draw is not None:
+                    late.append(renamed.add(each, "pass 3", draw, {"y": value}))
+            judge_later(judge, mlp_forward(), late, "y")
     else:
         _explain_absence(judge, trials, observations)
     judge.unchanged(trials, ("x0", "x1"))
@@ -532,6 +583,7 @@ def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any]
         back = observation.values.get("back0")
         if back is not None and back.failure is not None:
             judge.failed(back.failure, f"(network: {net.name})")
+            loops_forwards(judge)
             continue
         layers = len(net.kinds)
         for step in (0, 1):
@@ -571,6 +623,9 @@ def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any]
                     lambda i, which=which: mlp_norm_gradient(i, which), depth_of, with_norm, f"d{which}"
                 )
                 judge.fit(subject, with_norm, which, givens=_givens(options, given))
+    loops_forwards(judge)
+    if not judge.findings and not given:
+        _later_gradients(judge, renamed, trials, observations)
     known = {bug.id for bug in judge.findings}
     if len(known) > 1:  # what cannot be named in a lower layer, when the upper one has a name, is its consequence
         judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"]
@@ -592,6 +647,47 @@ def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any]
                     f"`db[{i}]` has the shape {db.shape} where {wanted} was expected: harmless, but not the contract's"
                 )
                 return
+
+
+def _later_gradients(judge: Judge, renamed: Renamed, trials, observations) -> None:
+    """The gradients of a third pass through the same network."""
+    for each in trials:
+        observation = observations[each.name]
+        draw = network(each, observation, "later")
+        if draw is None or judge.findings:
+            continue
+        for i in range(len(each.draw.net.kinds)):
+            for name, make in (("dW", mlp_weight_gradient), ("db", mlp_bias_gradient)):
+                value = observation.values.get(f"{name}{i} later")
+                if i < each.draw.net.norms and name == "db":
+                    value = without_rounding(value, observation.values.get(f"dW{i} later"))
+                if value is not None:
+                    late = renamed.add(each, "pass 3", draw, {name: value})
+                    judge_later(judge, make(i), [late], name)
+
+
+def loops_forwards(judge: Judge) -> None:
+    """Where backward goes through its layers from the first to the last, what follows from that gets this name."""
+    node = judge.node()
+    follows = {"shape-clash", "unexplained", "wrong-shape"}
+    if node is None or not follows & {bug.id for bug in judge.findings}:
+        return
+    loops = [one for one in ast.walk(node) if isinstance(one, ast.For)]
+    loops = [one for one in loops if not any(inner is not one and one in ast.walk(inner) for inner in loops)]
+    passes_on = [
+        one
+        for one in loops
+        if any(isinstance(each, ast.Assign | ast.AugAssign) for each in ast.walk(one))
+        and any(isinstance(each, ast.Call) and "backward" in ast.unparse(each.func) for each in ast.walk(one))
+    ]
+    words = "".join(ast.unparse(one.iter) for one in passes_on)
+    if passes_on and not re.search(r"revers|-1|- 1|~", ast.unparse(node)):
+        judge.findings = [bug for bug in judge.findings if bug.id not in follows]
+        judge.bug(
+            "backward-order",
+            f"backward goes through {words} from the first layer to the last",
+            line=passes_on[0].lineno,
+        )
 
 
 def without_rounding(small: Value | None, large: Value | None) -> Value | None:

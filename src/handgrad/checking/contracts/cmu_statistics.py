@@ -44,9 +44,8 @@ def modes():
 """
 
 
-def statistics_trial(owners: Mapping[str, str], setup: Sequence[Operation]) -> Trial:
+def statistics_trial(owners: Mapping[str, str], setup: Sequence[Operation], g: np.random.Generator) -> Trial:
     """A linear network on twenty samples, three epochs of batches of five."""
-    g = np.random.default_rng(77)
     arrays = {}
     for name, count, first in (("train", TRAIN, 0), ("validation", VALIDATION, 100), ("test", TEST, 200)):
         x = g.normal(size=(count, 4))

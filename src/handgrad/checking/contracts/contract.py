@@ -3,8 +3,11 @@ back."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import ClassVar
+
+import numpy as np
 
 from handgrad.checking.contracts.source import Source
 from handgrad.checking.probe import Observation, Probe
@@ -25,8 +28,16 @@ class Contract:
     #: The handout's points by group of parts; empty where the handout gives none.
     points: ClassVar[Mapping[str, float]] = {}
 
+    #: What all inputs are drawn from; `check` sets one of its own for each hand-in.
+    seed: int = 0
+
     def __init__(self, source: Source) -> None:
         self.source = source
+
+    def generator(self, *key: int | str) -> np.random.Generator:
+        """A generator for what has that name: the same at each call, and unlike that of any other name."""
+        words = [zlib.crc32(each.encode()) if isinstance(each, str) else each for each in key]
+        return np.random.default_rng([self.seed, zlib.crc32(self.name.encode()), *words])
 
     @classmethod
     def recognise(cls, source: Source) -> Contract | None:

@@ -17,57 +17,24 @@ from typing import Any
 import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
-from handgrad.checking.contracts.checks import judge_extras, overflow, softmax_stability
+from handgrad.checking.contracts.checks import judge_extras, judge_later, overflow, softmax_stability
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.judging import Judge, Trial, array, call, right_value, trial
+from handgrad.checking.contracts.differences import Sweep, amounts, nudged
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, right_value, trial
 from handgrad.checking.contracts.source import Module, Source, empty
-from handgrad.checking.diagnosis import NOT_AVERAGED, Draw, Subject, close, slip
+from handgrad.checking.diagnosis import NOT_AVERAGED, Draw, Subject, close, departure, slip
 from handgrad.checking.probe import Observation, Operation, Probe, Value
 from handgrad.checking.results import Finding, Part
 from handgrad.errors import ConfigError
 
-STEP = 2e-3
 #: Of a derivative by differences: what they leave of it, with room to spare.
 DIFFERENCES = 2e-6
+#: Room for the numbers of one parameter; a larger one is left as it is, and not judged.
+ROOM = 256
+#: Passes through one object: a layer may be right at the first and wrong at a later one.
+PASSES = 4
 
 HELPERS = '''
-def seeded(f, args):
-    np.random.seed(0)
-    return np.array(f(*args), dtype=float)
-
-def copied(args):
-    return [np.array(a) if isinstance(a, np.ndarray) else a for a in args]
-
-def sweep(f, args, k, h):
-    """df/dargs[k] by central differences: one row for each entry of args[k]."""
-    rows = []
-    if not isinstance(args[k], np.ndarray):
-        up, down = list(args), list(args)
-        up[k], down[k] = args[k] + h, args[k] - h
-        return (seeded(f, up) - seeded(f, down)) / (2 * h)
-    for index in np.ndindex(args[k].shape):
-        pair = []
-        for sign in (1, -1):
-            moved = copied(args)
-            moved[k][index] += sign * h
-            pair.append(seeded(f, moved))
-        rows.append((pair[0] - pair[1]) / (2 * h))
-    return np.array(rows)
-
-def sweep_parameter(layer, where, args, h):
-    """The same by a parameter, which is changed in place."""
-    parameter = found(layer)[where]
-    rows = []
-    for index in np.ndindex(parameter.shape):
-        kept = parameter[index]
-        pair = []
-        for sign in (1, -1):
-            parameter[index] = kept + sign * h
-            pair.append(seeded(layer.forward, copied(args)))
-        parameter[index] = kept
-        rows.append((pair[0] - pair[1]) / (2 * h))
-    return np.array(rows)
-
 def found(layer):
     """Arrays of a layer by name, those in its dicts included."""
     arrays = {}
@@ -81,23 +48,19 @@ def found(layer):
     return arrays
 
 def fill(layer, names):
-    random = np.random.RandomState(31)
     for name, value in found(layer).items():
-        if name in names:
-            value[...] = random.uniform(0.4, 1.6, size=value.shape) * random.choice([-1, 1], size=value.shape)
-
-def upstream(y):
-    return np.random.RandomState(32).normal(size=np.shape(y))
+        if name in names and value.size <= given[0].shape[1]:
+            value[...] = given[0][names.index(name), :value.size].reshape(value.shape)
 '''
 
 #: What a class's name says that it computes.
 NAMES = (
-    (r"soft_?max(?!.*(loss|entropy|criterion))", "softmax"),
+    (r"soft_?max", "softmax"),
     (r"leaky_?relu", "leaky"),
     (r"(?<![a-z])elu|^elu", "elu"),
     (r"sigmoid|logistic", "sigmoid"),
     (r"tanh", "tanh"),
-    (r"relu", "relu"),
+    (r"(?<![a-z])relu", "relu"),
     (r"batch_?norm", "batchnorm"),
     (r"layer_?norm", "layernorm"),
     (r"linear|dense|affine|fully_?connected|^fc", "linear"),
@@ -110,13 +73,25 @@ GAMMAS = re.compile(r"(^|\.|_)(gamma|scale)$", re.I)
 BETAS = re.compile(r"(^|\.|_)(beta|shift)$", re.I)
 
 
+#: Words with which a name means another function: LogSoftmax, HardTanh, SigmoidCrossEntropy, ConvReLU, ReLU6.
+OTHERWISE = re.compile(
+    r"hard|log(?!istic)|shrink|cross|entropy|loss|criterion|conv|pool|attention|lstm|gru|rnn|cell|gate|bilinear|square"
+    r"|gumbel|mask|scaled|weighted|temperature|sparse|spectral|group|instance|residual|noisy|dropout|6$|block|network"
+)
+
+
 def kind_of(name: str) -> str | None:
-    """What a layer of that name computes, as far as the name says."""
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() if not name.isupper() else name.lower()
+    """What a layer of that name computes, as far as the name says; None too where it names two things at once."""
+    text = re.sub("ReLU|RELU", "Relu", re.sub(r"(?<![A-Z])E[Ll][Uu]", "Elu", name))
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).lower() if not text.isupper() else text.lower()
+    if OTHERWISE.search(text):
+        return None
+    found = []
     for pattern, kind in NAMES:
-        if re.search(pattern, text) or re.search(pattern, name.lower()):
-            return kind
-    return None
+        if re.search(pattern, text):
+            found.append(kind)
+            text = re.sub(pattern, " ", text)
+    return found[0] if len(found) == 1 else None
 
 
 def required(function: ast.FunctionDef) -> list[str]:
@@ -169,7 +144,50 @@ class Shape:
 
 
 SHAPES = (Shape(5, 4, 3), Shape(6, 3, 5), Shape(4, 4, 4), Shape(3, 3, 3))
-SMALL = (Shape(2, 2, 3), Shape(3, 1, 2))
+SMALL = (Shape(2, 2, 3), Shape(3, 3, 2))
+
+
+def spread_out(g: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
+    """Random numbers between -2 and 2, none near another or near 0: a maximum or a kink is not straddled by a step."""
+    count = int(np.prod(size))
+    places = (g.permutation(count) + g.uniform(0.25, 0.75, count)) / max(count, 1)
+    x = 4 * places - 2
+    return (np.sign(x) * (0.05 + 0.975 * np.abs(x))).reshape(size)
+
+
+def widths(module: Module, name: str) -> list[int]:
+    """Numbers of features that a class has by default: `width=4` of its constructor."""
+    init = module.methods(name).get("__init__")
+    if init is None:
+        return []
+    arguments = init.args.posonlyargs + init.args.args
+    pairs = zip(arguments[len(arguments) - len(init.args.defaults) :], init.args.defaults, strict=True)
+    pairs = [
+        *pairs,
+        *((a, d) for a, d in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True) if d is not None),
+    ]
+    return [
+        default.value
+        for argument, default in pairs
+        if isinstance(default, ast.Constant)
+        and type(default.value) is int
+        and 1 < default.value <= 16
+        and re.search(r"width|(^|_)in|features|dim|size|channels|(^|_)d$|^n$", argument.arg.lower())
+        and not re.search(r"kernel|batch|stride|pad|out", argument.arg.lower())
+    ]
+
+
+def titled(found: Sequence[tuple[Module, str]]) -> list[tuple[str, Module, str]]:
+    """Classes with what their parts are called: with the file's name where another file has such a class too."""
+    names = [name for _, name in found]
+    return [
+        (
+            name if names.count(name) == 1 else f"{module.path.removesuffix('.py').replace('/', '.')}.{name}",
+            module,
+            name,
+        )
+        for module, name in found
+    ]
 
 
 class GenericLayer(Contract):
@@ -201,7 +219,7 @@ class GenericLayer(Contract):
 
     def trials(self) -> dict[str, dict[str, list[Trial]]]:
         if not hasattr(self, "_trials"):
-            self._trials = {name: self._class_trials(module, name) for module, name in self.found}
+            self._trials = {title: self._class_trials(module, name) for title, module, name in titled(self.found)}
         return self._trials
 
     def probes(self) -> list[Probe]:
@@ -218,94 +236,112 @@ class GenericLayer(Contract):
         images = bool(re.search(r"conv|pool|2d$", name, re.I))
 
         def build(
-            label: str, shape: Shape, x: np.ndarray | None = None, layout: str = "", before=False, sweep=True
+            label: str, shape: Shape, x: np.ndarray | None = None, layout: str = "", before=False, sweep=False, passes=1
         ) -> Trial:
-            g = np.random.default_rng(100 * shape.N + 10 * shape.D + shape.K)
+            N = shape.N if x is None else len(x)
+            g, labels, up = (self.generator(name, shape.D, shape.K, N, what) for what in ("x", "labels", "upstream"))
             if x is None:
-                size = (shape.N, shape.D, 4, 6) if images else (shape.N, shape.D)
-                x = g.normal(size=size)
-                x = np.where(np.abs(x) < 0.05, 0.1, x)
-            if loss and re.search(r"prob|^p$", inputs[0]):
-                x = layers.softmax(x)
-            t = np.eye(x.shape[1])[np.arange(len(x)) * 7 % 5 % x.shape[1]]
-            arrays = {"x": x, "t": t, "x0": g.normal(size=(shape.N + 1, *x.shape[1:]))}
+                x = spread_out(g, (N, shape.D, 4, 6) if images else (N, shape.D))
+                if loss and re.search(r"prob|^p$", inputs[0]):
+                    x = layers.softmax(x)
+            t = np.eye(x.shape[1])[labels.integers(0, x.shape[1], N)]
+            random = self.generator(name, shape.D, shape.K, "parameters")
+            pool = random.uniform(0.4, 1.6, size=(len(_PARAMETERS), ROOM))
+            pool *= random.choice([-1, 1], size=pool.shape)
+            arrays = {"x": x, "t": t, "x0": g.normal(size=(shape.N + 1, *x.shape[1:])), "pool": pool}
+            arrays |= {f"dy{k}": up.normal(size=x.size * 8) for k in range(passes)}
             values = [guess(each, shape.D, shape.K) for each in arguments]
             operations: list[Operation] = [
                 {"op": "import", "module": module.name, "as": "m", "send": False},
-                {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+                {"op": "define", "source": HELPERS, "as": "ours", "give": ["pool"], "send": False},
                 {"op": "seed", "value": 1},
                 call("m", name, args=values, to="layer", send=False),
                 call("ours", "found", args=[{"path": ["layer"]}], to="fresh"),
+                call("ours", "fill", args=[{"path": ["layer"]}, list(_PARAMETERS)]),
+                call("ours", "found", args=[{"path": ["layer"]}], to="parameters"),
             ]
-            operations.append(call("ours", "fill", args=[{"path": ["layer"]}, list(_PARAMETERS)]))
-            operations.append(call("ours", "found", args=[{"path": ["layer"]}], to="parameters"))
             given = [array("x", layout), *([array("t", layout)] if loss else [])]
-            copies = [{"fresh": "x"}, *([{"fresh": "t"}] if loss else [])]
-            if sweep:
-                for position, h in enumerate((STEP, STEP / 2)):
-                    operations.append(
-                        call(
-                            "ours",
-                            "sweep",
-                            args=[{"path": ["layer", "forward"]}, copies, 0, h],
-                            to=f"J{position}",
-                            attempt=True,
-                        )
-                    )
-                    operations += [
-                        call(
-                            "ours",
-                            "sweep_parameter",
-                            args=[{"path": ["layer"]}, where, copies, h],
-                            to=f"J{position} {where}",
-                            attempt=True,
-                        )
-                        for where in _PARAMETERS
-                    ]
             if before:
                 operations.append(call("layer", "forward", args=[array("x0"), *([array("t0")] if loss else [])]))
-                arrays["t0"] = np.eye(shape.D)[g.integers(0, shape.D, shape.N + 1)]
-            operations += [
-                {"op": "seed", "value": 0},
-                call("layer", "forward", args=given, to="y"),
-                call("ours", "upstream", args=[{"path": ["y"]}], to="dy"),
-            ]
-            if len(upstream) == 2:
-                handed = given
-            elif len(upstream) == 1:
-                handed = [{"path": ["dy"]}]
-            else:
-                handed = []
-            operations += [
-                call("layer", "backward", args=handed, to="dx", attempt=True),
-                call("ours", "found", args=[{"path": ["layer"]}], to="after", attempt=True),
-            ]
+                arrays["t0"] = np.eye(x.shape[1])[g.integers(0, x.shape[1], shape.N + 1)]
+            for k in range(passes):
+                suffix = f" {k}" if k else ""
+                if len(upstream) == 2:
+                    handed = given
+                elif len(upstream) == 1:
+                    handed = [{"path": [f"dy{suffix}"]}]
+                else:
+                    handed = []
+                operations += [
+                    {"op": "seed", "value": 0},
+                    call("layer", "forward", args=given, to=f"y{suffix}"),
+                    {
+                        "op": "let",
+                        "value": {"shaped": f"dy{k}", "like": [f"y{suffix}"]},
+                        "as": f"dy{suffix}",
+                        "send": False,
+                    },
+                    call("layer", "backward", args=handed, to=f"dx{suffix}", attempt=True),
+                    get(f"dy{suffix}", to=f"dy{suffix} after"),
+                    call("ours", "found", args=[{"path": ["layer"]}], to=f"after{suffix}", attempt=True),
+                ]
+            around = None
+            if sweep:
+                around = Sweep.around(x, g)
+                arrays["points"] = around.rows
+                copies = [{"fresh": "t"}] if loss else []
+                forward: Operation = {"path": ["layer", "forward"]}
+                operations += [
+                    {"op": "each", "rows": "points", **forward, "args": [{"row": "array"}, *copies], "as": "values"}
+                    | {"try": True},
+                ]
+                for where in _PARAMETERS:
+                    operations.append(
+                        {"op": "nudge", "target": ["parameters", {"key": where}], "amounts": amounts(), **forward}
+                        | {"args": [{"fresh": "x"}, *copies], "as": f"values {where}", "try": True}
+                    )
             sizes = {"N": float(len(x)), "D": float(x.shape[1])}
-            draw = Draw(sizes, x=x, t=t, p=0.3, loss=loss, upstream=len(upstream) == 1, shape=shape)
-            return trial(f"{name} {label}", operations, draw, arrays)
+            ups = [arrays[f"dy{k}"] for k in range(passes)]
+            draw = Draw(
+                sizes,
+                x=x,
+                t=t,
+                p=0.3,
+                loss=loss,
+                upstream=len(upstream) == 1,
+                shape=shape,
+                around=around,
+                ups=ups,
+                pool=pool,
+                given=arguments,
+            )
+            return trial(f"{module.name}.{name} {label}", operations, draw, arrays)
 
-        main = [build(str(position), shape) for position, shape in enumerate(SMALL if images else SHAPES)]
-        first, second = main[0].draw, main[1].draw
-        small = np.random.default_rng(5).normal(size=(3, 4))
-        plain: dict[str, Any] = {"sweep": False}
-        groups = {
-            "main": main,
-            "one": [build("one", replace(second.shape, N=1), second.x[:1], **plain)],
-            "layout": [
-                build(layout, first.shape, first.x, layout, **plain) for layout in ("read-only", "strided", "fortran")
-            ],
-            "stale": [build("stale", first.shape, first.x, before=True, **plain)],
-            "float32": [],
-        }
+        own = widths(module, name)
+        shapes = SMALL if images else SHAPES
+        if own:
+            shapes = tuple(replace(shape, D=own[0]) for shape in shapes)
+            shapes = tuple(dict.fromkeys(replace(s, N=s.N + i) for i, s in enumerate(shapes)))
+        main = [build(str(position), shape, sweep=True, passes=PASSES) for position, shape in enumerate(shapes)]
+        groups: dict[str, list[Trial]] = {"main": main, "float32": []}
+        # in this order: where each of them takes its time to the limit, what matters most is run before it is used up
+        for position, (shape, each) in enumerate(zip(shapes, main, strict=True)):
+            x = each.draw.x
+            groups[f"one {position}"] = [build(f"{position} one", replace(shape, N=1), x[:1])]
+            groups[f"layout {position}"] = [
+                build(f"{position} {layout}", shape, x, layout) for layout in ("read-only", "strided", "fortran")
+            ]
+            groups[f"stale {position}"] = [build(f"{position} stale", shape, x, before=True)]
+        small = self.generator(name, "small").normal(size=(3, 4))
         if kind_of(name) in (*ELEMENTWISE, "softmax"):
             groups["large"] = [
-                build("large", Shape(2, 4, 4), np.array([[1e3, -1e3, 2.0, 0.1], [-1e4, 1e4, -0.5, 1.0]]), **plain)
+                build("large", Shape(2, 4, 4), np.array([[1e3, -1e3, 2.0, 0.1], [-1e4, 1e4, -0.5, 1.0]]))
             ]
         if kind_of(name) == "softmax":
             groups |= {
-                "raised": [build("raised", Shape(3, 4, 4), small + 1e3, **plain)],
-                "lowered": [build("lowered", Shape(3, 4, 4), small - 1e3, **plain)],
-                "rows": [build("rows", Shape(3, 4, 4), small + np.array([[0.0], [1e4], [-1e4]]), **plain)],
+                "raised": [build("raised", Shape(3, 4, 4), small + 1e3)],
+                "lowered": [build("lowered", Shape(3, 4, 4), small - 1e3)],
+                "rows": [build("rows", Shape(3, 4, 4), small + np.array([[0.0], [1e4], [-1e4]]))],
             }
         return groups
 
@@ -313,13 +349,17 @@ class GenericLayer(Contract):
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
         parts = []
-        for module, name in self.found:
-            parts += self._judge_class(module, name, self.trials()[name], observations)
+        for title, module, name in titled(self.found):
+            parts += self._judge_class(title, module, name, self.trials()[title], observations)
         return parts
 
-    def _judge_class(self, module: Module, name: str, groups, observations) -> list[Part]:
-        forward = Judge(f"{name}.forward", observations, module, name, "forward", name)
-        backward = Judge(f"{name}.backward", observations, module, name, "backward", name)
+    def _judge_class(self, title: str, module: Module, name: str, groups, observations) -> list[Part]:
+        forward = Judge(f"{title}.forward", observations, module, name, "forward", name)
+        backward = Judge(f"{title}.backward", observations, module, name, "backward", name)
+        first = next(one for one, _ in self.found if one.name == module.name)
+        if first.path != module.path:
+            forward.unjudged = backward.unjudged = f"{first.path} has the same name, and is what an import finds"
+            return [forward.result(), backward.result()]
         if not groups:
             reason = "its arguments are of no kind that the checker can make up"
             forward.unjudged = backward.unjudged = reason
@@ -336,31 +376,57 @@ class GenericLayer(Contract):
                 forward.unjudged = f"it does not take the inputs that the checker makes up: {failure}"
             backward.unjudged = "forward does not go through"
             return [forward.result(), backward.result()]
+        if kind is not None and any(self._own(each, observations[each.name]) is None for each in ran):
+            forward.unjudged = backward.unjudged = "its parameters cannot be set, so that nobody knows what is right"
+            return [forward.result(), backward.result()]
         prepared = [one for each in ran if (one := self._prepare(each, observations[each.name], kind)) is not None]
-        if prepared and kind is not None and not forward.missing:
+        known = bool(prepared) and kind is not None and not forward.missing
+        if known and kind is not None:
             forward.fit(_forward_subject(kind), prepared, "y")
-        forward.judged = True
-        judge_extras(forward, {**groups, "main": ran if len(ran) > 1 else main}, "y", names=("x", "t"))
+            if not forward.findings:
+                self._everywhere(forward, kind, prepared, observations)
+        position = main.index(ran[0])  # the others may be of sizes that this class does not take
+        extras = {label: groups.get(f"{label} {position}", []) for label in ("one", "layout", "stale")}
+        extras = {"main": [ran[0], ran[0]], "float32": [], **extras}
+        judge_extras(forward, extras, "y", names=("x", "t"))
         if "large" in groups and kind in ELEMENTWISE:
             overflow(forward, groups["large"][0], "y", f"at inputs of ±1e3 and ±1e4 {name}")
         if "raised" in groups:
             softmax_stability(forward, observations, groups, "y", sums=True)
-        if not backward.missing:
-            self._judge_backward(backward, forward, kind, ran, prepared, groups, observations)
+        if any(bug.id == "wrong-at-a-later-pass" for bug in forward.findings):
+            backward.unjudged = "forward is not the same function at each pass"
+        elif not backward.missing:
+            self._judge_backward(backward, forward, kind, ran, prepared, extras, observations)
+        if not known and not forward.findings and not forward.missing:
+            forward.judged = False
+            forward.open = "no reference knows what it is to compute; backward is judged by it as it is"
         return [forward.result(), backward.result()]
+
+    def _everywhere(self, judge: Judge, kind: str, prepared: Sequence[Trial], observations) -> None:
+        """A known forward pass is right at each of the many points that its derivative was taken from, too."""
+        subject = _forward_subject(kind)
+        chosen = prepared if kind not in ("batchnorm", "layernorm") else _with_eps(prepared, kind)
+        for each in chosen:
+            around, values = each.draw.around, observations[each.name].get("values")
+            later = [observations[each.name].get(f"y {k}") for k in range(1, PASSES)]
+            pairs = [(each.draw.x, y) for y in later if y is not None]
+            if around is not None and values is not None and values.shape == (len(around.rows), *each.draw.y.shape):
+                pairs += zip(around.rows, values, strict=True)
+            for count, (x, y) in enumerate(pairs, 2):
+                expected = right_value(subject, each.draw.changed(x=x))
+                if not close(y, expected, max(subject.tolerance, 1e-6)):
+                    judge.bug("wrong-at-a-later-pass", f"at pass {count}: {departure('the output', y, expected)}")
+                    return
 
     def _prepare(self, each: Trial, observation: Observation, kind: str | None) -> Trial | None:
         """The draw with the layer's own parameters, under the names that the models use."""
-        parameters = observation.values.get("parameters")
-        own = (
-            {key: value.array for key, value in parameters.items.items() if value.array is not None}
-            if parameters
-            else {}
-        )
+        own = self._own(each, observation)
         y = observation.get("y")
-        if y is None:
+        if y is None or own is None:
             return None
-        draw = each.draw.changed(y=np.asarray(y, float), dy=observation.get("dy"), eps=1e-5)
+        draw = each.draw.changed(y=np.asarray(y, float), dy=_upstream(each, y), eps=1e-5)
+        if kind in ("leaky", "elu") and not each.draw.given:
+            draw.p = _own_slope(kind, each.draw.x, draw.y)
         draw.running_mean = draw.running_mean_before = np.zeros(each.draw.x.shape[1])
         draw.running_var = draw.running_var_before = np.ones(each.draw.x.shape[1])
         if kind == "linear":
@@ -381,67 +447,129 @@ class GenericLayer(Contract):
             D = each.draw.x.shape[1]
             draw.gamma = np.ones(D) if gamma is None or gamma.size != D else gamma
             draw.beta = np.zeros(D) if beta is None or beta.size != D else beta
-            fresh = observation.values.get("fresh")
-            draw.fresh = fresh
         return Trial(each.probe, draw)
 
-    def _judge_backward(self, judge: Judge, forward: Judge, kind, ran, prepared, groups, observations) -> None:
+    def _own(self, each: Trial, observation: Observation) -> dict[str, np.ndarray] | None:
+        """The parameters by name, as they were put in; None where one is not, for then nobody knows them."""
+        parameters = observation.values.get("parameters")
+        own = {}
+        for name, value in (parameters.items if parameters is not None else {}).items():
+            if name not in _PARAMETERS or value.array is None:
+                continue
+            sent = [
+                row[: value.array.size].reshape(value.array.shape) for row in each.draw.pool if value.array.size <= ROOM
+            ]
+            if not any(
+                close(value.array, one, 1e-5) for one in sent
+            ):  # by another name the same array was filled again
+                return None
+            own[name] = value.array
+        return own
+
+    def _judge_backward(self, judge: Judge, forward: Judge, kind, ran, prepared, extras, observations) -> None:
         numeric: list[Trial] = []
+        later: list[Trial] = []
+        renamed = {}
         for each in ran:
             observation = observations[each.name]
-            jacobian = derivative(observation, "J0", "J1")
-            y, dy = observation.get("y"), observation.get("dy")
-            if jacobian is None or y is None or dy is None:
+            y = observation.get("y")
+            if y is None:
                 continue
-            J = jacobian.reshape(each.draw.x.size, -1)
-            draw = each.draw.changed(J=J, y=np.asarray(y, float), dy=dy if each.draw.upstream else np.ones_like(dy))
-            numeric.append(Trial(each.probe, draw))
+            J = each.draw.around.jacobian(observation.get("values"), y)
+            if J is None:
+                continue
+            for k in range(PASSES):
+                suffix = f" {k}" if k else ""
+                if k and close(observation.get(f"y{suffix}"), y, 1e-9) is False:
+                    judge.unjudged = f"forward gives something else at pass {k + 1} on the same input"
+                    return
+                dy = _upstream(each, y, k) if each.draw.upstream else np.ones_like(np.asarray(y, float))
+                draw = each.draw.changed(J=J, y=np.asarray(y, float), dy=dy)
+                if not k:
+                    numeric.append(Trial(each.probe, draw))
+                    continue
+                value = observation.values.get(f"dx{suffix}")
+                label = f"{each.name} / pass {k + 1}"
+                renamed[label] = Observation(label, {"dx": value} if value is not None else {})
+                later.append(Trial(replace(each.probe, name=label), draw))
+        if not numeric and judge.ended(ran):
+            return
         if not numeric:
             judge.unjudged = (
                 "forward has no derivative by differences: it stops, or its result changes from call to call"
             )
             return
         judge_against_differences(judge, numeric, "dx", observations, kind, prepared, forward)
-        judge_extras(judge, {**groups, "main": ran if len(ran) > 1 else groups["main"]}, "dx", inputs=False, names=())
+        extras = (
+            {**extras, "main": [numeric[0], numeric[0]]}
+            if numeric[0].name == ran[0].name
+            else {"main": numeric[:1] * 2}
+        )
+        judge_extras(judge, extras, "dx", inputs=False, names=())
+        self._upstream_kept(judge, ran, observations)
+        judge.observations = {**judge.observations, **renamed}
+        if not judge.findings:
+            judge_later(judge, numeric_backward(loss=numeric[0].draw.loss), later, "dx")
         self._parameters(judge, ran, observations)
 
+    def _upstream_kept(self, judge: Judge, ran, observations) -> None:
+        for each in ran:
+            y, after = observations[each.name].get("y"), observations[each.name].get("dy after")
+            if each.draw.upstream and y is not None and after is not None and np.size(after) == np.size(y):
+                sent = _upstream(each, y)
+                if not np.array_equal(np.reshape(after, np.shape(sent)), sent):
+                    judge.judged = True
+                    judge.bug("input-changed", "the upstream gradient holds other values after backward than before")
+                    return
+
     def _parameters(self, judge: Judge, ran, observations) -> None:
-        """The gradients of the parameters that can be found by their names."""
+        """The gradients of the parameters that can be found by their names, at the first pass and at those after it."""
         first = observations[ran[0].name]
         after = first.values.get("after")
-        parameters = first.values.get("parameters")
-        if after is None or parameters is None:
+        own = self._own(ran[0], first)
+        if after is None:
+            return
+        if own is None:
+            judge.note("its parameters cannot be set, so that their gradients are not judged")
             return
         before = list(judge.findings)
         per_parameter: dict[str, list[Finding]] = {}
-        for where in parameters.items:
-            if where not in _PARAMETERS:
-                continue
+        for where in own:
             gradient = _gradient_of(where, after)
-            trials = []
+            trials: list[Trial] = []
+            passes: list[list[Trial]] = []
             for each in ran:
                 observation = observations[each.name]
-                rows = derivative(observation, f"J0 {where}", f"J1 {where}")
-                found = observation.values.get("after")
-                if rows is None or found is None:
+                mine, y = self._own(each, observation), observation.get("y")
+                if mine is None or y is None or where not in mine:
                     continue
-                values = {"g": found.items[gradient]} if gradient is not None and gradient in found.items else {}
-                dy = observation.get("dy")
-                assert dy is not None
-                up = dy if each.draw.upstream else np.ones_like(dy)
-                own = observation.values["parameters"].items[where].array
-                assert own is not None
-                expected = (rows.reshape(own.size, -1) @ up.ravel()).reshape(own.shape)
-                name = f"{each.name} / {where}"
-                judge.observations = {**judge.observations, name: Observation(name, values)}
-                draw = each.draw.changed(expected=expected, dy=up)
-                trials.append(Trial(replace(each.probe, name=name), draw))
+                rows = nudged(observation.get(f"values {where}"), mine[where].size, y)
+                if rows is None:
+                    continue
+                passes.append([])
+                for k in range(PASSES):
+                    found = observation.values.get(f"after {k}" if k else "after")
+                    values = found.items.get(gradient or "") if found is not None else None
+                    dy = _upstream(each, y, k) if each.draw.upstream else np.ones_like(np.asarray(y, float))
+                    name = f"{each.name} / {where} {k}"
+                    judge.observations = {
+                        **judge.observations,
+                        name: Observation(name, {"g": values} if values is not None else {}),
+                    }
+                    expected = (rows @ dy.ravel()).reshape(mine[where].shape)
+                    one = Trial(replace(each.probe, name=name), each.draw.changed(expected=expected, dy=dy))
+                    passes[-1].append(one)
+                trials.append(passes[-1][0])
             if not trials or not any(np.abs(one.draw.expected).max() > 1e-9 for one in trials):
                 continue
             if gradient is None:
                 judge.note(f"no gradient of `{where}` was found")
                 continue
-            judge.fit(parameter_subject(gradient, bias=bool(BIASES.search(where))), trials, "g")
+            subject = parameter_subject(gradient, bias=bool(BIASES.search(where)))
+            judge.fit(subject, trials, "g")
+            if judge.findings == before:
+                for one in passes:
+                    later_gradients(judge, gradient, one)
             per_parameter[gradient] = [bug for bug in judge.findings if bug not in before]
             judge.findings = list(before)
         averaged = {"batch-mean-unwanted", "bias-gradient-averaged", "norm-parameter-averaged"}
@@ -451,6 +579,38 @@ class GenericLayer(Contract):
             return
         for bugs in per_parameter.values():
             judge.findings += [bug for bug in bugs if bug.id not in {each.id for each in judge.findings}]
+
+
+def _own_slope(kind: str, x: np.ndarray, y: np.ndarray) -> float:
+    """The slope on the negative side that a layer has chosen for itself, from one entry; all others are held to it."""
+    if y.shape != x.shape or not (x < 0).any():
+        return 0.3
+    value, found = x[x < 0][0], y[x < 0][0]
+    slope = float(found / value if kind == "leaky" else found / np.expm1(value))
+    return slope if np.isfinite(slope) and 0 < slope <= (1 if kind == "leaky" else 10) else 0.3
+
+
+def _upstream(each: Trial, y: np.ndarray, k: int = 0) -> np.ndarray:
+    """The upstream gradient that was sent for pass k, in the shape of what forward gave."""
+    return np.resize(each.draw.ups[k], np.shape(y))
+
+
+def later_gradients(judge: Judge, name: str, passes: Sequence[Trial]) -> None:
+    """At later passes through one object: each pass's own gradient, or the sum of all so far."""
+    total = passes[0].draw.expected
+    for k, one in enumerate(passes[1:], 2):
+        total = total + one.draw.expected
+        observation = judge.observed(one)
+        found = observation.get("g") if observation is not None else None
+        if found is None:
+            continue
+        tolerance = DIFFERENCES * 5
+        if not any(found.shape == w.shape and close(found, w, tolerance) for w in (one.draw.expected, total)):
+            evidence = (
+                departure(name, found, one.draw.expected) if found.shape == total.shape else f"shape {found.shape}"
+            )
+            judge.bug("wrong-at-a-later-pass", f"at pass {k} through one object: {evidence}")
+            return
 
 
 _PARAMETERS = [
@@ -671,17 +831,6 @@ def _name_formula(judge: Judge, trials: Sequence[Trial]) -> None:
         judge.bug("wrong-derivative", evidence)
 
 
-def derivative(observation: Observation, coarse: str, fine: str) -> np.ndarray | None:
-    """Differences over two steps, extrapolated: (4 D(h/2) - D(h)) / 3, of fourth order. None where they disagree."""
-    one, two = observation.get(coarse), observation.get(fine)
-    if one is None or two is None or one.shape != two.shape or not (np.isfinite(one).all() and np.isfinite(two).all()):
-        return None
-    scale = max(np.abs(two).max(initial=0), 1e-8)
-    if np.abs(one - two).max(initial=0) > 1e-2 * scale:
-        return None
-    return (4 * two - one) / 3
-
-
 def _named(arrays: Mapping[str, np.ndarray], pattern: re.Pattern[str]) -> np.ndarray | None:
     return next((value for name, value in arrays.items() if name in _PARAMETERS and pattern.search(name)), None)
 
@@ -763,9 +912,8 @@ class FunctionGradient(Contract):
     def paths(self) -> tuple[str, ...]:
         return (self.module.folder, ".")
 
-    def _arguments(self, shape: tuple[int, ...], seed: int, manner: str) -> tuple[list[str], dict[str, np.ndarray]]:
+    def _arguments(self, shape: tuple[int, ...], g, manner: str) -> tuple[list[str], dict[str, np.ndarray]]:
         """Values for the function's arguments, by their names: a layer's, or those of a regression (w, X, y)."""
-        g = np.random.default_rng(seed)
         N, D = shape if len(shape) == 2 else (1, shape[0] if shape else 1)
         arrays: dict[str, np.ndarray] = {}
         names = required(self.module.functions[self.function])
@@ -787,8 +935,7 @@ class FunctionGradient(Contract):
             elif position and re.search(r"slope|alpha|eps|lam|scale|delta|margin|^c$|^k$", low):
                 arrays[name] = np.array(0.3)
                 continue
-            value = g.normal(size=size)
-            arrays[name] = np.where(np.abs(value) < 0.05, 0.1, value)
+            arrays[name] = spread_out(g, size)
         return names, arrays
 
     def trials(self) -> dict[str, list[Trial]]:
@@ -807,7 +954,8 @@ class FunctionGradient(Contract):
         return self._trials
 
     def _build(self, shape: tuple[int, ...], seed: int, manner: str) -> Trial:
-        names, arrays = self._arguments(shape, 40 + seed, manner)
+        g = self.generator(manner, seed)
+        names, arrays = self._arguments(shape, g, manner)
         derivative_names = required(self.module.functions[self.gradient])
         upstream = len(derivative_names) == len(names) + 1
         dy_first = upstream and bool(re.search(r"dy|dout|grad|delta|upstream|up$|^g$", derivative_names[0]))
@@ -818,37 +966,59 @@ class FunctionGradient(Contract):
                 for name in names
             ]
 
-        operations: list[Operation] = [
-            {"op": "import", "module": self.module.name, "as": "m", "send": False},
-            {"op": "define", "source": HELPERS, "as": "ours", "send": False},
-            {"op": "seed", "value": 0},
-            call("m", self.function, args=copies("fresh"), to="y"),
-            call("ours", "upstream", args=[{"path": ["y"]}], to="dy"),
-        ]
-        for k in range(len(names)):
-            for position, h in enumerate((STEP, STEP / 2)):
-                args = [{"path": ["m", self.function]}, copies("fresh"), k, h]
-                operations.append(call("ours", "sweep", args=args, to=f"J{position} {k}", attempt=True))
-        given = copies("own")
-        up = {"path": ["dy"]}
-        operations += [
-            {"op": "seed", "value": 0},
-            call(
-                "m",
-                self.gradient,
-                args=[up, *given] if dy_first else [*given, up] if upstream else given,
-                to="g",
-                attempt=True,
-            ),
-        ]
+        operations: list[Operation] = [{"op": "import", "module": self.module.name, "as": "m", "send": False}]
+        sent = {k: v for k, v in arrays.items() if v.ndim}
+        ups = []
+        for k in range(PASSES):
+            suffix = f" {k}" if k else ""
+            ups.append(g.normal(size=64))
+            sent[f"dy{suffix} "] = ups[-1]
+            given, up = copies("own"), {"path": [f"dy{suffix}"]}
+            operations += [
+                {"op": "seed", "value": 0},
+                call("m", self.function, args=copies("fresh"), to=f"y{suffix}"),
+                {
+                    "op": "let",
+                    "value": {"shaped": f"dy{suffix} ", "like": [f"y{suffix}"]},
+                    "as": f"dy{suffix}",
+                    "send": False,
+                },
+                call(
+                    "m",
+                    self.gradient,
+                    args=[up, *given] if dy_first else [*given, up] if upstream else given,
+                    to=f"g{suffix}",
+                    attempt=True,
+                ),
+                get(f"dy{suffix}", to=f"dy{suffix} after"),
+            ]
+        around = {}
+        for k, name in enumerate(names):
+            around[name] = Sweep.around(arrays[name], g)
+            sent[f"points {k}"] = around[name].rows
+            args = copies("fresh")
+            args[k] = {"row": "array"}
+            operations.append(
+                {"op": "each", "rows": f"points {k}", "path": ["m", self.function], "args": args}
+                | {"as": f"values {k}", "try": True}
+            )
         draw = Draw(
             {"N": float(shape[0])} | ({"D": float(shape[1])} if len(shape) == 2 else {}) if shape else {},
             names=names,
             arguments=arrays,
             upstream=upstream,
+            ups=ups,
+            around=around,
         )
         label = f"{manner} {'x'.join(map(str, shape))}"
-        return trial(f"{self.function} {label} {seed}", operations, draw, {k: v for k, v in arrays.items() if v.ndim})
+        return trial(f"{self.function} {label} {seed}", operations, draw, sent)
+
+    def _jacobian(self, each: Trial, observation: Observation, k: int) -> np.ndarray | None:
+        """Of the function by its argument k."""
+        y = observation.get("y")
+        if y is None:
+            return None
+        return each.draw.around[each.draw.names[k]].jacobian(observation.get(f"values {k}"), y)
 
     def probes(self) -> list[Probe]:
         return [each.probe for group in self.trials().values() for each in group]
@@ -863,12 +1033,14 @@ class FunctionGradient(Contract):
         for group in self.trials().values():
             ran = [each for each in group if each.name in observations and "y" in observations[each.name].values]
             ran = [each for each in ran if observations[each.name].get("y") is not None]
-            if ran and any(derivative(observations[each.name], "J0 0", "J1 0") is not None for each in ran):
+            if ran and any(self._jacobian(each, observations[each.name], 0) is not None for each in ran):
                 possible.append(ran)
         # the inputs are made up: those that both functions take, with a gradient in the input's shape, come first
         possible.sort(key=lambda ran: not self._fits(ran, observations))
         if possible:
             self._judge_group(judge, possible[0], observations)
+            return [judge.result()]
+        if judge.ended([each for group in self.trials().values() for each in group]):
             return [judge.result()]
         for group in self.trials().values():
             for each in group:
@@ -907,26 +1079,25 @@ class FunctionGradient(Contract):
         count = len(value.items) if several and value is not None else 1
         for k in range(min(count, len(tensors))):
             name = tensors[k]
-            trials = []
+            trials: list[Trial] = []
+            later: list[Trial] = []
             for each in ran:
                 observation = observations[each.name]
-                position = names.index(name)
-                rows = derivative(observation, f"J0 {position}", f"J1 {position}")
-                y, dy = observation.get("y"), observation.get("dy")
-                if rows is None or y is None or dy is None:
+                rows = self._jacobian(each, observation, names.index(name))
+                y = observation.get("y")
+                if rows is None or y is None:
                     continue
-                own = observation.values.get("g")
-                found = list(own.items.values())[k] if several and own is not None and len(own.items) > k else own
                 x = each.draw.arguments[name].astype(float)
                 J = rows.reshape(max(x.size, 1), -1)
-                up = dy if each.draw.upstream or y.size == 1 else np.ones_like(y)
-                if not each.draw.upstream and y.size == 1:
-                    up = np.ones_like(np.asarray(y, float))
-                draw = each.draw.changed(J=J, x=x, y=np.asarray(y, float), dy=np.asarray(up, float))
-                label = f"{each.name} / {name}"
-                kept = {"g": found} if found is not None else {}
-                judge.observations = {**judge.observations, label: Observation(label, kept)}
-                trials.append(Trial(replace(each.probe, name=label), draw))
+                for i in range(PASSES):
+                    own = observation.values.get(f"g {i}" if i else "g")
+                    found = list(own.items.values())[k] if several and own is not None and len(own.items) > k else own
+                    up = _upstream(each, y, i) if each.draw.upstream else np.ones_like(np.asarray(y, float))
+                    draw = each.draw.changed(J=J, x=x, y=np.asarray(y, float), dy=np.asarray(up, float))
+                    label = f"{each.name} / {name} {i}"
+                    kept = {"g": found} if found is not None else {}
+                    judge.observations = {**judge.observations, label: Observation(label, kept)}
+                    (later if i else trials).append(Trial(replace(each.probe, name=label), draw))
             if trials:
                 subject = numeric_backward(loss=all(one.draw.y.size == 1 for one in trials))
                 title = self.gradient if count == 1 else f"the gradient by {name}"
@@ -946,4 +1117,12 @@ class FunctionGradient(Contract):
                             judge.judged = True
                             continue
                 fit_numeric(judge, replace(subject, name=title), trials, "g")
+                if not judge.findings:
+                    judge_later(judge, replace(subject, name=title), later, "g")
+        for each in ran:
+            y, after = observations[each.name].get("y"), observations[each.name].get("dy after")
+            same = y is None or after is None or after.shape != y.shape or np.array_equal(after, _upstream(each, y))
+            if each.draw.upstream and not same:
+                judge.bug("input-changed", f"{self.gradient} changes the upstream gradient that it is given")
+                break
         judge.unchanged(ran, [name for name in names if first.draw.arguments[name].ndim])

@@ -9,7 +9,7 @@ itself gave on the ordinary draw, so that one bug neither hides nor repeats anot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,52 @@ def array(name: str, layout: str = "") -> dict[str, str]:
     return {"array": name, "layout": layout} if layout else {"array": name}
 
 
+#: Further passes through one object: a layer may be right at the first and wrong at a later one.
+LATER = (2, 3, 4)
+
+
+def later(operations: Sequence[Operation], pass_: int, changed: Mapping[str, str]) -> list[Operation]:
+    """The same operations once more: other arrays for those in `changed`, results under names of their own."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: changed.get(item, item) if key in ("array", "fresh") else moved(item)
+                for key, item in value.items()
+            }
+        return [moved(item) for item in value] if isinstance(value, list) else value
+
+    found = []
+    for operation in operations:
+        operation = moved(operation)
+        if "as" in operation:
+            operation = {**operation, "as": f"{operation['as']} at {pass_}"}
+        found.append({**operation, "try": True})
+    return found
+
+
+def passes(
+    trials: Sequence[Trial], observations: Mapping[str, Observation], key: str, arrays: Sequence[str]
+) -> tuple[list[Trial], dict[str, Observation]]:
+    """The later passes of trials as trials of their own, with what came back there under `key`."""
+    found, named = [], {}
+    for each in trials:
+        observation = observations.get(each.name)
+        if observation is None:
+            continue
+        for k in LATER:
+            value = observation.values.get(f"{key} at {k}")
+            if value is None:
+                continue
+            label = f"{each.name} / pass {k}"
+            named[label] = Observation(label, {key: value})
+            given = {
+                name: each.probe.arrays[f"{name} at {k}"] for name in arrays if f"{name} at {k}" in each.probe.arrays
+            }
+            found.append(Trial(replace(each.probe, name=label), each.draw.changed(**given)))
+    return found, named
+
+
 @dataclass
 class Judge:
     """Collects what is found about one part."""
@@ -82,12 +128,14 @@ class Judge:
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unjudged: str = ""
+    open: str = ""
+    """Why nothing can be said of a part that runs: nobody knows what it is to compute."""
     missing: str = ""
     judged: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        node = self._node()
+        node = self.node()
         self.file = self.module.path if self.module else ""
         self.line = getattr(node, "lineno", None)
         if self.module is None:
@@ -101,7 +149,8 @@ class Judge:
         elif self.method and node is not None and empty(node):
             self.missing = "not filled in"
 
-    def _node(self):
+    def node(self):
+        """The function or method that is judged, as it is written; None where it is not there."""
         if self.module is None:
             return None
         if not self.owner:
@@ -143,13 +192,23 @@ class Judge:
         if failure.type == "NotImplementedError" or "NotImplemented" in failure.message or unfilled:
             self.missing = self.missing or "not filled in"
             return
-        if failure.type in ("ModuleNotFoundError", "ImportError") and failure.operation in (0, None):
+        if failure.type == "ModuleNotFoundError":  # no bug of this part; what is missing is told once
             self.unjudged = self.unjudged or str(failure)
             return
         self.judged = True
         own = bool(failure.file)
         line, file = (failure.line, failure.file) if own else (None, "")
         self.bug(failure_id(failure), f"{failure.type}: {failure.message}{where}", line=line, file=file)
+
+    def ended(self, trials: Sequence[Trial]) -> bool:
+        """Where a limit or a crash has ended these, that is what is wrong; whether there was any."""
+        for each in trials:
+            observation = self.observed(each)
+            failure = observation.failure if observation is not None else None
+            if failure is not None and failure.kind in _LIMITS:
+                self.failed(failure)
+                return True
+        return False
 
     # checks ------------------------------------------------------------------------------------------------------
 
@@ -321,6 +380,8 @@ class Judge:
             return Part(self.part, "missing", reason=self.missing, **common)
         if self.findings:
             return Part(self.part, "wrong", tuple(self.findings), **common)
+        if self.open and not self.unjudged:
+            return Part(self.part, "not judged", reason=self.open, **common)
         if self.unjudged or not self.judged:
             return Part(self.part, "cannot judge", reason=self.unjudged or "nothing came back", **common)
         return Part(self.part, "right", **common)

@@ -13,15 +13,19 @@ from typing import Any
 import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
+from handgrad.checking.contracts.checks import judge_later
 from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.differences import Sweep
 from handgrad.checking.contracts.generic import (
     ELEMENTWISE,
-    STEP,
-    derivative,
+    PASSES,
     fit_numeric,
+    kind_of,
     numeric_backward,
     replace_judge,
     required,
+    spread_out,
+    titled,
 )
 from handgrad.checking.contracts.judging import Judge, Trial, call, right_value, trial
 from handgrad.checking.contracts.source import Module, Source, empty
@@ -43,18 +47,7 @@ def tensors(args, needed=None):
 
 def plain(f, args):
     with torch.no_grad():
-        return np.array(f(*tensors(args, [False] * len(args))).detach().numpy(), dtype=float)
-
-def sweep(f, args, k, h):
-    rows = []
-    for index in np.ndindex(args[k].shape):
-        pair = []
-        for sign in (1, -1):
-            moved = [np.array(a) if isinstance(a, np.ndarray) else a for a in args]
-            moved[k][index] += sign * h
-            pair.append(plain(f, moved))
-        rows.append((pair[0] - pair[1]) / (2 * h))
-    return np.array(rows)
+        return f(*tensors(args, [False] * len(args)))
 
 def run(f, args, dy, needed=None):
     """y, the gradients by name of position, and whether inputs changed."""
@@ -86,9 +79,6 @@ def parameter_names(module):
 
 def starts(module):
     return {name: p.detach().numpy().copy() for name, p in module.named_parameters()}
-
-def upstream(shape_of):
-    return np.random.RandomState(32).normal(size=np.shape(shape_of))
 '''
 
 
@@ -107,8 +97,33 @@ def value_for(name: str, position: int, N: int, D: int, K: int, g: np.random.Gen
         return 0.3
     if re.search(r"label|target|^t$", low):
         return np.arange(N) % D
-    x = g.normal(size=(N, D))
-    return np.where(np.abs(x) < 0.05, 0.1, x)
+    return spread_out(g, (N, D))
+
+
+def runs(f: Operation, given: list[Any], arrays: dict[str, Any], g: np.random.Generator) -> list[Operation]:
+    """Passes forward and back with upstream gradients that are drawn here, as many as a later one may differ in."""
+    operations: list[Operation] = []
+    for k in range(PASSES):
+        arrays[f"up {k}"] = g.normal(size=64)
+        suffix = f" {k}" if k else ""
+        operations += [
+            {"op": "let", "value": {"shaped": f"up {k}", "like": ["y"]}, "as": "dy", "send": False},
+            call("ours", "run", args=[f, given, {"path": ["dy"]}], to=f"run{suffix}", attempt=True),
+        ]
+    return [*operations, {"op": "let", "value": {"shaped": "up 0", "like": ["y"]}, "as": "dy", "send": False}]
+
+
+def sweep(f: Operation, given: list[Any], k: int) -> Operation:
+    """The function at the points around its argument k."""
+    args = [f, [*given[:k], {"row": "array"}, *given[k + 1 :]]]
+    return {
+        "op": "each",
+        "rows": f"points {k}",
+        "path": ["ours", "plain"],
+        "args": args,
+        "as": f"values {k}",
+        "try": True,
+    }
 
 
 SIZES = ((6, 4, 3), (7, 3, 5), (4, 4, 4), (5, 3, 3))
@@ -160,7 +175,7 @@ class TorchFunction(Contract):
 
     def trials(self) -> dict[str, list[Trial]]:
         if not hasattr(self, "_trials"):
-            self._trials = {name: self._function_trials(module, name) for module, name in self.found}
+            self._trials = {title: self._function_trials(module, name) for title, module, name in titled(self.found)}
         return self._trials
 
     def probes(self) -> list[Probe]:
@@ -173,7 +188,7 @@ class TorchFunction(Contract):
             return []
         found = []
         for position, (N, D, K) in enumerate(SIZES):
-            g = np.random.default_rng(300 + position)
+            g = self.generator(name, position)
             spread = 1e-2 if position == 3 and "eps" in names else 1.0
             values = [value_for(each, i, N, D, K, g) for i, each in enumerate(names)]
             if spread != 1.0:
@@ -186,15 +201,13 @@ class TorchFunction(Contract):
                 *start(module.name),
                 {"op": "seed", "value": 0},
                 call("ours", "plain", args=[apply, given], to="y"),
-                call("ours", "upstream", args=[{"path": ["y"]}], to="dy"),
+                *runs(apply, given, arrays, g),
             ]
+            around = {}
             for k in floating:
-                scale = spread if k == 0 else 1.0
-                operations += [
-                    call("ours", "sweep", args=[apply, given, k, h * scale], to=f"J{i} {k}", attempt=True)
-                    for i, h in enumerate((STEP, STEP / 2))
-                ]
-            operations.append(call("ours", "run", args=[apply, given, {"path": ["dy"]}], to="run", attempt=True))
+                around[k] = Sweep.around(values[k], g, spread if k == 0 else 1.0)
+                arrays[f"points {k}"] = around[k].rows
+                operations.append(sweep(apply, given, k))
             for k in floating:
                 needed = [i == k for i in range(len(values))]
                 operations.append(
@@ -208,17 +221,25 @@ class TorchFunction(Contract):
                     call("ours", "run", args=[apply, single, {"path": ["dy"]}], to="single", attempt=True)
                 )
             draw = Draw(
-                {"N": N, "D": D}, names=names, values=values, floating=floating, x=values[0], p=0.3, spread=spread
+                {"N": N, "D": D},
+                names=names,
+                values=values,
+                floating=floating,
+                x=values[0],
+                p=0.3,
+                spread=spread,
+                around=around,
+                ups=[arrays[f"up {k}"] for k in range(PASSES)],
             )
-            found.append(trial(f"{name} {position}", operations, draw, arrays, torch=True))
+            found.append(trial(f"{module.name}.{name} {position}", operations, draw, arrays, torch=True))
         return found
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
         parts = []
-        for module, name in self.found:
-            forward = Judge(f"{name}.forward", observations, module, name, "forward", name)
-            backward = Judge(f"{name}.backward", observations, module, name, "backward", name)
-            judge_function(forward, backward, self.trials()[name], observations, norm_axis(name))
+        for title, module, name in titled(self.found):
+            forward = Judge(f"{title}.forward", observations, module, name, "forward", name)
+            backward = Judge(f"{title}.backward", observations, module, name, "backward", name)
+            judge_function(forward, backward, self.trials()[title], observations, norm_axis(name))
             parts += [forward.result(), backward.result()]
         return parts
 
@@ -241,9 +262,15 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
         if not backward.missing:
             backward.unjudged = "forward does not go through"
         return
-    forward.judged = True
     names = ran[0].draw.names
     norm = axis is not None and len(names) >= 3
+    forward.judged = norm
+    kind = kind_of(forward.owner)
+    if kind in ("identity", "sigmoid", "tanh", "relu", "softmax") and not norm and not forward.missing:
+        subject = layers.softmax_forward() if kind == "softmax" else layers.activation_forward(kind)
+        forward.fit(subject, ran, "y")
+    elif not norm:
+        forward.open = "no reference knows what it is to compute; backward is judged by it as it is"
     prepared = []
     if norm and axis is not None:
         prepared = [Trial(each.probe, norm_draw(each, observations[each.name])) for each in ran]
@@ -259,6 +286,8 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
         if "dy changed" in run.items:
             backward.bug("input-changed", "grad_output is changed by backward")
     if backward.missing:
+        return
+    if backward.ended(ran):
         return
     failures = [v.failure for each in ran if (v := observations[each.name].values.get("run")) is not None and v.failure]
     if failures:
@@ -285,7 +314,7 @@ def norm_draw(each: Trial, observation: Observation) -> Draw:
     """The draw under the names of the models of normalisation."""
     x, gamma, beta = each.draw.values[:3]
     D = x.shape[1]
-    draw = each.draw.changed(x=x, gamma=np.ravel(gamma), beta=np.ravel(beta), eps=1e-5, dy=observation.get("dy"))
+    draw = each.draw.changed(x=x, gamma=np.ravel(gamma), beta=np.ravel(beta), eps=1e-5, dy=each.draw.ups[0])
     draw.running_mean = draw.running_mean_before = np.zeros(D)
     draw.running_var = draw.running_var_before = np.ones(D)
     draw.xhat = draw.inverse = None
@@ -293,21 +322,28 @@ def norm_draw(each: Trial, observation: Observation) -> Draw:
 
 
 def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations, axis, forward) -> None:
-    trials = []
+    trials: list[Trial] = []
+    later: list[Trial] = []
     for position, each in enumerate(ran):
         observation = observations[each.name]
-        rows = derivative(observation, f"J0 {k}", f"J1 {k}")
-        run = observation.values.get("run")
-        y, dy = observation.get("y"), observation.get("dy")
-        if rows is None or run is None or y is None or dy is None:
+        y = observation.get("y")
+        if y is None:
+            continue
+        rows = each.draw.around[k].jacobian(observation.get(f"values {k}"), y)
+        if rows is None or observation.values.get("run") is None:
             continue
         x = each.draw.values[k]
-        values = {"g": run.items[f"g{k}"]} if f"g{k}" in run.items else {}
-        label = f"{each.name} / {name}"
-        judge.observations = {**judge.observations, label: Observation(label, values)}
         base = prepared[position].draw if axis is not None else each.draw
-        draw = base.changed(J=rows.reshape(x.size, -1), x=x, y=np.asarray(y, float), dy=np.asarray(dy, float))
-        trials.append(Trial(replace(each.probe, name=label), draw))
+        for i in range(PASSES):
+            run = observation.values.get(f"run {i}" if i else "run")
+            values = {"g": run.items[f"g{k}"]} if run is not None and f"g{k}" in run.items else {}
+            label = f"{each.name} / {name} / pass {i + 1}"
+            judge.observations = {**judge.observations, label: Observation(label, values)}
+            dy = np.resize(each.draw.ups[i], np.shape(y))
+            draw = base.changed(J=rows.reshape(x.size, -1), x=x, y=np.asarray(y, float), dy=dy)
+            (later if i else trials).append(Trial(replace(each.probe, name=label), draw))
+    if not trials and judge.ended(ran):
+        return
     if not trials:
         judge.unjudged = judge.unjudged or "forward has no derivative by differences"
         return
@@ -350,8 +386,12 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
         if not any(bug.id == "unexplained" for bug in named.findings):
             judge.findings += [bug for bug in named.findings if bug.id not in {each.id for each in judge.findings}]
             judge.judged = True
+            if not judge.findings:
+                judge_later(judge, subject, [one for one in later if one.draw.spread == 1.0], "g")
             return
     fit_numeric(judge, subject, usual, "g")
+    if not judge.findings:
+        judge_later(judge, subject, [one for one in later if one.draw.spread == 1.0], "g")
 
 
 def _identified(trials: Sequence[Trial]) -> str | None:
@@ -426,7 +466,7 @@ class UvANorm(Contract):
     def _module_trials(self, module: Module, name: str) -> list[Trial]:
         found = []
         for position, (N, D, _) in enumerate(SIZES):
-            g = np.random.default_rng(500 + position)
+            g = self.generator(name, position)
             spread = 1e-2 if position == 3 else 1.0
             x = 0.3 + spread * g.normal(size=(N, D))
             gamma, beta = g.uniform(0.5, 1.5, size=D) * g.choice([-1, 1], size=D), g.normal(size=D)
@@ -440,16 +480,14 @@ class UvANorm(Contract):
                 call("ours", "starts", args=[{"path": ["layer"]}], to="starts"),
                 call("ours", "wrapped", args=[{"path": ["layer"]}, "gamma", "beta"], to="f", send=False),
                 call("ours", "plain", args=[{"path": ["f"]}, given], to="y"),
-                call("ours", "upstream", args=[{"path": ["y"]}], to="dy"),
+                *runs({"path": ["f"]}, given, arrays, g),
             ]
-            for k in (0, 1, 2):
-                scale = spread if k == 0 else 1.0
-                operations += [
-                    call("ours", "sweep", args=[{"path": ["f"]}, given, k, h * scale], to=f"J{i} {k}", attempt=True)
-                    for i, h in enumerate((STEP, STEP / 2))
-                ]
+            around = {}
+            for k, value in enumerate((x, gamma, beta)):
+                around[k] = Sweep.around(value, g, spread if k == 0 else 1.0)
+                arrays[f"points {k}"] = around[k].rows
+                operations.append(sweep({"path": ["f"]}, given, k))
             operations += [
-                call("ours", "run", args=[{"path": ["f"]}, given, {"path": ["dy"]}], to="run", attempt=True),
                 call("layer", "eval", to="evaluating", send=False),
                 call("ours", "plain", args=[{"path": ["f"]}, given], to="y eval", attempt=True),
                 call("ours", "plain", args=[{"path": ["layer"]}, [{"fresh": "bad"}]], to="wide", attempt=True),
@@ -462,6 +500,8 @@ class UvANorm(Contract):
                 x=x,
                 p=0.3,
                 spread=spread,
+                around=around,
+                ups=[arrays[f"up {k}"] for k in range(PASSES)],
             )
             found.append(trial(f"{name} {position}", operations, draw, arrays, torch=True))
         return found

@@ -18,17 +18,19 @@ from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.checks import (
     better_parts,
     from_own_output,
+    from_right_output,
     judge_extras,
+    judge_passes,
     judge_spread,
     overflow,
     softmax_stability,
     twice,
 )
-from handgrad.checking.contracts.cmu_mlp import Renamed, fit_or_stale, without_consequences
+from handgrad.checking.contracts.cmu_mlp import Renamed, fit_or_stale, loops_forwards, without_consequences
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, right_value, trial
+from handgrad.checking.contracts.judging import LATER, Judge, Trial, array, call, get, later, put, right_value, trial
 from handgrad.checking.contracts.source import Module, Source
-from handgrad.checking.diagnosis import Draw, close, number
+from handgrad.checking.diagnosis import Draw, Subject, close, number
 from handgrad.checking.diagnosis_networks import mlp_bias_gradient, mlp_forward, mlp_weight_gradient
 from handgrad.checking.probe import Observation, Operation, Probe, Value
 from handgrad.checking.results import Part
@@ -40,15 +42,23 @@ ACTIVATIONS = {
     "ELUModule": "elu",
 }
 LAYOUTS = ("read-only", "strided", "fortran")
+#: Passes through one network.
+STEPS = (0, 1, 2)
 
 #: Random parameters of whatever shape, written into the arrays that are there; our own modules, and a recorder of
 # theirs.
-HELPERS = """
-_random = np.random.RandomState(21)
+FILL = """
+def fill(params):
+    for position, key in enumerate(("weight", "bias")):
+        params[key][...] = np.resize(given[position], np.shape(params[key]))
+"""
+STAND_INS = """
+_next = [0]
 
-def fill(params, scale=0.6):
+def fill(params):
     for key in ("weight", "bias"):
-        params[key][...] = _random.normal(size=np.shape(params[key])) * scale
+        params[key][...] = np.resize(given[_next[0] % len(given)], np.shape(params[key]))
+        _next[0] += 1
 
 def grads(layer):
     return {key: np.array(layer.grads[key]) for key in ("weight", "bias") if layer.grads[key] is not None}
@@ -95,8 +105,7 @@ def recorded(base):
 
 def linear(base):
     def __init__(self, in_features, out_features, *args, **kwargs):
-        self.params = {"weight": _random.normal(size=(out_features, in_features)), "bias":
-        _random.normal(size=out_features)}
+        self.params = {"weight": np.zeros((out_features, in_features)), "bias": np.zeros(out_features)}
         self.grads = {key: np.zeros_like(value) for key, value in self.params.items()}
         made.append(self)
         sizes.append([int(in_features), int(out_features)])
@@ -152,10 +161,6 @@ NETS = (
     ((4, 3, 5), 6, 8),
 )
 INPUTS = (4, 5, 6, 4, 7)
-
-
-def generator(seed: int) -> np.random.Generator:
-    return np.random.default_rng(9_000 + seed)
 
 
 def away_from_zero(x: np.ndarray) -> np.ndarray:
@@ -258,15 +263,17 @@ class UvA(Contract):
         def build(
             label: str, N: int, D: int, K: int, layout: str = "", before: bool = False, dtype: Any = float
         ) -> Trial:
-            g = generator(100 * N + 10 * D + K)
+            g = self.generator("linear", N, D, K)
             arrays = {
                 "x": g.normal(size=(N, D)).astype(dtype),
                 "dy": g.normal(size=(N, K)).astype(dtype),
                 "x0": g.normal(size=(N + 2, D)),
+                "weight": 0.6 * g.normal(size=D * K),
+                "bias": 0.6 * g.normal(size=K),
             }
             operations: list[Operation] = [
                 *self._start("LinearModule"),
-                {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+                {"op": "define", "source": FILL, "as": "ours", "give": ["weight", "bias"], "send": False},
                 call("m", "LinearModule", args=[D, K], to="layer", send=False),
                 get("layer", "params", to="start"),
                 call("ours", "fill", args=[{"path": ["layer", "params"]}]),
@@ -284,7 +291,15 @@ class UvA(Contract):
                 get("layer", "grads", {"key": "weight"}, to="dW again", optional=True),
                 get("layer", "grads", {"key": "bias"}, to="db again", optional=True),
             ]
-            return trial(f"LinearModule {label}", operations, Draw({"N": N, "D": D, "K": K}, **arrays), arrays)
+            kept = {key: value for key, value in arrays.items() if key not in ("weight", "bias")}
+            if label.isdigit():
+                once = operations[-8:-4]
+                for k in LATER:
+                    arrays |= {f"x at {k}": g.normal(size=(N, D)), f"dy at {k}": g.normal(size=(N, K))}
+                    operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
+            sent = (arrays["weight"], arrays["bias"])
+            draw = Draw({"N": N, "D": D, "K": K}, **kept, sent=sent)
+            return trial(f"LinearModule {label}", operations, draw, arrays)
 
         start = [
             *self._start("LinearModule"),
@@ -294,7 +309,7 @@ class UvA(Contract):
             get("a", "params", {"key": "bias"}, to="b", optional=True),
             call("m", "LinearModule", args=[400, 300], to="c", send=False),
             get("c", "params", {"key": "weight"}, to="again"),
-            {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+            {"op": "define", "source": FILL, "as": "ours", "give": ["weight", "bias"], "send": False},
             call("ours", "fill", args=[{"path": ["c", "params"]}]),
             get("a", "params", {"key": "weight"}, to="w after"),
             get("a", "params", {"key": "bias"}, to="b after", optional=True),
@@ -310,7 +325,7 @@ class UvA(Contract):
             "linear layout": [build(layout, 6, 4, 3, layout) for layout in LAYOUTS],
             "linear stale": [build("stale", 6, 4, 3, before=True)],
             "linear float32": [build("float32", 6, 4, 3, dtype=np.float32)],
-            "linear start": [trial("LinearModule start", start, Draw(), {})],
+            "linear start": [trial("LinearModule start", start, Draw(), {"weight": np.ones(3), "bias": np.ones(3)})],
         }
 
     def _activation_trials(self, name: str) -> dict[str, list[Trial]]:
@@ -328,11 +343,17 @@ class UvA(Contract):
                 call("layer", "backward", args=[array("dy", layout)], to="dx again", attempt=True),
             ]
             arrays = {"x": x, "dy": dy} | ({"x0": before} if before is not None else {})
+            if label.isdigit():
+                once = operations[-3:-1]
+                for k in LATER:
+                    arrays |= {f"x at {k}": away_from_zero(1.5 * g.normal(size=x.shape))}
+                    arrays |= {f"dy at {k}": g.normal(size=x.shape)}
+                    operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
             N, D = x.shape
             draw = Draw({"N": N, "D": D}, x=x, dy=dy, y=None, p=p)
             return trial(f"{name} {label}", operations, draw, arrays)
 
-        g = generator(1)
+        g = self.generator(name)
         slopes = (0.02, 0.3, 0.7, 0.15) if kind == "leaky" else (1.0, 0.6, 1.7, 1.3)
         if parameter is None:
             slopes = (1.0,) * 4
@@ -367,10 +388,15 @@ class UvA(Contract):
                 call("layer", "backward", args=[array("dy", layout)], to="dx again", attempt=True),
             ]
             arrays = {"x": x, "dy": dy} | ({"x0": before} if before is not None else {})
+            if label.isdigit():
+                once = operations[-3:-1]
+                for k in LATER:
+                    arrays |= {f"x at {k}": g.normal(size=x.shape), f"dy at {k}": g.normal(size=x.shape)}
+                    operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
             N, K = x.shape
             return trial(f"SoftMaxModule {label}", operations, Draw({"N": N, "K": K}, x=x, dy=dy), arrays)
 
-        g = generator(2)
+        g = self.generator("softmax")
         main = [
             build(str(position), g.normal(size=(N, K)), g.normal(size=(N, K)))
             for position, (N, K) in enumerate(((5, 4), (7, 3), (4, 4), (3, 3)))
@@ -410,13 +436,20 @@ class UvA(Contract):
                 call("fresh", "backward", args=[array("x", layout), array("t", layout)], to="dx fresh", attempt=True),
             ]
             arrays: dict[str, Any] = {"x": x, "t": labels}
+            if before is None and label.removeprefix("other ").isdigit():
+                once = operations[-3:-1]
+                for k in LATER:
+                    arrays |= {f"x at {k}": probabilities(*x.shape), f"t at {k}": g.permutation(t)}
+                    if integer:
+                        arrays[f"t at {k}"] = arrays[f"t at {k}"].argmax(axis=1)
+                    operations += later(once, k, {"x": f"x at {k}", "t": f"t at {k}"})
             if before is not None:
                 t0 = before.t.argmax(axis=1) if integer else before.t
                 arrays |= {"x0": before.x, "t0": t0}
             N, K = x.shape
             return trial(f"CrossEntropyModule {label}", operations, Draw({"N": N, "K": K}, x=x, t=t), arrays)
 
-        g = generator(3)
+        g = self.generator("loss")
 
         def probabilities(N: int, K: int) -> np.ndarray:
             return layers.softmax(g.normal(size=(N, K)))
@@ -462,14 +495,17 @@ class UvA(Contract):
         found = []
         for position, (hidden, classes, N) in enumerate(NETS):
             D = INPUTS[position]
-            g = generator(50 + position)
-            arrays = {f"x{k}": g.normal(size=(N, D)) for k in (0, 1)} | {
-                f"dy{k}": g.normal(size=(N, classes)) for k in (0, 1)
+            g = self.generator("MLP", position)
+            arrays = {f"x{k}": g.normal(size=(N, D)) for k in STEPS} | {
+                f"dy{k}": g.normal(size=(N, classes)) for k in STEPS
             }
+            sizes = [D, *hidden, classes]
+            given = [f"p{k}" for k in range(2 * len(sizes))]
+            arrays |= {name: 0.6 * g.normal(size=max(sizes) ** 2) for name in given}
             operations: list[Operation] = [
                 {"op": "import", "module": modules.name, "as": "modules", "send": False},
                 {"op": "import", "module": module.name, "as": "m", "send": False},
-                {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+                {"op": "define", "source": STAND_INS, "as": "ours", "give": given, "send": False},
             ]
             names: dict[str, list[str]] = {"LinearModule": ["linear"]}
             if mode == "ours":
@@ -504,7 +540,7 @@ class UvA(Contract):
             ]
             for i in range(len(hidden) + 1):
                 operations.append(get("ours", "made", i, "params", to=f"params {i}", optional=True))
-            for step in (0, 1):
+            for step in STEPS:
                 operations += [
                     call("mlp", "forward", args=[array(f"x{step}")], to=f"y{step}", attempt=True),
                     call("mlp", "backward", args=[array(f"dy{step}")], to=f"back{step}", attempt=True),
@@ -521,7 +557,8 @@ class UvA(Contract):
                 arrays=arrays,
                 label=f"{list(hidden)}",
             )
-            found.append(trial(f"MLP {mode} {position}", operations, draw, arrays))
+            # the stand-ins are code that would be an answer in the parts that are judged elsewhere
+            found.append(trial(f"MLP {mode} {position}", operations, draw, arrays, apart="networks"))
         return found
 
     def _accuracy_trials(self) -> dict[str, list[Trial]]:
@@ -530,7 +567,7 @@ class UvA(Contract):
             return {}
         # the function alone: its file imports what is not part of the hand-in
         text = ast.unparse(module.functions["accuracy"])
-        g = generator(4)
+        g = self.generator("accuracy")
         found = []
         for position, (N, K, right) in enumerate(((8, 3, 5), (5, 5, 5), (6, 4, 0), (10, 10, 3))):
             predictions = g.normal(size=(N, K))
@@ -580,6 +617,12 @@ class UvA(Contract):
                 if key == "start" or weight is None or bias is None or weight.array is None or bias.array is None:
                     shown[key].append(each)
                     continue
+                if not all(
+                    close(value.array, np.resize(sent, value.array.shape), 1e-5)
+                    for value, sent in zip((weight, bias), each.draw.sent, strict=True)
+                    if value.array is not None
+                ):
+                    continue  # not what was put in, and so nothing to judge by
                 W = weight.array.T if layout == "in, out" else weight.array
                 shown[key].append(Trial(each.probe, each.draw.changed(weight=W, bias=np.ravel(bias.array))))
         usable = [each for each in shown["main"] if hasattr(each.draw, "weight") and each.draw.weight.ndim == 2]
@@ -594,6 +637,7 @@ class UvA(Contract):
             )
         forward.fit(layers.linear_forward(), usable, "y")
         judge_extras(forward, shown, "y")
+        judge_passes(forward, layers.linear_forward(), usable, "y")
         self._live(forward, usable, observations)
         if not backward.missing:
             transposed = layout == "in, out"
@@ -614,6 +658,7 @@ class UvA(Contract):
                 went = [each for each in usable if _went_through(observations.get(each.name), "dx")]
                 backward.fit(subject, usable if key == "dx" else went, key)
                 judge_extras(backward, shown, key, inputs=False, names=("dy",))
+                judge_passes(backward, subject, usable, key, ("x", "dy"))
             for each in usable:
                 observation = observations[each.name]
                 for key in ("dW", "db"):
@@ -738,6 +783,7 @@ class UvA(Contract):
         if not forward.missing:
             forward.fit(subject, main, "y")
             judge_extras(forward, groups, "y")
+            judge_passes(forward, subject, main, "y")
             overflow(forward, large, "y", f"at inputs of ±1e3 and ±1e4 {name}")
         if not backward.missing:
             base, own, of_output = from_own_output(forward, subject, main)
@@ -746,6 +792,9 @@ class UvA(Contract):
             judge_extras(backward, groups, "dx", inputs=False, names=("dy",))
             overflow(backward, large, "dx", f"at inputs of ±1e3 and ±1e4 the gradient of {name}")
             twice(backward, main, "dx", "dx again", "backward called a second time gives something else")
+            if not forward.findings:
+                right = from_right_output(layers.activation_backward(kind, upstream=True), subject)
+                judge_passes(backward, right, main, "dx", ("x", "dy"))
         return [forward.result(), backward.result()]
 
     def _judge_softmax(self, observations) -> list[Part]:
@@ -759,12 +808,16 @@ class UvA(Contract):
         if not forward.missing:
             forward.fit(layers.softmax_forward(), main, "y")
             judge_extras(forward, groups, "y")
+            judge_passes(forward, layers.softmax_forward(), main, "y")
             softmax_stability(forward, observations, groups, "y", sums=True)
         if not backward.missing:
             base, own, _ = from_own_output(forward, layers.softmax_forward(), main)
             backward.fit(layers.softmax_backward(), base, "dx", alternatives=[own])
             judge_extras(backward, groups, "dx", inputs=False, names=("dy",))
             twice(backward, main, "dx", "dx again", "backward called a second time gives something else")
+            if not forward.findings:
+                right = from_right_output(layers.softmax_backward(), layers.softmax_forward())
+                judge_passes(backward, right, main, "dx", ("x", "dy"))
         return [forward.result(), backward.result()]
 
     def _judge_loss(self, observations) -> list[Part]:
@@ -782,6 +835,7 @@ class UvA(Contract):
         if not forward.missing:
             forward.fit(layers.crossentropy_forward(), main, "y")
             judge_extras(forward, {**groups, "stale": []}, "y", names=("x", "t"), tolerance=2e-5)
+            judge_passes(forward, _one_hot(layers.crossentropy_forward()), main, "y", ("x", "t"))
         if not backward.missing:
             before = list(backward.findings)
             backward.fit(layers.crossentropy_backward(), main, "dx fresh")
@@ -814,6 +868,7 @@ class UvA(Contract):
                         )
                 judge_extras(backward, {**groups, "stale": []}, "dx fresh", inputs=False, names=())
             self._eps(forward, backward, groups["tiny"][0])
+            judge_passes(backward, _one_hot(layers.crossentropy_backward()), main, "dx", ("x", "t"))
         few = observations.get(groups["few"][0].name)
         for judge, key, subject in (
             (forward, "y", layers.crossentropy_forward()),
@@ -933,6 +988,12 @@ class UvA(Contract):
                 return None, []
             shape = (wanted[layer][1], wanted[layer][0])
             w = weight.array
+            sent = [each.draw.arrays.get(f"p{2 * position + k}") for k in (0, 1)]
+            if any(
+                one is None or found is None or not close(found, np.resize(one, found.shape), 1e-5)
+                for one, found in zip(sent, (w, bias.array), strict=True)
+            ):
+                return None, []  # not what was put in, and so nothing to judge by
             w = w.T if w.shape != shape else w
             if w.shape != shape:
                 return None, []
@@ -986,7 +1047,7 @@ class UvA(Contract):
         renamed = Renamed(forward, observations)
         passes = []
         for each in usable:
-            for step in (0, 1):
+            for step in STEPS:
                 draw, _ = self._network(each, observations[each.name], step)
                 value = observations[each.name].values.get(f"y{step}")
                 if draw is not None and value is not None:
@@ -994,7 +1055,7 @@ class UvA(Contract):
         if not forward.missing:
             if passes:
                 fit_or_stale(forward, mlp_forward(), passes, "y", [{}])
-                forward.unchanged(usable, ("x0", "x1"))
+                forward.unchanged(usable, ("x0", "x1", "x2"))
             elif start.findings:
                 forward.unjudged = "the network cannot be built as it should be"
         if backward.missing:
@@ -1006,8 +1067,9 @@ class UvA(Contract):
             back = observation.values.get("back0")
             if back is not None and back.failure is not None:
                 backward.failed(back.failure, f"(n_hidden={each.draw.label})")
+                loops_forwards(backward)
                 continue
-            for step in (0, 1):
+            for step in STEPS:
                 draw, order = self._network(each, observation, step)
                 if draw is None:
                     continue
@@ -1038,13 +1100,26 @@ class UvA(Contract):
                 best = fit_or_stale(backward, subject, chosen, key, givens)
                 if best is not None and best.explained and key == "dW":
                     options |= {n: v for n, v in best.options.items() if n not in ("axes", "by")}
+        loops_forwards(backward)
         if len({bug.id for bug in backward.findings}) > 1:
             backward.findings = [bug for bug in backward.findings if bug.id != "unexplained"]
+        backward.unchanged(usable, ("dy0", "dy1", "dy2"), "upstream gradient")
         if not by_depth and not backward.findings:
             backward.unjudged = "the network cannot be built as it should be"
         without_consequences(backward, forward, "what forward gives is wrong, and backward cannot be judged by it")
         without_consequences(forward, start, "the network is not built as it should be")
         without_consequences(backward, start, "the network is not built as it should be")
+
+
+def _one_hot(subject: Subject) -> Subject:
+    """A loss whose labels may be whole numbers."""
+    compute = subject.compute
+
+    def widened(draw: Draw, **options: Any) -> Any:
+        t = draw.t if draw.t.ndim == 2 else np.eye(draw.x.shape[1])[draw.t]
+        return compute(draw.changed(t=t), **options)
+
+    return replace(subject, compute=widened)
 
 
 def _went_through(observation: Observation | None, key: str) -> bool:

@@ -1,0 +1,272 @@
+"""Layers of no course: right ones in forms that once were called wrong, and wrong ones that once were ticked."""
+
+import re
+
+import pytest
+from tests.checking import mutation
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+RIGHT = {
+    "width default": """
+import numpy as np
+class Mixer:
+    def __init__(self, width=4):
+        self.W = np.random.randn(width, width)
+    def forward(self, x):
+        self.x = x
+        return np.tanh(x @ self.W)
+    def backward(self, dy):
+        d = dy*(1-np.tanh(self.x@self.W)**2)
+        self.dW = self.x.T @ d
+        return d @ self.W.T
+""",
+    "attention": """
+import numpy as np
+class Attention:
+    def __init__(self, d=4):
+        r = np.random.RandomState(0)
+        self.Wq, self.Wk, self.Wv = (r.randn(4, 4) for _ in range(3))
+    def forward(self, x):
+        self.x = x
+        self.q, self.k, self.v = x@self.Wq, x@self.Wk, x@self.Wv
+        s = self.q@self.k.T/2
+        e = np.exp(s-s.max(1,keepdims=True)); self.a = e/e.sum(1,keepdims=True)
+        return self.a@self.v
+    def backward(self, dy):
+        da = dy@self.v.T; dv = self.a.T@dy
+        ds = self.a*(da-(da*self.a).sum(1,keepdims=True))/2
+        dq = ds@self.k; dk = ds.T@self.q
+        return dq@self.Wq.T+dk@self.Wk.T+dv@self.Wv.T
+""",
+    "attention no arg": """
+import numpy as np
+class Attention:
+    def __init__(self):
+        r = np.random.RandomState(0)
+        self.Wq, self.Wk, self.Wv = (r.randn(4, 4) for _ in range(3))
+    def forward(self, x):
+        self.x = x
+        self.q, self.k, self.v = x@self.Wq, x@self.Wk, x@self.Wv
+        s = self.q@self.k.T/2
+        e = np.exp(s-s.max(1,keepdims=True)); self.a = e/e.sum(1,keepdims=True)
+        return self.a@self.v
+    def backward(self, dy):
+        da = dy@self.v.T; dv = self.a.T@dy
+        ds = self.a*(da-(da*self.a).sum(1,keepdims=True))/2
+        dq = ds@self.k; dk = ds.T@self.q
+        return dq@self.Wq.T+dk@self.Wk.T+dv@self.Wv.T
+""",
+    "conv1x1": """
+import numpy as np
+class Conv1x1:
+    def __init__(self, in_channels=3, out_channels=2):
+        self.weight = np.random.randn(out_channels, in_channels)
+    def forward(self, x):
+        self.x = x
+        return np.einsum("oc,nchw->nohw", self.weight, x)
+    def backward(self, dy):
+        self.dweight = np.einsum("nohw,nchw->oc", dy, self.x)
+        return np.einsum("oc,nohw->nchw", self.weight, dy)
+""",
+    "conv1x1 fixed": """
+import numpy as np
+class Conv1x1:
+    def __init__(self):
+        self.weight = np.random.randn(4, 3)
+    def forward(self, x):
+        self.x = x
+        return np.einsum("oc,nchw->nohw", self.weight, x)
+    def backward(self, dy):
+        self.dweight = np.einsum("nohw,nchw->oc", dy, self.x)
+        return np.einsum("oc,nohw->nchw", self.weight, dy)
+""",
+    "conv1x1 args": """
+import numpy as np
+class Conv1x1:
+    def __init__(self, in_channels, out_channels):
+        self.weight = np.random.randn(out_channels, in_channels)
+    def forward(self, x):
+        self.x = x
+        return np.einsum("oc,nchw->nohw", self.weight, x)
+    def backward(self, dy):
+        self.dweight = np.einsum("nohw,nchw->oc", dy, self.x)
+        return np.einsum("oc,nohw->nchw", self.weight, dy)
+""",
+    "maxpool": """
+import numpy as np
+class MaxPool2d:
+    def forward(self, x):
+        n,c,h,w = x.shape
+        r = x.reshape(n,c,h//2,2,w//2,2)
+        y = r.max(axis=(3,5)); self.m = (r == y[:,:,:,None,:,None])
+        self.s = x.shape
+        return y
+    def backward(self, dy):
+        return (self.m*dy[:,:,:,None,:,None]).reshape(self.s)
+""",
+    "leaky": """
+import numpy as np
+class LeakyReLU:
+    def forward(self, x):
+        self.x=x; return np.where(x>0,x,0.01*x)
+    def backward(self, dy): return dy*np.where(self.x>0,1,0.01)
+""",
+    "leaky default": """
+import numpy as np
+class LeakyReLU:
+    def __init__(self, slope=0.2): self.s=slope
+    def forward(self, x):
+        self.x=x; return np.where(x>0,x,self.s*x)
+    def backward(self, dy): return dy*np.where(self.x>0,1,self.s)
+""",
+    "elu": """
+import numpy as np
+class ELU:
+    def __init__(self, alpha=1.0): self.a=alpha
+    def forward(self, x):
+        self.x=x; return np.where(x>0,x,self.a*(np.exp(np.minimum(x,0))-1))
+    def backward(self, dy): return dy*np.where(self.x>0,1,self.a*np.exp(np.minimum(self.x,0)))
+""",
+    "hardtanh": """
+import numpy as np
+class HardTanh:
+    def forward(self, x): self.x=x; return np.clip(x,-1,1)
+    def backward(self, dy): return dy*((self.x>-1)&(self.x<1))
+""",
+    "dropout": """
+import numpy as np
+class Dropout:
+    def __init__(self, p=0.5): self.p=p
+    def forward(self, x):
+        self.m=(np.random.rand(*x.shape)>self.p)/(1-self.p); return x*self.m
+    def backward(self, dy): return dy*self.m
+""",
+    "accumulates": """
+import numpy as np
+class Linear:
+    def __init__(self, n_in, n_out):
+        self.W=np.random.randn(n_in,n_out); self.b=np.zeros(n_out)
+        self.dW=np.zeros_like(self.W); self.db=np.zeros_like(self.b)
+    def forward(self,x): self.x=x; return x@self.W+self.b
+    def backward(self,dy):
+        self.dW+=self.x.T@dy; self.db+=dy.sum(0); return dy@self.W.T
+""",
+    "batchnorm": """
+import numpy as np
+class BatchNorm:
+    def __init__(self, dim, eps=1e-5):
+        self.gamma=np.ones(dim); self.beta=np.zeros(dim); self.eps=eps; self.rm=np.zeros(dim); self.rv=np.ones(dim)
+    def forward(self,x):
+        self.mu=x.mean(0); self.v=x.var(0); self.rm=.9*self.rm+.1*self.mu
+        self.xh=(x-self.mu)/np.sqrt(self.v+self.eps); return self.gamma*self.xh+self.beta
+    def backward(self,dy):
+        self.dgamma=(dy*self.xh).sum(0); self.dbeta=dy.sum(0)
+        d=dy*self.gamma
+        return (d-d.mean(0)-self.xh*(d*self.xh).mean(0))/np.sqrt(self.v+self.eps)
+""",
+}
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_layer_is_not_called_wrong(name, seed):
+    parts = mutation.run({"hw.py": RIGHT[name]}, seed=seed)
+    assert {part.verdict for part in parts} <= {"right", "not judged"}, parts
+    assert parts[1].verdict == "right"
+
+
+def bugs(text: str, old: str, new: str) -> dict[str, list[str]]:
+    assert text.count(old) == 1
+    parts = mutation.run({"hw.py": text.replace(old, new)})
+    return {part.part: [bug.id for bug in part.bugs] for part in parts}
+
+
+def test_a_forward_that_no_reference_knows_is_not_judged():
+    forward, backward = mutation.run({"hw.py": RIGHT["width default"]})
+    assert forward.verdict == "not judged"
+    assert "no reference knows" in forward.reason
+    assert backward.verdict == "right"
+
+
+def test_a_batch_of_one_is_a_bug_only_where_others_go_through():
+    text = RIGHT["width default"].replace("self.x = x\n", "self.x = x.squeeze()\n", 1)
+    assert bugs(text, "self.x.T @ d", "np.outer(self.x, d) if self.x.ndim == 1 else self.x.T @ d")  # goes through
+    found = mutation.run(
+        {"hw.py": RIGHT["width default"].replace("return np.tanh(x @ self.W)", "return np.tanh(x @ self.W).squeeze()")}
+    )
+    assert [bug.id for bug in found[0].bugs] == ["batch-of-one"]
+
+
+@pytest.mark.parametrize("power", ["-0.5", "-1", "-2", "0.5", "1.5", "-2.5", "-3", "1"])
+def test_another_power_of_the_variance_has_one_name(power):
+    old = "return (d-d.mean(0)-self.xh*(d*self.xh).mean(0))/np.sqrt(self.v+self.eps)"
+    new = f"""s=self.v+self.eps; c=self.xh*np.sqrt(s)
+        dv=(d*c).sum(0)*-0.5*s**({power})
+        return d/np.sqrt(s)+dv*2*c/len(d)-(d/np.sqrt(s)).mean(0)"""
+    assert bugs(RIGHT["batchnorm"], old, new)["BatchNorm.backward"] == ["variance-power"]
+    assert bugs(RIGHT["batchnorm"], old, new.replace(f"({power})", "(-1.5)"))["BatchNorm.backward"] == []
+
+
+def test_writing_into_the_upstream_gradient_is_a_bug():
+    new = "    def backward(self, dy):\n        given = dy.copy(); dy *= 0; dy = given\n        return"
+    found = bugs(RIGHT["leaky"], "    def backward(self, dy): return", new)
+    assert found["LeakyReLU.backward"] == ["input-changed"]
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+@pytest.mark.parametrize("which", ["forward", "backward"])
+def test_wrong_at_a_later_pass_alone(which, k):
+    text = RIGHT["leaky"].replace("        self.x=x;", "        self.n=getattr(self,'n',0)+1; self.x=x;")
+    old = "return np.where(x>0,x,0.01*x)" if which == "forward" else "return dy*np.where"
+    new = (
+        f"return (1+(self.n=={k}))*np.where(x>0,x,0.01*x)"
+        if which == "forward"
+        else f"return (1+(self.n=={k}))*dy*np.where"
+    )
+    found = set(bugs(text, old, new)[f"LeakyReLU.{which}"])
+    assert found
+    assert found <= {"wrong-at-a-later-pass", "stale-state"}
+
+
+#: contract, file, the line that is counted at, what is spoilt at the third time, and where it is to be seen.
+THIRD = [
+    ("cmu-2019", "hw1.py", "return 1 - self.state**2", "Tanh.derivative"),
+    ("cmu-2019", "hw1.py", "self.state = np.tanh(x)", "Tanh.forward"),
+    ("uva-nov19", "modules.py", 'dx = np.dot(dout, self.params["weight"])', "LinearModule.backward"),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "line", "part"), THIRD)
+def test_wrong_at_the_third_pass_in_a_course(name, file, line, part):
+    files = mutation.read(name)
+    assert files[file].count(line) == 1
+    counted = "self.__dict__.setdefault('n_', [0]).append(0)"
+    head, _, value = line.rpartition("return ") if line.startswith("return ") else line.partition(" = ")
+    target = "return " if line.startswith("return ") else f"{head} = "
+    files[file] = files[file].replace(line, f"{counted}; {target}({value}) * (1 + (len(self.n_) == 4))")
+    found = {one.part: [bug.id for bug in one.bugs] for one in mutation.run(files)}
+    assert found[part] == ["wrong-at-a-later-pass"]
+
+
+def test_a_network_that_goes_through_its_layers_forwards():
+    files = mutation.read("uva-nov19")
+    text = files["mlp_numpy.py"]
+    loop = re.search(r"for (\w+) in (reversed\((.+?)\)|(.+?)\[::-1\]):", text[text.index("def backward") :])
+    assert loop, text
+    files["mlp_numpy.py"] = text.replace(loop.group(0), f"for {loop.group(1)} in {loop.group(3) or loop.group(4)}:")
+    found = {one.part: [bug.id for bug in one.bugs] for one in mutation.run(files)}
+    assert found["MLP.backward"] == ["backward-order"]
+
+
+def test_two_files_with_a_class_of_one_name_are_judged_apart():
+    wrong = RIGHT["leaky"].replace("return dy*", "return 2*dy*")
+    parts = mutation.run({"a.py": wrong, "b.py": RIGHT["leaky"]})
+    assert {part.part: part.verdict for part in parts if "backward" in part.part} == {
+        "a.LeakyReLU.backward": "wrong",
+        "b.LeakyReLU.backward": "right",
+    }
+    parts = mutation.run({"a.py": RIGHT["leaky"], "old/a.py": wrong})
+    found = {part.part: (part.verdict, part.reason) for part in parts if "backward" in part.part}
+    assert found["a.LeakyReLU.backward"][0] == "right"
+    assert found["old.a.LeakyReLU.backward"] == ("cannot judge", "a.py has the same name, and is what an import finds")
