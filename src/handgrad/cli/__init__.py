@@ -86,6 +86,8 @@ def _main(arguments: list[str]) -> int:
 
         print(f"handgrad {__version__}")
         return 0
+    if (place := _empty(arguments)) is not None:
+        return _complain(f"{place} is empty: expected a value; is a variable of your shell not set?")
     name, *rest = arguments
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, 1)
@@ -112,8 +114,23 @@ def _run(name: str, arguments: list[str]) -> int:
         return _complain(str(error), 1)
     except HandgradError as error:
         return _complain(str(error), getattr(error, "exit_code", 2))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _complain(f"{error.filename}: {error.strerror}. Choose another file or folder")
     except MemoryError:
         return _complain("not enough memory: try a smaller --batch-size, data set or network")
+
+
+def _empty(arguments: list[str]) -> str | None:
+    """Which argument is empty, in words: '' as the name of a folder would mean the current one."""
+    for i, argument in enumerate(arguments):
+        flag = arguments[i - 1] if i and arguments[i - 1].startswith("--") else f"argument {i}"
+        if argument.startswith("--") and argument.endswith("="):
+            flag, argument = argument[:-1], ""
+        if not argument and flag != "--hidden-units":
+            return flag
+    return None
 
 
 def _complain(message: str, code: int = 2) -> int:
