@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from handgrad.errors import ConfigError
-from handgrad.training import TrainConfig, merge_settings, recipe_names, recipe_settings, recipe_title
+from handgrad.training import TrainConfig, config_from_file, merge_settings, recipe_names, recipe_settings, recipe_title
 from handgrad.training.config import GROUPS
 
 
@@ -124,3 +124,23 @@ def test_the_three_seeds_come_from_one_and_can_be_set_apart():
     assert len(set(seeds.values())) == 3
     assert seeds == TrainConfig(seed=5).seeds() != TrainConfig(seed=6).seeds()
     assert TrainConfig(seed=5, data_seed=1).seeds() == {**seeds, "data_seed": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-mark", "utf-16-be-mark"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_files_from_windows(tmp_path, encoding, ends):
+    text = f"# größer{ends}hidden_units = [7]{ends}learning_rate = 0.5{ends}"
+    if encoding.endswith("-mark"):
+        content = ("\ufeff" + text).encode(encoding.removesuffix("-mark"))
+    else:
+        content = text.encode(encoding)
+    (tmp_path / "a.toml").write_bytes(content)
+    assert config_from_file(tmp_path / "a.toml") == {"hidden_units": [7], "learning_rate": 0.5}
+
+
+def test_another_encoding_is_named(tmp_path):
+    (tmp_path / "a.toml").write_bytes("# größer\nseed = 1\n".encode("cp1252"))
+    with pytest.raises(
+        ConfigError, match=r"a.toml is no TOML file: it is no text in UTF-8 .*; save it with the encoding UTF-8"
+    ):
+        config_from_file(tmp_path / "a.toml")

@@ -57,7 +57,7 @@ def unpickle(content: bytes, path: Path) -> Any:
     except _Refused as refused:
         raise DataError(
             f"{path}: refuses to load this pickle, {refused}; expected a CIFAR-10 batch of plain containers, numbers "
-            "and uint8 arrays; the binary version of the data set needs no pickle"
+            "and uint8 arrays: use the binary version"
         ) from None
 
 

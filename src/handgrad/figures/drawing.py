@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, ParamSpec
+from typing import IO, TYPE_CHECKING, Any, ParamSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,9 @@ def own_settings() -> Iterator[None]:
     `text.usetex` needs LaTeX, a notebook's backend its package: a figure that goes to a file needs neither.
     """
     matplotlib = _import()
-    defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
+    defaults: dict[Any, Any] = {
+        name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")
+    }
     with matplotlib.rc_context(defaults):
         yield
 

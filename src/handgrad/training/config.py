@@ -324,7 +324,9 @@ def config_from_file(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is no text in UTF-8 ({error}): save it with the encoding UTF-8") from None
+        raise ConfigError(
+            f"{path} is no TOML file: it is no text in UTF-8 ({error}); save it with the encoding UTF-8"
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is no TOML file: {error}") from None
     check_keys(settings, str(path))
