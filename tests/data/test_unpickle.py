@@ -119,7 +119,8 @@ def pickled_array(**other):
         "values": b"C\x0c" + PIXELS.tobytes(),
     } | other
     return (
-        b"\x80\x04c" + CORE + b".multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01" + parts["shape"] +
+        b"\x80\x04c" + CORE + b".multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01" +
+        parts["shape"] +
         b"cnumpy\ndtype\n" + parts["dtype"] + b"\x89\x88\x87R" + parts["fortran"] + parts["values"] + b"tb."
     )  # fmt: skip
 
