@@ -170,7 +170,7 @@ def test_no_hidden_layer_is_logistic_regression(capsys, tmp_path):
         (["xyzzy"], "see handgrad --help"),
         (["train", "--learning-rate", "-1"], "learning_rate=-1.0: expected a number above 0"),
         (["train", "--learning-rate", "fast"], 'unable to convert "fast" into float'),
-        (["train", "--lerning-rate", "1"], "Did you mean --learning-rate?"),
+        (["train", "--lerning-rate", "1"], "--learning-rate"),
         (["train", "--hidden-units", "10,x"], "hidden_units=10,x: expected whole numbers above 0, as 100,50, or none"),
         (["train", "--recipe", "digit"], "did you mean 'digits'?"),
         (["train", "--config", "/nonexistent.toml"], "cannot read the configuration /nonexistent.toml"),

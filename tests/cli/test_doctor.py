@@ -96,7 +96,7 @@ def test_a_report_replaces_the_one_before(capsys, tmp_path):
         (["--budget", "0"], "budget=0: expected a whole number of at least 1"),
         (["--learning-rate", "-1"], "learning_rate=-1.0: expected a number above 0"),
         (["--batch-size", "5000"], "batch_size=5000: expected at most 1438"),
-        (["--lerning-rate", "1"], "Did you mean --learning-rate?"),
+        (["--lerning-rate", "1"], "--learning-rate"),
         (["--hidden-units", "x"], "hidden_units=x: expected whole numbers above 0"),
         (["mnist", "--data-dir", "/nonexistent"], "mnist is not in /nonexistent"),
         (["."], ". is no run folder: it has no config.toml"),

@@ -43,17 +43,17 @@ def test_digits_are_those_of_scikit_learn():
 
 
 def test_digits_need_neither_folder_nor_network(tmp_path):
-    assert len(data.load("digits", data_dir=tmp_path / "nowhere", offline=True).labels) == 1797
+    assert len(data.load("digits", offline=True).labels) == 1797
     assert data.get("digits") == Path(data.__file__).parent
 
 
 # --- splits and preprocessing ---
 
 
-def test_validation_is_the_end_of_the_training_images(tmp_path, make_mnist):
+def test_validation_can_be_the_end_of_the_training_images(tmp_path, make_mnist):
     arrays = make_mnist(tmp_path / "mnist")
     whole = data.load("mnist", data_dir=tmp_path, preprocessing="mean-image")
-    split = data.load("mnist", data_dir=tmp_path, preprocessing="mean-image", validation_size=5)
+    split = data.load("mnist", data_dir=tmp_path, preprocessing="mean-image", validation_size=5, validation_split="end")
     assert whole.splits == {"train": range(20), "test": range(20, 30)}
     assert split.splits == {"train": range(15), "validation": range(15, 20), "test": range(20, 30)}
     np.testing.assert_array_equal(whole.inputs, split.inputs)
@@ -62,6 +62,44 @@ def test_validation_is_the_end_of_the_training_images(tmp_path, make_mnist):
     for dataset, n in ((whole, 20), (split, 15)):
         np.testing.assert_allclose(dataset.preprocessing.shift[0], images[:n].mean(axis=0), rtol=1e-6)
         assert dataset.preprocessing.scale.item() == 1
+
+
+@pytest.fixture
+def sorted_mnist(tmp_path, make_mnist, idx_bytes):
+    """Files of one's own, sorted by class: 40 images of 0, 30 of 1, 20 of 2 and 10 of 3, their number in the pixels."""
+    make_mnist(tmp_path / "mnist", packed=False)
+    labels = np.repeat([0, 1, 2, 3], [40, 30, 20, 10])
+    images = np.tile(np.arange(100)[:, None, None], (1, 28, 28))
+    (tmp_path / "mnist" / "train-images-idx3-ubyte").write_bytes(idx_bytes(images))
+    (tmp_path / "mnist" / "train-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("size", "counts"), [(10, [4, 3, 2, 1]), (50, [20, 15, 10, 5]), (11, [5, 3, 2, 1]), (3, [1, 1, 1, 0])]
+)
+def test_validation_is_drawn_from_each_class_in_proportion(sorted_mnist, size, counts):
+    mnist = data.load("mnist", data_dir=sorted_mnist, validation_size=size)
+    held = mnist.indices("validation")
+    assert np.bincount(mnist.targets(held), minlength=4).tolist() == counts
+    numbers = mnist.inputs[:100, 0, 0, 0]
+    assert sorted(numbers) == list(range(100))  # each once, its label still its own
+    np.testing.assert_array_equal(mnist.labels[:100], np.repeat([0, 1, 2, 3], [40, 30, 20, 10])[numbers])
+    assert numbers[held].tolist() != list(range(100 - size, 100))
+    assert np.all(np.diff(numbers[: 100 - size].astype(int)) > 0)  # what remains is in the order of the file
+    again = data.load("mnist", data_dir=sorted_mnist, validation_size=size)
+    np.testing.assert_array_equal(again.inputs, mnist.inputs)
+
+
+def test_validation_is_drawn_at_random_within_a_class(sorted_mnist):
+    mnist = data.load("mnist", data_dir=sorted_mnist, validation_size=20)
+    held = mnist.inputs[mnist.indices("validation"), 0, 0, 0]
+    assert held[:8].max() > 20 > held[:8].min()  # of the 40 of class 0, neither the first nor the last only
+
+
+def test_another_way_to_split_is_refused():
+    with pytest.raises(ConfigError, match="unknown validation_split='first': choose random or end"):
+        data.load("digits", validation_split="first")
 
 
 @pytest.mark.parametrize("size", [-1, 20, 21])
@@ -94,6 +132,71 @@ def test_default_preprocessing():
 
 
 # --- where it is looked for ---
+
+
+def test_a_folder_says_nothing_about_the_built_in_digits(tmp_path):
+    for function in (data.load, data.check, data.get):
+        with pytest.raises(
+            ConfigError, match=rf"data_dir={tmp_path} does not go with dataset=digits.*leave data_dir out"
+        ):
+            function("digits", data_dir=tmp_path)
+
+
+def dotted(folder):
+    for path in folder.iterdir():
+        path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_names_that_unpacking_on_windows_gives(tmp_path, make_mnist, packed):
+    make_mnist(tmp_path / "mnist", packed=packed)
+    whole = data.load("mnist", data_dir=tmp_path)
+    dotted(tmp_path / "mnist")
+    assert (tmp_path / "mnist" / ("train-images.idx3-ubyte" + ".gz" * packed)).exists()
+    np.testing.assert_array_equal(data.load("mnist", data_dir=tmp_path).inputs, whole.inputs)
+    assert data.check("mnist", data_dir=tmp_path).sizes == {"train": 20, "test": 10}
+
+
+@pytest.mark.parametrize(("name", "theirs"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
+def test_the_folders_of_torchvision(tmp_path, make_mnist, name, theirs):
+    make_mnist(tmp_path / theirs / "raw")
+    for given in (tmp_path, tmp_path / theirs, tmp_path / theirs / "raw"):
+        assert len(data.load(name, data_dir=given).labels) == 30
+    other = {"mnist": "fashion-mnist", "fashion-mnist": "mnist"}[name]
+    for given in (tmp_path, tmp_path / theirs, tmp_path / theirs / "raw"):
+        with pytest.raises(DataError, match=f"^{other} is not in"):
+            data.load(other, data_dir=given)
+
+
+@pytest.mark.parametrize("folder", ["digits", "cifar10", "fashion"])
+def test_a_folder_of_ones_own_may_have_any_name(tmp_path, make_mnist, folder):
+    make_mnist(tmp_path / folder)
+    assert len(data.load("mnist", data_dir=tmp_path / folder).labels) == 30
+
+
+def test_a_folder_that_is_named_for_another_set_is_said_to_be(tmp_path, make_mnist):
+    make_mnist(tmp_path / "fashion-mnist")
+    with pytest.raises(DataError, match=r"mnist is not in .*fashion-mnist has such files, and is named for another"):
+        data.load("mnist", data_dir=tmp_path / "fashion-mnist")
+
+
+def test_what_lies_there_is_named(tmp_path):
+    (tmp_path / "train images.idx").write_bytes(b"")
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(DataError, match=r"mnist is not in .* \(there lie pictures/, train images.idx: rename what"):
+        data.load("mnist", data_dir=tmp_path)
+
+
+def test_nobody_is_told_to_fetch_files_of_their_own(tmp_path, make_mnist, monkeypatch):
+    for place in (tmp_path / "own", tmp_path / "cache" / "data"):
+        make_mnist(place / "mnist", packed=False)
+        path = place / "mnist" / "t10k-labels-idx1-ubyte"
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"holds 9 bytes.*; write the file again as its format asks") as own:
+        data.load("mnist", data_dir=tmp_path / "own")
+    assert "fetch" not in str(own.value).replace(str(tmp_path), "")
+    with pytest.raises(DataError, match=r"; run `handgrad data get mnist`, which fetches what is broken again$"):
+        data.load("mnist")
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -143,24 +246,31 @@ def no_download(monkeypatch):
 
 @pytest.mark.usefixtures("no_download")
 def test_missing_where_the_user_said(tmp_path, monkeypatch):
-    listed = r"expected there mnist/ with train-images-idx3-ubyte.gz, train-labels-.*, t10k-.* \(also without .gz\)"
+    listed = (
+        r"expected there mnist/ with train-images-idx3-ubyte.gz, train-labels-.*, t10k-.* \(also without .gz, or .*\)"
+    )
     where = tmp_path / "d"
     command = f"handgrad data get mnist --data-dir {where}"
-    with pytest.raises(DataError, match=rf"mnist is not in {where}: {listed}; put them there or run `{command}`$"):
+    with pytest.raises(
+        DataError,
+        match=rf"mnist is not in {where} \(there is no such folder\): {listed}; put them there or run `{command}`$",
+    ):
         data.load("mnist", data_dir=where)
     with pytest.raises(
         DataError, match=r"cifar10 is not in .*cifar-10-batches-bin/ with data_batch_1.bin, .*test_batch.bin, or"
     ):
         data.check("cifar10", data_dir=where)
     monkeypatch.setenv("HANDGRAD_DATA", str(where))
-    with pytest.raises(DataError, match=rf"mnist is not in {where}: .*run `handgrad data get mnist`$"):
+    with pytest.raises(
+        DataError, match=rf"mnist is not in {where} \(there is no such folder\): .*run `handgrad data get mnist`$"
+    ):
         data.load("mnist")
 
 
 @pytest.mark.usefixtures("no_download")
 def test_missing_offline(tmp_path):
     with pytest.raises(
-        DataError, match=rf"mnist is not in {tmp_path / 'cache' / 'data'}: .* where there is a network$"
+        DataError, match=rf"mnist is not in {tmp_path / 'cache' / 'data'} \(there .*\): .* where there is a network$"
     ):
         data.load("mnist", offline=True)
 
@@ -363,7 +473,7 @@ def test_importing_the_room_is_light():
 def test_real_mnist(real_data):
     if not (real_data / "mnist").is_dir():
         pytest.skip(f"needs mnist/ in {real_data}")
-    mnist = data.load("mnist", data_dir=real_data, validation_size=10_000)
+    mnist = data.load("mnist", data_dir=real_data, validation_size=10_000, validation_split="end")
     assert mnist.splits == {"train": range(50_000), "validation": range(50_000, 60_000), "test": range(60_000, 70_000)}
     assert mnist.inputs.shape == (70_000, 1, 28, 28)
     assert mnist.labels[:5].tolist() == [5, 0, 4, 1, 9]

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from handgrad.errors import ConfigError
-from handgrad.training import TrainConfig, merge_settings, recipe_names, recipe_settings, recipe_title
+from handgrad.training import TrainConfig, config_from_file, merge_settings, recipe_names, recipe_settings, recipe_title
 from handgrad.training.config import GROUPS
 
 
@@ -137,3 +137,23 @@ def test_one_hidden_layer_may_be_a_number():
 def test_what_other_libraries_call_a_setting(key, setting):
     with pytest.raises(ConfigError, match=rf"unknown key '{key}': did you mean '{setting}'\?"):
         TrainConfig.from_settings({key: 1})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-mark", "utf-16-be-mark"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_files_from_windows(tmp_path, encoding, ends):
+    text = f"# größer{ends}hidden_units = [7]{ends}learning_rate = 0.5{ends}"
+    if encoding.endswith("-mark"):
+        content = ("\ufeff" + text).encode(encoding.removesuffix("-mark"))
+    else:
+        content = text.encode(encoding)
+    (tmp_path / "a.toml").write_bytes(content)
+    assert config_from_file(tmp_path / "a.toml") == {"hidden_units": [7], "learning_rate": 0.5}
+
+
+def test_another_encoding_is_named(tmp_path):
+    (tmp_path / "a.toml").write_bytes("# größer\nseed = 1\n".encode("cp1252"))
+    with pytest.raises(
+        ConfigError, match=r"a.toml is no TOML file: it is no text in UTF-8 .*; save it with the encoding UTF-8"
+    ):
+        config_from_file(tmp_path / "a.toml")

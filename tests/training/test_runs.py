@@ -441,3 +441,27 @@ def test_float64_and_other_thread_counts_are_kept(tmp_path):
     rewrite(tmp_path / "a" / "checkpoint" / "state.safetensors", lambda about: about.update(threads=64))
     train(run_dir=tmp_path / "a", resume=True, max_steps=80, reporter=Watch())
     assert "begun with threads=64, now it is 1" in notes[0]
+
+
+def test_how_validation_is_drawn_is_kept_with_the_run(tmp_path):
+    run = train(run_dir=tmp_path / "a", validation_size=200, **SMALL)
+    assert run.config.validation_split == "random"
+    end = train(run_dir=tmp_path / "b", validation_size=200, validation_split="end", **SMALL)
+    assert figures(tmp_path / "a") != figures(tmp_path / "b")
+    # A run that was begun before there was a choice held the last samples back, and still does.
+    file = end.path / "config.toml"
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if "validation_split" not in line))
+    assert load_run(end.path).config.validation_split == "end"
+    assert load_run(end.path).evaluate() == end.evaluate()
+
+
+def test_the_published_split_is_kept_by_the_recipe_that_reproduces_it():
+    assert handgrad.TrainConfig.from_settings(handgrad.training.merge_settings("cmu-mnist")).validation_split == "end"
+
+
+def test_a_folder_of_data_is_not_taken_for_the_built_in_digits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("nowhere", "."):
+        with pytest.raises(ConfigError, match=f"data_dir={folder} does not go with dataset=digits"):
+            train(data_dir=folder)
+    assert not list(tmp_path.iterdir())

@@ -6,10 +6,13 @@ is imported by its name.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
 import sys
+
+from handgrad.cli import output
 
 #: Every subcommand: the file of this folder that holds its `app`, and what it does.
 COMMANDS = {
@@ -46,13 +49,35 @@ moment (Ctrl-C, even kill -9) and goes on, bit for bit, with --run-dir FOLDER --
 """
 
 
+#: Commands that leave their results in files: one that loses its stdout says so and goes on, and has not failed.
+_LEAVE_FILES = ("train", "doctor", "courses")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs the command with these arguments (by default the process's own) and returns its exit code.
 
-    0: done. 1: a run whose loss stopped being a number. 2: something in what was asked for has to be mended; one line
-    on stderr says what. 130: interrupted, everything saved.
+    0: done. 1: a run whose loss stopped being a number. 2: something in what was asked for has to be mended, or its
+    answer could not be written to stdout; one line on stderr says what. 130: interrupted, everything saved.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    leaves_files = bool(arguments) and arguments[0] in _LEAVE_FILES and "--json" not in arguments
+
+    def stdout_lost(stdout: output.Stream) -> None:
+        if "--watch" in arguments:  # it would go on for ever: end it as Ctrl-C does
+            raise KeyboardInterrupt
+        if leaves_files:
+            print(f"handgrad: {stdout.why_lost}; the command goes on without it", file=sys.stderr)
+
+    with output.kept(stdout_lost) as stdout:
+        code = _main(arguments)
+        with contextlib.suppress(KeyboardInterrupt):
+            stdout.flush()
+        if code == 0 and not leaves_files and stdout.lost is not None and not stdout.reader_left:
+            return _complain(f"{stdout.why_lost}. Free some space or write to another place")
+        return code
+
+
+def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_page(), end="")
         return 0
@@ -61,6 +86,8 @@ def main(argv: list[str] | None = None) -> int:
 
         print(f"handgrad {__version__}")
         return 0
+    if (place := _empty(arguments)) is not None:
+        return _complain(f"{place} is empty: expected a value; is a variable of your shell not set?")
     name, *rest = arguments
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, 1)
@@ -70,9 +97,6 @@ def main(argv: list[str] | None = None) -> int:
         return _run(name, rest)
     except KeyboardInterrupt:
         return _complain("interrupted before there was anything to save", 130)
-    except BrokenPipeError:  # `handgrad ... | head`: what reads the output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _run(name: str, arguments: list[str]) -> int:
@@ -90,8 +114,23 @@ def _run(name: str, arguments: list[str]) -> int:
         return _complain(str(error), 1)
     except HandgradError as error:
         return _complain(str(error), getattr(error, "exit_code", 2))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _complain(f"{error.filename}: {error.strerror}. Choose another file or folder")
     except MemoryError:
         return _complain("not enough memory: try a smaller --batch-size, data set or network")
+
+
+def _empty(arguments: list[str]) -> str | None:
+    """Which argument is empty, in words: '' as the name of a folder would mean the current one."""
+    for i, argument in enumerate(arguments):
+        flag = arguments[i - 1] if i and arguments[i - 1].startswith("--") else f"argument {i}"
+        if argument.startswith("--") and argument.endswith("="):
+            flag, argument = argument[:-1], ""
+        if not argument and flag != "--hidden-units":
+            return flag
+    return None
 
 
 def _complain(message: str, code: int = 2) -> int:

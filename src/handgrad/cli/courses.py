@@ -16,7 +16,7 @@ from rich.table import Table
 from handgrad import courses
 from handgrad.cli.common import DataDir, Json, Offline, new_app
 from handgrad.courses.cmu11785 import statistics
-from handgrad.errors import ConfigError
+from handgrad.errors import ConfigError, HandgradError
 
 app = new_app("courses", "Two courses' assignments: drop-ins for their files.\n\nWithout a command: the editions.")
 
@@ -93,12 +93,21 @@ def stats(
         stopped = True
         print(f"interrupted: the figures of {len(figures[statistics.NAMES[0]])} epochs are kept", file=sys.stderr)
     figures = {name: values[: len(figures[statistics.NAMES[-1]])] for name, values in figures.items()}
-    paths = [str(path) for path in statistics.draw(figures, out)]
+    seconds = round(time.perf_counter() - begin, 2)
+    paths, failure = [], None
+    try:
+        paths = [str(path) for path in statistics.draw(figures, out)]
+    except Exception as error:  # the figures of the training are printed all the same
+        failure = error
     if json_:
-        print(json.dumps({**figures, "plots": paths, "seconds": round(time.perf_counter() - begin, 2)}))
+        print(json.dumps({**figures, "plots": paths, "seconds": seconds}))
     else:
         console.print(_table(figures))
-        console.print(f"plots: {', '.join(paths)}", soft_wrap=True)
+        console.print(f"plots: {', '.join(paths) or 'none'}", soft_wrap=True)
+    if isinstance(failure, HandgradError):
+        raise failure
+    if failure is not None:
+        print(f"cannot draw the plots: {type(failure).__name__}: {' '.join(str(failure).split())}", file=sys.stderr)
     return 130 if stopped else 0
 
 

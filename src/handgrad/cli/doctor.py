@@ -1,6 +1,7 @@
 """`handgrad doctor`."""
 
 import json
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +12,9 @@ from rich.console import Console
 from handgrad.cli.common import Json, new_app
 from handgrad.cli.examination import print_report
 from handgrad.cli.settings import given_settings, with_setting_flags
-from handgrad.errors import ConfigError
+from handgrad.errors import ConfigError, RunError
 from handgrad.training import TrainConfig, doctor, load_run, merge_settings
+from handgrad.training.run import is_folder
 
 app = new_app(
     "doctor",
@@ -39,7 +41,8 @@ def examine(
         raise ConfigError(f"budget={budget}: expected a whole number of at least 1")
     settings = given_settings(settings)
     run = None
-    if what is not None and Path(what).is_dir():
+    folder: Path | None
+    if what is not None and is_folder(what):
         run = load_run(what)
         given = merge_settings(None, config, settings)
         wanted = TrainConfig.from_settings(_over(run.config.to_dict(), given))
@@ -57,11 +60,21 @@ def examine(
             report = doctor.examine_run(run, config=wanted, budget=budget, told=told)
         else:
             report = doctor.examine(wanted, subject=name, budget=budget, told=told)
-        doctor.write_report(report, folder)
+    failure = None
+    try:
+        failed = doctor.write_report(report, folder)
+    except RunError as error:  # what was found is printed all the same
+        failed, failure, folder = [], error, None
     if json_:
-        print(json.dumps({**report.to_dict(), "folder": str(folder)}, indent=2))
+        print(json.dumps({**report.to_dict(), "folder": None if folder is None else str(folder)}, indent=2))
     else:
         print_report(report, folder)
+    for line in failed:
+        print(line, file=sys.stderr)
+    if failure is not None:
+        if out is not None:
+            raise failure
+        print(f"the report is printed only: {failure}", file=sys.stderr)
     return 1 if report.verdict == doctor.PROBLEM else 0
 
 

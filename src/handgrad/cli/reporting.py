@@ -79,9 +79,13 @@ class TerminalReporter(QuietReporter):
 
 def _opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> str:
     begin = f"from step {first_step} " if first_step else ""
+    held = ""
+    if config.validation_size:
+        how = "drawn at random by class" if config.validation_split == "random" else "the last training samples"
+        held = f"validation on {config.validation_size:,} samples, {how}, "
     return (
         f"{config.dataset}: {config.model} with {engine.architecture.parameters:,} parameters, {config.optimizer}, "
-        f"{engine.name} engine, {begin}to step {steps:,} -> {run_dir}"
+        f"{engine.name} engine, {held}{begin}to step {steps:,} -> {run_dir}"
     )
 
 
@@ -123,4 +127,6 @@ def print_result(run: Run) -> None:
         f"{summary['samples_per_second']:,.0f} samples/s",
         highlight=False,
     )
-    console.print(f"curves: {run.path / 'curves.png'}", highlight=False, soft_wrap=True)
+    curves = run.path / "curves.png"
+    where = f"curves: {curves}" if curves.exists() else f"run: {run.path}"
+    console.print(where, highlight=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -14,6 +13,7 @@ from handgrad.architectures import Architecture
 from handgrad.cli.common import Json, new_app
 from handgrad.data import DATASETS
 from handgrad.training import TrainConfig, load_run, merge_settings
+from handgrad.training.run import is_folder
 
 app = new_app("show", "A network's layers: output shape, parameters, multiply-adds (one sample, forward).")
 
@@ -25,7 +25,7 @@ def show(
     *,
     json_: Json = False,
 ) -> int:
-    config = load_run(what).config if Path(what).is_dir() else TrainConfig.from_settings(merge_settings(what))
+    config = load_run(what).config if is_folder(what) else TrainConfig.from_settings(merge_settings(what))
     entry = DATASETS[config.dataset]
     architecture = config.architecture(entry.input_shape, len(entry.classes))
     algorithms = _algorithms(what, config, architecture)
@@ -54,7 +54,7 @@ def _algorithms(what: str, config: TrainConfig, architecture: Architecture) -> d
         return {}
     from handgrad.engines.numpy import convolution_estimates, convolution_plan  # NumPy, which an MLP's table can spare
 
-    settled = load_run(what).convolutions() if Path(what).is_dir() else {}
+    settled = load_run(what).convolutions() if is_folder(what) else {}
     if config.convolution == "measure" and not settled:
         return {}
     plan = settled or convolution_plan(architecture, config.batch_size, config.convolution)

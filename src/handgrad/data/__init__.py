@@ -10,13 +10,14 @@
 
 from handgrad.data.augmentation import Augmentation
 from handgrad.data.catalogue import DATASETS, Download, Entry
-from handgrad.data.dataset import PREPROCESSING, Dataset, Preprocessing, fit_preprocessing
+from handgrad.data.dataset import PREPROCESSING, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
 from handgrad.data.loading import Check, Listing, check, describe, get, load
 from handgrad.data.progress import Progress, show_progress
 
 __all__ = [
     "DATASETS",
     "PREPROCESSING",
+    "VALIDATION_SPLITS",
     "Augmentation",
     "Check",
     "Dataset",

@@ -30,6 +30,7 @@ class Entry:
         licence, source: whose it is and under which terms.
         mirrors: addresses that a download's name is put behind, tried in turn.
         downloads: the official files.
+        torchvision: the folder that torchvision keeps it in, where it has one of its own.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Entry:
     source: str
     mirrors: tuple[str, ...] = ()
     downloads: tuple[Download, ...] = ()
+    torchvision: str = ""
 
 
 _DIGITS = tuple("0123456789")
@@ -70,6 +72,7 @@ _ENTRIES = (
         classes=_DIGITS,
         value_range=255.0,
         preprocessing="unit",
+        torchvision="MNIST",
         licence="CC BY-SA 3.0",
         source="Y. LeCun, C. Cortes and C. J. C. Burges (1998), The MNIST database of handwritten digits",
         mirrors=(
@@ -119,6 +122,7 @@ _ENTRIES = (
         ),
         value_range=255.0,
         preprocessing="unit",
+        torchvision="FashionMNIST",
         licence="MIT",
         source="H. Xiao, K. Rasul and R. Vollgraf (2017), Fashion-MNIST, arXiv:1708.07747",
         mirrors=(

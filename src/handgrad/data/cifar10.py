@@ -75,7 +75,7 @@ def _read_bytes(path: Path, most: int, expected: str) -> bytes:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): expected {expected}") from None
     if len(content) > most:
-        raise DataError(f"{path} has more than {most} bytes: expected {expected}; fetch the file again")
+        raise DataError(f"{path} has more than {most} bytes: expected {expected}")
     return content
 
 
@@ -84,7 +84,7 @@ def _read_binary(path: Path) -> Samples:
     expected = f"1 to {_MOST} records of {record} bytes"
     content = _read_bytes(path, MOST_BYTES, expected)
     if not content or len(content) % record:
-        raise DataError(f"{path} has {len(content)} bytes: expected {expected}; fetch the file again")
+        raise DataError(f"{path} has {len(content)} bytes: expected {expected}")
     records = np.frombuffer(content, np.uint8).reshape(-1, record)
     return Samples(records[:, 1:], records[:, 0])
 
@@ -93,15 +93,15 @@ def _read_pickled(path: Path) -> Samples:
     expected = f"a pickled dict with data, uint8 (n, {_PIXELS}), and labels, n ints from 0 to 9, n from 1 to {_MOST}"
     content = unpickle(_read_bytes(path, _MOST_PICKLED_BYTES, expected), path)
     if not isinstance(content, dict):
-        raise DataError(f"{path} holds a {type(content).__name__}: expected {expected}; fetch the file again")
+        raise DataError(f"{path} holds a {type(content).__name__}: expected {expected}")
     # Written by Python 2 or by Python 3, the keys are bytes or text.
     data, labels = (content.get(key.encode(), content.get(key)) for key in ("data", "labels"))
     if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != _PIXELS or not 1 <= len(data) <= _MOST:
         found = f"of shape {data.shape}" if isinstance(data, np.ndarray) else f"of type {type(data).__name__}"
-        raise DataError(f"{path} has data {found}: expected {expected}; fetch the file again")
+        raise DataError(f"{path} has data {found}: expected {expected}")
     if not isinstance(labels, list) or len(labels) != len(data):
         found = f"{len(labels)}" if isinstance(labels, list) else f"{type(labels).__name__} for"
-        raise DataError(f"{path} has {found} labels and {len(data)} images: expected {expected}; fetch the file again")
+        raise DataError(f"{path} has {found} labels and {len(data)} images: expected {expected}")
     if not all(type(label) is int and 0 <= label <= 255 for label in labels):
-        raise DataError(f"{path} has labels that are no classes: expected {expected}; fetch the file again")
+        raise DataError(f"{path} has labels that are no classes: expected {expected}")
     return Samples(data, np.array(labels, np.uint8))

@@ -13,6 +13,9 @@ from handgrad.errors import ConfigError
 
 PREPROCESSING = ("mean-image", "unit", "standard", "none")
 
+#: Where validation samples come from: "random", drawn from each class in proportion; "end", the last training samples.
+VALIDATION_SPLITS = ("random", "end")
+
 NOT_AUGMENTED = Augmentation()
 
 _CHUNK = 64  # images at a time in float64: a chunk stays in the cache
@@ -120,7 +123,7 @@ class Dataset:
 
     Arguments:
         name: e.g. "mnist".
-        inputs: raw inputs (n, C, H, W), uint8 or float32.
+        inputs: raw inputs (n, C, H, W), uint8 or float32; training, validation and test samples in this order.
         labels: classes (n,), int64, 0 to len(classes) - 1.
         splits: the indices of "train", "validation" (where there is one) and "test".
         classes: a name for each class.

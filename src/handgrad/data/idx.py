@@ -25,19 +25,23 @@ _FILES = tuple(f"{part}-{content}" for part in _PARTS.values() for content in _C
 
 def wanted(entry: Entry) -> str:
     """The files to put in place, in words."""
-    return f"{entry.name}/ with {', '.join(f'{name}.gz' for name in _FILES)} (also without .gz)"
+    names = ", ".join(f"{name}.gz" for name in _FILES)
+    return f"{entry.name}/ with {names} (also without .gz, or with a dot, as train-images.idx3-ubyte)"
 
 
 def folders(entry: Entry, base: Path) -> list[Path]:
     """Where the files may lie below `base`, best first."""
-    return [base / entry.name, base]
+    theirs = base / entry.torchvision
+    return [base / entry.name, theirs / "raw", theirs, base / "raw", base]
 
 
 def files(folder: Path) -> tuple[list[Path], list[str]]:
     """The files of the data set that are in `folder`, and the names of those that are not."""
     present, missing = [], []
     for name in _FILES:
-        found = [path for path in (folder / f"{name}.gz", folder / name) if path.is_file()]
+        dotted = name.replace("-idx", ".idx")
+        names = (f"{name}.gz", name, f"{dotted}.gz", dotted)
+        found = [path for path in (folder / name for name in names) if path.is_file()]
         present += found[:1]
         missing += [] if found else [f"{name}.gz"]
     return present, missing
@@ -49,7 +53,7 @@ def read(entry: Entry, folder: Path) -> dict[str, Samples]:
     Returns: {"train": (images (n, 1, H, W) uint8, labels (n,) uint8), "test": ...}.
     Raises: DataError that names the file, what was found, what was expected and what to do.
     """
-    paths = {path.name.removesuffix(".gz"): path for path in files(folder)[0]}
+    paths = {path.name.removesuffix(".gz").replace(".idx", "-idx"): path for path in files(folder)[0]}
     samples = {}
     for split, part in _PARTS.items():
         image_path, label_path = (paths[f"{part}-{content}"] for content in _CONTENTS)
@@ -58,7 +62,7 @@ def read(entry: Entry, folder: Path) -> dict[str, Samples]:
         if len(images) != len(labels):
             raise DataError(
                 f"{label_path} holds {len(labels)} labels but {image_path.name} {len(images)} images: expected as many "
-                "of one as of the other; fetch both files again"
+                "of one as of the other"
             )
         check_labels(label_path, labels, len(entry.classes))
         samples[split] = Samples(images[:, np.newaxis], labels)
@@ -79,28 +83,27 @@ def read_idx(path: Path, sample_shape: tuple[int, ...], most: int) -> UInt8[Arra
     Raises: DataError.
     """
     expected = f"expected an IDX file of 1 to {most} samples of {_by(sample_shape)} unsigned bytes"
-    advice = "fetch the file again"
     ndim = 1 + len(sample_shape)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             header = stream.read(4 + 4 * ndim)
             if header[:4] != bytes((0, 0, 8, ndim)):
                 raise DataError(f"{path} begins with the bytes [{header[:4].hex(' ')}]: {expected}, which begins with "
-                                f"[00 00 08 {ndim:02x}]; {advice}")  # fmt: skip
+                                f"[00 00 08 {ndim:02x}]")  # fmt: skip
             if len(header) < 4 + 4 * ndim:
-                raise DataError(f"{path} ends within its header: {expected}; {advice}")
+                raise DataError(f"{path} ends within its header: {expected}")
             n, *shape = (int.from_bytes(header[i : i + 4], "big") for i in range(4, 4 + 4 * ndim, 4))
             if tuple(shape) != sample_shape or not 1 <= n <= most:
-                raise DataError(f"{path} claims {n} samples of {_by(tuple(shape))}: {expected}; {advice}")
+                raise DataError(f"{path} claims {n} samples of {_by(tuple(shape))}: {expected}")
             size = n * math.prod(shape)
             values = stream.read(size + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is not a complete gzip file ({error}): {expected}, gzipped; {advice}") from None
+        raise DataError(f"{path} is not a complete gzip file ({error}): {expected}, gzipped") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): {expected}") from None
     if len(values) != size:
         found = f"{len(values)} bytes" if len(values) < size else "more"
-        raise DataError(f"{path} claims {n} samples, which take {size} bytes, and holds {found}: {expected}; {advice}")
+        raise DataError(f"{path} claims {n} samples, which take {size} bytes, and holds {found}: {expected}")
     return np.frombuffer(values, np.uint8).reshape(n, *shape)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from handgrad.data import cifar10, digits, idx
 from handgrad.data.catalogue import DATASETS, Entry
-from handgrad.data.dataset import Dataset, fit_preprocessing
+from handgrad.data.dataset import VALIDATION_SPLITS, Dataset, fit_preprocessing
 from handgrad.data.progress import Progress
 from handgrad.data.samples import Samples
 from handgrad.errors import ConfigError, DataError
@@ -51,6 +51,7 @@ def load(
     offline: bool = False,
     preprocessing: str | None = None,
     validation_size: int = 0,
+    validation_split: str = "random",
     progress: Progress | None = None,
 ) -> Dataset:
     """A data set in memory, ready to train on.
@@ -63,21 +64,26 @@ def load(
         data_dir: folder that holds data sets, or the folder of this one.
         offline: never download.
         preprocessing: one of `PREPROCESSING`; None chooses the data set's own.
-        validation_size: how many training images, taken from their end, become the "validation" split.
+        validation_size: how many training images become the "validation" split.
+        validation_split: "random": drawn from each class in proportion, always the same ones; "end": the last ones, as
+            published splits of MNIST and CIFAR-10 take them.
         progress: called with (bytes there, bytes in all) while a file is downloaded; None shows a bar on stderr.
 
     Returns: the `Dataset`; its preprocessing is fitted on the "train" split.
     Raises: ConfigError for an unknown name, preprocessing or an impossible validation size; DataError where the files
         are missing, cannot be downloaded or do not have the structure of their format.
     """
-    entry = _entry(name)
+    entry = _entry(name, data_dir)
+    if validation_split not in VALIDATION_SPLITS:
+        expected = " or ".join(VALIDATION_SPLITS)
+        raise ConfigError(f"unknown validation_split={validation_split!r}: choose {expected}")
     folder = _find(entry, data_dir)
     if folder is None:
         if offline or _named_by_user(data_dir):
             raise DataError(_missing(entry, data_dir, offline))
         folder = get(name, progress=progress)
-    samples = _format(entry).read(entry, folder)
-    return _assemble(entry, samples, preprocessing or entry.preprocessing, validation_size)
+    samples = _read(entry, folder, data_dir)
+    return _assemble(entry, samples, preprocessing or entry.preprocessing, validation_size, validation_split)
 
 
 def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | None = None) -> Path:
@@ -88,7 +94,7 @@ def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | N
     Returns: the folder with the files.
     Raises: ConfigError for an unknown name; DataError where a file cannot be downloaded.
     """
-    entry = _entry(name)
+    entry = _entry(name, data_dir)
     found = _find(entry, data_dir)
     if found is not None:
         try:
@@ -127,12 +133,12 @@ def check(name: str, *, data_dir: str | Path | None = None) -> Check:
     """
     from handgrad.data.download import file_sha256
 
-    entry = _entry(name)
+    entry = _entry(name, data_dir)
     folder = _find(entry, data_dir)
     if folder is None:
         raise DataError(_missing(entry, data_dir, offline=False))
     form = _format(entry)
-    sizes = {split: len(part.labels) for split, part in form.read(entry, folder).items()}
+    sizes = {split: len(part.labels) for split, part in _read(entry, folder, data_dir).items()}
     checksums = {wanted.name: wanted.sha256 for wanted in entry.downloads}
     present, _ = form.files(folder)
     official = {path: file_sha256(path) == checksums[path.name] if path.name in checksums else None for path in present}
@@ -146,14 +152,34 @@ def describe(*, data_dir: str | Path | None = None) -> list[Listing]:
     ]  # fmt: skip
 
 
-def _entry(name: str) -> Entry:
+def _entry(name: str, data_dir: str | Path | None) -> Entry:
     if name not in DATASETS:
         raise ConfigError(f"unknown data set name={name!r}: choose one of {', '.join(DATASETS)}")
+    if data_dir is not None and str(data_dir) == "":
+        raise ConfigError("data_dir='': expected the name of a folder; is a variable of your shell empty?")
+    if data_dir is not None and DATASETS[name].format == "digits":
+        others = ", ".join(other for other in DATASETS if other != name)
+        raise ConfigError(
+            f"data_dir={data_dir} does not go with dataset={name}, which is a part of the package and lies nowhere "
+            f"else: leave data_dir out, or choose the data set that lies there with dataset (one of {others})"
+        )
     return DATASETS[name]
 
 
 def _format(entry: Entry) -> ModuleType:
     return _FORMATS[entry.format]
+
+
+def _read(entry: Entry, folder: Path, data_dir: str | Path | None) -> dict[str, Samples]:
+    """The samples in a folder; says what to do where a file is broken."""
+    try:
+        return _format(entry).read(entry, folder)
+    except DataError as error:
+        if not entry.downloads:
+            raise
+        ours = f"run `handgrad data get {entry.name}`, which fetches what is broken again"
+        theirs = "write the file again as its format asks, or replace it with a whole one"
+        raise DataError(f"{error}; {theirs if _named_by_user(data_dir) else ours}") from None
 
 
 def _named_by_user(data_dir: str | Path | None) -> bool:
@@ -172,11 +198,16 @@ def _base(data_dir: str | Path | None) -> Path:
 
 
 def _folders(entry: Entry, data_dir: str | Path | None) -> list[Path]:
-    """Where the data set is looked for. MNIST and Fashion-MNIST have the same file names: a folder of another's name is
-    not taken for this one."""
-    base = _base(data_dir)
-    others = DATASETS.keys() - {entry.name}
-    return [folder for folder in _format(entry).folders(entry, base) if folder.resolve().name not in others]
+    """Where the data set is looked for."""
+    return [folder for folder in _format(entry).folders(entry, _base(data_dir)) if not _is_anothers(entry, folder)]
+
+
+def _is_anothers(entry: Entry, folder: Path) -> bool:
+    """MNIST and Fashion-MNIST have the same file names: a folder of another's name is not taken for this one."""
+    others = [other for other in DATASETS.values() if other.format == entry.format and other != entry]
+    names = {name for other in others for name in (other.name, other.torchvision)}
+    path = folder.resolve()
+    return (path.parent if path.name == "raw" else path).name in names
 
 
 def _find(entry: Entry, data_dir: str | Path | None) -> Path | None:
@@ -196,13 +227,44 @@ def _missing(entry: Entry, data_dir: str | Path | None, offline: bool) -> str:
     if folder := _begun(entry, data_dir):
         what = f"{entry.name} is incomplete: {folder} lacks {', '.join(_format(entry).files(folder)[1])}"
     else:
-        what = f"{entry.name} is not in {base}"
+        what = f"{entry.name} is not in {base}" + _what_lies_there(entry, base)
     where = f" --data-dir {base}" if data_dir is not None else ""
     fetch_it = f"run `handgrad data get {entry.name}{where}`" + (" where there is a network" if offline else "")
     return f"{what}: expected there {_format(entry).wanted(entry)}; put them there or {fetch_it}"
 
 
-def _assemble(entry: Entry, samples: dict[str, Samples], kind: str, validation_size: int) -> Dataset:
+def _what_lies_there(entry: Entry, base: Path) -> str:
+    """What to rename, where the files are there under another name; else the names that are there, in words."""
+    form = _format(entry)
+    for folder in form.folders(entry, base):
+        if _is_anothers(entry, folder) and not form.files(folder)[1]:
+            return f" ({folder} has such files, and is named for another data set: rename the folder if they are yours)"
+    try:
+        names = sorted(path.name + "/" * path.is_dir() for path in base.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return " (there is no such folder)" if not base.exists() else ""
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f" (there lie {', '.join(names[:8])}{more}: rename what is meant)" if names else " (it is empty)"
+
+
+def _validation_last(labels: np.ndarray, validation_size: int, n_classes: int) -> np.ndarray:
+    """The order of the training samples in which the validation samples are the last: drawn from each class in
+    proportion, the same ones whatever the seeds of a run, so that runs are judged by the same samples."""
+    counts = np.bincount(labels, minlength=n_classes)
+    shares = counts * validation_size / len(labels)
+    sizes = np.floor(shares).astype(int)
+    missing = validation_size - int(sizes.sum())
+    sizes[np.argsort(sizes - shares, kind="stable")[:missing]] += 1  # largest remainders first
+    rng = np.random.default_rng((len(labels), validation_size))
+    held = np.zeros(len(labels), bool)
+    for label, size in enumerate(sizes):
+        held[rng.permutation(np.flatnonzero(labels == label))[:size]] = True
+    return np.concatenate([np.flatnonzero(~held), np.flatnonzero(held)])
+
+
+def _assemble(
+    entry: Entry, samples: dict[str, Samples], kind: str, validation_size: int, validation_split: str
+) -> Dataset:
     n, m = (len(samples[split].labels) for split in ("train", "test"))
     if not 0 <= validation_size < n:
         raise ConfigError(
@@ -213,7 +275,11 @@ def _assemble(entry: Entry, samples: dict[str, Samples], kind: str, validation_s
     splits = {"train": range(n_train), "validation": range(n_train, n), "test": range(n, n + m)}
     if n_train == n:
         del splits["validation"]
-    inputs = np.concatenate([samples["train"].inputs, samples["test"].inputs])
-    labels = np.concatenate([samples["train"].labels, samples["test"].labels]).astype(np.int64)
+    train = samples["train"]
+    if validation_size and validation_split == "random":
+        order = _validation_last(train.labels, validation_size, len(entry.classes))
+        train = Samples(train.inputs[order], train.labels[order])
+    inputs = np.concatenate([train.inputs, samples["test"].inputs])
+    labels = np.concatenate([train.labels, samples["test"].labels]).astype(np.int64)
     preprocessing = fit_preprocessing(kind, inputs[:n_train], entry.value_range)
     return Dataset(entry.name, inputs, labels, splits, entry.classes, entry.value_range, preprocessing)

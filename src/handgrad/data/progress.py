@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes that there will be."""
@@ -13,11 +14,17 @@ Progress = Callable[[int, int], None]
 @contextmanager
 def show_progress(label: str) -> Iterator[Progress]:
     """A `Progress` that shows itself under `label` for as long as the context lasts."""
-    if sys.stderr.isatty():
+    if _is_terminal(sys.stderr):
         with _bar(label) as report:
             yield report
     else:
         yield _Lines(label)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    with suppress(OSError, ValueError):  # it is closed
+        return stream is not None and stream.isatty()
+    return False
 
 
 @contextmanager
@@ -48,4 +55,6 @@ class _Lines:
         quarters = 4 * done // max(total, 1)
         if quarters > self.quarters:
             self.quarters = quarters
-            print(f"{self.label}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr, flush=True)
+            with suppress(OSError, ValueError):  # nobody reads it: the download goes on
+                if sys.stderr is not None:
+                    print(f"{self.label}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr, flush=True)

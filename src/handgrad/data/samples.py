@@ -21,7 +21,4 @@ def check_labels(path: Path, labels: Integer[Array, "n"], n_classes: int) -> Non
     wrong = (labels < 0) | (labels >= n_classes)
     if wrong.any():
         first = int(wrong.argmax())
-        raise DataError(
-            f"{path} has label {int(labels[first])} at sample {first}: expected 0 to {n_classes - 1}; "
-            "fetch the file again"
-        )
+        raise DataError(f"{path} has label {int(labels[first])} at sample {first}: expected 0 to {n_classes - 1}")

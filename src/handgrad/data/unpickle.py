@@ -57,7 +57,7 @@ def unpickle(content: bytes, path: Path) -> Any:
     except _Refused as refused:
         raise DataError(
             f"{path}: refuses to load this pickle, {refused}; expected a CIFAR-10 batch of plain containers, numbers "
-            "and uint8 arrays: fetch the file again, or use the binary version"
+            "and uint8 arrays: use the binary version"
         ) from None
 
 

@@ -2,5 +2,6 @@
 
 from handgrad.figures.curves import curves
 from handgrad.figures.doctor import layers, range_test
+from handgrad.figures.drawing import drawn, save_png
 
-__all__ = ["curves", "layers", "range_test"]
+__all__ = ["curves", "drawn", "layers", "range_test", "save_png"]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
+from handgrad.figures.drawing import drawn
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: One colour a split (Okabe and Ito's palette, told apart by the colour-blind too).
 COLORS = {"train": "#888888", "validation": "#E69F00", "test": "#0072B2"}
 
 
+@drawn
 def curves(records: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
     """Two panels, accuracy and loss, a line a split.
 
@@ -21,6 +25,8 @@ def curves(records: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
 
     Returns: a figure of 9 by 3.6 inches; the last test accuracy is marked and written beside its dot.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2)
     figure.suptitle(title)

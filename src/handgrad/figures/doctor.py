@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib import colormaps
-from matplotlib.figure import Figure
+from handgrad.figures.drawing import drawn
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, told apart by the colour-blind too.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"
@@ -15,6 +17,7 @@ BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8
 USUAL_UPDATE = 1e-3
 
 
+@drawn
 def range_test(
     rates: Sequence[float],
     losses: Sequence[float],
@@ -38,6 +41,8 @@ def range_test(
 
     Returns: a figure of 7 by 4 inches.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     top = 1.5 * chance
@@ -69,6 +74,7 @@ def range_test(
     return figure
 
 
+@drawn
 def layers(
     looks: Sequence[Mapping[str, Any]],
     updates: Sequence[Mapping[str, Any]] = (),
@@ -85,6 +91,8 @@ def layers(
 
     Returns: a figure of 10 by 7 inches.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10, 7), layout="constrained")
     (signal, gradient), (units, moves) = figure.subplots(2, 2)
     figure.suptitle(title)
@@ -128,6 +136,8 @@ def _units(axes, active: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
 
 
 def _updates(axes, updates: Sequence[Mapping[str, Any]]) -> None:
+    from matplotlib import colormaps
+
     weights = [name for name in (updates[0] if updates else {}) if name != "step"]
     colors = colormaps["viridis"]
     drawn = []

@@ -3,9 +3,10 @@
 from handgrad.training.config import TrainConfig, config_from_file, merge_settings
 from handgrad.training.loop import Interrupted, Reporter, train
 from handgrad.training.recipes import recipe_names, recipe_settings, recipe_title
-from handgrad.training.run import Run, load_run
+from handgrad.training.run import InputWarning, Run, load_run
 
 __all__ = [
+    "InputWarning",
     "Interrupted",
     "Reporter",
     "Run",

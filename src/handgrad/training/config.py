@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import difflib
 import math
@@ -25,7 +26,7 @@ from handgrad.architectures import (
     preact_resnet,
     vgg,
 )
-from handgrad.data import DATASETS, PREPROCESSING
+from handgrad.data import DATASETS, PREPROCESSING, VALIDATION_SPLITS
 from handgrad.engines import (
     CONVOLUTIONS,
     DEVICES,
@@ -78,6 +79,7 @@ _NOT_NEGATIVE: Rule = ("a number of at least 0", lambda v: _number(v) and v >= 0
 _SHARE: Rule = ("a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1)
 _SWITCH: Rule = ("true or false", lambda v: isinstance(v, bool))
 _TEXT: Rule = ("a text", lambda v: isinstance(v, str))
+_FOLDER: Rule = ("the name of a folder", lambda v: isinstance(v, str) and v != "")
 
 
 #: Settings of an MLP alone, and all that another model over a recipe puts aside.
@@ -91,17 +93,12 @@ def _setting(default: Any, rule: Rule, help: str) -> Any:
 
 #: Headings under which the settings are shown.
 GROUPS = {
-    "Data": ("dataset", "data_dir", "offline", "preprocessing", "validation_size", "random_crop", "horizontal_flip"),
+    "Data": (
+        *("dataset", "data_dir", "offline", "preprocessing", "validation_size", "validation_split"),
+        *("random_crop", "horizontal_flip"),
+    ),
     "Network": (
-        "model",
-        "width",
-        "hidden_units",
-        "activation",
-        "negative_slope",
-        "norm",
-        "num_groups",
-        "dropout",
-        "init",
+        *("model", "width", "hidden_units", "activation", "negative_slope", "norm", "num_groups", "dropout", "init"),
     ),
     "Training": (
         *("optimizer", "learning_rate", "momentum", "nesterov", "beta1", "beta2", "weight_decay", "clip_norm"),
@@ -130,12 +127,15 @@ class TrainConfig:
 
     recipe: str | None = _setting(None, _TEXT, "the recipe that the settings started from")
     dataset: str = _setting("digits", _one_of(DATASETS), "data set to train on")
-    data_dir: str | None = _setting(None, _TEXT, "folder of the data [$HANDGRAD_DATA, else the user's cache]")
+    data_dir: str | None = _setting(None, _FOLDER, "folder of the data [$HANDGRAD_DATA, else the user's cache]")
     offline: bool = _setting(False, _SWITCH, "never download")
     preprocessing: str | None = _setting(
         None, _one_of(PREPROCESSING), "what happens to the raw inputs [the data set's own]"
     )
     validation_size: int = _setting(0, _at_least(0), "training samples kept aside for validation")
+    validation_split: str = _setting(
+        "random", _one_of(VALIDATION_SPLITS), "which: drawn at random, each class in proportion, or the last ones (end)"
+    )
     random_crop: int = _setting(0, _at_least(0), "pixels that a training image may be moved by, black coming in")
     horizontal_flip: bool = _setting(False, _SWITCH, "mirror every other training image, left to right")
     model: str = _setting("mlp", _one_of(MODELS), "architecture")
@@ -359,13 +359,23 @@ def config_from_file(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = tomllib.loads(_decoded(path.read_bytes()))
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is no TOML file: it is no text in UTF-8 ({error}); save it with the encoding UTF-8"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is no TOML file: {error}") from None
     check_keys(settings, str(path))
     return settings
+
+
+def _decoded(content: bytes) -> str:
+    """Text in UTF-8, or, where a byte order mark says so, in UTF-16: what editors and shells on Windows write."""
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig").replace("\r\n", "\n")
 
 
 def merge_settings(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import platform
 import signal
 import threading
@@ -103,21 +102,23 @@ def _train_together(given, config_file, settings, run_dir, resume, reporter) -> 
     engine = given.get("engine") or _saved_engine(run_dir)
     with joined(engine) as processes:
 
-        def begin() -> tuple[Path, dict[str, Any]]:
+        def begin() -> tuple[Path, list[Path], dict[str, Any]]:
             folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
             if config.batch_size < processes.count:
+                folder.discard()
                 raise ConfigError(
                     f"batch_size={config.batch_size}: expected at least {processes.count}, a sample for each of the "
                     f"{processes.count} processes; it is the batch of all of them together"
                 )
-            return folder.path, config.to_dict()
+            return folder.path, folder.made, config.to_dict()
 
-        path, values = processes.first(begin)
+        path, made, values = processes.first(begin)
         config = TrainConfig.from_settings(values)
         if processes.rank > 0:
             folder, reporter = Onlooker(path), Reporter()
         else:
             folder = RunFolder(path)
+            folder.made = made
         with contextlib.ExitStack() as held:
             processes.first(lambda: held.enter_context(folder.held()))
             try:
@@ -142,7 +143,7 @@ def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[Run
         if resume:
             raise ConfigError("resume needs the run folder to go on with: give it with --run-dir")
         config = TrainConfig.from_settings(begin_with)
-        run_dir = _new_run_dir(Path("runs"), config.recipe or f"{config.dataset}-{config.model}")
+        return RunFolder.new(Path("runs"), config.recipe or f"{config.dataset}-{config.model}"), config
     folder = RunFolder(run_dir)
     if folder.exists():
         if not resume:
@@ -158,12 +159,6 @@ def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[Run
         if resume:
             reporter.note(f"{folder.path} has nothing to resume yet: starting at the beginning")
     return folder, config
-
-
-def _new_run_dir(parent: Path, name: str) -> Path:
-    """The first folder of this name that is not there yet: NAME, NAME-2, NAME-3, …"""
-    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(path for path in (parent / name for name in names) if not path.exists())
 
 
 def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
@@ -423,25 +418,30 @@ class _Training:
             },
             **({"processes": self.processes.count} if self.processes.count > 1 else {}),
         }
-        self.folder.save_curves(self.records, title=f"{self.config.recipe or self.config.dataset}")
         self.folder.save_summary(summary)
+        if why_not := self.folder.save_curves(self.records, title=f"{self.config.recipe or self.config.dataset}"):
+            self.reporter.note(f"{why_not}. All the rest of the run is saved")
         self.reporter.finished(summary)
 
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or termination signal sets; a second Ctrl-C interrupts at once."""
+    """An event that Ctrl-C, a termination signal or a closed terminal sets; a second Ctrl-C interrupts at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def on_signal(number: int, frame: object) -> None:
-        if stop.is_set():
+        # A closed terminal sends its signal twice (kernel and shell), a service manager two different ones.
+        if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield stop
     finally:

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from handgrad._typing import Array, Float, Num, Shaped
+from handgrad._typing import Array, Bool, Float, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Augmentation, Dataset, Preprocessing, load
 from handgrad.data.lock import exclusive
 from handgrad.engines import Engine, EngineSpec, Figures, OptimizerSpec, make_engine
 from handgrad.errors import ConfigError, RunError
 from handgrad.training.config import TrainConfig, config_from_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Version of the folder's layout: a folder of another one is refused, not guessed at.
 FORMAT = 1
@@ -35,7 +40,7 @@ CHECKPOINT = "checkpoint/state.safetensors"
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, advice: str = "Free some space or choose another --run-dir") -> Iterator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends well and is removed when it does not.
 
     Raises:
@@ -55,16 +60,35 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary = None
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise RunError(f"cannot write {path}: {reason}. Free some space or choose another --run-dir") from error
+        raise RunError(f"cannot write {path}: {reason}. {advice}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replaces a text file atomically."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, **options: str) -> None:
+    """Replaces a text file atomically; options as for `replacing`."""
+    with replacing(path, **options) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_figure(path: Path, draw: Callable[[], Figure], **options: str) -> str | None:
+    """Draws a figure and replaces its file atomically; options as for `replacing`.
+
+    Returns: None; or, where it could not be drawn or written, why, in a line. An earlier file is gone then.
+    """
+    try:
+        from handgrad.figures import save_png
+
+        with replacing(path, **options) as temporary:
+            save_png(draw(), temporary)
+    except Exception as error:  # whatever matplotlib, its fonts and its settings may raise
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        if isinstance(error, RunError):
+            return str(error)
+        return f"cannot draw {path}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return None
 
 
 def write_arrays(path: Path, arrays: dict[str, Shaped[Array, "..."]], about: dict[str, Any]) -> None:
@@ -103,18 +127,68 @@ def _remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether there is a file or folder; where none can be, as the name is too long, there is none."""
+    return os.path.exists(path)  # noqa: PTH110 (`Path.exists` raises there)
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder, likewise."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _missing(path: Path) -> list[Path]:
+    """The folders that have to be made for this one, innermost first."""
+    return [folder for folder in (path, *path.parents) if not is_there(folder)]
+
+
+def _cannot_make(path: Path, error: OSError) -> str:
+    return f"cannot make the run folder {path}: {error.strerror}. Choose another --run-dir"
+
+
 class RunFolder:
     """Reading and writing the files of one run."""
 
     def __init__(self, path: str | Path) -> None:
+        if str(path) == "":
+            raise ConfigError("run_dir='': expected the name of a folder; is a variable of your shell empty?")
         self.path = Path(path)
+        self.made: list[Path] = []  # folders that `new` made for it, innermost first
+
+    @classmethod
+    def new(cls, parent: Path, name: str) -> RunFolder:
+        """The first folder of this name that is not there yet, made at once so that no other run takes it: NAME,
+        NAME-2, NAME-3, …
+
+        Raises:
+            RunError: it cannot be made.
+        """
+        for number in itertools.count(1):
+            folder = cls(parent / (name if number == 1 else f"{name}-{number}"))
+            if os.path.lexists(folder.path):
+                continue
+            made = _missing(folder.path)
+            try:
+                parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileExistsError, FileNotFoundError):
+                    folder.path.mkdir()
+                    folder.made = made
+                    return folder
+            except OSError as error:
+                raise RunError(_cannot_make(folder.path, error)) from None
+            # Another run was quicker, or has taken `parent` away again, which was empty.
+        raise AssertionError("unreachable")
+
+    def discard(self) -> None:
+        """Removes the folders that were made for a run that has not begun."""
+        _remove_empty(self.made)
 
     def exists(self) -> bool:
-        return (self.path / "config.toml").exists()
+        return is_there(self.path / "config.toml")
 
     def leftovers(self) -> list[str]:
         """Files of a run that has lost its configuration: one that begins must not go on with them."""
-        return [name for name in (CHECKPOINT, "metrics.jsonl") if not self.exists() and (self.path / name).exists()]
+        return [name for name in (CHECKPOINT, "metrics.jsonl") if not self.exists() and is_there(self.path / name)]
 
     def create(self, config: TrainConfig) -> None:
         """Writes the configuration, and clears what a killed process left half-written."""
@@ -124,9 +198,12 @@ class RunFolder:
 
     def config(self) -> TrainConfig:
         path = self.path / "config.toml"
-        if not path.exists():
+        if not self.exists():
             raise RunError(f"{self.path} is no run folder: it has no config.toml")
-        return TrainConfig.from_settings(config_from_file(path), str(path))
+        settings = config_from_file(path)
+        if settings.get("validation_size"):
+            settings.setdefault("validation_split", "end")  # a run from before there was a choice
+        return TrainConfig.from_settings(settings, str(path))
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -135,18 +212,17 @@ class RunFolder:
         Raises:
             RunError: another process does so now, or the folder cannot be made.
         """
-        if self.path.exists() and not self.path.is_dir():
+        if is_there(self.path) and not self.path.is_dir():
             raise RunError(f"{self.path} is a file, expected a folder to write the run to")
         with contextlib.ExitStack() as stack:
-            made = [path for path in (self.path, *self.path.parents) if not path.exists()]
-            stack.callback(_remove_empty, made)
+            stack.callback(_remove_empty, [*self.made, *_missing(self.path)])
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(exclusive(self.path / ".lock", wait=False))
             except BlockingIOError:
                 raise RunError(f"another process is training in {self.path}: wait for it, or stop it") from None
             except OSError as error:
-                raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from None
+                raise RunError(_cannot_make(self.path, error)) from None
             yield
 
     # -- metrics ------------------------------------------------------------------------------------------------------
@@ -205,17 +281,37 @@ class RunFolder:
             "value_range": dataset.value_range,
             "classes": list(dataset.classes),
         }
+        part = dataset.splits["train"]
+        train = dataset.inputs[part.start : part.stop]
+        about["seen"] = [float(train.min()), float(train.max())]
+        if train.ndim == 4 and train.shape[1] == 1:
+            ground = _ground(train, dataset.value_range)
+            about["ground"] = [float(ground.min()), float(ground.max())]
         arrays = {"shift": preprocessing.shift, "scale": preprocessing.scale}
         write_arrays(self.path / "preprocessing.safetensors", arrays, about)
 
     def save_summary(self, summary: dict[str, Any]) -> None:
         write_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
 
-    def save_curves(self, records: list[dict[str, Any]], title: str) -> None:
-        from handgrad.figures import curves
+    def save_curves(self, records: list[dict[str, Any]], title: str) -> str | None:
+        """Draws `curves.png`; returns why it could not, as `write_figure` does."""
 
-        with replacing(self.path / "curves.png") as temporary:
-            curves(records, title=title).savefig(temporary, format="png", dpi=150)
+        def draw() -> Figure:
+            from handgrad.figures import curves
+
+            return curves(records, title=title)
+
+        return write_figure(self.path / "curves.png", draw)
+
+
+def _ground(images: Num[Array, "N 1 H W"], value_range: float) -> Float[Array, "N"]:
+    """How light each image is along its edges, from 0 (black) to 1."""
+    edges = (images[:, 0, 0], images[:, 0, -1], images[:, 0, :, 0], images[:, 0, :, -1])
+    return np.concatenate(edges, axis=-1).mean(axis=-1, dtype=np.float64) / value_range
+
+
+class InputWarning(UserWarning):
+    """Inputs of `Run.predict` that are unlike what the network was trained on."""
 
 
 class Onlooker(RunFolder):
@@ -233,7 +329,8 @@ class Onlooker(RunFolder):
 
     def save_summary(self, summary: dict[str, Any]) -> None: ...
 
-    def save_curves(self, records: list[dict[str, Any]], title: str) -> None: ...
+    def save_curves(self, records: list[dict[str, Any]], title: str) -> None:
+        return None
 
 
 class Run:
@@ -331,26 +428,79 @@ class Run:
         engine: str | None = None,
         device: str | None = None,
     ) -> Float[Array, "N K"]:
-        """The probability of each class for raw inputs `(N, C, H, W)`, or `(N, C·H·W)`, on the data set's own scale:
-        the softmax of the scores, or, of a network trained with `loss=mse`, the probabilities nearest to its outputs.
+        """The probability of each class for raw inputs `(N, C, H, W)`, `(N, H, W, C)` (channels last), `(N, C·H·W)` or,
+        of one channel, `(N, H, W)`, on the data set's own scale: the softmax of the scores, or, of a network trained
+        with `loss=mse`, the probabilities nearest to its outputs.
 
         Raises:
-            ConfigError: the inputs have another shape.
+            ConfigError: the inputs have another shape, or are on another scale than the data set.
+
+        Warns:
+            InputWarning: the inputs hold values that training did not see, or are light on dark where it saw dark on
+                light, or the other way round.
         """
-        shape = self.input_shape
-        inputs = np.asarray(inputs)
-        if inputs.dtype.kind not in "uif" or inputs.ndim < 1 or inputs.size != len(inputs) * int(np.prod(shape)):
-            expected = ", ".join(map(str, ("N", *shape)))
-            raise ConfigError(f"inputs: shape={inputs.shape} dtype={inputs.dtype}, expected numbers ({expected})")
-        if not np.isfinite(inputs).all():
-            raise ConfigError("inputs hold values that are not finite: expected raw values of the data set's scale")
+        inputs = self._images(np.asarray(inputs))
+        self._check_values(inputs)
+        if (light := self.inverted(inputs)).any():
+            warnings.warn(
+                f"{int(light.sum())} of {len(inputs)} inputs have a ground as light as the training images are dark, "
+                "or the other way round: are they inverted?",
+                InputWarning,
+                stacklevel=2,
+            )
         preprocessing, _ = self._preprocessing
         chosen = self.engine(weights, engine=engine, device=device)
-        scores = chosen.predict(preprocessing.apply(inputs.reshape(-1, *shape).astype(np.float32)))
+        scores = chosen.predict(preprocessing.apply(inputs.astype(np.float32)))
         if self.config.loss == "mse":
             return _nearest_probabilities(scores)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return scores / scores.sum(axis=-1, keepdims=True)
+
+    def _images(self, inputs: np.ndarray) -> Num[Array, "N C H W"]:
+        """The inputs in the shape that the network takes."""
+        channels, height, width = shape = self.input_shape
+        if inputs.dtype.kind in "uif" and inputs.ndim > 1:
+            if inputs.shape[1:] in (shape, (channels * height * width,)):
+                return inputs.reshape(-1, *shape)
+            if inputs.shape[1:] == (height, width, channels):
+                return np.moveaxis(inputs, -1, 1)
+            if channels == 1 and inputs.shape[1:] == (height, width):
+                return inputs[:, np.newaxis]
+        expected = ", ".join(map(str, ("N", *shape)))
+        alone = inputs.shape in (shape, (height, width, channels), (channels * height * width,), (height, width))
+        hint = "; one input needs an axis more: inputs[None]" if alone else ""
+        raise ConfigError(f"inputs: shape={inputs.shape} dtype={inputs.dtype}, expected numbers ({expected}){hint}")
+
+    def _check_values(self, inputs: Num[Array, "N C H W"]) -> None:
+        if not np.isfinite(inputs).all():
+            raise ConfigError("inputs hold values that are not finite: expected raw values of the data set's scale")
+        if not inputs.size:
+            return
+        least, most = self._preprocessing[1].get("seen", (0.0, self.value_range))
+        low, high = float(inputs.min()), float(inputs.max())
+        slack = 1e-4 * self.value_range  # of rounding
+        values = f"inputs hold values from {low:.4g} to {high:.4g}, and training saw {least:.4g} to {most:.4g}"
+        if low < min(0.0, least) - slack or high > max(self.value_range, most) + slack or 0 < high <= 1 < most:
+            raise ConfigError(
+                f"{values}: expected raw values from 0 to {self.value_range:g}, neither scaled nor standardised (the "
+                "run does that itself)"
+            )
+        if low < least - slack or high > most + slack:
+            warnings.warn(f"{values}: check the scale", InputWarning, stacklevel=3)
+
+    def inverted(self, inputs: Num[Array, "N C H W"]) -> Bool[Array, "N"]:
+        """Which raw inputs are dark on light where training saw light on dark, or the other way round; judged by the
+        edges of images with one channel."""
+        seen = self._preprocessing[1].get("ground")
+        if seen is None:
+            return np.zeros(len(inputs), bool)
+        least, most = seen
+        ground = _ground(inputs, self.value_range)
+
+        def off(ground: Float[Array, "N"]) -> Float[Array, "N"]:
+            return np.maximum(np.maximum(least - ground, ground - most), 0)
+
+        return (off(ground) > 0.1) & (off(1 - ground) < off(ground))
 
     def evaluate(
         self,
@@ -400,6 +550,7 @@ def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: b
         offline=offline or config.offline,
         preprocessing=config.preprocessing,
         validation_size=config.validation_size,
+        validation_split=config.validation_split,
     )
     augmentation = Augmentation(config.random_crop, config.horizontal_flip, config.seeds()["data_seed"])
     return dataclasses.replace(dataset, augmentation=augmentation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from handgrad.courses.cmu11785.loss import SoftmaxCrossEntropy
 from handgrad.courses.cmu11785.mlp import MLP
 from handgrad.courses.cmu11785.training import get_training_stats, random_normal_weight_init, zeros_bias_init
 from handgrad.courses.files import write_all
+from handgrad.figures import drawn, save_png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: The four arrays that `get_training_stats` returns, in its order, and about what the handout expects at the end.
 NAMES = ("training_losses", "training_errors", "validation_losses", "validation_errors")
@@ -39,7 +43,14 @@ def load_mnist(
         `(n, 10)`.
     Raises: DataError where the files are missing or broken.
     """
-    mnist = data.load("mnist", data_dir=data_dir, offline=offline, preprocessing="unit", validation_size=10_000)
+    mnist = data.load(
+        "mnist",
+        data_dir=data_dir,
+        offline=offline,
+        preprocessing="unit",
+        validation_size=10_000,
+        validation_split="end",
+    )
     sets = []
     for split in ("train", "validation", "test"):
         indices = mnist.indices(split)
@@ -64,12 +75,13 @@ def draw(statistics: dict[str, list[float]], directory: str | Path) -> list[Path
 
     Returns: the paths of the files. Raises: HandgradError where they cannot be written.
     """
-    contents = {Path(directory) / f"{name}.png": _plot(name, statistics[name]) for name in NAMES}
+    contents = {Path(directory) / f"{name}.png": _png(_plot(name, statistics[name])) for name in NAMES}
     write_all(contents)
     return list(contents)
 
 
-def _plot(name: str, values: list[float]) -> bytes:
+@drawn
+def _plot(name: str, values: list[float]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -81,6 +93,10 @@ def _plot(name: str, values: list[float]) -> bytes:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
+    save_png(figure, image, dpi=120)
     return image.getvalue()

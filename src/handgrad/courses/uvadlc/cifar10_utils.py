@@ -82,7 +82,13 @@ def get_cifar10(
         `(n, 3, 32, 32)` float32.
     Raises: DataError where files are missing or broken; ConfigError for an impossible validation size.
     """
-    cifar10 = data.load("cifar10", data_dir=data_dir, preprocessing="mean-image", validation_size=validation_size)
+    cifar10 = data.load(
+        "cifar10",
+        data_dir=data_dir,
+        preprocessing="mean-image",
+        validation_size=validation_size,
+        validation_split="end",
+    )
     sets = {}
     for split in ("train", "validation", "test"):
         indices = cifar10.indices(split) if split in cifar10.splits else np.arange(0)

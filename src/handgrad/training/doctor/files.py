@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from handgrad.training.doctor.findings import Report
-from handgrad.training.run import replacing, write_text
+from handgrad.training.run import write_figure, write_text
 
 
-def write_report(report: Report, folder: str | Path) -> list[Path]:
-    """Writes a report into a folder, each file in one go; figures of an earlier one that do not belong to this one are
-    removed.
+def write_report(report: Report, folder: str | Path) -> list[str]:
+    """Writes a report into a folder, each file in one go, the figures last; figures of an earlier one that do not
+    belong to this one are removed.
 
     Arguments:
         report: what was found.
         folder: made where there is none.
 
-    Returns: the files.
+    Returns: a line for each figure that could not be drawn.
 
     Raises:
         RunError: the folder cannot be written to.
@@ -26,10 +29,12 @@ def write_report(report: Report, folder: str | Path) -> list[Path]:
     from handgrad import figures
 
     folder = Path(folder)
-    written = []
-    drawn = {}
+    advice = "Free some space or choose another folder with --out"
+    write_text(folder / "doctor.json", json.dumps(report.to_dict(), indent=2) + "\n", advice=advice)
+    drawn: dict[str, Callable[[], Any]] = {}
     if test := report.series.get("range_test"):
-        drawn["learning-rate.png"] = figures.range_test(
+        drawn["learning-rate.png"] = partial(
+            figures.range_test,
             test["rates"],
             [loss if math.isfinite(loss) else math.inf for loss in test["losses"]],
             own=test["own_rate"],
@@ -41,13 +46,11 @@ def write_report(report: Report, folder: str | Path) -> list[Path]:
     if look := report.series.get("trained") or report.series.get("start"):
         when = "trained" if "trained" in report.series else "at the first step"
         updates = report.series.get("watched_updates") or report.series.get("updates", [])
-        drawn["layers.png"] = figures.layers(look, updates, title=f"{report.subject}, {when}")
+        drawn["layers.png"] = partial(figures.layers, look, updates, title=f"{report.subject}, {when}")
+    failed = []
     for name in ("learning-rate.png", "layers.png"):
         if name in drawn:
-            with replacing(folder / name) as temporary:
-                drawn[name].savefig(temporary, format="png", dpi=150)
-            written.append(folder / name)
+            failed.append(write_figure(folder / name, drawn[name], advice=advice))
         else:
             (folder / name).unlink(missing_ok=True)
-    write_text(folder / "doctor.json", json.dumps(report.to_dict(), indent=2) + "\n")
-    return [folder / "doctor.json", *written]
+    return [line for line in failed if line]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.engines import DivergedError, Engine
-from handgrad.errors import NonFiniteError
+from handgrad.errors import NonFiniteError, RunError
 from handgrad.training.config import TrainConfig
 from handgrad.training.doctor import curve_checks, learning_checks, network_checks
 from handgrad.training.doctor.examine import FIGURES, TRAINED, examine, examine_trained
@@ -123,4 +123,9 @@ class Watch(Reporter, contextlib.AbstractContextManager):
                 run_dir=str(self.folder.parent),
             ),
         )
-        write_report(self.report, self.folder)
+        try:
+            failed = write_report(self.report, self.folder)
+        except RunError as error:  # the run itself is saved, and the report is printed
+            failed, self.folder = [str(error)], None
+        for line in failed:
+            self.inner.note(line)

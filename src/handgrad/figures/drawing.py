@@ -1,0 +1,72 @@
+"""Drawing with our own settings, whatever the environment asks matplotlib for."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ParamSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+
+@contextlib.contextmanager
+def own_settings() -> Iterator[None]:
+    """matplotlib's defaults in the place of what a style file, `MPLBACKEND` or the running program has set.
+
+    `text.usetex` needs LaTeX, a notebook's backend its package: a figure that goes to a file needs neither.
+    """
+    matplotlib = _import()
+    defaults: dict[Any, Any] = {
+        name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")
+    }
+    with matplotlib.rc_context(defaults):
+        yield
+
+
+def _import():
+    """matplotlib; where it cannot be imported with the environment's backend and style file, without them."""
+    try:
+        import matplotlib
+    except (ValueError, OSError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            del sys.modules[name]  # half imported
+        spec = importlib.util.find_spec("matplotlib")
+        assert spec is not None
+        assert spec.origin is not None
+        before = {name: os.environ.pop(name, None) for name in ("MPLBACKEND", "MATPLOTLIBRC")}
+        os.environ["MATPLOTLIBRC"] = str(Path(spec.origin).parent / "mpl-data" / "matplotlibrc")
+        try:
+            return importlib.import_module("matplotlib")
+        finally:
+            del os.environ["MATPLOTLIBRC"]
+            os.environ.update({name: value for name, value in before.items() if value is not None})
+    return matplotlib
+
+
+def drawn(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """The function, drawing with our own settings."""
+
+    @functools.wraps(draw)
+    def with_own_settings(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with own_settings():
+            return draw(*args, **kwargs)
+
+    return with_own_settings
+
+
+def save_png(figure: Figure, target: str | Path | IO[bytes], dpi: int = 150) -> None:
+    """Writes a figure as PNG, on a canvas that needs no backend."""
+    with own_settings():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        FigureCanvasAgg(figure)  # becomes the figure's canvas
+        figure.savefig(target, format="png", dpi=dpi)
