@@ -150,6 +150,30 @@ def test_layer_norm():
     )
 
 
+def test_group_norm():
+    layer = nn.GroupNorm(2, 4, eps=3.0, dtype=np.float64)
+    layer.load_state_dict({"weight": np.array([8.0, 4, 2, 2]), "bias": np.array([1.0, 2, 0, 5])})
+    # The first group is the layer norm above. In the second, x = (6, 8) also has x̂ = ∓1/2; dx̂ = (2, 2): mean 2, mean of
+    # dx̂·x̂ = 0, so dx = 0: a gradient that is alike for all cannot move what has no mean.
+    check(
+        layer,
+        x=[[1.0, 3, 6, 8]],
+        y=[[-3, 4, -1, 6]],
+        dy=[[1.0, 3, 1, 1]],
+        dx=[[-0.75, 0.75, 0, 0]],
+        dweight=[-0.5, 1.5, -0.5, 0.5],
+        dbias=[1, 3, 1, 1],
+    )
+
+
+def test_rms_norm():
+    layer = nn.RMSNorm(2, eps=3.0, dtype=np.float64)
+    layer.load_state_dict({"weight": np.array([2.0, 4])})
+    # mean x² = (1 + 25)/2 = 13, √(13 + 3) = 4: x̂ = (1/4, 5/4). dx̂ = (8, 8): mean of dx̂·x̂ = 6, so
+    # dx = (8 - 6/4, 8 - 30/4) / 4
+    check(layer, x=[[1.0, 5]], y=[[0.5, 5]], dy=[[4.0, 2]], dx=[[1.625, 0.125]], dweight=[1, 2.5])
+
+
 def test_flatten():
     check(nn.Flatten(), x=[[[1.0, 2], [3, 4]]], y=[[1, 2, 3, 4]], dy=[[5.0, 6, 7, 8]], dx=[[[5, 6], [7, 8]]])
 

@@ -173,6 +173,68 @@ def test_batch_norm_evaluating(close):
     close(layer.bias.grad, [sum(dy[:, 0]), sum(dy[:, 1])], 1e-13)
 
 
+def _normalized_by_groups(values, groups, eps, about_mean):
+    """x̂ of one sample, number by number, and ∂x̂ᵢ/∂xⱼ by the quotient rule; `groups` holds the places of each group."""
+    size = len(values)
+    normalized, jacobian = np.zeros(size), np.zeros((size, size))
+    for places in groups:
+        n = len(places)
+        mean = sum(values[i] for i in places) / n if about_mean else 0.0
+        variance = sum((values[i] - mean) ** 2 for i in places) / n
+        std = math.sqrt(variance + eps)
+        for i in places:
+            normalized[i] = (values[i] - mean) / std
+            for j in places:
+                top = float(i == j) - (1 / n if about_mean else 0.0)
+                jacobian[i, j] = top / std - (values[i] - mean) * (values[j] - mean) / (n * std**3)
+    return normalized, jacobian
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (3, 6, 2, 2)])
+def test_group_norm_with_its_full_jacobian(close, shape):
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal(shape), rng.standard_normal(shape)
+    layer = nn.GroupNorm(2, 6, eps=0.01, dtype=np.float64)
+    gamma, beta = rng.standard_normal(6), rng.standard_normal(6)
+    layer.weight.value[...], layer.bias.value[...] = gamma, beta
+    pixels = math.prod(shape[2:])
+    groups = [[c * pixels + p for c in range(3 * g, 3 * g + 3) for p in range(pixels)] for g in (0, 1)]
+    y, dx, dgamma, dbeta = np.zeros(shape), np.zeros(shape), np.zeros(6), np.zeros(6)
+    for n in range(shape[0]):
+        upstream = dy[n].ravel()
+        normalized, jacobian = _normalized_by_groups(x[n].ravel(), groups, 0.01, about_mean=True)
+        for i in range(6 * pixels):
+            c = i // pixels
+            y[n].reshape(-1)[i] = gamma[c] * normalized[i] + beta[c]
+            dgamma[c] += upstream[i] * normalized[i]
+            dbeta[c] += upstream[i]
+            for j in range(6 * pixels):
+                dx[n].reshape(-1)[j] += upstream[i] * gamma[c] * jacobian[i, j]
+    close(layer.forward(x), y, 1e-13)
+    close(layer.backward(dy), dx, 1e-12)
+    close(layer.weight.grad, dgamma, 1e-13)
+    close(layer.bias.grad, dbeta, 1e-13)
+
+
+def test_rms_norm_with_its_full_jacobian(close):
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((4, 5)), rng.standard_normal((4, 5))
+    layer = nn.RMSNorm(5, eps=0.01, dtype=np.float64)
+    gamma = rng.standard_normal(5)
+    layer.weight.value[...] = gamma
+    y, dx, dgamma = np.zeros((4, 5)), np.zeros((4, 5)), np.zeros(5)
+    for n in range(4):
+        normalized, jacobian = _normalized_by_groups(x[n], [range(5)], 0.01, about_mean=False)
+        for i in range(5):
+            y[n, i] = gamma[i] * normalized[i]
+            dgamma[i] += dy[n, i] * normalized[i]
+            for j in range(5):
+                dx[n, j] += dy[n, i] * gamma[i] * jacobian[i, j]
+    close(layer.forward(x), y, 1e-13)
+    close(layer.backward(dy), dx, 1e-12)
+    close(layer.weight.grad, dgamma, 1e-13)
+
+
 def test_layer_norm_with_its_full_jacobian(close):
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((5, 4)), rng.standard_normal((5, 4))

@@ -370,3 +370,21 @@ def test_a_single_row_is_no_batch(loss_example, unchecked, target):
 def test_integer_scores(loss_example, unchecked):
     with pytest.raises(TypeError, match="x has dtype=int64, expected a floating dtype: cast it with"):
         loss_example.make().forward(np.ones((2, 3), np.int64), np.array([0, 1]))
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 1]), np.eye(3)[[0, 1]]], ids=["classes", "one-hot"])
+def test_an_impossible_class_that_is_not_the_label_costs_nothing(labels):
+    """Log-probabilities of -∞ off the label, in the layer, in its kernel and in the twin; scores of -∞ alike."""
+    from handgrad.kernels import Kernels
+
+    x = np.array([[-0.3, -np.inf, -1.35], [-np.inf, -0.3, -np.inf]])
+    for loss in (nn.NegativeLogLikelihood(), Kernels().lend(nn.NegativeLogLikelihood())):
+        assert loss.forward(x, labels) == pytest.approx(0.3)
+        assert np.isfinite(loss.backward()).all()
+    import handgrad.torch as ht
+
+    value = ht.NegativeLogLikelihoodFunction.apply(torch.tensor(x), torch.tensor(labels))
+    assert value.item() == pytest.approx(0.3)
+    fused = nn.SoftmaxCrossEntropy()
+    assert np.isfinite(fused.forward(x, labels))
+    assert np.isfinite(fused.backward()).all()

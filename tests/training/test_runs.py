@@ -360,7 +360,7 @@ def test_a_metrics_line_that_a_kill_cut_short_is_made_again(tmp_path):
     train(run_dir=tmp_path / "b", resume=True, max_steps=60)
     assert figures(tmp_path / "a") == figures(tmp_path / "b")
     (tmp_path / "b" / "metrics.jsonl").write_text("not json\n{}\n")
-    with pytest.raises(RunError, match=r"metrics.jsonl, line 1, is not JSON"):
+    with pytest.raises(RunError, match=r"metrics.jsonl, line 1, is not an evaluation"):
         _ = load_run(tmp_path / "b").metrics
 
 

@@ -56,10 +56,10 @@ class Rubric:
     def read(cls, path: str | Path) -> Rubric:
         """Reads a rubric file. Raises ConfigError where it is not there or not a rubric."""
         try:
-            found = tomllib.loads(Path(path).read_text("utf-8"))
+            found = tomllib.loads(Path(path).read_text("utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"rubric={path} cannot be read: {error.strerror or error}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigError(
                 f"rubric={path} is not TOML ({error}): expected [points] with lines such as activations = 12"
             ) from None

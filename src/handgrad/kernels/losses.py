@@ -10,7 +10,7 @@ from handgrad import nn
 from handgrad._typing import Array, Inexact, Num
 from handgrad.kernels.kernel import LossKernel, kernel_of
 from handgrad.nn.layer import computing_dtype
-from handgrad.nn.losses import check_labels, label_index, target_rows
+from handgrad.nn.losses import check_labels, label_index, target_rows, weighted_sum
 
 
 @kernel_of(nn.SoftmaxCrossEntropy)
@@ -78,7 +78,7 @@ class NegativeLogLikelihoodKernel(LossKernel):
         computing_dtype(x)
         t = target_rows(x, target)
         self._kept = (t, x.dtype)
-        return -(t * x).sum(axis=-1).mean(axis=-1)
+        return -weighted_sum(t, x).mean(axis=-1)
 
     def backward(self) -> Inexact[Array, "*models N K"]:
         t, dtype = self._recall()

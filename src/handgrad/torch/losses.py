@@ -71,7 +71,8 @@ class NegativeLogLikelihoodFunction(Function):
     def forward(ctx, x, target):
         ctx.save_for_backward(target)
         ctx.shape = x.shape
-        return -(rows(target, x) * x).sum(-1).mean()
+        t = rows(target, x)
+        return -(t * x.masked_fill(t == 0, 0)).sum(-1).mean()  # 0·(-∞) = 0: an impossible class may be impossible
 
     @staticmethod
     def backward(ctx, dloss):

@@ -366,7 +366,7 @@ def config_from_file(path: str | Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} is no TOML file: it is no text in UTF-8 ({error}); save it with the encoding UTF-8"
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is no TOML file: {error}") from None
     check_keys(settings, str(path))
     return settings

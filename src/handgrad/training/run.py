@@ -108,10 +108,12 @@ def read_arrays(path: Path) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, 
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {}).get("handgrad", "{}"))
+            if not isinstance(about, dict):
+                raise ValueError("its header does not describe a run")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
     except FileNotFoundError:
         raise RunError(f"there is no {path}: is {path.parent} a run folder?") from None
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise RunError(f"cannot read {path}: {error}. The file is damaged: remove it or train anew") from None
     if about.get("format") != FORMAT:
         raise RunError(
@@ -233,13 +235,16 @@ class RunFolder:
         if not path.exists():
             return []
         records = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
+        for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
             try:
-                records.append(json.loads(line))
-            except ValueError:
-                if not line.endswith("\n"):
+                record = json.loads(line)
+                if not isinstance(record, dict) or "step" not in record:
+                    raise ValueError("it is no evaluation")
+            except (ValueError, RecursionError):
+                if not line.endswith(b"\n"):
                     break
-                raise RunError(f"{path}, line {number}, is not JSON: remove the line, or train anew") from None
+                raise RunError(f"{path}, line {number}, is not an evaluation: remove it, or train anew") from None
+            records.append(record)
         return records
 
     def append_metrics(self, record: dict[str, Any]) -> None:
@@ -368,7 +373,7 @@ class Run:
             raise RunError(
                 f"{self.path} has not finished: go on with handgrad train --run-dir {self.path} --resume"
             ) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"cannot read {path}: {error}") from None
 
     def engine(self, weights: str = "last", *, engine: str | None = None, device: str | None = None) -> Engine:
