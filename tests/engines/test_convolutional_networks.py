@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.specs import specs
 
+from handgrad import engines, kernels
 from handgrad.architectures import preact_resnet, vgg
 from handgrad.data import Augmentation
 from handgrad.engines import OptimizerSpec
@@ -125,6 +126,10 @@ def test_the_choice_is_settled_and_kept_in_the_checkpoint(images):
     assert resumed.convolutions == other
     for name, array in resumed.state_dict().items():
         np.testing.assert_array_equal(array, chosen.state_dict()[name])
+
+
+def test_the_algorithms_of_the_settings_are_the_kernels_own():
+    assert engines.CONVOLUTIONS == kernels.CONVOLUTIONS == tuple(convolution_algorithms.ALGORITHMS)
 
 
 def test_a_wanted_algorithm_is_taken_where_it_fits(images):
