@@ -19,7 +19,7 @@ FIRST = {result.id: result for result in seeds.evaluate()}
 OTHER = [id for id, result in FIRST.items() if result.verdict != HOLDS]
 SOUND = [id for id, result in FIRST.items() if result.verdict == HOLDS]
 COUNTS = {  # holds, with a condition, typing slip, wrong
-    "Gatopoulos, UvA April 2019": (33, 11, 8, 5),
+    "Gatopoulos, UvA April 2019": (33, 9, 10, 5),
     "ten Kaate, UvA November 2019": (24, 0, 4, 2),
     "Mitnik, UvA 2020": (51, 2, 16, 12),
     "CMU 11-785 Fall 2019, homework 1 handout": (48, 7, 1, 3),
@@ -174,7 +174,8 @@ def test_the_number_of_samples_is_no_condition():
 
 def test_the_same_fault_has_the_same_verdict():
     assert FIRST["gatopoulos-1.1a-i-matrix"].verdict == SLIP  # a sign that the next line has
-    assert FIRST["mitnik-linear-b-6"].verdict == SLIP  # a transpose that the line before it has
+    for id in ("mitnik-linear-b-6", "gatopoulos-1.1b-i-product", "gatopoulos-1.1b-ii-vector"):
+        assert FIRST[id].verdict == SLIP  # a transpose that the line before it has
     for pair in (
         ("ten-kaate-1.1b-iii-scalar", "ten-kaate-1.1b-iii-vector"),
         ("mitnik-term-sigma-x-4", "mitnik-overview-6"),

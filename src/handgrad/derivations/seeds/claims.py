@@ -13,8 +13,8 @@ comparison says; nowhere is one typed in:
 The right form is given, and that the equation fails where it holds is computed. What a reader has to look up is where
 the right form stands (`right_at`) or where the fault stands again (`again`). Three things more belong to the rule:
 
-- What the question is about is no condition. Questions 1.1 (a) and (b) are about one sample; another number of samples
-  gives the symbols other shapes and is question (c). A condition limits values, or how a symbol is to be read.
+- A condition limits the values that the symbols take, or what a symbol stands for. The number of samples is none:
+  questions 1.1 (a) and (b) are about one sample, and more of them give the symbols other shapes: question (c).
 - Where the text at hand, which a program read from a PDF, may have lost the symbol itself, the fault counts as a slip,
   and the explanation says so.
 - What is illegible is left out, and so is what states nothing new: `LEFT_OUT` of the document's module.

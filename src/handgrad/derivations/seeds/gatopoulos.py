@@ -410,11 +410,6 @@ def _relu_jacobian(p):
     return jacobian(relu, p.z)
 
 
-def _oriented(vector, p):
-    """A vector as the document has it (a column), or as a row where the point says so."""
-    return row(vector) if p.row else column(vector)
-
-
 def _columns_loss(p, weight, inputs, bias):
     return loss(weight @ inputs + bias, p.C)
 
@@ -497,17 +492,16 @@ CHAIN = (
         r"\frac{\partial \mathcal{L}}{\partial \tilde{x}^{(N)}} = \left( -\boldsymbol{t} \cdot "
         r"\boldsymbol{x^{(N)^{-1}}} \right) \cdot \left( \operatorname{diag} \left( x^{(N)} \right) - "
         r"x^{(N)} x^{(N)^T} \right)",
-        "A column cannot stand to the left of a matrix; with the first factor as a row the product holds, for any "
-        "targets.",
-        lambda rng: prediction(rng).but(row=False),
-        lambda p: _oriented(loss_by_logits(p), p),
+        "A transpose is missing: a column cannot stand to the left of a matrix. In columns the matrix, which is "
+        "symmetric, comes first; then the product holds, for any targets.",
+        prediction,
+        lambda p: column(loss_by_logits(p)),
         lambda p: product(
-            _oriented(-p.t / probabilities(p), p),
+            column(-p.t / probabilities(p)),
             np.diag(probabilities(p)) - np.outer(probabilities(p), probabilities(p)),
         ),
-        condition="the gradient to the left of the matrix read as a row",
-        under=lambda p: p.but(row=True),
-        general=lambda p: column(
+        right_at="the vector form before it, which is a column",
+        corrected=lambda p: column(
             (np.diag(probabilities(p)) - np.outer(probabilities(p), probabilities(p))) @ (-p.t / probabilities(p))
         ),
         correction=r"\left( \operatorname{diag} ( x^{(N)} ) - x^{(N)} x^{(N)^T} \right)"
@@ -567,16 +561,13 @@ CHAIN = (
         "Question 1.1 (b) ii, vector form, result",
         r"\left( W^{(l+1)} \right)^T \times \boldsymbol{\delta}^{(l+1)} \cdot "
         r"\operatorname{diag}\left( \mathbf{I}_{\tilde{x}^{(l)} > 0} \right) \equiv \boldsymbol{\delta}^{(l)}",
-        "The column W^T delta cannot stand to the left of a matrix; as a row it can. In columns the diagonal matrix "
-        "comes first.",
+        "A transpose is missing: the column W^T delta cannot stand to the left of a matrix. In columns the diagonal "
+        "matrix comes first.",
         network,
-        lambda p: _oriented(network_by_z(p), p),
-        lambda p: product(
-            _oriented(product(p.V.T, column(network_delta(p)))[:, 0], p), np.diag((p.z > 0).astype(float))
-        ),
-        condition="the product to the left of the diagonal matrix read as a row",
-        under=lambda p: p.but(row=True),
-        general=lambda p: product(np.diag((p.z > 0).astype(float)), p.V.T, column(network_delta(p))),
+        lambda p: column(network_by_z(p)),
+        lambda p: product(p.V.T, column(network_delta(p)), np.diag((p.z > 0).astype(float))),
+        right_at="the scalar notation before it",
+        corrected=lambda p: product(np.diag((p.z > 0).astype(float)), p.V.T, column(network_delta(p))),
         correction=r"\operatorname{diag}\left( \mathbf{I}_{\tilde{x}^{(l)} > 0} \right) "
         r"\left( W^{(l+1)} \right)^T \boldsymbol{\delta}^{(l+1)}",
     ),
