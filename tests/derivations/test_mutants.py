@@ -44,7 +44,7 @@ EQUIVALENT = [
         "convolution",
         "dx_convolution",
         r"^([rs] - 1 → [rs]|1 → 0) in .*[rs] - 1, [rs]( - 0)?\)",
-        "zeros for the cut border",
+        "one more row or column of zeros",
     ),
     ("adadelta", "rescaled", r"^1000\.0 → [1-9]", "the step says that no factor matters"),
 ]
@@ -225,7 +225,7 @@ def test_the_mutants_see_a_term_that_is_zero_where_it_is_checked():
     assert derivation._check_step(1, points, broken=False).ok  # although the slope has no such term
     _, survived = survivors(derivation, 1, points)
     assert any("7 → 8" in change for change in survived)
-    assert any("7 * (x - mean).sum() →" in change or "→ -3 * ((x - mean) ** 2).sum()" in change for change in survived)
+    assert any("→ -3 * ((x - mean) ** 2).sum() in" in change for change in survived)
     _, survived = survivors(derivation, 2, points)
     assert not survived
     result = derivation._check_step(2, points, broken=False)

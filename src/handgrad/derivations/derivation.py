@@ -1,6 +1,6 @@
 """What a derivation is: named steps, each with a statement, a reason and an executable form that is checked.
 
-A derivation is written as plain functions, one a step, and reads from top to bottom:
+A derivation is written as plain functions, one per step, and reads from top to bottom:
 
     square = Derivation("square", "Examples", "A square", {"N": 4}, lambda rng, N: {"x": rng.normal(size=N)})
 
@@ -96,7 +96,7 @@ class Link:
                 path = Path(inspect.getsourcefile(target) or "")
                 inside = path.parts[path.parts.index("handgrad", -4) :]
                 return f"{'/'.join(inside)}:{number}"
-        raise LookupError(f"{self.target.__qualname__} has no line with {self.snippet!r}: its derivation needs mending")
+        raise LookupError(f"{self.target.__qualname__} has no line with {self.snippet!r}: update its derivation")
 
 
 @dataclass(frozen=True)

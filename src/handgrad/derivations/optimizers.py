@@ -291,7 +291,7 @@ B1, B2, EPS, ADAM_RATE = 0.9, 0.999, 1e-3, 1e-2
 adam = _optimizer(
     "adam",
     "Adam: bias correction, and the form with one division",
-    "g are T given gradients, one row a step; β₁ = 0.9, β₂ = 0.999, η = 0.01, and ε = 1e-3, "
+    "g are T given gradients, one row per step; β₁ = 0.9, β₂ = 0.999, η = 0.01, and ε = 1e-3, "
     "large enough for a misplaced one to show. Squares and roots are taken element by element.",
     "Kingma and Ba (2015), Adam, algorithm 1 and section 3",
 )
