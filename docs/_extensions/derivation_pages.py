@@ -120,6 +120,8 @@ class PublishedEquationsDirective(SphinxDirective):
                     entry += _paragraph(nodes.Text(f"Condition: {result.condition}."))
                 if result.explanation:
                     entry += _paragraph(nodes.Text(result.explanation))
+                if result.reason:
+                    entry += _paragraph(nodes.Text(result.reason))
                 if result.correction:
                     conditional = result.verdict == "holds with a condition"
                     entry += _paragraph(nodes.Text("In general:" if conditional else "The right form:"))
@@ -127,6 +129,9 @@ class PublishedEquationsDirective(SphinxDirective):
                 if result.counterexample:
                     entry += _paragraph(nodes.Text(_in_numbers(result.counterexample)), classes=["in-numbers"])
                 body.append(entry)
+            body.append(_paragraph(nodes.emphasis("", "Not judged, and why")))
+            items = [nodes.list_item("", _paragraph(nodes.Text(f"{a}: {b}"))) for a, b in seeds.LEFT_OUT[document]]
+            body.append(nodes.bullet_list("", *items))
         return body
 
 

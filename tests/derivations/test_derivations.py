@@ -110,6 +110,21 @@ def test_a_misplaced_epsilon_of_adam_would_show():
     assert np.abs(namespace["one_division"](w, g) - optimizers.one_division(w, g)).max() > 1e-7
 
 
+@pytest.mark.parametrize("name", ["relu", "leaky-relu", "elu"])
+def test_activations_are_checked_at_their_kink(name):
+    derivation = derivations.get(name)
+    x = next(derivation._points(None, 0)).value("x")
+    assert (x == 0).any()
+    assert (x < 0).any()
+    assert (x > 0).any()
+
+
+def test_adam_tells_decay_from_a_penalty():
+    for point in derivations.get("weight-decay")._points(None, 0):
+        assert np.linalg.norm(point.value("differ")) > 1e-4
+        assert np.linalg.norm(point.value("sgd_l2") - point.value("sgd_decay")) < 1e-14
+
+
 def test_what_is_covered():
     assert len(NAMES) == len(set(NAMES)) >= 27
     assert sum(len(derivations.get(name).steps) for name in NAMES) >= 200

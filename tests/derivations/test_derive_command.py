@@ -88,9 +88,11 @@ def verdicts(monkeypatch):
             return vars(self)
 
     right = Result(document="A", place="(1)", verdict="holds", condition=None, explanation="", correction=None)
+    right.reason = None
     wrong = Result(
         document="A", place="(2)", verdict="wrong", condition=None, explanation="lost its sign", correction="-t/x"
     )
+    wrong.reason = "No line beside it has the right form."
     module = types.ModuleType("handgrad.derivations.seeds")
     module.evaluate = lambda: [right, wrong]
     monkeypatch.setitem(sys.modules, "handgrad.derivations.seeds", module)
@@ -103,6 +105,7 @@ def test_the_verdicts_on_the_published_equations(capsys):
     assert code == 0
     assert "lost its sign" in out
     assert "right: -t/x" in out
+    assert "No line beside it" in out
     assert "2 results: 1 holds, 0 holds with a condition, 0 typing slip, 1 wrong." in out
 
 

@@ -142,7 +142,7 @@ def _print_seeds(as_json: bool) -> int:
         console.print(Text.assemble("  ", verdict, result.place), soft_wrap=True)
         if result.verdict != "holds":
             right = result.correction and f"right: {result.correction}"
-            for line in (result.condition, result.explanation, right):
+            for line in (result.condition, result.explanation, result.reason, right):
                 if line:
                     console.print(Padding(Text(line, "dim"), (0, 0, 0, 25)))
     summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in styles)

@@ -46,7 +46,7 @@ convolution = Derivation(
     "convolution",
     TOPIC,
     "Convolution: a sum over taps, two gradients that are convolutions, im2col",
-    {"N": 2, "C": 3, "K": 4, "H": 5, "W": 6, "R": 3, "S": 2},
+    {"N": 2, "C": 3, "K": 4, "H": 6, "W": 7, "R": 3, "S": 4},
     lambda rng, N, C, K, H, W, R, S: {
         "x": rng.normal(size=(N, C, H, W)),
         "weight": rng.normal(size=(K, C, R, S)),
@@ -105,7 +105,7 @@ def L(dy, y):
 )
 def taps(x, weight, bias, dy):
     padded, (ho, wo) = _padded(x, PADDING), dy.shape[2:]
-    total = np.zeros(dy.shape) + bias[:, None, None]
+    total = np.broadcast_to(bias[:, None, None], dy.shape)
     for r, s in np.ndindex(weight.shape[2:]):
         window = padded[:, :, r : r + STRIDE * ho : STRIDE, s : s + STRIDE * wo : STRIDE][:, :, :ho, :wo]
         total = total + np.einsum("nchw,kc->nkhw", window, weight[:, :, r, s])
@@ -279,7 +279,7 @@ def _winograd(m: int, reduction: str) -> Derivation:
         f"winograd-{m}x{m}",
         TOPIC,
         f"Winograd's F({m}x{m}, 3x3): {tile * tile} multiplications in place of {9 * m * m}",
-        {"N": 2, "C": 3, "K": 4, "P": 1, "Q": 5},
+        {"N": 2, "C": 4, "K": 5, "P": 3, "Q": 6},
         _winograd_point(m),
         intro=f"g is a 3x3 kernel, d a tile of {tile}x{tile} numbers, its result {m}x{m}. P and Q count the tiles of "
         f"an image down and across. {reduction} Stride 1; padding is in x.",
@@ -464,7 +464,7 @@ def pooled_loss(dy, pooled):
     derivative=D("total", "windows"),
 )
 def chosen(windows):
-    return (windows == windows.max(axis=-1, keepdims=True)) * 1.0
+    return np.where(windows == windows.max(axis=-1, keepdims=True), 1.0, 0.0)
 
 
 @pooling.step(
@@ -491,10 +491,10 @@ def pool_dx(x, dy):
     same=True,
 )
 def pool_taps(x, dy, winner):
-    result, (ho, wo) = np.zeros((*x.shape[:2], x.shape[2] + 3, x.shape[3] + 3)), dy.shape[2:]
+    result, (ho, wo) = np.zeros_like(_padded(x, 1)), dy.shape[2:]
     for tap, (r, s) in enumerate(np.ndindex(3, 3)):
         result[:, :, r : r + 2 * ho : 2, s : s + 2 * wo : 2][:, :, :ho, :wo] += dy * (winner == tap)
-    return result[:, :, 1 : x.shape[2] + 1, 1 : x.shape[3] + 1]
+    return result[:, :, 1:-1, 1:-1]
 
 
 @pooling.step(
@@ -511,17 +511,27 @@ def pool_nn(x, dy):
 
 # -- residual blocks --------------------------------------------------------------------------------------------------
 
+
+def _residual_point(rng, N, D):
+    x = rng.normal(size=(N, D))
+    if N > 1:  # a sample of which neither block changes anything, one feature of it at the kink
+        x[0] = -np.abs(x[0])
+        x[0, 0] = 0
+        x[1, 0] = 0  # and one that the second block changes
+    return {
+        "x": x,
+        "dy": rng.normal(size=(N, D)),
+        "W1": rng.normal(size=(D, D)),
+        "W2": rng.normal(size=(D, D)),
+    }
+
+
 residual = Derivation(
     "residual",
     TOPIC,
     "Residual blocks: the identity in the Jacobian",
     {"N": 4, "D": 3},
-    lambda rng, N, D: {
-        "x": rng.normal(size=(N, D)) + 0.01,
-        "dy": rng.normal(size=(N, D)),
-        "W1": rng.normal(size=(D, D)),
-        "W2": rng.normal(size=(D, D)),
-    },
+    _residual_point,
     intro="A block is y = x + f(x), here with f(x) = ReLU(x) Wᵀ: the activation first, as in PreAct ResNets.",
     source="He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, equations 4 and 5",
 )

@@ -1,6 +1,6 @@
 """What a derivation is: named steps, each with a statement, a reason and an executable form that is checked.
 
-A derivation is written as plain functions, one a step, and reads from top to bottom:
+A derivation is written as plain functions, one per step, and reads from top to bottom:
 
     square = Derivation("square", "Examples", "A square", {"N": 4}, lambda rng, N: {"x": rng.normal(size=N)})
 
@@ -96,7 +96,7 @@ class Link:
                 path = Path(inspect.getsourcefile(target) or "")
                 inside = path.parts[path.parts.index("handgrad", -4) :]
                 return f"{'/'.join(inside)}:{number}"
-        raise LookupError(f"{self.target.__qualname__} has no line with {self.snippet!r}: its derivation needs mending")
+        raise LookupError(f"{self.target.__qualname__} has no line with {self.snippet!r}: update its derivation")
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ class Step:
     `function` is the executable form. It is compared with each of: the form it rewrites (`same`, another step's name),
     the numerical derivative (`derivative`), and a direct computation of the same quantity (`direct`). `scale` is what
     an error is compared with where the values themselves are smaller: 1 for a quantity that is 0 in exact arithmetic.
+    `at` puts other quantities in the place of some, for this step's check: with `{"mu": "center"}` it is checked at a
+    free mean, because a term that is 0 at the batch's own mean could carry any factor there.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Step:
     direct_label: str = "direct NumPy"
     link: Link | None = None
     scale: float = SMALLEST_SCALE
+    at: Mapping[str, str] = field(default_factory=dict)
 
     def source(self) -> str:
         """The executable form as it stands in the file, without its decorator."""
@@ -193,6 +196,7 @@ class Derivation:
         direct_label: str = "direct NumPy",
         link: Link | None = None,
         scale: float = SMALLEST_SCALE,
+        at: Mapping[str, str] | None = None,
     ) -> Callable[[Function], Function]:
         """Adds the decorated function as the next step.
 
@@ -212,7 +216,9 @@ class Derivation:
             if _name(function) in self.functions:
                 raise ValueError(f"{self.name} has two quantities named {_name(function)}")
             self.functions[_name(function)] = function
-            step = Step(name, statement, text, why, function, before, inherited, direct, direct_label, link, scale)
+            step = Step(
+                name, statement, text, why, function, before, inherited, direct, direct_label, link, scale, at or {}
+            )
             self.steps.append(step)
             return function
 
@@ -263,6 +269,7 @@ class Derivation:
 
     def _check_step(self, number: int, points: list[Evaluation], broken: bool) -> StepResult:
         step = self.steps[number - 1]
+        points = [point.at(step.at) for point in points]
         function, change = _break(step, points) if broken else (step.function, None)
         worst = (-1.0, 0.0, "", "")
         for point in points:
@@ -272,6 +279,7 @@ class Derivation:
                 worst = max(worst, (error / tolerance, error, method, at), key=lambda w: w[0])
         share, error, _, at = worst
         methods = " · ".join(method for method, _, _ in self._expected(step, points[0]))
+        methods += "".join(f" at {name} = {other}" for name, other in step.at.items())
         try:
             link = step.link.place() if step.link else None
         except LookupError:  # no reason to stop a reader; a test of this room fails
@@ -298,6 +306,17 @@ class Evaluation:
         self.derivation, self.point, self.sizes = derivation, point, sizes
         self._values: dict[str, Any] = dict(point)
         self._derivatives: dict[D, np.ndarray] = {}
+        self._elsewhere: dict[tuple[tuple[str, str], ...], Evaluation] = {}
+
+    def at(self, others: Mapping[str, str]) -> Evaluation:
+        """The derivation where each of the named quantities has the value of another one."""
+        if not others:
+            return self
+        key = tuple(others.items())
+        if key not in self._elsewhere:
+            moved = {name: self.value(other) for name, other in key}
+            self._elsewhere[key] = Evaluation(self.derivation, {**self.point, **moved}, self.sizes)
+        return self._elsewhere[key]
 
     def value(self, name: str) -> Any:
         if name not in self._values:

@@ -202,10 +202,13 @@ _NETWORK = (
 def _network_point(rng, D, H, K, N=None):
     batch = () if N is None else (N,)
     classes = rng.integers(K, size=batch)
+    W1, b1 = rng.normal(size=(H, D)) / 3, rng.normal(size=H) / 3
+    if H > 1:
+        W1[0], b1[0] = 0, 0  # a unit at the kink: the slope there is a, that of the branch which x1 takes
     return {
         "x0": rng.normal(size=(*batch, D)),
-        "W1": rng.normal(size=(H, D)),
-        "b1": rng.normal(size=H),
+        "W1": W1,
+        "b1": b1,
         "W2": rng.normal(size=(K, H)),
         "b2": rng.normal(size=K),
         "t": np.eye(K)[classes],
@@ -304,7 +307,7 @@ def a3(z1, a):
     derivative=D("z2", "x1"),
 )
 def a4(W2):
-    return 1.0 * W2
+    return W2
 
 
 @local.step(
@@ -467,7 +470,7 @@ def dW1(delta1, x0):
     derivative=D("L", "b1"),
 )
 def db1(delta1):
-    return 1.0 * delta1
+    return delta1
 
 
 @chain.step(
@@ -645,8 +648,8 @@ def dropped_loss(dy, dropped):
     direct_label="nn.Dropout in eval()",
 )
 def expectation(x, p):
-    outcomes, probabilities = np.array([0, 1 / (1 - p)]), np.array([p, 1 - p])
-    return x * (probabilities @ outcomes)
+    probabilities, outcomes = np.array([p, 1 - p]), np.stack([np.zeros_like(x), x / (1 - p)])
+    return np.einsum("o,ond->nd", probabilities, outcomes)
 
 
 @dropout.step(

@@ -19,8 +19,14 @@ def _point(rng, N, D):
         "dy": rng.normal(size=(N, D)),
         "gamma": rng.normal(size=D) + 1.5,
         "beta": rng.normal(size=D),
+        "center": rng.uniform(3, 4, size=D),
         "eps": EPS,
     }
+
+
+# What reaches the loss from the mean through the variance is 0 at the batch's own mean, and 0 times a wrong factor is 0
+# as well. The steps that carry this term are checked at a mean that is drawn freely: `center` in its place.
+# In a batch of one, the terms cancel there but for ε (x̂ is ±1 wherever the mean is): such an error is compared with 1.
 
 
 def _batchnorm(x, dy, gamma, beta):
@@ -148,8 +154,11 @@ def dvar(dxhat, x, mu, var, eps):
     r"\frac{\partial L}{\partial \mu} = -\sum_n d\hat x_n (\sigma^2 + \varepsilon)^{-1/2}"
     r" - \frac2N \frac{\partial L}{\partial \sigma^2} \sum_n (x_n - \mu)",
     "∂L/∂μ = −Σₙ dx̂ₙ (σ² + ε)^(−1/2) − 2/N ∂L/∂σ² Σₙ (xₙ − μ)",
-    "μ enters x̂ twice: directly, and through the variance.",
+    "μ enters x̂ twice: directly, and through the variance. True for any μ, and checked at one drawn freely: at the "
+    "batch's own the last sum is 0.",
     derivative=D("L", "mu"),
+    at={"mu": "center"},
+    scale=1,
 )
 def dmu(dxhat, dvar, x, mu, var, eps):
     return -(dxhat * (var + eps) ** -0.5).sum(axis=0) - 2 / len(x) * dvar * (x - mu).sum(axis=0)
@@ -161,7 +170,7 @@ def dmu(dxhat, dvar, x, mu, var, eps):
     r" \frac{\partial L}{\partial \mu} = -(\sigma^2 + \varepsilon)^{-1/2} \sum_n d\hat x_n",
     "Σₙ (xₙ − μ) = 0, so ∂L/∂μ = −(σ² + ε)^(−1/2) Σₙ dx̂ₙ",
     "By the definition of the mean; leaving the second term out is no mistake.",
-    same=True,
+    same=True,  # at the batch's own mean
 )
 def dmu_short(dxhat, var, eps):
     return -((var + eps) ** -0.5) * dxhat.sum(axis=0)
@@ -253,8 +262,9 @@ handout = Derivation(
     {"N": 5, "D": 3},
     _point,
     intro="Step n is the handout's equation (n); m is the batch size N. Where the handout leaves a derivative to be "
-    "taken, so does the executable form: it takes it by a complex step. In (18) to (20) a product of derivatives means "
-    "a sum over all rows j of the batch, since every row of x̂ depends on xᵢ.",
+    "taken, so does the executable form: it takes it by a complex step. (11) to (17) hold for any μ and are checked at "
+    "one drawn freely, since their last term is 0 at the batch's own. In (18) to (20) a product of derivatives means a "
+    "sum over all rows j of the batch, since every row of x̂ depends on xᵢ.",
     source=HANDOUT,
 )
 
@@ -396,6 +406,8 @@ def xhat_of_mu(x, eps):
     "∂L/∂μ = Σᵢ ∂L/∂x̂ᵢ · ∂x̂ᵢ/∂μ",
     "∂x̂ᵢ/∂μ is the total one here: the variance moves with μ.",
     derivative=D("L_", "mu_"),
+    at={"mu_": "center"},
+    scale=1,
 )
 def e11(dxhat_, mu_, xhat_of_mu):
     return (dxhat_ * slope(xhat_of_mu, mu_)).sum(axis=0)
@@ -411,6 +423,8 @@ _DXHAT_DMU = D("xhat_", "mu_", take="ndd->nd")
     "∂x̂ᵢ/∂μ = ∂/∂μ [(xᵢ − μ)(σ² + ε)^(−1/2)]",
     "A product of two functions of μ.",
     derivative=_DXHAT_DMU,
+    at={"mu_": "center"},
+    scale=1,
 )
 def e12(x, mu_, eps):
     def variance(m):
@@ -426,6 +440,8 @@ def e12(x, mu_, eps):
     "= −(σ² + ε)^(−1/2) + (xᵢ − μ) ∂/∂μ [(σ² + ε)^(−1/2)]",
     "The first factor's derivative is −1.",
     same=True,
+    at={"mu_": "center"},
+    scale=1,
 )
 def e13(x, mu_, var_, eps):
     def variance(m):
@@ -441,6 +457,8 @@ def e13(x, mu_, var_, eps):
     "= −(σ² + ε)^(−1/2) + (xᵢ − μ) ∂/∂μ [(1/m Σᵢ (xᵢ − μ)² + ε)^(−1/2)]",
     "So that the μ inside can be seen. (The sum's i is another i than the row's.)",
     same=True,
+    at={"mu_": "center"},
+    scale=1,
 )
 def e14(x, mu_, var_, eps):
     inner = slope(lambda m: (((x - m) ** 2).sum(axis=0) / len(x) + eps) ** -0.5, mu_)
@@ -454,6 +472,8 @@ def e14(x, mu_, var_, eps):
     "= −(σ² + ε)^(−1/2) − ½ (xᵢ − μ) (σ² + ε)^(−3/2) ∂/∂μ (1/m Σᵢ (xᵢ − μ)²)",
     "Outer derivative; the inner one remains.",
     same=True,
+    at={"mu_": "center"},
+    scale=1,
 )
 def e15(x, mu_, var_, eps):
     inner = slope(lambda m: ((x - m) ** 2).sum(axis=0) / len(x), mu_)
@@ -467,6 +487,8 @@ def e15(x, mu_, var_, eps):
     "= −(σ² + ε)^(−1/2) − ½ (xᵢ − μ)(σ² + ε)^(−3/2) (−2/m Σᵢ (xᵢ − μ))",
     "The last bracket is 0 by (1), so only the first term has a value.",
     same=True,
+    at={"mu_": "center"},
+    scale=1,
 )
 def e16(x, mu_, var_, eps):
     bracket = -2 / len(x) * (x - mu_).sum(axis=0)
@@ -480,6 +502,8 @@ def e16(x, mu_, var_, eps):
     "∂L/∂μ = −Σᵢ ∂L/∂x̂ᵢ (σ² + ε)^(−1/2) − 2/m ∂L/∂σ² Σᵢ (xᵢ − μ)",
     "Part of the second term is (10), as the two lines below (17) point out. The term is 0.",
     same="e11",
+    at={"mu_": "center"},
+    scale=1,
 )
 def dmu_(dxhat_, dvar_, x, mu_, var_, eps):
     return -(dxhat_ * (var_ + eps) ** -0.5).sum(axis=0) - 2 / len(x) * dvar_ * (x - mu_).sum(axis=0)
@@ -872,7 +896,7 @@ layernorm = Derivation(
     TOPIC,
     "Layer normalisation: every intermediate term, and the compact result",
     {"N": 4, "D": 3},
-    _point,
+    lambda rng, N, D: {**_point(rng, N, D), "sample_center": rng.uniform(3, 4, size=N)},
     least={"D": 2},
     intro="Each sample is normalised over its features: statistics are (N,). Indices: r and n are samples, i and j "
     "features, ∂Y/∂X has four of them. A batch of 1 is like any other; a single feature would be degenerate (x̂ = 0).",
@@ -1017,16 +1041,17 @@ def term3(x, mean, variance, gamma, eps):
     derivative=D("normal", "mean", hold=("variance",), take="sjs->sj"),
 )
 def direct_mean(x, variance, eps):
-    return -((variance[:, None] + eps) ** -0.5) * np.ones_like(x)
+    return np.broadcast_to(-((variance[:, None] + eps) ** -0.5), x.shape)
 
 
 @layernorm.step(
     "variance by mean",
-    r"\frac{\partial \sigma_s^2}{\partial \mu_s} = -\frac2D \sum_i (X_{si} - \mu_s) = 0",
-    "∂σₛ²/∂μₛ = −2/D Σᵢ (Xₛᵢ − μₛ) = 0",
-    "Deviations from the mean sum to 0. (A value that is 0 is compared by its absolute error.)",
+    r"\frac{\partial \sigma_s^2}{\partial \mu_s} = -\frac2D \sum_i (X_{si} - \mu_s)",
+    "∂σₛ²/∂μₛ = −2/D Σᵢ (Xₛᵢ − μₛ)",
+    "Power rule, of every square. Deviations from the sample's own mean sum to 0; this step and the next are checked "
+    "at a mean that is drawn freely, where they do not.",
     derivative=D("variance", "mean", take="ss->s"),
-    scale=1,
+    at={"mean": "sample_center"},
 )
 def variance_by_mean(x, mean):
     return -2 / x.shape[1] * (x - mean[:, None]).sum(axis=1)
@@ -1039,6 +1064,7 @@ def variance_by_mean(x, mean):
     "∂Yₛⱼ/∂μₛ = γⱼ ∂X̂ₛⱼ/∂μₛ + ∂Yₛⱼ/∂σₛ² ∂σₛ²/∂μₛ",
     "Equation 22: directly, and through the variance.",
     derivative=D("out", "mean", take="sjs->sj"),
+    at={"mean": "sample_center"},
 )
 def term4_both(gamma, direct_mean, term3, variance_by_mean):
     return gamma * direct_mean + term3 * variance_by_mean[:, None]
@@ -1048,7 +1074,7 @@ def term4_both(gamma, direct_mean, term3, variance_by_mean):
     "term 4 without the zero",
     r"\frac{\partial Y_{sj}}{\partial \mu_s} = -\gamma_j \frac{1}{(\sigma_s^2 + \varepsilon)^{1/2}}",
     "∂Yₛⱼ/∂μₛ = −γⱼ / (σₛ² + ε)^(1/2)",
-    "The second path is multiplied by 0.",
+    "At the sample's own mean its deviations sum to 0, and so the second path is 0.",
     same=True,
 )
 def term4(gamma, variance, eps):

@@ -256,16 +256,16 @@ def second(w, A, c, steps):
 
 
 @nesterov.step(
-    "the two forms after 200 steps",
-    r"\varphi_{200} = \theta_{200} + \mu v_{200}",
-    "φ₂₀₀ = θ₂₀₀ + μ v₂₀₀",
+    "the two forms over 200 steps",
+    r"\varphi_t = \theta_t + \mu v_t, \quad t = 1 \ldots 200",
+    "φₜ = θₜ + μ vₜ, t = 1 … 200",
     "Equal at every step, so they stay together however long they run.",
-    direct=lambda w, A, c: _nesterov_nn(w, A, c, MANY)[-1],
+    direct=lambda w, A, c: _nesterov_nn(w, A, c, MANY),
     direct_label="nn.SGD",
 )
 def long_run(w, A, c):
     thetas, velocities = _look_ahead(w, A, c, MANY)
-    return thetas[-1] + MU * velocities[-1]
+    return thetas + MU * velocities
 
 
 def _nesterov_nn(w, A, c, steps):
@@ -291,7 +291,7 @@ B1, B2, EPS, ADAM_RATE = 0.9, 0.999, 1e-3, 1e-2
 adam = _optimizer(
     "adam",
     "Adam: bias correction, and the form with one division",
-    "g are T given gradients, one row a step; β₁ = 0.9, β₂ = 0.999, η = 0.01, and ε = 1e-3, "
+    "g are T given gradients, one row per step; β₁ = 0.9, β₂ = 0.999, η = 0.01, and ε = 1e-3, "
     "large enough for a misplaced one to show. Squares and roots are taken element by element.",
     "Kingma and Ba (2015), Adam, algorithm 1 and section 3",
 )
@@ -306,7 +306,7 @@ adam = _optimizer(
     direct_label="the sum",
 )
 def mean(g):
-    m, means = np.zeros_like(g[0]), []
+    m, means = np.zeros(g.shape[1]), []
     for gradient in g:
         m = B1 * m + (1 - B1) * gradient
         means.append(m)
@@ -322,7 +322,7 @@ def mean(g):
 )
 def mean_unrolled(g):
     t = np.arange(len(g))
-    powers = np.tril(B1 ** np.abs(t[:, None] - t))
+    powers = np.tril(B1 ** (t[:, None] - t))
     return (1 - B1) * powers @ g
 
 
@@ -374,7 +374,7 @@ def expectation(g, c):
     direct_label="np.average",
 )
 def square(g):
-    v, squares = np.zeros_like(g[0]), []
+    v, squares = np.zeros(g.shape[1]), []
     for t, gradient in enumerate(g, 1):
         v = B2 * v + (1 - B2) * gradient**2
         squares.append(v / (1 - B2**t))
@@ -471,7 +471,7 @@ adadelta = _optimizer(
     direct_label="the sum",
 )
 def squares(g):
-    e, path = np.zeros_like(g[0]), []
+    e, path = np.zeros(g.shape[1]), []
     for gradient in g:
         e = RHO * e + (1 - RHO) * gradient**2
         path.append(e)
@@ -510,7 +510,7 @@ def _adadelta(g, scale=1.0):
     direct_label="algorithm 1",
 )
 def moves(g, squares):
-    moved, result = np.zeros_like(g[0]), []
+    moved, result = np.zeros(g.shape[1]), []
     for gradient, square in zip(g, squares, strict=True):
         move = -np.sqrt((moved + DELTA_EPS) / (square + DELTA_EPS)) * gradient
         moved = RHO * moved + (1 - RHO) * move**2
@@ -526,7 +526,7 @@ def moves(g, squares):
     same=True,
 )
 def rescaled(g):
-    return _adadelta(g, 1000.0) + 0.0
+    return _adadelta(g, 1000.0)
 
 
 @adadelta.step(
@@ -648,14 +648,18 @@ def adam_decay(w, A, c):
 
 @weight_decay.step(
     "for Adam the two differ",
-    r"\|w_1^{L2} - w_1^{decay}\| > 10^{-6}",
-    "‖w₁(L2) − w₁(decay)‖ > 10⁻⁶",
-    "1 where they do. They agree to rounding for SGD, in the steps above.",
-    direct=lambda: 1.0,
-    direct_label="1",
+    r"w_1^{L2} - w_1^{decay} = \eta \Big(\lambda w_0 + \frac{g}{|g| + \varepsilon}"
+    r" - \frac{g + \lambda w_0}{|g + \lambda w_0| + \varepsilon}\Big)",
+    "w₁(L2) − w₁(decay) = η (λ w₀ + g/(|g| + ε) − (g + λw₀)/(|g + λw₀| + ε))",
+    "For SGD the bracket would be λ w₀ + g − (g + λ w₀) = 0. Here both quotients are near ±1: about ηλw₀ is left where "
+    "the penalty does not turn the gradient's sign.",
+    direct=lambda adam_l2, adam_decay: adam_l2 - adam_decay,
+    direct_label="steps 4 and 5",
 )
-def differ(adam_l2, adam_decay):
-    return float(np.linalg.norm(adam_l2 - adam_decay) > 1e-6)
+def differ(w, A, c):
+    g = A @ w + c
+    penalised = g + DECAY * w
+    return ADAM_RATE * (DECAY * w + g / (np.abs(g) + EPS) - penalised / (np.abs(penalised) + EPS))
 
 
 def _decayed_sgd(w, A, c, steps):

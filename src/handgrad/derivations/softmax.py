@@ -123,13 +123,20 @@ def dx_nn(x, dy):
 
 # -- log-sum-exp ------------------------------------------------------------------------------------------------------
 
+
+def _huge(rng, N, K):
+    scores = 1000 + rng.random((N, K))
+    scores[:, 1:2] -= 2000  # so far below the maximum that no other constant than it would do
+    return scores
+
+
 log_sum_exp = Derivation(
     "log-sum-exp",
     TOPIC,
     "Log-sum-exp: why it is stable, and its gradient",
     {"N": 4, "K": 3},
-    lambda rng, N, K: {"x": rng.normal(size=(N, K)), "a": rng.normal(size=(N, 1)), "huge": 1000 + rng.random((N, K))},
-    intro="float64 overflows at e^710. huge are scores around 1000, as a network with large weights gives them.",
+    lambda rng, N, K: {"x": rng.normal(size=(N, K)), "a": rng.normal(size=(N, 1)), "huge": _huge(rng, N, K)},
+    intro="float64 overflows at e^710. huge are scores around ±1000, as a network with large weights gives them.",
     source="CMU 11-785 Fall 2019, homework 1 handout, appendix B; Murphy, Machine Learning (2012), section 3.5.3",
 )
 
@@ -180,14 +187,15 @@ def shifted(x):
 )
 def naive_is_infinite(huge):
     with np.errstate(over="ignore"):
-        return np.isinf(np.log(np.exp(huge).sum(axis=1))).astype(float)
+        return np.isinf(lse(huge)).astype(float)
 
 
 @log_sum_exp.step(
     "the shifted form stays finite",
-    r"m + \log \sum_k e^{x_k - m} \quad\text{at } x \approx 1000",
-    "m + log Σₖ e^(xₖ−m) at x ≈ 1000",
-    "Compared with NumPy's own pairwise logaddexp.",
+    r"m + \log \sum_k e^{x_k - m} \quad\text{at } x \approx \pm 1000",
+    "m + log Σₖ e^(xₖ−m) at x ≈ ±1000",
+    "Compared with NumPy's own pairwise logaddexp. Only the maximum does: with the minimum as the constant, e^2000 "
+    "would be left.",
     direct=lambda huge: np.logaddexp.reduce(huge, axis=1),
     direct_label="np.logaddexp",
 )
@@ -391,10 +399,17 @@ fused = Derivation(
     TOPIC,
     "Softmax and cross-entropy fused",
     {"N": 4, "K": 3},
-    lambda rng, N, K: {"x": rng.normal(size=(N, K)), "t": _one_hot(rng, N, K)},
-    intro="x are scores, s their softmax, t one-hot targets. Dividing by s and then multiplying by it cancels.",
+    lambda rng, N, K: {"x": rng.normal(size=(N, K)), "t": _one_hot(rng, N, K), "u": rng.normal(size=(N, K))},
+    intro="x are scores, s their softmax, t one-hot targets. Dividing by s and then multiplying by it cancels. Steps 3 "
+    "to 5 hold for any targets and are checked with u: random numbers, whose rows sum to anything.",
     source="CMU 11-785 Fall 2019, homework 1 handout, appendix A; Gatopoulos, UvA April 2019: question 1.1 b) i",
 )
+
+
+def _fused_nn(x, target):
+    layer = nn.SoftmaxCrossEntropy()
+    layer.forward(x, target)
+    return layer.backward()
 
 
 @fused.given
@@ -426,46 +441,53 @@ def joined(x, t):
     return (np.log(np.exp(x).sum(axis=1)) - (t * x).sum(axis=1)).sum() / len(x)
 
 
+@fused.given
+def separate_any(s, u):
+    return -(u * np.log(s)).sum() / len(s)
+
+
 @fused.step(
     "the product of the two derivatives",
-    r"\frac{\partial L}{\partial x_{nj}} = \sum_i -\frac{t_{ni}}{N s_{ni}}\, s_{ni} (\delta_{ij} - s_{nj})",
-    "∂L/∂xⱼ = Σᵢ −tᵢ/(N sᵢ) · sᵢ (δᵢⱼ − sⱼ)",
-    "Chain rule with the full softmax Jacobian, sample by sample.",
-    derivative=D("separate", "x"),
+    r"\frac{\partial L}{\partial x_{nj}} = \sum_i -\frac{u_{ni}}{N s_{ni}}\, s_{ni} (\delta_{ij} - s_{nj})",
+    "∂L/∂xⱼ = Σᵢ −uᵢ/(N sᵢ) · sᵢ (δᵢⱼ − sⱼ)",
+    "Chain rule with the full softmax Jacobian, sample by sample; L = −1/N Σ u log s.",
+    derivative=D("separate_any", "x"),
 )
-def product(s, t):
+def product(s, u):
     jacobian = s[:, :, None] * (np.eye(s.shape[1]) - s[:, None, :])
-    return np.einsum("ni,nij->nj", -t / (len(s) * s), jacobian)
+    return np.einsum("ni,nij->nj", -u / (len(s) * s), jacobian)
 
 
 @fused.step(
     "s cancels",
-    r"\frac{\partial L}{\partial x_{nj}} = -\frac1N \sum_i t_{ni} (\delta_{ij} - s_{nj})",
-    "∂L/∂xⱼ = −1/N Σᵢ tᵢ (δᵢⱼ − sⱼ)",
+    r"\frac{\partial L}{\partial x_{nj}} = -\frac1N \sum_i u_{ni} (\delta_{ij} - s_{nj})",
+    "∂L/∂xⱼ = −1/N Σᵢ uᵢ (δᵢⱼ − sⱼ)",
     "So no division by a small probability is left: the fused form cannot overflow.",
     same=True,
 )
-def cancelled(s, t):
-    return -np.einsum("ni,nij->nj", t, np.eye(s.shape[1]) - s[:, None, :]) / len(s)
+def cancelled(s, u):
+    return -np.einsum("ni,nij->nj", u, np.eye(s.shape[1]) - s[:, None, :]) / len(s)
 
 
 @fused.step(
     "the sum carried out",
-    r"\frac{\partial L}{\partial x_{nj}} = \frac1N \Big(s_{nj} \sum_i t_{ni} - t_{nj}\Big)",
-    "∂L/∂xⱼ = 1/N (sⱼ Σᵢ tᵢ − tⱼ)",
-    "The delta keeps tⱼ; sⱼ does not depend on i. This holds for any targets, not only one-hot ones.",
+    r"\frac{\partial L}{\partial x_{nj}} = \frac1N \Big(s_{nj} \sum_i u_{ni} - u_{nj}\Big)",
+    "∂L/∂xⱼ = 1/N (sⱼ Σᵢ uᵢ − uⱼ)",
+    "The delta keeps uⱼ; sⱼ does not depend on i. This holds for any targets, and nn computes it for them.",
     same=True,
+    direct=lambda x, u: _fused_nn(x, u),
+    direct_label="nn.SoftmaxCrossEntropy",
 )
-def any_targets(s, t):
-    return (s * t.sum(axis=1, keepdims=True) - t) / len(s)
+def any_targets(s, u):
+    return (s * u.sum(axis=1, keepdims=True) - u) / len(s)
 
 
 @fused.step(
     "targets that sum to 1",
     r"\frac{\partial L}{\partial x} = \frac1N (s - t)",
     "∂L/∂x = (s − t) / N",
-    "Prediction minus truth: the gradient is 0 just where they agree.",
-    same=True,
+    "u = t, one-hot. Prediction minus truth: the gradient is 0 just where they agree.",
+    derivative=D("separate", "x"),
 )
 def difference(s, t):
     return (s - t) / len(s)
@@ -481,9 +503,7 @@ def difference(s, t):
     link=Link(nn.SoftmaxCrossEntropy.backward, "* s - t"),
 )
 def fused_nn(x, t):
-    layer = nn.SoftmaxCrossEntropy()
-    layer.forward(x, t.argmax(axis=1))
-    return layer.backward()
+    return _fused_nn(x, t.argmax(axis=1))
 
 
 # -- label smoothing --------------------------------------------------------------------------------------------------

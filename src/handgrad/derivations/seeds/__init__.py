@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from handgrad.derivations.seeds import cmu_handout, gatopoulos, mitnik, ten_kaate, van_de_graaf
 from handgrad.derivations.seeds.claims import VERDICTS, Claim, Result, Unsettled, judge
 
-__all__ = ["CLAIMS", "VERDICTS", "Claim", "Result", "Unsettled", "evaluate", "judge", "summary"]
+__all__ = ["CLAIMS", "LEFT_OUT", "VERDICTS", "Claim", "Result", "Unsettled", "evaluate", "judge", "summary"]
 
 CLAIMS: tuple[Claim, ...] = (
     *gatopoulos.CLAIMS,
@@ -22,6 +22,11 @@ CLAIMS: tuple[Claim, ...] = (
     *cmu_handout.CLAIMS,
     *van_de_graaf.CLAIMS,
 )
+
+#: What of each document is not judged, and why: {document: ((what, why), ...)}.
+LEFT_OUT: dict[str, tuple[tuple[str, str], ...]] = {
+    module.CLAIMS[0].document: module.LEFT_OUT for module in (gatopoulos, ten_kaate, mitnik, cmu_handout, van_de_graaf)
+}
 
 
 def evaluate(seed: int = 0) -> list[Result]:

@@ -6,11 +6,18 @@ comparison says; nowhere is one typed in:
 
     holds                    both sides agree at random points
     holds with a condition   they agree wherever the condition is met, and disagree at a point where it is not
-    typing slip              they disagree; with the symbol that was evidently meant they agree
-    wrong                    they disagree; the corrected form agrees
+    typing slip              they disagree; a line beside it has the right form, and no other line the same fault
+    wrong                    they disagree; another line of the same result repeats the fault or carries it on, or none
+                             beside it has the right form
 
-Whether a repair is what "was evidently meant" (the lines around it say so) or a correction is the one thing that a
-reader has to judge, by giving `intended` or `corrected`. That the equation fails and that the repair holds is computed.
+The right form is given, and that the equation fails where it holds is computed. What a reader has to look up is where
+the right form stands (`right_at`) or where the fault stands again (`again`). Three things more belong to the rule:
+
+- A condition limits the values that the symbols take, or what a symbol stands for. The number of samples is none:
+  questions 1.1 (a) and (b) are about one sample, and more of them give the symbols other shapes: question (c).
+- Where the text at hand, which a program read from a PDF, may have lost the symbol itself, the fault counts as a slip,
+  and the explanation says so.
+- What is illegible is left out, and so is what states nothing new: `LEFT_OUT` of the document's module.
 """
 
 from __future__ import annotations
@@ -75,9 +82,10 @@ class Claim:
         under: ... points of some kind: the nearest such point, or
         among: ... entries of some kind: a mask of the left side.
         general: the form that needs no condition.
-        intended: the form that was evidently meant.
-        corrected: the right form.
-        correction: LaTeX of `general`, `intended` or `corrected`.
+        corrected: the right form of what fails without one.
+        correction: LaTeX of `general` or `corrected`.
+        right_at: the line beside it which has the right form, in words, or ...
+        again: ... the place of a line that repeats the fault or carries it on.
     """
 
     document: str
@@ -92,14 +100,26 @@ class Claim:
     under: Callable[[Point], Point] | None = None
     among: Callable[[Point], Any] | None = None
     general: Side | None = None
-    intended: Side | None = None
     corrected: Side | None = None
     correction: str | None = None
+    right_at: str | None = None
+    again: str | None = None
 
     @property
     def right_form(self) -> Side | None:
         """What the equation should say, if it should say something else."""
-        return self.general or self.intended or self.corrected
+        return self.general or self.corrected
+
+    @property
+    def reason(self) -> str:
+        """Why a failure is a slip, or more than that."""
+        if self.right_at:
+            return f"The right form stands in {self.right_at}."
+        return (
+            f"The fault is repeated or carried on: {self.again}."
+            if self.again
+            else "No line beside it has the right form."
+        )
 
 
 @dataclass(frozen=True)
@@ -118,6 +138,7 @@ class Result:
     condition: str | None
     explanation: str
     correction: str | None
+    reason: str | None
     counterexample: dict[str, Any] | None
     error_as_written: float | None
     error_corrected: float | None
@@ -158,7 +179,9 @@ def judge(claim: Claim, seed: int = 0, draws: int = 3) -> Result:
         repaired = _worst(claim, claim.right_form, points)
         if not _agrees(repaired, claim):
             raise Unsettled(f"{claim.id}: error={repaired.error:g} in its right form: expected none")
-        verdict = CONDITION if claim.condition else SLIP if claim.intended else WRONG
+        if claim.right_at and claim.again:
+            raise Unsettled(f"{claim.id}: right_at={claim.right_at!r} and again={claim.again!r}: expected one of them")
+        verdict = CONDITION if claim.condition else SLIP if claim.right_at else WRONG
     failed = verdict != HOLDS
     return Result(
         id=claim.id,
@@ -169,6 +192,7 @@ def judge(claim: Claim, seed: int = 0, draws: int = 3) -> Result:
         condition=claim.condition if failed else None,
         explanation=claim.explanation,
         correction=claim.correction if failed else None,
+        reason=claim.reason if verdict in (SLIP, WRONG) else None,
         counterexample=written.witness if failed else None,
         error_as_written=_finite(written.error),
         error_corrected=_finite(repaired.error) if repaired else None,

@@ -1,8 +1,7 @@
 """CMU 11-785 Fall 2019, homework 1 handout: section 1.1 and appendices A, B, C.
 
 Conventions as stated there: a batch of m samples, index i, of a single unit; u_B and mu_B both name the mean of the
-batch. Partial derivatives by the mean and the variance treat these as inputs of x-hat. The number (28) belongs to no
-equation.
+batch. Partial derivatives by the mean and the variance treat these as inputs of x-hat.
 """
 
 from __future__ import annotations
@@ -28,6 +27,17 @@ from handgrad.derivations.seeds.points import (
 )
 
 claim = partial(Claim, "CMU 11-785 Fall 2019, homework 1 handout")
+
+LEFT_OUT = (
+    ("Sections 1.2 to 2, and the glossary", "The programs to be written, their shapes and words: nothing is derived."),
+    ("Appendix A, gradient, line 1", "It names what is differentiated."),
+    ("Appendix A, gradient, the line repeated before the result", "It is the line before it once more."),
+    (
+        "Appendix C, that independent units are uncorrelated and that the identity can be learned",
+        "In words: no formula.",
+    ),
+    ("Appendix C, equation 28", "The number stands without an equation."),
+)
 
 
 # --- 1.1: activations
@@ -691,7 +701,8 @@ BATCH_NORM = (
         _unit_off_centre,
         lambda p: every(_free_dmu(p), p.m),
         lambda p: np.sum(_dhat(p, _free_hat(p))) * _free_hat_by_mu(p),
-        intended=lambda p: every(np.sum(_dhat(p, _free_hat(p)) * _free_hat_by_mu(p)), p.m),
+        right_at="equation 11",
+        corrected=lambda p: every(np.sum(_dhat(p, _free_hat(p)) * _free_hat_by_mu(p)), p.m),
         correction=r"\sum_{i=1}^m \frac{\partial L_{\mathcal{B}}}{\partial \hat{\mathbf{x}}_i} "
         r"\frac{\partial \hat{\mathbf{x}}_i}{\partial \mu_{\mathcal{B}}}",
     ),
@@ -742,6 +753,7 @@ BATCH_NORM = (
         _NO_SUM,
         _dx,
         lambda p: _dhat(p) * np.diag(_hat_total(p)),
+        again="Appendix C, equation 19",
         corrected=_summed_chain,
         correction=_SUM,
     ),
@@ -753,6 +765,7 @@ BATCH_NORM = (
         "The bracket is the whole derivative of x-hat_i, with its first term at fixed mean and variance. " + _NO_SUM,
         _dx,
         lambda p: _dhat(p) * (_hat_direct(p) + _hat_by_sigma2(p) * _sigma2_by_x(p) + _hat_by_mu(p) * _mu_by_x(p)),
+        again="Appendix C, equation 20",
         corrected=_summed_parts,
         correction=_SUM_PARTS,
     ),
@@ -775,6 +788,7 @@ BATCH_NORM = (
             + _dhat(p) * _hat_by_sigma2(p) * _sigma2_by_x(p)
             + _dhat(p) * _hat_by_mu(p) * _mu_by_x(p)
         ),
+        again="Appendix C, equation 19",
         corrected=_summed_parts,
         correction=_SUM_PARTS,
     ),

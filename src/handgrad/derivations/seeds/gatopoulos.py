@@ -54,6 +54,16 @@ from handgrad.derivations.seeds.points import (
 
 claim = partial(Claim, "Gatopoulos, UvA April 2019")
 
+LEFT_OUT = (
+    ("Question 1.1 (a) ii, first line, and the error term defined at the head of (b)", "They name what is looked for."),
+    ("Question 1.1 (b) i, the loss between its first and its last form", "A definition put in; both ends are judged."),
+    (
+        "Question 1.1 (c), what becomes of the loss and of the derivatives by x and x̃",
+        "In words, without an order of the dimensions; that of the error terms is judged.",
+    ),
+    ("Sections 1.2, 2 and 4", "Experiments: nothing is derived."),
+)
+
 
 # --- 1.1 (a): the pieces
 
@@ -106,6 +116,7 @@ SINGLE = (
         one_hot_prediction,
         lambda p: loss_by_probabilities(p)[np.argmax(p.t)],
         lambda p: 1 / probabilities(p)[np.argmax(p.t)],
+        right_at="the scalar form that follows",
         corrected=lambda p: -1 / probabilities(p)[np.argmax(p.t)],
         correction=r"-\frac{1}{x_{\arg\max(t)}^{(N)}}",
     ),
@@ -137,7 +148,8 @@ SINGLE = (
         prediction,
         loss_by_probabilities,
         lambda p: p.t * probabilities(p),
-        intended=lambda p: -p.t * (1 / probabilities(p)),
+        right_at="the expression on its left",
+        corrected=lambda p: -p.t * (1 / probabilities(p)),
         correction=r"-\begin{pmatrix} t_1 \\ \vdots \\ t_N \end{pmatrix} \cdot "
         r"\begin{pmatrix} 1/x_1^{(N)} \\ \vdots \\ 1/x_N^{(N)} \end{pmatrix}",
     ),
@@ -166,7 +178,8 @@ SINGLE = (
             len(p.z),
             entry=lambda i, k: np.exp(p.z[i]) / _total(p) - (np.exp(p.z[i]) / (len(p.z) * np.exp(p.z[k]))) ** 2,
         ),
-        intended=lambda p: every(np.exp(p.z) / _total(p) - (np.exp(p.z) / _total(p)) ** 2, len(p.z)),
+        again="Question 1.1 (a) ii, case i ≠ j, line 2",
+        corrected=lambda p: every(np.exp(p.z) / _total(p) - (np.exp(p.z) / _total(p)) ** 2, len(p.z)),
         correction=r"\left(\frac{\exp(\tilde{x}_i^{(N)})}{\sum_{k=1}^{dN} \exp(\tilde{x}_k^{(N)})}\right)^2",
     ),
     claim(
@@ -205,7 +218,8 @@ SINGLE = (
             len(p.z),
             entry=lambda j, i, k: -np.exp(p.z[i]) / _total(p) * np.exp(p.z[j]) / (len(p.z) * np.exp(p.z[k])),
         )[off_diagonal(len(p.z))],
-        intended=lambda p: every(
+        again="Question 1.1 (a) ii, case i = j, line 2",
+        corrected=lambda p: every(
             -np.outer(np.exp(p.z) / _total(p), np.exp(p.z) / _total(p))[off_diagonal(len(p.z))], len(p.z)
         ),
         correction=r"\frac{\exp(\tilde{x}_j^{(N)})}{\sum_{k=1}^{dN} \exp(\tilde{x}_k^{(N)})}",
@@ -292,7 +306,8 @@ SINGLE = (
         layer,
         lambda p: p.W[:, 0],
         lambda p: np.array([p.W[0, i] for i in range(p.m)]),
-        intended=lambda p: np.array([p.W[i, 0] for i in range(p.m)]),
+        again="Question 1.1 (a) v, derivative of W by its first row, written out",
+        corrected=lambda p: np.array([p.W[i, 0] for i in range(p.m)]),
         correction=r"\begin{bmatrix} w_{11}^{(l)} & w_{21}^{(l)} & \dots & w_{M1}^{(l)} \end{bmatrix}^T",
     ),
     claim(
@@ -316,7 +331,8 @@ SINGLE = (
         layer,
         lambda p: np.moveaxis(jacobian(lambda W: W, p.W)[:, :, 0, :], -1, 0),
         lambda p: np.stack([jacobian(lambda W: W, p.W)[:, :, 0, k] for k in range(p.m)]),
-        intended=lambda p: np.stack([jacobian(lambda W: W, p.W)[:, :, 0, k] for k in range(p.n)]),
+        again="Question 1.1 (a) v, columns of W",
+        corrected=lambda p: np.stack([jacobian(lambda W: W, p.W)[:, :, 0, k] for k in range(p.n)]),
         correction=r"\begin{bmatrix} \frac{\partial W^{(l)}}{\partial w_{11}^{(l)}} & \cdots & "
         r"\frac{\partial W^{(l)}}{\partial w_{1N}^{(l)}} \end{bmatrix}",
     ),
@@ -347,7 +363,8 @@ SINGLE = (
         layer,
         _row_of_phi,
         lambda p: np.stack([_weighted_blocks(p, 0)] * p.m),
-        intended=lambda p: np.stack([_weighted_blocks(p, star) for star in range(p.m)]),
+        right_at="the line before it, the derivative of W by row *",
+        corrected=lambda p: np.stack([_weighted_blocks(p, star) for star in range(p.m)]),
         correction=r"x^{(l-1)^T} \frac{\partial}{\partial \mathbf{w}_*^{(l)}} W^{(l)} = \Phi_*",
     ),
     claim(
@@ -369,6 +386,7 @@ SINGLE = (
         layer,
         output_by_weight,
         lambda p: row(p.x),
+        again="Question 1.1 (b) iv",
         corrected=lambda p: entrywise(p.m, p.m, p.n, entry=lambda i, j, k: (i == j) * p.x[k]),
         correction=r"\frac{\partial \tilde{x}_i^{(l)}}{\partial W_{jk}^{(l)}} = \delta_{ij} x_k^{(l-1)}",
     ),
@@ -390,11 +408,6 @@ SINGLE = (
 def _relu_jacobian(p):
     """dx_i / dz_j, found numerically."""
     return jacobian(relu, p.z)
-
-
-def _oriented(vector, p):
-    """A vector as the document has it (a column), or as a row where the point says so."""
-    return row(vector) if p.row else column(vector)
 
 
 def _columns_loss(p, weight, inputs, bias):
@@ -479,17 +492,16 @@ CHAIN = (
         r"\frac{\partial \mathcal{L}}{\partial \tilde{x}^{(N)}} = \left( -\boldsymbol{t} \cdot "
         r"\boldsymbol{x^{(N)^{-1}}} \right) \cdot \left( \operatorname{diag} \left( x^{(N)} \right) - "
         r"x^{(N)} x^{(N)^T} \right)",
-        "A column cannot stand to the left of a matrix; with the first factor as a row the product holds, for any "
-        "targets.",
-        lambda rng: prediction(rng).but(row=False),
-        lambda p: _oriented(loss_by_logits(p), p),
+        "A transpose is missing: a column cannot stand to the left of a matrix. In columns the matrix, which is "
+        "symmetric, comes first; then the product holds, for any targets.",
+        prediction,
+        lambda p: column(loss_by_logits(p)),
         lambda p: product(
-            _oriented(-p.t / probabilities(p), p),
+            column(-p.t / probabilities(p)),
             np.diag(probabilities(p)) - np.outer(probabilities(p), probabilities(p)),
         ),
-        condition="the gradient to the left of the matrix read as a row",
-        under=lambda p: p.but(row=True),
-        general=lambda p: column(
+        right_at="the vector form before it, which is a column",
+        corrected=lambda p: column(
             (np.diag(probabilities(p)) - np.outer(probabilities(p), probabilities(p))) @ (-p.t / probabilities(p))
         ),
         correction=r"\left( \operatorname{diag} ( x^{(N)} ) - x^{(N)} x^{(N)^T} \right)"
@@ -525,7 +537,8 @@ CHAIN = (
         network,
         lambda p: every(network_by_z(p), len(p.z)),
         lambda p: np.stack([network_by_z(p)] * len(p.z)),  # entry (j, k) is delta_k
-        intended=lambda p: np.stack([network_by_z(p)] * len(p.z), axis=-1),  # entry (j, k) is delta_j
+        right_at="the definition at the head of (b)",
+        corrected=lambda p: np.stack([network_by_z(p)] * len(p.z), axis=-1),  # entry (j, k) is delta_j
         correction=r"\delta_{j}^{(l)}",
     ),
     claim(
@@ -538,7 +551,8 @@ CHAIN = (
         network,
         network_by_z,
         lambda p: network_delta(p) @ p.V @ jacobian(lambda x: x, relu(p.z)),
-        intended=lambda p: network_delta(p) @ p.V @ _relu_jacobian(p),
+        right_at="the scalar notation before it",
+        corrected=lambda p: network_delta(p) @ p.V @ _relu_jacobian(p),
         correction=r"\frac{\partial \mathcal{L}}{\partial \tilde{x}^{(l+1)}} "
         r"\frac{\partial \tilde{x}^{(l+1)}}{\partial x^{(l)}} \frac{\partial x^{(l)}}{\partial \tilde{x}^{(l)}}",
     ),
@@ -547,16 +561,13 @@ CHAIN = (
         "Question 1.1 (b) ii, vector form, result",
         r"\left( W^{(l+1)} \right)^T \times \boldsymbol{\delta}^{(l+1)} \cdot "
         r"\operatorname{diag}\left( \mathbf{I}_{\tilde{x}^{(l)} > 0} \right) \equiv \boldsymbol{\delta}^{(l)}",
-        "The column W^T delta cannot stand to the left of a matrix; as a row it can. In columns the diagonal matrix "
-        "comes first.",
+        "A transpose is missing: the column W^T delta cannot stand to the left of a matrix. In columns the diagonal "
+        "matrix comes first.",
         network,
-        lambda p: _oriented(network_by_z(p), p),
-        lambda p: product(
-            _oriented(product(p.V.T, column(network_delta(p)))[:, 0], p), np.diag((p.z > 0).astype(float))
-        ),
-        condition="the product to the left of the diagonal matrix read as a row",
-        under=lambda p: p.but(row=True),
-        general=lambda p: product(np.diag((p.z > 0).astype(float)), p.V.T, column(network_delta(p))),
+        lambda p: column(network_by_z(p)),
+        lambda p: product(p.V.T, column(network_delta(p)), np.diag((p.z > 0).astype(float))),
+        right_at="the scalar notation before it",
+        corrected=lambda p: product(np.diag((p.z > 0).astype(float)), p.V.T, column(network_delta(p))),
         correction=r"\operatorname{diag}\left( \mathbf{I}_{\tilde{x}^{(l)} > 0} \right) "
         r"\left( W^{(l+1)} \right)^T \boldsymbol{\delta}^{(l+1)}",
     ),
@@ -590,14 +601,10 @@ CHAIN = (
         "Question 1.1 (b) v",
         r"\frac{\partial \mathcal{L}}{\partial b^{(l)}} = \frac{\partial \mathcal{L}}{\partial \tilde{x}^{(l)}} "
         r"\mathbf{I} = \boldsymbol{\delta}^{(l)}",
-        "For the batch of columns that (a) v introduces, the bias is shared, and the columns of delta add up.",
-        columns_layer,
+        "For one sample, which is what the question is about. (Over a batch, the columns of delta would add up.)",
+        lambda rng: one_column(columns_layer(rng)),
         lambda p: jacobian(lambda B: _columns_loss(p, p.W, p.X, B), p.B),
         _columns_delta,
-        condition="a batch of one",
-        under=one_column,
-        general=lambda p: _columns_delta(p).sum(axis=1, keepdims=True),
-        correction=r"\boldsymbol{\delta}^{(l)} \mathbf{1}",
     ),
     claim(
         "gatopoulos-1.1c-errors",
@@ -763,7 +770,8 @@ BATCH_NORM = (
         lambda p: np.einsum(
             "ijrj->irj", _by_x(p, lambda q: np.mean((q.x[:, None, :] - mean(q)[:, None]) ** 2, axis=0))
         ),
-        intended=lambda p: _by_x(p, lambda q: sum((q.x[s] - mean(q)) ** 2 for s in range(p.n)) / p.n),
+        right_at="the line after it, which has one index for both",
+        corrected=lambda p: _by_x(p, lambda q: sum((q.x[s] - mean(q)) ** 2 for s in range(p.n)) / p.n),
         correction=r"\frac{\partial}{\partial x_{j}^{r}} \left( "
         r"\frac{1}{B} \sum_{s=1}^{B} \left( x_{i}^{s} - \mu_{i} \right)^{2} \right)",
     ),
@@ -812,7 +820,8 @@ BATCH_NORM = (
         batch_norm_point,
         lambda p: np.zeros(p.d),
         lambda p: p.x.sum(axis=0) - mean(p),
-        intended=lambda p: (p.x - mean(p)).sum(axis=0),
+        right_at="the line before it",
+        corrected=lambda p: (p.x - mean(p)).sum(axis=0),
         correction=r"\sum_{s} \left( x_{j}^{s} - \mu_{j} \right) = 0",
     ),
     claim(
@@ -900,7 +909,8 @@ BATCH_NORM = (
         batch_norm_point,
         lambda p: every(batch_norm_dx(p), p.d),
         lambda p: np.einsum("sj,i,srj->rji", batch_norm_dy(p), p.gamma, _y_by_x(p.but(gamma=np.ones(p.d)))),
-        intended=lambda p: every(np.einsum("sj,srj->rj", batch_norm_dy(p), _y_by_x(p)), p.d),
+        right_at="the lines before and after it",
+        corrected=lambda p: every(np.einsum("sj,srj->rj", batch_norm_dy(p), _y_by_x(p)), p.d),
         correction=r"\frac{\gamma_{j}}{B\sqrt{\sigma_{j}^{2} + \epsilon}}",
     ),
     claim(

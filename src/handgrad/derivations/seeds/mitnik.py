@@ -2,9 +2,6 @@ r"""Mitnik, UvA 2020: sections 1.1, 1.2, "Softmax and Loss" and 3 (layer normali
 
 Conventions as stated there: delta over delta is a partial derivative, delta with two indices the Kronecker delta,
 samples are rows, Y = XW + B while W and b are derived and Y = XW^T + B while X is. The asterisk is any product.
-
-Left out, as the text at hand is too damaged to tell what was written: equation (11), the empty number (8), and the line
-of the layer-norm derivation between "1/M (X_ri - mu_r)" and the first line with X-hat.
 """
 
 from __future__ import annotations
@@ -30,6 +27,25 @@ from handgrad.derivations.seeds.points import (
 )
 
 claim = partial(Claim, "Mitnik, UvA 2020")
+
+LEFT_OUT = (
+    ("Section 1.1, the first lines of W and X", "They name what is looked for."),
+    ("Section 1.3, equation 8 (so numbered at the end of section 1.2)", "The number stands without an equation."),
+    ("Section 1.3, equation 11", "Illegible in the text at hand."),
+    (
+        "Section 3, beta, last line",
+        "The text at hand repeats the line before it; of what was written, only the size of the vector 1 is left.",
+    ),
+    (
+        "Section 3, main terms, 1, 2, 4 and 5",
+        "They repeat results that are judged where they are derived: the first and the second box, Y by mu, mu by X.",
+    ),
+    ("Section 3, X, line 1", "It repeats equation 20."),
+    ("Section 3, X, line 5", "In the text at hand it repeats line 4 with a bracket less."),
+    ("Section 3, X, the line between the sum over j and the first X-hat", "Illegible in the text at hand."),
+    ("Sections 2.2 and 3.1", "Comparisons in words: no formula."),
+    ("Sections 1.4, 2.1 and 4", "Experiments: nothing is derived."),
+)
 
 
 def _same(i, j):
@@ -125,11 +141,13 @@ WEIGHT = (
         "mitnik-linear-W-6",
         "Section 1.1, W, line 7",
         r"= \sum_{m} \frac{\delta L}{\delta Y_{mi}} X_{mi}",
-        "The delta of the line above makes n = j; here Y got the index i, and j has vanished.",
+        "The delta of the line above makes n = j; here Y got the index i, and j has vanished. The result is read off "
+        "this line, and is wrong with it.",
         _xw,
         _by_weight,
         lambda p: entrywise(p.m, p.n, entry=lambda i, j: sum(_dy(p)[m, i] * p.X[m, i] for m in range(p.s))),
-        intended=lambda p: entrywise(p.m, p.n, entry=lambda i, j: sum(_dy(p)[m, j] * p.X[m, i] for m in range(p.s))),
+        again="Section 1.1, W, result",
+        corrected=lambda p: entrywise(p.m, p.n, entry=lambda i, j: sum(_dy(p)[m, j] * p.X[m, i] for m in range(p.s))),
         correction=r"\sum_{m} \frac{\delta L}{\delta Y_{mj}} X_{mi}",
     ),
     claim(
@@ -141,6 +159,7 @@ WEIGHT = (
         _xw,
         _by_weight,
         lambda p: product(_dy(p), p.X),
+        again="Section 1.1, W, line 7",
         corrected=lambda p: product(p.X.T, _dy(p)),
         correction=r"X^T \frac{\delta L}{\delta Y}",
     ),
@@ -155,7 +174,8 @@ BIAS = (
         _xw,
         _by_bias,
         lambda p: entrywise(p.n, entry=lambda j: np.sum(_dy(p) * (p.X @ p.W + p.b) / p.b[j])),
-        intended=lambda p: np.einsum("pq,pqj->j", _dy(p), jacobian(lambda b: p.X @ p.W + b, p.b)),
+        right_at="the lines after it",
+        corrected=lambda p: np.einsum("pq,pqj->j", _dy(p), jacobian(lambda b: p.X @ p.W + b, p.b)),
         correction=r"\sum_{pq} \frac{\delta L}{\delta Y_{pq}} \frac{\delta Y_{pq}}{\delta b_j}",
     ),
     claim(
@@ -202,7 +222,8 @@ BIAS = (
         _xw,
         lambda p: column(_by_bias(p)),
         lambda p: product(_dy(p), np.ones((p.s, 1))),
-        intended=lambda p: product(_dy(p).T, np.ones((p.s, 1))),
+        right_at="the line before it, a sum over the samples",
+        corrected=lambda p: product(_dy(p).T, np.ones((p.s, 1))),
         correction=r"\left(\frac{\delta L}{\delta Y}\right)^T * 1",
     ),
 )
@@ -230,7 +251,8 @@ INPUT = (
             np.einsum("pq,pqij,pq->ij", _dy_t(p), jacobian(lambda X: X @ p.W.T + p.b, p.X), p.X @ p.W.T)
             + np.sum(np.stack([p.b] * p.s))
         ),
-        intended=lambda p: np.einsum("pq,pqij->ij", _dy_t(p), jacobian(lambda X: X @ p.W.T + p.b, p.X)),
+        right_at="the line after it",
+        corrected=lambda p: np.einsum("pq,pqij->ij", _dy_t(p), jacobian(lambda X: X @ p.W.T + p.b, p.X)),
         correction=r"\sum_{pq} \frac{\delta L}{\delta Y_{pq}} \frac{\delta}{\delta X_{ij}} "
         r"\left( XW_{pq}^T + B_{pq} \right)",
     ),
@@ -361,7 +383,8 @@ ACTIVATION = (
         _activated,
         _activation_by_x,
         lambda p: np.einsum("pq,pq,pq,ij->ij", _activation_dy(p), _slope(p), p.X, p.X),
-        intended=lambda p: np.einsum("pq,pq,pqij->ij", _activation_dy(p), _slope(p), jacobian(lambda X: X, p.X)),
+        right_at="equation 1",
+        corrected=lambda p: np.einsum("pq,pq,pqij->ij", _activation_dy(p), _slope(p), jacobian(lambda X: X, p.X)),
         correction=r"\sum_{pq} \frac{\delta L}{\delta Y_{pq}} * H_{pq} \cdot \frac{\delta X_{pq}}{\delta X_{ij}}",
     ),
     claim(
@@ -489,7 +512,8 @@ SOFTMAX = (
                 / _sums(p)[a] ** 2
             ),
         ),
-        intended=lambda p: _every_class(
+        again="Section 1.3, equation 12",
+        corrected=lambda p: _every_class(
             p,
             lambda a, q, i, j: (
                 (
@@ -518,7 +542,8 @@ SOFTMAX = (
                 - _exp(p)[a, k] * _same(a, i) * _same(k, j) / _sums(p)[a]
             ),
         ),
-        intended=lambda p: _every_class(
+        again="Section 1.3, equation 13",
+        corrected=lambda p: _every_class(
             p,
             lambda a, q, i, j: (
                 _exp(p)[a, q]
@@ -548,7 +573,8 @@ SOFTMAX = (
                 * (_same(a, i) * _same(q, j) - np.exp(p.X[a, k] * _same(a, i) * _same(k, j)) / _sums(p)[a])
             ),
         ),
-        intended=lambda p: _every_class(
+        again="Section 1.3, equation 12",
+        corrected=lambda p: _every_class(
             p,
             lambda a, q, i, j: (
                 softmax(p.X)[a, q]
@@ -583,6 +609,7 @@ SOFTMAX = (
         _probable,
         _loss_by_x,
         lambda p: jacobian(lambda X: np.sum(p.T * np.log(X)) / p.s, p.X),
+        again="Section 1.3, equation 16",
         corrected=lambda p: jacobian(lambda X: -np.sum(p.T * np.log(X)) / p.s, p.X),
         correction=r"-\frac{\delta}{\delta X_{ij}} \frac{1}{S} \sum_{k,s} T_{sk} \log(X_{sk})",
     ),
@@ -594,6 +621,7 @@ SOFTMAX = (
         _probable,
         _loss_by_x,
         lambda p: np.einsum("sk,skij->ij", p.T, jacobian(np.log, p.X)) / p.s,
+        again="Section 1.3, equation 17",
         corrected=lambda p: -np.einsum("sk,skij->ij", p.T, jacobian(np.log, p.X)) / p.s,
         correction=r"-\frac{1}{S} \sum_{k,s} T_{sk} \frac{\delta \log(X_{sk})}{\delta X_{ij}}",
     ),
@@ -605,6 +633,7 @@ SOFTMAX = (
         _probable,
         _loss_by_x,
         lambda p: np.einsum("sk,si,kj,sk->ij", p.T, np.eye(p.s), np.eye(p.k), 1 / p.X) / p.s,
+        again="Section 1.3, equation 18",
         corrected=lambda p: -np.einsum("sk,si,kj,sk->ij", p.T, np.eye(p.s), np.eye(p.k), 1 / p.X) / p.s,
         correction=r"-\frac{1}{S}\sum_{k,s}T_{sk}\frac{\delta_{si}\delta_{kj}}{X_{sk}}",
     ),
@@ -616,6 +645,7 @@ SOFTMAX = (
         _probable,
         _loss_by_x,
         lambda p: entrywise(p.s, p.k, entry=lambda i, j: p.T[i, j] / p.X[i, j] / p.s),
+        again="Section 1.3, equation 19",
         corrected=lambda p: entrywise(p.s, p.k, entry=lambda i, j: -p.T[i, j] / p.X[i, j] / p.s),
         correction=r"-\frac{1}{S}\frac{T_{ij}}{X_{ij}}",
     ),
@@ -627,6 +657,7 @@ SOFTMAX = (
         _probable,
         _loss_by_x,
         lambda p: p.T * (1 / p.X) / p.s,
+        again="Section 1.3, equation 18",
         corrected=lambda p: -p.T * (1 / p.X) / p.s,
         correction=r"-\frac{1}{S}T\cdot 1/X",
     ),
@@ -802,7 +833,8 @@ GAMMA_BETA = (
         _layer_norm_point,
         lambda p: jacobian(lambda gamma: loss(gamma * _x_hat(p) + p.beta, p.C), p.gamma),
         lambda p: np.einsum("sj,si->i", _norm_dy(p), _x_hat(p)),
-        intended=lambda p: np.einsum("si,si->i", _norm_dy(p), _x_hat(p)),
+        right_at="the line after it",
+        corrected=lambda p: np.einsum("si,si->i", _norm_dy(p), _x_hat(p)),
         correction=r"\sum_{s} \frac{\delta L}{\delta Y_{si}} * \hat{X}_{si}",
     ),
     claim(
@@ -832,7 +864,8 @@ GAMMA_BETA = (
         _layer_norm_point,
         lambda p: jacobian(lambda gamma: loss(gamma * _x_hat(p) + p.beta, p.C), p.gamma)[None, :],
         lambda p: product(np.ones((1, p.s)).T, _norm_dy(p) * _x_hat(p)),
-        intended=lambda p: product(np.ones((p.s, 1)).T, _norm_dy(p) * _x_hat(p)),
+        right_at="the line before it, a sum over the samples",
+        corrected=lambda p: product(np.ones((p.s, 1)).T, _norm_dy(p) * _x_hat(p)),
         correction=r"\mathbf{1}^T * [\frac{\delta L}{\delta Y} \circ \hat{X}] \qquad \text{where } \mathbf{1} "
         r"\text{ is an Sx1 vector}",
     ),
@@ -854,7 +887,8 @@ GAMMA_BETA = (
         _layer_norm_point,
         lambda p: every(jacobian(lambda beta: loss(p.gamma * _x_hat(p) + beta, p.C), p.beta), p.m),
         lambda p: np.einsum("sj,Ji->iJ", _norm_dy(p), jacobian(lambda beta: beta, p.beta)),
-        intended=lambda p: every(np.einsum("sj,ji->i", _norm_dy(p), jacobian(lambda beta: beta, p.beta)), p.m),
+        right_at="the line after it",
+        corrected=lambda p: every(np.einsum("sj,ji->i", _norm_dy(p), jacobian(lambda beta: beta, p.beta)), p.m),
         correction=r"\sum_{sj} \frac{\delta L}{\delta Y_{sj}} * "
         r"\frac{\delta (\gamma_j \hat{X}_{sj} + \beta_j)}{\delta \beta_i}",
     ),
@@ -987,7 +1021,8 @@ TERMS = (
         _layer_norm_point,
         _y_by_variance,
         lambda p: _of_sample(p, lambda s, j: p.gamma[j] * -0.5 * _c(p)[s, j] * _v(p)[j] ** -1.5),
-        intended=lambda p: _of_sample(p, lambda s, j: p.gamma[j] * -0.5 * _c(p)[s, j] * _v(p)[s] ** -1.5),
+        right_at="the third of the main terms",
+        corrected=lambda p: _of_sample(p, lambda s, j: p.gamma[j] * -0.5 * _c(p)[s, j] * _v(p)[s] ** -1.5),
         correction=r"\frac{\delta Y_{sj}}{\delta \hat{X}_{sj}} * -\frac{1}{2} (X_{sj} - \mu_s) * "
         r"(\sigma_s^2 + \epsilon)^{-1.5}",
     ),
@@ -1010,7 +1045,8 @@ TERMS = (
         _layer_norm_point,
         _y_by_mu,
         lambda p: _of_sample(p, lambda s, j: _y_by_mu_table(p)[s, j, j]),
-        intended=lambda p: _of_sample(p, lambda s, j: _y_by_mu_table(p)[s, j, s]),
+        right_at="equation 22",
+        corrected=lambda p: _of_sample(p, lambda s, j: _y_by_mu_table(p)[s, j, s]),
         correction=r"\frac{\delta Y_{sj}}{\delta \mu_s}",
     ),
     claim(
@@ -1056,7 +1092,8 @@ TERMS = (
                 + (p.gamma[j] * _c(p)[s, j] * _v(p)[s] ** -1.5 * _mu(p.X)[s] - p.m / p.m * _mu(p.X)[s])
             ),
         ),
-        intended=lambda p: _of_sample(
+        right_at="the lines before and after it",
+        corrected=lambda p: _of_sample(
             p, lambda s, j: _combined_mu_middle(p, s, j, _mu(p.X)[s] - p.m / p.m * _mu(p.X)[s])
         ),
         correction=r"(\gamma_j * (X_{sj} - \mu_s) * (\sigma_s^2 + \epsilon)^{-1.5} * (\mu_s - \frac{M}{M} \mu_s))",
@@ -1120,7 +1157,8 @@ TERMS = (
                 p.X,
             ),
         ),
-        intended=lambda p: jacobian(lambda X: sum((X[:, k] - _mu(p.X)) ** 2 for k in range(p.m)) / p.m, p.X),
+        right_at="the line after it",
+        corrected=lambda p: jacobian(lambda X: sum((X[:, k] - _mu(p.X)) ** 2 for k in range(p.m)) / p.m, p.X),
         correction=r"\frac{\delta}{\delta X_{ri}} \frac{1}{M} \sum_{k=1}^M (X_{sk} - \mu_s)^2",
     ),
     claim(
@@ -1149,11 +1187,12 @@ TERMS = (
         "mitnik-term-sigma-x-4",
         "Section 3, sigma by X, line 4",
         r"= \frac{2\delta_{sr}}{M} X_{si} - \mu_s",
-        "The bracket around the difference is missing; where the term is used later it is there.",
+        "The bracket around the difference is missing, here and in the overview; where the term is used it is there.",
         _layer_norm_point,
         _variance_by_x,
         lambda p: _statistic(p, lambda s, r, i: 2 * _same(s, r) / p.m * p.X[s, i] - _mu(p.X)[s]),
-        intended=lambda p: _statistic(p, lambda s, r, i: 2 * _same(s, r) / p.m * (p.X[s, i] - _mu(p.X)[s])),
+        again="Section 3, main terms, 6",
+        corrected=lambda p: _statistic(p, lambda s, r, i: 2 * _same(s, r) / p.m * (p.X[s, i] - _mu(p.X)[s])),
         correction=r"\frac{2\delta_{sr}}{M} (X_{si} - \mu_s)",
     ),
     claim(
@@ -1170,11 +1209,12 @@ TERMS = (
         "mitnik-overview-6",
         "Section 3, main terms, 6",
         r"\frac{\delta \sigma_s^2}{\delta X_{ri}} = \frac{2\delta_{sr}}{M} X_{si} - \mu_s",
-        "Repeats the line above without its bracket.",
+        "The line it repeats has lost its bracket as well; where the term is used it is there.",
         _layer_norm_point,
         _variance_by_x,
         lambda p: _statistic(p, lambda s, r, i: 2 * _same(s, r) / p.m * p.X[s, i] - _mu(p.X)[s]),
-        intended=lambda p: _statistic(p, lambda s, r, i: 2 * _same(s, r) / p.m * (p.X[s, i] - _mu(p.X)[s])),
+        again="Section 3, sigma by X, line 4",
+        corrected=lambda p: _statistic(p, lambda s, r, i: 2 * _same(s, r) / p.m * (p.X[s, i] - _mu(p.X)[s])),
         correction=r"\frac{2\delta_{sr}}{M} (X_{si} - \mu_s)",
     ),
 )
@@ -1208,8 +1248,8 @@ def _sample_sums(p, bracket):
 
 
 _MIDDLE = (
-    "The term of mu is missing in this line and comes back, as 1/M, in the fifth. (It may have been lost in the text "
-    "extraction.)"
+    "The term of mu is missing in this line and comes back, as 1/M, in the line with all three brackets. (It may have "
+    "been lost in the text extraction.)"
 )
 
 RESULT = (
@@ -1230,7 +1270,8 @@ RESULT = (
             + _y_by_x(p)
             + np.einsum("sj,sri->sjri", _y_by_variance(p), _variance_by_x(p)),
         ),
-        intended=lambda p: _through(
+        right_at="equation 21",
+        corrected=lambda p: _through(
             p,
             np.einsum("sj,sjri->sjri", _y_by_hat(p), _hat_by_x(p))
             + np.einsum("sj,sri->sjri", _y_by_mu(p), _mu_by_x(p))
@@ -1250,7 +1291,8 @@ RESULT = (
         _layer_norm_point,
         _norm_dx,
         lambda p: _through(p, _first(p) + _third(p)),
-        intended=lambda p: _through(p, _first(p) + _second(p) + _third(p)),
+        right_at="the line with all three brackets",
+        corrected=lambda p: _through(p, _first(p) + _second(p) + _third(p)),
         correction=r"\cdots + \left[ \frac{\delta L}{\delta Y_{sj}} \left( \gamma_j * "
         r"- \frac{1}{(\sigma_s^2 + \epsilon)^{0.5}} \right) \frac{\delta_{sr}}{M} \right] + \cdots",
     ),
@@ -1265,7 +1307,8 @@ RESULT = (
         _layer_norm_point,
         _norm_dx,
         lambda p: _through(p, _first(p)) - _through(p, -_third(p)),
-        intended=lambda p: _through(p, _first(p)) - _through(p, -_second(p)) - _through(p, -_third(p)),
+        right_at="the line with all three brackets",
+        corrected=lambda p: _through(p, _first(p)) - _through(p, -_second(p)) - _through(p, -_third(p)),
         correction=r"\cdots - \left[ \frac{\delta L}{\delta Y_{sj}} \gamma_j "
         r"\frac{1}{(\sigma_s^2 + \epsilon)^{0.5}} \frac{\delta_{sr}}{M} \right] - \cdots",
     ),
@@ -1303,7 +1346,8 @@ RESULT = (
         lambda p: _sample_sums(
             p, lambda r, j, i: _same(j, i) - 1 / p.m - 0.5 * _c(p)[r, j] / _v(p)[r] / p.m * _c(p)[r, i]
         ),
-        intended=lambda p: _sample_sums(
+        right_at="the lines before and after it",
+        corrected=lambda p: _sample_sums(
             p, lambda r, j, i: _same(j, i) - 1 / p.m - _c(p)[r, j] / _v(p)[r] / p.m * _c(p)[r, i]
         ),
         correction=r"\cdots - \left[ (X_{rj} - \mu_{r}) * (\sigma_{r}^{2} + \epsilon)^{-1} * "
@@ -1350,7 +1394,8 @@ RESULT = (
             p,
             lambda r, j, i: (p.m * _x_hat(p)[r, j] * _x_hat(p)[r, i] - 1 - _x_hat(p)[r, j] * _x_hat(p)[r, i]) / p.m,
         ),
-        intended=lambda p: _sample_sums(
+        right_at="the line before it",
+        corrected=lambda p: _sample_sums(
             p, lambda r, j, i: (p.m * _same(j, i) - 1 - _x_hat(p)[r, j] * _x_hat(p)[r, i]) / p.m
         ),
         correction=r"\left[M * \sum_j \frac{\delta L}{\delta Y_{rj}} \gamma_j * \delta_{ji} \right] - \cdots",

@@ -195,7 +195,6 @@ def network(rng: np.random.Generator) -> Point:
         a=rng.normal(size=e),
         c=rng.normal(size=e),
         slope=0.3,
-        row=False,
     )
 
 

@@ -40,6 +40,11 @@ from handgrad.derivations.seeds.points import (
 
 claim = partial(Claim, "ten Kaate, UvA November 2019")
 
+LEFT_OUT = (
+    ("Question 1.1a (ii), line 1", "It names what is looked for."),
+    ("Questions 1.2, 2, 3.1 and 4", "Experiments: nothing is derived."),
+)
+
 
 def _entries(p, entry):
     """The K x K array of entry(i, j)."""
@@ -73,7 +78,8 @@ SINGLE = (
         prediction,
         softmax_jacobian,
         lambda p: _quotient_rule(p) / np.exp(p.z).sum(),
-        intended=lambda p: _quotient_rule(p) / np.exp(p.z).sum() ** 2,
+        right_at="line 3",
+        corrected=lambda p: _quotient_rule(p) / np.exp(p.z).sum() ** 2,
         correction=r"\frac{\cdots}{\left(\sum_k \exp(\tilde{x}_k^{(N)})\right)^2}",
     ),
     claim(
@@ -130,7 +136,8 @@ SINGLE = (
         prediction,
         softmax_jacobian,
         lambda p: _entries(p, lambda i, j: probabilities(p)[i] * ((i == j) - probabilities(p)[i])),
-        intended=lambda p: _entries(p, lambda i, j: probabilities(p)[i] * ((i == j) - probabilities(p)[j])),
+        right_at="line 6",
+        corrected=lambda p: _entries(p, lambda i, j: probabilities(p)[i] * ((i == j) - probabilities(p)[j])),
         correction=r"x_i^{(N)} (\mathbb{I}(i=j) - x_j^{(N)})",
     ),
     claim(
@@ -250,7 +257,8 @@ CHAIN = (
         prediction,
         lambda p: row(loss_by_logits(p)),
         lambda p: product(row(loss_by_probabilities(p)), _kronecker_difference(p)),
-        intended=lambda p: product(
+        right_at="the entries in the line above",
+        corrected=lambda p: product(
             row(loss_by_probabilities(p)),
             np.eye(len(p.z)) * probabilities(p)[:, None] - np.outer(probabilities(p), probabilities(p)),
         ),
@@ -279,7 +287,8 @@ CHAIN = (
         network,
         _leaky_by_x,
         lambda p: product(row(_leaky_delta(p)), p.W)[0],
-        intended=lambda p: entrywise(
+        again="Question 1.1b (iii), vector form",
+        corrected=lambda p: entrywise(
             len(p.z), entry=lambda j: sum(_leaky_delta(p)[i] * p.V[i, j] for i in range(len(p.a)))
         ),
         correction=r"\sum_i^D \frac{\partial L}{\partial \tilde{x}_i^{(l+1)}} W_{ij}^{(l+1)}",
@@ -292,7 +301,8 @@ CHAIN = (
         network,
         lambda p: row(_leaky_by_x(p)),
         lambda p: product(row(_leaky_delta(p)), p.W),
-        intended=lambda p: product(row(_leaky_delta(p)), p.V),
+        again="Question 1.1b (iii), entries",
+        corrected=lambda p: product(row(_leaky_delta(p)), p.V),
         correction=r"\frac{\partial L}{\partial \tilde{x}^{(l+1)}} \; W^{(l+1)}",
     ),
     claim(
@@ -329,14 +339,10 @@ CHAIN = (
         "ten-kaate-1.1b-v-vector",
         "Question 1.1b (v), vector form",
         r"\frac{\partial L}{\partial b^{(l)}} = \frac{\partial L}{\partial \tilde{x}^{(l)}}",
-        "For one sample. With more, the rows add up, as question 1.1c of the document says.",
-        rows_layer,
+        "For one sample, which is what the question is about. With more, the rows add up, as its 1.1c says.",
+        lambda rng: one_row(rows_layer(rng)),
         lambda p: row(jacobian(lambda b: _rows_loss(p, p.X, p.W, b), p.b)),
         _rows_delta,
-        condition="a batch of one",
-        under=one_row,
-        general=lambda p: _rows_delta(p).sum(axis=0, keepdims=True),
-        correction=r"\sum_{s=1}^B \frac{\partial L}{\partial \tilde{x}_s^{(l)}}",
     ),
     claim(
         "ten-kaate-1.1c-bias",
@@ -413,7 +419,8 @@ BATCH_NORM = (
         batch_norm_point,
         lambda p: jacobian(lambda gamma: (gamma * x_hat(p) + p.beta)[0], p.gamma),
         lambda p: np.stack([[x_hat(p)[0] if j == i else np.zeros(p.d) for j in range(p.d)] for i in range(p.d)]),
-        intended=lambda p: entrywise(p.d, p.d, entry=lambda i, j: x_hat(p)[0, i] if j == i else 0.0),
+        right_at="the gradient in the line below",
+        corrected=lambda p: entrywise(p.d, p.d, entry=lambda i, j: x_hat(p)[0, i] if j == i else 0.0),
         correction=r"\hat{x}_i \quad \text{if } j = i",
     ),
     claim(

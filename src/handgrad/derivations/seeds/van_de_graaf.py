@@ -3,9 +3,6 @@
 Conventions as stated there: gradients of the loss are rows (R^{1 x d}), a Jacobian has the output's index first, and a
 claimed shape is part of the equation. x~ is written z in the code, x = softmax(z) in the last layer.
 Large matrices are quoted abridged, with dots.
-
-Left out: equations 1, 4, 5 and 13, which only say what is looked for, and the column numbers of equation 14, of which
-the text at hand does not tell d_l - 1 from d_{l-1}.
 """
 
 from __future__ import annotations
@@ -44,6 +41,21 @@ from handgrad.derivations.seeds.points import (
 )
 
 claim = partial(Claim, "van de Graaf, UvA April 2019")
+
+LEFT_OUT = (
+    ("Question 1.1 a), equations 1, 4, 5 and 13", "They name what is looked for."),
+    ("Question 1.1 a), equation 8, line 2", "The step from line 1 to the result; both are judged."),
+    ("Question 1.1 a), equation 11, the two cases", "The same as its matrix, which is judged."),
+    ("Question 1.1 a), equation 14", "The text at hand does not tell d_l − 1 from d_{l−1} in the columns' numbers."),
+    (
+        "Question 1.1 b), equation 19, line 1",
+        "The chain rule, which line 2 carries out; its second numerator has lost its x, as equations 6 to 8 have.",
+    ),
+    ("Question 1.1 b), equation 19, line 5", "The result with its sum written out."),
+    ("Question 1.1 c), first sentence", "In words; the shapes that follow from it are judged."),
+    ("Question 3.2 a)", "Not answered in the document."),
+    ("Sections 1.2, 2 and 4", "Experiments: nothing is derived."),
+)
 
 
 def _with_shape(value, *sizes):
@@ -132,7 +144,8 @@ SINGLE = (
         prediction,
         _quotient_diagonal,
         lambda p: np.diag(_of_nothing(p)),
-        intended=_diagonal,
+        again="Question 1.1 a), equation 7, case i = j, left side",
+        corrected=_diagonal,
         correction=_DERIVATIVE_OF_X,
     ),
     claim(
@@ -143,7 +156,8 @@ SINGLE = (
         prediction,
         lambda p: probabilities(p) * (1 - probabilities(p)),
         lambda p: np.diag(_of_nothing(p)),
-        intended=_diagonal,
+        again="Question 1.1 a), equation 8, case i ≠ j, left side",
+        corrected=_diagonal,
         correction=_DERIVATIVE_OF_X,
     ),
     claim(
@@ -186,7 +200,8 @@ SINGLE = (
         prediction,
         lambda p: -np.outer(probabilities(p), probabilities(p))[off_diagonal(len(p.z))],
         lambda p: _of_nothing(p)[off_diagonal(len(p.z))],
-        intended=_elsewhere,
+        again="Question 1.1 a), equation 7, case i = j, left side",
+        corrected=_elsewhere,
         correction=_DERIVATIVE_OF_X,
     ),
     claim(
@@ -303,6 +318,7 @@ SINGLE = (
         layer,
         _true(lambda p: jacobian(lambda b: p.W @ p.x + b, p.b)),
         lambda p: _with_shape(np.ones((p.m, p.m)), p.m, p.m),
+        again="Question 1.1 b), equation 23, product",
         corrected=lambda p: _with_shape(np.eye(p.m), p.m, p.m),
         correction=r"\mathbf{I} \in \mathbb{R}^{d_l \times d_l}",
     ),
@@ -368,6 +384,7 @@ CHAIN = (
         prediction,
         lambda p: row(loss_by_logits(p)),
         _row_sums,
+        again="Question 1.1 b), equation 19, line 4",
         corrected=lambda p: row(
             np.array([sum(_ratio(p)[i] * _matrix_10(p)[i, j] for i in range(len(p.z))) for j in range(len(p.z))])
         ),
@@ -391,6 +408,7 @@ CHAIN = (
                 ]
             )
         ),
+        again="Question 1.1 b), equation 19, result",
         corrected=_fused,
         correction=_FUSED,
     ),
@@ -404,6 +422,7 @@ CHAIN = (
         prediction,
         _true(lambda p: row(loss_by_logits(p))),
         lambda p: _with_shape(row(-p.t * (1 - probabilities(p).sum())), 1, len(p.z)),
+        again="Question 1.1 b), equation 19, line 4",
         corrected=lambda p: _with_shape(_fused(p), 1, len(p.z)),
         correction=_FUSED,
     ),
@@ -416,7 +435,8 @@ CHAIN = (
         network,
         _true(lambda p: row(network_by_z(p))),
         lambda p: _with_shape(product(row(network_by_x(p)), np.diag((p.z > 0).astype(float))), len(p.z), len(p.z)),
-        intended=lambda p: _with_shape(product(row(network_by_x(p)), np.diag((p.z > 0).astype(float))), 1, len(p.z)),
+        again="Question 1.1 c), second shape",
+        corrected=lambda p: _with_shape(product(row(network_by_x(p)), np.diag((p.z > 0).astype(float))), 1, len(p.z)),
         correction=r"\frac{\partial L}{\partial x^{(l)}} \cdot \text{diag} "
         r"\left(\mathbb{1}(\tilde{x}^{(l)} > 0) \right) \in \mathbb{R}^{1 \times d_l}",
     ),
@@ -456,6 +476,7 @@ CHAIN = (
         layer,
         lambda p: row(jacobian(lambda b: loss(p.W @ p.x + b, p.c), p.b)),
         lambda p: product(row(layer_dy(p)), np.ones((p.m, p.m))),
+        again="Question 1.1 a), equation 18",
         corrected=lambda p: product(row(layer_dy(p)), np.eye(p.m)),
         correction=r"\frac{\partial L}{\partial \tilde{x}^{(l)}} \cdot \mathbf{I}",
     ),
@@ -464,14 +485,10 @@ CHAIN = (
         "Question 1.1 b), equation 23, result",
         r"\frac{\partial L}{\partial b^{(l)}} = \frac{\partial L}{\partial \tilde{x}^{(l)}} "
         r"\in \mathbb{R}^{1 \times d_l}",
-        "Right for one sample, though not by the product before it. With more, the rows add up.",
-        rows_layer,
+        "Right for one sample, which is what the question is about, though not by the product before it.",
+        lambda rng: one_row(rows_layer(rng)),
         _true(_batch_by_bias),
         lambda p: _with_shape(_rows_delta(p), 1, p.m),
-        condition="a batch of one",
-        under=one_row,
-        general=lambda p: _with_shape(_rows_delta(p).sum(axis=0, keepdims=True), 1, p.m),
-        correction=r"\sum_{s=1}^{B} \frac{\partial L}{\partial \tilde{x}_s^{(l)}} \in \mathbb{R}^{1 \times d_l}",
     ),
     claim(
         "van-de-graaf-1.1c-logits",
@@ -481,7 +498,8 @@ CHAIN = (
         network,
         lambda p: shape(*_stacked(lambda s: row(network_delta(p)), 7).shape),
         lambda p: shape(1, len(p.z), 7),
-        intended=lambda p: shape(1, len(p.a), 7),
+        right_at="equation 19",
+        corrected=lambda p: shape(1, len(p.a), 7),
         correction=r"\mathbb{R}^{1 \times d_N \times B}",
     ),
     claim(
@@ -492,7 +510,8 @@ CHAIN = (
         network,
         lambda p: shape(*_stacked(lambda s: row(network_by_z(p)), 7).shape),
         lambda p: shape(len(p.z), len(p.z), 7),
-        intended=lambda p: shape(1, len(p.z), 7),
+        again="Question 1.1 b), equation 20",
+        corrected=lambda p: shape(1, len(p.z), 7),
         correction=r"\mathbb{R}^{1 \times d_l \times B}",
     ),
     claim(
