@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ class Finding:
 #: Every check, in the order in which to mend: what comes first can cause what comes after it. Each with its question.
 CHECKS = {
     "inputs": "are the inputs finite numbers that vary?",
+    "features": "does every feature say something of its own?",
+    "splits": "is there more to learn from than to be tested on, and is it alike?",
     "labels": "do the labels go with the inputs?",
     "duplicates": "are the test samples new to the network?",
     "weights": "are the weights finite, and the units of a layer different?",
@@ -57,6 +60,7 @@ CHECKS = {
     "dead-units": "do all units react to something?",
     "saturation": "do the activations work where they have a slope?",
     "gradient": "does the gradient reach the first layer?",
+    "dropout": "does dropout leave enough of the signal?",
     "learning-rate": "is the step size right?",
     "finite": "does every number stay finite?",
     "updates": "do the weights move at a sensible pace?",
@@ -64,6 +68,10 @@ CHECKS = {
     "normalization": "does it give the same answers in training and in evaluation?",
     "curve": "what do the run's own figures say?",
 }
+
+
+#: Stands in `Finding.change` until `Report.settle` knows what else was found.
+MEND_FIRST = "mend what comes before it"
 
 
 @dataclass
@@ -90,6 +98,19 @@ class Report:
         together = [*self.parts.get(part, ()), *findings]
         self.parts[part] = sorted(together, key=lambda finding: order.index(finding.check))
 
+    def settle(self) -> None:
+        """Puts the name of what has to be mended first where a finding refers to it; where nothing comes before a
+        finding, it does not refer to anything."""
+        order = list(CHECKS)
+        wrong = [finding for verdict in (PROBLEM, WARNING) for finding in self.having(verdict)]
+        for part, findings in self.parts.items():
+            self.parts[part] = [
+                dataclasses.replace(finding, change=_settled(finding, wrong, order))
+                if MEND_FIRST in finding.change
+                else finding
+                for finding in findings
+            ]
+
     def having(self, verdict: str) -> list[Finding]:
         """The findings with this verdict, the first to mend first."""
         order = list(CHECKS)
@@ -113,6 +134,13 @@ class Report:
             "parts": {part: [finding.to_dict() for finding in findings] for part, findings in self.parts.items()},
             "series": finite_json(self.series),
         }
+
+
+def _settled(finding: Finding, wrong: list[Finding], order: list[str]) -> tuple[str, ...]:
+    place = order.index(finding.check)
+    before = [other.diagnosis for other in wrong if order.index(other.check) < place]
+    first = (f"mend {before[0]} first, see there",) if before else ()
+    return tuple(text for change in finding.change for text in (first if change == MEND_FIRST else (change,)))
 
 
 def finite_json(value: Any) -> Any:

@@ -121,6 +121,8 @@ class Watch(Reporter, contextlib.AbstractContextManager):
                 patient.most_frequent,
                 finished="finite" not in {finding.check for finding in self.report.parts.get(TRAINING, ())},
                 run_dir=str(self.folder.parent),
+                problems=[finding.diagnosis for finding in self.report.having(PROBLEM)],
             ),
         )
+        self.report.settle()
         write_report(self.report, self.folder)
