@@ -190,12 +190,21 @@ def test_a_finding_refers_to_what_was_found_or_to_nothing():
     alone.settle()
     assert [finding.change for finding in alone] == [("--dropout 0",)]
     together = Report("")
-    together.add("trials", late)
     together.add("start", Finding("weights", WARNING, "odd", "1"), Finding("signal", PROBLEM, "signal-fades", "1"))
+    together.add("trials", late)
     together.add("figures", Finding("curve", PROBLEM, "never-learned", "1"))
     together.settle()
     together.settle()  # once more changes nothing
     assert found(together, "one-batch")[0].change == ("mend signal-fades first, see there", "--dropout 0")
+
+
+def test_what_became_of_a_network_comes_after_what_its_settings_do():
+    report = Report("")
+    report.add("trials", Finding("dropout", PROBLEM, "dropout-too-high", "1"))
+    report.add("trained", Finding("dead-units", PROBLEM, "units-dead", "1", change=(MEND_FIRST,)))
+    report.settle()
+    assert report.diagnoses == ["dropout-too-high", "units-dead"]
+    assert found(report, "dead-units")[0].change == ("mend dropout-too-high first, see there",)
 
 
 def test_a_run_that_is_ill_is_not_to_be_trained_on():

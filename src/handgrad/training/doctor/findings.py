@@ -101,20 +101,32 @@ class Report:
     def settle(self) -> None:
         """Puts the name of what has to be mended first where a finding refers to it; where nothing comes before a
         finding, it does not refer to anything."""
-        order = list(CHECKS)
+        places = self._places()
         wrong = [finding for verdict in (PROBLEM, WARNING) for finding in self.having(verdict)]
-        for part, findings in self.parts.items():
-            self.parts[part] = [
-                dataclasses.replace(finding, change=_settled(finding, wrong, order))
-                if MEND_FIRST in finding.change
-                else finding
-                for finding in findings
-            ]
+
+        def settled(finding: Finding) -> Finding:
+            before = [other.diagnosis for other in wrong if places[id(other)] < places[id(finding)]]
+            first = (f"mend {before[0]} first, see there",) if before else ()
+            change = tuple(text for change in finding.change for text in (first if change == MEND_FIRST else (change,)))
+            return dataclasses.replace(finding, change=change)
+
+        # All of them before any is put in the place of another: places are those of the findings as they are.
+        self.parts = {part: [settled(finding) for finding in findings] for part, findings in self.parts.items()}
+
+    def _places(self) -> dict[int, tuple[int, int]]:
+        """Where each finding stands in the order in which to mend: what the data and the settings do to a network comes
+        before what has become of it, and within a part the order is that of `CHECKS`."""
+        order = list(CHECKS)
+        return {
+            id(finding): (part, order.index(finding.check))
+            for part, findings in enumerate(self.parts.values())
+            for finding in findings
+        }
 
     def having(self, verdict: str) -> list[Finding]:
         """The findings with this verdict, the first to mend first."""
-        order = list(CHECKS)
-        return sorted((f for f in self if f.verdict == verdict), key=lambda finding: order.index(finding.check))
+        places = self._places()
+        return sorted((f for f in self if f.verdict == verdict), key=lambda finding: places[id(finding)])
 
     @property
     def verdict(self) -> str:
@@ -134,13 +146,6 @@ class Report:
             "parts": {part: [finding.to_dict() for finding in findings] for part, findings in self.parts.items()},
             "series": finite_json(self.series),
         }
-
-
-def _settled(finding: Finding, wrong: list[Finding], order: list[str]) -> tuple[str, ...]:
-    place = order.index(finding.check)
-    before = [other.diagnosis for other in wrong if order.index(other.check) < place]
-    first = (f"mend {before[0]} first, see there",) if before else ()
-    return tuple(text for change in finding.change for text in (first if change == MEND_FIRST else (change,)))
 
 
 def finite_json(value: Any) -> Any:
