@@ -27,7 +27,7 @@ MANY_COPIES, SAME_FEATURE = 0.1, 1e-6
 #: CIFAR-10, and up to 0.09 apart for the two sets. Half of the training images inverted have 0.66 to 0.70 (digits,
 #: MNIST), mirrored 0.62 to 0.64; noisy ones are 0.30 to 0.46 apart.
 OWN_KIND, OWN_KIND_APART = 0.58, 0.25
-NEIGHBOURHOOD, FEWEST_ALIKE = 500, 100
+NEIGHBOURHOOD, FEWEST_ALIKE = 500, 200
 #: Shares of test samples that may be among the training samples.
 SOME_KNOWN, MANY_KNOWN = 0.01, 0.1
 
