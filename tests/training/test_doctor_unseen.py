@@ -13,8 +13,9 @@ from handgrad.training.doctor import OK, PROBLEM, WARNING, Finding, Report, Watc
 from handgrad.training.doctor.curve_checks import check_curve
 from handgrad.training.doctor.findings import MEND_FIRST
 from handgrad.training.doctor.inside import Inside
+from handgrad.training.doctor.learning_checks import RangeTest, check_learning_rate
 from handgrad.training.doctor.network_checks import check_normalization
-from handgrad.training.doctor.patient import Patient
+from handgrad.training.doctor.patient import Patient, Trial
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -178,6 +179,28 @@ def test_what_dropout_costs_is_shown_and_comes_first(digits):
     (one_batch,) = found(report, "one-batch")
     if one_batch.verdict != OK:
         assert one_batch.change[0] == "mend dropout-too-high first, see there"
+
+
+# -- short trials ------------------------------------------------------------------------------------------------------
+
+
+def range_test(steps, own_loss):
+    """Trials of so many steps: 0.001 comes to a loss of 1.9, the run's own rate of 0.003 to another."""
+    better, own = Trial(1e-3, steps, 1.9), Trial(3e-3, steps, own_loss)
+    return RangeTest([better, own], own, math.log(10), 2.4, 300, 300.0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "own_loss", "diagnosis"),
+    [
+        (100, 2.28, "learning-rate-too-high"),
+        (20, 2.28, "learning-rate"),  # it shakes yet: a healthy vgg with group normalisation does
+        (20, 2.5, "learning-rate-too-high"),
+        (100, 1.95, "learning-rate"),
+    ],
+)
+def test_a_rate_that_shakes_in_a_few_steps_is_not_too_high(steps, own_loss, diagnosis):
+    assert check_learning_rate(range_test(steps, own_loss)).diagnosis == diagnosis
 
 
 # -- what a finding refers to -----------------------------------------------------------------------------------------

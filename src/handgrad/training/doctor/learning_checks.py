@@ -16,6 +16,8 @@ RATES = tuple(float(f"{digit}e{power}") for power in range(-6, 2) for digit in (
 #: Trials that a budget of steps is divided by: the range test's, and as much again for the rest.
 SHARES = 20
 STEPS, FEWEST_STEPS = 100, 20
+#: Steps after which a rate that makes less progress than a lower one is too high; in fewer, one that makes none.
+SETTLED_STEPS = 50
 #: Progress is the fall of the loss from that of having no opinion, by the fall at the best rate. A rate makes enough
 #: where it comes this far, and one is named that comes almost as far as the best.
 ENOUGH_HIGH, WELL_HIGH = 0.6, 0.7
@@ -157,7 +159,9 @@ def check_learning_rate(test: RangeTest) -> Finding:
     progress = test.progress(own.loss)
     at_best = f"{rate_text(best.rate)} to {number(best.loss)}"
     evidence = f"in {steps} steps {rate_text(own.rate)} {at_own}, the best rate {at_best}"
-    if best.rate < own.rate and progress < WELL_HIGH and test.progress(test.within_reach) < WELL_HIGH:
+    # In a few steps a good rate may still be shaking: then only one that gets nowhere is too high.
+    well = WELL_HIGH if steps >= SETTLED_STEPS else 0.0
+    if best.rate < own.rate and progress < well and test.progress(test.within_reach) < WELL_HIGH:
         return Finding(
             "learning-rate",
             PROBLEM if progress < ENOUGH_HIGH else WARNING,
