@@ -27,7 +27,7 @@ GROWN = 10.0
 #: Loss at the start, by that of a network without opinion.
 HIGH_LOSS, LOW_LOSS = 2.0, 0.8
 #: Shares of a layer's units, and of a layer's outputs.
-SOME_DEAD, MANY_DEAD = 0.4, 0.75
+SOME_DEAD, MANY_DEAD = 0.5, 0.75
 SATURATED_START, SATURATED_TRAINED = 0.5, 0.98  # a sharp, good network of sigmoids has 0.9
 #: Values that batch normalisation takes a mean and a variance of; two of them are always +1 and -1 afterwards.
 TOO_FEW_VALUES, SMALL_BATCH, LARGER_BATCH = 4, 32, 64
