@@ -17,6 +17,7 @@ RATES = tuple(float(f"{digit}e{power}") for power in range(-6, 2) for digit in (
 SHARES = 20
 STEPS, FEWEST_STEPS = 100, 20
 #: Steps after which a rate that makes less progress than a lower one is too high; in fewer, one that makes none.
+#: So few say nothing either where no rate gets anywhere.
 SETTLED_STEPS = 50
 #: Progress is the fall of the loss from that of having no opinion, by the fall at the best rate. A rate makes enough
 #: where it comes this far, and one is named that comes almost as far as the best.
@@ -145,7 +146,7 @@ def check_learning_rate(test: RangeTest) -> Finding:
     if not test.learns:
         return Finding(
             "learning-rate",
-            WARNING,
+            WARNING if steps >= SETTLED_STEPS else CANNOT_JUDGE,
             "nothing-learned",
             f"no rate of {RATES[0]:g} to {RATES[-1]:g} brings the loss below {number(best.loss)} in {steps} steps; "
             f"no opinion is {number(test.base)}",
