@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from handgrad.architectures import Architecture, LayerSpec, mlp, preact_resnet, vgg
 from handgrad.cli import main
 from handgrad.errors import ConfigError, RunError
-from handgrad.training import train
+from handgrad.training import TrainConfig, load_run, train
 from handgrad.training.compare import compare_runs, undetermined
 
 SETTINGS = {
@@ -252,11 +252,43 @@ def test_the_command_as_json(capsys, runs):
 def test_runs_that_cannot_be_compared(capsys, runs, tmp_path):
     code, out, err = run(capsys, "compare", runs["numpy"], runs["narrow"])
     assert (code, out) == (2, "")
-    assert "the runs have different architectures: layer 4 is linear(in_features=16, out_features=12) in" in err
+    assert f"the runs have different architectures: hidden_units=16,12 in {runs['numpy']}, hidden_units=16,8 in" in err
+    assert "(layer 4 is linear(in_features=16, out_features=12) in" in err
     assert err.count("\n") == 1
     code, _, err = run(capsys, "compare", runs["numpy"], tmp_path)
     assert code == 2
     assert "is no run folder: it has no config.toml" in err
+
+
+#: Settings over `SETTINGS` -> what a person would name, and where it shows first.
+OTHER_NETWORKS = {
+    "activation": (
+        {"activation": "tanh"},
+        "activation=relu in A, activation=tanh in B (layer 2 is relu in A, tanh in B)",
+    ),
+    "gelu": ({"activation": "gelu"}, "activation=relu in A, activation=gelu in B (layer 2 is relu in A, gelu in B)"),
+    "norm": ({"norm": "layer"}, "norm=batch in A, norm=layer in B (layer 1 is batch_norm(num_features=16) in A, layer"),
+    "dropout": ({"dropout": 0.5}, "dropout=0.3 in A, dropout=0.5 in B (layer 3 is dropout(p=0.3) in A, dropout(p=0.5)"),
+    "two at once": (
+        {"activation": "tanh", "negative_slope": 0.2, "learning_rate": 0.5, "hidden_units": [16]},
+        "hidden_units=16,12 in A, hidden_units=16 in B; activation=relu in A, activation=tanh in B (layer 2 is relu in",
+    ),
+    "model": ({"model": "vgg", "width": 2, "hidden_units": None, "dropout": None}, "model=mlp in A, model=vgg in B"),
+    "loss": ({"loss": "nll"}, "loss=cross_entropy in A, loss=nll in B (9 layers in A, 10 in B)"),
+}
+
+
+@pytest.mark.parametrize(("given", "named"), OTHER_NETWORKS.values(), ids=OTHER_NETWORKS)
+def test_the_difference_of_two_networks_is_named_as_a_person_would(runs, tmp_path, given, named):
+    changed = {**load_run(runs["numpy"]).config.to_dict(), **given}
+    config = TrainConfig.from_settings({name: value for name, value in changed.items() if value is not None})
+    (tmp_path / "config.toml").write_text(config.to_toml())
+    with pytest.raises(RunError) as raised:
+        compare_runs(runs["numpy"], tmp_path)
+    said = str(raised.value).replace(str(runs["numpy"]), "A").replace(str(tmp_path), "B")
+    assert said.startswith(f"the runs have different architectures: {named}")
+    assert "negative_slope" not in said
+    assert "learning_rate" not in said
 
 
 def test_arguments_that_cannot_be(runs):

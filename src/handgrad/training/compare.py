@@ -250,18 +250,51 @@ def _differing(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
 
 
 def _other_layer(a: Architecture, b: Architecture, one: Run, other: Run) -> str:
-    """The first difference of two architectures, in words."""
+    """The difference of two architectures in words: the settings that make it, and the first layer it shows in."""
+    names = [name for name in _differing(one.config, other.config) if _decides(name, one.config, other.config, a)]
+    settings = "; ".join(
+        f"{name}={_shown(getattr(one.config, name))} in {one.path}, "
+        f"{name}={_shown(getattr(other.config, name))} in {other.path}"
+        for name in names
+    )
+    return (
+        f"{settings} ({where})" if (where := _first_other_layer(a, b, one, other)) and settings else settings or where
+    )
+
+
+def _first_other_layer(a: Architecture, b: Architecture, one: Run, other: Run) -> str:
     if a.input_shape != b.input_shape:
         return f"input_shape={a.input_shape} in {one.path}, {b.input_shape} in {other.path}"
     for x, y in zip(a.rows(), b.rows(), strict=False):
-        if (x.kind, x.options) != (y.kind, y.options):
+        if (x.kind, _visible(x)) != (y.kind, _visible(y)):
             return f"layer {x.name} is {_in_words(x)} in {one.path}, {_in_words(y)} in {other.path}"
-    return f"{len(a.rows())} layers in {one.path}, {len(b.rows())} in {other.path}"
+    if len(a.rows()) != len(b.rows()):
+        return f"{len(a.rows())} layers in {one.path}, {len(b.rows())} in {other.path}"
+    return ""
+
+
+def _decides(name: str, one: TrainConfig, other: TrainConfig, architecture: Architecture) -> bool:
+    """Whether the other run's value of a setting makes another network of the first run's settings."""
+    try:
+        config = dataclasses.replace(one, **{name: getattr(other, name)})
+        return config.architecture(architecture.input_shape, architecture.output_shape[0]) != architecture
+    except ConfigError:  # the value goes with the other run's other settings only
+        return name == "model"
+
+
+def _visible(row) -> dict[str, Any]:
+    """Options that one sees of a layer: the gain only scales its first weights and follows from the activation, and
+    inner layers have rows of their own."""
+    return {name: value for name, value in row.options.items() if name not in ("gain", "layers")}
 
 
 def _in_words(row) -> str:
-    options = ", ".join(f"{name}={value}" for name, value in row.options.items() if name not in ("gain", "layers"))
-    return f"{row.kind}({options})"
+    options = ", ".join(f"{name}={value}" for name, value in _visible(row).items())
+    return f"{row.kind}({options})" if options else row.kind
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _evaluations(a: Run, b: Run) -> list[dict[str, float]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from handgrad.training.doctor.findings import CANNOT_JUDGE, OK, PROBLEM, WARNING, Finding, number
+from handgrad.training.doctor.findings import CANNOT_JUDGE, MEND_FIRST, OK, PROBLEM, WARNING, Finding, number
 
 #: Loss on unseen samples by its lowest, and accuracy on training samples above it, that count as learning by heart.
 RISEN, BEHIND = 1.15, 0.05
@@ -15,7 +16,13 @@ FEWEST = 4
 
 
 def check_curve(
-    records: list[dict[str, Any]], chance: float, share: float, *, finished: bool, run_dir: str = "RUN"
+    records: list[dict[str, Any]],
+    chance: float,
+    share: float,
+    *,
+    finished: bool,
+    run_dir: str = "RUN",
+    problems: Sequence[str] = (),
 ) -> Finding:
     """Divergence, a loss that never fell, learning by heart, a run that ended too early.
 
@@ -25,6 +32,7 @@ def check_curve(
         share: of the most frequent class, so what an accuracy by chance may be.
         finished: whether the run went to its end.
         run_dir: the run folder, for the command that goes on.
+        problems: diagnoses of what else is wrong: a run that is ill is not to be trained on.
     """
     if not records:
         return Finding("curve", CANNOT_JUDGE, "curve", "there is no evaluation yet")
@@ -57,7 +65,7 @@ def check_curve(
             "never-learned",
             evidence + f"; no opinion is {number(chance)}",
             "from its first to its last step the network was no better than chance",
-            ("mend what is named at the start, above",),
+            (MEND_FIRST, f"handgrad doctor {run_dir} --budget 10000, should nothing be named"),
             figures,
         )
     if len(records) < FEWEST:
@@ -74,8 +82,14 @@ def check_curve(
             (f"--max-steps {records[at_lowest]['step']}, or --patience 5", "--dropout 0.3", "--weight-decay 1e-4"),
             figures,
         )
-    quarter = train[-1 - len(train) // 4]
-    if finished and train[0] > train[-1] and quarter - train[-1] > STILL_FALLING * (train[0] - train[-1]):
+    # Means over some evaluations: training losses are noisy, and two of them alone show a fall where there is none.
+    few = max(1, len(train) // 8)
+    end, quarter = _mean(train[-few:]), _mean(train[-few - len(train) // 4 :][:few])
+    if finished and train[0] > end and quarter - end > STILL_FALLING * (train[0] - end):
+        if problems:
+            return Finding(
+                "curve", OK, "curve", f"{evidence}; still falling, but {problems[0]} comes first", "", (), figures
+            )
         return Finding(
             "curve",
             WARNING,
@@ -86,3 +100,7 @@ def check_curve(
             figures,
         )
     return Finding("curve", OK, "curve", evidence, figures=figures)
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)

@@ -21,6 +21,9 @@ BUDGET = 2000
 #: Multiply-adds of all trials together: large networks get fewer steps, so that an examination stays short.
 MULTIPLY_ADDS = 4e11
 
+#: Steps after which the weights of a trial say something about dropout and running figures.
+ENOUGH_TO_LOOK = 50
+
 DATA, START, TRIALS, TRAINED, FIGURES = (
     "the data",
     "at the first step",
@@ -64,6 +67,7 @@ def examine(
             told(START)
             report.parts[START] = []  # shown before the trials, judged after them
             _examine_start(patient, report, budget, told)
+    report.settle()
     return report
 
 
@@ -105,8 +109,16 @@ def examine_run(
     finished = (run.path / "summary.json").exists()
     report.add(
         FIGURES,
-        curve_checks.check_curve(run.metrics, own.chance, own.most_frequent, finished=finished, run_dir=str(run.path)),
+        curve_checks.check_curve(
+            run.metrics,
+            own.chance,
+            own.most_frequent,
+            finished=finished,
+            run_dir=str(run.path),
+            problems=[finding.diagnosis for finding in report.having(PROBLEM)],
+        ),
     )
+    report.settle()
     return report
 
 
@@ -127,6 +139,7 @@ def examine_data(patient: Patient, report: Report) -> bool:
     report.add(DATA, inputs)
     if inputs.diagnosis in ("inputs-not-finite", "inputs-constant"):
         return False
+    report.add(DATA, data_checks.check_features(patient), data_checks.check_splits(patient))
     report.add(DATA, *data_checks.check_labels(patient), data_checks.check_duplicates(patient))
     return True
 
@@ -198,10 +211,13 @@ def _examine_trials(patient: Patient, report: Report, budget: int) -> learning_c
         TRIALS,
         learning_checks.check_one_batch(patient, test, min(learning_checks.ONE_BATCH_STEPS, max(1, budget // 4))),
     )
-    if own.states and not own.diverged:
-        normalization = network_checks.check_normalization(patient, own.states[own.steps], trained=False)
-        if normalization is not None and own.steps >= 50:
-            report.add(TRIALS, normalization)
+    state = own.states.get(own.steps) if own.steps >= ENOUGH_TO_LOOK else None
+    for finding in (
+        network_checks.check_dropout(patient, state),
+        network_checks.check_normalization(patient, state, trained=False),
+    ):
+        if finding is not None:
+            report.add(TRIALS, finding)
     return test
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ class Finding:
 #: Every check, in the order in which to mend: what comes first can cause what comes after it. Each with its question.
 CHECKS = {
     "inputs": "are the inputs finite numbers that vary?",
+    "features": "does every feature say something of its own?",
+    "splits": "is there more to learn from than to be tested on, and is it alike?",
     "labels": "do the labels go with the inputs?",
     "duplicates": "are the test samples new to the network?",
     "weights": "are the weights finite, and the units of a layer different?",
@@ -57,6 +60,7 @@ CHECKS = {
     "dead-units": "do all units react to something?",
     "saturation": "do the activations work where they have a slope?",
     "gradient": "does the gradient reach the first layer?",
+    "dropout": "does dropout leave enough of the signal?",
     "learning-rate": "is the step size right?",
     "finite": "does every number stay finite?",
     "updates": "do the weights move at a sensible pace?",
@@ -64,6 +68,10 @@ CHECKS = {
     "normalization": "does it give the same answers in training and in evaluation?",
     "curve": "what do the run's own figures say?",
 }
+
+
+#: Stands in `Finding.change` until `Report.settle` knows what else was found.
+MEND_FIRST = "mend what comes before it"
 
 
 @dataclass
@@ -90,10 +98,35 @@ class Report:
         together = [*self.parts.get(part, ()), *findings]
         self.parts[part] = sorted(together, key=lambda finding: order.index(finding.check))
 
+    def settle(self) -> None:
+        """Puts the name of what has to be mended first where a finding refers to it; where nothing comes before a
+        finding, it does not refer to anything."""
+        places = self._places()
+        wrong = [finding for verdict in (PROBLEM, WARNING) for finding in self.having(verdict)]
+
+        def settled(finding: Finding) -> Finding:
+            before = [other.diagnosis for other in wrong if places[id(other)] < places[id(finding)]]
+            first = (f"mend {before[0]} first, see there",) if before else ()
+            change = tuple(text for change in finding.change for text in (first if change == MEND_FIRST else (change,)))
+            return dataclasses.replace(finding, change=change)
+
+        # All of them before any is put in the place of another: places are those of the findings as they are.
+        self.parts = {part: [settled(finding) for finding in findings] for part, findings in self.parts.items()}
+
+    def _places(self) -> dict[int, tuple[int, int]]:
+        """Where each finding stands in the order in which to mend: what the data and the settings do to a network comes
+        before what has become of it, and within a part the order is that of `CHECKS`."""
+        order = list(CHECKS)
+        return {
+            id(finding): (part, order.index(finding.check))
+            for part, findings in enumerate(self.parts.values())
+            for finding in findings
+        }
+
     def having(self, verdict: str) -> list[Finding]:
         """The findings with this verdict, the first to mend first."""
-        order = list(CHECKS)
-        return sorted((f for f in self if f.verdict == verdict), key=lambda finding: order.index(finding.check))
+        places = self._places()
+        return sorted((f for f in self if f.verdict == verdict), key=lambda finding: places[id(finding)])
 
     @property
     def verdict(self) -> str:

@@ -162,25 +162,28 @@ class Inside:
         *,
         training: bool = True,
         batch_size: int | None = None,
+        dropout: int | None = None,
     ) -> tuple[float, float]:
         """Loss and accuracy for these samples, without a look at the layers: cheaper.
 
         Arguments:
             batch_size: how many samples batch normalisation sees together while training; all of them by default.
+            dropout: seed of masks to drop units by; by default none is dropped.
         """
-        self._prepare(state, training)
+        self._prepare(state, training, dropout)
         size = batch_size or len(x)
         whole = len(x) // size * size or len(x)
         parts = [self._pass(x[i : i + size], labels[i : i + size], False) for i in range(0, whole, size)]
         loss, accuracy = np.mean(parts, axis=0).tolist()
         return loss, accuracy
 
-    def _prepare(self, state: dict[str, Shaped[Array, "..."]], training: bool) -> None:
+    def _prepare(self, state: dict[str, Shaped[Array, "..."]], training: bool, dropout: int | None = None) -> None:
         self.network.load_state_dict(state)
         self.network.train(training)
         for module in self.network.modules():
             if isinstance(module, nn.Dropout):
-                module.eval()
+                module.train(dropout is not None)
+                module.rng = np.random.default_rng(dropout)
 
     def _pass(self, x: Float[Array, "N ..."], labels: Integer[Array, "N"], gradients: bool) -> tuple[float, float]:
         x = x.reshape(len(x), *self.architecture.input_shape).astype(self.dtype, copy=False)

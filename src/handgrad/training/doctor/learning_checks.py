@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handgrad.training.doctor.findings import CANNOT_JUDGE, OK, PROBLEM, WARNING, Finding, number, percent
+from handgrad.training.doctor.findings import CANNOT_JUDGE, MEND_FIRST, OK, PROBLEM, WARNING, Finding, number, percent
 from handgrad.training.doctor.inside import LayerLook
 from handgrad.training.doctor.patient import Patient, Trial
 
@@ -16,6 +16,9 @@ RATES = tuple(float(f"{digit}e{power}") for power in range(-6, 2) for digit in (
 #: Trials that a budget of steps is divided by: the range test's, and as much again for the rest.
 SHARES = 20
 STEPS, FEWEST_STEPS = 100, 20
+#: Steps after which a rate that makes less progress than a lower one is too high; in fewer, one that makes none.
+#: So few say nothing either where no rate gets anywhere.
+SETTLED_STEPS = 50
 #: Progress is the fall of the loss from that of having no opinion, by the fall at the best rate. A rate makes enough
 #: where it comes this far, and one is named that comes almost as far as the best.
 ENOUGH_HIGH, WELL_HIGH = 0.6, 0.7
@@ -143,13 +146,13 @@ def check_learning_rate(test: RangeTest) -> Finding:
     if not test.learns:
         return Finding(
             "learning-rate",
-            WARNING,
+            WARNING if steps >= SETTLED_STEPS else CANNOT_JUDGE,
             "nothing-learned",
             f"no rate of {RATES[0]:g} to {RATES[-1]:g} brings the loss below {number(best.loss)} in {steps} steps; "
             f"no opinion is {number(test.base)}",
             "it is not the learning rate that is wrong: something before it is",
             (
-                "mend what is named above first",
+                MEND_FIRST,
                 "--budget 10000, should nothing be named: some networks take long to begin",
             ),
             figures,
@@ -157,7 +160,9 @@ def check_learning_rate(test: RangeTest) -> Finding:
     progress = test.progress(own.loss)
     at_best = f"{rate_text(best.rate)} to {number(best.loss)}"
     evidence = f"in {steps} steps {rate_text(own.rate)} {at_own}, the best rate {at_best}"
-    if best.rate < own.rate and progress < WELL_HIGH and test.progress(test.within_reach) < WELL_HIGH:
+    # In a few steps a good rate may still be shaking: then only one that gets nowhere is too high.
+    well = WELL_HIGH if steps >= SETTLED_STEPS else 0.0
+    if best.rate < own.rate and progress < well and test.progress(test.within_reach) < WELL_HIGH:
         return Finding(
             "learning-rate",
             PROBLEM if progress < ENOUGH_HIGH else WARNING,
@@ -226,7 +231,7 @@ def judge_updates(
     evidence = (
         f"step {step} changes weights by {number(last[low])} ({low}) to {number(last[high])} ({high}) of their size"
     )
-    change = (f"--learning-rate {rate}",) if rate else ("mend what is named above first",)
+    change = (f"--learning-rate {rate}",) if rate else (MEND_FIRST,)
     if not last[high]:
         return Finding(
             "updates",
@@ -299,7 +304,7 @@ def check_one_batch(patient: Patient, test: RangeTest | None, steps: int) -> Fin
         evidence += f"; {ENOUGH_FOR_ONE_BATCH} steps are needed to judge"
         return Finding("one-batch", CANNOT_JUDGE, "one-batch", evidence, change=("--budget 400",), figures=figures)
     config = patient.config
-    change = ["mend what is named above first"]
+    change = [MEND_FIRST]
     if config.dropout:
         change.append("--dropout 0")
     if config.weight_decay:

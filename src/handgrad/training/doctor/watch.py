@@ -121,8 +121,10 @@ class Watch(Reporter, contextlib.AbstractContextManager):
                 patient.most_frequent,
                 finished="finite" not in {finding.check for finding in self.report.parts.get(TRAINING, ())},
                 run_dir=str(self.folder.parent),
+                problems=[finding.diagnosis for finding in self.report.having(PROBLEM)],
             ),
         )
+        self.report.settle()
         try:
             failed = write_report(self.report, self.folder)
         except RunError as error:  # the run itself is saved, and the report is printed
