@@ -13,7 +13,6 @@ from handgrad.kernels.images import channels_first, channels_last, sum_of_pixels
 from handgrad.kernels.kernel import Kernel, Lender, kernel_of
 from handgrad.nn.images import check_images
 from handgrad.nn.layer import check_gradient, computing_dtype
-from handgrad.windows import window_output
 
 
 @kernel_of(nn.Conv2d)
@@ -37,12 +36,9 @@ class Conv2dKernel(Kernel):
 
     def geometry(self, height: int, width: int) -> Geometry:
         """The sizes that the algorithms need, for images of this height and width."""
-        size, sizes = (
-            (height, width),
-            (self.layer.kernel_size, self.layer.stride, self.layer.padding, self.layer.dilation),
-        )
-        window_output(size, *sizes)  # raises where the kernel is too large
-        return Geometry.of(size, self.layer.in_channels, self.layer.out_channels, *sizes, self.layer.groups)
+        layer = self.layer
+        sizes = layer.kernel_size, layer.stride, layer.padding, layer.dilation
+        return Geometry.of((height, width), layer.in_channels, layer.out_channels, *sizes, layer.groups)
 
     def chosen(self, n: int, height: int, width: int) -> Algorithm:
         """The algorithm for a batch of `n` images of this height and width."""

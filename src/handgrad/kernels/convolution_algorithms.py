@@ -20,6 +20,7 @@ from handgrad.kernels.images import add_to_pixels
 from handgrad.kernels.products import product
 from handgrad.kernels.workers import Workers
 from handgrad.nn.winograd import TRANSFORMS
+from handgrad.windows import window_output
 
 Pair = tuple[int, int]
 
@@ -50,10 +51,9 @@ class Geometry:
         dilation: Pair = (1, 1),
         groups: int = 1,
     ) -> Geometry:
-        """The geometry of images of this size (the kernel spans no more than the padded image)."""
-        out = [(size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
-        sizes = (in_channels, out_channels, kernel, stride, padding, dilation, groups)
-        return cls(size, (out[0], out[1]), *sizes)
+        """The geometry of images of this size. Raises ValueError where the kernel spans more than the padded image."""
+        out = window_output(size, kernel, stride, padding, dilation)
+        return cls(size, out, in_channels, out_channels, kernel, stride, padding, dilation, groups)
 
     @property
     def padded(self) -> Pair:
