@@ -16,6 +16,8 @@ PREPROCESSING = ("mean-image", "unit", "standard", "none")
 #: Where validation samples come from: "random", drawn from each class in proportion; "end", the last training samples.
 VALIDATION_SPLITS = ("random", "end")
 
+TASKS = ("classification", "regression")
+
 NOT_AUGMENTED = Augmentation()
 
 _CHUNK = 64  # images at a time in float64: a chunk stays in the cache
@@ -124,22 +126,27 @@ class Dataset:
     Arguments:
         name: e.g. "mnist".
         inputs: raw inputs (n, C, H, W), uint8 or float32; training, validation and test samples in this order.
-        labels: classes (n,), int64, 0 to len(classes) - 1.
+        labels: of a classification, classes (n,), int64, 0 to len(classes) - 1; of a regression, targets
+            (n, len(classes)), float32, in their own units.
         splits: the indices of "train", "validation" (where there is one) and "test".
-        classes: a name for each class.
+        classes: a name for each class; of a regression, for each target.
         value_range: the largest raw value, e.g. 255.0.
         preprocessing: fitted on the training split.
         augmentation: what happens to the raw images of a training step.
+        task: one of `TASKS`.
+        weights: how much each sample counts in a training step (n,), float32; None where all count alike.
     """
 
     name: str
     inputs: Num[Array, "n *shape"]
-    labels: Integer[Array, "n"]
+    labels: Num[Array, "n *targets"]
     splits: dict[str, range]
     classes: tuple[str, ...]
     value_range: float
     preprocessing: Preprocessing
     augmentation: Augmentation = NOT_AUGMENTED
+    task: str = "classification"
+    weights: Float[Array, "n"] | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -182,6 +189,6 @@ class Dataset:
             return self.gather(indices, out, dtype)
         return self.preprocessing.apply(self.augmentation.apply(self.inputs.take(indices, axis=0), step), out, dtype)
 
-    def targets(self, indices: Integer[Array, "b"]) -> Integer[Array, "b"]:
-        """The labels at `indices`: (b,) int64, a fresh array."""
-        return self.labels.take(indices)
+    def targets(self, indices: Integer[Array, "b"]) -> Num[Array, "b *targets"]:
+        """The labels (b,) or targets (b, T) at `indices`, a fresh array."""
+        return self.labels.take(indices, axis=0)
