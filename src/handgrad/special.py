@@ -41,7 +41,8 @@ def logistic(x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
     wrong by 44%.
     """
     e = np.exp(np.minimum(x, logistic_limit(x.dtype)))
-    return e / (1 + e)
+    e /= 1 + e
+    return e
 
 
 def logistic_limit(dtype: np.dtype) -> float:

@@ -260,7 +260,7 @@ def y(x):
     "Numerator and denominator times e^x. Nothing cancels for an x far below 0, so nn computes this form. For a large "
     "x, e^x would overflow, and y is 1 to the last digit: nn limits x first.",
     same=True,
-    link=Link(logistic_function, "e / (1 + e)"),
+    link=Link(logistic_function, "e /= 1 + e"),
 )
 def by_exponential(x):
     return np.exp(x) / (1 + np.exp(x))

@@ -104,7 +104,8 @@ class ELU(Activation):
         self.alpha = alpha
 
     def function(self, x):
-        return np.maximum(x, 0) + self.alpha * np.expm1(np.minimum(x, 0))  # one of the two terms is 0
+        y = self.alpha * np.expm1(np.minimum(x, 0))
+        return np.maximum(x, y) if self.alpha <= 1 else np.maximum(x, 0) + y  # one of the two terms is 0
 
     def derivative(self, x, y):
         slope = np.minimum(y, 0) + self.alpha  # y + α, and α where x > 0
@@ -155,13 +156,13 @@ class Softplus(Activation):
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         if not beta > 0:
             raise ValueError(f"Softplus got beta={beta}, expected more than 0")
-        self.beta = beta
-        self.threshold = threshold
+        self.beta, self.threshold = beta, threshold
 
     def function(self, x):
-        minus_abs = np.minimum(x, -x)  # -|x|, also of a complex number
-        y = np.maximum(x, 0) + np.log1p(np.exp(self.beta * minus_abs)) / self.beta
-        np.copyto(y, x, where=self.beta * x > self.threshold)
+        z = self.beta * x
+        y = np.maximum(z, 0) + np.log1p(np.exp(np.minimum(z, -z)))  # -|z|, also of a complex number
+        y /= self.beta
+        np.copyto(y, x, where=z > self.threshold)
         return y
 
     def derivative(self, x, y):
@@ -185,7 +186,9 @@ class Gated(Activation):
     def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
         x, gate = self._recall()
         check_gradient(self, dy, x.shape)
-        return dy * (gate + x * self.gate_slope(x, gate))
+        slope = x * self.gate_slope(x, gate)
+        slope += gate
+        return dy * slope
 
 
 class SiLU(Gated):
@@ -193,8 +196,7 @@ class SiLU(Gated):
 
     Formula: y = x·σ(x), σ(x) = 1 / (1 + e⁻ˣ); f'(x) = σ(x) + x·σ(x) (1 - σ(x)).
 
-    Source: Elfwing, Uchibe, Doya (2018), Sigmoid-weighted linear units for neural network function approximation in
-    reinforcement learning, equations 6 and 7.
+    Source: Elfwing, Uchibe, Doya (2018), Sigmoid-weighted linear units, equations 6 and 7.
     """
 
     def gate(self, x):
@@ -228,7 +230,7 @@ class GELU(Gated):
         if self.approximate == "none":
             return (1 + erf(x * math.sqrt(0.5))) * 0.5
         x = np.clip(x, -FLAT, FLAT)
-        return logistic(x * (A + B * x * x))
+        return logistic(x * (A + B * (x * x)))
 
     def gate_slope(self, x, gate):
         if self.approximate == "none":
