@@ -36,8 +36,8 @@ TOO_FEW_VALUES, SMALL_BATCH, LARGER_BATCH = 4, 32, 64
 #: running figures (the digits, 100 and 1,000 steps): 0.44 to 0.62 for batches of 2, 0.6 to 0.8 for 3, 0.74 to 0.9 for
 #: 4, above 0.87 for 8, above 0.96 for 16. Where the loss has hardly fallen it says nothing.
 KEEPS_LITTLE, KEEPS_LESS, LEARNED_SOMETHING = 0.65, 0.72, 0.1
-#: Running by batch: the ratio of the variances (0.98 to 1.25 in healthy runs, more with much dropout) and the distance of
-#: the means in standard deviations (0.07 at most); and the batches after which 1 is forgotten, where running figures begin.
+#: Running figures beside those of a batch: the ratio of the variances (0.98 to 1.25 in healthy runs, more with much
+#: dropout), the distance of the means in standard deviations (0.07 at most); batches until the start is forgotten.
 VARIANCES_APART, MEANS_APART, FORGOTTEN = 8.0, 1.0, 100
 #: Dropout: rates, shares of the paths through all layers that are left, units that are left of a layer. With 0.5 in
 #: each of four layers 0.06 are left and 1,000 steps come to 0.90 on the digits; with 0.7 0.008, and to 0.26.
@@ -402,8 +402,8 @@ def check_normalization(patient: Patient, state: State | None, *, trained: bool)
 
 
 def _figures_apart(inside: Inside, state: State, x: Float[Array, "N ..."]) -> str:
-    """The first batch normalisation whose running figures are far from those of these samples, in words; "" where none
-    is, or the running figures are young. The loss alone says little: scores 20 times as large have the same accuracy."""
+    """The first batch normalisation whose running figures are far from those of these samples, in words; "" where there
+    is none, or where the figures are young. Loss and accuracy say little: scores of any size have the same accuracy."""
     if not all(state[name] >= FORGOTTEN for name in state if name.endswith("num_batches_tracked")):
         return ""
     for name, ratio, distance in inside.running_figures(state, x):
