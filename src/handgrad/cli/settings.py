@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import Annotated, Any
+import sys
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from handgrad.errors import ConfigError
 from handgrad.training.config import GROUPS, TrainConfig
+
+#: The flag for a help page with every setting, and the settings that a short one shows.
+SHOW_ALL = "--help-all"
+COMMON = (
+    *("dataset", "data", "target", "model", "hidden_units", "activation", "norm", "dropout"),
+    *("optimizer", "learning_rate", "batch_size", "epochs", "seed", "engine"),
+)
 
 
 def with_setting_flags(function):
@@ -35,6 +43,7 @@ def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
 def _setting_flags() -> list[inspect.Parameter]:
     """A flag for each setting of `TrainConfig`, None where it is not given."""
     types = {"int": int, "float": float, "bool": bool}
+    show_all = SHOW_ALL in sys.argv
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
     flags = []
     for order, (heading, names) in enumerate(GROUPS.items(), start=1):
@@ -42,7 +51,10 @@ def _setting_flags() -> list[inspect.Parameter]:
             field = fields[name]
             shown = f" [{_shown(field.default)}]" if field.default is not None else ""
             kind = types.get(str(field.type).removesuffix(" | None"), str)
-            how = Parameter(help=field.metadata["help"] + shown, group=Group(heading, sort_key=order))
+            if choices := field.metadata["rule"].choices:
+                kind = Literal[choices]
+            group = Group(heading, sort_key=order)
+            how = Parameter(help=field.metadata["help"] + shown, group=group, show=show_all or name in COMMON)
             flags.append(
                 inspect.Parameter(
                     name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, how]

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tomli_w
@@ -45,13 +45,19 @@ from handgrad.nn import INITIALIZERS, parse_initializer
 from handgrad.training.recipes import recipe_settings
 from handgrad.training.schedules import SCHEDULES, Schedule, check_schedule
 
-# -- declarative validation: a rule is (what was expected, as words; does a value fit) --------------------------------
+# -- what a setting may be --------------------------------------------------------------------------------------------
 
-Rule = tuple[str, Callable[[Any], bool]]
+
+class Rule(NamedTuple):
+    """What a setting may be: in words, as a test, and, where it is one of a few names, those."""
+
+    expected: str
+    fits: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
 
 
 def _at_least(least: int) -> Rule:
-    return f"a whole number of at least {least}", lambda v: _whole(v) and v >= least
+    return Rule(f"a whole number of at least {least}", lambda v: _whole(v) and v >= least)
 
 
 def _whole(value: Any) -> bool:
@@ -63,7 +69,8 @@ def _number(value: Any) -> bool:
 
 
 def _one_of(names) -> Rule:
-    return f"one of {', '.join(names)}", lambda v: isinstance(v, str) and v in tuple(names)
+    choices = tuple(names)
+    return Rule(f"one of {', '.join(choices)}", lambda v: isinstance(v, str) and v in choices, choices)
 
 
 def _initializer(value: Any) -> bool:
@@ -74,12 +81,12 @@ def _initializer(value: Any) -> bool:
     return isinstance(value, str)
 
 
-_POSITIVE: Rule = ("a number above 0", lambda v: _number(v) and v > 0)
-_NOT_NEGATIVE: Rule = ("a number of at least 0", lambda v: _number(v) and v >= 0)
-_SHARE: Rule = ("a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1)
-_SWITCH: Rule = ("true or false", lambda v: isinstance(v, bool))
-_TEXT: Rule = ("a text", lambda v: isinstance(v, str))
-_FOLDER: Rule = ("the name of a folder", lambda v: isinstance(v, str) and v != "")
+_POSITIVE = Rule("a number above 0", lambda v: _number(v) and v > 0)
+_NOT_NEGATIVE = Rule("a number of at least 0", lambda v: _number(v) and v >= 0)
+_SHARE = Rule("a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1)
+_SWITCH = Rule("true or false", lambda v: isinstance(v, bool))
+_TEXT = Rule("a text", lambda v: isinstance(v, str))
+_FOLDER = Rule("the name of a folder", lambda v: isinstance(v, str) and v != "")
 
 
 #: Settings of an MLP alone, and all that another model over a recipe puts aside.
@@ -87,8 +94,8 @@ _MLP_SETTINGS = ("hidden_units", "activation", "negative_slope", "dropout")
 _NETWORK_SETTINGS = (*_MLP_SETTINGS, "norm", "num_groups")
 
 
-def _setting(default: Any, rule: Rule, help: str) -> Any:
-    return dataclasses.field(default=default, metadata={"rule": rule, "help": help})
+def _setting(default: Any, rule: Rule | tuple[str, Callable[[Any], bool]], help: str) -> Any:
+    return dataclasses.field(default=default, metadata={"rule": Rule(*rule), "help": help})
 
 
 #: Headings under which the settings are shown.
@@ -219,7 +226,7 @@ class TrainConfig:
             object.__setattr__(self, "hidden_units", (self.hidden_units,))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            expected, fits = field.metadata["rule"]
+            expected, fits, _ = field.metadata["rule"]
             if value is None and (field.default is None or field.name == "max_steps"):
                 continue
             if not fits(value):
@@ -337,6 +344,22 @@ ELSEWHERE = {
     **{"lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size", "batch": "batch_size", "arch": "model"},
     **{"optim": "optimizer", "gpu": "device", "cuda": "device", "workers": "threads", "steps": "max_steps"},
     **{"hidden_layer_sizes": "hidden_units", "data": "dataset", "max_iter": "epochs", "amp": "precision"},
+    **{
+        "hidden_size": "hidden_units",
+        "hidden_sizes": "hidden_units",
+        "layers": "hidden_units",
+        "hidden": "hidden_units",
+    },
+    **{
+        "num_epochs": "epochs",
+        "n_epochs": "epochs",
+        "max_epochs": "epochs",
+        "num_workers": "threads",
+        "l2": "weight_decay",
+    },
+    **{"learning_rate_init": "learning_rate", "alpha": "weight_decay", "random_state": "seed", "solver": "optimizer"},
+    **{"dropout_rate": "dropout", "scheduler": "schedule", "lr_scheduler": "schedule", "opt": "optimizer"},
+    **{"num_steps": "max_steps", "iterations": "max_steps", "network": "model", "early_stopping": "patience"},
 }
 
 
