@@ -94,8 +94,8 @@ _MLP_SETTINGS = ("hidden_units", "activation", "negative_slope", "dropout")
 _NETWORK_SETTINGS = (*_MLP_SETTINGS, "norm", "num_groups")
 
 
-def _setting(default: Any, rule: Rule | tuple[str, Callable[[Any], bool]], help: str) -> Any:
-    return dataclasses.field(default=default, metadata={"rule": Rule(*rule), "help": help})
+def _setting(default: Any, rule: Rule, help: str) -> Any:
+    return dataclasses.field(default=default, metadata={"rule": rule, "help": help})
 
 
 #: Headings under which the settings are shown.
@@ -149,7 +149,7 @@ class TrainConfig:
     width: int = _setting(64, _at_least(1), "channels of the first convolution, of vgg and preact-resnet")
     hidden_units: tuple[int, ...] = _setting(
         (100,),
-        ("whole numbers above 0", lambda v: isinstance(v, tuple) and all(_whole(n) and n > 0 for n in v)),
+        Rule("whole numbers above 0", lambda v: isinstance(v, tuple) and all(_whole(n) and n > 0 for n in v)),
         "width of each hidden layer, as 100,50; none for no hidden layer",
     )
     activation: str = _setting("relu", _one_of(ACTIVATIONS), "activation of the hidden layers")
@@ -161,7 +161,7 @@ class TrainConfig:
     dropout: float = _setting(0.0, _SHARE, "probability of zeroing a hidden unit while training")
     init: str = _setting(
         "kaiming",
-        (INITIALIZERS, _initializer),
+        Rule(INITIALIZERS, _initializer),
         "initial weights: kaiming[_uniform], xavier[_uniform], orthogonal, normal:STD, uniform:LIMIT, pytorch or "
         "zeros; biases start at 0",
     )
