@@ -8,7 +8,7 @@ from pathlib import Path
 
 import handgrad
 
-sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+sys.path[:0] = [str(Path(__file__).parent / "_extensions"), str(Path(__file__).parent.parent)]  # docs.published
 
 project = "handgrad"
 author = "the handgrad contributors"

@@ -89,7 +89,7 @@ relu = _activation(
     "Rectified linear unit",
     "At x = 0 there is a kink and no derivative; the field, and nn, take the slope on the left there, 0. Every step is "
     "run there, too.",
-    "Gatopoulos, UvA April 2019, and van de Graaf, UvA April 2019: question 1.1 a) iii",
+    "UvA reports A and B, April 2019: question 1.1 a) iii",
 )
 
 
@@ -142,7 +142,7 @@ leaky_relu = _activation(
     "leaky-relu",
     "ReLU with a slope on the negative side",
     "a is the slope on the left, 0.02 in the course, and by convention at the kink, x = 0.",
-    "ten Kaate, UvA November 2019: question 1.1a iii and 1.1b ii; Maas, Hannun, Ng (2013)",
+    "UvA report, November 2019: question 1.1a iii and 1.1b ii; Maas, Hannun, Ng (2013)",
 )
 
 
@@ -184,7 +184,7 @@ elu = _activation(
     "elu",
     "Exponential linear unit",
     "alpha is the depth of the negative side: y approaches −α. At x = 0 the slope is by convention the left one, α.",
-    "Clevert, Unterthiner, Hochreiter (2016), equations 15 and 16; Mitnik, UvA 2020",
+    "Clevert, Unterthiner, Hochreiter (2016), equations 15 and 16; UvA report, 2020",
 )
 
 

@@ -900,7 +900,7 @@ layernorm = Derivation(
     least={"D": 2},
     intro="Each sample is normalised over its features: statistics are (N,). Indices: r and n are samples, i and j "
     "features, ∂Y/∂X has four of them. A batch of 1 is like any other; a single feature would be degenerate (x̂ = 0).",
-    source="Mitnik, UvA 2020, question 3.2 a, equations 20 to 22 and the terms 1 to 6; Ba, Kiros, Hinton (2016)",
+    source="UvA report, 2020, question 3.2 a, equations 20 to 22 and the terms 1 to 6; Ba, Kiros, Hinton (2016)",
 )
 
 

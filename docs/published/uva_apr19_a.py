@@ -1,4 +1,4 @@
-"""Gatopoulos, UvA April 2019: questions 1.1 (a), (b), (c) and 3.2 (a).
+"""UvA report A, April 2019: questions 1.1 (a), (b), (c) and 3.2 (a).
 
 Conventions as stated there: vectors are columns, a batch is a row of columns (x in R^{N x B}), a Jacobian has the
 output's index first. x~ is written z in the code, x = softmax(z) in the last layer.
@@ -9,9 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-
-from handgrad.derivations.seeds.claims import Claim
-from handgrad.derivations.seeds.points import (
+from docs.published.claims import Claim
+from docs.published.points import (
     batch_norm_dx,
     batch_norm_dy,
     batch_norm_point,
@@ -52,7 +51,7 @@ from handgrad.derivations.seeds.points import (
     x_hat,
 )
 
-claim = partial(Claim, "Gatopoulos, UvA April 2019")
+claim = partial(Claim, "UvA report A, April 2019")
 
 LEFT_OUT = (
     ("Question 1.1 (a) ii, first line, and the error term defined at the head of (b)", "They name what is looked for."),
@@ -93,7 +92,7 @@ def _weighted_blocks(p, star):
 
 SINGLE = (
     claim(
-        "gatopoulos-1.1a-i-argmax",
+        "uva_apr19_a-1.1a-i-argmax",
         "Question 1.1 (a) i, matrix form, first step",
         r"\frac{\partial \mathcal{L}}{\partial x^{(N)}} = "
         r"\frac{\partial}{\partial x^{(N)}} \left( -\log x_{\arg\max(t)}^{(N)} \right)",
@@ -107,7 +106,7 @@ SINGLE = (
         correction=r"\frac{\partial}{\partial x^{(N)}} \left( -\sum_i t_i \log x_i^{(N)} \right)",
     ),
     claim(
-        "gatopoulos-1.1a-i-matrix",
+        "uva_apr19_a-1.1a-i-matrix",
         "Question 1.1 (a) i, matrix form",
         r"\frac{\partial}{\partial x^{(N)}} \left( -\log x_{\arg\max(t)}^{(N)} \right) = "
         r"\frac{1}{x_{\arg\max(t)}^{(N)}}",
@@ -121,7 +120,7 @@ SINGLE = (
         correction=r"-\frac{1}{x_{\arg\max(t)}^{(N)}}",
     ),
     claim(
-        "gatopoulos-1.1a-i-scalar",
+        "uva_apr19_a-1.1a-i-scalar",
         "Question 1.1 (a) i, scalar gradients",
         r"\left(\frac{\partial \mathcal{L}}{\partial x^{(N)}}\right)_i = "
         r"\frac{\partial}{\partial x_i^{(N)}} \left(-\sum_j t_j \log x_j^{(N)}\right) = -\frac{t_i}{x_i^{(N)}}",
@@ -131,7 +130,7 @@ SINGLE = (
         lambda p: entrywise(len(p.z), entry=lambda i: -p.t[i] / probabilities(p)[i]),
     ),
     claim(
-        "gatopoulos-1.1a-i-vector",
+        "uva_apr19_a-1.1a-i-vector",
         "Question 1.1 (a) i, vector form",
         r"\frac{\partial \mathcal{L}}{\partial x^{(N)}} = -\boldsymbol{t} \cdot \frac{1}{\boldsymbol{x^{(N)}}}",
         "With the dot and the reciprocal taken entry by entry, this is the scalar result.",
@@ -140,7 +139,7 @@ SINGLE = (
         lambda p: -p.t * (1 / probabilities(p)),
     ),
     claim(
-        "gatopoulos-1.1a-i-vector-expanded",
+        "uva_apr19_a-1.1a-i-vector-expanded",
         "Question 1.1 (a) i, vector form written out",
         r"-\boldsymbol{t} \cdot \frac{1}{\boldsymbol{x^{(N)}}} = \begin{pmatrix} t_1 \\ \vdots \\ t_N \end{pmatrix} "
         r"\cdot \begin{pmatrix} x_1^{(N)} \\ \vdots \\ x_N^{(N)} \end{pmatrix}",
@@ -154,7 +153,7 @@ SINGLE = (
         r"\begin{pmatrix} 1/x_1^{(N)} \\ \vdots \\ 1/x_N^{(N)} \end{pmatrix}",
     ),
     claim(
-        "gatopoulos-1.1a-ii-equal-1",
+        "uva_apr19_a-1.1a-ii-equal-1",
         "Question 1.1 (a) ii, case i = j, line 1",
         r"\left(\frac{\partial x^{(N)}}{\partial \tilde{x}^{(N)}}\right)_{i,i} = \frac{\exp(\tilde{x}_i^{(N)}) \cdot "
         r"\sum_{k=1}^{dN} \exp(\tilde{x}_k^{(N)}) - \exp(\tilde{x}_i^{(N)}) \cdot \exp(\tilde{x}_i^{(N)})}"
@@ -165,7 +164,7 @@ SINGLE = (
         lambda p: (np.exp(p.z) * _total(p) - np.exp(p.z) * np.exp(p.z)) / _total(p) ** 2,
     ),
     claim(
-        "gatopoulos-1.1a-ii-equal-2",
+        "uva_apr19_a-1.1a-ii-equal-2",
         "Question 1.1 (a) ii, case i = j, line 2",
         r"= \frac{\exp(\tilde{x}_i^{(N)})}{\sum_{k=1}^{dN} \exp(\tilde{x}_k^{(N)})} - "
         r"\left(\frac{\exp(\tilde{x}_i^{(N)})}{\sum_{i=1}^{dN} \exp(\tilde{x}_k^{(N)})}\right)^2",
@@ -183,7 +182,7 @@ SINGLE = (
         correction=r"\left(\frac{\exp(\tilde{x}_i^{(N)})}{\sum_{k=1}^{dN} \exp(\tilde{x}_k^{(N)})}\right)^2",
     ),
     claim(
-        "gatopoulos-1.1a-ii-equal-3",
+        "uva_apr19_a-1.1a-ii-equal-3",
         "Question 1.1 (a) ii, case i = j, line 3",
         r"= x_i^{(N)} - \left(x_i^{(N)}\right)^2 = x_i^{(N)} - \left(x_j^{(N)}\right)^2",
         "Both forms are the diagonal, as i = j here.",
@@ -195,7 +194,7 @@ SINGLE = (
         },
     ),
     claim(
-        "gatopoulos-1.1a-ii-unequal-1",
+        "uva_apr19_a-1.1a-ii-unequal-1",
         "Question 1.1 (a) ii, case i ≠ j, line 1",
         r"\left(\frac{\partial x^{(N)}}{\partial \tilde{x}^{(N)}}\right)_{j,i} = \frac{0 - \exp(\tilde{x}_i^{(N)}) "
         r"\cdot \exp(\tilde{x}_j^{(N)})}{\left(\sum_{k=1}^{dN} \exp(\tilde{x}_k^{(N)})\right)^2}",
@@ -205,7 +204,7 @@ SINGLE = (
         lambda p: ((0 - np.outer(np.exp(p.z), np.exp(p.z))) / _total(p) ** 2)[off_diagonal(len(p.z))],
     ),
     claim(
-        "gatopoulos-1.1a-ii-unequal-2",
+        "uva_apr19_a-1.1a-ii-unequal-2",
         "Question 1.1 (a) ii, case i ≠ j, line 2",
         r"= -\frac{\exp(\tilde{x}_i^{(N)})}{\sum_{k=1}^{dN} \exp(\tilde{x}_k^{(N)})} \cdot "
         r"\frac{\exp(\tilde{x}_j^{(N)})}{\sum_{i=1}^{dN} \exp(\tilde{x}_k^{(N)})}",
@@ -225,7 +224,7 @@ SINGLE = (
         correction=r"\frac{\exp(\tilde{x}_j^{(N)})}{\sum_{k=1}^{dN} \exp(\tilde{x}_k^{(N)})}",
     ),
     claim(
-        "gatopoulos-1.1a-ii-unequal-3",
+        "uva_apr19_a-1.1a-ii-unequal-3",
         "Question 1.1 (a) ii, case i ≠ j, line 3",
         r"= -x_i^{(N)} \cdot x_j^{(N)}",
         "The off-diagonal entries of the softmax Jacobian.",
@@ -234,7 +233,7 @@ SINGLE = (
         lambda p: -np.outer(probabilities(p), probabilities(p))[off_diagonal(len(p.z))],
     ),
     claim(
-        "gatopoulos-1.1a-ii-cases",
+        "uva_apr19_a-1.1a-ii-cases",
         "Question 1.1 (a) ii, both cases",
         r"\left(\frac{\partial x^{(N)}}{\partial \tilde{x}^{(N)}}\right) = \begin{cases} x_i^{(N)} - "
         r"\left(x_j^{(N)}\right)^2 & \text{if } i = j\\ -x_i^{(N)} \cdot x_j^{(N)} & \text{if } i \neq j \end{cases}",
@@ -250,7 +249,7 @@ SINGLE = (
         ),
     ),
     claim(
-        "gatopoulos-1.1a-ii-delta",
+        "uva_apr19_a-1.1a-ii-delta",
         "Question 1.1 (a) ii, with the Kronecker delta",
         r"= x_i^{(N)} \left(\delta_{ij} - x_j^{(N)}\right)",
         "Symmetric in i and j, so that it does not matter which of them is the output.",
@@ -261,7 +260,7 @@ SINGLE = (
         ),
     ),
     claim(
-        "gatopoulos-1.1a-ii-matrix",
+        "uva_apr19_a-1.1a-ii-matrix",
         "Question 1.1 (a) ii, matrix form",
         r"\left(\frac{\partial x^{(N)}}{\partial \tilde{x}^{(N)}}\right)_{j,i} = "
         r"\operatorname{diag}\left(x^{(N)}\right) - x^{(N)}x^{(N)^{T}}",
@@ -271,7 +270,7 @@ SINGLE = (
         lambda p: np.diag(probabilities(p)) - product(column(probabilities(p)), row(probabilities(p))),
     ),
     claim(
-        "gatopoulos-1.1a-iii",
+        "uva_apr19_a-1.1a-iii",
         "Question 1.1 (a) iii",
         r"\frac{\partial \max \left(0, \tilde{x}^{(l)}\right)}{\partial \tilde{x}^{(l)}} = "
         r"\operatorname{diag}\left(\mathbf{I}_{\tilde{x}^{(l)} > 0}\right)",
@@ -288,7 +287,7 @@ SINGLE = (
         r"\quad\text{where } \tilde{x}^{(l)} \neq 0",
     ),
     claim(
-        "gatopoulos-1.1a-iv",
+        "uva_apr19_a-1.1a-iv",
         "Question 1.1 (a) iv",
         r"\frac{\partial}{\partial x^{(l-1)}} \left( W^{(l)} x^{(l-1)} + b^{(l)} \right) = W^{(l)}",
         "Output index first, as in ii.",
@@ -297,7 +296,7 @@ SINGLE = (
         lambda p: p.W,
     ),
     claim(
-        "gatopoulos-1.1a-v-column",
+        "uva_apr19_a-1.1a-v-column",
         "Question 1.1 (a) v, columns of W",
         r"\mathbf{W}^{(l)} \in \mathcal{R}^{M \times N}, \quad \mathbf{w}_1^{(l)} = "
         r"\begin{bmatrix} w_{11}^{(l)} & w_{12}^{(l)} & \dots & w_{1M}^{(l)} \end{bmatrix}^T",
@@ -311,7 +310,7 @@ SINGLE = (
         correction=r"\begin{bmatrix} w_{11}^{(l)} & w_{21}^{(l)} & \dots & w_{M1}^{(l)} \end{bmatrix}^T",
     ),
     claim(
-        "gatopoulos-1.1a-v-product-rule",
+        "uva_apr19_a-1.1a-v-product-rule",
         "Question 1.1 (a) v, product rule",
         r"\frac{\partial \tilde{x}^{(l)}}{\partial \mathbf{w}_1^{(l)}} = "
         r"x^{(l-1)^T} \frac{\partial}{\partial \mathbf{w}_1^{(l)}} W^{(l)}",
@@ -321,7 +320,7 @@ SINGLE = (
         lambda p: np.einsum("n,mnk->mk", p.x, jacobian(lambda W: W, p.W)[:, :, 0, :]),
     ),
     claim(
-        "gatopoulos-1.1a-v-first-row",
+        "uva_apr19_a-1.1a-v-first-row",
         "Question 1.1 (a) v, derivative of W by its first row, written out",
         r"\frac{\partial}{\partial \mathbf{w}_{1}^{(l)}} W^{(l)} = \begin{bmatrix} "
         r"\frac{\partial W^{(l)}}{\partial \mathbf{w}_{11}^{(l)}} & \frac{\partial W^{(l)}}"
@@ -337,7 +336,7 @@ SINGLE = (
         r"\frac{\partial W^{(l)}}{\partial w_{1N}^{(l)}} \end{bmatrix}",
     ),
     claim(
-        "gatopoulos-1.1a-v-any-row",
+        "uva_apr19_a-1.1a-v-any-row",
         "Question 1.1 (a) v, derivative of W by row *",
         r"\frac{\partial W^{(l)}}{\partial \mathbf{w}_{*}^{(l)}} = \begin{bmatrix} \mathbf{I_{*1}} \\ \vdots \\ "
         r"\mathbf{I_{*N}} \end{bmatrix} \in \mathcal{R}^{N \times (M \times N)}",
@@ -353,7 +352,7 @@ SINGLE = (
         },
     ),
     claim(
-        "gatopoulos-1.1a-v-phi",
+        "uva_apr19_a-1.1a-v-phi",
         "Question 1.1 (a) v, Phi",
         r"x^{(l-1)^T} \frac{\partial}{\partial \mathbf{w}_1^{(l)}} W^{(l)} = \begin{bmatrix} 0 & 0 & \dots & 0 \\ "
         r"\dots & \dots & \dots & \dots \\ x_1^{(l-1)} & x_2^{(l-1)} & \dots & x_N^{(l-1)} \\ \dots & \dots & \dots & "
@@ -368,7 +367,7 @@ SINGLE = (
         correction=r"x^{(l-1)^T} \frac{\partial}{\partial \mathbf{w}_*^{(l)}} W^{(l)} = \Phi_*",
     ),
     claim(
-        "gatopoulos-1.1a-v-result",
+        "uva_apr19_a-1.1a-v-result",
         "Question 1.1 (a) v, result",
         r"\frac{\partial \tilde{x}^{(l)}}{\partial W^{(l)}} = "
         r"\begin{bmatrix} \Phi_1 & \Phi_2 & \dots & \Phi_M \end{bmatrix}",
@@ -378,7 +377,7 @@ SINGLE = (
         _row_of_phi,
     ),
     claim(
-        "gatopoulos-1.1a-v-batch-of-one",
+        "uva_apr19_a-1.1a-v-batch-of-one",
         "Question 1.1 (a) v, batch of one",
         r"\frac{\partial \tilde{x}^{(l)}}{\partial W^{(l)}} = \left(x^{(l-1)}\right)^T",
         "A batch of one changes nothing: the derivative still has an entry for each output and each weight. x^T is its "
@@ -391,7 +390,7 @@ SINGLE = (
         correction=r"\frac{\partial \tilde{x}_i^{(l)}}{\partial W_{jk}^{(l)}} = \delta_{ij} x_k^{(l-1)}",
     ),
     claim(
-        "gatopoulos-1.1a-vi",
+        "uva_apr19_a-1.1a-vi",
         "Question 1.1 (a) vi",
         r"\frac{\partial}{\partial b^{(l)}} \left( W^{(l)} x^{(l-1)} + b^{(l)} \right) = \mathbf{I}",
         "Each output has its own bias.",
@@ -433,7 +432,7 @@ def _either_layout(rng):
 
 CHAIN = (
     claim(
-        "gatopoulos-1.1b-i-loss",
+        "uva_apr19_a-1.1b-i-loss",
         "Question 1.1 (b) i, the loss",
         r"\mathcal{L} = -\sum_{i} t_{i} \log x_{i}^{(L)} = -t_c \, \tilde{x}_{c}^{(L)} + "
         r"\log \sum_{i=1}^{d_{L}} \exp\left(\tilde{x}^{(L)}\right)_{i}",
@@ -447,7 +446,7 @@ CHAIN = (
         correction=r"-\sum_i t_i \tilde{x}_i^{(L)} + \sum_i t_i \log \sum_k \exp(\tilde{x}_k^{(L)})",
     ),
     claim(
-        "gatopoulos-1.1b-i-scalar-1",
+        "uva_apr19_a-1.1b-i-scalar-1",
         "Question 1.1 (b) i, scalar derivative, first form",
         r"\frac{\partial \mathcal{L}}{\partial \tilde{x}_{j}^{(L)}} = -t_{c} \, \delta_{cj} + "
         r"\frac{1}{\sum_{i=1}^{d_{L}} \exp\left(\tilde{x}^{(L)}\right)_{i}} \cdot \exp\left(\tilde{x}_{j}^{(L)}\right)",
@@ -461,7 +460,7 @@ CHAIN = (
         correction=r"-t_j + \sum_i t_i \cdot \frac{\exp(\tilde{x}_j^{(L)})}{\sum_i \exp(\tilde{x}_i^{(L)})}",
     ),
     claim(
-        "gatopoulos-1.1b-i-scalar-2",
+        "uva_apr19_a-1.1b-i-scalar-2",
         "Question 1.1 (b) i, scalar derivative, second form",
         r"\frac{\partial \mathcal{L}}{\partial \tilde{x}_{j}^{(L)}} = -t_{j} + x_{j}^{(L)}",
         "Targets that sum to one are enough here, such as one-hot ones.",
@@ -474,7 +473,7 @@ CHAIN = (
         correction=r"-t_j + x_j^{(L)} \sum_i t_i",
     ),
     claim(
-        "gatopoulos-1.1b-i-vector",
+        "uva_apr19_a-1.1b-i-vector",
         "Question 1.1 (b) i, vector form",
         r"\frac{\partial \mathcal{L}}{\partial \tilde{x}^{(L)}} = x^{(L)} - t \equiv \boldsymbol{\delta}^{(L)}",
         "The scalar result for all entries at once.",
@@ -487,7 +486,7 @@ CHAIN = (
         correction=r"x^{(L)} \sum_i t_i - t",
     ),
     claim(
-        "gatopoulos-1.1b-i-product",
+        "uva_apr19_a-1.1b-i-product",
         "Question 1.1 (b) i, another way",
         r"\frac{\partial \mathcal{L}}{\partial \tilde{x}^{(N)}} = \left( -\boldsymbol{t} \cdot "
         r"\boldsymbol{x^{(N)^{-1}}} \right) \cdot \left( \operatorname{diag} \left( x^{(N)} \right) - "
@@ -508,7 +507,7 @@ CHAIN = (
         r"\left( -\boldsymbol{t} \cdot \boldsymbol{x^{(N)^{-1}}} \right)",
     ),
     claim(
-        "gatopoulos-1.1b-ii-scalar-1",
+        "uva_apr19_a-1.1b-ii-scalar-1",
         "Question 1.1 (b) ii, scalar notation, line 1",
         r"\frac{\partial \mathcal{L}}{\partial \tilde{x}_{j}^{(l < N)}} = \sum_{k} \delta_{k}^{(l+1)} "
         r"\sum_{i} w_{ki}^{(l+1)} \frac{\partial x_{i}^{(l)}}{\partial \tilde{x}_{j}^{(l)}}",
@@ -518,7 +517,7 @@ CHAIN = (
         lambda p: np.einsum("k,ki,ij->j", network_delta(p), p.V, _relu_jacobian(p)),
     ),
     claim(
-        "gatopoulos-1.1b-ii-scalar-2",
+        "uva_apr19_a-1.1b-ii-scalar-2",
         "Question 1.1 (b) ii, scalar notation, line 2",
         r"= \sum_{k} \delta_{k}^{(l+1)} w_{kj}^{(l+1)} 1_{j}^{(l)} = "
         r"1_{j}^{(l)} \sum_{k} \delta_{k}^{(l+1)} w_{kj}^{(l+1)}",
@@ -530,7 +529,7 @@ CHAIN = (
         ),
     ),
     claim(
-        "gatopoulos-1.1b-ii-scalar-name",
+        "uva_apr19_a-1.1b-ii-scalar-name",
         "Question 1.1 (b) ii, scalar notation, the name of the result",
         r"1_{j}^{(l)} \sum_{k} \delta_{k}^{(l+1)} w_{kj}^{(l+1)} \equiv \delta_{k}^{(l)}",
         "The result depends on j, and k is summed away: the name typed with index k stands for the one with index j.",
@@ -542,7 +541,7 @@ CHAIN = (
         correction=r"\delta_{j}^{(l)}",
     ),
     claim(
-        "gatopoulos-1.1b-ii-vector-chain",
+        "uva_apr19_a-1.1b-ii-vector-chain",
         "Question 1.1 (b) ii, vector form, chain",
         r"\frac{\partial \mathcal{L}}{\partial \tilde{x}^{(l < N)}} = \frac{\partial \mathcal{L}}"
         r"{\partial \tilde{x}^{(l+1)}} \frac{\partial \tilde{x}^{(l+1)}}{\partial x^{(l)}} "
@@ -557,7 +556,7 @@ CHAIN = (
         r"\frac{\partial \tilde{x}^{(l+1)}}{\partial x^{(l)}} \frac{\partial x^{(l)}}{\partial \tilde{x}^{(l)}}",
     ),
     claim(
-        "gatopoulos-1.1b-ii-vector",
+        "uva_apr19_a-1.1b-ii-vector",
         "Question 1.1 (b) ii, vector form, result",
         r"\left( W^{(l+1)} \right)^T \times \boldsymbol{\delta}^{(l+1)} \cdot "
         r"\operatorname{diag}\left( \mathbf{I}_{\tilde{x}^{(l)} > 0} \right) \equiv \boldsymbol{\delta}^{(l)}",
@@ -572,7 +571,7 @@ CHAIN = (
         r"\left( W^{(l+1)} \right)^T \boldsymbol{\delta}^{(l+1)}",
     ),
     claim(
-        "gatopoulos-1.1b-iii",
+        "uva_apr19_a-1.1b-iii",
         "Question 1.1 (b) iii",
         r"\frac{\partial \mathcal{L}}{\partial x^{(l < N)}} = \left(W^{(l+1)}\right)^T \pmb{\delta}^{(l+1)}",
         "In columns, and for a batch of columns as well.",
@@ -587,7 +586,7 @@ CHAIN = (
         },
     ),
     claim(
-        "gatopoulos-1.1b-iv",
+        "uva_apr19_a-1.1b-iv",
         "Question 1.1 (b) iv",
         r"\frac{\partial \mathcal{L}}{\partial W(l)} = \frac{\partial \mathcal{L}}{\partial \tilde{x}^{(l)}} "
         r"\left( x^{(l-1)} \right)^T = \pmb{\delta}^{(l)} \left( x^{(l-1)} \right)^T",
@@ -597,7 +596,7 @@ CHAIN = (
         lambda p: product(_columns_delta(p), p.X.T),
     ),
     claim(
-        "gatopoulos-1.1b-v",
+        "uva_apr19_a-1.1b-v",
         "Question 1.1 (b) v",
         r"\frac{\partial \mathcal{L}}{\partial b^{(l)}} = \frac{\partial \mathcal{L}}{\partial \tilde{x}^{(l)}} "
         r"\mathbf{I} = \boldsymbol{\delta}^{(l)}",
@@ -607,7 +606,7 @@ CHAIN = (
         _columns_delta,
     ),
     claim(
-        "gatopoulos-1.1c-errors",
+        "uva_apr19_a-1.1c-errors",
         "Question 1.1 (c), dimension of the error terms",
         r"\boldsymbol{\delta}^{(l)} \in \mathbb{R}^{B \times d_{(l)}}",
         "So it is with samples as rows; with the columns of (a) v (x in R^{N x B}) it is the transpose.",
@@ -620,7 +619,7 @@ CHAIN = (
         correction=r"\boldsymbol{\delta}^{(l)} \in \mathbb{R}^{d_{(l)} \times B} \text{ with samples as columns}",
     ),
     claim(
-        "gatopoulos-1.1c-weights",
+        "uva_apr19_a-1.1c-weights",
         "Question 1.1 (c), weight gradients",
         r"\frac{\partial \mathcal{L}}{\partial W^{(l)}} = "
         r"\sum_{s=1}^{B} \boldsymbol{\delta}_s^{(l)} \left( x_s^{(l-1)} \right)^T, \quad \text{dimensions unchanged}",
@@ -669,7 +668,7 @@ def _combined(p, entry):
 
 BATCH_NORM = (
     claim(
-        "gatopoulos-3.2a-gamma",
+        "uva_apr19_a-3.2a-gamma",
         "Question 3.2 (a), gamma",
         r"\left(\frac{\partial L}{\partial \gamma}\right)_{j} = \sum_{s} \sum_{i} "
         r"\frac{\partial L}{\partial y_{i}^{s}} "
@@ -681,7 +680,7 @@ BATCH_NORM = (
         lambda p: entrywise(p.d, entry=lambda j: sum(batch_norm_dy(p)[s, j] * x_hat(p)[s, j] for s in range(p.n))),
     ),
     claim(
-        "gatopoulos-3.2a-beta",
+        "uva_apr19_a-3.2a-beta",
         "Question 3.2 (a), beta",
         r"\left(\frac{\partial L}{\partial \beta}\right)_{j} = \sum_{s} \sum_{i} \frac{\partial L}{\partial y_{i}^{s}} "
         r"\frac{\partial}{\partial \beta_{j}} \left(\gamma_{i} \hat{x}_{i}^{s} + \beta_{i}\right) = "
@@ -692,7 +691,7 @@ BATCH_NORM = (
         lambda p: entrywise(p.d, entry=lambda j: sum(batch_norm_dy(p)[s, j] for s in range(p.n))),
     ),
     claim(
-        "gatopoulos-3.2a-chain",
+        "uva_apr19_a-3.2a-chain",
         "Question 3.2 (a), x, chain rule",
         r"\left(\frac{\partial L}{\partial x}\right)_{j}^{r} = "
         r"\sum_{s} \sum_{i} \frac{\partial L}{\partial y_{i}^{s}} \frac{\partial y_{i}^{s}}{\partial x_{j}^{r}}",
@@ -702,7 +701,7 @@ BATCH_NORM = (
         lambda p: np.einsum("si,sirj->rj", batch_norm_dy(p), jacobian(lambda x: batch_normed(p, x), p.x)),
     ),
     claim(
-        "gatopoulos-3.2a-y",
+        "uva_apr19_a-3.2a-y",
         "Question 3.2 (a), first bullet",
         r"\frac{\partial y_{i}^{s}}{\partial x_{j}^{r}} = "
         r"\gamma_{i} \frac{\partial \hat{x}_{i}^{s}}{\partial x_{j}^{r}}",
@@ -712,7 +711,7 @@ BATCH_NORM = (
         lambda p: np.einsum("i,sirj->sirj", p.gamma, _x_hat_by_x(p)),
     ),
     claim(
-        "gatopoulos-3.2a-quotient",
+        "uva_apr19_a-3.2a-quotient",
         "Question 3.2 (a), second bullet",
         r"\frac{\partial \hat{x}_{i}^{s}}{\partial x_{j}^{r}} = \frac{1}{\sigma_{i}^{2} + \epsilon} \left( "
         r"\frac{\partial}{\partial x_{j}^{r}} \left( x_{i}^{s} - \mu_{i} \right) \sqrt{\sigma_{i}^{2} + \epsilon} - "
@@ -729,7 +728,7 @@ BATCH_NORM = (
         ),
     ),
     claim(
-        "gatopoulos-3.2a-centre",
+        "uva_apr19_a-3.2a-centre",
         "Question 3.2 (a), third bullet",
         r"\frac{\partial}{\partial x_{j}^{r}} \left( x_{i}^{s} - \mu_{i} \right) = "
         r"\delta_{ij} \delta_{rs} - \frac{1}{B} \delta_{ij} = \delta_{ij} \left( \delta_{rs} - \frac{1}{B} \right)",
@@ -739,7 +738,7 @@ BATCH_NORM = (
         lambda p: entrywise(p.n, p.d, p.n, p.d, entry=lambda s, i, r, j: _same(i, j) * (_same(r, s) - 1 / p.n)),
     ),
     claim(
-        "gatopoulos-3.2a-centre-same",
+        "uva_apr19_a-3.2a-centre-same",
         "Question 3.2 (a), third bullet, implication",
         r"\frac{\partial}{\partial x_{i}^{r}} \left( x_{i}^{s} - \mu_{i} \right) = \delta_{rs} - \frac{1}{B}",
         "The entries i = j of the same bullet.",
@@ -748,7 +747,7 @@ BATCH_NORM = (
         lambda p: entrywise(p.n, p.d, p.n, entry=lambda s, i, r: _same(r, s) - 1 / p.n),
     ),
     claim(
-        "gatopoulos-3.2a-root",
+        "uva_apr19_a-3.2a-root",
         "Question 3.2 (a), fourth bullet",
         r"\frac{\partial}{\partial x_{j}^{r}} \left( \sqrt{\sigma_{i}^{2} + \epsilon} \right) = "
         r"\frac{1}{2\sqrt{\sigma_{i}^{2} + \epsilon}} "
@@ -759,7 +758,7 @@ BATCH_NORM = (
         lambda p: np.einsum("i,irj->irj", 1 / (2 * root(p)), _variance_by_x(p)),
     ),
     claim(
-        "gatopoulos-3.2a-variance-1",
+        "uva_apr19_a-3.2a-variance-1",
         "Question 3.2 (a), fifth bullet, line 1",
         r"\frac{\partial \sigma_{i}^{2}}{\partial x_{j}^{r}} = \frac{\partial}{\partial x_{j}^{r}} \left( "
         r"\frac{1}{B} \sum_{s=1}^{B} \left( x_{j}^{s} - \mu_{i} \right)^{2} \right)",
@@ -776,7 +775,7 @@ BATCH_NORM = (
         r"\frac{1}{B} \sum_{s=1}^{B} \left( x_{i}^{s} - \mu_{i} \right)^{2} \right)",
     ),
     claim(
-        "gatopoulos-3.2a-variance-2",
+        "uva_apr19_a-3.2a-variance-2",
         "Question 3.2 (a), fifth bullet, line 2",
         r"\frac{\partial \sigma_{i}^{2}}{\partial x_{j}^{r}} = \frac{1}{B} \sum_{s} 2 \left( x_{j}^{s} - \mu_{j} "
         r"\right) \cdot \left( \delta_{rs} - \frac{1}{B} \right)",
@@ -798,7 +797,7 @@ BATCH_NORM = (
         r"\left( \delta_{rs} - \frac{1}{B} \right)",
     ),
     claim(
-        "gatopoulos-3.2a-variance-3",
+        "uva_apr19_a-3.2a-variance-3",
         "Question 3.2 (a), fifth bullet, line 3",
         r"\frac{\partial \sigma_{i}^{2}}{\partial x_{j}^{r}} = \frac{2 \left( x_{j}^{r} - \mu_{j} \right)}{B}",
         "As in the line above, for the same feature on both sides.",
@@ -813,7 +812,7 @@ BATCH_NORM = (
         correction=r"\delta_{ij} \frac{2 \left( x_{j}^{r} - \mu_{j} \right)}{B}",
     ),
     claim(
-        "gatopoulos-3.2a-zero-sum",
+        "uva_apr19_a-3.2a-zero-sum",
         "Question 3.2 (a), fifth bullet, reason",
         r"\sum_{s} x_{j}^{s} - \mu_{j} = 0",
         "A bracket is missing: without it mu is subtracted once, after the sum.",
@@ -825,7 +824,7 @@ BATCH_NORM = (
         correction=r"\sum_{s} \left( x_{j}^{s} - \mu_{j} \right) = 0",
     ),
     claim(
-        "gatopoulos-3.2a-combined-1",
+        "uva_apr19_a-3.2a-combined-1",
         "Question 3.2 (a), all together, line 1",
         r"\frac{\partial y_j^s}{\partial x_j^r} = \frac{\gamma_j}{\sigma_j^2 + \epsilon} \left( \left( \delta_{rs} - "
         r"\frac{1}{B} \right) \sqrt{\sigma_j^2 + \epsilon} - \left( x_j^s - \mu_j \right) "
@@ -846,7 +845,7 @@ BATCH_NORM = (
         ),
     ),
     claim(
-        "gatopoulos-3.2a-combined-2",
+        "uva_apr19_a-3.2a-combined-2",
         "Question 3.2 (a), all together, line 2",
         r"= \frac{\gamma_j}{B(\sigma_j^2 + \epsilon)} \left( \left( B \delta_{rs} - 1 \right) "
         r"\sqrt{\sigma_j^2 + \epsilon} - \frac{1}{\sqrt{\sigma_j^2 + \epsilon}} "
@@ -867,7 +866,7 @@ BATCH_NORM = (
         ),
     ),
     claim(
-        "gatopoulos-3.2a-combined-3",
+        "uva_apr19_a-3.2a-combined-3",
         "Question 3.2 (a), all together, line 3",
         r"= \frac{\gamma_j}{B(\sigma_j^2 + \epsilon)} \left( \left( B \delta_{rs} - 1 \right) "
         r"\sqrt{\sigma_j^2 + \epsilon} - \frac{1}{\sqrt{\sigma_j^2 + \epsilon}} "
@@ -888,7 +887,7 @@ BATCH_NORM = (
         ),
     ),
     claim(
-        "gatopoulos-3.2a-combined-4",
+        "uva_apr19_a-3.2a-combined-4",
         "Question 3.2 (a), all together, line 4",
         r"= \frac{\gamma_j}{B\sqrt{\sigma_j^2 + \epsilon}} \left( B \delta_{rs} - 1 - \hat{x}_j^s \hat{x}_j^r \right)",
         "The Jacobian of batch normalisation, exact with epsilon included.",
@@ -900,7 +899,7 @@ BATCH_NORM = (
         ),
     ),
     claim(
-        "gatopoulos-3.2a-final-1",
+        "uva_apr19_a-3.2a-final-1",
         "Question 3.2 (a), result, line 1",
         r"\left(\frac{\partial L}{\partial x}\right)_{j}^{r} = \sum_{s} \frac{\partial L}{\partial y_{j}^{s}} "
         r"\frac{\gamma_{i}}{B\sqrt{\sigma_{j}^{2} + \epsilon}} \left(B\delta_{rs} - 1 - \hat{x}_{j}^{s} "
@@ -914,7 +913,7 @@ BATCH_NORM = (
         correction=r"\frac{\gamma_{j}}{B\sqrt{\sigma_{j}^{2} + \epsilon}}",
     ),
     claim(
-        "gatopoulos-3.2a-final-2",
+        "uva_apr19_a-3.2a-final-2",
         "Question 3.2 (a), result, line 2",
         r"= \frac{\gamma_{j}}{B\sqrt{\sigma_{j}^{2} + \epsilon}} \cdot \left(B\frac{\partial L}{\partial y_{j}^{r}} - "
         r"\sum_{s} \frac{\partial L}{\partial y_{j}^{s}} - \hat{x}_{j}^{r} \sum_{s} "

@@ -1,4 +1,4 @@
-"""The seeds' equations: every verdict is computed, and follows its transcription wherever that goes."""
+"""Published equations: every verdict is computed, and follows its transcription wherever that goes."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from docs import published
+from docs.published.claims import CONDITION, HOLDS, SLIP, WRONG, Claim, NotConformable, Point, compare
+from docs.published.points import jacobian, one_sided, product, relu
 
-from handgrad.derivations import seeds
-from handgrad.derivations.seeds.claims import CONDITION, HOLDS, SLIP, WRONG, Claim, NotConformable, Point, compare
-from handgrad.derivations.seeds.points import jacobian, one_sided, product, relu
-
-CLAIMS = {claim.id: claim for claim in seeds.CLAIMS}
-FIRST = {result.id: result for result in seeds.evaluate()}
+CLAIMS = {claim.id: claim for claim in published.CLAIMS}
+FIRST = {result.id: result for result in published.evaluate()}
 OTHER = [id for id, result in FIRST.items() if result.verdict != HOLDS]
 SOUND = [id for id, result in FIRST.items() if result.verdict == HOLDS]
 COUNTS = {  # holds, with a condition, typing slip, wrong
-    "Gatopoulos, UvA April 2019": (33, 9, 10, 5),
-    "ten Kaate, UvA November 2019": (24, 0, 4, 2),
-    "Mitnik, UvA 2020": (51, 2, 16, 12),
+    "UvA report A, April 2019": (33, 9, 10, 5),
+    "UvA report, November 2019": (24, 0, 4, 2),
+    "UvA report, 2020": (51, 2, 16, 12),
     "CMU 11-785 Fall 2019, homework 1 handout": (48, 7, 1, 3),
-    "van de Graaf, UvA April 2019": (18, 1, 1, 11),
+    "UvA report B, April 2019": (18, 1, 1, 11),
 }
 
 
 def test_at_least_ninety_results_each_with_document_place_and_equation():
-    assert len(seeds.CLAIMS) == len(FIRST) >= 90
+    assert len(published.CLAIMS) == len(FIRST) >= 90
     for result in FIRST.values():
         assert result.id
         assert result.document
         assert result.place
         assert result.statement.strip()
         assert len(result.explanation) > 10
-        assert result.verdict in seeds.VERDICTS
+        assert result.verdict in published.VERDICTS
         for tex in filter(None, (result.statement, result.correction)):
             assert tex.count("{") == tex.count("}"), result.id
     places = Counter((result.document, result.place) for result in FIRST.values())
@@ -43,7 +42,7 @@ def test_at_least_ninety_results_each_with_document_place_and_equation():
 
 
 def test_verdict_counts_of_each_document():
-    counted = seeds.summary(FIRST.values())
+    counted = published.summary(FIRST.values())
     assert {document: tuple(counts.values()) for document, counts in counted.items()} == COUNTS
 
 
@@ -51,7 +50,7 @@ def test_verdict_counts_of_each_document():
 def test_the_right_form_flips_the_verdict_to_holds(id):
     claim = CLAIMS[id]
     assert claim.right_form is not None
-    flipped = seeds.judge(dataclasses.replace(claim, as_written=claim.right_form))
+    flipped = published.judge(dataclasses.replace(claim, as_written=claim.right_form))
     assert flipped.verdict == HOLDS
     assert flipped.counterexample is None
     assert flipped.condition is None
@@ -79,10 +78,10 @@ CHANGES = {
 @pytest.mark.parametrize("id", SOUND)
 def test_a_broken_transcription_no_longer_holds(id, change):
     claim = CLAIMS[id]
-    with pytest.raises(seeds.Unsettled, match="no other form"):
-        seeds.judge(dataclasses.replace(claim, as_written=broken(claim.as_written, change)))
+    with pytest.raises(published.Unsettled, match="no other form"):
+        published.judge(dataclasses.replace(claim, as_written=broken(claim.as_written, change)))
     repaired = dataclasses.replace(claim, as_written=broken(claim.as_written, change), corrected=claim.as_written)
-    assert seeds.judge(repaired).verdict == WRONG
+    assert published.judge(repaired).verdict == WRONG
 
 
 @pytest.mark.parametrize("id", OTHER)
@@ -90,8 +89,8 @@ def test_a_right_form_that_does_not_hold_is_caught(id):
     claim = CLAIMS[id]
     name = next(name for name in ("general", "corrected") if getattr(claim, name))
     wrong = broken(getattr(claim, name), lambda value: np.where(value == 0, 0.5, -1.25 * value))
-    with pytest.raises(seeds.Unsettled, match=r"in its right form|is neither rounding"):
-        seeds.judge(dataclasses.replace(claim, **{name: wrong}))
+    with pytest.raises(published.Unsettled, match=r"in its right form|is neither rounding"):
+        published.judge(dataclasses.replace(claim, **{name: wrong}))
 
 
 @pytest.mark.parametrize("id", [id for id in OTHER if FIRST[id].verdict == CONDITION])
@@ -99,12 +98,12 @@ def test_a_condition_is_needed_and_does_what_it_says(id):
     claim = CLAIMS[id]
     assert (claim.under is None) != (claim.among is None)
     without = {"under": lambda point: point} if claim.under else {"among": None}
-    with pytest.raises(seeds.Unsettled, match="under its condition"):
-        seeds.judge(dataclasses.replace(claim, **without))
+    with pytest.raises(published.Unsettled, match="under its condition"):
+        published.judge(dataclasses.replace(claim, **without))
 
 
 def test_each_claim_declares_one_kind_of_right_form():
-    for claim in seeds.CLAIMS:
+    for claim in published.CLAIMS:
         given = [form for form in (claim.general, claim.corrected) if form is not None]
         assert len(given) == (FIRST[claim.id].verdict != HOLDS), claim.id
         assert (claim.correction is None) == (not given), claim.id
@@ -112,12 +111,12 @@ def test_each_claim_declares_one_kind_of_right_form():
 
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_verdicts_do_not_depend_on_the_points(seed):
-    again = seeds.evaluate(seed)
+    again = published.evaluate(seed)
     assert [(r.id, r.verdict) for r in again] == [(r.id, r.verdict) for r in FIRST.values()]
 
 
 def test_same_seed_same_numbers():
-    assert seeds.evaluate(3) == seeds.evaluate(3)
+    assert published.evaluate(3) == published.evaluate(3)
 
 
 def test_results_are_plain_data():
@@ -141,16 +140,16 @@ def test_what_fails_has_a_counterexample_in_numbers_and_an_error():
 
 
 def test_the_examples_of_the_project_are_found():
-    assert FIRST["mitnik-15"].verdict == WRONG  # a loss gradient that lost its sign
-    assert FIRST["van-de-graaf-18"].verdict == WRONG  # a bias Jacobian written as all ones
-    assert FIRST["ten-kaate-1.1a-ii-line-7"].verdict == SLIP  # a softmax Jacobian indexed two ways
-    assert FIRST["gatopoulos-1.1b-i-vector"].condition == "targets that sum to one"
-    assert FIRST["gatopoulos-1.1b-v"].verdict == HOLDS  # for one sample, which the question is about
+    assert FIRST["uva_2020-15"].verdict == WRONG  # a loss gradient that lost its sign
+    assert FIRST["uva-apr19-b-18"].verdict == WRONG  # a bias Jacobian written as all ones
+    assert FIRST["uva-nov19-1.1a-ii-line-7"].verdict == SLIP  # a softmax Jacobian indexed two ways
+    assert FIRST["uva_apr19_a-1.1b-i-vector"].condition == "targets that sum to one"
+    assert FIRST["uva_apr19_a-1.1b-v"].verdict == HOLDS  # for one sample, which the question is about
 
 
 def test_a_slip_names_the_line_that_has_it_right_and_nothing_that_repeats_it():
-    repeated = {(claim.document, claim.again) for claim in seeds.CLAIMS if claim.again}
-    for claim in seeds.CLAIMS:
+    repeated = {(claim.document, claim.again) for claim in published.CLAIMS if claim.again}
+    for claim in published.CLAIMS:
         result = FIRST[claim.id]
         assert (result.verdict == SLIP) == (claim.right_at is not None), claim.id
         assert claim.again is None or result.verdict == WRONG, claim.id
@@ -162,10 +161,10 @@ def test_a_slip_names_the_line_that_has_it_right_and_nothing_that_repeats_it():
 
 def test_where_a_fault_stands_again_is_a_place_that_is_judged():
     places = {(result.document, result.place): result.verdict for result in FIRST.values()}
-    again = {claim.id: places[claim.document, claim.again] for claim in seeds.CLAIMS if claim.again}
+    again = {claim.id: places[claim.document, claim.again] for claim in published.CLAIMS if claim.again}
     # (b) iv takes the wrong derivative and arrives at the right product all the same.
-    assert {id for id, verdict in again.items() if verdict != WRONG} == {"gatopoulos-1.1a-v-batch-of-one"}
-    assert places["Gatopoulos, UvA April 2019", "Question 1.1 (b) iv"] == HOLDS
+    assert {id for id, verdict in again.items() if verdict != WRONG} == {"uva_apr19_a-1.1a-v-batch-of-one"}
+    assert places["UvA report A, April 2019", "Question 1.1 (b) iv"] == HOLDS
 
 
 def test_the_number_of_samples_is_no_condition():
@@ -173,27 +172,27 @@ def test_the_number_of_samples_is_no_condition():
 
 
 def test_the_same_fault_has_the_same_verdict():
-    assert FIRST["gatopoulos-1.1a-i-matrix"].verdict == SLIP  # a sign that the next line has
-    for id in ("mitnik-linear-b-6", "gatopoulos-1.1b-i-product", "gatopoulos-1.1b-ii-vector"):
+    assert FIRST["uva_apr19_a-1.1a-i-matrix"].verdict == SLIP  # a sign that the next line has
+    for id in ("uva_2020-linear-b-6", "uva_apr19_a-1.1b-i-product", "uva_apr19_a-1.1b-ii-vector"):
         assert FIRST[id].verdict == SLIP  # a transpose that the line before it has
     for pair in (
-        ("ten-kaate-1.1b-iii-scalar", "ten-kaate-1.1b-iii-vector"),
-        ("mitnik-term-sigma-x-4", "mitnik-overview-6"),
-        ("van-de-graaf-20", "van-de-graaf-1.1c-hidden"),
+        ("uva-nov19-1.1b-iii-scalar", "uva-nov19-1.1b-iii-vector"),
+        ("uva_2020-term-sigma-x-4", "uva_2020-overview-6"),
+        ("uva-apr19-b-20", "uva-apr19-b-1.1c-hidden"),
     ):
         assert [FIRST[id].verdict for id in pair] == [WRONG, WRONG]
 
 
 def test_a_claim_is_right_beside_it_or_repeated_but_not_both():
     both = claim_of(as_written=lambda p: p.x, corrected=lambda p: 2 * p.x, right_at="line 1", again="line 2")
-    with pytest.raises(seeds.Unsettled, match="right_at='line 1' and again='line 2': expected one of them"):
-        seeds.judge(both)
+    with pytest.raises(published.Unsettled, match="right_at='line 1' and again='line 2': expected one of them"):
+        published.judge(both)
 
 
 def test_what_is_left_out_is_said_for_every_document():
-    assert list(seeds.LEFT_OUT) == list(COUNTS)
+    assert list(published.LEFT_OUT) == list(COUNTS)
     places = {(result.document, result.place) for result in FIRST.values()}
-    for document, left in seeds.LEFT_OUT.items():
+    for document, left in published.LEFT_OUT.items():
         assert left
         for what, why in left:
             assert (document, what) not in places
@@ -223,13 +222,13 @@ def claim_of(**other):
 
 
 def test_an_error_between_rounding_and_a_clear_difference_is_not_decided():
-    with pytest.raises(seeds.Unsettled, match="neither rounding nor a clear difference"):
-        seeds.judge(claim_of(as_written=lambda p: 2 * p.x * (1 + 1e-5), corrected=lambda p: 2 * p.x))
+    with pytest.raises(published.Unsettled, match="neither rounding nor a clear difference"):
+        published.judge(claim_of(as_written=lambda p: 2 * p.x * (1 + 1e-5), corrected=lambda p: 2 * p.x))
 
 
 def test_condition_and_general_form_go_together():
-    with pytest.raises(seeds.Unsettled, match="give `condition` and `general` together"):
-        seeds.judge(claim_of(as_written=lambda p: p.x, condition="x is zero", corrected=lambda p: 2 * p.x))
+    with pytest.raises(published.Unsettled, match="give `condition` and `general` together"):
+        published.judge(claim_of(as_written=lambda p: p.x, condition="x is zero", corrected=lambda p: 2 * p.x))
 
 
 def test_undefined_equals_only_undefined():

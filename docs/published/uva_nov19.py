@@ -1,4 +1,4 @@
-"""ten Kaate, UvA November 2019: questions 1.1 (a), (b), (c) and 3.2 (a).
+"""UvA report, November 2019: questions 1.1 (a), (b), (c) and 3.2 (a).
 
 Conventions as stated there: scalar entries first, then vectors as rows; a Jacobian has the output's index first; the
 activation is a leaky ReLU of slope a. x~ is written z in the code, x = softmax(z) in the last layer.
@@ -9,9 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-
-from handgrad.derivations.seeds.claims import Claim, NotConformable, Point
-from handgrad.derivations.seeds.points import (
+from docs.published.claims import Claim, NotConformable, Point
+from docs.published.points import (
     activation_point,
     batch_norm_dx,
     batch_norm_dy,
@@ -38,7 +37,7 @@ from handgrad.derivations.seeds.points import (
     x_hat,
 )
 
-claim = partial(Claim, "ten Kaate, UvA November 2019")
+claim = partial(Claim, "UvA report, November 2019")
 
 LEFT_OUT = (
     ("Question 1.1a (ii), line 1", "It names what is looked for."),
@@ -59,7 +58,7 @@ def _numerator(p, i, j):
 
 SINGLE = (
     claim(
-        "ten-kaate-1.1a-i",
+        "uva-nov19-1.1a-i",
         "Question 1.1a (i)",
         r"\frac{\partial L}{\partial x_i^{(N)}} = -\frac{t_i}{x_i^{(N)}}",
         "The derivative of the logarithm; it needs no one-hot target.",
@@ -68,7 +67,7 @@ SINGLE = (
         lambda p: entrywise(len(p.z), entry=lambda i: -p.t[i] / probabilities(p)[i]),
     ),
     claim(
-        "ten-kaate-1.1a-ii-quotient",
+        "uva-nov19-1.1a-ii-quotient",
         "Question 1.1a (ii), line 2",
         r"\frac{\frac{\partial}{\partial \tilde{x}_j^{(N)}} \left(\exp(\tilde{x}_i^{(N)}) \right) "
         r"\sum_k \exp(\tilde{x}_k^{(N)}) - \exp(\tilde{x}_i^{(N)}) \frac{\partial}{\partial \tilde{x}_j^{(N)}} "
@@ -83,7 +82,7 @@ SINGLE = (
         correction=r"\frac{\cdots}{\left(\sum_k \exp(\tilde{x}_k^{(N)})\right)^2}",
     ),
     claim(
-        "ten-kaate-1.1a-ii-line-3",
+        "uva-nov19-1.1a-ii-line-3",
         "Question 1.1a (ii), line 3",
         r"\frac{\mathbb{I}(i=j) \exp(\tilde{x}_i^{(N)}) \sum_k \exp(\tilde{x}_k^{(N)}) - \exp(\tilde{x}_i^{(N)}) "
         r"\exp(\tilde{x}_j^{(N)})}{\left(\sum_k \exp(\tilde{x}_k^{(N)}) \right)^2}",
@@ -93,7 +92,7 @@ SINGLE = (
         lambda p: _entries(p, lambda i, j: _numerator(p, i, j) / np.exp(p.z).sum() ** 2),
     ),
     claim(
-        "ten-kaate-1.1a-ii-line-4",
+        "uva-nov19-1.1a-ii-line-4",
         "Question 1.1a (ii), line 4",
         r"\frac{\exp(\tilde{x}_i^{(N)})}{\sum_k \exp(\tilde{x}_k^{(N)})} \frac{\mathbb{I}(i=j) "
         r"\sum_k \exp(\tilde{x}_k^{(N)}) - \exp(\tilde{x}_j^{(N)})}{\sum_k \exp(\tilde{x}_k^{(N)})}",
@@ -108,7 +107,7 @@ SINGLE = (
         ),
     ),
     claim(
-        "ten-kaate-1.1a-ii-line-5",
+        "uva-nov19-1.1a-ii-line-5",
         "Question 1.1a (ii), line 5",
         r"\frac{\exp(\tilde{x}_i^{(N)})}{\sum_k \exp(\tilde{x}_k^{(N)})} \left(\mathbb{I}(i=j) - "
         r"\frac{\exp(\tilde{x}_j^{(N)})}{\sum_k \exp(\tilde{x}_k^{(N)})} \right)",
@@ -120,7 +119,7 @@ SINGLE = (
         ),
     ),
     claim(
-        "ten-kaate-1.1a-ii-line-6",
+        "uva-nov19-1.1a-ii-line-6",
         "Question 1.1a (ii), line 6",
         r"\sigma(\tilde{x}_i^{(N)}) (\mathbb{I}(i=j) - \sigma(\tilde{x}_j^{(N)}))",
         "Read with sigma as the softmax, entry by entry.",
@@ -129,7 +128,7 @@ SINGLE = (
         lambda p: _entries(p, lambda i, j: softmax(p.z)[i] * ((i == j) - softmax(p.z)[j])),
     ),
     claim(
-        "ten-kaate-1.1a-ii-line-7",
+        "uva-nov19-1.1a-ii-line-7",
         "Question 1.1a (ii), line 7",
         r"x_i^{(N)} (\mathbb{I}(i=j) - x_i^{(N)})",
         "The last factor carries i where the line above has j; it matters off the diagonal.",
@@ -141,7 +140,7 @@ SINGLE = (
         correction=r"x_i^{(N)} (\mathbb{I}(i=j) - x_j^{(N)})",
     ),
     claim(
-        "ten-kaate-1.1a-iii",
+        "uva-nov19-1.1a-iii",
         "Question 1.1a (iii)",
         r"\frac{\partial x_i^{(l < N)}}{\partial \tilde{x}_j^{(l < N)}} = \begin{cases} 1 & \text{if } j = i "
         r"\text{ and } \tilde{x}_j^{(l < N)} > 0 \\ a & \text{if } j = i \text{ and } \tilde{x}_j^{(l < N)} < 0 \\ "
@@ -152,7 +151,7 @@ SINGLE = (
         lambda p: _entries(p, lambda i, j: 0.0 if i != j else 1.0 if p.z[j] > 0 else p.slope),
     ),
     claim(
-        "ten-kaate-1.1a-iv",
+        "uva-nov19-1.1a-iv",
         "Question 1.1a (iv)",
         r"\frac{\partial \tilde{x}_{i}^{(l)}}{\partial x_{j}^{(l-1)}} = W_{ij}",
         "Output index first.",
@@ -161,7 +160,7 @@ SINGLE = (
         lambda p: p.W,
     ),
     claim(
-        "ten-kaate-1.1a-v",
+        "uva-nov19-1.1a-v",
         "Question 1.1a (v)",
         r"\frac{\partial \tilde{x}_i^{(l)}}{\partial W_{jk}^{(l)}} = \begin{cases} x_k^{(l-1)} & \text{if } "
         r"\mathbf{j} = \mathbf{i} \\ 0 & \text{if } \mathbf{j} \neq \mathbf{i} \end{cases}",
@@ -171,7 +170,7 @@ SINGLE = (
         lambda p: entrywise(p.m, p.m, p.n, entry=lambda i, j, k: p.x[k] if j == i else 0.0),
     ),
     claim(
-        "ten-kaate-1.1a-vi",
+        "uva-nov19-1.1a-vi",
         "Question 1.1a (vi)",
         r"\frac{\partial \tilde{x}_i^{(l)}}{\partial b_j^{(l)}} == \begin{cases} 1 & \text{if } \mathbf{j} = "
         r"\mathbf{i} \\ 0 & \text{if } \mathbf{j} \neq \mathbf{i} \end{cases}",
@@ -231,7 +230,7 @@ def _batch_of_activations(rng):
 
 CHAIN = (
     claim(
-        "ten-kaate-1.1b-i-scalar",
+        "uva-nov19-1.1b-i-scalar",
         "Question 1.1b (i), entries",
         r"\frac{\partial L}{\partial \tilde{x}_j^{(n)}} = \sum_i^D \frac{\partial L}{\partial x_i^{(N)}} x_i^{(N)} "
         r"(\mathbb{1}(i=j) - x_j^{(N)})",
@@ -247,7 +246,7 @@ CHAIN = (
         ),
     ),
     claim(
-        "ten-kaate-1.1b-i-matrix",
+        "uva-nov19-1.1b-i-matrix",
         "Question 1.1b (i), matrix form",
         r"\frac{\partial L}{\partial \tilde{x}^{(n)}} = \frac{\partial L}{\partial x^{(N)}} "
         r"\left(I \otimes x^{(N)} - x^{(N)} \otimes x^{(N)} \right)",
@@ -266,7 +265,7 @@ CHAIN = (
         r"\left(I \odot x^{(N)} - x^{(N)} \otimes x^{(N)} \right)",
     ),
     claim(
-        "ten-kaate-1.1b-ii",
+        "uva-nov19-1.1b-ii",
         "Question 1.1b (ii)",
         r"\frac{\partial L}{\partial \tilde{x}_{j}^{(l < N)}} = \begin{cases} \frac{\partial L}{\partial x_{j}^{(l)}} "
         r"& \text{if } \tilde{x}_{j}^{(l < N)} > 0 \\ a \frac{\partial L}{\partial x_{j}^{(l)}} & \text{if } "
@@ -277,7 +276,7 @@ CHAIN = (
         lambda p: entrywise(len(p.z), entry=lambda j: (1.0 if p.z[j] > 0 else p.slope) * _leaky_by_x(p)[j]),
     ),
     claim(
-        "ten-kaate-1.1b-iii-scalar",
+        "uva-nov19-1.1b-iii-scalar",
         "Question 1.1b (iii), entries",
         r"\sum_i^D \frac{\partial L}{\partial \tilde{x}_i^{(l+1)}} "
         r"\frac{\partial \tilde{x}_i^{(l+1)}}{\partial x_j^{(l)}} = "
@@ -294,7 +293,7 @@ CHAIN = (
         correction=r"\sum_i^D \frac{\partial L}{\partial \tilde{x}_i^{(l+1)}} W_{ij}^{(l+1)}",
     ),
     claim(
-        "ten-kaate-1.1b-iii-vector",
+        "uva-nov19-1.1b-iii-vector",
         "Question 1.1b (iii), vector form",
         r"\frac{\partial L}{\partial x^{(l < N)}} = \frac{\partial L}{\partial \tilde{x}^{(l+1)}} \; W^{(l)}",
         "As in the line above, the weight is that of layer l+1.",
@@ -306,7 +305,7 @@ CHAIN = (
         correction=r"\frac{\partial L}{\partial \tilde{x}^{(l+1)}} \; W^{(l+1)}",
     ),
     claim(
-        "ten-kaate-1.1b-iv-scalar",
+        "uva-nov19-1.1b-iv-scalar",
         "Question 1.1b (iv), entries",
         r"\frac{\partial L}{\partial W_{jk}^{(l)}} = \sum_{i}^{D} \frac{\partial L}{\partial \tilde{x}_{i}^{(l)}} "
         r"\frac{\partial \tilde{x}_{i}^{(l)}}{\partial W_{jk}^{(l)}} = "
@@ -317,7 +316,7 @@ CHAIN = (
         lambda p: entrywise(p.m, p.n, entry=lambda j, k: layer_dy(p)[j] * p.x[k]),
     ),
     claim(
-        "ten-kaate-1.1b-iv-matrix",
+        "uva-nov19-1.1b-iv-matrix",
         "Question 1.1b (iv), matrix form",
         r"\frac{\partial L}{\partial W^{(l)}} = \frac{\partial L}{\partial \tilde{x}^{(l)}} \otimes x^{(l-1)}",
         "Read as the outer product of two vectors, the gradient has the shape of the weight.",
@@ -326,7 +325,7 @@ CHAIN = (
         lambda p: np.outer(layer_dy(p), p.x),
     ),
     claim(
-        "ten-kaate-1.1b-v-scalar",
+        "uva-nov19-1.1b-v-scalar",
         "Question 1.1b (v), entries",
         r"\frac{\partial L}{\partial b_j^{(l)}} = \sum_i^D \frac{\partial L}{\partial \tilde{x}_i^{(l)}} "
         r"\frac{\partial \tilde{x}_i^{(l)}}{\partial b_j^{(l)}} = \frac{\partial L}{\partial \tilde{x}_j^{(l)}}",
@@ -336,7 +335,7 @@ CHAIN = (
         lambda p: entrywise(p.m, entry=lambda j: layer_dy(p)[j]),
     ),
     claim(
-        "ten-kaate-1.1b-v-vector",
+        "uva-nov19-1.1b-v-vector",
         "Question 1.1b (v), vector form",
         r"\frac{\partial L}{\partial b^{(l)}} = \frac{\partial L}{\partial \tilde{x}^{(l)}}",
         "For one sample, which is what the question is about. With more, the rows add up, as its 1.1c says.",
@@ -345,7 +344,7 @@ CHAIN = (
         _rows_delta,
     ),
     claim(
-        "ten-kaate-1.1c-bias",
+        "uva-nov19-1.1c-bias",
         "Question 1.1c, bias",
         r"\frac{\partial L}{\partial b^{(l)}} = \sum_{s=1}^{B} \frac{\partial L}{\partial \tilde{x}_s^{(l)}}",
         "Said in words: the sum over each individual gradient of the batch.",
@@ -354,7 +353,7 @@ CHAIN = (
         lambda p: sum(_rows_delta(p)[s] for s in range(p.s)),
     ),
     claim(
-        "ten-kaate-1.1c-weight",
+        "uva-nov19-1.1c-weight",
         "Question 1.1c, weight",
         r"\frac{\partial L}{\partial W^{(l)}} = "
         r"\sum_{s=1}^{B} \frac{\partial L}{\partial \tilde{x}_s^{(l)}} \otimes x_s^{(l-1)}",
@@ -364,7 +363,7 @@ CHAIN = (
         lambda p: sum(np.outer(_rows_delta(p)[s], p.X[s]) for s in range(p.s)),
     ),
     claim(
-        "ten-kaate-1.1c-input",
+        "uva-nov19-1.1c-input",
         "Question 1.1c, input of a layer",
         r"\frac{\partial L}{\partial x^{(l < N)}} = \frac{\partial L}{\partial \tilde{x}^{(l+1)}} W^{(l+1)} "
         r"\quad \text{for a batch in rows}",
@@ -375,7 +374,7 @@ CHAIN = (
         lambda p: product(_rows_delta(p), p.W),
     ),
     claim(
-        "ten-kaate-1.1c-activation",
+        "uva-nov19-1.1c-activation",
         "Question 1.1c, activation",
         r"\frac{\partial L}{\partial \tilde{x}_j^{(l< N)}} \text{ does not change: performed on each element}",
         "Said in words: the slope 1 or a applies to every element of the batch.",
@@ -384,7 +383,7 @@ CHAIN = (
         lambda p: np.where(p.Z > 0, 1.0, p.slope) * jacobian(lambda x: loss(x, p.c), leaky(p.Z, p.slope)),
     ),
     claim(
-        "ten-kaate-1.1c-softmax",
+        "uva-nov19-1.1c-softmax",
         "Question 1.1c, softmax",
         r"\frac{\partial L}{\partial \tilde{x}_i^{(N)}} \text{ does not change: performed row-wise}",
         "Said in words: the formula of (b) i applies to each row, and no row depends on another.",
@@ -411,7 +410,7 @@ def _by_x_hat(p):
 
 BATCH_NORM = (
     claim(
-        "ten-kaate-3.2a-i-entries",
+        "uva-nov19-3.2a-i-entries",
         "Question 3.2a (i), entries",
         r"\frac{\partial y_i}{\partial \gamma_j} = \begin{cases} \hat{x} & \text{if j = i} \\ "
         r"0 & \text{if j != i} \end{cases}",
@@ -424,7 +423,7 @@ BATCH_NORM = (
         correction=r"\hat{x}_i \quad \text{if } j = i",
     ),
     claim(
-        "ten-kaate-3.2a-i-gradient",
+        "uva-nov19-3.2a-i-gradient",
         "Question 3.2a (i), gradient",
         r"\frac{\partial L}{\partial y} \frac{\partial y}{\partial \gamma} = "
         r"\sum_{s=1}^B \frac{\partial L}{\partial y^s} \hat{x^s}",
@@ -434,7 +433,7 @@ BATCH_NORM = (
         lambda p: sum(batch_norm_dy(p)[s] * x_hat(p)[s] for s in range(p.n)),
     ),
     claim(
-        "ten-kaate-3.2a-ii-entries",
+        "uva-nov19-3.2a-ii-entries",
         "Question 3.2a (ii), entries",
         r"\frac{\partial y_i}{\partial \beta_j} = \begin{cases} 1 & \text{if j = i} \\ "
         r"0 & \text{if j != i} \end{cases}",
@@ -444,7 +443,7 @@ BATCH_NORM = (
         lambda p: entrywise(p.d, p.d, entry=lambda i, j: 1.0 if j == i else 0.0),
     ),
     claim(
-        "ten-kaate-3.2a-ii-gradient",
+        "uva-nov19-3.2a-ii-gradient",
         "Question 3.2a (ii), gradient",
         r"\frac{\partial L}{\partial y} \frac{\partial y}{\partial \beta} = "
         r"\sum_{s=1}^B \frac{\partial L}{\partial y^s}",
@@ -454,7 +453,7 @@ BATCH_NORM = (
         lambda p: sum(batch_norm_dy(p)[s] for s in range(p.n)),
     ),
     claim(
-        "ten-kaate-3.2a-cited",
+        "uva-nov19-3.2a-cited",
         "Question 3.2a, cited formula",
         r"\frac{\partial f}{\partial x_i} = \frac{B \frac{\partial f}{\partial \hat{x}_i} - \sum_{s=1}^{B} "
         r"\frac{\partial f}{\partial \hat{x}^s} - \hat{x}_i \sum_{s=1}^{B} \frac{\partial f}{\partial \hat{x}^s} "

@@ -1,4 +1,4 @@
-"""The seeds' equations: five published derivations of 2019 and 2020, evaluated as they were written.
+"""Published equations: five derivations of 2019 and 2020, evaluated as they were written.
 
 `evaluate()` gives a verdict on each numbered or named result: "holds", "holds with a condition", "typing slip" or
 "wrong". Layout and sign conventions are the documents' own. How a verdict comes about: `claims`; what is compared: one
@@ -10,22 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from handgrad.derivations.seeds import cmu_handout, gatopoulos, mitnik, ten_kaate, van_de_graaf
-from handgrad.derivations.seeds.claims import VERDICTS, Claim, Result, Unsettled, judge
+from docs.published import cmu_f19, uva_2020, uva_apr19_a, uva_apr19_b, uva_nov19
+from docs.published.claims import VERDICTS, Claim, Result, Unsettled, judge
 
 __all__ = ["CLAIMS", "LEFT_OUT", "VERDICTS", "Claim", "Result", "Unsettled", "evaluate", "judge", "summary"]
 
 CLAIMS: tuple[Claim, ...] = (
-    *gatopoulos.CLAIMS,
-    *ten_kaate.CLAIMS,
-    *mitnik.CLAIMS,
-    *cmu_handout.CLAIMS,
-    *van_de_graaf.CLAIMS,
+    *uva_apr19_a.CLAIMS,
+    *uva_nov19.CLAIMS,
+    *uva_2020.CLAIMS,
+    *cmu_f19.CLAIMS,
+    *uva_apr19_b.CLAIMS,
 )
 
 #: What of each document is not judged, and why: {document: ((what, why), ...)}.
 LEFT_OUT: dict[str, tuple[tuple[str, str], ...]] = {
-    module.CLAIMS[0].document: module.LEFT_OUT for module in (gatopoulos, ten_kaate, mitnik, cmu_handout, van_de_graaf)
+    module.CLAIMS[0].document: module.LEFT_OUT for module in (uva_apr19_a, uva_nov19, uva_2020, cmu_f19, uva_apr19_b)
 }
 
 

@@ -1,4 +1,4 @@
-"""van de Graaf, UvA April 2019: question 1.1 (a), (b), (c), equations 1 to 23.
+"""UvA report B, April 2019: question 1.1 (a), (b), (c), equations 1 to 23.
 
 Conventions as stated there: gradients of the loss are rows (R^{1 x d}), a Jacobian has the output's index first, and a
 claimed shape is part of the equation. x~ is written z in the code, x = softmax(z) in the last layer.
@@ -10,9 +10,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-
-from handgrad.derivations.seeds.claims import Claim
-from handgrad.derivations.seeds.points import (
+from docs.published.claims import Claim
+from docs.published.points import (
     entrywise,
     jacobian,
     kinked,
@@ -40,7 +39,7 @@ from handgrad.derivations.seeds.points import (
     softmax_jacobian,
 )
 
-claim = partial(Claim, "van de Graaf, UvA April 2019")
+claim = partial(Claim, "UvA report B, April 2019")
 
 LEFT_OUT = (
     ("Question 1.1 a), equations 1, 4, 5 and 13", "They name what is looked for."),
@@ -115,7 +114,7 @@ _DERIVATIVE_OF_X = r"\frac{\partial x_i^{(N)}}{\partial \tilde{x}_j^{(N)}} = \cd
 
 SINGLE = (
     claim(
-        "van-de-graaf-2",
+        "uva-apr19-b-2",
         "Question 1.1 a), equation 2",
         r"\frac{\partial}{\partial x_j^{(N)}} \left(- \sum_i t_i \log x_i^{(N)} \right) = - \frac{t_j}{x_j^{(N)}}",
         "Only the term i = j depends on x_j; it needs no one-hot target.",
@@ -124,7 +123,7 @@ SINGLE = (
         lambda p: entrywise(len(p.z), entry=lambda j: -p.t[j] / probabilities(p)[j]),
     ),
     claim(
-        "van-de-graaf-3",
+        "uva-apr19-b-3",
         "Question 1.1 a), equation 3",
         r"\frac{\partial L}{\partial x^{(N)}} = \begin{bmatrix} -\frac{t_1}{x_1^{(N)}} & -\frac{t_2}{x_2^{(N)}} & "
         r"\cdots & -\frac{t_{d_N}}{x_{d_N}^{(N)}} \end{bmatrix} \in \mathbb{R}^{1 \times d_N}",
@@ -134,7 +133,7 @@ SINGLE = (
         lambda p: _with_shape(row(-p.t / probabilities(p)), 1, len(p.z)),
     ),
     claim(
-        "van-de-graaf-6",
+        "uva-apr19-b-6",
         "Question 1.1 a), equation 6, case i = j",
         r"\frac{\partial}{\partial \tilde{x}_j^{(N)}} = \frac{\exp(\tilde{x}_i^{(N)}) \cdot "
         r"\left(\sum_{k=1}^{d_N} \exp(\tilde{x}_k^{(N)}) \right) - \exp(\tilde{x}_i^{(N)}) \cdot "
@@ -149,7 +148,7 @@ SINGLE = (
         correction=_DERIVATIVE_OF_X,
     ),
     claim(
-        "van-de-graaf-7-left",
+        "uva-apr19-b-7-left",
         "Question 1.1 a), equation 7, case i = j, left side",
         r"\frac{\partial}{\partial \tilde{x}_j^{(N)}} = \cdots = x_i^{(N)} \cdot (1 - x_j^{(N)})",
         _OPERAND,
@@ -161,7 +160,7 @@ SINGLE = (
         correction=_DERIVATIVE_OF_X,
     ),
     claim(
-        "van-de-graaf-7-line-1",
+        "uva-apr19-b-7-line-1",
         "Question 1.1 a), equation 7, case i = j, line 1",
         r"\cdots = \frac{\exp(\tilde{x}_i^{(N)}) \cdot \left(\sum_{k=1}^{d_N} \exp(\tilde{x}_k^{(N)}) \right) - "
         r"\exp(\tilde{x}_i^{(N)}) \exp(\tilde{x}_j^{(N)})}{\left(\sum_{k=1}^{d_N} \exp(\tilde{x}_k^{(N)}) \right)^2}",
@@ -171,7 +170,7 @@ SINGLE = (
         lambda p: (np.exp(p.z) * _total(p) - np.exp(p.z) * np.exp(p.z)) / _total(p) ** 2,
     ),
     claim(
-        "van-de-graaf-7-line-3",
+        "uva-apr19-b-7-line-3",
         "Question 1.1 a), equation 7, case i = j, lines 2 and 3",
         r"\cdots = x_i^{(N)} - \frac{\exp(\tilde{x}_i^{(N)})}{\sum_{k=1}^{d_N} \exp(\tilde{x}_k^{(N)})} "
         r"\frac{\exp(\tilde{x}_j^{(N)})}{\sum_{k=1}^{d_N} \exp(\tilde{x}_k^{(N)})}",
@@ -181,7 +180,7 @@ SINGLE = (
         lambda p: probabilities(p) - np.exp(p.z) / _total(p) * np.exp(p.z) / _total(p),
     ),
     claim(
-        "van-de-graaf-7",
+        "uva-apr19-b-7",
         "Question 1.1 a), equation 7, case i = j, result",
         r"\cdots = x_i^{(N)} - x_i^{(N)} x_j^{(N)} = x_i^{(N)} \cdot (1 - x_j^{(N)})",
         "The right side, of the derivative that is meant.",
@@ -193,7 +192,7 @@ SINGLE = (
         },
     ),
     claim(
-        "van-de-graaf-8-left",
+        "uva-apr19-b-8-left",
         "Question 1.1 a), equation 8, case i ≠ j, left side",
         r"\frac{\partial}{\partial \tilde{x}_j^{(N)}} = \cdots = -x_i^{(N)} \cdot x_j^{(N)}",
         _OPERAND,
@@ -205,7 +204,7 @@ SINGLE = (
         correction=_DERIVATIVE_OF_X,
     ),
     claim(
-        "van-de-graaf-8-line-1",
+        "uva-apr19-b-8-line-1",
         "Question 1.1 a), equation 8, case i ≠ j, line 1",
         r"\cdots = \frac{-\exp(\tilde{x}_i^{(N)}) \cdot \frac{\partial}{\partial \tilde{x}_j^{(N)}} "
         r"\left(\sum_{k=1}^{d_N} \exp(\tilde{x}_k^{(N)}) \right)}"
@@ -216,7 +215,7 @@ SINGLE = (
         _quotient_elsewhere,
     ),
     claim(
-        "van-de-graaf-8",
+        "uva-apr19-b-8",
         "Question 1.1 a), equation 8, case i ≠ j, result",
         r"\cdots = -\frac{\exp(\tilde{x}_i^{(N)})}{\sum_{k=1}^{d_N} \exp(\tilde{x}_k^{(N)})} \cdot "
         r"\frac{\exp(\tilde{x}_j^{(N)})}{\sum_{k=1}^{d_N} \exp(\tilde{x}_k^{(N)})} = -x_i^{(N)} \cdot x_j^{(N)}",
@@ -229,7 +228,7 @@ SINGLE = (
         },
     ),
     claim(
-        "van-de-graaf-9",
+        "uva-apr19-b-9",
         "Question 1.1 a), equation 9",
         r"\left(\frac{\partial x^{(N)}}{\partial \tilde{x}^{(N)}} \right)_{i,j} = "
         r"x_i^{(N)} \cdot (\mathbb{1}(i=j) - x_j^{(N)})",
@@ -241,7 +240,7 @@ SINGLE = (
         ),
     ),
     claim(
-        "van-de-graaf-10",
+        "uva-apr19-b-10",
         "Question 1.1 a), equation 10",
         r"\frac{\partial x^{(N)}}{\partial \tilde{x}^{(N)}} = \begin{bmatrix} x_1^{(N)} \cdot (1 - x_1^{(N)}) & "
         r"x_1^{(N)} \cdot (-x_2^{(N)}) & \cdots \\ x_2^{(N)} \cdot (-x_1^{(N)}) & x_2^{(N)} \cdot (1 - x_2^{(N)}) & "
@@ -252,7 +251,7 @@ SINGLE = (
         lambda p: _with_shape(_matrix_10(p), len(p.z), len(p.z)),
     ),
     claim(
-        "van-de-graaf-11",
+        "uva-apr19-b-11",
         "Question 1.1 a), equation 11",
         r"\frac{\partial}{\partial \tilde{x}^{(l < N)}} \left(\max(0, \tilde{x}^{(l < N)}) \right) = "
         r"\text{diag}(\mathbb{1}(\tilde{x}^{(l < N)} > 0)) \in \mathbb{R}^{d_l \times d_l}",
@@ -268,7 +267,7 @@ SINGLE = (
         correction=r"\text{diag}(\mathbb{1}(\tilde{x}^{(l < N)} > 0)) \quad\text{where } \tilde{x}^{(l < N)} \neq 0",
     ),
     claim(
-        "van-de-graaf-12",
+        "uva-apr19-b-12",
         "Question 1.1 a), equation 12",
         r"\frac{\partial \tilde{x}^{(l)}}{\partial x^{(l-1)}} = \frac{\partial}{\partial x^{(l-1)}} "
         r"\left(W^{(l)} x^{(l-1)} + b^{(l)} \right) = W^{(l)} \in \mathbb{R}^{d_l \times d_{l-1}}",
@@ -278,7 +277,7 @@ SINGLE = (
         lambda p: _with_shape(p.W, p.m, p.n),
     ),
     claim(
-        "van-de-graaf-15",
+        "uva-apr19-b-15",
         "Question 1.1 a), equation 15",
         r"\frac{\partial \tilde{x}_i^{(l)}}{\partial W_{j,k}^{(l)}} = \begin{cases} x_k^{(l-1)} & \text{if } i = j \\ "
         r"0 & \text{otherwise} \end{cases}",
@@ -288,7 +287,7 @@ SINGLE = (
         _blocks,
     ),
     claim(
-        "van-de-graaf-16",
+        "uva-apr19-b-16",
         "Question 1.1 a), equation 16",
         r"\frac{\partial \tilde{x}_i^{(l)}}{\partial W^{(l)}} = \begin{bmatrix} 0 & 0 & \cdots & 0 \\ \vdots & \vdots "
         r"& \vdots & \vdots \\ x_1^{(l-1)} & x_2^{(l-1)} & \cdots & x_{d_{l-1}}^{(l-1)} \\ \vdots & \vdots & \vdots & "
@@ -299,7 +298,7 @@ SINGLE = (
         lambda p: np.vstack([row(p.x), np.zeros((p.m - 1, p.n))]),
     ),
     claim(
-        "van-de-graaf-17",
+        "uva-apr19-b-17",
         "Question 1.1 a), equation 17",
         r"\frac{\partial \tilde{x}^{(l)}}{\partial W^{(l)}} = \left[ \text{the matrices of equation 16, for } i = 1, "
         r"\ldots, d_l \right] \in \mathbb{R}^{d_l \times (d_l \times d_{l-1})}",
@@ -309,7 +308,7 @@ SINGLE = (
         lambda p: _with_shape(_blocks(p), p.m, p.m, p.n),
     ),
     claim(
-        "van-de-graaf-18",
+        "uva-apr19-b-18",
         "Question 1.1 a), equation 18",
         r"\frac{\partial}{\partial b^{(l)}} \left(W^{(l)} x^{(l-1)} + b^{(l)} \right) = \begin{bmatrix} 1 & 1 & \dots "
         r"& 1 \\ 1 & 1 & \dots & 1 \\ \vdots & \vdots & \ddots & \vdots \\ 1 & 1 & \dots & 1 \end{bmatrix} \in "
@@ -364,7 +363,7 @@ _FUSED = r"\left[ x_j^{(N)} \sum_{i=1}^{d_N} t_i - t_j \right]_{j=1}^{d_N} \in \
 
 CHAIN = (
     claim(
-        "van-de-graaf-19-product",
+        "uva-apr19-b-19-product",
         "Question 1.1 b), equation 19, line 2",
         r"\frac{\partial L}{\partial \tilde{x}^{(N)}} = \begin{bmatrix} -\frac{t_1}{x_1^{(N)}} \\ \vdots \\ "
         r"-\frac{t_{d_N}}{x_{d_N}^{(N)}} \end{bmatrix}^T \cdot \left[ \text{the matrix of equation 10} \right]",
@@ -374,7 +373,7 @@ CHAIN = (
         lambda p: product(row(_ratio(p)), _matrix_10(p)),
     ),
     claim(
-        "van-de-graaf-19-rows",
+        "uva-apr19-b-19-rows",
         "Question 1.1 b), equation 19, line 3",
         r"= \begin{bmatrix} -\frac{t_1}{x_1^{(N)}} \cdot (x_1^{(N)} \cdot (1 - x_1^{(N)}) + x_1^{(N)} \cdot "
         r"(-x_2^{(N)}) + \cdots + x_1^{(N)} \cdot (-x_{d_N}^{(N)})) \\ \vdots \\ \frac{t_{d_N}}{x_{d_N}^{(N)}} \cdot "
@@ -392,7 +391,7 @@ CHAIN = (
         r"x_i^{(N)} \cdot (\mathbb{1}(i=j) - x_j^{(N)}) \right]_{j=1}^{d_N}",
     ),
     claim(
-        "van-de-graaf-19-factored",
+        "uva-apr19-b-19-factored",
         "Question 1.1 b), equation 19, line 4",
         r"= \begin{bmatrix} -\frac{t_1}{x_1^{(N)}} \cdot x_1^{(N)} \cdot ((1 - x_1^{(N)}) + (-x_2^{(N)}) + \cdots + "
         r"(-x_{d_N}^{(N)})) \\ \vdots \\ -\frac{t_{d_N}}{x_{d_N}^{(N)}} \cdot x_{d_N}^{(N)} \cdot ((-x_1^{(N)}) + "
@@ -413,7 +412,7 @@ CHAIN = (
         correction=_FUSED,
     ),
     claim(
-        "van-de-graaf-19",
+        "uva-apr19-b-19",
         "Question 1.1 b), equation 19, result",
         r"= \begin{bmatrix} -t_1 \cdot (1 - \sum_{i=1}^{d_N} x_i^{(N)}) \\ \vdots \\ -t_{d_N} \cdot "
         r"(1 - \sum_{i=1}^{d_N} x_i^{(N)}) \end{bmatrix}^T \in \mathbb{R}^{1 \times d_N}",
@@ -427,7 +426,7 @@ CHAIN = (
         correction=_FUSED,
     ),
     claim(
-        "van-de-graaf-20",
+        "uva-apr19-b-20",
         "Question 1.1 b), equation 20",
         r"\frac{\partial L}{\partial \tilde{x}^{(l < N)}} = \frac{\partial L}{\partial x^{(l)}} \cdot \text{diag} "
         r"\left(\mathbb{1}(\tilde{x}^{(l)} > 0) \right) \in \mathbb{R}^{d_l \times d_l}",
@@ -441,7 +440,7 @@ CHAIN = (
         r"\left(\mathbb{1}(\tilde{x}^{(l)} > 0) \right) \in \mathbb{R}^{1 \times d_l}",
     ),
     claim(
-        "van-de-graaf-21",
+        "uva-apr19-b-21",
         "Question 1.1 b), equation 21",
         r"\frac{\partial L}{\partial x^{(l < N)}} = \frac{\partial L}{\partial \tilde{x}^{(l+1)}} \cdot W^{(l+1)} "
         r"\in \mathbb{R}^{1 \times d_l}",
@@ -451,7 +450,7 @@ CHAIN = (
         lambda p: _with_shape(product(row(network_delta(p)), p.V), 1, len(p.z)),
     ),
     claim(
-        "van-de-graaf-22",
+        "uva-apr19-b-22",
         "Question 1.1 b), equation 22",
         r"\frac{\partial L}{\partial W^{(l)}} = \frac{\partial L}{\partial \tilde{x}^{(l)}} "
         r"\frac{\partial \tilde{x}^{(l)}}{\partial W^{(l)}} = \begin{bmatrix} \begin{bmatrix} "
@@ -466,7 +465,7 @@ CHAIN = (
         lambda p: _with_shape(entrywise(1, p.m, p.n, entry=lambda _, j, k: layer_dy(p)[j] * p.x[k]), 1, p.m, p.n),
     ),
     claim(
-        "van-de-graaf-23-product",
+        "uva-apr19-b-23-product",
         "Question 1.1 b), equation 23, product",
         r"\frac{\partial L}{\partial b^{(l)}} = \begin{bmatrix} \frac{\partial L}{\partial \tilde{x}_1^{(l)}} \\ "
         r"\vdots \\ \frac{\partial L}{\partial \tilde{x}_{d_l}^{(l)}} \end{bmatrix}^T \cdot \begin{bmatrix} 1 & 1 & "
@@ -481,7 +480,7 @@ CHAIN = (
         correction=r"\frac{\partial L}{\partial \tilde{x}^{(l)}} \cdot \mathbf{I}",
     ),
     claim(
-        "van-de-graaf-23",
+        "uva-apr19-b-23",
         "Question 1.1 b), equation 23, result",
         r"\frac{\partial L}{\partial b^{(l)}} = \frac{\partial L}{\partial \tilde{x}^{(l)}} "
         r"\in \mathbb{R}^{1 \times d_l}",
@@ -491,7 +490,7 @@ CHAIN = (
         lambda p: _with_shape(_rows_delta(p), 1, p.m),
     ),
     claim(
-        "van-de-graaf-1.1c-logits",
+        "uva-apr19-b-1.1c-logits",
         "Question 1.1 c), first shape",
         r"\frac{\partial L}{\partial \tilde{x}^{(N)}} \in \mathbb{R}^{1 \times d_l \times B}",
         "The last layer has d_N units, as equation 19 says; d_l is typed. (Tested with layers of unequal size.)",
@@ -503,7 +502,7 @@ CHAIN = (
         correction=r"\mathbb{R}^{1 \times d_N \times B}",
     ),
     claim(
-        "van-de-graaf-1.1c-hidden",
+        "uva-apr19-b-1.1c-hidden",
         "Question 1.1 c), second shape",
         r"\frac{\partial L}{\partial \tilde{x}^{(l < N)}} \in \mathbb{R}^{d_l \times d_l \times B}",
         "Carries the shape noted in equation 20 on; each sample has a row.",
@@ -515,7 +514,7 @@ CHAIN = (
         correction=r"\mathbb{R}^{1 \times d_l \times B}",
     ),
     claim(
-        "van-de-graaf-1.1c-inputs",
+        "uva-apr19-b-1.1c-inputs",
         "Question 1.1 c), third shape",
         r"\frac{\partial L}{\partial x^{(l < N)}} \in \mathbb{R}^{1 \times d_l \times B}",
         "A row for each sample, stacked along the last dimension.",
@@ -524,7 +523,7 @@ CHAIN = (
         lambda p: shape(1, len(p.z), 7),
     ),
     claim(
-        "van-de-graaf-1.1c-bias",
+        "uva-apr19-b-1.1c-bias",
         "Question 1.1 c), fourth shape",
         r"\frac{\partial L}{\partial b^{(l)}} \in \mathbb{R}^{1 \times d_l \times B}",
         "The bias is shared by the samples: its gradient adds them up and has no dimension for the batch.",

@@ -1,4 +1,4 @@
-r"""Mitnik, UvA 2020: sections 1.1, 1.2, "Softmax and Loss" and 3 (layer normalisation).
+r"""UvA report, 2020: sections 1.1, 1.2, "Softmax and Loss" and 3 (layer normalisation).
 
 Conventions as stated there: delta over delta is a partial derivative, delta with two indices the Kronecker delta,
 samples are rows, Y = XW + B while W and b are derived and Y = XW^T + B while X is. The asterisk is any product.
@@ -9,9 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-
-from handgrad.derivations.seeds.claims import Claim, Point
-from handgrad.derivations.seeds.points import (
+from docs.published.claims import Claim, Point
+from docs.published.points import (
     column,
     entrywise,
     every,
@@ -26,7 +25,7 @@ from handgrad.derivations.seeds.points import (
     softmax,
 )
 
-claim = partial(Claim, "Mitnik, UvA 2020")
+claim = partial(Claim, "UvA report, 2020")
 
 LEFT_OUT = (
     ("Section 1.1, the first lines of W and X", "They name what is looked for."),
@@ -92,7 +91,7 @@ def _by_input(p):
 
 WEIGHT = (
     claim(
-        "mitnik-linear-W-1",
+        "uva_2020-linear-W-1",
         "Section 1.1, W, line 2",
         r"\frac{\delta L}{\delta W_{ij}} = \sum_{mn} \frac{\delta L}{\delta Y_{mn}} "
         r"\frac{\delta Y_{mn}}{\delta W_{ij}}",
@@ -102,7 +101,7 @@ WEIGHT = (
         lambda p: np.einsum("mn,mnij->ij", _dy(p), jacobian(lambda W: p.X @ W + p.b, p.W)),
     ),
     claim(
-        "mitnik-linear-W-2",
+        "uva_2020-linear-W-2",
         "Section 1.1, W, line 3",
         r"= \sum_{mn} \frac{\delta L}{\delta Y_{mn}} \frac{\delta}{\delta W_{ij}} \sum_{o} X_{mo} * W_{on}",
         "The bias does not depend on W.",
@@ -111,7 +110,7 @@ WEIGHT = (
         lambda p: np.einsum("mn,mnij->ij", _dy(p), jacobian(lambda W: np.einsum("mo,on->mn", p.X, W), p.W)),
     ),
     claim(
-        "mitnik-linear-W-3",
+        "uva_2020-linear-W-3",
         "Section 1.1, W, line 4",
         r"= \sum_{mn} \frac{\delta L}{\delta Y_{mn}} \sum_{o} X_{mo} * \frac{\delta W_{on}}{\delta W_{ij}}",
         "X does not depend on W.",
@@ -120,7 +119,7 @@ WEIGHT = (
         lambda p: np.einsum("mn,mo,onij->ij", _dy(p), p.X, jacobian(lambda W: W, p.W)),
     ),
     claim(
-        "mitnik-linear-W-4",
+        "uva_2020-linear-W-4",
         "Section 1.1, W, line 5",
         r"= \sum_{mn} \frac{\delta L}{\delta Y_{mn}} \sum_{o} X_{mo} * \delta_{oi} \delta_{nj}",
         "The entries of W are independent variables.",
@@ -129,7 +128,7 @@ WEIGHT = (
         lambda p: np.einsum("mn,mo,oi,nj->ij", _dy(p), p.X, np.eye(p.m), np.eye(p.n)),
     ),
     claim(
-        "mitnik-linear-W-5",
+        "uva_2020-linear-W-5",
         "Section 1.1, W, line 6",
         r"= \sum_{mn} \frac{\delta L}{\delta Y_{mn}} X_{mi} \delta_{nj}",
         "The sum over o collapses to o = i.",
@@ -138,7 +137,7 @@ WEIGHT = (
         lambda p: np.einsum("mn,mi,nj->ij", _dy(p), p.X, np.eye(p.n)),
     ),
     claim(
-        "mitnik-linear-W-6",
+        "uva_2020-linear-W-6",
         "Section 1.1, W, line 7",
         r"= \sum_{m} \frac{\delta L}{\delta Y_{mi}} X_{mi}",
         "The delta of the line above makes n = j; here Y got the index i, and j has vanished. The result is read off "
@@ -151,7 +150,7 @@ WEIGHT = (
         correction=r"\sum_{m} \frac{\delta L}{\delta Y_{mj}} X_{mi}",
     ),
     claim(
-        "mitnik-linear-W-7",
+        "uva_2020-linear-W-7",
         "Section 1.1, W, result",
         r"\frac{\delta L}{\delta \mathbf{W}} => \frac{\delta L}{\delta Y} * X",
         "As a product of matrices the factors do not fit, nor do they entry by entry: X is to be transposed and to "
@@ -167,7 +166,7 @@ WEIGHT = (
 
 BIAS = (
     claim(
-        "mitnik-linear-b-1",
+        "uva_2020-linear-b-1",
         "Section 1.1, beta, line 1",
         r"\frac{\delta L}{\delta \beta} = \sum_{pq} \frac{\delta L}{\delta Y_{pq}} \frac{Y_{pq}}{\delta b_j}",
         "The delta in front of the second Y is missing; transcribed as the quotient of Y and b.",
@@ -179,7 +178,7 @@ BIAS = (
         correction=r"\sum_{pq} \frac{\delta L}{\delta Y_{pq}} \frac{\delta Y_{pq}}{\delta b_j}",
     ),
     claim(
-        "mitnik-linear-b-2",
+        "uva_2020-linear-b-2",
         "Section 1.1, beta, line 2",
         r"= \sum_{pq} \frac{\delta L}{\delta Y_{pq}} \frac{\delta}{\delta b_j} B_{pq}",
         "B holds b in every row; XW does not depend on b.",
@@ -188,7 +187,7 @@ BIAS = (
         lambda p: np.einsum("pq,pqj->j", _dy(p), jacobian(lambda b: np.stack([b] * p.s), p.b)),
     ),
     claim(
-        "mitnik-linear-b-3",
+        "uva_2020-linear-b-3",
         "Section 1.1, beta, line 3",
         r"= \sum_{pq} \frac{\delta L}{\delta Y_{pq}} \frac{\delta}{\delta b_j} b_q",
         "Each row of B is b.",
@@ -197,7 +196,7 @@ BIAS = (
         lambda p: np.einsum("pq,qj->j", _dy(p), jacobian(lambda b: b, p.b)),
     ),
     claim(
-        "mitnik-linear-b-4",
+        "uva_2020-linear-b-4",
         "Section 1.1, beta, line 4",
         r"= \sum_{pq} \frac{\delta L}{\delta Y_{pq}} \delta_{qj}",
         "The entries of b are independent variables.",
@@ -206,7 +205,7 @@ BIAS = (
         lambda p: np.einsum("pq,qj->j", _dy(p), np.eye(p.n)),
     ),
     claim(
-        "mitnik-linear-b-5",
+        "uva_2020-linear-b-5",
         "Section 1.1, beta, line 5",
         r"= \sum_{p} \frac{\delta L}{\delta Y_{pj}} * 1",
         "The sum over the samples.",
@@ -215,7 +214,7 @@ BIAS = (
         lambda p: entrywise(p.n, entry=lambda j: sum(_dy(p)[i, j] * 1 for i in range(p.s))),
     ),
     claim(
-        "mitnik-linear-b-6",
+        "uva_2020-linear-b-6",
         "Section 1.1, beta, result",
         r"=> \left[\frac{\delta L}{\delta Y} * 1 \right] \quad \text{where 1 is a } (S \times 1) \text{ vector}",
         "A transpose is missing: as written the inner dimensions are those of the outputs and of the samples.",
@@ -230,7 +229,7 @@ BIAS = (
 
 INPUT = (
     claim(
-        "mitnik-linear-X-1",
+        "uva_2020-linear-X-1",
         "Section 1.1, X, line 2",
         r"\frac{\delta L}{\delta X_{ij}} = \sum_{pq} \frac{\delta L}{\delta Y_{pq}} "
         r"\frac{\delta Y_{pq}}{\delta X_{ij}}",
@@ -240,7 +239,7 @@ INPUT = (
         lambda p: np.einsum("pq,pqij->ij", _dy_t(p), jacobian(lambda X: X @ p.W.T + p.b, p.X)),
     ),
     claim(
-        "mitnik-linear-X-2",
+        "uva_2020-linear-X-2",
         "Section 1.1, X, line 3",
         r"= \sum_{pq} \frac{\delta L}{\delta Y_{pq}} \frac{\delta Y_{pq}}{\delta X_{ij}} XW_{pq}^T + B_{pq}",
         "Y still stands in the derivative although its expression follows: the factor occurs twice. The next line has "
@@ -257,7 +256,7 @@ INPUT = (
         r"\left( XW_{pq}^T + B_{pq} \right)",
     ),
     claim(
-        "mitnik-linear-X-3",
+        "uva_2020-linear-X-3",
         "Section 1.1, X, line 4",
         r"= \sum_{pq} \frac{\delta L}{\delta Y_{pq}} \frac{\delta}{\delta X_{ij}} \sum_{r} X_{pr} W_{rq}^T",
         "The bias does not depend on X.",
@@ -266,7 +265,7 @@ INPUT = (
         lambda p: np.einsum("pq,pqij->ij", _dy_t(p), jacobian(lambda X: np.einsum("pr,rq->pq", X, p.W.T), p.X)),
     ),
     claim(
-        "mitnik-linear-X-4",
+        "uva_2020-linear-X-4",
         "Section 1.1, X, line 5",
         r"= \sum_{pq} \frac{\delta L}{\delta Y_{pq}} \sum_{r} \frac{\delta X_{pr}}{\delta X_{ij}} W_{rq}^T",
         "W does not depend on X.",
@@ -275,7 +274,7 @@ INPUT = (
         lambda p: np.einsum("pq,prij,rq->ij", _dy_t(p), jacobian(lambda X: X, p.X), p.W.T),
     ),
     claim(
-        "mitnik-linear-X-5",
+        "uva_2020-linear-X-5",
         "Section 1.1, X, line 6",
         r"= \sum_{pq} \frac{\delta L}{\delta Y_{pq}} \sum_{r} \delta_{pi} \delta_{rj} W_{rq}^T",
         "The entries of X are independent variables.",
@@ -284,7 +283,7 @@ INPUT = (
         lambda p: np.einsum("pq,pi,rj,rq->ij", _dy_t(p), np.eye(p.s), np.eye(p.n), p.W.T),
     ),
     claim(
-        "mitnik-linear-X-6",
+        "uva_2020-linear-X-6",
         "Section 1.1, X, line 7",
         r"= \sum_{q} \frac{\delta L}{\delta Y_{iq}} W_{jq}^T",
         "Both deltas used.",
@@ -293,7 +292,7 @@ INPUT = (
         lambda p: np.einsum("iq,jq->ij", _dy_t(p), p.W.T),
     ),
     claim(
-        "mitnik-linear-X-7",
+        "uva_2020-linear-X-7",
         "Section 1.1, X, line 8",
         r"= \sum_{q} \frac{\delta L}{\delta Y_{iq}} W_{qj}",
         "The transpose undone.",
@@ -302,7 +301,7 @@ INPUT = (
         lambda p: np.einsum("iq,qj->ij", _dy_t(p), p.W),
     ),
     claim(
-        "mitnik-linear-X-8",
+        "uva_2020-linear-X-8",
         "Section 1.1, X, result",
         r"\frac{\delta L}{\delta \mathbf{X}} => \frac{\delta L}{\delta Y} W",
         "With Y = XW^T + B, as in these lines; with the Y = XW + B of the lines for W, it would be W^T.",
@@ -352,7 +351,7 @@ def _slope(p):
 
 ACTIVATION = (
     claim(
-        "mitnik-1",
+        "uva_2020-1",
         "Section 1.2, equation 1",
         r"\frac{\delta L}{\delta X_{ij}} = \sum_{pq} \frac{\delta L}{\delta Y_{pq}} * "
         r"\frac{\delta Y_{pq}}{\delta X_{ij}}",
@@ -362,7 +361,7 @@ ACTIVATION = (
         lambda p: np.einsum("pq,pqij->ij", _activation_dy(p), jacobian(lambda X: p.f(X, p.slope), p.X)),
     ),
     claim(
-        "mitnik-2",
+        "uva_2020-2",
         "Section 1.2, equation 2",
         r"= \sum_{pq} \frac{\delta L}{\delta Y_{pq}} * \frac{\delta}{\delta X_{ij}} H_{pq} \cdot X_{pq}",
         "Writing the activation as a product with a fixed H is exact where it is linear in pieces through the origin; "
@@ -376,7 +375,7 @@ ACTIVATION = (
         correction=r"\sum_{pq} \frac{\delta L}{\delta Y_{pq}} * \frac{\delta}{\delta X_{ij}} f(X_{pq})",
     ),
     claim(
-        "mitnik-3",
+        "uva_2020-3",
         "Section 1.2, equation 3",
         r"= \sum_{pq} \frac{\delta L}{\delta Y_{pq}} * H_{pq} \cdot \delta X_{pq} \delta X_{ij}",
         "The fraction bar between the last two factors is missing; transcribed as their product.",
@@ -388,7 +387,7 @@ ACTIVATION = (
         correction=r"\sum_{pq} \frac{\delta L}{\delta Y_{pq}} * H_{pq} \cdot \frac{\delta X_{pq}}{\delta X_{ij}}",
     ),
     claim(
-        "mitnik-4",
+        "uva_2020-4",
         "Section 1.2, equation 4",
         r"= \sum_{pq} \frac{\delta L}{\delta Y_{pq}} * H_{pq} * \delta_{pi} \delta_{qj}",
         "With H as the derivative of the activation.",
@@ -397,7 +396,7 @@ ACTIVATION = (
         lambda p: np.einsum("pq,pq,pi,qj->ij", _activation_dy(p), _slope(p), np.eye(p.s), np.eye(p.m)),
     ),
     claim(
-        "mitnik-5",
+        "uva_2020-5",
         "Section 1.2, equation 5",
         r"= \frac{\delta L}{\delta Y_{ij}} * H_{ij}",
         "Both deltas used.",
@@ -406,7 +405,7 @@ ACTIVATION = (
         lambda p: entrywise(p.s, p.m, entry=lambda i, j: _activation_dy(p)[i, j] * _slope(p)[i, j]),
     ),
     claim(
-        "mitnik-6",
+        "uva_2020-6",
         "Section 1.2, equation 6",
         r"= \left[\frac{\delta L}{\delta Y} \cdot H\right]_{ij}",
         "With the dot as the product entry by entry.",
@@ -415,7 +414,7 @@ ACTIVATION = (
         lambda p: _activation_dy(p) * _slope(p),
     ),
     claim(
-        "mitnik-7",
+        "uva_2020-7",
         "Section 1.2, equation 7",
         r"=> \frac{\delta L}{\delta V} \cdot H",
         "The same for all entries. V is read as Y, an evident fault of the text extraction.",
@@ -478,7 +477,7 @@ _SIGN = "The minus sign of the cross-entropy, lost in equation 15, is still miss
 
 SOFTMAX = (
     claim(
-        "mitnik-9",
+        "uva_2020-9",
         "Section 1.3, equation 9",
         r"\frac{\delta y_{pq}}{\delta X_{ij}} = \frac{\frac{\delta e^{X_{pq}}}{\delta X_{ij}} * \sum_{k} e^{X_{pk}} - "
         r"e^{X_{pq}} * \frac{\delta \sum_{k} e^{X}_{pk}}{\delta X_{ij}}}{(\sum_{k} e^{X_{pk}})^2}",
@@ -494,7 +493,7 @@ SOFTMAX = (
         ),
     ),
     claim(
-        "mitnik-10",
+        "uva_2020-10",
         "Section 1.3, equation 10",
         r"= \frac{\delta_{pi}\delta_{qj}e^{X_{pq}*\sum_{k}e^{X_{pk}}} - e^{X_{pq}}*e^{X_{pk}}\delta_{pi}\delta_{kj}}"
         r"{(\sum_{k}e^{X_{pk}})^2}",
@@ -527,7 +526,7 @@ SOFTMAX = (
         r"e^{X_{pq}} * \sum_k e^{X_{pk}}\delta_{pi}\delta_{kj}}{(\sum_{k}e^{X_{pk}})^2}",
     ),
     claim(
-        "mitnik-12",
+        "uva_2020-12",
         "Section 1.3, equation 12",
         r"= \frac{e^{X_{pq}}}{\sum_{k} e^{X_{pk}}} * \frac{\delta_{pi}\delta_{qj} * \sum_{k} e^{X_{pk}}}"
         r"{\sum_{k} e^{X_{pk}}} - \frac{e^{X_{pk}}\delta_{pi}\delta_{kj}}{\sum_{k} e^{X_{pk}}}",
@@ -559,7 +558,7 @@ SOFTMAX = (
         r"{\sum_{k} e^{X_{pk}}} \right)",
     ),
     claim(
-        "mitnik-13",
+        "uva_2020-13",
         "Section 1.3, equation 13",
         r"= \sigma(X_{pq}) * (\delta_{pi}\delta_{qj} - \sigma(X_{pk} * \delta_{pi}\delta_{kj}))",
         "A bracket closes too late, so that the deltas stand inside sigma, and the sum over k is missing. Transcribed "
@@ -585,7 +584,7 @@ SOFTMAX = (
         r"\sum_k \sigma(X_{pk}) * \delta_{pi}\delta_{kj}\right)",
     ),
     claim(
-        "mitnik-14",
+        "uva_2020-14",
         "Section 1.3, equation 14",
         r"= \sigma(X_{iq}) * (\delta_{qj} - \sigma(X_{ij}))",
         "Within one sample. For two different ones the derivative is zero, which the factor delta_pi, no longer "
@@ -601,7 +600,7 @@ SOFTMAX = (
         correction=r"\delta_{pi} \, \sigma(X_{iq}) * (\delta_{qj} - \sigma(X_{ij}))",
     ),
     claim(
-        "mitnik-15",
+        "uva_2020-15",
         "Section 1.3, equation 15",
         r"\frac{\delta L}{\delta X_{ij}} = \frac{\delta}{X_{ij}} \frac{1}{S} \sum_{k,s} T_{sk} log(X_{sk})",
         "The minus sign of the cross-entropy is lost: as written, minimising L would lower the probability of the "
@@ -614,7 +613,7 @@ SOFTMAX = (
         correction=r"-\frac{\delta}{\delta X_{ij}} \frac{1}{S} \sum_{k,s} T_{sk} \log(X_{sk})",
     ),
     claim(
-        "mitnik-16",
+        "uva_2020-16",
         "Section 1.3, equation 16",
         r"= \frac{1}{S} \sum_{k,s} T_{sk} \frac{\log(X_{sk})}{\delta X_{ij}}",
         _SIGN + "(Also a delta above the fraction bar, which is read as meant.)",
@@ -626,7 +625,7 @@ SOFTMAX = (
         correction=r"-\frac{1}{S} \sum_{k,s} T_{sk} \frac{\delta \log(X_{sk})}{\delta X_{ij}}",
     ),
     claim(
-        "mitnik-17",
+        "uva_2020-17",
         "Section 1.3, equation 17",
         r"=\frac{1}{S}\sum_{k,s}T_{sk}\frac{\delta_{si}\delta_{kj}}{X_{sk}}",
         _SIGN.strip(),
@@ -638,7 +637,7 @@ SOFTMAX = (
         correction=r"-\frac{1}{S}\sum_{k,s}T_{sk}\frac{\delta_{si}\delta_{kj}}{X_{sk}}",
     ),
     claim(
-        "mitnik-18",
+        "uva_2020-18",
         "Section 1.3, equation 18",
         r"=\frac{1}{S}\frac{T_{ij}}{X_{ij}}",
         _SIGN.strip(),
@@ -650,7 +649,7 @@ SOFTMAX = (
         correction=r"-\frac{1}{S}\frac{T_{ij}}{X_{ij}}",
     ),
     claim(
-        "mitnik-19",
+        "uva_2020-19",
         "Section 1.3, equation 19",
         r"=>\frac{1}{S}T\cdot 1/X",
         _SIGN + "All entries are inverted, not the matrix, as the document says.",
@@ -798,7 +797,7 @@ def _boundary(p, s, j):
 
 GAMMA_BETA = (
     claim(
-        "mitnik-gamma-1",
+        "uva_2020-gamma-1",
         "Section 3, gamma, line 1",
         r"\frac{\delta L}{\delta \gamma}_i = \sum_{sj} \frac{\delta L}{\delta Y_{sj}} * "
         r"\frac{\delta Y_{sj}}{\delta \gamma_i}",
@@ -808,7 +807,7 @@ GAMMA_BETA = (
         lambda p: np.einsum("sj,sji->i", _norm_dy(p), jacobian(lambda gamma: gamma * _x_hat(p) + p.beta, p.gamma)),
     ),
     claim(
-        "mitnik-gamma-2",
+        "uva_2020-gamma-2",
         "Section 3, gamma, line 2",
         r"= \sum_{sj} \frac{\delta L}{\delta Y_{sj}} * \frac{\delta \gamma_j \hat{X}_{sj}}{\delta \gamma_i}",
         "beta does not depend on gamma.",
@@ -817,7 +816,7 @@ GAMMA_BETA = (
         lambda p: np.einsum("sj,sji->i", _norm_dy(p), jacobian(lambda gamma: gamma * _x_hat(p), p.gamma)),
     ),
     claim(
-        "mitnik-gamma-3",
+        "uva_2020-gamma-3",
         "Section 3, gamma, line 3",
         r"= \sum_{sj} \frac{\delta L}{\delta Y_{sj}} * \delta_{ji} \hat{X}_{sj}",
         "The entries of gamma are independent variables.",
@@ -826,7 +825,7 @@ GAMMA_BETA = (
         lambda p: np.einsum("sj,ji,sj->i", _norm_dy(p), np.eye(p.m), _x_hat(p)),
     ),
     claim(
-        "mitnik-gamma-4",
+        "uva_2020-gamma-4",
         "Section 3, gamma, line 4",
         r"= \sum_{sj} \frac{\delta L}{\delta Y_{sj}} * \hat{X}_{si}",
         "The delta has been used on X-hat but not on Y and the sum, which still run over j; the next line has both.",
@@ -838,7 +837,7 @@ GAMMA_BETA = (
         correction=r"\sum_{s} \frac{\delta L}{\delta Y_{si}} * \hat{X}_{si}",
     ),
     claim(
-        "mitnik-gamma-5",
+        "uva_2020-gamma-5",
         "Section 3, gamma, line 5",
         r"= \sum_{s} \frac{\delta L}{\delta Y_{si}} * \hat{X}_{si}",
         "The delta used.",
@@ -847,7 +846,7 @@ GAMMA_BETA = (
         lambda p: np.einsum("si,si->i", _norm_dy(p), _x_hat(p)),
     ),
     claim(
-        "mitnik-gamma-6",
+        "uva_2020-gamma-6",
         "Section 3, gamma, line 6",
         r"= \sum_{s} \mathbf{1}_s * \frac{\delta L}{\delta Y_{si}} * \hat{X}_{si}",
         "A factor of one for each sample.",
@@ -856,7 +855,7 @@ GAMMA_BETA = (
         lambda p: np.einsum("s,si,si->i", np.ones(p.s), _norm_dy(p), _x_hat(p)),
     ),
     claim(
-        "mitnik-gamma-7",
+        "uva_2020-gamma-7",
         "Section 3, gamma, result",
         r"=> \mathbf{1}^T * [\frac{\delta L}{\delta Y} \circ \hat{X}] \qquad \text{where } \mathbf{1} "
         r"\text{ is a 1xS vector}",
@@ -870,7 +869,7 @@ GAMMA_BETA = (
         r"\text{ is an Sx1 vector}",
     ),
     claim(
-        "mitnik-beta-1",
+        "uva_2020-beta-1",
         "Section 3, beta, line 1",
         r"\frac{\delta L}{\delta \beta}_i = \sum_{sj} \frac{\delta L}{\delta Y_{sj}} * "
         r"\frac{\delta Y_{sj}}{\delta \beta_i}",
@@ -880,7 +879,7 @@ GAMMA_BETA = (
         lambda p: np.einsum("sj,sji->i", _norm_dy(p), jacobian(lambda beta: p.gamma * _x_hat(p) + beta, p.beta)),
     ),
     claim(
-        "mitnik-beta-2",
+        "uva_2020-beta-2",
         "Section 3, beta, line 2",
         r"= \sum_{sj} \frac{\delta L}{\delta Y_{sj}} * \frac{\delta \gamma_j \hat{X}_{sj} + \beta_J}{\delta \beta_i}",
         "A capital J is typed for j; read as an index of its own, the derivative of beta_J leaves the sum over j.",
@@ -893,7 +892,7 @@ GAMMA_BETA = (
         r"\frac{\delta (\gamma_j \hat{X}_{sj} + \beta_j)}{\delta \beta_i}",
     ),
     claim(
-        "mitnik-beta-3",
+        "uva_2020-beta-3",
         "Section 3, beta, line 3",
         r"= \sum_{sj} \frac{\delta L}{\delta Y_{sj}} * \delta_{ji}",
         "The entries of beta are independent variables.",
@@ -902,7 +901,7 @@ GAMMA_BETA = (
         lambda p: np.einsum("sj,ji->i", _norm_dy(p), np.eye(p.m)),
     ),
     claim(
-        "mitnik-beta-4",
+        "uva_2020-beta-4",
         "Section 3, beta, line 4",
         r"= \sum_{s} \frac{\delta L}{\delta Y_{si}}",
         "The sum over the samples.",
@@ -911,7 +910,7 @@ GAMMA_BETA = (
         lambda p: np.einsum("si->i", _norm_dy(p)),
     ),
     claim(
-        "mitnik-norm-shapes",
+        "uva_2020-norm-shapes",
         "Section 3, list of shapes",
         r"\frac{\delta L}{\delta \gamma} \in \mathbb{R}^M, \quad \frac{\delta L}{\delta \beta} \in \mathbb{R}^M, \quad "
         r"\frac{\delta L}{\delta \mathbf{Y}} \in \mathbb{R}^{S*M}",
@@ -933,7 +932,7 @@ def _combined_mu_middle(p, s, j, rest):
 
 TERMS = (
     claim(
-        "mitnik-20",
+        "uva_2020-20",
         "Section 3, equation 20",
         r"\frac{\delta L}{\delta X_{ri}} = \sum_{sj} \frac{\delta L}{\delta Y_{sj}} * "
         r"\frac{\delta Y_{sj}}{\delta X_{ri}}",
@@ -943,7 +942,7 @@ TERMS = (
         lambda p: _through(p, _y_by_x(p)),
     ),
     claim(
-        "mitnik-21",
+        "uva_2020-21",
         "Section 3, equation 21",
         r"\frac{\delta Y_{sj}}{\delta X_{ri}} = \frac{\delta Y_{sj}}{\delta \hat{X}_{sj}} * "
         r"\frac{\delta \hat{X}_{sj}}{\delta X_{ri}} + \frac{\delta Y_{sj}}{\delta \mu_s} * "
@@ -959,7 +958,7 @@ TERMS = (
         ),
     ),
     claim(
-        "mitnik-term-y-hat",
+        "uva_2020-term-y-hat",
         "Section 3, first box",
         r"\frac{\delta Y_{sj}}{\delta \hat{X}_{sj}} = \frac{\delta \gamma_j * \hat{X}_{sj}}{\delta \hat{X}_{sj}} = "
         r"\gamma_j",
@@ -969,7 +968,7 @@ TERMS = (
         lambda p: _of_sample(p, lambda s, j: p.gamma[j]),
     ),
     claim(
-        "mitnik-term-hat-x",
+        "uva_2020-term-hat-x",
         "Section 3, second box",
         r"\frac{\delta \hat{X}_{sj}}{\delta X_{ri}} = \frac{\delta}{\delta X_{ri}} * ((X_{sj} - \mu_s) * "
         r"(\sigma_s^2 + \epsilon)^{-0.5}) = (\frac{\delta_{sr} \delta_{ji}}{(\sigma_s^2 + \epsilon)^{0.5}})",
@@ -979,7 +978,7 @@ TERMS = (
         lambda p: _jacobian_entries(p, lambda s, j, r, i: _same(s, r) * _same(j, i) / _v(p)[s] ** 0.5),
     ),
     claim(
-        "mitnik-22",
+        "uva_2020-22",
         "Section 3, equation 22",
         r"\frac{\delta Y_{sj}}{\delta \mu_s} = \frac{\delta Y_{sj}}{\delta \hat{X}_{sj}} * "
         r"\frac{\delta \hat{X}_{sj}}{\delta \mu_s} + \frac{\delta Y_{sj}}{\delta \sigma_s^2} * "
@@ -990,7 +989,7 @@ TERMS = (
         lambda p: _y_by_hat(p) * _hat_by_mu(p) + _y_by_variance(p) * _variance_by_mu(p)[:, None],
     ),
     claim(
-        "mitnik-term-hat-mu",
+        "uva_2020-term-hat-mu",
         "Section 3, third box",
         r"\frac{\delta \hat{X}_{sj}}{\delta \mu_s} = -\frac{1}{(\sigma_s^2 + \epsilon)^{0.5}}",
         "At fixed sigma.",
@@ -999,7 +998,7 @@ TERMS = (
         lambda p: _of_sample(p, lambda s, j: -1 / _v(p)[s] ** 0.5),
     ),
     claim(
-        "mitnik-term-y-sigma-1",
+        "uva_2020-term-y-sigma-1",
         "Section 3, fourth box, line 1",
         r"\frac{\delta Y_{sj}}{\delta \sigma_s^2} = \frac{\delta Y_{sj}}{\delta \hat{X}_{sj}} * "
         r"\frac{\delta}{\delta \sigma_s^2} (X_{sj} - \mu_s) * (\sigma_s^2 + \epsilon)^{-0.5}",
@@ -1013,7 +1012,7 @@ TERMS = (
         ),
     ),
     claim(
-        "mitnik-term-y-sigma-2",
+        "uva_2020-term-y-sigma-2",
         "Section 3, fourth box, line 2",
         r"= \frac{\delta Y_{sj}}{\delta \hat{X}_{sj}} * -\frac{1}{2} (X_{sj} - \mu_s) * "
         r"(\sigma_j^2 + \epsilon)^{-1.5}",
@@ -1027,7 +1026,7 @@ TERMS = (
         r"(\sigma_s^2 + \epsilon)^{-1.5}",
     ),
     claim(
-        "mitnik-term-sigma-mu",
+        "uva_2020-term-sigma-mu",
         "Section 3, sigma by mu",
         r"\frac{\delta \sigma_s^2}{\delta \mu_s} = \frac{\delta}{\delta \mu_s} \frac{1}{M} \sum_{i=1}^M "
         r"(X_{si} - \mu_s)^2 = \frac{-2}{M} \sum_{i=1}^M (X_{si} - \mu_s)",
@@ -1037,7 +1036,7 @@ TERMS = (
         lambda p: entrywise(p.s, entry=lambda s: -2 / p.m * sum(p.X[s, i] - p.mu[s] for i in range(p.m))),
     ),
     claim(
-        "mitnik-term-y-mu-name",
+        "uva_2020-term-y-mu-name",
         "Section 3, Y by mu combined, left side",
         r"\frac{\delta Y_{sj}}{\delta \mu_j}",
         "The quantity that equation 22 asks for is the derivative by mu_s, the mean of the same sample; the index is "
@@ -1050,7 +1049,7 @@ TERMS = (
         correction=r"\frac{\delta Y_{sj}}{\delta \mu_s}",
     ),
     claim(
-        "mitnik-term-y-mu-1",
+        "uva_2020-term-y-mu-1",
         "Section 3, Y by mu combined, line 1",
         r"(\gamma_j * - \frac{1}{(\sigma_s^2 + \epsilon)^{0.5}}) + (\gamma_j * - \frac{1}{2}(X_{sj} - \mu_s) * "
         r"(\sigma_s^2 + \epsilon)^{-1.5} * \frac{-2}{M} \sum_{i=1}^{M} (X_{si} - \mu_s))",
@@ -1065,7 +1064,7 @@ TERMS = (
         ),
     ),
     claim(
-        "mitnik-term-y-mu-2",
+        "uva_2020-term-y-mu-2",
         "Section 3, Y by mu combined, line 2",
         r"= (\gamma_j * - \frac{1}{(\sigma_s^2 + \epsilon)^{0.5}}) + (\gamma_j * (X_{sj} - \mu_s) * "
         r"(\sigma_s^2 + \epsilon)^{-1.5} * (\frac{1}{M} \sum_{i=1}^{M} (X_{si}) - \frac{1}{M} \sum_{i=1}^{M} \mu_s)",
@@ -1077,7 +1076,7 @@ TERMS = (
         ),
     ),
     claim(
-        "mitnik-term-y-mu-3",
+        "uva_2020-term-y-mu-3",
         "Section 3, Y by mu combined, line 3",
         r"= (\gamma_j * - \frac{1}{(\sigma_s^2 + \epsilon)^{0.5}}) + (\gamma_j * (X_{sj} - \mu_s) * "
         r"(\sigma_s^2 + \epsilon)^{-1.5} * \mu_s - \frac{M}{M} \mu_s)",
@@ -1099,7 +1098,7 @@ TERMS = (
         correction=r"(\gamma_j * (X_{sj} - \mu_s) * (\sigma_s^2 + \epsilon)^{-1.5} * (\mu_s - \frac{M}{M} \mu_s))",
     ),
     claim(
-        "mitnik-term-y-mu-4",
+        "uva_2020-term-y-mu-4",
         "Section 3, Y by mu combined, line 4",
         r"= (\gamma_j * - \frac{1}{(\sigma_s^2 + \epsilon)^{0.5}}) + (\gamma_j * (X_{sj} - \mu_s) * "
         r"(\sigma_s^2 + \epsilon)^{-1.5} * 0)",
@@ -1109,7 +1108,7 @@ TERMS = (
         lambda p: _of_sample(p, lambda s, j: _combined_mu_middle(p, s, j, 0)),
     ),
     claim(
-        "mitnik-term-y-mu-5",
+        "uva_2020-term-y-mu-5",
         "Section 3, Y by mu combined, line 5",
         r"= (\gamma_j * - \frac{1}{(\sigma_s^2 + \epsilon)^{0.5}})",
         "The way through sigma contributes nothing.",
@@ -1118,7 +1117,7 @@ TERMS = (
         lambda p: _of_sample(p, lambda s, j: _boundary(p, s, j)),
     ),
     claim(
-        "mitnik-term-mu-x-1",
+        "uva_2020-term-mu-x-1",
         "Section 3, mu by X, lines 1 to 3",
         r"\frac{\delta \mu_s}{\delta X_{ri}} = \frac{1}{M} \sum_{k=1}^{M} \frac{\delta X_{sk}}{\delta X_{ri}} = "
         r"\frac{1}{M} \sum_{k=1}^{M} \delta_{sr} \delta_{ki}",
@@ -1131,7 +1130,7 @@ TERMS = (
         },
     ),
     claim(
-        "mitnik-term-mu-x-2",
+        "uva_2020-term-mu-x-2",
         "Section 3, mu by X, result",
         r"= \frac{1}{M} \delta_{sr} = \frac{\delta_{sr}}{M}",
         "One term of the sum remains.",
@@ -1140,7 +1139,7 @@ TERMS = (
         lambda p: _statistic(p, lambda s, r, i: _same(s, r) / p.m),
     ),
     claim(
-        "mitnik-term-sigma-x-1",
+        "uva_2020-term-sigma-x-1",
         "Section 3, sigma by X, line 1",
         r"\frac{\delta \sigma_s^2}{\delta X_{ri}} = \frac{\delta}{\delta X_{ri}} \frac{1}{M} \sum_{k=1}^M "
         r"(X_{ki} - \mu_s)^2",
@@ -1162,7 +1161,7 @@ TERMS = (
         correction=r"\frac{\delta}{\delta X_{ri}} \frac{1}{M} \sum_{k=1}^M (X_{sk} - \mu_s)^2",
     ),
     claim(
-        "mitnik-term-sigma-x-2",
+        "uva_2020-term-sigma-x-2",
         "Section 3, sigma by X, line 2",
         r"= \frac{1}{M} \sum_{k=1}^M 2 * (X_{sk} - \mu_s) * \delta_{sr} \delta_{ki}",
         "At fixed mu, whose contribution is counted in equation 22.",
@@ -1173,7 +1172,7 @@ TERMS = (
         ),
     ),
     claim(
-        "mitnik-term-sigma-x-3",
+        "uva_2020-term-sigma-x-3",
         "Section 3, sigma by X, line 3",
         r"= \frac{2\delta_{sr}}{M} \sum_{k=1}^M (X_{sk} - \mu_s) \delta_{ki}",
         "Constants taken out of the sum.",
@@ -1184,7 +1183,7 @@ TERMS = (
         ),
     ),
     claim(
-        "mitnik-term-sigma-x-4",
+        "uva_2020-term-sigma-x-4",
         "Section 3, sigma by X, line 4",
         r"= \frac{2\delta_{sr}}{M} X_{si} - \mu_s",
         "The bracket around the difference is missing, here and in the overview; where the term is used it is there.",
@@ -1196,7 +1195,7 @@ TERMS = (
         correction=r"\frac{2\delta_{sr}}{M} (X_{si} - \mu_s)",
     ),
     claim(
-        "mitnik-overview-3",
+        "uva_2020-overview-3",
         "Section 3, main terms, 3",
         r"\frac{\delta Y_{sj}}{\delta \sigma_s^2} = \frac{\delta Y_{sj}}{\delta \hat{X}_{sj}} * -\frac{1}{2} "
         r"(X_{sj} - \mu_s) * (\sigma_s^2 + \epsilon)^{-1.5}",
@@ -1206,7 +1205,7 @@ TERMS = (
         lambda p: _of_sample(p, lambda s, j: p.gamma[j] * -0.5 * _c(p)[s, j] * _v(p)[s] ** -1.5),
     ),
     claim(
-        "mitnik-overview-6",
+        "uva_2020-overview-6",
         "Section 3, main terms, 6",
         r"\frac{\delta \sigma_s^2}{\delta X_{ri}} = \frac{2\delta_{sr}}{M} X_{si} - \mu_s",
         "The line it repeats has lost its bracket as well; where the term is used it is there.",
@@ -1254,7 +1253,7 @@ _MIDDLE = (
 
 RESULT = (
     claim(
-        "mitnik-norm-x-2",
+        "uva_2020-norm-x-2",
         "Section 3, X, line 2",
         r"\sum_{sj} \left[ \frac{\delta L}{\delta Y_{sj}} \frac{\delta Y_{sj}}{\delta X_{sj}} "
         r"\frac{\delta X_{sj}}{\delta X_{ri}} \right] + \left[ \frac{\delta L}{\delta Y_{sj}} "
@@ -1281,7 +1280,7 @@ RESULT = (
         r"\frac{\delta \mu_s}{\delta X_{ri}} \right] + \cdots",
     ),
     claim(
-        "mitnik-norm-x-3",
+        "uva_2020-norm-x-3",
         "Section 3, X, line 3",
         r"= \sum_{sj} \left[ \frac{\delta L}{\delta Y_{sj}} \gamma_{j} \frac{\delta_{sr} \delta_{ji}}"
         r"{(\sigma_{s}^{2} + \epsilon)^{0.5}} \right] + \left[ \frac{\delta L}{\delta Y_{sj}} \left(\gamma_{j} * - "
@@ -1297,7 +1296,7 @@ RESULT = (
         r"- \frac{1}{(\sigma_s^2 + \epsilon)^{0.5}} \right) \frac{\delta_{sr}}{M} \right] + \cdots",
     ),
     claim(
-        "mitnik-norm-x-4",
+        "uva_2020-norm-x-4",
         "Section 3, X, line 4",
         r"= \sum_{sj} \left[ \frac{\delta L}{\delta Y_{sj}} \gamma_{j} \frac{\delta_{sr} \delta_{ji}}"
         r"{(\sigma_{s}^{2} + \epsilon)^{0.5}} \right] - \left[ \frac{\delta L}{\delta Y_{sj}} \left(\gamma_{j} * "
@@ -1313,7 +1312,7 @@ RESULT = (
         r"\frac{1}{(\sigma_s^2 + \epsilon)^{0.5}} \frac{\delta_{sr}}{M} \right] - \cdots",
     ),
     claim(
-        "mitnik-norm-x-6",
+        "uva_2020-norm-x-6",
         "Section 3, X, line with all three brackets",
         r"= \sum_{sj} \frac{\delta L}{\delta Y_{sj}} \gamma_{j} \frac{1}{(\sigma_{s}^{2} + \epsilon)^{0.5}} "
         r"\delta_{sr} * \left( \left[ \delta_{ji} \right] - \left[ \frac{1}{M} \right] - \left[ \frac{1}{2} "
@@ -1335,7 +1334,7 @@ RESULT = (
         ),
     ),
     claim(
-        "mitnik-norm-x-7",
+        "uva_2020-norm-x-7",
         "Section 3, X, line after the sum over s",
         r"= \sum_{j} \frac{\delta L}{\delta Y_{rj}} \gamma_{j} \frac{1}{(\sigma_{r}^{2} + \epsilon)^{0.5}} * \left( "
         r"\left[ \delta_{ji} \right] - \left[ \frac{1}{M} \right] - \left[ \frac{1}{2} (X_{rj} - \mu_{r}) * "
@@ -1354,7 +1353,7 @@ RESULT = (
         r"\frac{1}{M} (X_{ri} - \mu_{r}) \right]",
     ),
     claim(
-        "mitnik-norm-x-9",
+        "uva_2020-norm-x-9",
         "Section 3, X, line with the first X-hat",
         r"= \frac{1}{(\sigma_r^2 + \epsilon)^{0.5}} * \left( \left[\sum_j \frac{\delta L}{\delta Y_{rj}} \gamma_j * "
         r"\delta_{ji} \right] - \left[\sum_j \frac{\delta L}{\delta Y_{rj}} \gamma_j \frac{1}{M} \right] - "
@@ -1368,7 +1367,7 @@ RESULT = (
         ),
     ),
     claim(
-        "mitnik-norm-x-10",
+        "uva_2020-norm-x-10",
         "Section 3, X, line with both X-hat",
         r"= \frac{1}{(\sigma_r^2 + \epsilon)^{0.5}} * \left( \left[\sum_j \frac{\delta L}{\delta Y_{rj}} \gamma_j * "
         r"\delta_{ji} \right] - \left[\sum_j \frac{\delta L}{\delta Y_{rj}} \gamma_j \frac{1}{M} \right] - "
@@ -1380,7 +1379,7 @@ RESULT = (
         lambda p: _sample_sums(p, lambda r, j, i: _same(j, i) - 1 / p.m - _x_hat(p)[r, j] / p.m * _x_hat(p)[r, i]),
     ),
     claim(
-        "mitnik-norm-x-11",
+        "uva_2020-norm-x-11",
         "Section 3, X, compact result",
         r"= \frac{1}{M} * \frac{1}{(\sigma_r^2 + \epsilon)^{0.5}} * \left( \left[M * \sum_j "
         r"\frac{\delta L}{\delta Y_{rj}} \gamma_j * \hat{X}_{rj} \hat{X}_{ri} \right] - \left[\sum_j "

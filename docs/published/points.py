@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from docs.published.claims import NotConformable, Point
 
 from handgrad._typing import Array, Bool, Float
-from handgrad.derivations.seeds.claims import NotConformable, Point
 
 STEP = 1e-25
 

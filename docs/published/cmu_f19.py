@@ -9,9 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-
-from handgrad.derivations.seeds.claims import Claim, Point
-from handgrad.derivations.seeds.points import (
+from docs.published.claims import Claim, Point
+from docs.published.points import (
     entrywise,
     every,
     jacobian,
