@@ -174,8 +174,8 @@ def test_weights_of_stacked_models_and_of_no_sample(loss_example, close):
 
 
 @pytest.mark.parametrize("weight", [np.ones(5), np.ones((6, 1)), np.array([1, 1, -1, 1, 1, 1]), np.full(6, np.nan)])
-def test_weights_that_do_not_fit(loss_example, weight):
-    with pytest.raises(ValueError, match=r"the loss got weight=.*, expected \(6,\) numbers of at least 0"):
+def test_weights_that_do_not_fit(loss_example, weight, unchecked):
+    with pytest.raises(ValueError, match=r"(?s)the loss got weight=.*, expected \(6,\) numbers of at least 0"):
         loss_example.make().forward(loss_example.input(), loss_example.targets()["classes"], weight)
 
 
@@ -189,7 +189,7 @@ def test_absolute_and_huber_loss_by_hand():
     np.testing.assert_array_equal(huber.backward(), np.array([[2, -1], [0, 2]]) / 4)
 
 
-@pytest.mark.parametrize("delta", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("delta", [0.0, -1.0, float("nan")])
 def test_a_huber_distance_that_cannot_be(delta):
     with pytest.raises(ValueError, match=rf"Huber got delta={delta}, expected a number above 0"):
         nn.Huber(delta)
