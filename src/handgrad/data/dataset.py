@@ -30,8 +30,8 @@ class Preprocessing:
 
     Arguments:
         kind: one of `PREPROCESSING`.
-        shift: raw units; float32, of a shape that broadcasts to one input.
-        scale: 1 / raw units; float32, likewise.
+        shift: raw units; float32 (of targets float64), of a shape that broadcasts to one input.
+        scale: 1 / raw units; likewise.
     """
 
     kind: str
@@ -229,4 +229,4 @@ def fit_targets(targets: Num[Array, "n T"], weights: Float[Array, "n"] | None = 
     mean = np.average(targets, axis=0, weights=w)
     std = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=w))
     scale = 1 / np.where(std > 1e-12 * (1 + abs(mean)), std, 1)
-    return Preprocessing("standard", mean.astype(np.float32), scale.astype(np.float32))
+    return Preprocessing("standard", mean, scale)

@@ -472,7 +472,7 @@ class Run:
     ) -> Float[Array, "N K"]:
         """The probability of each class for raw inputs `(N, C, H, W)`, `(N, H, W, C)` (channels last), `(N, C·H·W)` or,
         of one channel, `(N, H, W)`, on the data set's own scale: the softmax of the scores, or, of a network trained
-        with `loss=mse`, the probabilities nearest to its outputs.
+        with `loss=mse`, the probabilities nearest to its outputs. Of a regression, its targets in their own units.
 
         Raises:
             ConfigError: the inputs have another shape, or are on another scale than the data set.
@@ -494,7 +494,7 @@ class Run:
         chosen = self.engine(weights, engine=engine, device=device)
         scores = chosen.predict(preprocessing.apply(inputs.astype(np.float32)))
         if (scaling := self._target_scaling) is not None:
-            return scores / scaling.scale + scaling.shift
+            return (scores / scaling.scale + scaling.shift).astype(scores.dtype)
         if self.config.loss == "mse":
             return _nearest_probabilities(scores)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
