@@ -8,8 +8,7 @@
 True
 
 Parameters that `MLPClassifier` and `MLPRegressor` have as well keep their names and meaning there. Inputs are taken as
-they are: put a `StandardScaler` before them. Training computes with the NumPy engine in the dtype of the inputs: in
-float32, given float32, it is about twice as quick as in float64.
+they are: put a `StandardScaler` before them. Training computes with the NumPy engine.
 """
 
 from __future__ import annotations
@@ -43,9 +42,6 @@ except ImportError as error:
 
 #: scikit-learn's names of activations that have another one here.
 _ACTIVATIONS = {"logistic": "sigmoid"}
-
-#: What is computed in; others are cast to the first.
-_DTYPES = [np.float64, np.float32]
 
 _AS_THEY_ARE = Preprocessing("none", np.zeros(1, np.float32), np.ones(1, np.float32))
 
@@ -84,6 +80,7 @@ class _Estimator(BaseEstimator):
         nesterovs_momentum=True,
         beta_1=0.9,
         beta_2=0.999,
+        precision="auto",
         n_jobs=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -112,13 +109,13 @@ class _Estimator(BaseEstimator):
         self.nesterovs_momentum = nesterovs_momentum
         self.beta_1 = beta_1
         self.beta_2 = beta_2
+        self.precision = precision
         self.n_jobs = n_jobs
 
     # -- parameters ---------------------------------------------------------------------------------------------------
 
     def _config(self, samples: int, steps: int) -> TrainConfig:
         """The parameters as settings of a run of so many steps; raises ValueError where one cannot be."""
-        self._check_parameters()
         sizes = self.hidden_layer_sizes
         units = (int(sizes),) if isinstance(sizes, Integral) else tuple(map(_plain, sizes))
         momentum = {"sgd": self.momentum, "rmsprop": 0.0}.get(self.solver)
@@ -159,6 +156,7 @@ class _Estimator(BaseEstimator):
             ("tol", lambda v: isinstance(v, Real) and v >= 0, "a number of at least 0"),
             ("validation_fraction", lambda v: isinstance(v, Real) and 0 < v < 1, "a number in (0, 1)"),
             ("batch_size", lambda v: v == "auto" or (isinstance(v, Integral) and v >= 1), "'auto' or at least 1"),
+            ("precision", lambda v: v in ("auto", "float32", "float64"), "auto, float32 or float64"),
             ("n_jobs", lambda v: v is None or (isinstance(v, Integral) and v >= 1), "None or at least 1"),
             (
                 "hidden_layer_sizes",
@@ -260,9 +258,11 @@ class _Estimator(BaseEstimator):
             )
             x, y, *rest = split[::2]
             weights, validation = (rest[0] if rest else None), split[1:4:2]
-        batch = self._batch(len(x))
-        left_out = len(x) % batch == 1 and len(x) > 1 and self.norm == "batch"  # one sample has no variance
-        steps_an_epoch = -(-len(x) // batch) - left_out
+        steps_an_epoch = -(-len(x) // self._batch(len(x)))
+        if self.norm == "batch" and len(x) < 2 * steps_an_epoch:
+            raise ValueError(
+                f"norm='batch' needs batches of at least 2 samples: {len(x)} make {steps_an_epoch} batches"
+            )
         epochs = 1 if incremental else self.max_iter
         config = self._config(len(x), steps_an_epoch * epochs)
         engine = self._restored(config)
@@ -274,7 +274,7 @@ class _Estimator(BaseEstimator):
         with self._progress(epochs) as show, threadpool_limits(1, "blas"):
             for epoch in range(epochs):
                 rates = schedule.rates(epoch * steps_an_epoch, (epoch + 1) * steps_an_epoch)
-                loss = self._epoch(engine, len(x), batch, rates)
+                loss = self._epoch(engine, len(x), rates)
                 self.loss_curve_.append(loss)
                 self.n_iter_ += 1
                 self.t_ += len(x)
@@ -301,19 +301,21 @@ class _Estimator(BaseEstimator):
         self.loss_ = self.loss_curve_[-1]
         engine.load(self._dataset(x[:1], y[:1], None))  # lets go of the rest
 
-    def _epoch(self, engine: Engine, samples: int, batch: int, rates: Float[Array, "steps"]) -> float:
-        """One pass over the data, the last batch smaller where they are not a multiple of it; the mean loss."""
-        order = self._order.permutation(samples) if self.shuffle else np.arange(samples)
-        full = samples // batch
+    def _epoch(self, engine: Engine, samples: int, rates: Float[Array, "steps"]) -> float:
+        """One pass over the data in batches of one size, which an engine likes best; the mean loss. Of n samples in s
+        batches, n mod s are left to the next pass, others each time."""
+        steps = len(rates)
+        if self.shuffle:
+            order = self._order.permutation(samples)
+        else:
+            order = np.roll(np.arange(samples), -(samples % steps) * self.n_iter_)
         try:
-            figures = [engine.train(order[: full * batch].reshape(full, batch), rates[:full])]
-            if len(rates) > full:
-                figures.append(engine.train(order[full * batch :][None], rates[full:]))
+            figures = engine.train(order[: samples - samples % steps].reshape(steps, -1), rates)
         except DivergedError as error:
             raise ValueError(
                 f"the loss is no longer a finite number in iteration {self.n_iter_ + 1}: {error.cause}"
             ) from None
-        return float(sum(f.loss.sum() for f in figures)) / sum(f.samples * len(f.loss) for f in figures)
+        return float(figures.loss.sum()) / (figures.samples * steps)
 
     def _strata(self, y: Num[Array, "n *T"]) -> Num[Array, "n"] | None:
         return None
@@ -351,15 +353,17 @@ class _Estimator(BaseEstimator):
 
     def _outputs(self, x) -> Float[Array, "n K"]:
         check_is_fitted(self)
-        x = validate_data(self, x, reset=False, dtype=self._dtype)
+        x = validate_data(self, x, reset=False, dtype=[np.float64, np.float32])
         with threadpool_limits(1, "blas"):
-            return self._restored().predict(x)
+            return self._restored().predict(x.astype(self._dtype, copy=False)).astype(np.float64)
 
     def _checked(self, x, y, sample_weight, *, reset: bool, **options):
         """Inputs, targets and weights as arrays; samples of weight 0 are left out."""
-        x, y = validate_data(self, x, y, reset=reset, dtype=_DTYPES if reset else self._dtype, **options)
+        x, y = validate_data(self, x, y, reset=reset, dtype=[np.float64, np.float32], **options)
         if reset:
-            self._dtype = x.dtype
+            one_batch = self._batch(len(x)) == len(x)
+            self._dtype = np.dtype(self.precision if self.precision != "auto" else f"float{64 if one_batch else 32}")
+        x = x.astype(self._dtype, copy=False)
         if sample_weight is None:
             return x, y, None
         weights = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
@@ -392,7 +396,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
         dropout: probability of zeroing a hidden unit while training.
         norm: normalisation before each activation: none, batch, layer, group (in `num_groups`) or rms.
         init: initial weights: kaiming, xavier, orthogonal, normal:STD, ….
-        batch_size: samples per step; auto: 200, or all where there are fewer.
+        batch_size: most samples per step; auto: 200. The batches of an iteration are of one size, at most this.
         learning_rate: schedule over all iterations: constant, step, cosine, one_cycle, plateau, ….
         learning_rate_init: learning rate; `warmup_steps`: steps in which it rises from 0.
         clip_norm: largest norm of the gradient, above which it is scaled down.
@@ -406,6 +410,8 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
         warm_start: fit goes on with the weights, and the optimiser's state, of the last fit.
         verbose: a progress bar on a terminal, lines elsewhere.
         momentum, nesterovs_momentum: of sgd; beta_1, beta_2: of adam and adamw.
+        precision: float32, float64 or auto: float64 where one batch holds all samples (little time could be gained, and
+            a weight of 2 then counts as two samples to the last digits), else float32.
         n_jobs: threads that share the work of a step.
         label_smoothing: share of a target spread over all classes.
         class_weight: None, balanced, or {class: weight}.
@@ -450,6 +456,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
         nesterovs_momentum=True,
         beta_1=0.9,
         beta_2=0.999,
+        precision="auto",
         n_jobs=None,
         label_smoothing=0.0,
         class_weight=None,
@@ -465,11 +472,12 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
     def fit(self, X, y, sample_weight=None) -> HandgradClassifier:
         """Trains on X `(n, D)` and labels y `(n,)`, numbers or strings; weights `(n,)`, at least 0."""
         going_on = self.warm_start and self.__sklearn_is_fitted__()
+        self._check_parameters()
         x, y, weights = self._checked(X, y, sample_weight, reset=not going_on)
         check_classification_targets(y)
         classes = np.unique(y)
         if len(classes) < 2:
-            raise ValueError(f"{type(self).__name__} needs samples of at least 2 classes, got 1 class: {classes[0]!r}")
+            raise ValueError(f"{type(self).__name__} needs samples of at least 2 classes, got 1 class: {classes[0]}")
         if going_on and not np.array_equal(classes, self.classes_):
             raise ValueError(f"warm_start=True: y has classes {classes}, the last fit had {self.classes_}")
         self.classes_ = classes
@@ -489,6 +497,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
         first = not self.__sklearn_is_fitted__()
         if first and classes is None:
             raise ValueError("partial_fit needs all classes at its first call, as in classes=[0, 1]")
+        self._check_parameters()
         x, y, weights = self._checked(X, y, sample_weight, reset=first)
         check_classification_targets(y)
         if first:
@@ -581,6 +590,7 @@ class HandgradRegressor(RegressorMixin, _Estimator):
         nesterovs_momentum=True,
         beta_1=0.9,
         beta_2=0.999,
+        precision="auto",
         n_jobs=None,
     ):
         own = locals()
@@ -604,6 +614,7 @@ class HandgradRegressor(RegressorMixin, _Estimator):
     def _fit(self, X, y, sample_weight, *, going_on: bool, incremental: bool) -> HandgradRegressor:
         going_on = going_on and self.__sklearn_is_fitted__()
         options = {"multi_output": True, "y_numeric": True}
+        self._check_parameters()
         x, y, weights = self._checked(X, y, sample_weight, reset=not going_on, **options)
         targets = y.reshape(len(y), -1)
         if going_on and targets.shape[1] != self.n_outputs_:

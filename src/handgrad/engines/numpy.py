@@ -164,6 +164,7 @@ class NumpyEngine:
 
         #: The algorithm of each convolution, by the layer's name: settled when training begins.
         self.convolutions: dict[str, str] = {}
+        self._convolution_rows = {row.name: row for row in architecture.rows() if row.kind == "conv2d"}
         self._work = self.kernels.workspace()
         self._dataset: Dataset | None = None
 
@@ -278,7 +279,7 @@ class NumpyEngine:
 
     def _settle_convolutions(self, batch: int) -> None:
         """Decides once how every convolution is computed, so that a resumed run goes on alike."""
-        rows = {row.name: row for row in self.architecture.rows() if row.kind == "conv2d"}
+        rows = self._convolution_rows
         if self.convolutions or not rows:
             return
         if self._spec.convolution == "measure":
