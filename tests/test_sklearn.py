@@ -172,16 +172,15 @@ def test_weights_of_samples_and_classes():
     by_class = HandgradClassifier((8,), class_weight={0: 1, 1: 20}, max_iter=5, random_state=0).fit(x, y)
     by_sample = HandgradClassifier((8,), max_iter=5, random_state=0).fit(x, y, sample_weight=np.where(y == 1, 20, 1))
     np.testing.assert_array_equal(by_class.predict_proba(x), by_sample.predict_proba(x))
-    with pytest.raises(ValueError, match="at least one non-zero|at least one above 0"):
+    with pytest.raises(ValueError, match=r"at least one non-zero|at least one above 0"):
         by_class.fit(x, y, sample_weight=np.zeros(len(y)))
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "step", "plateau"])
 def test_schedules(schedule, cancer):
     x, x_test, y, y_test = cancer
-    model = HandgradClassifier(
-        learning_rate=schedule, learning_rate_init=1e-2, warmup_steps=2, max_iter=10, random_state=0
-    )
+    options = {"learning_rate": schedule, "warmup_steps": 0 if schedule == "one_cycle" else 2}
+    model = HandgradClassifier(**options, learning_rate_init=1e-2, max_iter=10, random_state=0)
     assert model.fit(x, y).score(x_test, y_test) > 0.93
     with pytest.raises(ValueError, match=f"learning_rate='{schedule}' is laid out over all iterations of fit"):
         model.partial_fit(x, y)
@@ -200,7 +199,7 @@ def test_verbose_prints_lines_where_there_is_no_terminal(cancer, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 21
     assert lines[0].startswith("iteration 1/40  loss ")
-    assert "validation score 0." in lines[-1]
+    assert "validation score " in lines[-1]
     HandgradClassifier(max_iter=2).fit(x, y)
     assert capsys.readouterr() == ("", "")
 
