@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,8 +30,8 @@ class Preprocessing:
 
     Arguments:
         kind: one of `PREPROCESSING`.
-        shift: raw units; float32, of a shape that broadcasts to one input.
-        scale: 1 / raw units; float32, likewise.
+        shift: raw units; float32 (of targets float64), of a shape that broadcasts to one input.
+        scale: 1 / raw units; likewise.
     """
 
     kind: str
@@ -135,6 +136,8 @@ class Dataset:
         augmentation: what happens to the raw images of a training step.
         task: one of `TASKS`.
         weights: how much each sample counts in a training step (n,), float32; None where all count alike.
+        target_scaling: of a regression: what a network is trained to give is (target - shift) * scale, each (T,).
+            Fitted on the training targets, by their weights, unless it is given: mean 0, standard deviation 1.
     """
 
     name: str
@@ -147,6 +150,14 @@ class Dataset:
     augmentation: Augmentation = NOT_AUGMENTED
     task: str = "classification"
     weights: Float[Array, "n"] | None = None
+    target_scaling: Preprocessing | None = None
+
+    def __post_init__(self) -> None:
+        if self.task == "regression" and self.target_scaling is None:
+            train = self.splits["train"]
+            part = slice(train.start, train.stop)
+            weights = None if self.weights is None else self.weights[part]
+            object.__setattr__(self, "target_scaling", fit_targets(self.labels[part], weights))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -190,5 +201,32 @@ class Dataset:
         return self.preprocessing.apply(self.augmentation.apply(self.inputs.take(indices, axis=0), step), out, dtype)
 
     def targets(self, indices: Integer[Array, "b"]) -> Num[Array, "b *targets"]:
-        """The labels (b,) or targets (b, T) at `indices`, a fresh array."""
+        """The labels (b,) or targets (b, T) at `indices`, a fresh array, targets in their own units."""
         return self.labels.take(indices, axis=0)
+
+    def balanced(self) -> Dataset:
+        """The data set with the weights of its samples multiplied so that every class counts alike in training.
+
+        Formula: n / (K nₖ) for a sample of class k, with n training samples, nₖ of them of class k, K classes.
+
+        Raises: ConfigError for a regression.
+        """
+        if self.task == "regression":
+            raise ConfigError(
+                f"class_weight=balanced goes with a classification, and {self.name} is a regression: leave it out"
+            )
+        train = self.splits["train"]
+        counts = np.bincount(self.labels[train.start : train.stop], minlength=len(self.classes))
+        of_class = len(train) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        weights = of_class[self.labels] * (1 if self.weights is None else self.weights)
+        return dataclasses.replace(self, weights=weights.astype(np.float32))
+
+
+def fit_targets(targets: Num[Array, "n T"], weights: Float[Array, "n"] | None = None) -> Preprocessing:
+    """(target - mean) / std, of each target over the samples, by their weights; std 1 where a target is constant."""
+    targets = np.asarray(targets, np.float64)
+    w = np.ones(len(targets)) if weights is None or not np.any(weights) else np.asarray(weights, np.float64)
+    mean = np.average(targets, axis=0, weights=w)
+    std = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=w))
+    scale = 1 / np.where(std > 1e-12 * (1 + abs(mean)), std, 1)
+    return Preprocessing("standard", mean, scale)
