@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Kinds of code that the checker did not know when it met real hand-ins: right and wrong programs of each.
 
 Each is one of the right hand-ins of `handins/` with a few pieces of text replaced. They were written, and their

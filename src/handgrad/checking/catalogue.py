@@ -426,7 +426,8 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "The shift is taken back after the softmax",
             "a softmax times a power of its maximum",
             "What happens to a factor that is in the numerator and in the sum?",
-            "exp(x - max) / sum(exp(x - max)) is the softmax already: the maximum has cancelled. Nothing is to be multiplied or added back.",
+            "exp(x - max) / sum(exp(x - max)) is the softmax already: the maximum has cancelled. "
+            "Nothing is to be multiplied or added back.",
         ),
         Bug(
             "softmax-shift-axis",
@@ -636,7 +637,8 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "The labels are class numbers, and it takes one-hot rows",
             "fails with whole numbers, right with one-hot rows",
             "Print y.shape where this is called. One row per sample, or one number?",
-            "From 2021 on the course hands class numbers, shape (N,). Index with them, x[np.arange(N), y], or make rows of them first.",
+            "From 2021 on the course hands class numbers, shape (N,). Index with them, x[np.arange(N), y], "
+            "or make rows of them first.",
         ),
         Bug(
             "label-sign",
