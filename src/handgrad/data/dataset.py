@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -157,6 +158,8 @@ class Dataset:
         weights: how much each sample counts in a training step (n,), float32; None where all count alike.
         encoder: what made the inputs out of a table, where they come from one.
         notes: what was met while the data were read, for the user to know.
+        target_scaling: of a regression: what a network is trained to give is (target - shift) * scale, each (T,).
+            Fitted on the training targets, by their weights, unless it is given: mean 0, standard deviation 1.
     """
 
     name: str
@@ -171,6 +174,13 @@ class Dataset:
     weights: Float[Array, "n"] | None = None
     encoder: TableEncoder | None = None
     notes: tuple[str, ...] = ()
+    target_scaling: Preprocessing | None = None
+
+    def __post_init__(self) -> None:
+        if self.task == "regression" and self.target_scaling is None:
+            train = self.indices("train")
+            weights = None if self.weights is None else self.weights[train]
+            object.__setattr__(self, "target_scaling", fit_targets(self.labels[train], weights))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -215,5 +225,32 @@ class Dataset:
         return self.preprocessing.apply(self.augmentation.apply(self.inputs.take(indices, axis=0), step), out, dtype)
 
     def targets(self, indices: Integer[Array, "b"]) -> Num[Array, "b *targets"]:
-        """The labels (b,) or targets (b, T) at `indices`, a fresh array."""
+        """The labels (b,) or targets (b, T) at `indices`, a fresh array, targets in their own units."""
         return self.labels.take(indices, axis=0)
+
+    def balanced(self) -> Dataset:
+        """The data set with the weights of its samples multiplied so that every class counts alike in training.
+
+        Formula: n / (K nₖ) for a sample of class k, with n training samples, nₖ of them of class k, K classes.
+
+        Raises: ConfigError for a regression.
+        """
+        if self.task == "regression":
+            raise ConfigError(
+                f"class_weight=balanced goes with a classification, and {self.name} is a regression: leave it out"
+            )
+        train = self.indices("train")
+        counts = np.bincount(self.labels[train], minlength=len(self.classes))
+        of_class = len(train) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        weights = of_class[self.labels] * (1 if self.weights is None else self.weights)
+        return dataclasses.replace(self, weights=weights.astype(np.float32))
+
+
+def fit_targets(targets: Num[Array, "n T"], weights: Float[Array, "n"] | None = None) -> Preprocessing:
+    """(target - mean) / std, of each target over the samples, by their weights; std 1 where a target is constant."""
+    targets = np.asarray(targets, np.float64)
+    w = np.ones(len(targets)) if weights is None or not np.any(weights) else np.asarray(weights, np.float64)
+    mean = np.average(targets, axis=0, weights=w)
+    std = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=w))
+    scale = 1 / np.where(std > 1e-12 * (1 + abs(mean)), std, 1)
+    return Preprocessing("standard", mean.astype(np.float32), scale.astype(np.float32))

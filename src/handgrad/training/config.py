@@ -35,6 +35,7 @@ from handgrad.engines import (
     GRADIENTS,
     KERNELS,
     LOSSES,
+    LOSSES_OF,
     OPTIMIZERS,
     PRECISIONS,
     EngineSpec,
@@ -91,6 +92,8 @@ _NAMES: Rule = ("names, separated by commas", lambda v: isinstance(v, str) and v
 _FOLDER: Rule = ("the name of a folder", lambda v: isinstance(v, str) and v != "")
 
 
+CLASS_WEIGHTS = ("none", "balanced")
+
 #: Settings of an MLP alone, and all that another model over a recipe puts aside.
 _MLP_SETTINGS = ("hidden_units", "activation", "negative_slope", "dropout")
 _NETWORK_SETTINGS = (*_MLP_SETTINGS, "norm", "num_groups")
@@ -116,7 +119,7 @@ GROUPS = {
     "Training": (
         *("optimizer", "learning_rate", "momentum", "nesterov", "beta1", "beta2", "weight_decay", "clip_norm"),
         *("batch_size", "max_steps", "epochs"),
-        *("loss", "label_smoothing", "eval_freq", "eval_size", "patience"),
+        *("loss", "label_smoothing", "class_weight", "eval_freq", "eval_size", "patience"),
     ),
     "Schedule of the learning rate": (
         *("schedule", "warmup_steps", "step_size", "gamma", "min_learning_rate"),
@@ -222,11 +225,19 @@ class TrainConfig:
     epochs: int | None = _setting(None, _at_least(1), "passes over the training data, instead of --max-steps")
     eval_freq: int = _setting(100, _at_least(1), "steps between two evaluations")
     eval_size: int | None = _setting(None, _at_least(1), "samples an evaluation takes of a split [all of them]")
-    patience: int | None = _setting(None, _at_least(1), "stop after so many evaluations without a better accuracy")
-    loss: str = _setting(
-        "cross_entropy", _one_of(LOSSES), "what is made small; nll is cross_entropy with log-softmax as a layer"
+    patience: int | None = _setting(
+        None, _at_least(1), "stop after so many evaluations without a better accuracy, or RMSE of a regression"
+    )
+    loss: str | None = _setting(
+        None,
+        _one_of(LOSSES),
+        "loss function [cross_entropy; of a regression: mse]; nll is cross_entropy with log-softmax as a layer; l1 and "
+        "huber, of a regression, are less sensitive to outliers",
     )
     label_smoothing: float = _setting(0.0, _SHARE, "share of a target spread over all classes, of cross_entropy")
+    class_weight: str = _setting(
+        "none", _one_of(CLASS_WEIGHTS), "balanced: samples of rare classes weigh more, so that all classes count alike"
+    )
     schedule: str = _setting("constant", _one_of(SCHEDULES), "how the learning rate goes on from step to step")
     warmup_steps: int = _setting(0, _at_least(0), "steps in which the learning rate rises in a line to its start")
     step_size: int | None = _setting(None, _at_least(1), "steps between two drops, of step [a third of all]")
@@ -281,6 +292,8 @@ class TrainConfig:
         self._check_model()
         for spec in (self.optimizer_spec, self.engine_spec, self.loss_spec):
             spec()  # raises where settings contradict each other
+        if self.class_weight != "none" and self.loss not in (None, *LOSSES_OF["classification"]):
+            raise ConfigError(f"class_weight={self.class_weight} goes with a classification, not with loss={self.loss}")
         check_schedule(self.schedule, self.learning_rate, self.warmup_steps, self._schedule_options())
         if self.norm == "batch" and self.batch_size < 2:
             raise ConfigError("norm=batch needs batch_size of at least 2: one sample has no variance")
@@ -364,8 +377,9 @@ class TrainConfig:
         names = [field.name for field in dataclasses.fields(EngineSpec) if field.name != "name"]
         return EngineSpec(self.engine, **{name: getattr(self, name) for name in names})
 
-    def loss_spec(self) -> LossSpec:
-        return LossSpec(self.loss, self.label_smoothing)
+    def loss_spec(self, task: str = "classification") -> LossSpec:
+        """The loss, where none is set the default of the task."""
+        return LossSpec(self.loss or LOSSES_OF[task][0], self.label_smoothing)
 
     def learning_rates(self, steps: int) -> Schedule:
         """The learning rates of a run of so many steps."""
