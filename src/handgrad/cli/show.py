@@ -25,9 +25,13 @@ def show(
     *,
     json_: Json = False,
 ) -> int:
-    config = load_run(what).config if is_folder(what) else TrainConfig.from_settings(merge_settings(what))
-    entry = DATASETS[config.dataset]
-    architecture = config.architecture(entry.input_shape, len(entry.classes))
+    run = load_run(what) if is_folder(what) else None
+    config = run.config if run is not None else TrainConfig.from_settings(merge_settings(what))
+    if run is not None and config.data is not None:
+        architecture = config.architecture(run.input_shape, len(run.classes))
+    else:
+        entry = DATASETS[config.dataset]
+        architecture = config.architecture(entry.input_shape, len(entry.classes))
     algorithms = _algorithms(what, config, architecture)
     if json_:
         rows = [
