@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from handgrad.export.trained import Item
 from handgrad.nn.activations import CUBIC, FLAT, SCALE
@@ -25,17 +25,17 @@ def forward_lines(items: Sequence[Item], x: str = "x") -> list[str]:
     return lines
 
 
-def helpers_used(code: str) -> list[str]:
-    """The texts of the functions that the code calls, and that these call, in the order of `HELPERS`."""
+def helpers_used(code: str, helpers: Mapping[str, str]) -> list[str]:
+    """The texts of those of the functions that the code calls, and that these call, in order."""
     used: set[str] = set()
     texts = [code]
     while texts:
         text = texts.pop()
-        for name, body in HELPERS.items():
+        for name, body in helpers.items():
             if name not in used and re.search(rf"(?<!def )\b{name}\(", text):
                 used.add(name)
                 texts.append(body)
-    return [body for name, body in HELPERS.items() if name in used]
+    return [body for name, body in helpers.items() if name in used]
 
 
 def w(item: Item, name: str, images: bool = False) -> str:

@@ -10,7 +10,9 @@ import numpy as np
 
 from handgrad import __version__
 from handgrad._typing import Array, Shaped
-from handgrad.export.numpy_code import forward_lines, helpers_used
+from handgrad.export.numpy_code import HELPERS, forward_lines, helpers_used
+from handgrad.export.numpy_training import HELPERS as TRAINING_HELPERS
+from handgrad.export.numpy_training import training_code
 from handgrad.export.trained import Trained
 
 #: Texts that stand for a missing number: those of `data.tables`.
@@ -40,11 +42,11 @@ def python_file(trained: Trained, *, file_name: str, training: bool = False) -> 
     )
     parts = [_constants(trained), _inputs(trained), forward, _prediction(trained)]
     if training:
-        raise NotImplementedError
-    helpers = helpers_used("\n".join(parts))
+        parts.append(training_code(trained))
+    helpers = helpers_used("\n".join(parts), {**HELPERS, **TRAINING_HELPERS})
     text = "\n\n\n".join(
         part.strip("\n")
-        for part in (*parts, *helpers, _COMMAND_LINE_ARRAY, _reader(trained), _command_line(trained), _weights(trained))
+        for part in (*parts, *helpers, _UNPACK, _reader(trained), _command_line(trained, training), _weights(trained))
     )
     modules = [
         name for name in ("argparse", "base64", "csv", "gzip", "json", "math", "re", "sys") if f"{name}." in text
@@ -66,6 +68,11 @@ def _docstring(trained: Trained, file_name: str, training: bool) -> str:
         "",
         "On the command line:",
         f"    python {file_name} {inputs}{' ' * (14 - len(inputs))} predictions as CSV",
+        *(
+            [f"    python {file_name} {inputs} --labels labels.npy --train 100   check gradients, train"]
+            if training
+            else []
+        ),
         *([f"    python {file_name} inputs.npy     likewise, of many at once"] if _kind(trained) == "image" else []),
         "In Python:",
         f"    from {module} import predict, CLASSES",
@@ -132,14 +139,10 @@ def _constants(trained: Trained) -> str:
     if _kind(trained) == "image":
         lines.append(f"VALUE_RANGE = {trained.value_range!r}  # the largest raw value")
     if trained.table:
-        columns = json.dumps(trained.table["columns"], ensure_ascii=False)
-        columns = columns.replace("}, {", "},\n    {")
-        columns = columns.replace(": true", ": True").replace(": false", ": False").replace(": null", ": None")
-        lines += ["# How each column becomes numbers.", f"COLUMNS = [\n    {columns[1:-1]},\n]"]
-        lines += [
-            "# What stands for a missing number; a missing category is an empty text.",
-            named_tuple("MISSING", MISSING),
-        ]
+        columns = pprint.pformat(trained.table["columns"], width=110, sort_dicts=False)
+        lines += ["# How each column becomes numbers.", f"COLUMNS = {columns}"]
+        lines.append("# What stands for a missing number; a missing category is an empty text.")
+        lines.append(named_tuple("MISSING", MISSING))
     return "\n".join(lines)
 
 
@@ -233,7 +236,7 @@ def _prediction(trained: Trained) -> str:
     )
 
 
-_COMMAND_LINE_ARRAY = '''\
+_UNPACK = '''\
 def unpack(shape, text):
     """An array from base64 of little-endian float32."""
     return np.frombuffer(base64.b64decode(text), "<f4").reshape(shape).astype(np.float32)
@@ -257,7 +260,8 @@ _READ_TABLE = """\
             if None in row or None in row.values():
                 raise ValueError(f"line {number} does not have {len(names)} cells, as the header has")
             if delimiter == ";":  # with decimal commas
-                row.update((k, v.replace(",", ".")) for k, v in row.items() if re.fullmatch(r"[-+]?\\d+,\\d+", v.strip()))
+                decimal = [name for name, text in row.items() if re.fullmatch(r"[-+]?\\d+,\\d+", text.strip())]
+                row.update((name, row[name].replace(",", ".")) for name in decimal)
         return rows
 """
 
@@ -290,7 +294,30 @@ def _reader(trained: Trained) -> str:
     return f'def read(path):\n    """{what}."""\n{body}'
 
 
-def _command_line(trained: Trained) -> str:
+_TRAINING_FLAGS = """\
+    parser.add_argument("--labels", help="a .npy file of the inputs' labels: first hold the gradients to differences")
+    parser.add_argument("--train", type=int, default=0, metavar="STEPS", help="then train so many steps on them")
+    parser.add_argument("--fresh", action="store_true", help="from newly drawn weights")
+"""
+
+_TRAINING_ACTIONS = """\
+        if arguments.labels:
+            inputs = read(arguments.input)
+            labels = np.load(arguments.labels, allow_pickle=False)
+            if arguments.fresh:
+                initialise()
+            for name, error in check(inputs[:16], labels[:16]).items():
+                print(f"gradient of {name}: relative error {error:.1e}")
+            train(inputs, labels, steps=arguments.train)
+            if not arguments.out:
+                return
+"""
+
+
+def _command_line(trained: Trained, training: bool) -> str:
+    flags, act = ("", "") if not training else (_TRAINING_FLAGS, _TRAINING_ACTIONS)
+    if training and trained.table:
+        act = act.replace("inputs = read(arguments.input)", "inputs = encode(read(arguments.input))")
     best = "" if trained.regression else "CLASSES[row.argmax()], "
     header = "*CLASSES" if trained.regression else '"prediction", *CLASSES'
     return f"""\
@@ -298,9 +325,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("input", help="the inputs: see the head of this file")
     parser.add_argument("--out", help="a CSV file for the predictions [printed]")
-    arguments = parser.parse_args()
+{flags}    arguments = parser.parse_args()
     try:
-        predictions = predict(read(arguments.input))
+{act}        predictions = predict(read(arguments.input))
     except (OSError, ValueError) as error:
         sys.exit(f"{{arguments.input}}: {{error}}")
     with open(arguments.out, "w", encoding="utf-8", newline="") if arguments.out else sys.stdout as file:
