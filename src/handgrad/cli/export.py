@@ -33,10 +33,11 @@ def export_(
         bool, Parameter(help="python: also a training step of this network, written out", **_SWITCH)
     ] = False,
     with_preprocessing: Annotated[bool, Parameter(help="onnx: raw values in, probabilities out", **_SWITCH)] = False,
+    card: Annotated[bool, Parameter(help="a model card, README.md, beside it", show_default=False)] = True,
     force: Annotated[bool, Parameter(help="replace files that exist", **_SWITCH)] = False,
     json_: Json = False,
 ) -> int:
     options = {"weights": weights, "with_training": with_training, "with_preprocessing": with_preprocessing}
-    written = export(load_run(run), to, out, force=force, **options)
+    written = export(load_run(run), to, out, with_card=card, force=force, **options)
     print(json.dumps([*map(str, written)]) if json_ else "\n".join(map(str, written)))
     return 0

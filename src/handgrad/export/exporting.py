@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from handgrad.errors import ConfigError
+from handgrad.export.card import card, card_path
 from handgrad.export.onnx import onnx_model
 from handgrad.export.python import python_file
 from handgrad.export.torch import state_bytes, torch_module, torch_state
@@ -26,6 +27,7 @@ def export(
     weights: str = "best",
     with_training: bool = False,
     with_preprocessing: bool = False,
+    with_card: bool = True,
     force: bool = False,
 ) -> list[Path]:
     """Writes a run's network to files that need no handgrad.
@@ -36,6 +38,8 @@ def export(
         weights: `best`, of the best evaluation, or `last`, of the last step.
         with_training: of `python`: also one training step of this network, written out.
         with_preprocessing: of `onnx`: raw values in, probabilities (or the targets in their own units) out.
+        with_card: also a model card beside it: `README.md`, or, where there is one of something else, the name of the
+            file with the ending .md.
         force: replace files that are there.
 
     Returns: the paths of the files, the one that was asked for first.
@@ -57,7 +61,11 @@ def export(
             raise ConfigError(f"{name} goes with to={form}, not with to={to}: leave it out")
     network = trained(run, weights)
     contents = _contents(network, to, out, with_training, with_preprocessing)
-    there = [str(path) for path in contents if path.exists() or path.is_symlink()]
+    if with_card:
+        readme = card_path(network, out)
+        form = "onnx-raw" if with_preprocessing else to
+        contents[readme] = card(network, readme, {out.name: form}).encode()
+    there = [str(path) for path in contents if (path.exists() or path.is_symlink()) and path.name != "README.md"]
     if there and not force:
         raise ConfigError(f"{' and '.join(there)} exists already: choose another --out, or --force to replace it")
     with contextlib.ExitStack() as stack:  # all files are written before the first is renamed

@@ -95,9 +95,9 @@ def onnx_model(trained: Trained, *, with_preprocessing: bool) -> bytes:
         if input_shape != shape:
             x = _reshape(graph, x, shape, "preprocessing/reshape")
     x = _layers(graph, trained.items(), trained.state, x)
-    output = trained.output
+    output = output_name(trained, with_preprocessing)
     if with_preprocessing:
-        x, output = _user_output(graph, trained, x)
+        x = _user_output(graph, trained, x)
     graph.nodes.append(helper.make_node("Identity", [x], [output], name=output))
 
     def value(name: str, one: Sequence[int]) -> Any:
@@ -163,21 +163,25 @@ def _check(content: bytes, trained: Trained, with_preprocessing: bool, runtime: 
             )
 
 
-def _user_output(graph: Graph, trained: Trained, x: str) -> tuple[str, str]:
+def output_name(trained: Trained, with_preprocessing: bool) -> str:
+    """What the output of the model is called."""
+    return "probabilities" if with_preprocessing and not trained.regression else trained.output
+
+
+def _user_output(graph: Graph, trained: Trained, x: str) -> str:
     """Probabilities, or the targets in their own units, from what the network puts out."""
     output = trained.output
     if output == "targets":
         if trained.target_scale is not None and trained.target_shift is not None:
             x = graph.node("Mul", x, graph.constant("target.scale", trained.target_scale), name="target/scale")
             x = graph.node("Add", x, graph.constant("target.shift", trained.target_shift), name="target/shift")
-        return x, output
-    if output == "scores":
+    elif output == "scores":
         x = graph.node("Softmax", x, name="softmax", axis=-1)
     elif output == "log-probabilities":
         x = graph.node("Exp", x, name="exp")
     elif output == "outputs":
         x = _nearest_probabilities(graph, x, len(trained.classes))
-    return x, "probabilities"
+    return x
 
 
 def _nearest_probabilities(graph: Graph, x: str, classes: int) -> str:

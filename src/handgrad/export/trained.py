@@ -64,6 +64,7 @@ class Trained:
         table: how rows of a table become numbers (`data.tables.TableEncoder.to_dict()`), or None.
         target_shift, target_scale: of a regression: targets are outputs / target_scale + target_shift.
         summary: of the run; empty where there is none.
+        weights: `best` or `last`: which evaluation of the summary they are of.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Trained:
     target_shift: Float[Array, "..."] | None = None
     target_scale: Float[Array, "..."] | None = None
     summary: dict[str, Any] = field(default_factory=dict)
+    weights: str = "best"
 
     @property
     def regression(self) -> bool:
@@ -95,6 +97,11 @@ class Trained:
         if last in ("log_softmax", "softmax"):
             return {"log_softmax": "log-probabilities", "softmax": "probabilities"}[last]
         return "outputs" if self.config.loss == "mse" else "scores"
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The evaluation that the weights are of, where the run has finished."""
+        return self.summary.get(self.weights) or {}
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -201,4 +208,5 @@ def trained(run: Run, weights: str = "best") -> Trained:
         target_shift=arrays.get("target_shift"),
         target_scale=arrays.get("target_scale"),
         summary=json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {},
+        weights=weights,
     )
