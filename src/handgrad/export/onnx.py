@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -12,31 +11,13 @@ import numpy as np
 
 import handgrad
 from handgrad._typing import Array, Shaped
-from handgrad.errors import ConfigError, RunError
+from handgrad.errors import RunError
+from handgrad.export.libraries import require
 from handgrad.export.trained import Item, Trained
 from handgrad.nn.activations import CUBIC, SCALE
 
 #: Older runtimes refuse what newer versions of the package onnx write by default.
 OPSET, IR_VERSION = 17, 10
-
-
-def require(*modules: str, extra: str = "onnx", why: str = "to=onnx") -> list[Any]:
-    """The modules of an extra.
-
-    Raises:
-        ConfigError: one is not installed.
-    """
-    found = []
-    for name in modules:
-        try:
-            found.append(importlib.import_module(name))
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != name.partition(".")[0]:
-                raise
-            raise ConfigError(
-                f'{why} requires {name.partition(".")[0]}, which is not installed: pip install "handgrad[{extra}]"'
-            ) from None
-    return found
 
 
 class Graph:
