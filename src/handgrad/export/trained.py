@@ -31,7 +31,7 @@ class Item:
     """
 
     name: str
-    layer: nn.Layer
+    layer: Any
     row: Row
     children: tuple[Item, ...] = ()
 
@@ -112,7 +112,8 @@ class Trained:
         """The network itself, in evaluation mode."""
         network = build(self.architecture, init="zeros")
         network.load_state_dict(self.state)
-        return network.eval()
+        network.eval()
+        return network
 
     def user_values(self, outputs: Float[Array, "N K"]) -> Float[Array, "N K"]:
         """Probabilities, or targets in their own units, from what the network puts out."""
