@@ -42,10 +42,9 @@ def import_(
     if json_:
         print(json.dumps({"run_dir": str(run.path), **run.summary}, indent=2))
         return 0
-    shown = [
-        f"{name.replace('_', ' ')} {figures[name]:.4f}" for name in ("test_loss", "test_accuracy") if figures[name]
-    ]
-    print(f"{run.path}: {run.summary['parameters']:,} parameters   {'   '.join(shown)}")
+    shown = [f"{run.path}: {run.summary['parameters']:,} parameters"]
+    shown += [f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items() if name.startswith("test_")]
+    print("   ".join(shown))
     return 0
 
 

@@ -168,7 +168,8 @@ def _network(trained: Trained) -> str:
         shape = " × ".join(map(str, row.output_shape))
         rows.append(f"| {row.name} | {row.kind} | {shape} | {row.parameters or ''} |")
     config = trained.config
-    how = f"Trained with {config.optimizer}, loss {config.loss}, batches of {config.batch_size}, seed {config.seed}."
+    loss = config.loss_spec(trained.task).name
+    how = f"Trained with {config.optimizer}, loss {loss}, batches of {config.batch_size}, seed {config.seed}."
     return "## The network\n\n" + "\n".join(rows) + f"\n\n{how}"
 
 

@@ -21,8 +21,9 @@ from handgrad.errors import ConfigError, DataError, RunError
 from handgrad.export.libraries import require
 from handgrad.nn.layer import check_state
 from handgrad.training import Run, TrainConfig, load_run, merge_settings
+from handgrad.training.judging import MEASURES, averages, details
 from handgrad.training.loop import threads_of
-from handgrad.training.run import RunFolder, averages, load_dataset
+from handgrad.training.run import RunFolder, load_dataset
 
 State = dict[str, np.ndarray]
 
@@ -67,8 +68,9 @@ def import_weights(
     dataset = load_dataset(config)
     architecture = described or config.architecture(dataset.input_shape, len(dataset.classes))
     config = replace(config, engine="numpy", precision="float32", device=None, compile=False, gradients=None)
-    engine = make_engine(config.engine_spec(), architecture, config.optimizer_spec(), config.loss_spec())
-    check_dataset(architecture, dataset)
+    loss = config.loss_spec(dataset.task)
+    check_dataset(architecture, dataset, loss)
+    engine = make_engine(config.engine_spec(), architecture, config.optimizer_spec(), loss)
     fitted, notes = match_names(state, engine.state_dict(), str(file), ordered=file.suffix != ".safetensors")
     engine.load_state_dict(fitted)
     engine.load(dataset)
@@ -271,12 +273,15 @@ def _listed(state: State) -> str:
 
 def _write(run_dir: Path, config: TrainConfig, dataset: Dataset, engine: Engine, file: Path) -> None:
     """The run folder, made elsewhere and put in its place when it is whole."""
-    record: dict[str, Any] = {"step": 0, "epoch": 0.0, "train_loss": None, "train_accuracy": None}
-    for split in ("validation", "test"):
-        record |= {f"{split}_loss": None, f"{split}_accuracy": None}
-        if split in dataset.splits:
-            figures = averages(engine.evaluate(dataset.indices(split)))
-            record |= {f"{split}_{name}": value for name, value in figures.items()}
+    record: dict[str, Any] = {"step": 0, "epoch": 0.0}
+    found: dict[str, Any] = {}
+    for split in ("train", "validation", "test"):
+        record |= {f"{split}_{name}": None for name in ("loss", *MEASURES[dataset.task])}
+        if split in dataset.splits and split != "train":
+            indices = dataset.indices(split)
+            figures = engine.evaluate(indices)
+            record |= {f"{split}_{name}": value for name, value in averages(figures, dataset, indices).items()}
+            found[split] = details(figures, dataset, indices)
     record |= {"learning_rate": None, "seconds": 0.0}
     try:
         run_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -291,8 +296,8 @@ def _write(run_dir: Path, config: TrainConfig, dataset: Dataset, engine: Engine,
         folder.save_model("best", engine, 0)
         folder.save_model("model", engine, 0)
         folder.append_metrics(record)
-        folder.save_checkpoint(*_checkpoint(config, engine, record))
-        folder.save_summary(_summary(config, dataset, engine, record, file))
+        folder.save_checkpoint(*_checkpoint(config, engine, record, found))
+        folder.save_summary(_summary(config, dataset, engine, record, found, file))
         temporary.replace(run_dir)
     except OSError as error:
         raise RunError(f"cannot write {run_dir}: {error.strerror}. Choose another --run-dir") from None
@@ -300,7 +305,9 @@ def _write(run_dir: Path, config: TrainConfig, dataset: Dataset, engine: Engine,
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _checkpoint(config: TrainConfig, engine: Engine, record: dict[str, Any]) -> tuple[State, dict[str, Any]]:
+def _checkpoint(
+    config: TrainConfig, engine: Engine, record: dict[str, Any], found: dict[str, Any]
+) -> tuple[State, dict[str, Any]]:
     """What training on from these weights, with `--resume`, begins with."""
     arrays, settings = engine.checkpoint()
     return arrays, {
@@ -313,6 +320,7 @@ def _checkpoint(config: TrainConfig, engine: Engine, record: dict[str, Any]) -> 
         "samples": 0,
         "schedule": config.learning_rates(1).state(),
         "best": record,
+        "details": {"best": found, "last": found},
         "seconds": 0.0,
         "seconds_inside": 0.0,
         "seconds_training": 0.0,
@@ -320,12 +328,13 @@ def _checkpoint(config: TrainConfig, engine: Engine, record: dict[str, Any]) -> 
 
 
 def _summary(
-    config: TrainConfig, dataset: Dataset, engine: Engine, record: dict[str, Any], file: Path
+    config: TrainConfig, dataset: Dataset, engine: Engine, record: dict[str, Any], found: dict[str, Any], file: Path
 ) -> dict[str, Any]:
     return {
         "best": record,
         "last": record,
-        "selected_by": f"{'validation' if 'validation' in dataset.splits else 'test'}_accuracy",
+        "selected_by": f"{'validation' if 'validation' in dataset.splits else 'test'}_{MEASURES[dataset.task][0]}",
+        "task": dataset.task,
         "imported_from": file.name,
         "recipe": config.recipe,
         "dataset": config.dataset,
@@ -338,4 +347,5 @@ def _summary(
         "seeds": config.seeds(),
         "threads": threads_of(config),
         "versions": {"handgrad": handgrad.__version__, "numpy": np.__version__},
+        "details": {"best": found, "last": found},
     }

@@ -117,12 +117,12 @@ def _gradients(trained: Trained) -> str:
 
 
 def _loss(trained: Trained, x: str, dx: str) -> list[str]:
-    spec = trained.config.loss_spec()
+    spec = trained.config.loss_spec(trained.task)
     if trained.regression:
         scaled = trained.target_scale is not None
         lines = ["t = np.asarray(labels, x.dtype).reshape(len(labels), -1)"]
         if scaled:
-            lines.append("t = (t - TARGET_SHIFT) / TARGET_SCALE  # as the network sees them")
+            lines.append("t = (t - TARGET_SHIFT) * TARGET_SCALE  # as the network sees them")
     else:
         lines = [f"t = np.eye({len(trained.classes)}, dtype=x.dtype)[labels]  # a 1 in the place of the class"]
     if spec.name == "cross_entropy":
@@ -143,8 +143,7 @@ def _loss(trained: Trained, x: str, dx: str) -> list[str]:
     if spec.name == "l1":
         return [*lines, "loss = np.abs(d).mean()", f"{dx} = np.sign(d) / d.size"]
     if spec.name == "huber":
-        delta = getattr(spec, "delta", 1.0)
-        return [*lines, f"c = np.clip(d, -{delta}, {delta})", "loss = (c * (d - c / 2)).mean()", f"{dx} = c / d.size"]
+        return [*lines, "c = np.clip(d, -1, 1)", "loss = (c * (d - c / 2)).mean()", f"{dx} = c / d.size"]
     raise ConfigError(f"with_training: loss={spec.name} has no form here: leave with_training out")
 
 

@@ -154,7 +154,7 @@ def _user_output(graph: Graph, trained: Trained, x: str) -> str:
     output = trained.output
     if output == "targets":
         if trained.target_scale is not None and trained.target_shift is not None:
-            x = graph.node("Mul", x, graph.constant("target.scale", trained.target_scale), name="target/scale")
+            x = graph.node("Div", x, graph.constant("target.scale", trained.target_scale), name="target/scale")
             x = graph.node("Add", x, graph.constant("target.shift", trained.target_shift), name="target/shift")
     elif output == "scores":
         x = graph.node("Softmax", x, name="softmax", axis=-1)

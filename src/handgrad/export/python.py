@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pprint
 import textwrap
 
 import numpy as np
@@ -220,7 +221,7 @@ def _prediction(trained: Trained) -> str:
         "targets": "y",
     }[trained.output]
     if trained.target_scale is not None:
-        turn = "y * TARGET_SCALE + TARGET_SHIFT"
+        turn = "y / TARGET_SCALE + TARGET_SHIFT"
     what = "The targets" if trained.regression else "The probability of each class"
     unit = "in their own units" if trained.regression else "in the order of CLASSES"
     raw = "rows of the table (see `encode`)" if trained.table else f"raw inputs x {batch(trained.input_shape)}"
@@ -267,15 +268,17 @@ _READ_TABLE = """\
 
 _READ_IMAGE = """\
     try:
-        from PIL import Image
+        from PIL import Image, ImageOps
     except ImportError:
         sys.exit(f"{path}: reading pictures requires Pillow: pip install pillow")
     channels, height, width = INPUT_SHAPE
     with Image.open(path) as image:
-        picture = image.convert("L" if channels == 1 else "RGB")
+        picture = ImageOps.exif_transpose(image)
+    picture = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
     if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(picture, np.float32).reshape(height, width, channels).transpose(2, 0, 1)
+        picture = picture.resize((width, height))
+    pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"), np.float32)
+    pixels = pixels.reshape(height, width, channels).transpose(2, 0, 1)
     return pixels[np.newaxis] * (VALUE_RANGE / 255)
 """
 

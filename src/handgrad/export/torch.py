@@ -72,7 +72,7 @@ def _what(trained: Trained) -> str:
 
 def _turned(trained: Trained) -> str:
     if trained.regression:
-        return "y * self.target_scale + self.target_shift" if trained.target_scale is not None else "y"
+        return "y / self.target_scale + self.target_shift" if trained.target_scale is not None else "y"
     return {
         "scores": "y.softmax(dim=1)",
         "log-probabilities": "y.exp()",

@@ -96,7 +96,7 @@ class Trained:
         last = self.architecture.layers[-1].kind if self.architecture.layers else ""
         if last in ("log_softmax", "softmax"):
             return {"log_softmax": "log-probabilities", "softmax": "probabilities"}[last]
-        return "outputs" if self.config.loss == "mse" else "scores"
+        return "outputs" if self.config.loss_spec().name == "mse" else "scores"
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -118,8 +118,9 @@ class Trained:
     def user_values(self, outputs: Float[Array, "N K"]) -> Float[Array, "N K"]:
         """Probabilities, or targets in their own units, from what the network puts out."""
         if self.output == "targets":
-            scaled = self.target_scale is not None and self.target_shift is not None
-            return outputs * self.target_scale + self.target_shift if scaled else outputs
+            if self.target_scale is None or self.target_shift is None:
+                return outputs
+            return outputs / self.target_scale + self.target_shift
         return {
             "scores": softmax,
             "log-probabilities": np.exp,
