@@ -24,8 +24,11 @@ from handgrad.errors import ConfigError, NonFiniteError, RunError
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import TrainConfig, merge_settings
 from handgrad.training.judging import MEASURES, averages, better, details, training_averages
+from handgrad.training.progress import in_notebook, progress_reporter
+from handgrad.training.reporter import Reporter
 from handgrad.training.run import Onlooker, Run, RunFolder, load_dataset
 from handgrad.training.schedules import laid_out_over_steps
+from handgrad.training.tensorboard import TensorBoard
 
 #: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
 #: not depend on it: the engine gives back figures a step, and they are added up in order.
@@ -37,20 +40,6 @@ CHANGEABLE = (
     *("max_steps", "epochs", "patience", "data_dir", "offline", "checkpoint_seconds"),
     *("engine", "device", "compile", "gradients"),
 )
-
-
-class Reporter:
-    """What is told to whoever watches a run; every method may be left out."""
-
-    def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None: ...
-
-    def stepped(self, step: int, loss: float) -> None: ...
-
-    def evaluated(self, record: dict[str, Any]) -> None: ...
-
-    def finished(self, summary: dict[str, Any]) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 class Interrupted(RunError):
@@ -66,6 +55,8 @@ def train(
     run_dir: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    progress: bool | None = None,
+    tensorboard: bool = False,
     **settings: Any,
 ) -> Run:
     """Trains a network and leaves a run folder.
@@ -76,7 +67,11 @@ def train(
         run_dir: the run folder; by default a new one in `runs/`, named after the recipe.
         resume: go on with the run in `run_dir` from its last checkpoint, bit for bit as if it had not stopped. Where
             there is no checkpoint yet, the run starts at its beginning.
-        reporter: told of everything as it happens.
+        reporter: told of everything as it happens; by default what `progress` says.
+        progress: whether the run shows how far it is: a bar in a notebook, plain lines elsewhere. By default in
+            notebooks only.
+        tensorboard: whether event files for TensorBoard are written, to `tensorboard/` in the run folder (the extra
+            `tensorboard`).
         settings: fields of `TrainConfig`, over those of the recipe and the file.
 
     Returns: the run.
@@ -88,14 +83,18 @@ def train(
         Interrupted: Ctrl-C or a termination signal; everything is saved.
         NonFiniteError: the loss stopped being a number.
     """
-    reporter = reporter or Reporter()
+    if reporter is None:
+        reporter = progress_reporter() if progress or (progress is None and in_notebook()) else Reporter()
     given = merge_settings(recipe, config_file, settings)
-    if here().count == 1:
-        folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
-        with folder.held():
-            _Training(folder, config, reporter).run()
-        return Run(folder.path)
-    return _train_together(given, config_file, settings, run_dir, resume, reporter)
+    with contextlib.ExitStack() as stack:
+        if tensorboard:
+            reporter = stack.enter_context(contextlib.closing(TensorBoard(reporter)))
+        if here().count == 1:
+            folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
+            with folder.held():
+                _Training(folder, config, reporter).run()
+            return Run(folder.path)
+        return _train_together(given, config_file, settings, run_dir, resume, reporter)
 
 
 def _train_together(given, config_file, settings, run_dir, resume, reporter) -> Run:
