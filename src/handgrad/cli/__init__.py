@@ -19,6 +19,8 @@ COMMANDS = {
     "train": "train a network and leave a run folder: figures, curves, weights, checkpoint",
     "evaluate": "loss and accuracy of a finished run, on every split of its data",
     "predict": "classes of images from a .npy or .png file",
+    "export": "write a network to a file that needs no handgrad: Python, ONNX, PyTorch, safetensors",
+    "import": "make a run folder of weights from a safetensors or PyTorch file",
     "compare": "two runs step by step: where they part, by how much, which layer first",
     "doctor": "why a network does not learn: checks with evidence, and what to change",
     "show": "a network's layers, shapes, parameters and multiply-adds",

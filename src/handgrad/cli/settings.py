@@ -48,7 +48,7 @@ def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
 def _setting_flags(headings: Collection[str]) -> list[inspect.Parameter]:
     """A flag for each setting of `TrainConfig` under these headings, None where it is not given."""
     types = {"int": int, "float": float, "bool": bool, "int | float": str}
-    show_all = SHOW_ALL in sys.argv
+    show_all = SHOW_ALL in sys.argv or len(headings) < len(GROUPS)
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
     flags = []
     for order, (heading, names) in enumerate(GROUPS.items(), start=1):

@@ -38,6 +38,9 @@ def train(
         bool,
         Parameter(group=_RUN, help="examine the settings first, and watch the run, see handgrad doctor", **_SWITCH),
     ] = False,
+    tensorboard: Annotated[
+        bool, Parameter(group=_RUN, help="also write event files to RUN/tensorboard (the extra tensorboard)", **_SWITCH)
+    ] = False,
     json_: Annotated[bool, Parameter(name="--json", group=_RUN, help="print the summary as JSON", **_SWITCH)] = False,
     **settings: Any,
 ) -> int:
@@ -46,7 +49,8 @@ def train(
         raise ConfigError("--doctor examines a run of one process, and torchrun started several: leave it out")
     inner = _reporter(quiet, json_)
     with _watched(inner, quiet or json_) if doctor else inner as reporter:
-        run = training.train(recipe, config_file=config, run_dir=run_dir, resume=resume, reporter=reporter, **settings)
+        options = {"run_dir": run_dir, "resume": resume, "tensorboard": tensorboard}
+        run = training.train(recipe, config_file=config, reporter=reporter, **options, **settings)
     if here().rank > 0:
         return 0  # the first process says how it went
     if json_:

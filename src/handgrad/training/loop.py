@@ -24,8 +24,11 @@ from handgrad.errors import ConfigError, NonFiniteError, RunError
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import IN_MEMORY, TrainConfig, merge_settings
 from handgrad.training.judging import MEASURES, averages, better, details, training_averages
+from handgrad.training.progress import in_notebook, progress_reporter
+from handgrad.training.reporter import Reporter
 from handgrad.training.run import Onlooker, Run, RunFolder, as_configured, check_unchanged, load_dataset
 from handgrad.training.schedules import laid_out_over_steps
+from handgrad.training.tensorboard import TensorBoard
 
 #: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
 #: not depend on it: the engine gives back figures a step, and they are added up in order.
@@ -37,20 +40,6 @@ CHANGEABLE = (
     *("max_steps", "epochs", "patience", "data", "data_dir", "offline", "checkpoint_seconds"),
     *("engine", "device", "compile", "gradients"),
 )
-
-
-class Reporter:
-    """What is told to whoever watches a run; every method may be left out."""
-
-    def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None: ...
-
-    def stepped(self, step: int, loss: float) -> None: ...
-
-    def evaluated(self, record: dict[str, Any]) -> None: ...
-
-    def finished(self, summary: dict[str, Any]) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 class Interrupted(RunError):
@@ -71,6 +60,8 @@ def train(
     x_test: Any = None,
     y_test: Any = None,
     groups: Any = None,
+    progress: bool | None = None,
+    tensorboard: bool = False,
     **settings: Any,
 ) -> Run:
     """Trains a network and leaves a run folder.
@@ -84,7 +75,11 @@ def train(
         run_dir: the run folder; by default a new one in `runs/`, named after the recipe.
         resume: go on with the run in `run_dir` from its last checkpoint, bit for bit as if it had not stopped. Where
             there is no checkpoint yet, the run starts at its beginning.
-        reporter: told of everything as it happens.
+        reporter: told of everything as it happens; by default what `progress` says.
+        progress: whether the run shows how far it is: a bar in a notebook, plain lines elsewhere. By default in
+            notebooks only.
+        tensorboard: whether event files for TensorBoard are written, to `tensorboard/` in the run folder (the extra
+            `tensorboard`).
         settings: fields of `TrainConfig`, over those of the recipe and the file.
 
     Returns: the run.
@@ -96,7 +91,8 @@ def train(
         Interrupted: Ctrl-C or a termination signal; everything is saved.
         NonFiniteError: the loss stopped being a number.
     """
-    reporter = reporter or Reporter()
+    if reporter is None:
+        reporter = progress_reporter() if progress or (progress is None and in_notebook()) else Reporter()
     raw = None
     if x is not None or y is not None:
         if x is None or y is None:
@@ -107,12 +103,15 @@ def train(
         settings["data"] = IN_MEMORY
     settings = _with_whole_paths(settings)
     given = _with_whole_paths(merge_settings(recipe, config_file, settings))
-    if here().count == 1:
-        folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
-        with folder.held():
-            _Training(folder, config, reporter, dataset=_from_memory(config, raw)).run()
-        return Run(folder.path)
-    return _train_together(given, config_file, settings, run_dir, resume, reporter, raw)
+    with contextlib.ExitStack() as stack:
+        if tensorboard:
+            reporter = stack.enter_context(contextlib.closing(TensorBoard(reporter)))
+        if here().count == 1:
+            folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
+            with folder.held():
+                _Training(folder, config, reporter, dataset=_from_memory(config, raw)).run()
+            return Run(folder.path)
+        return _train_together(given, config_file, settings, run_dir, resume, reporter, raw)
 
 
 def _with_whole_paths(settings: dict[str, Any]) -> dict[str, Any]:
