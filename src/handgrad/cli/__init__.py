@@ -24,6 +24,7 @@ COMMANDS = {
     "show": "a network's layers, shapes, parameters and multiply-adds",
     "recipes": "complete configurations by name",
     "data": "the data sets: list, get, check",
+    "speech": "speech, frame by frame: labelled frames from recordings, phones over a spectrogram",
     "check": "other people's layers: which parts are right, and what is wrong with the rest",
     "derive": "derivations that run: every formula step by step, each step checked",
     "courses": "two courses' assignments: drop-ins for their files, training statistics",
@@ -50,7 +51,7 @@ moment (Ctrl-C, even kill -9) and goes on, bit for bit, with --run-dir FOLDER --
 
 
 #: Commands that leave their results in files: one that loses its stdout says so and goes on, and has not failed.
-_LEAVE_FILES = ("train", "doctor", "courses")
+_LEAVE_FILES = ("train", "doctor", "courses", "speech")
 
 
 def main(argv: list[str] | None = None) -> int:
