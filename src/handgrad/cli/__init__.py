@@ -26,6 +26,7 @@ COMMANDS = {
     "data": "the data sets: list, get, check",
     "check": "other people's layers: which parts are right, and what is wrong with the rest",
     "derive": "derivations that run: every formula step by step, each step checked",
+    "speech": "speech in frames: predict the phoneme state of every frame",
     "courses": "two courses' assignments: drop-ins for their files, training statistics",
 }
 
