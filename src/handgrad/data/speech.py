@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO
 
 import numpy as np
@@ -279,7 +280,9 @@ def _read(path: Path, axes: int, offsets_path: Path) -> Utterances:
     if dtype.kind not in "fiu":
         raise DataError(f"{path} holds values of dtype {dtype}: expected numbers")
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}): write it again, or replace it with a whole one") from None
     if values.ndim == axes + 1 and values.size:
@@ -316,7 +319,7 @@ def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, int]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it
             shape, _, dtype = readers[version](file)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, SyntaxError, TokenError, RecursionError) as error:
         why = "it is empty" if path.stat().st_size == 0 else " ".join(str(error).split())[:200]
         raise DataError(f"{path} is no .npy file ({why}): expected one that numpy.save wrote") from None
     return shape, dtype, file.tell()

@@ -323,6 +323,9 @@ _NAMES = _names()
 #: Strings up to this many bytes are read, longer ones stay in the file. Names and type codes are shorter.
 _SHORT = 64
 
+#: An array may stand in the file once and in the result several times, up to so many times the file.
+_MOST_UNFOLDED = 4
+
 _NUMERIC = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 
 
@@ -392,8 +395,8 @@ class _ArrayMachine(_Machine):
             if type(element) is not PickledArray:
                 raise _Refused(f"which holds {_kind(element)} at utterance {i}")
             total += element.size
-        if total > len(self.content):  # one array, again and again
-            raise _Refused("which unfolds into more bytes than it has")
+        if total > _MOST_UNFOLDED * len(self.content):  # one array, again and again
+            raise _Refused(f"which unfolds its {len(self.content)} bytes into {total}")
         return _ObjectArray(elements)
 
 
