@@ -24,9 +24,9 @@ COMMANDS = {
     "show": "a network's layers, shapes, parameters and multiply-adds",
     "recipes": "complete configurations by name",
     "data": "the data sets: list, get, check",
-    "speech": "speech, frame by frame: labelled frames from recordings, phones over a spectrogram",
     "check": "other people's layers: which parts are right, and what is wrong with the rest",
     "derive": "derivations that run: every formula step by step, each step checked",
+    "speech": "speech in frames: prepare recordings, predict and label the phoneme state of every frame",
     "courses": "two courses' assignments: drop-ins for their files, training statistics",
 }
 

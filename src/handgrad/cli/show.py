@@ -13,7 +13,7 @@ from handgrad.architectures import Architecture
 from handgrad.cli.common import Json, new_app
 from handgrad.data import DATASETS
 from handgrad.training import TrainConfig, load_run, merge_settings
-from handgrad.training.run import is_folder
+from handgrad.training.run import is_folder, load_dataset
 
 app = new_app("show", "A network's layers: output shape, parameters, multiply-adds (one sample, forward).")
 
@@ -26,8 +26,10 @@ def show(
     json_: Json = False,
 ) -> int:
     config = load_run(what).config if is_folder(what) else TrainConfig.from_settings(merge_settings(what))
-    entry = DATASETS[config.dataset]
-    architecture = config.architecture(entry.input_shape, len(entry.classes))
+    data = DATASETS[config.dataset]
+    if not data.classes:  # the files say how many there are
+        data = load_dataset(config)
+    architecture = config.architecture(data.input_shape, len(data.classes))
     algorithms = _algorithms(what, config, architecture)
     if json_:
         rows = [

@@ -11,6 +11,7 @@
 from handgrad.data.augmentation import Augmentation
 from handgrad.data.catalogue import DATASETS, Download, Entry
 from handgrad.data.dataset import PREPROCESSING, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
+from handgrad.data.frames import FrameDataset
 from handgrad.data.loading import Check, Listing, check, describe, get, load
 from handgrad.data.progress import Progress, show_progress
 
@@ -23,6 +24,7 @@ __all__ = [
     "Dataset",
     "Download",
     "Entry",
+    "FrameDataset",
     "Listing",
     "Preprocessing",
     "Progress",

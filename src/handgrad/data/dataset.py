@@ -21,6 +21,7 @@ TASKS = ("classification", "regression")
 NOT_AUGMENTED = Augmentation()
 
 _CHUNK = 64  # images at a time in float64: a chunk stays in the cache
+_CHUNK_OF_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,8 @@ def fit_preprocessing(kind: str, train_inputs: Num[Array, "n *shape"], value_ran
 
     Arguments:
         kind: one of `PREPROCESSING`.
-        train_inputs: raw training inputs (n, C, H, W), the validation images already taken away.
+        train_inputs: raw training inputs (n, C, H, W), the validation images already taken away, or (n, F): there a
+            feature is a channel.
         value_range: the largest raw value, e.g. 255.0.
 
     Returns: the fitted `Preprocessing`.
@@ -110,8 +112,9 @@ def _channel_moments(x: Num[Array, "n C *rest"]) -> tuple[Float[Array, "C *ones"
     # the spread of a constant channel comes out as exactly 0.
     centre = x[(slice(1), slice(None)) + (slice(1),) * (x.ndim - 2)].astype(np.float64)
     total, squares = np.zeros_like(centre), np.zeros_like(centre)
-    for i in range(0, len(x), _CHUNK):
-        chunk = np.subtract(x[i : i + _CHUNK], centre, dtype=np.float64)
+    size = _CHUNK_OF_ROWS if x.ndim == 2 else _CHUNK
+    for i in range(0, len(x), size):
+        chunk = np.subtract(x[i : i + size], centre, dtype=np.float64)
         total += chunk.sum(axis=axes, keepdims=True)
         np.square(chunk, out=chunk)
         squares += chunk.sum(axis=axes, keepdims=True)

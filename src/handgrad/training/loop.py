@@ -222,7 +222,8 @@ class _Training:
         self.folder, self.config, self.reporter = folder, config, reporter
         self.processes = processes or Processes()
         self.began = time.perf_counter()
-        self.processes.first(lambda: load_dataset(config) and None)  # one downloads, the others find it there
+        if self.processes.count > 1:
+            self.processes.first(lambda: load_dataset(config) and None)  # one downloads, the others find it there
         self.dataset = load_dataset(config)
         self.seeds = config.seeds()
         self.train_indices = self.dataset.indices("train")
@@ -273,6 +274,8 @@ class _Training:
 
     def run(self) -> None:
         self.reporter.started(self.folder.path, self.config, self.engine, self.steps, self.step)
+        for split in getattr(self.dataset, "unlabelled", ()):
+            self.reporter.note(f"the {split} split has no labels: nothing is evaluated on it")
         self.folder.create(self.config)
         self.folder.save_preprocessing(self.dataset)
         chunk = 1

@@ -406,12 +406,17 @@ class Run:
         return Preprocessing(about["kind"], arrays["shift"], arrays["scale"]), about
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """What happened to the raw inputs of the training data."""
+        return self._preprocessing[0]
+
+    @property
     def classes(self) -> list[str]:
         return self._preprocessing[1]["classes"]
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one raw input."""
+    def input_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of one raw input; (2 context + 1, F) of a window of frames."""
         return tuple(self._preprocessing[1]["input_shape"])
 
     @property
@@ -444,6 +449,8 @@ class Run:
             InputWarning: the inputs hold values that training did not see, or are light on dark where it saw dark on
                 light, or the other way round.
         """
+        if self.config.dataset == "speech":
+            raise ConfigError("a run on speech predicts whole utterances: use handgrad speech predict")
         inputs = self._images(np.asarray(inputs))
         self._check_values(inputs)
         if (light := self.inverted(inputs)).any():
@@ -556,6 +563,7 @@ def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: b
         preprocessing=config.preprocessing,
         validation_size=config.validation_size,
         validation_split=config.validation_split,
+        context=config.context,
     )
     augmentation = Augmentation(config.random_crop, config.horizontal_flip, config.seeds()["data_seed"])
     return dataclasses.replace(dataset, augmentation=augmentation)
