@@ -370,5 +370,6 @@ def test_data(capsys, small_mnist):
         "mnist",
         "fashion-mnist",
         "cifar10",
+        "speech",
     ]
     assert main(["data", "get", "digits"]) == 0

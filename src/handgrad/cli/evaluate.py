@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,10 @@ def evaluate(
     options = {"data_dir": data_dir, "offline": offline, "engine": engine, "device": device}
     options |= {"data": data, "target": target or ""}
     figures = {weights: loaded.evaluate(weights, **options) for weights in ("last", "best")}
+    if loaded.config.dataset == "speech":
+        if "test" not in figures["last"]:
+            print("the test split has no labels: nothing is evaluated on it", file=sys.stderr)
+        print(f"without silence, by phone: handgrad speech evaluate {run}", file=sys.stderr)
     if json_:
         print(json.dumps(figures, indent=2))
         return 0

@@ -11,6 +11,7 @@
 from handgrad.data.augmentation import Augmentation
 from handgrad.data.catalogue import DATASETS, Download, Entry
 from handgrad.data.dataset import PREPROCESSING, TASKS, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
+from handgrad.data.frames import FrameDataset
 from handgrad.data.loading import Check, Listing, check, describe, get, load
 from handgrad.data.own import Raw, assemble, from_arrays, raw_from_arrays
 from handgrad.data.pictures import MODES as IMAGE_MODES
@@ -29,6 +30,7 @@ __all__ = [
     "Dataset",
     "Download",
     "Entry",
+    "FrameDataset",
     "Listing",
     "Preprocessing",
     "Progress",

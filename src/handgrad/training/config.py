@@ -114,7 +114,7 @@ def _setting(default: Any, rule: Rule, help: str) -> Any:
 GROUPS = {
     "Data": (
         *("dataset", "data_dir", "offline", "preprocessing", "validation_size", "validation_split"),
-        *("random_crop", "horizontal_flip"),
+        *("random_crop", "horizontal_flip", "context"),
     ),
     "Data of your own": (
         *("data", "target", "task", "ignore", "categories", "group", "test_size"),
@@ -199,6 +199,7 @@ class TrainConfig:
         Rule("64 hexadecimal digits", lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v) is not None),
         "checksum of the data, recorded when a run begins; data that have another one are refused",
     )
+    context: int = _setting(0, _at_least(0), "frames of speech on each side of the one to classify")
     model: str = _setting("mlp", _one_of(MODELS), "architecture")
     width: int = _setting(64, _at_least(1), "channels of the first convolution, of vgg and preact-resnet")
     hidden_units: tuple[int, ...] = _setting(
@@ -297,6 +298,7 @@ class TrainConfig:
         if (self.epochs is None) == (self.max_steps is None):
             raise ConfigError("expected either max_steps or epochs, not both and not neither")
         self._check_model()
+        self._check_speech()
         for spec in (self.optimizer_spec, self.engine_spec, self.loss_spec):
             spec()  # raises where settings contradict each other
         if self.class_weight != "none" and self.loss not in (None, *LOSSES_OF["classification"]):
@@ -351,6 +353,17 @@ class TrainConfig:
             raise ConfigError(f"norm={self.norm} goes with model=mlp: {self.model} takes {' or '.join(IMAGE_NORMS)}")
         if self.num_groups != 4 and self.norm != "group":
             raise ConfigError(f"num_groups={self.num_groups} goes with norm=group, not with {self.norm}: leave it out")
+
+    def _check_speech(self) -> None:
+        """A setting of images says nothing about frames of speech, and the other way round."""
+        own = ("context",) if self.dataset != "speech" else ("random_crop", "horizontal_flip", "validation_size")
+        for field in dataclasses.fields(self):
+            if field.name in own and getattr(self, field.name) != field.default:
+                setting = f"{field.name}={_show(getattr(self, field.name))}"
+                kind = "goes with dataset=speech, not with" if field.name == "context" else "does not go with dataset"
+                raise ConfigError(f"{setting} {kind} {self.dataset}: leave it out")
+        if self.dataset == "speech" and self.model != "mlp":
+            raise ConfigError(f"model={self.model} classifies images: dataset=speech requires model=mlp")
 
     # -- what the settings stand for ----------------------------------------------------------------------------------
 

@@ -483,13 +483,18 @@ class Run:
             raise RunError(f"cannot read {path}: {error}. The file is damaged: train anew") from None
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """What happened to the raw inputs of the training data."""
+        return self._preprocessing[0]
+
+    @property
     def classes(self) -> list[str]:
         """The names of the classes; of a regression, of the targets."""
         return self._preprocessing[1]["classes"]
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(C, H, W) of one raw input, or (D,) of rows."""
+        """(C, H, W) of one raw input, (D,) of rows; (2 context + 1, F) of a window of frames."""
         return tuple(self._preprocessing[1]["input_shape"])
 
     @property
@@ -524,6 +529,8 @@ class Run:
             InputWarning: the inputs hold values that training did not see, or are light on dark where it saw dark on
                 light, or the other way round.
         """
+        if self.config.dataset == "speech":
+            raise ConfigError("a run on speech predicts whole utterances: use handgrad speech predict")
         if is_frame(inputs):
             inputs, notes = self.encoded(inputs)
             for note in notes:
@@ -734,6 +741,7 @@ def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: b
         preprocessing=config.preprocessing,
         validation_size=config.validation_size,
         validation_split=config.validation_split,
+        context=config.context,
     )
     return as_configured(config, dataset)
 
