@@ -97,6 +97,17 @@ def train(
     return _train_together(given, config_file, settings, run_dir, resume, reporter)
 
 
+def train_in(folder: RunFolder, config: TrainConfig, dataset: Dataset, reporter: Reporter) -> None:
+    """Trains the run of a configuration in a folder, from its checkpoint where it has one, on data that is loaded
+    already. Raises as `train` does.
+
+    Arguments:
+        dataset: what `load_dataset(config)` gives; without a "test" split nothing is evaluated on it.
+    """
+    with folder.held():
+        _Training(folder, config, reporter, dataset=dataset).run()
+
+
 def _train_together(given, config_file, settings, run_dir, resume, reporter) -> Run:
     """`train` in one of several processes: the first says what is done, writes and reports."""
     engine = given.get("engine") or _saved_engine(run_dir)
@@ -217,13 +228,20 @@ class _Training:
     """One run under way. All its state that is not the engine's lies in plain attributes that a checkpoint saves."""
 
     def __init__(
-        self, folder: RunFolder, config: TrainConfig, reporter: Reporter, processes: Processes | None = None
+        self,
+        folder: RunFolder,
+        config: TrainConfig,
+        reporter: Reporter,
+        processes: Processes | None = None,
+        dataset: Dataset | None = None,
     ) -> None:
         self.folder, self.config, self.reporter = folder, config, reporter
         self.processes = processes or Processes()
         self.began = time.perf_counter()
-        self.processes.first(lambda: load_dataset(config) and None)  # one downloads, the others find it there
-        self.dataset = load_dataset(config)
+        if dataset is None:
+            self.processes.first(lambda: load_dataset(config) and None)  # one downloads, the others find it there
+            dataset = load_dataset(config)
+        self.dataset = dataset
         self.seeds = config.seeds()
         self.train_indices = self.dataset.indices("train")
         if config.batch_size > len(self.train_indices):

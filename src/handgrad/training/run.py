@@ -557,6 +557,11 @@ def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: b
         validation_size=config.validation_size,
         validation_split=config.validation_split,
     )
+    return augmented(dataset, config)
+
+
+def augmented(dataset: Dataset, config: TrainConfig) -> Dataset:
+    """The data set with the augmentation that a configuration asks for; the arrays are the same."""
     augmentation = Augmentation(config.random_crop, config.horizontal_flip, config.seeds()["data_seed"])
     return dataclasses.replace(dataset, augmentation=augmentation)
 
