@@ -123,6 +123,12 @@ class Queue:
         live = any(not trial.state.is_finished() for trial in trials)
         return not live and next(self._missing(trials), None) is None and not self._may_draw(trials)
 
+    def wanted(self) -> int | None:
+        """How many runs are wanted; None where only the clock ends them."""
+        plan = self.study.plan
+        combinations = len(self._combinations(plan)) or plan.combinations
+        return combinations * plan.seeds if combinations is not None else None
+
     def _combinations(self, plan: Plan) -> list[Combination]:
         """The combinations of lists; nothing for a sampler that draws them."""
         if size(plan.factors) is None or plan.sampler == "tpe":
@@ -192,7 +198,7 @@ class Queue:
             added += 1
             if added == WAITING:
                 return
-        if not added and self._may_draw(trials):
+        while not added and self._may_draw(trials):
             plan = self.study.plan
             combination, impossible = draw(plan, self.study.about["data"], trials)
             if combination is not None and impossible is not None:
@@ -202,9 +208,13 @@ class Queue:
                         "skip such combinations with --impossible skip"
                     )
                 self._add(combination, 0, why=IMPOSSIBLE, message=impossible)
+                trials = self.trials()
             elif combination is not None:
                 for seed in range(plan.seeds):
                     self._add(combination, seed)
+                return
+            else:
+                return
 
     def _add(self, combination: Combination, seed: int, **about: str) -> None:
         attributes = {"run": run_key(combination, seed), "combination": combination, "seed": seed, **about}

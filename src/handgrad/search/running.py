@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import multiprocessing
 import os
@@ -207,7 +208,7 @@ class _Parent:
     ) -> None:
         self.study, self.watcher, self.options = study, watcher, options
         self.queue = Queue(study)
-        wanted = self._wanted()
+        wanted = self.queue.wanted()
         self.count = workers or max(1, min(cores(), wanted or cores()))
         self.threads = max(1, cores() // self.count)
         forks = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
@@ -221,10 +222,6 @@ class _Parent:
         self.deaths = 0
         self.looked_at = 0.0
         self.progress: Progress | None = None
-
-    def _wanted(self) -> int | None:
-        plan = self.study.plan
-        return plan.combinations * plan.seeds if plan.combinations is not None else None
 
     def run(self) -> bool:
         handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -319,7 +316,7 @@ class _Parent:
         return self.progress
 
     def _progress(self, found: Findings) -> Progress:
-        total, finished = self._wanted(), found.runs
+        total, finished = self.queue.wanted(), found.runs
         first = found.best[0] if found.best else None
         best = f"{first.mean:.4f} with {in_words(first.combination)}" if first is not None else ""
         seconds = [r.figures["seconds"] for row in found.rows for r in row.results if r.figures.get("seconds")]
@@ -379,8 +376,8 @@ def search(
         store = open_store(join_at if join_at is not None else folder)
         if isinstance(store, FolderStore):
             folder = store.folder
-        study = create(folder, store, name, plan, data, join=join_at is not None, resume=resume)
-    _remember_store(study)
+        made = functools.partial(create, folder, store, name, plan, data, join=join_at is not None, resume=resume)
+        study = store.patiently(made, watcher.note)
     try:
         run(study, datasets, workers=workers, timeout=timeout, watcher=watcher)
     except Interrupted:
@@ -402,13 +399,6 @@ def _existing(name: str | None, study_dir: str | Path | None, join_at: str | Pat
         return load_study(study_dir)
     store: Store = open_store(join_at)
     return join(store, name, Path(study_dir) if study_dir is not None else None)
-
-
-def _remember_store(study: Study) -> None:
-    """Writes down where the store is, where that is not the folder; without its password."""
-    if not isinstance(study.store, FolderStore):
-        text = f"{hidden(study.store.address)}\n"
-        write_text(study.folder / "store", text, advice="Free some space or choose another --study-dir")
 
 
 def leave_results(study: Study, watcher: Watcher | None = None) -> Findings:

@@ -121,9 +121,7 @@ def _values(field: dataclasses.Field, values: Sequence[Any]) -> tuple[Any, ...]:
     for value in values:
         value = _fitting(field, value)
         if value in found and type(value) is type(found[found.index(value)]):
-            raise ConfigError(
-                f"{field.name}={shown(value)} is in the list twice: leave one out; --seeds N repeats runs"
-            )
+            raise ConfigError(f"{field.name}={shown(value)} is listed twice: leave one out (--seeds N repeats runs)")
         found.append(value)
     return tuple(found)
 

@@ -19,6 +19,9 @@ from handgrad.training.config import TrainConfig, layered, read_toml
 from handgrad.training.recipes import recipe_settings
 from handgrad.training.run import write_text
 
+#: Of a study in a database, the file of its folder that says which.
+STORE = "store.toml"
+
 SAMPLERS = ("grid", "random", "tpe")
 PRUNERS = ("none", "median", "asha")
 SELECTIONS = ("validation", "test")
@@ -218,7 +221,11 @@ class Study:
     def write_plan(self) -> None:
         """Writes `study.toml`, from which the study can be made again."""
         text = "# handgrad search THIS_FILE repeats this study\n" + tomli_w.dumps(self.about["plan"])
-        write_text(self.folder / "study.toml", text, advice="Free some space or choose another --study-dir")
+        advice = "Free some space or choose another --study-dir"
+        write_text(self.folder / "study.toml", text, advice=advice)
+        if not isinstance(self.store, FolderStore):
+            where = {"address": hidden(self.store.address), "name": self.name}  # without the password
+            write_text(self.folder / STORE, tomli_w.dumps(where), advice=advice)
 
 
 def create(folder: Path, store: Store, name: str, plan: Plan, data: Mapping[str, Any], *, join: bool, resume: bool):
@@ -239,11 +246,9 @@ def create(folder: Path, store: Store, name: str, plan: Plan, data: Mapping[str,
     about = {"format": FORMAT, "plan": plan.to_toml(), "data": dict(data)}
     with store.locked():
         names = optuna.get_all_study_names(store.storage)
+        if names and isinstance(store, FolderStore):
+            name = names[0]  # a folder has one, and may have been renamed
         if name not in names:
-            if names and isinstance(store, FolderStore):
-                raise RunError(
-                    f"{store.address} holds the study {names[0]!r}, not {name!r}: choose another --study-dir"
-                )
             made = optuna.create_study(storage=store.storage, study_name=name, direction=direction)
             made.set_user_attr("handgrad", about)
             study = Study(folder, store, made)
@@ -320,16 +325,11 @@ def load_study(path: str | Path) -> Study:
         raise RunError(f"{folder} is a file, expected the folder of a study")
     if not (folder / "study.toml").exists():
         raise RunError(f"{folder} holds no study: expected a folder that handgrad search has made")
-    address = _address(folder)
-    return join(open_store(address), folder.name if address != folder else None, folder)
-
-
-def _address(folder: Path) -> str | Path:
-    """Where the store of a study's folder is: in it, or where the file `store` says."""
-    try:
-        return (folder / "store").read_text(encoding="utf-8").strip()
-    except OSError:
-        return folder
+    where = folder / STORE
+    if not where.exists():
+        return join(open_store(folder))
+    store = read_toml(where)
+    return join(open_store(store["address"]), store["name"], folder)
 
 
 # -- a plan that grows ------------------------------------------------------------------------------------------------
