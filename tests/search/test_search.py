@@ -99,10 +99,10 @@ def test_a_finished_study_is_not_begun_again_and_can_grow(studied):
     study, found, _ = studied
     plan = study.plan
     with pytest.raises(RunError, match="holds the study 's' already: go on with --resume"):
-        search(plan, study_dir=study.folder)
+        search(plan, study_dir=study.folder, figures=False)
     told = Told()
     more = plan_from(plan.to_toml() | {"learning_rate": [1e-2, 1e-3, 1e-4]})
-    again, after = search(more, study_dir=study.folder, resume=True, workers=2, watcher=told)
+    again, after = search(more, study_dir=study.folder, resume=True, workers=2, watcher=told, figures=False)
     assert len(told.ends) == 4
     assert values(found).items() <= values(after).items()
     assert len(values(after)) == 12
@@ -112,7 +112,7 @@ def test_a_finished_study_is_not_begun_again_and_can_grow(studied):
 def test_select_test_says_that_it_flatters(tmp_path):
     told = Told()
     plan = plan_from({**TINY, "learning_rate": [1e-2, 1e-3]}, select="test")
-    study, found = search(plan, study_dir=tmp_path / "s", workers=1, watcher=told)
+    study, found = search(plan, study_dir=tmp_path / "s", workers=1, watcher=told, figures=False)
     assert any("the best of many test figures flatters" in note for note in told.notes)
     assert found.figure == "test_accuracy"
     assert all(line["test_accuracy"] for line in rows(study))
@@ -121,7 +121,7 @@ def test_select_test_says_that_it_flatters(tmp_path):
 
 def test_a_run_that_diverges_and_one_that_fails_leave_the_others_alone(tmp_path):
     settings = {**TINY, "optimizer": "sgd", "norm": "none", "learning_rate": [1e20, 1e-2]}
-    study, found = search(plan_from(settings), study_dir=tmp_path / "s", workers=2)
+    study, found = search(plan_from(settings), study_dir=tmp_path / "s", workers=2, figures=False)
     assert {(row.combination["learning_rate"], row.state) for row in found.rows} == {
         (1e20, "diverged"),
         (0.01, "complete"),
@@ -133,10 +133,12 @@ def test_combinations_that_cannot_be_are_named_counted_and_refused_or_skipped(tm
     settings = {**TINY, "norm": ["group", "batch"], "hidden_units": [[10], [8], [12]], "num_groups": [4, 5]}
     message = r"6 of 12 combinations cannot be trained: hidden_units=10 norm=group num_groups=4: .*; and 3 more"
     with pytest.raises(ConfigError, match=message + r".*--impossible skip"):
-        search(plan_from(settings), study_dir=tmp_path / "s")
+        search(plan_from(settings), study_dir=tmp_path / "s", figures=False)
     assert not (tmp_path / "s").exists()
     told = Told()
-    _, found = search(plan_from(settings, impossible="skip"), study_dir=tmp_path / "s", workers=2, watcher=told)
+    _, found = search(
+        plan_from(settings, impossible="skip"), study_dir=tmp_path / "s", workers=2, watcher=told, figures=False
+    )
     assert any("6 of 12 combinations" in note and "They are skipped" in note for note in told.notes)
     assert len(found.rows) == 6
 
@@ -145,7 +147,9 @@ def test_no_combination_that_can_be(tmp_path):
     with pytest.raises(
         ConfigError, match=r"2 of 2 combinations cannot be trained: .*Change the settings that they share"
     ):
-        search(plan_from({**TINY, "batch_size": [5000, 6000]}, impossible="skip"), study_dir=tmp_path / "s")
+        search(
+            plan_from({**TINY, "batch_size": [5000, 6000]}, impossible="skip"), study_dir=tmp_path / "s", figures=False
+        )
 
 
 @pytest.mark.parametrize(
@@ -157,14 +161,14 @@ def test_no_combination_that_can_be(tmp_path):
 )
 def test_options_of_this_machine_that_cannot_be(tmp_path, options, match):
     with pytest.raises(ConfigError, match=match):
-        search(plan_from({**TINY, "batch_size": [8, 16]}), study_dir=tmp_path / "s", **options)
+        search(plan_from({**TINY, "batch_size": [8, 16]}), study_dir=tmp_path / "s", **options, figures=False)
 
 
 def test_a_pruner_stops_runs_that_promise_little(tmp_path):
     rates = [1e-2, 9e-3, 8e-3, 7e-3, 6e-3, 5e-3, 1e-6, 2e-6, 3e-6, 4e-6]
     for pruner in ("median", "asha"):
         plan = plan_from({**TINY, "learning_rate": rates, "eval_freq": 10}, pruner=pruner)
-        study, found = search(plan, study_dir=tmp_path / pruner, workers=1)
+        study, found = search(plan, study_dir=tmp_path / pruner, workers=1, figures=False)
         pruned = [row.combination["learning_rate"] for row in found.rows if row.state == "pruned"]
         assert {1e-6, 2e-6, 3e-6, 4e-6} & set(pruned), pruner
         assert found.best[0].combination["learning_rate"] > 1e-3
@@ -182,9 +186,9 @@ def test_own_settings_of_a_run_that_is_no_network_fail_alone(tmp_path, monkeypat
     monkeypatch.setattr(RunFolder, "save_model", full)
     plan = plan_from({**TINY, "learning_rate": [1e-2, 1e-3]})
     with pytest.raises(RunError, match="No space left on device"):
-        search(plan, study_dir=tmp_path / "s", workers=1)
+        search(plan, study_dir=tmp_path / "s", workers=1, figures=False)
     monkeypatch.undo()
-    _, found = search(plan, study_dir=tmp_path / "s", workers=1, resume=True)
+    _, found = search(plan, study_dir=tmp_path / "s", workers=1, resume=True, figures=False)
     assert len(values(found)) == 2
 
 
@@ -201,7 +205,7 @@ def file(tmp_path) -> Path:
 
 def whole(file: Path) -> dict[str, float | None]:
     """The values of an undisturbed search."""
-    _, found = search(plan_from(file), study_dir=file.parent / "whole", workers=2)
+    _, found = search(plan_from(file), study_dir=file.parent / "whole", workers=2, figures=False)
     return values(found)
 
 
@@ -253,7 +257,7 @@ def test_the_parent_may_die_and_ctrl_c_saves_everything(file, tmp_path):
 
 def test_a_timeout_ends_a_search_that_can_go_on(file, tmp_path):
     plan = plan_from(file, settings={"max_steps": 20000})
-    study, found = search(plan, study_dir=tmp_path / "s", workers=2, timeout=1.0)
+    study, found = search(plan, study_dir=tmp_path / "s", workers=2, timeout=1.0, figures=False)
     assert found.runs < 4
     assert list(study.folder.glob("trials/*/checkpoint/state.safetensors"))
 
@@ -264,4 +268,10 @@ def test_an_interrupt_in_the_process_itself(file, tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted, match=r"stopped after \d runs; all of it is saved. Go on with: handgrad search"):
-        search(plan_from(file, settings={"max_steps": 20000}), study_dir=tmp_path / "s", workers=1, watcher=Impatient())
+        search(
+            plan_from(file, settings={"max_steps": 20000}),
+            study_dir=tmp_path / "s",
+            workers=1,
+            watcher=Impatient(),
+            figures=False,
+        )

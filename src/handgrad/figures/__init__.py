@@ -2,6 +2,6 @@
 
 from handgrad.figures.curves import curves
 from handgrad.figures.doctor import layers, range_test
-from handgrad.figures.drawing import drawn, save_png
+from handgrad.figures.drawing import drawn, save_png, save_svg
 
-__all__ = ["curves", "drawn", "layers", "range_test", "save_png"]
+__all__ = ["curves", "drawn", "layers", "range_test", "save_png", "save_svg"]

@@ -341,6 +341,7 @@ def search(
     workers: int | None = None,
     timeout: float | None = None,
     watcher: Watcher | None = None,
+    figures: bool = True,
 ) -> tuple[Study, Findings]:
     """Makes a study, or joins or resumes one, trains what it wants and leaves its results.
 
@@ -351,6 +352,7 @@ def search(
         join_at: a store that any number of machines work on: a folder all of them see, or postgresql://…
         resume: go on with the study, and add to it what the plan adds.
         workers, timeout, watcher: as for `run`.
+        figures: draw them, and write study.html.
 
     Returns: the study, and what it has found.
 
@@ -381,12 +383,12 @@ def search(
     try:
         run(study, datasets, workers=workers, timeout=timeout, watcher=watcher)
     except Interrupted:
-        found = leave_results(study, watcher)
+        found = leave_results(study, watcher, figures=False)
         where = f"--join {hidden(study.store.address)}" if join_at is not None else f"{study.folder} --resume"
         raise Interrupted(
             f"stopped after {found.runs:,} runs; all of it is saved. Go on with: handgrad search {where}"
         ) from None
-    return study, leave_results(study, watcher)
+    return study, leave_results(study, watcher, figures=figures)
 
 
 def _usual_name(plan: Plan) -> str:
@@ -401,12 +403,21 @@ def _existing(name: str | None, study_dir: str | Path | None, join_at: str | Pat
     return join(store, name, Path(study_dir) if study_dir is not None else None)
 
 
-def leave_results(study: Study, watcher: Watcher | None = None) -> Findings:
-    """Writes trials.csv, best.toml, the figures and study.html of what a study has found so far."""
-    found = study.store.patiently(lambda: findings(study), (watcher or Watcher()).note)
+def leave_results(study: Study, watcher: Watcher | None = None, *, figures: bool = True) -> Findings:
+    """Writes trials.csv and best.toml of what a study has found so far, and its figures with study.html."""
+    watcher = watcher or Watcher()
+    found = study.store.patiently(lambda: findings(study), watcher.note)
     advice = "Free some space; handgrad search show STUDY writes the results again"
     write_text(study.folder / "trials.csv", to_csv(found), advice=advice)
     best = best_toml(found)
     if best is not None:
         write_text(study.folder / "best.toml", best, advice=advice)
+    if figures:
+        from handgrad.search.figures import write_figures
+        from handgrad.search.page import write_page
+
+        drawn, problems = write_figures(found, study.folder / "figures")
+        for problem in problems:
+            watcher.note(problem)
+        write_page(study, found, drawn)
     return found

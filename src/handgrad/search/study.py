@@ -300,7 +300,7 @@ def join(store: Store, name: str | None = None, folder: Path | None = None) -> S
     names = optuna.get_all_study_names(store.storage)
     if name is None and len(names) > 1:
         raise RunError(
-            f"{hidden(store.address)} holds {len(names)} studies: say which with --study, one of {', '.join(names)}"
+            f"{hidden(store.address)} holds {len(names)} studies: say which with --name, one of {', '.join(names)}"
         )
     if not names or (name is not None and name not in names):
         what = f"no study {name!r}; it holds {', '.join(names)}" if names else "no study yet"
