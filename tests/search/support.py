@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from handgrad.search import Findings, Study, findings
 
@@ -17,12 +18,33 @@ from handgrad.search import Findings, Study, findings
 TINY = {"dataset": "digits", "hidden_units": [8], "max_steps": 60, "eval_freq": 20, "checkpoint_seconds": 0}
 
 
-def command(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen:
+_SEARCHING = """
+from handgrad.search import Watcher, plan_from, search
+
+class Printed(Watcher):
+    def started(self, *about): print("started", flush=True)
+    def ended(self, run, *about): print("ended", run, flush=True)
+    def note(self, text): print(text, flush=True)
+
+search(plan_from("s.toml"), watcher=Printed(), figures=False, **{options!r})
+"""
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.Popen:
     """`handgrad` with these arguments, in a process group of its own."""
+    return _started(["-m", "handgrad", *arguments], cwd)
+
+
+def searching(cwd: Path, **options: Any) -> subprocess.Popen:
+    """A process that searches what s.toml says, and draws nothing in the end."""
+    return _started(["-c", _SEARCHING.replace("{options!r}", repr(options))], cwd)
+
+
+def _started(arguments: list[str], cwd: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "handgrad", *arguments],
+        [sys.executable, *arguments],
         cwd=cwd,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **(env or {})},
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -62,4 +84,4 @@ def finals(study: Study) -> list[str]:
     return [t.user_attrs["run"] for t in study.storage.get_all_trials(study.id) if is_final(t)]
 
 
-__all__ = ["TINY", "Findings", "children", "command", "finals", "findings", "kill_children", "values"]
+__all__ = ["TINY", "Findings", "children", "command", "finals", "findings", "kill_children", "searching", "values"]

@@ -8,9 +8,10 @@ import time
 
 import pytest
 import tomli_w
-from tests.search.support import TINY, children, command, finals, kill_children, values
+from tests.search.support import TINY, children, finals, kill_children, searching, values
 from tests.search.test_queue import DATA, RESULT, finish
 
+from handgrad import training
 from handgrad.errors import RunError
 from handgrad.search import findings, load_study, plan_from
 from handgrad.search import queue as queues
@@ -80,9 +81,8 @@ def file(tmp_path):
 
 @pytest.mark.slow
 def test_the_server_goes_away_in_the_middle(postgres, file, tmp_path):
-    process = command("search", "s.toml", "--name", "away", "--join", postgres.url, cwd=tmp_path)
-    until(process, "workers ->")
-    until(process, "/16")  # a run has ended
+    process = searching(tmp_path, name="away", join_at=postgres.url)
+    until(process, "ended")
     postgres.stop()
     time.sleep(1.0)
     postgres.start()
@@ -90,22 +90,21 @@ def test_the_server_goes_away_in_the_middle(postgres, file, tmp_path):
     assert process.returncode == 0, output
     assert "waiting for it; nothing is lost" in output
     assert "the store answers again" in output
-    study = load_study(tmp_path / "studies" / "s")
+    study = load_study(tmp_path / "studies" / "away")
     assert len(finals(study)) == len(set(finals(study))) == 16
 
 
 @pytest.mark.slow
 def test_a_hundred_deaths(postgres, tmp_path):
     """Two machines' worth of workers, killed a hundred times, and their parents now and then."""
-    settings = {**TINY, "max_steps": 600, "eval_freq": 100, "checkpoint_seconds": 0.05}
-    settings |= {"learning_rate": [1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5], "search": {"seeds": 8}}
+    settings = {**TINY, "max_steps": 1000, "eval_freq": 250, "checkpoint_seconds": 0.05}
+    settings |= {"learning_rate": [1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5], "search": {"seeds": 4}}
     (tmp_path / "s.toml").write_text(tomli_w.dumps(settings))
     rng = random.Random(0)
-    arguments = ("search", "s.toml", "--name", "deaths", "--join", postgres.url, "--workers", "2", "--quiet")
     machines = {}
 
     def start(name: str) -> None:
-        machines[name] = command(*arguments, "--study-dir", "s", cwd=tmp_path)
+        machines[name] = searching(tmp_path, name="deaths", study_dir="s", join_at=postgres.url, workers=2)
         deadline = time.monotonic() + 60
         while not children(machines[name].pid) and machines[name].poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -128,13 +127,11 @@ def test_a_hundred_deaths(postgres, tmp_path):
         assert process.returncode == 0, output
     study = load_study(tmp_path / "s")
     found = findings(study)
-    assert len(finals(study)) == len(set(finals(study))) == 48
+    assert len(finals(study)) == len(set(finals(study))) == 24
     assert found.lost > 0
     assert deaths >= 100, f"the study ended after {deaths} deaths"
-    undisturbed, calm = load_study(tmp_path / "s"), {}
+    calm = {}
     for run in list(values(found))[:3]:  # bit for bit what an undisturbed run gives
-        from handgrad import training
-
-        settings = training.config_from_file(undisturbed.run_dir(run) / "config.toml")
+        settings = training.config_from_file(study.run_dir(run) / "config.toml")
         calm[run] = training.train(run_dir=tmp_path / run, **settings).summary["best"]["validation_accuracy"]
     assert calm.items() <= values(found).items()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from tests.search.support import TINY, children, command, finals, kill_children, values
+from tests.search.support import TINY, children, command, finals, kill_children, searching, values
 
 from handgrad import training
 from handgrad.errors import ConfigError, RunError
@@ -217,7 +217,7 @@ def until_it_trains(process, study: Path) -> None:
 
 
 def test_workers_may_die(file, tmp_path):
-    process = command("search", "s.toml", "--study-dir", "s", "--workers", "2", cwd=tmp_path)
+    process = searching(tmp_path, study_dir="s", workers=2)
     until_it_trains(process, tmp_path / "s")
     kill_children(process, 4, random.Random(0), 0.2)
     output = process.communicate(timeout=60)[0]
@@ -228,7 +228,7 @@ def test_workers_may_die(file, tmp_path):
 
 
 def test_the_parent_may_die_and_ctrl_c_saves_everything(file, tmp_path):
-    process = command("search", "s.toml", "--study-dir", "s", "--workers", "2", cwd=tmp_path)
+    process = searching(tmp_path, study_dir="s", workers=2)
     until_it_trains(process, tmp_path / "s")
     workers = children(process.pid)
     os.kill(process.pid, signal.SIGKILL)
@@ -249,7 +249,7 @@ def test_the_parent_may_die_and_ctrl_c_saves_everything(file, tmp_path):
         assert "all of it is saved. Go on with: handgrad search s --resume" in output
     assert "Traceback" not in output
 
-    process = command("search", "s", "--resume", cwd=tmp_path)
+    process = searching(tmp_path, study_dir="s", resume=True)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 0, output
     assert values(findings(load_study(tmp_path / "s"))) == whole(file)

@@ -298,9 +298,10 @@ class _Parent:
         if self._stopping:
             return
         self.deaths += 1
-        if self.deaths >= MOST_DEATHS_AT_ONCE:
+        if code is not None and code > 0 and self.deaths >= MOST_DEATHS_AT_ONCE:  # not killed: they die by themselves
             self.fatal = f"{self.deaths} workers died before they had begun a run (the last with exit code {code})"
             return
+        time.sleep(min(1.0, 0.01 * 2**self.deaths))  # where memory is short, each of them would be killed at once
         self.workers.append(self._new())
 
     def _look(self) -> Progress:
