@@ -7,7 +7,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -188,17 +188,30 @@ def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
     return replace(config, **differing)
 
 
-def new_engine(config: TrainConfig, dataset: Dataset, processes: Processes | None = None) -> Engine:
-    """The engine that a configuration describes, at its first step, the data set loaded."""
-    seeds = config.seeds()
+def new_engine(
+    config: TrainConfig,
+    dataset: Dataset,
+    processes: Processes | None = None,
+    *,
+    models: Sequence[TrainConfig] | None = None,
+) -> Any:
+    """The engine that a configuration describes, at its first step, the data set loaded.
+
+    Arguments:
+        models: stacks a model of each of these, on one thread; `config` says what they have in common.
+    """
+
+    def each(setting: Callable[[TrainConfig], Any]) -> Any:
+        return setting(config) if models is None else [setting(model) for model in models]
+
     engine = make_engine(
-        replace(config.engine_spec(), threads=threads_of(config)),
+        replace(config.engine_spec(), threads=threads_of(config) if models is None else 1),
         config.architecture(dataset.input_shape, len(dataset.classes)),
-        config.optimizer_spec(),
+        each(lambda own: own.optimizer_spec()),
         config.loss_spec(),
-        init=config.init,
-        init_seed=seeds["init_seed"],
-        noise_seed=seeds["noise_seed"],
+        init=each(lambda own: own.init),
+        init_seed=each(lambda own: own.seeds()["init_seed"]),
+        noise_seed=each(lambda own: own.seeds()["noise_seed"]),
         processes=processes,
     )
     engine.load(dataset)
