@@ -87,7 +87,7 @@ def _kind(config: TrainConfig) -> Any:
 
 
 def _order(config: TrainConfig) -> tuple:
-    """What runs next to each other in a stack have in common: their batches, their update rule, all but their length."""
+    """What neighbours in a stack have in common, if they can: batches, then the update rule, then all but the length."""
     optimizer = config.optimizer, config.nesterov, config.beta1, config.beta2, bool(config.momentum)
     return config.seeds()["data_seed"], optimizer, repr(_row(config)), config.max_steps or 0, config.epochs or 0
 
