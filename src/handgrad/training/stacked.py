@@ -87,7 +87,7 @@ def _kind(config: TrainConfig) -> Any:
 
 
 def _order(config: TrainConfig) -> tuple:
-    """What neighbours in a stack have in common, if they can: batches, then the update rule, then all but the length."""
+    """What neighbours in a stack have in common where they can: batches, then the update rule, then all but length."""
     optimizer = config.optimizer, config.nesterov, config.beta1, config.beta2, bool(config.momentum)
     return config.seeds()["data_seed"], optimizer, repr(_row(config)), config.max_steps or 0, config.epochs or 0
 
@@ -366,9 +366,10 @@ class _Stack:
         about: dict[str, Any] = {
             "stack": {"runs": len(self.runs), "seconds": round(time.perf_counter() - self.began, 3)}
         }
-        longer = [other for other in self.runs if other.row == run.row and other.steps > run.steps]
-        if longer:
-            about["read_off"] = str(longer[-1].folder.path)
+        beside = [other for other in self.runs if other.row == run.row and other.step >= run.step]
+        longest = max(beside, key=lambda other: other.steps)
+        if longest.steps > run.steps:
+            about["read_off"] = str(longest.folder.path)
         self._guarded(run, lambda: run.finish(**about))
         if run in self.live:
             self.live.remove(run)
