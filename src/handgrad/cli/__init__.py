@@ -17,6 +17,7 @@ from handgrad.cli import output
 #: Every subcommand: the file of this folder that holds its `app`, and what it does.
 COMMANDS = {
     "train": "train a network and leave a run folder: figures, curves, weights, checkpoint",
+    "search": "many runs of one plan: what works best, and what mattered; one machine or many",
     "evaluate": "loss and accuracy of a finished run, on every split of its data",
     "predict": "classes of images from a .npy or .png file",
     "export": "write a network to a file that needs no handgrad: Python, ONNX, PyTorch, safetensors",
@@ -54,7 +55,7 @@ moment (Ctrl-C, even kill -9) and goes on, bit for bit, with --run-dir FOLDER --
 
 
 #: Commands that leave their results in files: one that loses its stdout says so and goes on, and has not failed.
-_LEAVE_FILES = ("train", "doctor", "courses", "speech")
+_LEAVE_FILES = ("train", "search", "doctor", "courses", "speech")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -264,7 +264,8 @@ def _drop(x, draws, dropped, scale, mask, y):
 @_compiled_kernel_of(nn.Dropout)
 class DropoutKernel(dropout.DropoutKernel):
     def forward(self, x):
-        if not self.layer.training or self.layer.p == 0 or not plain(x):
+        one = isinstance(self.layer.rng, np.random.Generator)
+        if not self.layer.training or self.layer.p == 0 or not one or not plain(x):
             return super().forward(x)
         y, mask = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "mask"))
         dropped = round(self.layer.p * 2**16)
@@ -509,9 +510,10 @@ class _Rule(optimizers.SweepKernel):
 
     def _sweep(self, share):
         blocks, _ = share
-        kernel, *numbers = self._kernel()
-        stacked = isinstance(self.rule.learning_rate, np.ndarray)
-        if kernel is None or stacked or not all(plain(*block) for block in blocks):
+        of_models = (self.rule.learning_rate, self.rule.weight_decay, getattr(self.rule, "momentum", 0.0))
+        stacked = any(isinstance(number, np.ndarray) for number in of_models)
+        kernel, *numbers = (None,) if stacked else self._kernel()
+        if kernel is None or not all(plain(*block) for block in blocks):
             super()._sweep(share)
             return
         for block in blocks:

@@ -506,9 +506,20 @@ def config_from_file(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such file, it is no TOML, or it has an unknown key.
     """
+    settings = read_toml(path)
+    check_keys(settings, str(path))
+    return settings
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        ConfigError: there is no such file, or it is no TOML.
+    """
     path = Path(path)
     try:
-        settings = tomllib.loads(_decoded(path.read_bytes()))
+        return tomllib.loads(_decoded(path.read_bytes()))
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -517,8 +528,6 @@ def config_from_file(path: str | Path) -> dict[str, Any]:
         ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is no TOML file: {error}") from None
-    check_keys(settings, str(path))
-    return settings
 
 
 def _decoded(content: bytes) -> str:
@@ -542,8 +551,16 @@ def merge_settings(
     check_keys(settings)
     in_file = config_from_file(file) if file is not None else {}
     recipe = recipe or in_file.get("recipe")
+    merged = layered(recipe_settings(recipe) if recipe else {}, in_file, settings)
+    if recipe:
+        merged["recipe"] = recipe
+    return merged
+
+
+def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of all layers, a later one over those before it, as `merge_settings` says."""
     merged: dict[str, Any] = {}
-    for layer in (recipe_settings(recipe) if recipe else {}, in_file, settings):
+    for layer in layers:
         if layer.get("epochs") is not None and layer.get("max_steps") is None:
             merged.pop("max_steps", None)
         if layer.get("max_steps") is not None and layer.get("epochs") is None:
@@ -555,8 +572,6 @@ def merge_settings(
         if layer.get("model", "mlp") != "mlp":
             merged = {name: value for name, value in merged.items() if name not in _NETWORK_SETTINGS}
         merged.update(layer)
-    if recipe:
-        merged["recipe"] = recipe
     return merged
 
 

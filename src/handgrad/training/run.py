@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -315,6 +316,12 @@ class RunFolder:
         write_arrays(self.path / "preprocessing.safetensors", arrays, about)
         if dataset.encoder is not None:
             write_text(self.path / "table.json", json.dumps(dataset.encoder.to_dict(), indent=2) + "\n")
+
+    def copy_preprocessing(self, other: RunFolder) -> None:
+        """Takes the preprocessing of a run on the same data."""
+        name = "preprocessing.safetensors"
+        with replacing(self.path / name) as temporary:
+            shutil.copyfile(other.path / name, temporary)
 
     def save_summary(self, summary: dict[str, Any]) -> None:
         write_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
