@@ -23,8 +23,9 @@ from handgrad.search.queue import DIVERGED, ERROR, LOST, Job, Queue
 from handgrad.search.store import GRACE_SECONDS, HEARTBEAT_SECONDS, Store, open_store
 from handgrad.search.study import Plan, Study, join
 from handgrad.training.config import GROUPS, TrainConfig
+from handgrad.training.judging import averages
 from handgrad.training.loop import Interrupted, Reporter, train_in
-from handgrad.training.run import Run, RunFolder, as_configured, averages, load_dataset
+from handgrad.training.run import Run, RunFolder, as_configured, load_dataset
 
 #: Exit code of a worker that could not go on; it has said why.
 FATAL = 3
@@ -252,7 +253,8 @@ class Worker:
         if plan.select == "validation":
             engine = run.engine("best")
             engine.load(dataset)
-            figures = averages(engine.evaluate(dataset.indices("test")))
+            indices = dataset.indices("test")
+            figures = averages(engine.evaluate(indices), dataset, indices)
             result |= {f"test_{name}": value for name, value in figures.items()}
         return result
 

@@ -716,7 +716,7 @@ def asked_again(judge: Judge, trials: list[Trial]) -> None:
             judge.bug(
                 "gradient-accumulates",
                 f"asked a second time, backward gives another `{key}`: "
-                f"{departure(key, second, np.asarray(first, float))}; what is left of the first is added, and divided once more",
+                f"{departure(key, second, np.asarray(first, float))}; the first one is added and divided once more",
             )
             return
 
