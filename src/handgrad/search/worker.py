@@ -52,6 +52,9 @@ class TrialFolder(RunFolder):
     def save_curves(self, records: list[dict[str, Any]], title: str) -> str | None:
         return None
 
+    def save_confusion(self, details: dict[str, Any], title: str) -> str | None:
+        return None
+
 
 class _Pruned(Exception):
     """The pruner has given a run up."""
