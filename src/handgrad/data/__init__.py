@@ -11,6 +11,7 @@
 from handgrad.data.augmentation import Augmentation
 from handgrad.data.catalogue import DATASETS, Download, Entry
 from handgrad.data.dataset import PREPROCESSING, TASKS, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
+from handgrad.data.inspecting import Inspection, inspect
 from handgrad.data.loading import Check, Listing, check, describe, get, load
 from handgrad.data.own import Raw, assemble, from_arrays, raw_from_arrays
 from handgrad.data.pictures import MODES as IMAGE_MODES
@@ -29,6 +30,7 @@ __all__ = [
     "Dataset",
     "Download",
     "Entry",
+    "Inspection",
     "Listing",
     "Preprocessing",
     "Progress",
@@ -45,6 +47,7 @@ __all__ = [
     "from_arrays",
     "from_path",
     "get",
+    "inspect",
     "is_frame",
     "load",
     "raw_from_arrays",
