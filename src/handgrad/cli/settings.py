@@ -21,12 +21,12 @@ COMMON = (
 )
 
 
-def with_setting_flags(function, headings: Collection[str] = tuple(GROUPS)):
+def with_setting_flags(function, names: Collection[str] | None = None):
     """The function with `**settings` spelled out in its signature, which is what the help and the parser go by: all
-    settings, or those under some headings."""
+    settings, or those in `names`."""
     signature = inspect.signature(function)
     own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
-    function.__signature__ = signature.replace(parameters=[*own, *_setting_flags(headings)])
+    function.__signature__ = signature.replace(parameters=[*own, *_setting_flags(names)])
     return function
 
 
@@ -45,14 +45,14 @@ def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _setting_flags(headings: Collection[str]) -> list[inspect.Parameter]:
-    """A flag for each setting of `TrainConfig` under these headings, None where it is not given."""
+def _setting_flags(chosen: Collection[str] | None) -> list[inspect.Parameter]:
+    """A flag for each setting of `TrainConfig`, or for those chosen, None where it is not given."""
     types = {"int": int, "float": float, "bool": bool, "int | float": str}
     show_all = SHOW_ALL in sys.argv or len(headings) < len(GROUPS)
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
     flags = []
     for order, (heading, names) in enumerate(GROUPS.items(), start=1):
-        for name in names if heading in headings else ():
+        for name in (name for name in names if chosen is None or name in chosen):
             field = fields[name]
             shown = f" [{_shown(field.default)}]" if field.default is not None else ""
             kind = types.get(str(field.type).removesuffix(" | None"), str)
