@@ -299,8 +299,14 @@ def test_evaluate(capsys, run_dir):
     summary = json.loads((run_dir / "summary.json").read_text())
     assert figures["last"]["test"]["accuracy"] == summary["last"]["test_accuracy"]
     assert figures["best"]["test"]["loss"] == pytest.approx(summary["best"]["test_loss"], rel=1e-6)
+    assert figures["last"]["test"]["classes"] == summary["details"]["last"]["test"]["classes"]
     assert main(["evaluate", str(run_dir)]) == 0
-    assert f"{figures['last']['train']['accuracy']:.4f}" in capsys.readouterr().out
+    page = capsys.readouterr().out
+    assert f"{figures['last']['train']['accuracy']:.4f}" in page
+    for name, row in figures["last"]["test"]["classes"].items():
+        assert f"│ {name}     │    {row['precision']:.4f} │ {row['recall']:.4f} │" in page
+    assert main(["show", str(run_dir)]) == 0
+    assert f"{figures['last']['test']['classes']['8']['f1']:.4f}" in capsys.readouterr().out
 
 
 def test_predict_from_numpy_and_from_a_picture(capsys, tmp_path, run_dir):

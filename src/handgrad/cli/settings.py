@@ -34,11 +34,12 @@ def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings whose flags were given, as `TrainConfig` takes them.
 
     Raises:
-        ConfigError: the hidden units cannot be read.
+        ConfigError: the hidden units or channels cannot be read.
     """
     settings = {name: value for name, value in settings.items() if value is not None}
-    if "hidden_units" in settings:
-        settings["hidden_units"] = _units(settings["hidden_units"])
+    for name in ("hidden_units", "channels"):
+        if name in settings:
+            settings[name] = _units(name, settings[name])
     for name in ("validation_size", "test_size"):
         if name in settings:
             settings[name] = _size(name, settings[name])
@@ -86,10 +87,11 @@ def _size(name: str, text: str) -> int | float:
         raise ConfigError(f"{name}={text}: expected a whole number of at least 0, or a share between 0 and 1") from None
 
 
-def _units(text: str) -> tuple[int, ...]:
-    if text.strip().lower() in ("", "none"):
+def _units(name: str, text: str) -> tuple[int, ...]:
+    if name == "hidden_units" and text.strip().lower() in ("", "none"):
         return ()
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(f"hidden_units={text}: expected whole numbers above 0, as 100,50, or none") from None
+        expected = "as 100,50, or none" if name == "hidden_units" else "as 32,64,128"
+        raise ConfigError(f"{name}={text}: expected whole numbers above 0, {expected}") from None
