@@ -558,7 +558,8 @@ def check(x, labels, entries=5, seed=0):
             below, _ = loss_and_gradients()
             W[name][place] = value
             slope, ours = (above - below) / (2 * h), dW[name][place]
-            errors[name] = max(errors[name], abs(slope - ours) / max(np.abs(dW[name]).max(), least))
+            error = abs(slope - ours) / max(np.abs(dW[name]).max(), least)
+            errors[name] = max(errors[name], float(error))
     W.update(kept)
     return errors
 '''
