@@ -28,8 +28,8 @@ _GAINS = {
     "relu": math.sqrt(2),
     "leaky_relu": math.sqrt(2),  # of slope 0; `gain_of` knows the others
     "elu": math.sqrt(2),
-    "gelu": 1.5335805,
-    "gelu_exact": 1.5335304,
+    "gelu": 1.5335304,
+    "gelu_tanh": 1.5335805,
     "silu": 1.6765325,
     "softplus": 1.0418668,
     "sigmoid": 1.0,
@@ -164,8 +164,8 @@ def activation_spec(activation: str, negative_slope: float = 0.01) -> LayerSpec:
     """The layer of an activation that is given by its name in `ACTIVATIONS`."""
     if activation == "leaky_relu":
         return LayerSpec(activation, {"negative_slope": negative_slope})
-    if activation == "gelu_exact":
-        return LayerSpec("gelu", {"approximate": "none"})
+    if activation in ("gelu", "gelu_tanh"):
+        return LayerSpec("gelu", {"approximate": "tanh" if activation == "gelu_tanh" else "none"})
     return LayerSpec(activation)
 
 
@@ -453,9 +453,9 @@ def _residual(shape: Shape, layers: Sequence[Mapping[str, Any]]):
     return shape, 0, 0
 
 
-def _gelu(shape: Shape, approximate: str = "tanh"):
+def _gelu(shape: Shape, approximate: str = "none"):
     if approximate not in ("tanh", "none"):
-        raise ValueError(f"approximate={approximate!r}, expected 'tanh' or 'none', the exact form")
+        raise ValueError(f"approximate={approximate!r}, expected 'none', the exact form, or 'tanh'")
     return shape, 0, 0
 
 

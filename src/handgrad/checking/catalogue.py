@@ -74,6 +74,13 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "A gradient has the shape of what it is the gradient of: dx that of x, dW that of W, db that of b.",
         ),
         Bug(
+            "attribute-renamed",
+            "An attribute has another name than the interface gives it",
+            "the interface's name is not there, one like it is",
+            "Which name does the assignment give it? Others read it under that name.",
+            "Use the interface's own names: the training script, the optimiser and the tests read them.",
+        ),
+        Bug(
             "never-ends",
             "It does not come to an end",
             "the time limit",
@@ -415,6 +422,14 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "Subtract each row's maximum, not its mean, median, minimum or largest magnitude.",
         ),
         Bug(
+            "softmax-shift-undone",
+            "The shift is taken back after the softmax",
+            "a softmax times a power of its maximum",
+            "What happens to a factor that is in the numerator and in the sum?",
+            "exp(x - max) / sum(exp(x - max)) is the softmax already: the maximum has cancelled. "
+            "Nothing is to be multiplied or added back.",
+        ),
+        Bug(
             "softmax-shift-axis",
             "The shift is taken along the wrong axis",
             "the shift differs within a row, and so changes the result",
@@ -611,6 +626,21 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "Multiply by the one-hot labels (or pick the label's entry).",
         ),
         Bug(
+            "labels-as-numbers",
+            "A label's number is used as a weight",
+            "class 0 counts nothing, class 3 threefold",
+            "What is y for a sample of class 0, and what does a product with it give?",
+            "A class number is an index: x[np.arange(N), y], or one-hot rows made of it with np.eye(K)[y].",
+        ),
+        Bug(
+            "labels-one-hot",
+            "The labels are class numbers, and it takes one-hot rows",
+            "fails with whole numbers, right with one-hot rows",
+            "Print y.shape where this is called. One row per sample, or one number?",
+            "From 2021 on the course hands class numbers, shape (N,). Index with them, x[np.arange(N), y], "
+            "or make rows of them first.",
+        ),
+        Bug(
             "label-sign",
             "Labels minus probabilities, the wrong way round",
             "a sign in softmax - labels",
@@ -665,6 +695,13 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "at tiny probabilities the two do not belong together",
             "Differentiate the very expression that forward computes.",
             "If the loss is -log(x + eps), its derivative is -1 / (x + eps).",
+        ),
+        Bug(
+            "eps-not-in-loss",
+            "eps in the derivative but not in the loss",
+            "the derivative of another loss",
+            "Differentiate the loss as you wrote it. Where does eps come from?",
+            "Put the same eps into the loss, or leave it out of the derivative.",
         ),
         Bug(
             "reduced-over-batch",
@@ -853,6 +890,13 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "Apply it in the first num_bn_layers layers.",
         ),
         Bug(
+            "norm-last-layer-only",
+            "Of the layers to be normalised only the last one is",
+            "right with one such layer, wrong with two",
+            "Which layers does the condition let through when num_bn_layers is 2?",
+            "Normalise the layers with i < num_bn_layers, in forward and in backward.",
+        ),
+        Bug(
             "norm-after-activation",
             "Batch normalisation after the activation",
             "the order is exchanged",
@@ -939,6 +983,20 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "Use the attribute (or argument) eps.",
         ),
         Bug(
+            "argument-ignored",
+            "An argument of the constructor has no effect",
+            "another value changes nothing",
+            "Follow the argument from the constructor to the formula. Where does it get lost?",
+            "Store the argument (self.eps = eps) and use what is stored, also when the Function is called.",
+        ),
+        Bug(
+            "argument-renamed",
+            "An argument has another name than the interface gives it",
+            "called by its name, it is refused",
+            "What is the argument called in the assignment?",
+            "Name the argument as the interface does: somebody may pass it by name.",
+        ),
+        Bug(
             "mean-not-subtracted",
             "The mean is not subtracted",
             "x / σ",
@@ -961,6 +1019,13 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "divided by the variance",
             "What is the variance of the result?",
             "Divide by sqrt(var + eps).",
+        ),
+        Bug(
+            "variance-squared",
+            "The variance is squared",
+            "x / var where x / sqrt(var) belongs",
+            "Is what you store the variance or the standard deviation? The variance is a square already.",
+            "Divide by sqrt(var + eps), with var and not var**2 under the root.",
         ),
         Bug(
             "gamma-unused",
@@ -1435,6 +1500,20 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "Compute into a new array; leave the kept state alone.",
         ),
         Bug(
+            "state-not-output",
+            "`state` holds the input, not the output",
+            "state is x after forward",
+            "What does the interface say that `state` holds? The derivative is asked of it.",
+            "Set self.state to the value that forward returns, and compute the derivative from it.",
+        ),
+        Bug(
+            "output-not-set",
+            "forward does not set `self.output`",
+            "the interface's other methods fail after forward",
+            "Which attribute do error() and total_loss() read?",
+            "Store what forward returns in self.output.",
+        ),
+        Bug(
             "read-only-input",
             "It needs to write into its input",
             "an error with a read-only array",
@@ -1528,6 +1607,13 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "no error for an input of another size",
             "What does your check compare?",
             "Raise an error where input.shape[1] is not n_neurons, or the input is not 2-D.",
+        ),
+        Bug(
+            "compared-by-identity",
+            "Numbers are compared with `is`",
+            "right up to 256, wrong above",
+            'What does `is` compare? Try 300 is int("300").',
+            "Compare with == or !=. `is` asks for the same object, which Python has only for numbers up to 256.",
         ),
         Bug(
             "saves-nothing",

@@ -13,7 +13,7 @@ from handgrad.architectures import Architecture
 from handgrad.cli.common import Json, new_app
 from handgrad.data import DATASETS
 from handgrad.training import TrainConfig, load_run, merge_settings
-from handgrad.training.run import is_folder
+from handgrad.training.run import is_folder, load_dataset
 
 app = new_app("show", "A network's layers: output shape, parameters, multiply-adds (one sample, forward).")
 
@@ -25,9 +25,15 @@ def show(
     *,
     json_: Json = False,
 ) -> int:
-    config = load_run(what).config if is_folder(what) else TrainConfig.from_settings(merge_settings(what))
-    entry = DATASETS[config.dataset]
-    architecture = config.architecture(entry.input_shape, len(entry.classes))
+    run = load_run(what) if is_folder(what) else None
+    config = run.config if run is not None else TrainConfig.from_settings(merge_settings(what))
+    if run is not None and (config.data is not None or not DATASETS[config.dataset].classes):
+        architecture = config.architecture(run.input_shape, len(run.classes))
+    else:
+        data = DATASETS[config.dataset]
+        if not data.classes:  # the files say how many there are
+            data = load_dataset(config)
+        architecture = config.architecture(data.input_shape, len(data.classes))
     algorithms = _algorithms(what, config, architecture)
     if json_:
         rows = [

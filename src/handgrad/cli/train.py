@@ -17,8 +17,9 @@ from handgrad.errors import ConfigError
 
 app = new_app(
     "train",
-    "Train a network with hand-derived gradients.\n\nWithout arguments: the recipe digits. "
-    "Flags go over --config, --config goes over --recipe.",
+    "Train a network with hand-derived gradients. Without arguments: the recipe digits.\n\n"
+    "A flag overrides --config, --config overrides --recipe. This page shows the settings that most people use; "
+    "--help-all shows every one.",
 )
 _RUN = Group("Run", sort_key=0)
 _SWITCH: Any = {"negative": "", "show_default": False}
