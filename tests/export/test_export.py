@@ -235,6 +235,8 @@ def test_the_readme_of_something_else_is_left_alone(run, tmp_path):
         written = export(run, "safetensors", tmp_path / "net.safetensors", force=True)
         assert written == [tmp_path / "net.safetensors", tmp_path / "net.md"]
         assert (tmp_path / "README.md").read_text() == text
+    written = export(run, "onnx", tmp_path / "net.onnx")  # the card is of this network
+    assert "### net.safetensors" in written[1].read_text("utf-8")
 
 
 def test_the_card_of_a_table(tmp_path):

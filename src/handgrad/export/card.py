@@ -22,9 +22,12 @@ def card_path(trained: Trained, out: Path) -> Path:
     """Where the card goes: `README.md` beside the export, or, where that is of something else, the name of the export
     with the ending .md."""
     readme = out.with_name("README.md")
-    if not readme.exists() or _described(readme, trained) is not None:
-        return readme
-    return out.with_suffix(".md")
+    return readme if not readme.exists() or describes(readme, trained) else out.with_suffix(".md")
+
+
+def describes(path: Path, trained: Trained) -> bool:
+    """Whether a file is a card of this network, which a new one may replace."""
+    return _described(path, trained) is not None
 
 
 def card(trained: Trained, path: Path, files: Mapping[str, str]) -> str:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from handgrad.errors import ConfigError
-from handgrad.export.numpy_code import FORWARD, gelu_gate, w
+from handgrad.export.numpy_code import CUBIC, FORWARD, SCALE, gelu_gate, w
 from handgrad.export.trained import Item, Trained
 from handgrad.initializers import Normal, Orthogonal, Uniform, fans, parse_initializer
-from handgrad.nn.activations import CUBIC, SCALE
 
 
 @dataclass(frozen=True)
