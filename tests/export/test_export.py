@@ -233,10 +233,11 @@ def test_the_readme_of_something_else_is_left_alone(run, tmp_path):
     for text in ("# My project", '<!-- handgrad model card: {"network": "another, best", "files": {}} -->'):
         (tmp_path / "README.md").write_text(text)
         written = export(run, "safetensors", tmp_path / "net.safetensors", force=True)
-        assert written == [tmp_path / "net.safetensors", tmp_path / "net.md"]
+        assert written == [tmp_path / "net.safetensors", tmp_path / "net.safetensors.md"]
         assert (tmp_path / "README.md").read_text() == text
-    written = export(run, "onnx", tmp_path / "net.onnx")  # the card is of this network
-    assert "### net.safetensors" in written[1].read_text("utf-8")
+    export(run, "python", tmp_path / "net.py")
+    written = export(run, "python", tmp_path / "net.py", force=True)
+    assert "### net.py" in written[1].read_text("utf-8")
 
 
 def test_the_card_of_a_table(tmp_path):

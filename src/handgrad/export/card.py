@@ -20,9 +20,9 @@ _MOST_NAMES = 100
 
 def card_path(trained: Trained, out: Path) -> Path:
     """Where the card goes: `README.md` beside the export, or, where that is of something else, the name of the export
-    with the ending .md."""
+    with .md behind it."""
     readme = out.with_name("README.md")
-    return readme if not readme.exists() or describes(readme, trained) else out.with_suffix(".md")
+    return readme if not readme.exists() or describes(readme, trained) else out.with_name(f"{out.name}.md")
 
 
 def describes(path: Path, trained: Trained) -> bool:
