@@ -240,6 +240,18 @@ def test_the_readme_of_something_else_is_left_alone(run, tmp_path):
     assert "### net.py" in written[1].read_text("utf-8")
 
 
+def test_windows_of_speech_are_called_so(tmp_path):
+    import dataclasses
+
+    from handgrad.export.card import card
+
+    config = dataclasses.replace(handgrad.TrainConfig(), dataset="speech", context=1)
+    made = networks.mlp((3, 2), (4,), 3)
+    network = networks.trained(config=config, architecture=made, state={}, input_shape=(3, 2))
+    assert "Windows of 3 frames with 2 features each, 3 × 2 numbers" in card(network, tmp_path / "README.md", {})
+    assert "windows (N, 3, 2) of frames" in python_file(network, file_name="net.py")
+
+
 def test_the_card_of_a_table(tmp_path):
     from handgrad.export.card import card
 

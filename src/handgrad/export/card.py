@@ -106,6 +106,9 @@ def _inputs(trained: Trained) -> str:
                 )
         return "## Inputs\n\nRows of a table with these columns:\n\n" + "\n".join(rows)
     shape = " × ".join(map(str, trained.input_shape))
+    if trained.frames:
+        frames, features = trained.input_shape
+        shape = f"Windows of {frames} frames with {features} features each, {shape}"
     scale = f", raw values from 0 to {trained.value_range:g}" if len(trained.input_shape) == 3 else ""
     return f"## Inputs\n\n{shape} numbers per sample{scale}. Preprocessing: {_preprocessing(trained)}."
 
