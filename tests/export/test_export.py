@@ -233,8 +233,23 @@ def test_the_readme_of_something_else_is_left_alone(run, tmp_path):
     for text in ("# My project", '<!-- handgrad model card: {"network": "another, best", "files": {}} -->'):
         (tmp_path / "README.md").write_text(text)
         written = export(run, "safetensors", tmp_path / "net.safetensors", force=True)
-        assert written == [tmp_path / "net.safetensors", tmp_path / "net.md"]
+        assert written == [tmp_path / "net.safetensors", tmp_path / "net.safetensors.md"]
         assert (tmp_path / "README.md").read_text() == text
+    export(run, "python", tmp_path / "net.py")
+    written = export(run, "python", tmp_path / "net.py", force=True)
+    assert "### net.py" in written[1].read_text("utf-8")
+
+
+def test_windows_of_speech_are_called_so(tmp_path):
+    import dataclasses
+
+    from handgrad.export.card import card
+
+    config = dataclasses.replace(handgrad.TrainConfig(), dataset="speech", context=1)
+    made = networks.mlp((3, 2), (4,), 3)
+    network = networks.trained(config=config, architecture=made, state={}, input_shape=(3, 2))
+    assert "Windows of 3 frames with 2 features each, 3 × 2 numbers" in card(network, tmp_path / "README.md", {})
+    assert "windows (N, 3, 2) of frames" in python_file(network, file_name="net.py")
 
 
 def test_the_card_of_a_table(tmp_path):

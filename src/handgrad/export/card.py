@@ -20,11 +20,14 @@ _MOST_NAMES = 100
 
 def card_path(trained: Trained, out: Path) -> Path:
     """Where the card goes: `README.md` beside the export, or, where that is of something else, the name of the export
-    with the ending .md."""
+    with .md behind it."""
     readme = out.with_name("README.md")
-    if not readme.exists() or _described(readme, trained) is not None:
-        return readme
-    return out.with_suffix(".md")
+    return readme if not readme.exists() or describes(readme, trained) else out.with_name(f"{out.name}.md")
+
+
+def describes(path: Path, trained: Trained) -> bool:
+    """Whether a file is a card of this network, which a new one may replace."""
+    return _described(path, trained) is not None
 
 
 def card(trained: Trained, path: Path, files: Mapping[str, str]) -> str:
@@ -103,6 +106,9 @@ def _inputs(trained: Trained) -> str:
                 )
         return "## Inputs\n\nRows of a table with these columns:\n\n" + "\n".join(rows)
     shape = " × ".join(map(str, trained.input_shape))
+    if trained.frames:
+        frames, features = trained.input_shape
+        shape = f"Windows of {frames} frames with {features} features each, {shape}"
     scale = f", raw values from 0 to {trained.value_range:g}" if len(trained.input_shape) == 3 else ""
     return f"## Inputs\n\n{shape} numbers per sample{scale}. Preprocessing: {_preprocessing(trained)}."
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from handgrad.errors import ConfigError
-from handgrad.export.card import card, card_path
+from handgrad.export.card import card, card_path, describes
 from handgrad.export.onnx import onnx_model
 from handgrad.export.python import python_file
 from handgrad.export.torch import state_bytes, torch_module, torch_state
@@ -39,7 +39,7 @@ def export(
         with_training: of `python`: also one training step of this network, written out.
         with_preprocessing: of `onnx`: raw values in, probabilities (or the targets in their own units) out.
         with_card: also a model card beside it: `README.md`, or, where there is one of something else, the name of the
-            file with the ending .md.
+            file with .md behind it.
         force: replace files that are there.
 
     Returns: the paths of the files, the one that was asked for first.
@@ -65,9 +65,10 @@ def export(
         readme = card_path(network, out)
         form = "onnx-raw" if with_preprocessing else to
         contents[readme] = card(network, readme, {out.name: form}).encode()
-    there = [str(path) for path in contents if (path.exists() or path.is_symlink()) and path.name != "README.md"]
+    there = [path for path in contents if (path.exists() or path.is_symlink()) and not describes(path, network)]
     if there and not force:
-        raise ConfigError(f"{' and '.join(there)} exists already: choose another --out, or --force to replace it")
+        names = " and ".join(map(str, there))
+        raise ConfigError(f"{names} exists already: choose another --out, or --force to replace it")
     with contextlib.ExitStack() as stack:  # all files are written before the first is renamed
         for path, content in contents.items():
             temporary = stack.enter_context(replacing(path, advice="Free some space or choose another --out"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
 from handgrad.export.trained import Item
-from handgrad.nn.activations import CUBIC, FLAT, SCALE
+
+#: √(2/π) and 0.044715 of GELU's tanh form.
+SCALE, CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 #: (layer, name of its input, name of its output) -> lines of code. `W` holds parameters and buffers by name.
 Forward = Callable[[Item, str, str], list[str]]
@@ -154,7 +157,7 @@ HELPERS = {
     "sigmoid": '''\
 def sigmoid(x):
     """1 / (1 + e^-x), written so that it cannot overflow."""
-    return (1 + np.tanh(x / 2)) / 2
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 ''',
     "normal_cdf": '''\
 def normal_cdf(x):
@@ -164,9 +167,9 @@ def normal_cdf(x):
 ''',
     "gelu_gate": f'''\
 def gelu_gate(x):
-    """Nearly the share of a standard normal distribution below x, by tanh."""
-    x = np.clip(x, -{FLAT}, {FLAT})
-    return (1 + np.tanh({SCALE!r} * x * (1 + {CUBIC} * x * x))) / 2
+    """Nearly the share of a standard normal distribution below x: (1 + tanh(u)) / 2 = sigmoid(2u)."""
+    x = np.clip(x, -10, 10)
+    return sigmoid(2 * {SCALE!r} * x * (1 + {CUBIC} * x * x))
 ''',
     "softmax": '''\
 def softmax(x):

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from handgrad.errors import ConfigError
-from handgrad.export.numpy_code import FORWARD, gelu_gate, w
+from handgrad.export.numpy_code import CUBIC, FORWARD, SCALE, gelu_gate, w
 from handgrad.export.trained import Item, Trained
 from handgrad.initializers import Normal, Orthogonal, Uniform, fans, parse_initializer
-from handgrad.nn.activations import CUBIC, SCALE
 
 
 @dataclass(frozen=True)
@@ -558,7 +557,8 @@ def check(x, labels, entries=5, seed=0):
             below, _ = loss_and_gradients()
             W[name][place] = value
             slope, ours = (above - below) / (2 * h), dW[name][place]
-            errors[name] = max(errors[name], abs(slope - ours) / max(np.abs(dW[name]).max(), least))
+            error = abs(slope - ours) / max(np.abs(dW[name]).max(), least)
+            errors[name] = max(errors[name], float(error))
     W.update(kept)
     return errors
 '''

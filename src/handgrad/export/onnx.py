@@ -13,8 +13,8 @@ import handgrad
 from handgrad._typing import Array, Shaped
 from handgrad.errors import RunError
 from handgrad.export.libraries import require
+from handgrad.export.numpy_code import CUBIC, SCALE
 from handgrad.export.trained import Item, Trained
-from handgrad.nn.activations import CUBIC, SCALE
 
 #: Older runtimes refuse what newer versions of the package onnx write by default.
 OPSET, IR_VERSION = 17, 10

@@ -99,6 +99,10 @@ def _input_words(trained: Trained) -> str:
             f"images {batch(trained.input_shape)}, {'grey' if channels == 1 else 'RGB'}, {width} pixels wide and "
             f"{height} high, raw values from 0 to {trained.value_range:g}"
         )
+    if trained.frames:
+        return (
+            f"windows {batch(trained.input_shape)} of frames, the first or last one repeated beyond an utterance's edge"
+        )
     return f"raw numbers {batch(trained.input_shape)}"
 
 

@@ -99,6 +99,11 @@ class Trained:
         return "outputs" if self.config.loss_spec().name == "mse" else "scores"
 
     @property
+    def frames(self) -> bool:
+        """Whether an input is a window of frames of speech."""
+        return self.config.dataset == "speech" and len(self.input_shape) == 2
+
+    @property
     def figures(self) -> dict[str, Any]:
         """The evaluation that the weights are of, where the run has finished."""
         return self.summary.get(self.weights) or {}
