@@ -105,7 +105,7 @@ def train_in(folder: RunFolder, config: TrainConfig, dataset: Dataset, reporter:
         dataset: what `load_dataset(config)` gives; without a "test" split nothing is evaluated on it.
     """
     with folder.held():
-        _Training(folder, config, reporter, dataset=dataset).run()
+        Training(folder, config, reporter, dataset=dataset).run()
 
 
 def _train_together(given, config_file, settings, run_dir, resume, reporter) -> Run:
