@@ -49,9 +49,10 @@ def test_the_queue_on_a_database(postgres, tmp_path, monkeypatch):
         patch.setattr(queues, "owner", lambda pid=None: "another-machine pid:[1] 7")
         asleep = take(Queue(study))
     assert asleep is not None
-    queue = Queue(join(open_store(postgres.url), "queue", tmp_path), grace_seconds=1)
+    queue = Queue(join(open_store(postgres.url), "queue", tmp_path))
     assert len(set(finish(queue))) == 7
     assert not queue.finished()
+    queue.grace_seconds = 1
     time.sleep(2.1)
     assert finish(queue) == [asleep.run]
     assert not Queue(study).tell(asleep, 0.9, RESULT)

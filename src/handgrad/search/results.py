@@ -181,7 +181,7 @@ def _spread(one: Row, other: Row) -> float:
 
 def in_a_row(findings: Findings) -> str:
     """What may be said of the best, in a line or two."""
-    best, plan = findings.best, findings.plan
+    best = findings.best
     if not best:
         return "No run has come to its end yet."
     name = findings.figure.replace("_", " ")

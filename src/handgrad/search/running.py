@@ -395,7 +395,13 @@ def search(
         raise Interrupted(
             f"stopped after {found.runs:,} runs; all of it is saved. Go on with: handgrad search {where}"
         ) from None
-    return study, leave_results(study, watcher, figures=figures)
+    try:
+        return study, leave_results(study, watcher, figures=figures)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped while the figures were drawn; all results are saved. Draw them with: handgrad search show "
+            f"{study.folder}"
+        ) from None
 
 
 def _usual_name(plan: Plan) -> str:

@@ -177,9 +177,9 @@ class Worker:
 
     def _choose(self, jobs: list[Job], busy: int) -> list[int]:
         """Which of the runs that wait this worker takes: the first, and those that train together with it."""
-        if not self.stack:
-            return [0]
         plan = self.study.plan
+        if not self.stack or plan.pruner == "median":  # the median is over runs that have finished
+            return [0]
         configs = [plan.config(job.combination, job.seed) for job in jobs]
         return next(group for group in groups(configs, at_least=max(1, self.workers - busy)) if 0 in group)
 
