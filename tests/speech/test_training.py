@@ -226,3 +226,12 @@ def test_evaluation_by_phone_from_python(run):
     assert figures["validation"].accuracy == pytest.approx(
         training.load_run(run).summary["best"]["validation_accuracy"]
     )
+
+
+def test_the_doctor_judges_by_dev_where_test_has_no_labels(speech, tmp_path, capsys):
+    flags = ["--dataset", "speech", "--data-dir", str(speech), "--context", "2", "--budget", "60", "--json"]
+    assert main(["doctor", *flags, "--out", str(tmp_path / "doctor")]) == 0
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    findings = {finding["check"]: finding for part in parts.values() for finding in part}
+    assert "validation samples" in findings["splits"]["evidence"]
+    assert "validation samples are training samples too" in findings["duplicates"]["evidence"]
