@@ -447,7 +447,7 @@ def test_images_that_do_not_fit(layers, message):
     ("options", "message"),
     [
         ({"input_shape": (3, 32)}, r"input_shape=\(3, 32\): a convolutional network takes images"),
-        ({"classes": 1}, "classes=1, expected at least 2"),
+        ({"classes": 0}, "classes=0, expected at least 1"),
         ({"width": 0}, "width=0, expected at least 1"),
     ],
 )
@@ -472,7 +472,7 @@ def test_networks_that_cannot_be(model, options, message):
             r"layer 1 \(leaky_relu\): negative_slope=-0.5, expected at least 0",
         ),
         ({"hidden_units": (4, 0)}, r"layer 2 \(linear\): out_features=0, expected at least 1"),
-        ({"classes": 1}, "classes=1, expected at least 2"),
+        ({"classes": 0}, "classes=0, expected at least 1"),
     ],
 )
 def test_settings_that_cannot_be(options, message):

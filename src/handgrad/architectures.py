@@ -187,7 +187,7 @@ def mlp(
     Arguments:
         input_shape: of one sample, in any number of axes.
         hidden_units: width of each hidden layer.
-        classes: K, at least 2.
+        classes: K of a classification, or how many targets a regression has.
         activation: one of `ACTIVATIONS`.
         negative_slope: of `leaky_relu`.
         norm: one of `NORMS`.
@@ -201,8 +201,8 @@ def mlp(
         raise ConfigError(f"activation={activation!r} is unknown, expected one of {', '.join(ACTIVATIONS)}")
     if norm not in NORMS:
         raise ConfigError(f"norm={norm!r} is unknown, expected one of {', '.join(NORMS)}")
-    if classes < 2:
-        raise ConfigError(f"classes={classes}, expected at least 2")
+    if classes < 1:
+        raise ConfigError(f"classes={classes}, expected at least 1")
     gain = gain_of(activation, negative_slope)
     layers: list[LayerSpec] = []
     width = math.prod(input_shape)
@@ -241,7 +241,7 @@ def vgg(
 
     Arguments:
         input_shape: (C, H, W) of one sample.
-        classes: K, at least 2.
+        classes: K of a classification, or how many targets a regression has.
         width: channels of the first convolution.
         norm: one of `IMAGE_NORMS`.
         num_groups: of `group`; a divisor of the width.
@@ -274,7 +274,7 @@ def preact_resnet(
 
     Arguments:
         input_shape: (C, H, W) of one sample.
-        classes: K, at least 2.
+        classes: K of a classification, or how many targets a regression has.
         width: channels of the first convolution.
         norm: one of `IMAGE_NORMS`.
         num_groups: of `group`; a divisor of the width.
@@ -305,8 +305,8 @@ def preact_resnet(
 def _image(input_shape: Sequence[int], classes: int, width: int, norm: str) -> tuple[int, int, int]:
     if len(input_shape) != 3:
         raise ConfigError(f"input_shape={tuple(input_shape)}: a convolutional network takes images (C, H, W)")
-    if classes < 2:
-        raise ConfigError(f"classes={classes}, expected at least 2")
+    if classes < 1:
+        raise ConfigError(f"classes={classes}, expected at least 1")
     if width < 1:
         raise ConfigError(f"width={width}, expected at least 1")
     if norm not in IMAGE_NORMS:

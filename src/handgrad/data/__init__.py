@@ -10,14 +10,20 @@
 
 from handgrad.data.augmentation import Augmentation
 from handgrad.data.catalogue import DATASETS, Download, Entry
-from handgrad.data.dataset import PREPROCESSING, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
+from handgrad.data.dataset import PREPROCESSING, TASKS, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
 from handgrad.data.frames import FrameDataset
 from handgrad.data.loading import Check, Listing, check, describe, get, load
+from handgrad.data.own import Raw, assemble, from_arrays
+from handgrad.data.pictures import MODES as IMAGE_MODES
 from handgrad.data.progress import Progress, show_progress
+from handgrad.data.sources import Reading, digest, from_path, read
+from handgrad.data.tables import Table, TableEncoder
 
 __all__ = [
     "DATASETS",
+    "IMAGE_MODES",
     "PREPROCESSING",
+    "TASKS",
     "VALIDATION_SPLITS",
     "Augmentation",
     "Check",
@@ -28,10 +34,19 @@ __all__ = [
     "Listing",
     "Preprocessing",
     "Progress",
+    "Raw",
+    "Reading",
+    "Table",
+    "TableEncoder",
+    "assemble",
     "check",
     "describe",
+    "digest",
     "fit_preprocessing",
+    "from_arrays",
+    "from_path",
     "get",
     "load",
+    "read",
     "show_progress",
 ]

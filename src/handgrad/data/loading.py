@@ -9,8 +9,9 @@ from types import ModuleType
 
 import numpy as np
 
-from handgrad.data import cifar10, digits, idx, speech
+from handgrad.data import cifar10, digits, idx, speech, splitting
 from handgrad.data.catalogue import DATASETS, Entry
+from handgrad.data.checksums import file_sha256
 from handgrad.data.dataset import VALIDATION_SPLITS, Dataset, fit_preprocessing
 from handgrad.data.progress import Progress
 from handgrad.data.samples import Samples
@@ -50,7 +51,7 @@ def load(
     data_dir: str | Path | None = None,
     offline: bool = False,
     preprocessing: str | None = None,
-    validation_size: int = 0,
+    validation_size: float = 0,
     validation_split: str = "random",
     context: int = 0,
     progress: Progress | None = None,
@@ -65,7 +66,7 @@ def load(
         data_dir: folder that holds data sets, or the folder of this one.
         offline: never download.
         preprocessing: one of `PREPROCESSING`; None chooses the data set's own.
-        validation_size: how many training images become the "validation" split.
+        validation_size: how many training images, or which share of them (below 1), become the "validation" split.
         validation_split: "random": drawn from each class in proportion, always the same ones; "end": the last ones, as
             published splits of MNIST and CIFAR-10 take them.
         context: of frames of sound, how many on each side a sample has besides its own.
@@ -141,8 +142,6 @@ def check(name: str, *, data_dir: str | Path | None = None) -> Check:
     Returns: what was seen, as a `Check`.
     Raises: ConfigError for an unknown name; DataError where it is missing or does not have the structure of its format.
     """
-    from handgrad.data.download import file_sha256
-
     entry = _entry(name, data_dir)
     folder = _find(entry, data_dir)
     if folder is None:
@@ -263,10 +262,7 @@ def _validation_last(labels: np.ndarray, validation_size: int, n_classes: int) -
     """The order of the training samples in which the validation samples are the last: drawn from each class in
     proportion, the same ones whatever the seeds of a run, so that runs are judged by the same samples."""
     counts = np.bincount(labels, minlength=n_classes)
-    shares = counts * validation_size / len(labels)
-    sizes = np.floor(shares).astype(int)
-    missing = validation_size - int(sizes.sum())
-    sizes[np.argsort(sizes - shares, kind="stable")[:missing]] += 1  # largest remainders first
+    sizes = splitting.apportion(counts, validation_size, counts)
     rng = np.random.default_rng((len(labels), validation_size))
     held = np.zeros(len(labels), bool)
     for label, size in enumerate(sizes):
@@ -275,14 +271,10 @@ def _validation_last(labels: np.ndarray, validation_size: int, n_classes: int) -
 
 
 def _assemble(
-    entry: Entry, samples: dict[str, Samples], kind: str, validation_size: int, validation_split: str
+    entry: Entry, samples: dict[str, Samples], kind: str, validation_size: float, validation_split: str
 ) -> Dataset:
     n, m = (len(samples[split].labels) for split in ("train", "test"))
-    if not 0 <= validation_size < n:
-        raise ConfigError(
-            f"validation_size={validation_size!r} must be a whole number from 0 to {n - 1}: {entry.name} has {n} "
-            "training images, and one at least has to remain"
-        )
+    validation_size = splitting.validation_count(n, validation_size, entry.name)
     n_train = n - validation_size
     splits = {"train": range(n_train), "validation": range(n_train, n), "test": range(n, n + m)}
     if n_train == n:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import time
@@ -15,6 +16,7 @@ from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import KINDS, Architecture, LayerSpec, Row
 from handgrad.data import Dataset
 from handgrad.engines import (
+    MOST_CONFUSED,
     DivergedError,
     EngineSpec,
     Figures,
@@ -152,7 +154,8 @@ class NumpyEngine:
         self.kernels = Kernels(spec.threads or 1, compiled=spec.kernels == "numba")
         self._network = self.kernels.lend(self.network)
         self._network.input_gradient = False
-        self._loss = self.kernels.lend(_make_loss(loss or LossSpec()))
+        self._loss_spec = loss or LossSpec()
+        self._loss = self.kernels.lend(_make_loss(self._loss_spec))
         self._loss.checked_labels = True  # by `load`
         rules = _make_optimizers(optimizer, self.flat)
         #: What steps each update rule, with the names of the parameters that it moves; None for all, in one sweep.
@@ -167,22 +170,28 @@ class NumpyEngine:
     # -- data ---------------------------------------------------------------------------------------------------------
 
     def load(self, dataset: Dataset) -> None:
-        check_dataset(self.architecture, dataset)
+        check_dataset(self.architecture, dataset, self._loss_spec)
         self._dataset = dataset
+
+    def _loaded(self) -> Dataset:
+        if self._dataset is None:
+            raise RuntimeError("the engine has no data: call load(dataset) first")
+        return self._dataset
 
     def _batch(
         self, indices: Integer[Array, "N"], step: int | None = None
-    ) -> tuple[Float[Array, "N ..."], Integer[Array, "N"]]:
-        """Samples and their labels; those of a training step as its number says."""
-        dataset = self._dataset
-        if dataset is None:
-            raise RuntimeError("the engine has no data: call load(dataset) first")
+    ) -> tuple[Float[Array, "N ..."], Num[Array, "N *targets"]]:
+        """Samples and their labels, or standardised targets; those of a training step as its number says."""
+        dataset = self._loaded()
         x = self._work.empty("x", (len(indices), *dataset.input_shape), self.dtype)
         if step is None:
             dataset.gather(indices, out=x)
         else:
             dataset.gather_for_training(indices, step, out=x)
-        return self._work.plan(self._as_inputs, x), dataset.targets(indices)
+        targets = dataset.targets(indices)
+        if dataset.target_scaling is not None:
+            targets = dataset.target_scaling.apply(targets, dtype=self.dtype)
+        return self._work.plan(self._as_inputs, x), targets
 
     def _as_inputs(self, x: Float[Array, "N ..."]) -> Float[Array, "N ..."]:
         """The same memory in the shape that the network takes."""
@@ -192,8 +201,8 @@ class NumpyEngine:
 
     def train(self, indices: Integer[Array, "steps batch"], learning_rates: Float[Array, "steps ..."]) -> Figures:
         steps, batch = indices.shape
-        stack = () if self.models is None else (self.models,)
-        figures = Figures(np.zeros((steps, *stack)), np.zeros((steps, *stack), np.int64), batch)
+        dataset, figures = self._loaded(), self._no_figures(steps, batch)
+        weights = dataset.weights
         self._settle_convolutions(batch)
         if not self.network.training:
             self.network.train()
@@ -201,10 +210,10 @@ class NumpyEngine:
             for step in range(steps):
                 x, labels = self._batch(indices[step], self._optimizers[0][0].rule.steps)
                 scores = self._network.forward(x)
-                loss = self._loss.forward(scores, labels)
+                weight = None if weights is None else weights.take(indices[step])
+                loss = self._loss.forward(scores, labels, weight)
                 if self.models is None and not math.isfinite(loss):
-                    done = Figures(figures.loss[:step], figures.correct[:step], batch)
-                    raise DivergedError(step, self._why_not_finite(x), done)
+                    raise DivergedError(step, self._why_not_finite(x), figures.first(step))
                 self._network.backward(self._loss.backward())
                 if self.clip_norm is not None:
                     nn.clip_gradient_norm([self.flat.whole()], self.clip_norm, stacked=True)
@@ -212,22 +221,50 @@ class NumpyEngine:
                     optimizer.rule.learning_rate = self._rate(learning_rates[step])
                     optimizer.step()
                 figures.loss[step] = loss * float(batch)
-                figures.correct[step] = np.count_nonzero(scores.argmax(axis=-1) == labels, axis=-1 if stack else None)
+                if figures.errors is not None:
+                    figures.errors[step] += self._errors(scores, labels)
+                else:
+                    right = scores.argmax(axis=-1) == labels
+                    figures.correct[step] = np.count_nonzero(right, axis=None if self.models is None else -1)
         return figures
 
     def evaluate(self, indices: Integer[Array, "..."]) -> Figures:
-        stack = () if self.models is None else (self.models,)
         indices = indices.ravel()
-        loss, correct = np.zeros((1, *stack)), np.zeros((1, *stack), np.int64)
+        figures = self._no_figures(1, len(indices))
+        confusion, models = None, () if self.models is None else (np.arange(self.models)[:, None],)
+        if figures.errors is None and (k := self.architecture.output_shape[0]) <= MOST_CONFUSED:
+            confusion = np.zeros((*figures.loss.shape[1:], k, k), np.int64)
         self.network.eval()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             at_once = self._evaluation_batch()
             for start in range(0, len(indices), at_once):
                 x, labels = self._batch(indices[start : start + at_once])
                 scores = self._network.forward(x)
-                loss += np.asarray(self._loss.forward(scores, labels), np.float64) * len(labels)
-                correct += (scores.argmax(axis=-1) == labels).sum(axis=-1)
-        return Figures(loss, correct, len(indices))
+                figures.loss[...] += np.asarray(self._loss.forward(scores, labels), np.float64) * len(labels)
+                if figures.errors is not None:
+                    figures.errors[0] += self._errors(scores, labels)
+                    continue
+                guesses = scores.argmax(axis=-1)
+                figures.correct[...] += (guesses == labels).sum(axis=-1)
+                if confusion is not None:
+                    np.add.at(confusion, (*models, labels, guesses), 1)
+        return dataclasses.replace(figures, confusion=confusion)
+
+    def _no_figures(self, steps: int, samples: int) -> Figures:
+        """Figures to be filled in."""
+        shape, errors = (steps,) if self.models is None else (steps, self.models), None
+        if self._loaded().target_scaling is not None:
+            errors = np.zeros((*shape, 2, *self.architecture.output_shape))
+        return Figures(np.zeros(shape), np.zeros(shape, np.int64), samples, errors)
+
+    def _errors(
+        self, outputs: Float[Array, "*models N T"], targets: Float[Array, "N T"]
+    ) -> Float[Array, "*models 2 T"]:
+        """Sums over the samples of the squared and of the absolute distances, in the targets' own units."""
+        scaling = self._loaded().target_scaling
+        assert scaling is not None
+        distance = np.subtract(outputs, targets, dtype=np.float64) / scaling.scale
+        return np.stack([(distance * distance).sum(axis=-2), abs(distance).sum(axis=-2)], axis=-2)
 
     def predict(self, inputs: Num[Array, "N ..."]) -> Float[Array, "*models N K"]:
         self.network.eval()
@@ -345,7 +382,8 @@ class NumpyEngine:
 def _make_loss(spec: LossSpec) -> nn.Loss:
     if spec.name == "cross_entropy":
         return nn.SoftmaxCrossEntropy(spec.label_smoothing)
-    return {"nll": nn.NegativeLogLikelihood, "mse": nn.MeanSquaredError}[spec.name]()
+    makes = {"nll": nn.NegativeLogLikelihood, "mse": nn.MeanSquaredError, "l1": nn.MeanAbsoluteError, "huber": nn.Huber}
+    return makes[spec.name]()
 
 
 def _make_optimizers(spec: OptimizerSpec, flat: FlatParameters) -> list[tuple[nn.Optimizer, list[str] | None]]:

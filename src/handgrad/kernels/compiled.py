@@ -390,9 +390,9 @@ def _softmax_cross_entropy(x, labels, smoothing, dx):
 
 @_compiled_kernel_of(nn.SoftmaxCrossEntropy)
 class SoftmaxCrossEntropyKernel(losses.SoftmaxCrossEntropyKernel):
-    def forward(self, x, target):
-        if x.ndim != 2 or target.ndim != 1 or target.dtype != np.int64 or not plain(x):
-            return super().forward(x, target)
+    def forward(self, x, target, weight=None):
+        if weight is not None or x.ndim != 2 or target.ndim != 1 or target.dtype != np.int64 or not plain(x):
+            return super().forward(x, target, weight)
         if not self.checked_labels:
             check_labels(x, target)
         gradient = self.work.empty("gradient", x.shape, x.dtype)

@@ -23,7 +23,8 @@ from handgrad.engines.processes import Processes, here, joined
 from handgrad.errors import ConfigError, NonFiniteError, RunError
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import TrainConfig, merge_settings
-from handgrad.training.run import Onlooker, Run, RunFolder, averages, load_dataset
+from handgrad.training.judging import MEASURES, averages, better, details, training_averages
+from handgrad.training.run import Onlooker, Run, RunFolder, load_dataset
 from handgrad.training.schedules import laid_out_over_steps
 
 #: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
@@ -195,7 +196,7 @@ def new_engine(config: TrainConfig, dataset: Dataset, processes: Processes | Non
         replace(config.engine_spec(), threads=threads_of(config)),
         config.architecture(dataset.input_shape, len(dataset.classes)),
         config.optimizer_spec(),
-        config.loss_spec(),
+        config.loss_spec(dataset.task),
         init=config.init,
         init_seed=seeds["init_seed"],
         noise_seed=seeds["noise_seed"],
@@ -239,14 +240,17 @@ class _Training:
         self.evaluated_splits = {
             split: self._evaluation_indices(split) for split in ("validation", "test") if split in self.dataset.splits
         }
-        self.selected_by = f"{'validation' if 'validation' in self.dataset.splits else 'test'}_accuracy"
+        selecting = "validation" if "validation" in self.dataset.splits else "test"
+        self.selected_by = f"{selecting}_{MEASURES[self.dataset.task][0]}"
 
         self.engine = new_engine(config, self.dataset, self.processes)
         self.threads = threads_of(config)
 
         self.step = 0
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0  # since the last evaluation
+        self.errors = np.zeros((2, len(self.dataset.classes)))
         self.best: dict[str, Any] | None = None
+        self.details: dict[str, Any] = {}  # of the best and the last evaluation
         self.seconds_before = 0.0  # of the sessions before this one
         self.seconds_inside = 0.0  # in training steps and evaluations
         self.seconds_training = 0.0
@@ -318,6 +322,9 @@ class _Training:
             self.loss_sum += loss
             self.correct += correct
             self.samples += figures.samples
+        if figures.errors is not None:
+            for errors in figures.errors:  # in order, so that chunks make no difference
+                self.errors += errors
         self.step = until
         self.reporter.stepped(self.step, loss / figures.samples)
         return seconds
@@ -327,23 +334,28 @@ class _Training:
         record: dict[str, Any] = {
             "step": self.step,
             "epoch": round(self.step / self.steps_an_epoch, 4),
-            "train_loss": self.loss_sum / self.samples,
-            "train_accuracy": self.correct / self.samples,
         }
+        average = training_averages(self.loss_sum, self.correct, self.errors, self.samples, self.dataset)
+        record.update((f"train_{name}", value) for name, value in average.items())
+        self.details["last"] = {}
         for split in ("validation", "test"):
             indices = self.evaluated_splits.get(split)
-            figures = averages(self.engine.evaluate(indices)) if indices is not None else {}
-            record[f"{split}_loss"] = figures.get("loss")
-            record[f"{split}_accuracy"] = figures.get("accuracy")
+            average: dict[str, float] = {}
+            if indices is not None:
+                figures = self.engine.evaluate(indices)
+                average = averages(figures, self.dataset, indices)
+                self.details["last"][split] = details(figures, self.dataset, indices)
+            record.update((f"{split}_{name}", average.get(name)) for name in ("loss", *MEASURES[self.dataset.task]))
         self.seconds_inside += time.perf_counter() - began
         record["learning_rate"] = self.schedule.rate(self.step - 1)
-        self.schedule.evaluated(record[self.selected_by.replace("accuracy", "loss")])
+        self.schedule.evaluated(record[f"{self.selected_by.partition('_')[0]}_loss"])
         record["seconds"] = round(self._seconds(), 3)
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0
+        self.errors[...] = 0
         self.records.append(record)
         self.folder.append_metrics(record)
-        if self.best is None or record[self.selected_by] > self.best[self.selected_by]:
-            self.best = record
+        if self.best is None or better(self.selected_by, record, self.best):
+            self.best, self.details["best"] = record, self.details["last"]
             self.folder.save_model("best", self.engine, self.step)
         self.reporter.evaluated(record)
 
@@ -366,9 +378,11 @@ class _Training:
             "step": self.step,
             "loss_sum": self.loss_sum,
             "correct": self.correct,
+            "errors": self.errors.tolist(),
             "samples": self.samples,
             "schedule": self.schedule.state(),
             "best": self.best,
+            "details": self.details,
             "seconds": self._seconds(),
             "seconds_inside": self.seconds_inside,
             "seconds_training": self.seconds_training,
@@ -391,6 +405,8 @@ class _Training:
         self.step, self.best = about["step"], about["best"]
         self.schedule.restore(about["schedule"])
         self.loss_sum, self.correct, self.samples = about["loss_sum"], about["correct"], about["samples"]
+        self.errors[...] = about.get("errors", 0.0)  # not in checkpoints from before there were regressions
+        self.details = about.get("details", {})
         self.seconds_before = about["seconds"]
         self.seconds_inside, self.seconds_training = about["seconds_inside"], about["seconds_training"]
 
@@ -402,6 +418,7 @@ class _Training:
             "best": self.best,
             "last": self.records[-1],
             "selected_by": self.selected_by,
+            "task": self.dataset.task,
             "recipe": self.config.recipe,
             "dataset": self.config.dataset,
             "engine": self.engine.name,
@@ -420,9 +437,12 @@ class _Training:
                 **getattr(self.engine, "versions", {}),  # of what an engine computes with besides NumPy
             },
             **({"processes": self.processes.count} if self.processes.count > 1 else {}),
+            "details": self.details,
         }
         self.folder.save_summary(summary)
-        if why_not := self.folder.save_curves(self.records, title=f"{self.config.recipe or self.config.dataset}"):
+        title = f"{self.config.recipe or self.config.dataset}"
+        drawn = [self.folder.save_curves(self.records, title), self.folder.save_confusion(self.details, title)]
+        for why_not in filter(None, drawn):
             self.reporter.note(f"{why_not}. All the rest of the run is saved")
         self.reporter.finished(summary)
 

@@ -26,9 +26,10 @@ from handgrad._typing import Array, Bool, Float, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Augmentation, Dataset, Preprocessing, load
 from handgrad.data.lock import exclusive
-from handgrad.engines import Engine, EngineSpec, Figures, OptimizerSpec, make_engine
+from handgrad.engines import Engine, EngineSpec, OptimizerSpec, make_engine
 from handgrad.errors import ConfigError, RunError
 from handgrad.training.config import TrainConfig, config_from_file
+from handgrad.training.judging import averages, details
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -293,6 +294,9 @@ class RunFolder:
             ground = _ground(train, dataset.value_range)
             about["ground"] = [float(ground.min()), float(ground.max())]
         arrays = {"shift": preprocessing.shift, "scale": preprocessing.scale}
+        if (targets := dataset.target_scaling) is not None:
+            about["task"] = dataset.task
+            arrays |= {"target_shift": targets.shift, "target_scale": targets.scale}
         write_arrays(self.path / "preprocessing.safetensors", arrays, about)
 
     def save_summary(self, summary: dict[str, Any]) -> None:
@@ -307,6 +311,22 @@ class RunFolder:
             return curves(records, title=title)
 
         return write_figure(self.path / "curves.png", draw)
+
+    def save_confusion(self, details: dict[str, Any], title: str) -> str | None:
+        """Draws `confusion.png`, of the last evaluation of the test set, else of the validation set, where there is
+        such a table; returns why it could not, likewise."""
+        last = details.get("last", {})
+        split = "test" if "test" in last else "validation"
+        table = last.get(split, {}).get("confusion")
+        if table is None:
+            return None
+
+        def draw() -> Figure:
+            from handgrad.figures import confusion
+
+            return confusion(table, list(last[split]["classes"]), title=f"{title}: {split} set, last step")
+
+        return write_figure(self.path / "confusion.png", draw)
 
 
 def _ground(images: Num[Array, "N 1 H W"], value_range: float) -> Float[Array, "N"]:
@@ -335,6 +355,9 @@ class Onlooker(RunFolder):
     def save_summary(self, summary: dict[str, Any]) -> None: ...
 
     def save_curves(self, records: list[dict[str, Any]], title: str) -> None:
+        return None
+
+    def save_confusion(self, details: dict[str, Any], title: str) -> None:
         return None
 
 
@@ -396,7 +419,7 @@ class Run:
         elif name == "numpy" and precision in ("bf16", "fp16"):
             precision = "float32"  # what the parameters are kept in
         spec = EngineSpec(name, precision, device=device)
-        made = make_engine(spec, architecture, OptimizerSpec(), self.config.loss_spec())
+        made = make_engine(spec, architecture, OptimizerSpec(), self.config.loss_spec(self.task))
         made.load_state_dict(state)
         return made
 
@@ -405,6 +428,19 @@ class Run:
         arrays, about = read_arrays(self.path / "preprocessing.safetensors")
         return Preprocessing(about["kind"], arrays["shift"], arrays["scale"]), about
 
+    @cached_property
+    def _target_scaling(self) -> Preprocessing | None:
+        """Of a regression: what the network's outputs are, (target - shift) * scale."""
+        if self.task == "classification":
+            return None
+        arrays, _ = read_arrays(self.path / "preprocessing.safetensors")
+        return Preprocessing("standard", arrays["target_shift"], arrays["target_scale"])
+
+    @property
+    def task(self) -> str:
+        """`classification` or `regression`."""
+        return self._preprocessing[1].get("task", "classification")
+
     @property
     def preprocessing(self) -> Preprocessing:
         """What happened to the raw inputs of the training data."""
@@ -412,6 +448,7 @@ class Run:
 
     @property
     def classes(self) -> list[str]:
+        """The names of the classes; of a regression, of the targets."""
         return self._preprocessing[1]["classes"]
 
     @property
@@ -463,6 +500,8 @@ class Run:
         preprocessing, _ = self._preprocessing
         chosen = self.engine(weights, engine=engine, device=device)
         scores = chosen.predict(preprocessing.apply(inputs.astype(np.float32)))
+        if (scaling := self._target_scaling) is not None:
+            return scores / scaling.scale + scaling.shift
         if self.config.loss == "mse":
             return _nearest_probabilities(scores)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
@@ -522,12 +561,26 @@ class Run:
         offline: bool = False,
         engine: str | None = None,
         device: str | None = None,
-    ) -> dict[str, dict[str, float]]:
-        """Loss and accuracy on every split of the run's data set: `{"test": {"loss": …, "accuracy": …}, …}`."""
+        in_detail: bool = False,
+    ) -> dict[str, dict[str, Any]]:
+        """Loss and accuracy on every split of the run's data set: `{"test": {"loss": …, "accuracy": …}, …}`; of a
+        regression, loss, RMSE, MAE and R².
+
+        Arguments:
+            in_detail: also what `training.judging.details` gives: precision, recall and F1 of each class, and what is
+                taken for what; of a regression, the figures of each target.
+        """
         chosen = self.engine(weights, engine=engine, device=device)
         dataset = load_dataset(self.config, data_dir=data_dir, offline=offline)
         chosen.load(dataset)
-        return {split: averages(chosen.evaluate(dataset.indices(split))) for split in dataset.splits}
+        judged = {}
+        for split in dataset.splits:
+            indices = dataset.indices(split)
+            figures = chosen.evaluate(indices)
+            judged[split] = averages(figures, dataset, indices)
+            if in_detail:
+                judged[split] |= details(figures, dataset, indices)
+        return judged
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -566,10 +619,5 @@ def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: b
         context=config.context,
     )
     augmentation = Augmentation(config.random_crop, config.horizontal_flip, config.seeds()["data_seed"])
-    return dataclasses.replace(dataset, augmentation=augmentation)
-
-
-def averages(figures: Figures) -> dict[str, float]:
-    """Loss and accuracy a sample."""
-    samples = figures.samples * len(figures.loss)
-    return {"loss": float(figures.loss.sum()) / samples, "accuracy": int(figures.correct.sum()) / samples}
+    dataset = dataclasses.replace(dataset, augmentation=augmentation)
+    return dataset.balanced() if config.class_weight == "balanced" else dataset

@@ -71,6 +71,8 @@ class Patient:
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
+        if dataset.task == "regression":
+            raise ConfigError(f"the doctor examines classifications, and {dataset.name} is a regression")
         self.config, self.dataset = config, dataset
         self.seeds = config.seeds()
         self.train_indices = dataset.indices("train")
@@ -97,7 +99,7 @@ class Patient:
         #: How far the run's steps go, in steps with the full learning rate.
         self.travel = float(config.learning_rates(self.steps).rates(0, self.steps).sum()) / config.learning_rate
         try:
-            self.inside: Inside | None = Inside(self.architecture, self.dtype, config.loss)
+            self.inside: Inside | None = Inside(self.architecture, self.dtype, config.loss_spec().name)
             self.why_not_inside = ""
         except ConfigError as error:
             self.inside, self.why_not_inside = None, str(error)
