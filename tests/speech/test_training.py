@@ -178,7 +178,9 @@ def test_what_cannot_be(speech, run, tmp_path, capsys, monkeypatch, arguments, m
     assert not (tmp_path / "submission.csv").exists()
 
 
-def test_plain_predict_points_to_the_other(run, tmp_path):
+def test_plain_predict_points_to_the_other(run, speech, capsys):
+    assert main(["predict", str(run), str(speech / "test.npy")]) == 2
+    assert "a run on speech predicts whole utterances" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="a run on speech predicts whole utterances: use handgrad speech predict"):
         training.load_run(run).predict(np.zeros((1, 3, 40)))
 

@@ -83,7 +83,9 @@ def _opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, fir
     held = ""
     if config.validation_size:
         how = "drawn at random by class" if config.validation_split == "random" else "the last training samples"
-        held = f"validation on {config.validation_size:,} samples, {how}, "
+        size = config.validation_size
+        much = f"{size:,} samples" if size >= 1 else f"{100 * size:g}% of the training samples"
+        held = f"validation on {much}, {how}, "
     return (
         f"{config.dataset}: {config.model} with {engine.architecture.parameters:,} parameters, {config.optimizer}, "
         f"{engine.name} engine, {held}{begin}to step {steps:,} -> {run_dir}"

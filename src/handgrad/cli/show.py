@@ -25,11 +25,16 @@ def show(
     *,
     json_: Json = False,
 ) -> int:
-    config = load_run(what).config if is_folder(what) else TrainConfig.from_settings(merge_settings(what))
-    data = DATASETS[config.dataset]
-    if not data.classes:  # the files say how many there are
+    run = load_run(what) if is_folder(what) else None
+    config = run.config if run is not None else TrainConfig.from_settings(merge_settings(what))
+    known = DATASETS[config.dataset].classes if config.data is None else ()
+    if known:
+        architecture = config.architecture(DATASETS[config.dataset].input_shape, len(known))
+    elif run is not None:
+        architecture = config.architecture(run.input_shape, len(run.classes))
+    else:  # the files say how many classes there are
         data = load_dataset(config)
-    architecture = config.architecture(data.input_shape, len(data.classes))
+        architecture = config.architecture(data.input_shape, len(data.classes))
     algorithms = _algorithms(what, config, architecture)
     if json_:
         rows = [

@@ -13,11 +13,11 @@ from handgrad.data.catalogue import DATASETS, Download, Entry
 from handgrad.data.dataset import PREPROCESSING, TASKS, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
 from handgrad.data.frames import FrameDataset
 from handgrad.data.loading import Check, Listing, check, describe, get, load
-from handgrad.data.own import Raw, assemble, from_arrays
+from handgrad.data.own import Raw, assemble, from_arrays, raw_from_arrays
 from handgrad.data.pictures import MODES as IMAGE_MODES
 from handgrad.data.progress import Progress, show_progress
-from handgrad.data.sources import Reading, digest, from_path, read
-from handgrad.data.tables import Table, TableEncoder
+from handgrad.data.sources import Reading, digest, digest_arrays, from_path, read
+from handgrad.data.tables import Table, TableEncoder, is_frame
 
 __all__ = [
     "DATASETS",
@@ -42,11 +42,14 @@ __all__ = [
     "check",
     "describe",
     "digest",
+    "digest_arrays",
     "fit_preprocessing",
     "from_arrays",
     "from_path",
     "get",
+    "is_frame",
     "load",
+    "raw_from_arrays",
     "read",
     "show_progress",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -160,6 +161,7 @@ class Dataset:
         weights: how much each sample counts in a training step (n,), float32; None where all count alike.
         encoder: what made the inputs out of a table, where they come from one.
         notes: what was met while the data were read, for the user to know.
+        files: the user's own files that it was read from; empty for built-in sets and for arrays in memory.
         target_scaling: of a regression: what a network is trained to give is (target - shift) * scale, each (T,).
             Fitted on the training targets, by their weights, unless it is given: mean 0, standard deviation 1.
     """
@@ -176,6 +178,7 @@ class Dataset:
     weights: Float[Array, "n"] | None = None
     encoder: TableEncoder | None = None
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
     target_scaling: Preprocessing | None = None
 
     def __post_init__(self) -> None:

@@ -38,6 +38,7 @@ class Raw:
             so; else empty.
         groups: what must not lie on two sides of a split (n,), or None.
         value_range: the largest raw value of images of unsigned bytes, 255; None for other inputs.
+        of_images: whether they come from image files, whose values go from 0 (black) to 255.
         items: a name for each sample (n,), such as that of its file; empty where there are none.
         files: the files that all of it came from.
         notes: what was done while reading that the files do not show.
@@ -50,6 +51,7 @@ class Raw:
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
     groups: Shaped[Array, "n"] | None = None
     value_range: float | None = None
+    of_images: bool = False
     items: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
@@ -461,6 +463,7 @@ def assemble(
         task=task,
         encoder=encoder,
         notes=tuple(notes),
+        files=raw.files,
     )
 
 

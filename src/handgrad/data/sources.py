@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from handgrad._typing import Array, Shaped
 from handgrad.data import array_files, idx, pictures, table_files
 from handgrad.data.checksums import file_sha256
 from handgrad.data.dataset import Dataset
@@ -143,6 +144,16 @@ def digest(files: tuple[Path, ...]) -> tuple[int, str]:
         base = base.parent
     lines = (f"{file_sha256(path)}  {path.relative_to(base).as_posix()}\n" for path in resolved)
     return size, hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def digest_arrays(*arrays: Shaped[Array, "..."]) -> tuple[int, str]:
+    """The size in bytes of arrays together, and a SHA-256 of their types, shapes and values."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.dtype.str}{array.shape}".encode())
+        for part in range(0, len(array), 4096):
+            total.update(np.ascontiguousarray(array[part : part + 4096]).tobytes())
+    return sum(array.nbytes for array in arrays), total.hexdigest()
 
 
 def _reader_of(path: Path, targets: bool) -> Callable[[Path, Reading, bool], Raw]:
@@ -325,6 +336,7 @@ def _read_pictures(path: Path, reading: Reading, targets: bool) -> Raw:
         targets={"class": labels} if targets else {},
         sizes=sizes,
         value_range=255.0,
+        of_images=True,
         items=tuple(image.relative_to(base).as_posix() for image in images),
         files=tuple(images),
         notes=tuple(notes),

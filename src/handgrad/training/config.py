@@ -510,6 +510,10 @@ def merge_settings(
             merged.pop("max_steps", None)
         if layer.get("max_steps") is not None and layer.get("epochs") is None:
             merged.pop("epochs", None)
+        if layer.get("data") is not None:  # another data set than the layers below
+            merged.pop("dataset", None)
+        elif layer.get("dataset") is not None:
+            merged = {name: value for name, value in merged.items() if name not in GROUPS["Data of your own"]}
         if layer.get("model", "mlp") != "mlp":
             merged = {name: value for name, value in merged.items() if name not in _NETWORK_SETTINGS}
         merged.update(layer)

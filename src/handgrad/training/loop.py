@@ -17,14 +17,14 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import handgrad
 from handgrad._typing import Array, Integer
-from handgrad.data import Dataset
+from handgrad.data import Dataset, Raw, assemble, digest, digest_arrays, raw_from_arrays
 from handgrad.engines import DivergedError, Engine, make_engine
 from handgrad.engines.processes import Processes, here, joined
 from handgrad.errors import ConfigError, NonFiniteError, RunError
 from handgrad.training.batches import BatchOrder
-from handgrad.training.config import TrainConfig, merge_settings
+from handgrad.training.config import IN_MEMORY, TrainConfig, merge_settings
 from handgrad.training.judging import MEASURES, averages, better, details, training_averages
-from handgrad.training.run import Onlooker, Run, RunFolder, load_dataset
+from handgrad.training.run import Onlooker, Run, RunFolder, as_configured, check_unchanged, load_dataset
 from handgrad.training.schedules import laid_out_over_steps
 
 #: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
@@ -34,7 +34,7 @@ SECONDS_A_CHUNK = 0.1
 #: Settings that a resumed run may be given anew: they decide where it ends or where things lie, not what a step does.
 #: (The engines are twins: what one has begun another goes on with, within rounding.)
 CHANGEABLE = (
-    *("max_steps", "epochs", "patience", "data_dir", "offline", "checkpoint_seconds"),
+    *("max_steps", "epochs", "patience", "data", "data_dir", "offline", "checkpoint_seconds"),
     *("engine", "device", "compile", "gradients"),
 )
 
@@ -66,11 +66,19 @@ def train(
     run_dir: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    x: Any = None,
+    y: Any = None,
+    x_test: Any = None,
+    y_test: Any = None,
+    groups: Any = None,
     **settings: Any,
 ) -> Run:
     """Trains a network and leaves a run folder.
 
     Arguments:
+        x, y, x_test, y_test, groups: data of one's own in memory, as for `handgrad.data.from_arrays`: arrays, or a
+            DataFrame and the name of its target column. They are not written to the run folder, only their checksum
+            is: `resume` needs them again.
         recipe: a complete configuration by name; `digits` where neither a recipe nor a data set nor a file is named.
         config_file: a TOML file whose settings go over the recipe's.
         run_dir: the run folder; by default a new one in `runs/`, named after the recipe.
@@ -89,16 +97,42 @@ def train(
         NonFiniteError: the loss stopped being a number.
     """
     reporter = reporter or Reporter()
-    given = merge_settings(recipe, config_file, settings)
+    raw = None
+    if x is not None or y is not None:
+        if x is None or y is None:
+            raise ConfigError("x goes with y: give both, inputs and targets")
+        if settings.get("data") is not None:
+            raise ConfigError(f"data={settings['data']} and x are two sets of data: give one of them")
+        raw = raw_from_arrays(x, y, x_test=x_test, y_test=y_test, groups=groups)
+        settings["data"] = IN_MEMORY
+    settings = _with_whole_paths(settings)
+    given = _with_whole_paths(merge_settings(recipe, config_file, settings))
     if here().count == 1:
         folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
         with folder.held():
-            _Training(folder, config, reporter).run()
+            _Training(folder, config, reporter, dataset=_from_memory(config, raw)).run()
         return Run(folder.path)
-    return _train_together(given, config_file, settings, run_dir, resume, reporter)
+    return _train_together(given, config_file, settings, run_dir, resume, reporter, raw)
 
 
-def _train_together(given, config_file, settings, run_dir, resume, reporter) -> Run:
+def _with_whole_paths(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the paths of one's own data spelled out: a run may be resumed in another folder."""
+    data = settings.get("data")
+    if data in (None, "", IN_MEMORY):
+        return settings
+    names = ("data", "target", "group") if str(data).lower().endswith(".npy") else ("data",)
+    whole = {name: str(Path(settings[name]).expanduser().absolute()) for name in names if settings.get(name)}
+    return {**settings, **whole}
+
+
+def _from_memory(config: TrainConfig, raw: Raw | None) -> Dataset | None:
+    """The data set of arrays that were given from Python, where they were."""
+    if raw is None:
+        return None
+    return as_configured(config, replace(assemble(raw, **config.splitting()), name=config.dataset))
+
+
+def _train_together(given, config_file, settings, run_dir, resume, reporter, raw) -> Run:
     """`train` in one of several processes: the first says what is done, writes and reports."""
     engine = given.get("engine") or _saved_engine(run_dir)
     with joined(engine) as processes:
@@ -123,7 +157,7 @@ def _train_together(given, config_file, settings, run_dir, resume, reporter) -> 
         with contextlib.ExitStack() as held:
             processes.first(lambda: held.enter_context(folder.held()))
             try:
-                _Training(folder, config, reporter, processes).run()
+                _Training(folder, config, reporter, processes, _from_memory(config, raw)).run()
             except (Interrupted, NonFiniteError) as error:
                 if processes.rank > 0:  # the first process says so
                     raise SystemExit(getattr(error, "exit_code", 1)) from None
@@ -138,7 +172,7 @@ def _saved_engine(run_dir: str | Path | None) -> str:
 
 def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[RunFolder, TrainConfig]:
     """The folder and the configuration of a run that is begun or goes on."""
-    named = "recipe" in given or "dataset" in given or config_file is not None
+    named = given.keys() & {"recipe", "dataset", "data"} or config_file is not None
     begin_with = given if named else merge_settings("digits", None, settings)
     if run_dir is None:
         if resume:
@@ -189,6 +223,40 @@ def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
     return replace(config, **differing)
 
 
+def fitted_to(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The configuration with a batch size that the data allow: the default one is at most the training samples.
+
+    Raises:
+        ConfigError: another one is larger.
+    """
+    n = len(dataset.indices("train"))
+    if config.batch_size <= n:
+        return config
+    if config.data is None or config.batch_size != TrainConfig.batch_size:
+        raise ConfigError(
+            f"batch_size={config.batch_size}: expected at most {n}, the training samples of {config.dataset}"
+        )
+    return replace(config, batch_size=n)
+
+
+def recorded(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The configuration with the size and the checksum of data of one's own.
+
+    Raises:
+        DataError: they are not the ones that it holds already.
+    """
+    if config.data is None:
+        return config
+    if config.data == IN_MEMORY:
+        size, sha256 = digest_arrays(dataset.inputs, dataset.labels)
+        check_unchanged(config, sha256)
+    elif config.data_sha256 is not None:  # `load_dataset` has compared them
+        return config
+    else:
+        size, sha256 = digest(dataset.files)
+    return replace(config, data_bytes=size, data_sha256=sha256)
+
+
 def new_engine(config: TrainConfig, dataset: Dataset, processes: Processes | None = None) -> Engine:
     """The engine that a configuration describes, at its first step, the data set loaded."""
     seeds = config.seeds()
@@ -218,21 +286,26 @@ class _Training:
     """One run under way. All its state that is not the engine's lies in plain attributes that a checkpoint saves."""
 
     def __init__(
-        self, folder: RunFolder, config: TrainConfig, reporter: Reporter, processes: Processes | None = None
+        self,
+        folder: RunFolder,
+        config: TrainConfig,
+        reporter: Reporter,
+        processes: Processes | None = None,
+        dataset: Dataset | None = None,
     ) -> None:
         self.folder, self.config, self.reporter = folder, config, reporter
         self.processes = processes or Processes()
         self.began = time.perf_counter()
-        if self.processes.count > 1:
-            self.processes.first(lambda: load_dataset(config) and None)  # one downloads, the others find it there
-        self.dataset = load_dataset(config)
+        if dataset is None:
+            if config.data is None and self.processes.count > 1:  # one downloads, the others find it there
+                self.processes.first(lambda: load_dataset(config) and None)
+            dataset = load_dataset(config)
+        self.dataset = dataset
+        config = self.config = recorded(fitted_to(config, dataset), dataset)
+        for note in dataset.notes:
+            reporter.note(note)
         self.seeds = config.seeds()
         self.train_indices = self.dataset.indices("train")
-        if config.batch_size > len(self.train_indices):
-            raise ConfigError(
-                f"batch_size={config.batch_size}: expected at most {len(self.train_indices)}, "
-                f"the training samples of {config.dataset}"
-            )
         self.order = BatchOrder(self.train_indices, config.batch_size, self.seeds["data_seed"])
         self.steps_an_epoch = self.order.steps_an_epoch
         self.steps = config.max_steps or (config.epochs or 0) * self.steps_an_epoch  # one of them is set
@@ -278,8 +351,6 @@ class _Training:
 
     def run(self) -> None:
         self.reporter.started(self.folder.path, self.config, self.engine, self.steps, self.step)
-        for split in getattr(self.dataset, "unlabelled", ()):
-            self.reporter.note(f"the {split} split has no labels: nothing is evaluated on it")
         self.folder.create(self.config)
         self.folder.save_preprocessing(self.dataset)
         chunk = 1

@@ -16,7 +16,7 @@ from handgrad.errors import ConfigError
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import TrainConfig
 from handgrad.training.doctor.inside import Inside, LayerLook
-from handgrad.training.loop import new_engine
+from handgrad.training.loop import fitted_to, new_engine
 
 #: Samples that figures are taken on: enough for steady ones, few enough to be quick.
 PROBE = 1024
@@ -73,14 +73,10 @@ class Patient:
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
         if dataset.task == "regression":
             raise ConfigError(f"the doctor examines classifications, and {dataset.name} is a regression")
+        config = fitted_to(config, dataset)
         self.config, self.dataset = config, dataset
         self.seeds = config.seeds()
         self.train_indices = dataset.indices("train")
-        if config.batch_size > len(self.train_indices):
-            raise ConfigError(
-                f"batch_size={config.batch_size}: expected at most {len(self.train_indices)}, "
-                f"the training samples of {config.dataset}"
-            )
         self.order = BatchOrder(self.train_indices, config.batch_size, self.seeds["data_seed"])
         self.steps = config.max_steps or (config.epochs or 0) * self.order.steps_an_epoch
         self.engine = new_engine(config, dataset)
