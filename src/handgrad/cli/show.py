@@ -33,12 +33,13 @@ def show(
 ) -> int:
     run = load_run(what) if is_folder(what) else None
     config = run.config if run is not None else TrainConfig.from_settings(merge_settings(what))
-    if run is not None and (config.data is not None or not DATASETS[config.dataset].classes):
+    known = DATASETS[config.dataset].classes if config.data is None else ()
+    if known:
+        architecture = config.architecture(DATASETS[config.dataset].input_shape, len(known))
+    elif run is not None:
         architecture = config.architecture(run.input_shape, len(run.classes))
-    else:
-        data = DATASETS[config.dataset]
-        if not data.classes:  # the files say how many there are
-            data = load_dataset(config)
+    else:  # the files say how many classes there are
+        data = load_dataset(config)
         architecture = config.architecture(data.input_shape, len(data.classes))
     algorithms = _algorithms(what, config, architecture)
     if json_:
