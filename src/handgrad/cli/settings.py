@@ -49,7 +49,7 @@ def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
 def _setting_flags(chosen: Collection[str] | None) -> list[inspect.Parameter]:
     """A flag for each setting of `TrainConfig`, or for those chosen, None where it is not given."""
     types = {"int": int, "float": float, "bool": bool, "int | float": str}
-    show_all = SHOW_ALL in sys.argv or len(headings) < len(GROUPS)
+    show_all = SHOW_ALL in sys.argv or chosen is not None
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
     flags = []
     for order, (heading, names) in enumerate(GROUPS.items(), start=1):
