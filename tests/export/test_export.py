@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.export import networks
+from tests.sealed import seal
 
 import handgrad
 from handgrad.architectures import KINDS, Architecture, Kind, LayerSpec
@@ -154,6 +155,7 @@ def test_no_run_and_no_weights(run, tmp_path, capsys):
     assert "is no run folder" in message
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "config.toml").write_text(run.config.to_toml())
+    seal(tmp_path / "begun" / "config.toml")
     message = refused(capsys, "export", tmp_path / "begun", "--to", "onnx", "--out", tmp_path / "net.onnx")
     assert "has no best.safetensors yet: finish the run with" in message
 

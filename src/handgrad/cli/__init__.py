@@ -24,6 +24,7 @@ COMMANDS = {
     "import": "make a run folder of weights from a safetensors or PyTorch file",
     "compare": "two runs step by step: where they part, by how much, which layer first",
     "doctor": "why a network does not learn: checks with evidence, and what to change",
+    "check-run": "whether the files of a run are whole",
     "show": "a network's layers, shapes, parameters and multiply-adds",
     "recipes": "complete configurations by name",
     "data": "the data sets: list, get, check",
@@ -112,10 +113,17 @@ def _run(name: str, arguments: list[str]) -> int:
 
     from handgrad.errors import HandgradError, NonFiniteError
 
-    app = importlib.import_module(f"handgrad.cli.{name}").app
+    app = importlib.import_module(f"handgrad.cli.{name.replace('-', '_')}").app
     arguments = ["--help" if argument == "--help-all" else argument for argument in arguments]
+    trust = contextlib.nullcontext()
+    if "--trust" in arguments:
+        from handgrad.training.checksums import trusted
+
+        arguments.remove("--trust")
+        trust = trusted()
     try:
-        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        with trust:
+            result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         return result or 0
     except UnknownOptionError as error:
         flag = error.token.keyword or error.token.value
@@ -178,7 +186,7 @@ def _install_completion(arguments: list[str]) -> int:
     sys.argv.append("--help-all")  # complete every setting
     whole = App(name="handgrad", help=_PAGE.splitlines()[0], help_format="plaintext")
     for name in COMMANDS:
-        whole.command(importlib.import_module(f"handgrad.cli.{name}").app, name=name)
+        whole.command(importlib.import_module(f"handgrad.cli.{name.replace('-', '_')}").app, name=name)
     path = whole.install_completion(shell=shell)
     print(f"completion for {shell} is in {path}; open a new shell to use it")
     return 0

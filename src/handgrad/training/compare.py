@@ -24,7 +24,7 @@ from handgrad.numerics import relative_error
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import TrainConfig
 from handgrad.training.loop import new_engine
-from handgrad.training.run import Run, load_dataset, load_run, read_arrays
+from handgrad.training.run import Run, load_dataset, load_run
 
 #: How far apart two runs may be and still be alike, by the coarser of their precisions: what rounding grows to in the
 #: steps that are made again by default.
@@ -253,8 +253,7 @@ def _other_layer(a: Architecture, b: Architecture, one: Run, other: Run) -> str:
     """The difference of two architectures in words: the settings that make it, and the first layer it shows in."""
     names = [name for name in _differing(one.config, other.config) if _decides(name, one.config, other.config, a)]
     settings = "; ".join(
-        f"{name}={_shown(getattr(one.config, name))} in {one.path}, "
-        f"{name}={_shown(getattr(other.config, name))} in {other.path}"
+        f"{name}={_shown(getattr(one.config, name))} in {one.path}, {name}={_shown(getattr(other.config, name))} in {other.path}"
         for name in names
     )
     return (
@@ -294,6 +293,8 @@ def _in_words(row) -> str:
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "its default"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -315,7 +316,7 @@ def _final_weights(a: Run, b: Run, architecture: Architecture) -> tuple[dict[str
     for run in (a, b):
         path = run.path / "model.safetensors"
         if path.exists():
-            state, about = read_arrays(path)
+            state, about = run.folder.arrays(path.name)
         elif run.folder.has_checkpoint():
             arrays, about = run.folder.load_checkpoint()
             state = {name.removeprefix("model/"): x for name, x in arrays.items() if name.startswith("model/")}
