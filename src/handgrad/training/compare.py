@@ -253,7 +253,8 @@ def _other_layer(a: Architecture, b: Architecture, one: Run, other: Run) -> str:
     """The difference of two architectures in words: the settings that make it, and the first layer it shows in."""
     names = [name for name in _differing(one.config, other.config) if _decides(name, one.config, other.config, a)]
     settings = "; ".join(
-        f"{name}={_shown(getattr(one.config, name))} in {one.path}, {name}={_shown(getattr(other.config, name))} in {other.path}"
+        f"{name}={_shown(getattr(one.config, name))} in {one.path}, "
+        f"{name}={_shown(getattr(other.config, name))} in {other.path}"
         for name in names
     )
     return (
