@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class Preprocessing:
         return bool(np.any(self.scale != 1))
 
     def apply(
-        self, x: Num[Array, "n *shape"], out: Float[Array, "n *shape"] | None = None, dtype=np.float32
+        self, x: Num[Array, "n *shape"], out: Float[Array, "n *shape"] | None = None, dtype: Any = np.float32
     ) -> Float[Array, "n *shape"]:
         """(x - shift) * scale, computed in `dtype`.
 
