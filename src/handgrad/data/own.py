@@ -37,7 +37,8 @@ class Raw:
         sizes: how many samples are for "train", "validation" and "test", in this order, where the source itself says
             so; else empty.
         groups: what must not lie on two sides of a split (n,), or None.
-        value_range: the largest raw value of images of unsigned bytes, 255; None for other inputs.
+        value_range: the largest raw value of images of unsigned bytes: 255, or 1 or 16 where that is enough; None for
+            other inputs.
         of_images: whether they come from image files, whose values go from 0 (black) to 255.
         items: a name for each sample (n,), such as that of its file; empty where there are none.
         files: the files that all of it came from.
@@ -223,8 +224,11 @@ def _check_finite(x: Num[Array, "n *shape"], where: str) -> None:
 
 
 def byte_range(x: Num[Array, "n *shape"] | Table) -> float | None:
-    """255 for images of unsigned bytes, else None."""
-    return 255.0 if isinstance(x, np.ndarray) and x.ndim == 4 and x.dtype == np.uint8 else None
+    """The largest value that images of unsigned bytes go to, else None: 255, or less where they hold fewer levels."""
+    if not (isinstance(x, np.ndarray) and x.ndim == 4 and x.dtype == np.uint8):
+        return None
+    largest = max(int(x[i : i + _CHUNK].max()) for i in range(0, len(x), _CHUNK))
+    return next(float(most) for most in (1, 16, 255) if largest <= most)
 
 
 def as_targets(y: Any, where: str, name: str | None = None) -> dict[str, Shaped[Array, "n"]]:
@@ -341,7 +345,7 @@ def class_labels(
         if any(number is not None and np.isinf(number) for number in numeric.values()):
             raise DataError(f"{where} holds infinity: expected classes, or finite numbers")
         known = {v: n for v, n in numeric.items() if n is not None and n == n}
-        classes = (*sorted(known, key=lambda v: (known[v], v)), *sorted(values - known.keys()))
+        classes = tuple(sorted(known, key=lambda v: (known[v], v)) + sorted(values - known.keys()))
         if len(classes) < 2:
             raise DataError(
                 f"{where} has one class only, {classes[0]!r}: expected two at least, or there is nothing to tell apart"
