@@ -221,6 +221,34 @@ def test_a_data_frame_from_python(tmp_path):
     assert (other.task, other.classes) == ("regression", ["price"])
 
 
+def test_samples_may_weigh(tmp_path):
+    """Two of three rows have the wrong label, and weigh nothing."""
+    x = RNG.standard_normal((300, 2)).astype(np.float32)
+    true = np.where(x[:, 0] > 0, "right", "left")
+    wrong = np.arange(300) % 3 > 0
+    y = np.where(wrong, np.where(true == "right", "left", "right"), true)
+    weight = np.where(wrong, 0.0, 2.0)
+    lines = [f"{a},{b},{label},{w}" for (a, b), label, w in zip(x, y, weight, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,y,w", *lines]))
+    np.savez(tmp_path / "t.npz", x=x, y=y, w=weight)
+    settings = {**SMALL, "max_steps": 100, "seed": 1}
+    runs = [
+        train(x=x, y=y, sample_weight=weight, run_dir=tmp_path / "a", **settings),
+        train(data=str(tmp_path / "t.csv"), target="y", sample_weight="w", run_dir=tmp_path / "b", **settings),
+        train(data=str(tmp_path / "t.npz"), sample_weight="w", run_dir=tmp_path / "c", **settings),
+    ]
+    for run in runs:
+        guesses = np.array(run.classes)[run.predict(x).argmax(axis=1)]
+        assert (guesses == true).mean() > 0.95
+    for weights, message in (
+        (np.zeros(300), "are all 0"),
+        (-weight, "hold '-0.0'|hold '-2.0'"),
+        ([1], "and 1 weights"),
+    ):
+        with pytest.raises(DataError, match=message):
+            train(x=x, y=y, sample_weight=weights, run_dir=tmp_path / "none", **settings)
+
+
 def test_a_small_table_takes_a_small_batch(tmp_path):
     x, y = blobs(30)
     assert train(x=x, y=y, run_dir=tmp_path / "run", **SMALL).config.batch_size == 24

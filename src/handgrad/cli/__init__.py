@@ -17,13 +17,13 @@ from handgrad.cli import output
 #: Every subcommand: the file of this folder that holds its `app`, and what it does.
 COMMANDS = {
     "train": "train a network and leave a run folder: figures, curves, weights, checkpoint",
-    "evaluate": "loss and accuracy of a finished run, on every split of its data",
-    "predict": "classes of images from a .npy or .png file",
+    "evaluate": "loss and accuracy of a finished run, on every split of its data or on new data",
+    "predict": "predict the class, or the targets, of every row, array or image in a file",
     "compare": "two runs step by step: where they part, by how much, which layer first",
     "doctor": "why a network does not learn: checks with evidence, and what to change",
     "show": "a network's layers, shapes, parameters and multiply-adds",
     "recipes": "complete configurations by name",
-    "data": "the data sets: list, get, check",
+    "data": "built-in data sets: list, get, check; your own: check",
     "check": "other people's layers: which parts are right, and what is wrong with the rest",
     "derive": "derivations that run: every formula step by step, each step checked",
     "courses": "two courses' assignments: drop-ins for their files, training statistics",
@@ -35,6 +35,7 @@ _PAGE = """\
 {bold}Begin{reset}
   handgrad train                        digits, a few seconds, no download
   handgrad train --recipe cmu-mnist     one of the recipes
+  handgrad train --data table.csv --target COLUMN
   handgrad train --dataset mnist --hidden-units 256,128 --norm batch --epochs 10
 
 {bold}Commands{reset}

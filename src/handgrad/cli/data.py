@@ -19,7 +19,7 @@ from handgrad.training import TrainConfig
 #: Settings that say how data are read and split.
 _READING = (
     *("data_dir", "validation_size", "validation_split", "preprocessing", "target", "task", "ignore", "categories"),
-    *("group", "test_size", "arrays", "image_size", "image_mode", "seed"),
+    *("group", "sample_weight", "test_size", "arrays", "image_size", "image_mode", "seed"),
 )
 
 #: Classes of which the counts are printed.
