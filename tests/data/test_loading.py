@@ -128,7 +128,13 @@ def test_unknown_names(tmp_path):
 
 def test_default_preprocessing():
     kinds = {name: entry.preprocessing for name, entry in data.DATASETS.items()}
-    assert kinds == {"digits": "unit", "mnist": "unit", "fashion-mnist": "unit", "cifar10": "standard"}
+    assert kinds == {
+        "digits": "unit",
+        "mnist": "unit",
+        "fashion-mnist": "unit",
+        "cifar10": "standard",
+        "speech": "standard",
+    }
 
 
 # --- where it is looked for ---
@@ -288,7 +294,7 @@ def test_an_incomplete_set(tmp_path, make_mnist):
 def test_describe(tmp_path, make_mnist):
     make_mnist(tmp_path / "mnist")
     listings = {listing.entry.name: listing for listing in data.describe(data_dir=tmp_path)}
-    assert list(listings) == ["digits", "mnist", "fashion-mnist", "cifar10"] == list(data.DATASETS)
+    assert list(listings) == ["digits", "mnist", "fashion-mnist", "cifar10", "speech"] == list(data.DATASETS)
     assert listings["digits"].found
     assert listings["mnist"].found == tmp_path / "mnist"
     assert listings["cifar10"].found is None
@@ -296,7 +302,7 @@ def test_describe(tmp_path, make_mnist):
     for listing in listings.values():
         assert listing.entry.licence
         assert listing.entry.source
-        assert len(listing.entry.classes) == 10
+        assert len(listing.entry.classes) == (0 if listing.entry.name == "speech" else 10)
 
 
 # --- fetching ---
@@ -488,7 +494,7 @@ def test_the_catalogue_is_well_formed():
         assert entry.name == name
         assert entry.format in loading._FORMATS
         assert entry.preprocessing in data.PREPROCESSING
-        assert bool(entry.downloads) == bool(entry.mirrors) == (name != "digits")
+        assert bool(entry.downloads) == bool(entry.mirrors) == (name not in ("digits", "speech"))
         assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in entry.mirrors)
         for download in entry.downloads:
             assert len(bytes.fromhex(download.sha256)) == 32

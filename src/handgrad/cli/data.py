@@ -52,7 +52,7 @@ def list_(*, data_dir: DataDir = None, json_: Json = False) -> int:
     console = Console()
     for listing in listings:
         entry = listing.entry
-        sizes = ", ".join(f"{size:,} {split}" for split, size in entry.sizes.items())
+        sizes = ", ".join(f"{size:,} {split}" for split, size in entry.sizes.items()) or "frames"
         console.print(f"[bold]{entry.name}[/bold]  {entry.title}", highlight=False)
         console.print(
             f"  {sizes}, {'x'.join(map(str, entry.input_shape))}; {_where(listing)}", highlight=False, soft_wrap=True
@@ -63,6 +63,8 @@ def list_(*, data_dir: DataDir = None, json_: Json = False) -> int:
 def _where(listing: data.Listing) -> str:
     if listing.entry.format == "digits":
         return "inside the package"
+    if not listing.found and not listing.entry.downloads:
+        return "not here: your own files"
     return str(listing.found) if listing.found else f"not here yet: handgrad data get {listing.entry.name}"
 
 

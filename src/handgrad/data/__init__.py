@@ -11,6 +11,7 @@
 from handgrad.data.augmentation import Augmentation
 from handgrad.data.catalogue import DATASETS, Download, Entry
 from handgrad.data.dataset import PREPROCESSING, TASKS, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
+from handgrad.data.frames import FrameDataset
 from handgrad.data.inspecting import Inspection, inspect
 from handgrad.data.loading import Check, Listing, check, describe, get, load
 from handgrad.data.own import Raw, assemble, from_arrays, raw_from_arrays
@@ -30,6 +31,7 @@ __all__ = [
     "Dataset",
     "Download",
     "Entry",
+    "FrameDataset",
     "Inspection",
     "Listing",
     "Preprocessing",

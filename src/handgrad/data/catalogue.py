@@ -21,10 +21,11 @@ class Entry:
     Arguments:
         name: as in `load(name)`.
         title: a line for lists.
-        format: the module that reads it: "digits", "idx" or "cifar10".
-        sizes: the number of samples of "train" and "test" in the official files; no file may hold more.
-        input_shape: (C, H, W).
-        classes: a name for each class.
+        format: the module that reads it: "digits", "idx", "cifar10" or "speech".
+        sizes: the number of samples of "train" and "test" in the official files; no file may hold more. Empty where
+            anybody's files are meant.
+        input_shape: (C, H, W); (F,) where a sample is a window of frames with F features each.
+        classes: a name for each class; none where the files say how many there are.
         value_range: the largest raw value.
         preprocessing: the kind that `load` chooses where none is asked for.
         licence, source: whose it is and under which terms.
@@ -38,7 +39,7 @@ class Entry:
     title: str
     format: str
     sizes: dict[str, int]
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     classes: tuple[str, ...]
     value_range: float
     preprocessing: str
@@ -206,6 +207,18 @@ _ENTRIES = (
             ("data_batch_5", "md5", "482c414d41f54cd18b22e5b47cb7c3cb"),
             ("test_batch", "md5", "40351d587109b95175f43aff81a1287e"),
         ),
+    ),
+    Entry(
+        name="speech",
+        title="speech in frames of 10 ms, each a phoneme state: the competition's files, or your own recordings",
+        format="speech",
+        sizes={},
+        input_shape=(40,),
+        classes=(),
+        value_range=1.0,
+        preprocessing="standard",
+        licence="that of the recordings",
+        source="the format: Carnegie Mellon University, Introduction to Deep Learning (2019), homework 1, part 2",
     ),
 )
 

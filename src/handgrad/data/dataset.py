@@ -28,6 +28,7 @@ TASKS = ("classification", "regression")
 NOT_AUGMENTED = Augmentation()
 
 _CHUNK = 64  # images at a time in float64: a chunk stays in the cache
+_CHUNK_OF_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +37,8 @@ class Preprocessing:
 
     Arguments:
         kind: one of `PREPROCESSING`.
-        shift: raw units; float32, of a shape that broadcasts to one input.
-        scale: 1 / raw units; float32, likewise.
+        shift: raw units; float32 (of targets float64), of a shape that broadcasts to one input.
+        scale: 1 / raw units; likewise.
     """
 
     kind: str
@@ -89,7 +90,8 @@ def fit_preprocessing(
 
     Arguments:
         kind: one of `PREPROCESSING`.
-        train_inputs: raw training inputs (n, C, H, W) or (n, D), the validation samples already taken away.
+        train_inputs: raw training inputs (n, C, H, W), or (n, D), where a feature is a channel; the validation samples
+            already taken away.
         value_range: the largest raw value, e.g. 255.0.
         rows: which of `train_inputs` are the training samples, where it holds others too, as a memory-mapped file does;
             they are then read a few at a time.
@@ -130,8 +132,9 @@ def _channel_moments(
     # the spread of a constant channel comes out as exactly 0.
     centre = x[(slice(1), slice(None)) + (slice(1),) * (x.ndim - 2)].astype(np.float64)
     total, squares = np.zeros_like(centre), np.zeros_like(centre)
-    for i in range(0, n, _CHUNK):
-        part = x[i : i + _CHUNK] if rows is None else x[rows[i : i + _CHUNK]]
+    size = _CHUNK_OF_ROWS if x.ndim == 2 else _CHUNK
+    for i in range(0, n, size):
+        part = x[i : i + size] if rows is None else x[rows[i : i + size]]
         chunk = np.subtract(part, centre, dtype=np.float64)
         total += chunk.sum(axis=axes, keepdims=True)
         np.square(chunk, out=chunk)
@@ -257,4 +260,4 @@ def fit_targets(targets: Num[Array, "n T"], weights: Float[Array, "n"] | None = 
     mean = np.average(targets, axis=0, weights=w)
     std = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=w))
     scale = 1 / np.where(std > 1e-12 * (1 + abs(mean)), std, 1)
-    return Preprocessing("standard", mean.astype(np.float32), scale.astype(np.float32))
+    return Preprocessing("standard", mean, scale)

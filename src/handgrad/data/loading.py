@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 
-from handgrad.data import cifar10, digits, idx, splitting
+from handgrad.data import cifar10, digits, idx, speech, splitting
 from handgrad.data.catalogue import DATASETS, Entry
 from handgrad.data.checksums import content_checksum, file_sha256
 from handgrad.data.dataset import VALIDATION_SPLITS, Dataset, fit_preprocessing
@@ -17,7 +17,7 @@ from handgrad.data.progress import Progress
 from handgrad.data.samples import Samples
 from handgrad.errors import ConfigError, DataError
 
-_FORMATS: dict[str, ModuleType] = {"digits": digits, "idx": idx, "cifar10": cifar10}
+_FORMATS: dict[str, ModuleType] = {"digits": digits, "idx": idx, "cifar10": cifar10, "speech": speech}
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def load(
     preprocessing: str | None = None,
     validation_size: float = 0,
     validation_split: str = "random",
+    context: int = 0,
     progress: Progress | None = None,
 ) -> Dataset:
     """A data set in memory, ready to train on.
@@ -70,6 +71,7 @@ def load(
         validation_size: how many training images, or which share of them (below 1), become the "validation" split.
         validation_split: "random": drawn from each class in proportion, always the same ones; "end": the last ones, as
             published splits of MNIST and CIFAR-10 take them.
+        context: of frames of sound, how many on each side a sample has besides its own.
         progress: called with (bytes there, bytes in all) while a file is downloaded; None shows a bar on stderr.
 
     Returns: the `Dataset`; its preprocessing is fitted on the "train" split.
@@ -82,9 +84,15 @@ def load(
         raise ConfigError(f"unknown validation_split={validation_split!r}: choose {expected}")
     folder = _find(entry, data_dir)
     if folder is None:
-        if offline or _named_by_user(data_dir):
+        if offline or _named_by_user(data_dir) or not entry.downloads:
             raise DataError(_missing(entry, data_dir, offline))
         folder = get(name, progress=progress)
+    if entry.format == "speech":
+        if validation_size:
+            raise ConfigError(f"validation_size={validation_size}: {name} is validated on its dev.npy; leave it out")
+        return speech.load_frames(entry, folder, preprocessing or entry.preprocessing, context)
+    if context:
+        raise ConfigError(f"context={context} goes with dataset=speech, not with {name}: leave it out")
     samples = _read(entry, folder, data_dir)
     return _assemble(entry, samples, preprocessing or entry.preprocessing, validation_size, validation_split)
 
@@ -107,6 +115,8 @@ def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | N
                 raise
         else:
             return found
+    if not entry.downloads:
+        raise DataError(_missing(entry, data_dir, offline=False))
     # Imported here: the network modules of the standard library take longer to import than NumPy's core.
     from handgrad.data.archive import extract
     from handgrad.data.download import download
@@ -139,7 +149,7 @@ def check(name: str, *, data_dir: str | Path | None = None) -> Check:
     if folder is None:
         raise DataError(_missing(entry, data_dir, offline=False))
     form = _format(entry)
-    sizes = {split: len(part.labels) for split, part in _read(entry, folder, data_dir).items()}
+    sizes = {split: len(part.inputs) for split, part in _read(entry, folder, data_dir).items()}
     checksums = {wanted.name: wanted.sha256 for wanted in entry.downloads}
     present, _ = form.files(folder)
     contents = {file: (algorithm, digits) for file, algorithm, digits in entry.contents}
@@ -242,6 +252,8 @@ def _missing(entry: Entry, data_dir: str | Path | None, offline: bool) -> str:
     else:
         what = f"{entry.name} is not in {base}" + _what_lies_there(entry, base)
     where = f" --data-dir {base}" if data_dir is not None else ""
+    if not entry.downloads:
+        return f"{what}: expected there {_format(entry).wanted(entry)}; name their folder with --data-dir"
     fetch_it = f"run `handgrad data get {entry.name}{where}`" + (" where there is a network" if offline else "")
     return f"{what}: expected there {_format(entry).wanted(entry)}; put them there or {fetch_it}"
 

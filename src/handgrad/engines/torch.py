@@ -8,6 +8,7 @@ before the end of `train` or `evaluate`.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from handgrad import torch as hand
 from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
-from handgrad.data import Dataset
+from handgrad.data import Dataset, FrameDataset
 from handgrad.engines import (
     MOST_CONFUSED,
     DivergedError,
@@ -148,7 +149,8 @@ class TorchEngine:
 
     def load(self, dataset: Dataset) -> None:
         check_dataset(self.architecture, dataset, self._loss_spec)
-        self._dataset = _Resident(dataset, self.device, self.dtype)
+        resident = _ResidentFrames if isinstance(dataset, FrameDataset) else _Resident
+        self._dataset = resident(dataset, self.device, self.dtype)
 
     def _batch(self, indices: Tensor, changes: Changes | None = None) -> tuple[Tensor, Tensor]:
         """Samples and their labels, or standardised targets; the images of a training step changed as the augmentation
@@ -454,7 +456,7 @@ class _Resident:
     """A data set in the memory of a device, raw; preprocessing happens as a batch is gathered."""
 
     def __init__(self, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> None:
-        self.inputs = _shared(dataset.inputs).to(device)
+        self._hold(dataset, device)
         self.labels = _shared(dataset.labels).to(device)
         self.weights_on_host = dataset.weights
         self.weights = None if dataset.weights is None else _shared(dataset.weights).to(device, dtype)
@@ -470,6 +472,9 @@ class _Resident:
         shift, scale = dataset.preprocessing.shift, dataset.preprocessing.scale
         self.shift = torch.from_numpy(np.array(shift)).to(device, dtype) if np.any(shift) else None
         self.scale = torch.from_numpy(np.array(scale)).to(device, dtype) if np.any(scale != 1) else None
+
+    def _hold(self, dataset: Dataset, device: torch.device) -> None:
+        self.inputs = _shared(dataset.inputs).to(device)
 
     def changes(self, first: int, steps: int, batch: int) -> Sequence[Changes | None]:
         """What the augmentation does in the steps from number `first`, drawn as the data set draws it and sent to the
@@ -493,7 +498,7 @@ class _Resident:
 
     def gather(self, indices: Tensor, changes: Changes | None = None) -> tuple[Tensor, Tensor]:
         """The preprocessed inputs and the labels at `indices`: (x - shift) * scale, computed in the engine's dtype."""
-        x = self.inputs[indices]
+        x = self._take(indices)
         if changes is not None:
             rows, columns = changes
             border = self.augmentation.random_crop
@@ -506,6 +511,51 @@ class _Resident:
         if self.scale is not None:
             x = x.mul_(self.scale)
         return x, self.labels[indices]
+
+    def _take(self, indices: Tensor) -> Tensor:
+        return self.inputs[indices]
+
+
+class _ResidentFrames(_Resident):
+    """Frames of which windows are gathered: in the memory of a device, on a CPU the data set's own arrays."""
+
+    def _hold(self, dataset: Dataset, device: torch.device) -> None:
+        assert isinstance(dataset, FrameDataset)
+        frames = dataset.inputs
+        if not _has_memory_of_its_own(device):
+            self.parts, starts = [_shared(part) for part in frames.parts], frames.starts
+        else:
+            whole = torch.empty(frames.shape, device=device)
+            for part, own in zip(frames.parts, whole.split([len(part) for part in frames.parts]), strict=True):
+                own.copy_(_shared(part))
+            self.parts, starts = [whole], [0, len(whole)]
+        self.bounds = list(itertools.pairwise(map(int, starts)))
+        self.offsets = torch.from_numpy(dataset.offsets).to(device)
+        self.around = torch.arange(-dataset.context, dataset.context + 1, device=device)
+
+    def _take(self, indices: Tensor) -> Tensor:
+        after = torch.searchsorted(self.offsets, indices, right=True)
+        first, last = self.offsets[after - 1], self.offsets[after] - 1
+        rows = (indices[:, None] + self.around).clamp(first[:, None], last[:, None])
+        x = self._frames(rows.flatten())
+        return x.reshape(*rows.shape, x.shape[-1])
+
+    def _frames(self, rows: Tensor) -> Tensor:
+        if len(self.parts) == 1 or not len(rows):
+            return self.parts[0].index_select(0, rows)
+        least, most = map(int, rows.aminmax())
+        for part, (start, end) in zip(self.parts, self.bounds, strict=True):
+            if start <= least and most < end:
+                return part.index_select(0, rows - start)
+        x = self.parts[0].new_empty((len(rows), self.parts[0].shape[1]))
+        for part, (start, end) in zip(self.parts, self.bounds, strict=True):
+            here = (start <= rows) & (rows < end)
+            x[here] = part[rows[here] - start]
+        return x
+
+
+def _has_memory_of_its_own(device: torch.device) -> bool:
+    return device.type != "cpu"
 
 
 def _shared(array: np.ndarray) -> Tensor:
