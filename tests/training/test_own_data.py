@@ -217,6 +217,9 @@ def test_a_data_frame_from_python(tmp_path):
     run = train(x=frame.drop(columns="price"), y="label", run_dir=tmp_path / "run", **SMALL)
     assert run.summary["last"]["test_accuracy"] > 0.9
     assert run.predict(frame.drop(columns="label")).shape == (120, 2)
+    columns = {name: frame[name].tolist() for name in ("size", "colour", "label")}
+    plain = train(x=columns, y="label", run_dir=tmp_path / "plain", **SMALL)
+    assert plain.predict({"size": [3.0], "colour": ["blue"]}).shape == (1, 2)
     other = train(x=frame[["size", "colour"]], y=frame["price"], run_dir=tmp_path / "other", **SMALL)
     assert (other.task, other.classes) == ("regression", ["price"])
 
@@ -323,6 +326,7 @@ def test_a_folder_of_images_from_training_to_predictions(tmp_path, capsys):
         ({"data": "table.csv"}, "table.csv is a table, and target is not set: name the column.*one of size, weight"),
         ({"data": "table.csv", "target": "labels"}, "has no column 'labels': it has 'size'"),
         ({"data": "table.csv", "target": "label", "ignore": "nothing"}, "has no column 'nothing'"),
+        ({"data": "table.csv", "target": "label", "ignore": "price,label"}, "label is the target, and no input"),
         ({"data": "none.csv", "target": "y"}, "there is no file or folder .*none.csv"),
         ({"data": "table.csv", "target": "label", "model": "vgg"}, "takes images"),
         ({"data": "table.csv", "target": "label", "random_crop": 1}, "random_crop goes with images"),

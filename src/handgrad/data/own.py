@@ -444,6 +444,9 @@ def assemble(
     encoder, notes = None, list(raw.notes)
     inputs = raw.inputs
     if isinstance(inputs, Table):
+        for option, value in (("ignore", ignore), ("categories", categories)):
+            if found := [name for name in columns_named(value, inputs, tuple(raw.targets)) if name in raw.targets]:
+                raise ConfigError(f"{option}={value}: {found[0]} is the target, and no input; leave it out there")
         ignored, named = columns_named(ignore, inputs), columns_named(categories, inputs)
         inputs = inputs.without(ignored)
         if raw.groups is not None:  # one person's number says nothing about another's
