@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -170,7 +171,7 @@ class Dataset:
     name: str
     inputs: Num[Array, "n *shape"]
     labels: Num[Array, "n *targets"]
-    splits: dict[str, range | Integer[Array, "m"]]
+    splits: Mapping[str, range | Integer[Array, "m"]]
     classes: tuple[str, ...]
     value_range: float
     preprocessing: Preprocessing
