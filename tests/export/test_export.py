@@ -138,6 +138,29 @@ def test_the_name_says_what_is_in_it(form, run, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["my-net.py", "numpy.py", "class.py", "random.py", "1.py"])
+def test_a_name_that_cannot_be_imported(name, run, tmp_path):
+    for form in ("python", "torch"):
+        with pytest.raises(ConfigError, match=r"Python could not import it, .*choose another, as net.py"):
+            export(run, form, tmp_path / name)
+
+
+def test_all_files_or_none(run, tmp_path, monkeypatch):
+    written = []
+
+    def full(path, content):
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        with path.open("wb") as file:
+            file.write(content)
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(RunError, match=r"cannot write .*No space left"):
+        export(run, "torch", tmp_path / "net.py")
+    assert not list(tmp_path.iterdir())
+
+
 def test_unknown_arguments(run, tmp_path):
     with pytest.raises(ConfigError, match="to='keras': expected one of python, onnx, torch, safetensors"):
         export(run, "keras", tmp_path / "net.py")
@@ -218,6 +241,7 @@ def test_the_card_says_what_it_is_how_good_and_how_to_run_it(run, tmp_path):
         "tells 10 classes apart: 1,242 parameters",
         "1 × 8 × 8 numbers per sample, raw values from 0 to 16",
         f"| test | {run.summary['best']['test_loss']:.4f} | {run.summary['best']['test_accuracy']:.4f} |",
+        "| test | precision | recall | f1 | support |",
         "Licence: CC BY 4.0",
         "python net.py inputs.npy --out predictions.csv",  # the earlier file is still there
         'InferenceSession("net.onnx")',

@@ -520,7 +520,10 @@ def _train(trained: Trained) -> str:
     return f'''\
 def train(x, labels, steps={config.max_steps or 1000}, learning_rate={config.learning_rate!r}, \
 batch_size={config.batch_size}, seed=0):
-    """Trains on raw inputs and their labels, batch by batch; goes on from the present weights."""
+    """Trains on raw inputs and their labels, batch by batch; goes on from the present weights.
+
+    The rate stays as it is; schedules, augmentation and weights of samples or classes are the run's alone.
+    """
     x, labels, rng = preprocess(x), np.asarray(labels), np.random.default_rng(seed)
     for step in range(1, steps + 1):
         batch = rng.permutation(len(x))[:batch_size]
