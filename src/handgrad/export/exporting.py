@@ -57,7 +57,7 @@ def export(
         raise ConfigError(f"out={out}: expected the name of a file that ends in {FORMS[to]}, as net{FORMS[to]}")
     if FORMS[to] == ".py" and not _can_be_imported(out.stem):
         raise ConfigError(
-            f"out={out}: Python could not import it, or not something else; choose another name, as net.py"
+            f"out={out}: Python could not import it, or no longer the library of that name; choose another, as net.py"
         )
     for name, given, form in (
         ("with_training", with_training, "python"),
