@@ -90,6 +90,19 @@ def test_it_imports_numpy_and_what_comes_with_python(run):
         assert imported - sys.stdlib_module_names == {"numpy"}
 
 
+@pytest.mark.parametrize("name", ["vgg", "preact-resnet", "nested", "mlp-gelu", "no-hidden-layer"])
+def test_it_holds_what_it_uses_and_nothing_else(name):
+    network = networks.trained(name)
+    for training in (False, True):
+        tree = ast.parse(python_file(network, file_name="net.py", training=training))
+        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert imported - used - {"numpy"} == set()
+        offered = {"predict", "main", *(["check", "train", "initialise"] if training else [])}
+        assert defined - used <= offered
+
+
 def test_the_weights_of_the_last_step_where_they_are_asked_for(run, tmp_path):
     for weights, file in (("best", "best.safetensors"), ("last", "model.safetensors")):
         (out, _) = export(run, "safetensors", tmp_path / f"{weights}.safetensors", weights=weights)
