@@ -194,6 +194,15 @@ def test_no_run_and_no_weights(run, tmp_path, capsys):
     assert "has no best.safetensors yet: finish the run with" in message
 
 
+def test_a_run_under_way_can_be_exported(run, tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in ("config.toml", "best.safetensors", "preprocessing.safetensors"):
+        (tmp_path / "run" / name).write_bytes((run.path / name).read_bytes())
+    (out, card) = export(handgrad.load_run(tmp_path / "run"), "safetensors", tmp_path / "net.safetensors")
+    assert out.exists()
+    assert "How good it is" not in card.read_text("utf-8")
+
+
 def test_a_place_that_cannot_be_written_to(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot write .*net.py: .*choose another --out"):

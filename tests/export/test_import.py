@@ -131,6 +131,23 @@ def test_an_architecture_as_json(tmp_path, capsys):
     np.testing.assert_allclose(run.predict(digits.inputs[:5]), expected, atol=1e-6)
 
 
+def test_a_softmax_at_the_end_is_left_to_predict(tmp_path):
+    rng = np.random.default_rng(0)
+    state = {"0.weight": rng.normal(size=(10, 64)).astype(np.float32), "0.bias": np.zeros(10, np.float32)}
+    layers = [{"kind": "linear", "in_features": 64, "out_features": 10}, {"kind": "softmax"}]
+    (tmp_path / "net.json").write_text(json.dumps({"name": "mine", "input_shape": [64], "layers": layers}))
+    save_file(state, tmp_path / "net.safetensors")
+    options = {"arch": tmp_path / "net.json", "dataset": "digits", "preprocessing": "none"}
+    run, notes = import_weights(tmp_path / "net.safetensors", tmp_path / "run", **options)
+    assert notes == ["the last layer, softmax, is left out: predict and export turn scores into probabilities"]
+    digits = handgrad.data.load("digits").inputs[:5]
+    scores = digits.reshape(5, 64) @ state["0.weight"].T
+    expected = np.exp(scores - scores.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        run.predict(digits), expected / expected.sum(axis=1, keepdims=True), rtol=1e-3, atol=1e-6
+    )
+
+
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 
