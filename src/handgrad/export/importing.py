@@ -76,10 +76,7 @@ def import_weights(
     check_dataset(architecture, dataset, loss)
     engine = make_engine(config.engine_spec(), architecture, config.optimizer_spec(), loss)
     fitted, matched = match_names(state, engine.state_dict(), str(file), ordered=file.suffix != ".safetensors")
-    notes = [
-        *matched,
-        *(["the last layer, softmax, is left out: predict and export turn scores into probabilities"] * softmax),
-    ]
+    notes = [*matched, _WITHOUT_SOFTMAX] if softmax else matched
     engine.load_state_dict(fitted)
     engine.load(dataset)
     _write(run_dir, config, dataset, engine, file)
