@@ -223,7 +223,7 @@ def test_a_layer_of_ones_own_has_no_form(monkeypatch):
 
     monkeypatch.setitem(KINDS, "own", Kind(Own, lambda shape: (shape, 0, 0)))
     network = networks.trained(architecture=Architecture("own", (3,), (LayerSpec("own"),)), state={})
-    with pytest.raises(ConfigError, match=r"layer 0 \(own\) is a class of your own"):
+    with pytest.raises(ConfigError, match=r"layer 0 \(own\) is a layer class of your own, which cannot be exported"):
         python_file(network, file_name="net.py")
 
 

@@ -101,7 +101,7 @@ def _inputs(trained: Trained) -> str:
                 missing = "a value of its own" if "" in column["values"] else "all 0"
                 values = ", ".join(str(v) for v in column["values"][:10]) + (" …" if len(column["values"]) > 10 else "")
                 rows.append(
-                    f"| {name} | one of {values.replace('|', chr(92) + '|')} (another one: all 0) | {missing} "
+                    f"| {name} | one of {values.replace('|', chr(92) + '|')} (any other value: all 0) | {missing} "
                     f"| {len(column['values'])} |"
                 )
         return "## Inputs\n\nRows of a table with these columns:\n\n" + "\n".join(rows)

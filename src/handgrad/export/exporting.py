@@ -1,4 +1,4 @@
-"""From a run folder to files that need no handgrad."""
+"""From a run folder to files that do not need handgrad."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def export(
     with_card: bool = True,
     force: bool = False,
 ) -> list[Path]:
-    """Writes a run's network to files that need no handgrad.
+    """Writes a run's network to files that do not need handgrad.
 
     Arguments:
         to: one of `FORMS`.

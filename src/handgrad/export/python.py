@@ -303,7 +303,7 @@ def _reader(trained: Trained) -> str:
 
 
 _TRAINING_FLAGS = """\
-    parser.add_argument("--labels", help="a .npy file of the inputs' labels: first hold the gradients to differences")
+    parser.add_argument("--labels", help="a .npy file of the inputs' labels: first check the gradients numerically")
     parser.add_argument("--train", type=int, default=0, metavar="STEPS", help="then train so many steps on them")
     parser.add_argument("--fresh", action="store_true", help="from newly drawn weights")
 """
