@@ -20,7 +20,7 @@ COMMANDS = {
     "search": "many runs of one plan: what works best, and what mattered; one machine or many",
     "evaluate": "loss and accuracy of a finished run, on every split of its data",
     "predict": "classes of images from a .npy or .png file",
-    "export": "write a network to a file that does not need handgrad: Python, ONNX, PyTorch, safetensors",
+    "export": "write a network to a file for use elsewhere: Python, ONNX, PyTorch, safetensors",
     "import": "make a run folder from the weights in a safetensors or PyTorch file",
     "compare": "two runs step by step: where they part, by how much, which layer first",
     "doctor": "why a network does not learn: checks with evidence, and what to change",
