@@ -121,7 +121,6 @@ KINDS = (
             ),
             ("self.dbeta = np.sum(delta, axis=0, keepdims=True)", "self.dbeta = delta.sum(0)"),
         ),
-        {"BatchNorm.backward": ("wrong-shape",)},
     ),
     # the edition's labels
     Kind(

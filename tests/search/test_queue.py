@@ -10,7 +10,7 @@ import pytest
 from handgrad.errors import ConfigError, RunError
 from handgrad.search import findings, plan_from
 from handgrad.search import queue as queues
-from handgrad.search.queue import DIVERGED, ERROR, LOST, Queue
+from handgrad.search.queue import DIVERGED, ERROR, LOST, Job, Queue
 from handgrad.search.store import JOURNAL, FolderStore, open_store
 from handgrad.search.study import create, join
 
@@ -32,17 +32,22 @@ def made(tmp_path):
 def finish(queue: Queue, most: int = 1000) -> list[str]:
     """Takes and tells every run; the keys in order."""
     runs = []
-    while (job := queue.take()) is not None and len(runs) < most:
+    while (job := take(queue)) is not None and len(runs) < most:
         queue.tell(job, RESULT["value"], RESULT)
         runs.append(job.run)
     return runs
 
 
+def take(queue: Queue) -> Job | None:
+    """The next run alone."""
+    return next(iter(queue.take()), None)
+
+
 def test_every_run_of_a_grid_is_handed_out_once(made):
     one, other = Queue(made(seeds=3)), Queue(made(seeds=3))
-    jobs = [queue.take() for _ in range(6) for queue in (one, other)]
+    jobs = [take(queue) for _ in range(6) for queue in (one, other)]
     assert len({job.run for job in jobs}) == 12
-    assert one.take() is None
+    assert take(one) is None
     assert not one.finished()  # they are under way
     for job in jobs:
         assert one.tell(job, 0.5, RESULT)
@@ -71,7 +76,7 @@ def test_what_a_dead_process_of_this_machine_had_is_handed_out_again(made, monke
     with monkeypatch.context() as patch:
         dead = dead_worker()
         patch.setattr(queues, "owner", lambda pid=None: dead)
-        lost = queue.take()
+        lost = take(queue)
     runs = finish(queue)
     assert lost.run in runs
     assert len(runs) == 4
@@ -83,7 +88,7 @@ def test_a_worker_of_another_machine_is_dead_after_so_long_without_a_heartbeat(m
     study = made()
     with monkeypatch.context() as patch:
         patch.setattr(queues, "owner", lambda pid=None: "another-machine pid:[1] 7")
-        job = Queue(study).take()
+        job = take(Queue(study))
     queue = Queue(study, grace_seconds=0.3)
     study.store.away_until = time.monotonic()
     others = finish(queue)
@@ -101,7 +106,7 @@ def test_a_worker_that_comes_back_after_it_was_taken_for_dead_is_not_counted(mad
     queue = Queue(study, grace_seconds=0.1)
     with monkeypatch.context() as patch:
         patch.setattr(queues, "owner", lambda pid=None: "another-machine pid:[1] 7")
-        asleep = queue.take()
+        asleep = take(queue)
     study.store.away_until = 0.0
     time.sleep(0.3)
     assert asleep.run in finish(queue)
@@ -122,19 +127,19 @@ def test_a_heartbeat_is_there_before_the_trial_is_under_way(made, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(study.store, "beat", dies)
         with contextlib.suppress(KeyboardInterrupt):
-            queue.take()
+            take(queue)
     assert len(finish(queue)) == 4
 
 
 def test_a_run_that_was_added_twice_is_counted_once(made):
     study = made()
     queue = Queue(study)
-    first = queue.take()
+    first = take(queue)
     queue._add(first.combination, first.seed)  # as after a commit whose answer never came
     queue._add(first.combination, first.seed)
     assert len(finish(queue)) == 3
     queue.tell(first, 0.5, RESULT)
-    assert queue.take() is None
+    assert take(queue) is None
     assert queue.finished()
     assert findings(study).runs == 4
 
@@ -145,7 +150,7 @@ def test_a_run_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
     monkeypatch.setattr(queues, "owner", lambda pid=None: dead)
     taken = []
     while not queue.finished():
-        job = queue.take()
+        job = take(queue)
         if job is not None:
             taken.append(job.run)
     assert len(taken) == 2 * queues.MOST_DEATHS
@@ -159,13 +164,13 @@ def test_deaths_count_only_where_the_run_gets_no_further(made, monkeypatch):
     dead = dead_worker()
     monkeypatch.setattr(queues, "owner", lambda pid=None: dead)
     for step in range(2 * queues.MOST_DEATHS):
-        queue.begun(queue.take(), step)
-    assert queue.take() is not None
+        queue.begun(take(queue), step)
+    assert take(queue) is not None
 
 
 def test_diverged_runs_are_final_and_lost_ones_are_not(made):
     queue = Queue(made())
-    first, second = queue.take(), queue.take()
+    first, second = take(queue), take(queue)
     queue.fail(first.trial_id, DIVERGED, "the loss is no longer a finite number")
     queue.fail(second.trial_id, LOST)
     runs = finish(queue)
@@ -216,7 +221,7 @@ def test_tpe_comes_nearer_to_the_best(made):
     settings = {"learning_rate": {"low": 1e-6, "high": 1.0, "log": True}}
     queue = Queue(made(settings, sampler="tpe", trials=40))
     distances = []
-    while (job := queue.take()) is not None:
+    while (job := take(queue)) is not None:
         distance = abs(math.log10(job.combination["learning_rate"]) + 2)
         queue.tell(job, -distance, {**RESULT, "value": -distance})
         distances.append(distance)
@@ -323,7 +328,7 @@ def test_addresses_that_cannot_be(tmp_path):
 
 def test_a_line_that_a_kill_cut_short_is_left_out_and_removed(made, tmp_path):
     queue = Queue(made())
-    queue.tell(queue.take(), 0.5, RESULT)
+    queue.tell(take(queue), 0.5, RESULT)
     with (tmp_path / JOURNAL).open("ab") as file:
         file.write(b'{"op_code":5,"worker_id":"x')
     again = Queue(made())

@@ -198,7 +198,8 @@ def test_own_settings_of_a_run_that_is_no_network_fail_alone(tmp_path, monkeypat
 @pytest.fixture
 def file(tmp_path) -> Path:
     path = tmp_path / "s.toml"
-    settings = {**TINY, "max_steps": 400, "learning_rate": [1e-2, 1e-3], "hidden_units": [[16], [8]]}
+    settings = {**TINY, "max_steps": 1500, "eval_freq": 500, "learning_rate": [1e-2, 1e-3]}
+    settings |= {"hidden_units": [[16], [8]]}
     path.write_text(tomli_w.dumps({**settings, "checkpoint_seconds": 0.05}))
     return path
 

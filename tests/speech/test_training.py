@@ -178,7 +178,9 @@ def test_what_cannot_be(speech, run, tmp_path, capsys, monkeypatch, arguments, m
     assert not (tmp_path / "submission.csv").exists()
 
 
-def test_plain_predict_points_to_the_other(run, tmp_path):
+def test_plain_predict_points_to_the_other(run, speech, capsys):
+    assert main(["predict", str(run), str(speech / "test.npy")]) == 2
+    assert "a run on speech predicts whole utterances" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="a run on speech predicts whole utterances: use handgrad speech predict"):
         training.load_run(run).predict(np.zeros((1, 3, 40)))
 
@@ -226,3 +228,12 @@ def test_evaluation_by_phone_from_python(run):
     assert figures["validation"].accuracy == pytest.approx(
         training.load_run(run).summary["best"]["validation_accuracy"]
     )
+
+
+def test_the_doctor_judges_by_dev_where_test_has_no_labels(speech, tmp_path, capsys):
+    flags = ["--dataset", "speech", "--data-dir", str(speech), "--context", "2", "--budget", "60", "--json"]
+    assert main(["doctor", *flags, "--out", str(tmp_path / "doctor")]) == 0
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    findings = {finding["check"]: finding for part in parts.values() for finding in part}
+    assert "validation samples" in findings["splits"]["evidence"]
+    assert "validation samples are training samples too" in findings["duplicates"]["evidence"]

@@ -1126,11 +1126,13 @@ def norm_dx(axis: int) -> Subject:
         else:
             mean, correlation = dxhat, dxhat * xhat
         count = draw.x.size if along is None else draw.x.shape[along]
+        along_mean = 1 - axis if through == "mean over the other axis" else along
+        along_correlation = 1 - axis if through == "correlation over the other axis" else along
         if options.get("ddof"):
             # x̂'s own slope: d var / dx = 2 (x - mean) / (N - 1)
             spread = xhat * correlation.sum(axis=along, keepdims=True) / (count - options["ddof"])
         else:
-            spread = xhat * correlation.mean(axis=along, keepdims=True)
+            spread = xhat * correlation.mean(axis=along_correlation, keepdims=True)
         if through == "xhat missing":
             spread = np.broadcast_to(correlation.mean(axis=along, keepdims=True), xhat.shape)
         elif isinstance(through, float):  # the power: the right one is -3/2, and inverse = (var + eps)^(-1/2)
@@ -1141,7 +1143,7 @@ def norm_dx(axis: int) -> Subject:
             spread = draw.x * inverse * correlation.mean(axis=along, keepdims=True)
         return {
             "dxhat": dxhat * inverse,
-            "mean(dxhat)": np.broadcast_to(-mean.mean(axis=along, keepdims=True) * inverse, xhat.shape),
+            "mean(dxhat)": np.broadcast_to(-mean.mean(axis=along_mean, keepdims=True) * inverse, xhat.shape),
             "xhat * mean(dxhat * xhat)": -spread * inverse,
         }
 
@@ -1150,6 +1152,16 @@ def norm_dx(axis: int) -> Subject:
         slip("gamma-twice", "dx with gamma squared", gamma="squared"),
         slip("reduced-over-wrong-axis", f"dx with its means over axis {1 - axis}", over="other"),
         slip("reduced-over-wrong-axis", "dx with its means over everything", over="all"),
+        slip(
+            "reduced-over-wrong-axis",
+            f"dx with the mean of dxhat over axis {1 - axis}",
+            through="mean over the other axis",
+        ),
+        slip(
+            "reduced-over-wrong-axis",
+            f"dx with the mean of dxhat * xhat over axis {1 - axis}",
+            through="correlation over the other axis",
+        ),
         slip("gamma-forgotten", "dx with gamma in the first term alone", through="gamma late"),
         slip("variance-squared", "dx divided by sqrt(var**2 + eps)", eps_at="variance squared"),
         slip(

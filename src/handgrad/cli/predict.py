@@ -40,6 +40,7 @@ def predict(
     json_: Json = False,
 ) -> int:
     loaded = load_run(run)
+    loaded.check_takes_samples()
     inputs, names, notes = read_inputs(loaded, input_)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InputWarning)

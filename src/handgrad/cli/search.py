@@ -53,6 +53,9 @@ def search(
     select: Annotated[str | None, _option("the split to choose by: validation or test [validation]")] = None,
     impossible: Annotated[str | None, _option("combinations that cannot be trained: refuse or skip [refuse]")] = None,
     workers: Annotated[int | None, _option("processes on this machine [one per core]")] = None,
+    stack: Annotated[
+        str | None, _option("train runs of equal shape together as one network: auto or off [auto]")
+    ] = None,
     study_dir: Annotated[Path | None, _option("folder of the study [studies/NAME]")] = None,
     join: Annotated[
         str | None,
@@ -79,6 +82,8 @@ def search(
         "select": select,
         "impossible": impossible,
     }
+    if stack not in (None, "auto", "off"):
+        raise ConfigError(f"stack={stack}: expected auto or off")
     given = bool(recipe or settings or any(value is not None for value in options.values()))
     file, study_dir, name = _where(study, study_dir, name)
     if join is not None and file is None and not given:
@@ -98,6 +103,7 @@ def search(
             resume=resume,
             workers=workers,
             timeout=timeout,
+            stack=stack != "off",
             watcher=watcher,
         )
     _show(made, found, json_)

@@ -85,6 +85,7 @@ class FrameDataset(Dataset):
     unlabelled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.augmentation:
             raise ConfigError(
                 f"random_crop and horizontal_flip change images; {self.name} has frames of sound: leave them out"

@@ -131,6 +131,9 @@ def load_frames(entry: Entry, folder: Path, kind: str, context: int) -> FrameDat
         offsets=np.concatenate([*offsets, [len(inputs)]]),
         context=context,
         unlabelled=tuple(name for name in splits if name not in labelled),
+        notes=tuple(
+            f"the {name} split has no labels: nothing is evaluated on it" for name in splits if name not in labelled
+        ),
     )
 
 

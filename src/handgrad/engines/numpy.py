@@ -289,12 +289,10 @@ class NumpyEngine:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             at_once = self._evaluation_batch()
             for start in range(0, samples, at_once):
-                x, labels = self._batch(indices[..., start : start + at_once])
+                some = indices[..., start : start + at_once]
+                x, labels = self._batch(some)
                 scores = self._network.forward(x)
-                figures.loss[...] += (
-                    np.asarray(self._loss.forward(scores, labels), np.float64)
-                    * x.shape[-1 - len(self.architecture.input_shape)]
-                )
+                figures.loss[...] += np.asarray(self._loss.forward(scores, labels), np.float64) * some.shape[-1]
                 if figures.errors is not None:
                     figures.errors[0] += self._errors(scores, labels)
                     continue

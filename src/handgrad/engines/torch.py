@@ -522,7 +522,7 @@ class _ResidentFrames(_Resident):
     def _hold(self, dataset: Dataset, device: torch.device) -> None:
         assert isinstance(dataset, FrameDataset)
         frames = dataset.inputs
-        if device.type == "cpu":
+        if not _has_memory_of_its_own(device):
             self.parts, starts = [_shared(part) for part in frames.parts], frames.starts
         else:
             whole = torch.empty(frames.shape, device=device)
@@ -552,6 +552,10 @@ class _ResidentFrames(_Resident):
             here = (start <= rows) & (rows < end)
             x[here] = part[rows[here] - start]
         return x
+
+
+def _has_memory_of_its_own(device: torch.device) -> bool:
+    return device.type != "cpu"
 
 
 def _shared(array: np.ndarray) -> Tensor:

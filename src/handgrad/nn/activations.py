@@ -240,5 +240,6 @@ class GELU(Gated):
         return gate * (1 - gate) * (A + 3 * B * x * x)
 
 
-#: a and b of GELU's tanh form, and where its gate is 0 or 1 to the last digit of float64.
-A, B, FLAT = math.sqrt(8 / math.pi), 0.044715 * math.sqrt(8 / math.pi), 22
+#: √(2/π) and 0.044715 of GELU's tanh form, where its gate is 0 or 1 to the last digit of float64, and a and b.
+SCALE, CUBIC, FLAT = math.sqrt(2 / math.pi), 0.044715, 22
+A, B = 2 * SCALE, 2 * SCALE * CUBIC

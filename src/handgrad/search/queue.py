@@ -14,7 +14,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,8 @@ from handgrad.search.space import Combination, every, key_of, size
 from handgrad.search.store import GRACE_SECONDS
 from handgrad.search.study import Plan, Study, first_combinations, in_words, why_impossible
 
-#: Trials that wait at a time: each look at the store reads them all.
-WAITING = 32
+#: Trials that wait at a time: each look at the store reads them all, and runs that train together come from them.
+WAITING = 256
 
 #: A worker that dies so often in the same place of a run would do so for ever.
 MOST_DEATHS = 10
@@ -165,40 +165,58 @@ class Queue:
 
     # -- handing out --------------------------------------------------------------------------------------------------
 
-    def take(self) -> Job | None:
-        """A run for this process, which is its owner from now on; None where there is none just now."""
+    def take(self, choose: Callable[[list[Job], int], list[int]] = lambda jobs, busy: [0]) -> list[Job]:
+        """Runs for this process, which is their owner from now on; none where there are none just now.
+
+        Arguments:
+            choose: which of the runs that wait, as indices, given how many processes of this machine have runs.
+        """
         with self.store.locked():
             trials = self.trials()
             self._reap(trials)
-            if not any(trial.state == TrialState.WAITING for trial in trials):
-                self._fill(self.trials())
+            waiting = sum(trial.state == TrialState.WAITING for trial in trials)
+            if waiting < WAITING:
+                self._fill(self.trials(), WAITING - waiting)
             trials = self.trials()
-            settled = {trial.user_attrs.get("run") for trial in trials if is_final(trial)}
-            under_way = {trial.user_attrs.get("run") for trial in trials if trial.state == TrialState.RUNNING}
-            for trial in trials:
-                if trial.state != TrialState.WAITING:
-                    continue
-                run = trial.user_attrs.get("run")
-                if run in settled or run in under_way:  # added twice, as where a database did not say that it had
-                    self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-                    self.fail(trial._trial_id, DUPLICATE)
-                    continue
-                self.store.beat(trial._trial_id)  # first: a trial under way without one would never be given back
-                self.storage.set_trial_user_attr(trial._trial_id, "owner", owner())
-                if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                    combination, seed = trial.user_attrs["combination"], trial.user_attrs["seed"]
-                    return Job(trial._trial_id, trial.number, run, combination, seed)
-            return None
+            jobs = self._waiting(trials)
+            if not jobs:
+                return []
+            owners = {t.user_attrs.get("owner", "") for t in trials if t.state == TrialState.RUNNING}
+            chosen = choose(jobs, sum(who.startswith(f"{here()} ") for who in owners))
+            return [job for job in (jobs[i] for i in chosen) if self._claim(job)]
 
-    def _fill(self, trials: list[FrozenTrial]) -> None:
-        """Adds trials for runs that have none, as many as may wait; draws a combination where there are none."""
+    def _waiting(self, trials: list[FrozenTrial]) -> list[Job]:
+        """The runs that wait, each once: one that was added twice, as where a database did not say that it had, is
+        settled or under way by another trial."""
+        seen = {trial.user_attrs.get("run") for trial in trials if is_final(trial)}
+        seen |= {trial.user_attrs.get("run") for trial in trials if trial.state == TrialState.RUNNING}
+        jobs = []
+        for trial in trials:
+            if trial.state != TrialState.WAITING:
+                continue
+            about = trial.user_attrs
+            if about["run"] in seen:
+                self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+                self.fail(trial._trial_id, DUPLICATE)
+                continue
+            seen.add(about["run"])
+            jobs.append(Job(trial._trial_id, trial.number, about["run"], about["combination"], about["seed"]))
+        return jobs
+
+    def _claim(self, job: Job) -> bool:
+        self.store.beat(job.trial_id)  # first: a trial under way without one would never be given back
+        self.storage.set_trial_user_attr(job.trial_id, "owner", owner())
+        return self.storage.set_trial_state_values(job.trial_id, TrialState.RUNNING)
+
+    def _fill(self, trials: list[FrozenTrial], most: int) -> None:
+        """Adds trials for runs that have none, at most so many; draws a combination where none waits."""
         added = 0
         for combination, seed in self._missing(trials):
             self._add(combination, seed)
             added += 1
-            if added == WAITING:
+            if added == most:
                 return
-        while not added and self._may_draw(trials):
+        while added == 0 and most == WAITING and self._may_draw(trials):
             plan = self.study.plan
             combination, impossible = draw(plan, self.study.about["data"], trials)
             if combination is not None and impossible is not None:

@@ -97,6 +97,7 @@ class Findings:
         rows: the combinations that have a finished run, best first.
         best: those that may be called best: one that beats the next by more than the spread over seeds, or a tie.
         waiting, running: runs that wait in the store, and those under way.
+        workers: processes that have runs under way.
         lost: how often a run was given back.
     """
 
@@ -106,6 +107,7 @@ class Findings:
     best: list[Row] = field(default_factory=list)
     waiting: int = 0
     running: int = 0
+    workers: int = 0
     lost: int = 0
 
     @property
@@ -158,6 +160,7 @@ def findings(study: Study, trials: Sequence[FrozenTrial] | None = None) -> Findi
         best_of(rows),
         waiting=sum(trial.state == TrialState.WAITING for trial in trials),
         running=sum(trial.state == TrialState.RUNNING for trial in trials),
+        workers=len({t.user_attrs.get("owner") for t in trials if t.state == TrialState.RUNNING}),
         lost=sum(trial.state == TrialState.FAIL and not is_final(trial) for trial in trials),
     )
 
@@ -178,14 +181,14 @@ def _spread(one: Row, other: Row) -> float:
 
 def in_a_row(findings: Findings) -> str:
     """What may be said of the best, in a line or two."""
-    best, plan = findings.best, findings.plan
+    best = findings.best
     if not best:
         return "No run has come to its end yet."
     name = findings.figure.replace("_", " ")
     first = best[0]
     figure = with_spread(first)
     if len(best) > 1:
-        why = "within their spread over seeds" if plan.seeds > 1 else "with the same figure"
+        why = "within their spread over seeds" if best[-1].score < first.score else "with the same figure"
         return f"{len(best)} combinations tie for the best {name}, {figure}, {why}: more seeds could part them."
     said = f"Best {name}: {figure}"
     ranked = [row for row in findings.rows if row.mean is not None]
@@ -234,7 +237,8 @@ def to_csv(found: Findings) -> str:
             cells += [_cell(result.combination[name]) for name in names]
             cells += [result.seed, result.state, result.figures.get("best_step"), result.figures.get("steps")]
             cells += [figures.get(name) for name in _FIGURES]
-            cells += [result.figures.get("seconds"), result.figures.get("parameters"), result.message]
+            read_off = f"read off {result.figures['read_off']}" if "read_off" in result.figures else ""
+            cells += [result.figures.get("seconds"), result.figures.get("parameters"), result.message or read_off]
             writer.writerow(cells)
     return text.getvalue()
 
@@ -266,6 +270,12 @@ def summary_lines(found: Findings) -> list[str]:
         name = "test_" + found.figure.partition("_")[2]
         tested = "; ".join(f"{with_spread(row, name)}" for row in found.best[:3])
         lines.append(f"Test {name.partition('_')[2]} of the best, measured once: {tested}.")
+    read_off = sum("read_off" in result.figures for row in found.rows for result in row.results)
+    if read_off:
+        lines.append(
+            f"{read_off:,} of {found.runs:,} runs were read off a longer run with the same settings, whose first steps "
+            "they are."
+        )
     failed = {state: found.count(state) for state in ("pruned", "diverged", "error", "impossible")}
     said = [f"{n:,} {words}" for state, words in _FAILED if (n := failed[state])]
     if said:

@@ -157,7 +157,7 @@ class _Worker:
             warnings.simplefilter("ignore", DeprecationWarning)  # fork beside BLAS's threads, which it knows about
             self.process.start()
         theirs.close()
-        self.at, self.steps = 0, 0
+        self.runs: dict[str, tuple[int, int]] = {}  # of those under way, the step and how many there are
         self.open = True
 
     def events(self) -> Iterator[tuple[Any, ...]]:
@@ -214,6 +214,7 @@ class _Parent:
         forks = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
         self.context = multiprocessing.get_context("fork" if forks else "spawn")
         shared = datasets if forks else Datasets()
+        self.options = {"workers": self.count, **self.options}
         self.arguments = (study.store.address, study.name, study.folder, shared)
         self.deadline = time.monotonic() + timeout if timeout is not None else math.inf
         self.workers: list[_Worker] = []
@@ -277,12 +278,14 @@ class _Parent:
         elif what == "fatal":
             self.fatal = self.fatal or about[0]
         elif what == "began":
-            _, worker.steps, worker.at = about
+            run, steps, step = about
+            worker.runs[run] = step, steps
             self.deaths = 0
         elif what == "at":
-            worker.at = about[0]
+            run, step = about
+            worker.runs[run] = step, worker.runs[run][1]
         elif what == "ended":
-            worker.at, worker.steps = 0, 0
+            worker.runs.pop(about[0], None)
             self.watcher.ended(*about, self._look())
 
     def _buried(self, worker: _Worker) -> None:
@@ -323,9 +326,9 @@ class _Parent:
         seconds = [r.figures["seconds"] for row in found.rows for r in row.results if r.figures.get("seconds")]
         left = self.deadline - time.monotonic()
         if total is not None and seconds:
-            done = sum(worker.at / worker.steps for worker in self.workers if worker.steps)
+            done = sum(step / steps for worker in self.workers for step, steps in worker.runs.values())
             mean = sum(seconds) / len(seconds)
-            left = min(left, max(0.0, total - finished - done) * mean / max(1, found.running, len(self.workers)))
+            left = min(left, max(0.0, total - finished - done) * mean / max(1, found.workers))
         return Progress(total, finished, found.running, best, left if math.isfinite(left) else None)
 
 
@@ -341,6 +344,7 @@ def search(
     resume: bool = False,
     workers: int | None = None,
     timeout: float | None = None,
+    stack: bool = True,
     watcher: Watcher | None = None,
     figures: bool = True,
 ) -> tuple[Study, Findings]:
@@ -353,6 +357,8 @@ def search(
         join_at: a store that any number of machines work on: a folder all of them see, or postgresql://…
         resume: go on with the study, and add to it what the plan adds.
         workers, timeout, watcher: as for `run`.
+        stack: train runs together where they differ in the optimiser's numbers, initialisation, seeds or schedule
+            alone; each gives what it gives by itself with `threads=1`.
         figures: draw them, and write study.html.
 
     Returns: the study, and what it has found.
@@ -382,14 +388,20 @@ def search(
         made = functools.partial(create, folder, store, name, plan, data, join=join_at is not None, resume=resume)
         study = store.patiently(made, watcher.note)
     try:
-        run(study, datasets, workers=workers, timeout=timeout, watcher=watcher)
+        run(study, datasets, workers=workers, timeout=timeout, watcher=watcher, options={"stack": stack})
     except Interrupted:
         found = leave_results(study, watcher, figures=False)
         where = f"--join {hidden(study.store.address)}" if join_at is not None else f"{study.folder} --resume"
         raise Interrupted(
             f"stopped after {found.runs:,} runs; all of it is saved. Go on with: handgrad search {where}"
         ) from None
-    return study, leave_results(study, watcher, figures=figures)
+    try:
+        return study, leave_results(study, watcher, figures=figures)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped while the figures were drawn; all results are saved. Draw them with: handgrad search show "
+            f"{study.folder}"
+        ) from None
 
 
 def _usual_name(plan: Plan) -> str:

@@ -23,8 +23,10 @@ from handgrad.search.queue import DIVERGED, ERROR, LOST, Job, Queue
 from handgrad.search.store import GRACE_SECONDS, HEARTBEAT_SECONDS, Store, open_store
 from handgrad.search.study import Plan, Study, join
 from handgrad.training.config import GROUPS, TrainConfig
+from handgrad.training.judging import averages
 from handgrad.training.loop import Interrupted, Reporter, train_in
-from handgrad.training.run import Run, RunFolder, as_configured, averages, load_dataset
+from handgrad.training.run import Run, RunFolder, as_configured, load_dataset
+from handgrad.training.stacked import groups, train_stacked
 
 #: Exit code of a worker that could not go on; it has said why.
 FATAL = 3
@@ -51,6 +53,9 @@ class TrialFolder(RunFolder):
     def save_curves(self, records: list[dict[str, Any]], title: str) -> str | None:
         return None
 
+    def save_confusion(self, details: dict[str, Any], title: str) -> str | None:
+        return None
+
 
 class _Pruned(Exception):
     """The pruner has given a run up."""
@@ -70,8 +75,9 @@ def best_record(records: Sequence[dict[str, Any]], figure: str) -> dict[str, Any
 class _Reporter(Reporter):
     """Tells the parent and the pruner how a run goes."""
 
-    def __init__(self, worker: Worker, job: Job, folder: RunFolder, figure: str, pruner: Any) -> None:
-        self.worker, self.job, self.folder, self.figure, self.pruner = worker, job, folder, figure, pruner
+    def __init__(self, worker: Worker, run: _Run, figure: str, pruner: Any) -> None:
+        self.worker, self.job, self.folder = worker, run.job, run.folder
+        self.figure, self.pruner = figure, pruner
         self.told = 0.0
 
     def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None:
@@ -84,9 +90,9 @@ class _Reporter(Reporter):
 
     def stepped(self, step: int, loss: float) -> None:
         now = time.monotonic()
-        if now - self.told > 0.25:
+        if now - self.told > 0.5:
             self.told = now
-            self.worker.tell("at", step)
+            self.worker.tell("at", self.job.run, step)
 
     def evaluated(self, record: dict[str, Any]) -> None:
         if self.pruner is None:
@@ -101,15 +107,27 @@ class _Reporter(Reporter):
         self.worker.patiently(lambda: storage.set_trial_intermediate_value(self.job.trial_id, record["step"], value))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """A run that this worker has under way."""
+
+    job: Job
+    config: TrainConfig
+    folder: TrialFolder
+
+
 class Worker:
     """The loop of one worker process.
 
     Arguments:
         study: opened by this process.
         datasets: those that were loaded before it was forked.
-        tell: called with what happens: ("began", run, steps, first step), ("at", step), ("ended", run, how, value),
-            ("note", text), ("fatal", text).
+        tell: called with what happens: ("began", run, steps, first step), ("at", run, step),
+            ("ended", run, how, value), ("note", text), ("fatal", text).
         parent: the process that waits for this one; None where there is none.
+        workers: how many of them this machine has.
+        threads: that this one may use.
+        stack: train runs of equal shape together.
     """
 
     def __init__(
@@ -119,6 +137,9 @@ class Worker:
         tell: Callable[..., None] = lambda *event: None,
         parent: int | None = None,
         *,
+        workers: int = 1,
+        threads: int = 1,
+        stack: bool = True,
         grace_seconds: float = GRACE_SECONDS,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
@@ -126,7 +147,8 @@ class Worker:
         self.queue = Queue(study, grace_seconds=grace_seconds)
         self.heartbeat_seconds = heartbeat_seconds
         self.stopping = threading.Event()
-        self.trial_id: int | None = None
+        self.workers, self.threads, self.stack = workers, threads, stack
+        self.trial_ids: set[int] = set()  # under way
 
     def patiently(self, action: Callable[[], Any]) -> Any:
         return self.study.store.patiently(action, lambda text: self.tell("note", text))
@@ -138,26 +160,32 @@ class Worker:
         threading.Thread(target=self._beat, daemon=True).start()
         while not self.stopping.is_set():
             try:
-                job = self.patiently(self.queue.take)
+                jobs = self.patiently(lambda: self.queue.take(self._choose))
             except ConfigError as error:  # a combination that cannot be, where that is refused
                 return self._fatal(str(error))
-            if job is None:
+            if not jobs:
                 if self.patiently(self.queue.finished):
                     return 0
                 self.stopping.wait(0.5)
                 continue
-            self.trial_id = job.trial_id
+            self.trial_ids = {job.trial_id for job in jobs}
             try:
-                self._run(job)
-            except Interrupted:
-                self.patiently(lambda job=job: self.queue.fail(job.trial_id, LOST))
-                return 0
-            except (RunError, DataError, OSError) as error:
-                self.patiently(lambda job=job: self.queue.fail(job.trial_id, LOST))
-                return self._fatal(str(error))
+                self._train(jobs)
+            except (Interrupted, RunError, DataError, OSError) as error:
+                for trial_id in self.trial_ids:
+                    self.patiently(lambda trial_id=trial_id: self.queue.fail(trial_id, LOST))
+                return 0 if isinstance(error, Interrupted) else self._fatal(str(error))
             finally:
-                self.trial_id = None
+                self.trial_ids = set()
         return 0
+
+    def _choose(self, jobs: list[Job], busy: int) -> list[int]:
+        """Which of the runs that wait this worker takes: the first, and those that train together with it."""
+        plan = self.study.plan
+        if not self.stack or plan.pruner == "median":  # the median is over runs that have finished
+            return [0]
+        configs = [plan.config(job.combination, job.seed) for job in jobs]
+        return next(group for group in groups(configs, at_least=max(1, self.workers - busy)) if 0 in group)
 
     def _fatal(self, text: str) -> int:
         self.tell("fatal", text)
@@ -170,55 +198,89 @@ class Worker:
             time.sleep(min(1.0, self.heartbeat_seconds / 2))
             if self.parent is not None and os.getppid() != self.parent:
                 os.kill(os.getpid(), signal.SIGTERM)
-            if self.trial_id is not None and time.monotonic() - last >= self.heartbeat_seconds:
+            if self.trial_ids and time.monotonic() - last >= self.heartbeat_seconds:
                 with contextlib.suppress(Exception):  # the store is away: it will be back
-                    self.study.store.beat(self.trial_id)
+                    for trial_id in list(self.trial_ids):
+                        self.study.store.beat(trial_id)
                     last = time.monotonic()
 
-    # -- one run ------------------------------------------------------------------------------------------------------
+    # -- runs ---------------------------------------------------------------------------------------------------------
 
-    def _run(self, job: Job) -> None:
-        try:
-            self._train(job)
-        except NonFiniteError as error:
-            self._fail(job, DIVERGED, str(error))
-        except ConfigError as error:
-            self._fail(job, ERROR, str(error))
-        except MemoryError:
-            self._fail(job, ERROR, "not enough memory: try a smaller batch_size or network, or fewer --workers")
-        except (RunError, DataError, OSError):
-            raise
-        except Exception as error:  # a mistake of ours: one run less is better than none
-            self._fail(job, ERROR, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
-
-    def _fail(self, job: Job, why: str, message: str) -> None:
-        self.patiently(lambda: self.queue.fail(job.trial_id, why, message))
-        self.tell("ended", job.run, why, None)
-
-    def _train(self, job: Job) -> None:
-        study = self.study
-        about = self.patiently(lambda: study.about)
-        plan, task = study.plan, about["data"]["task"]
-        config, figure = plan.config(job.combination, job.seed), objective(plan, task)
-        folder = TrialFolder(study.run_dir(job.run))
-        self._wait_for(folder)
-        if folder.exists() and folder.config() != config:
-            shutil.rmtree(folder.path)  # of another study that was here
-        whole = self.datasets.load(config)
-        dataset = whole
-        if plan.select == "validation":  # nothing is chosen by the test set, so nothing is evaluated on it
-            dataset = dataclasses.replace(whole, splits={n: s for n, s in whole.splits.items() if n != "test"})
-        pruned = False
-        if not (folder.path / "summary.json").exists():
-            reporter = _Reporter(self, job, folder, figure, make_pruner(plan, config))
+    def _train(self, jobs: list[Job]) -> None:
+        """Trains runs, together where there are several, and tells what became of each."""
+        about = self.patiently(lambda: self.study.about)
+        plan = self.study.plan
+        figure = objective(plan, about["data"]["task"])
+        runs = []
+        for job in jobs:
+            folder, config = TrialFolder(self.study.run_dir(job.run)), plan.config(job.combination, job.seed)
+            self._wait_for(folder)
+            if folder.exists() and folder.config() != config:
+                shutil.rmtree(folder.path)  # of another study that was here
+            runs.append(_Run(job, config, folder))
+        if len(runs) > 1:
             try:
-                train_in(folder, config, dataset, reporter)
-            except _Pruned:
-                pruned = True
-        result = self._result(folder, config, whole, figure, plan, pruned)
-        if self.patiently(lambda: self.queue.tell(job, result["value"], result, pruned=pruned)):
-            self.tell("ended", job.run, "pruned" if pruned else "complete", result["value"])
-            shutil.rmtree(folder.path / "checkpoint", ignore_errors=True)
+                ends = self._stacked(runs, plan, figure)
+            except (ConfigError, MemoryError):  # each may yet be trained alone
+                ends = None
+            if ends is not None:
+                for run, end in zip(runs, ends, strict=True):
+                    self._told(run, end, plan, figure)
+                return
+        for run in runs:
+            self._told(run, self._alone(run, plan, figure), plan, figure)
+
+    def _data(self, config: TrainConfig, plan: Plan) -> Dataset:
+        """The data to train on: where nothing is chosen by the test set, nothing is evaluated on it."""
+        dataset = self.datasets.load(config)
+        if plan.select == "test":
+            return dataset
+        return dataclasses.replace(dataset, splits={n: part for n, part in dataset.splits.items() if n != "test"})
+
+    def _stacked(self, runs: list[_Run], plan: Plan, figure: str) -> list[Exception | None]:
+        reporters = [_Reporter(self, run, figure, make_pruner(plan, run.config)) for run in runs]
+        ends = train_stacked(
+            [run.config for run in runs],
+            [run.folder for run in runs],
+            reporter=reporters,
+            threads=self.threads,
+            dataset=self._data(runs[0].config, plan),
+        )
+        return [end if isinstance(end, Exception) else None for end in ends]
+
+    def _alone(self, run: _Run, plan: Plan, figure: str) -> Exception | None:
+        """Trains a run by itself; returns what ended it early."""
+        if (run.folder.path / "summary.json").exists():
+            return None
+        reporter = _Reporter(self, run, figure, make_pruner(plan, run.config))
+        try:
+            train_in(run.folder, run.config, self._data(run.config, plan), reporter)
+        except (RunError, DataError, OSError):  # a matter of the machine, not of this run
+            raise
+        except Exception as error:
+            return error
+        return None
+
+    def _told(self, run: _Run, end: Exception | None, plan: Plan, figure: str) -> None:
+        """Tells the store, and the parent, what became of a run."""
+        job, pruned = run.job, isinstance(end, _Pruned)
+        if end is None or pruned:
+            result = self._result(run, figure, plan, pruned)
+            if self.patiently(lambda: self.queue.tell(job, result["value"], result, pruned=pruned)):
+                self.tell("ended", job.run, "pruned" if pruned else "complete", result["value"])
+                shutil.rmtree(run.folder.path / "checkpoint", ignore_errors=True)
+        else:
+            if isinstance(end, NonFiniteError):
+                why, message = DIVERGED, str(end)
+            elif isinstance(end, MemoryError):
+                why, message = ERROR, "not enough memory: try a smaller batch_size or network, or fewer --workers"
+            elif isinstance(end, ConfigError):
+                why, message = ERROR, str(end)
+            else:  # a mistake of ours: one run less is better than none
+                why, message = ERROR, f"{type(end).__name__}: {' '.join(str(end).split())[:300]}"
+            self.patiently(lambda: self.queue.fail(job.trial_id, why, message))
+            self.tell("ended", job.run, why, None)
+        self.trial_ids.discard(job.trial_id)
 
     def _wait_for(self, folder: RunFolder) -> None:
         """Waits while a worker that was taken for dead is still training in the folder."""
@@ -230,11 +292,9 @@ class Worker:
                 if self.stopping.wait(1.0):
                     raise Interrupted("stopped before the run began") from None
 
-    def _result(
-        self, folder: RunFolder, config: TrainConfig, dataset: Dataset, figure: str, plan: Plan, pruned: bool
-    ) -> dict[str, Any]:
+    def _result(self, run: _Run, figure: str, plan: Plan, pruned: bool) -> dict[str, Any]:
         """What the store keeps of a run."""
-        records = folder.metrics()
+        records = run.folder.metrics()
         best = best_record(records, figure)
         result = {
             "value": best[figure],
@@ -246,13 +306,16 @@ class Worker:
         }
         if pruned:
             return result
-        run = Run(folder.path)
-        result["parameters"] = run.summary["parameters"]
-        result["seconds"] = run.summary["seconds"]
+        trained = Run(run.folder.path)
+        result["parameters"] = trained.summary["parameters"]
+        result["seconds"] = trained.summary["seconds"]
+        if "read_off" in trained.summary:
+            result["read_off"] = Path(trained.summary["read_off"]).name
         if plan.select == "validation":
-            engine = run.engine("best")
+            engine, dataset = trained.engine("best"), self.datasets.load(run.config)
             engine.load(dataset)
-            figures = averages(engine.evaluate(dataset.indices("test")))
+            indices = dataset.indices("test")
+            figures = averages(engine.evaluate(indices), dataset, indices)
             result |= {f"test_{name}": value for name, value in figures.items()}
         return result
 
@@ -301,7 +364,7 @@ def process(
         try:
             store = _opened(address, tell)
             study = store.patiently(lambda: join(store, name, folder), lambda text: tell("note", text))
-            code = Worker(study, datasets, tell, parent, **options).work()
+            code = Worker(study, datasets, tell, parent, threads=threads, **options).work()
         except (RunError, ConfigError) as error:
             tell("fatal", str(error))
             code = FATAL

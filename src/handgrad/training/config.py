@@ -23,6 +23,7 @@ from handgrad.architectures import (
     NORMS,
     Architecture,
     LayerSpec,
+    cnn,
     mlp,
     preact_resnet,
     vgg,
@@ -95,15 +96,21 @@ _NOT_NEGATIVE = Rule("a number of at least 0", lambda v: _number(v) and v >= 0)
 _SHARE = Rule("a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1)
 _SWITCH = Rule("true or false", lambda v: isinstance(v, bool))
 _TEXT = Rule("a text", lambda v: isinstance(v, str))
+_WHOLE_NUMBERS = Rule("whole numbers above 0", lambda v: isinstance(v, tuple) and all(_whole(n) and n > 0 for n in v))
 _NAMES = Rule("names, separated by commas", lambda v: isinstance(v, str) and v != "")
 _FOLDER = Rule("the name of a folder", lambda v: isinstance(v, str) and v != "")
 
 
 CLASS_WEIGHTS = ("none", "balanced")
 
-#: Settings of an MLP alone, and all that another model over a recipe puts aside.
-_MLP_SETTINGS = ("hidden_units", "activation", "negative_slope", "dropout")
-_NETWORK_SETTINGS = (*_MLP_SETTINGS, "norm", "num_groups")
+#: Settings that only some models have, and those models; with norms, all that another model over a recipe puts aside.
+_OF_MODELS = {
+    "hidden_units": ("mlp",),
+    "channels": ("cnn",),
+    "width": ("vgg", "preact-resnet"),
+    **dict.fromkeys(("activation", "negative_slope", "dropout"), ("mlp", "cnn")),
+}
+_NETWORK_SETTINGS = (*_OF_MODELS, "norm", "num_groups")
 
 
 def _setting(default: Any, rule: Rule, help: str) -> Any:
@@ -121,7 +128,8 @@ GROUPS = {
         *("arrays", "image_size", "image_mode", "data_bytes", "data_sha256"),
     ),
     "Network": (
-        *("model", "width", "hidden_units", "activation", "negative_slope", "norm", "num_groups", "dropout", "init"),
+        *("model", "channels", "width", "hidden_units", "activation", "negative_slope"),
+        *("norm", "num_groups", "dropout", "init"),
     ),
     "Training": (
         *("optimizer", "learning_rate", "momentum", "nesterov", "beta1", "beta2", "weight_decay", "clip_norm"),
@@ -202,9 +210,10 @@ class TrainConfig:
     context: int = _setting(0, _at_least(0), "frames of speech on each side of the one to classify")
     model: str = _setting("mlp", _one_of(MODELS), "architecture")
     width: int = _setting(64, _at_least(1), "channels of the first convolution, of vgg and preact-resnet")
+    channels: tuple[int, ...] = _setting((32, 64, 128), _WHOLE_NUMBERS, "channels of each convolution, of cnn")
     hidden_units: tuple[int, ...] = _setting(
         (100,),
-        Rule("whole numbers above 0", lambda v: isinstance(v, tuple) and all(_whole(n) and n > 0 for n in v)),
+        _WHOLE_NUMBERS,
         "width of each hidden layer, as 100,50; none for no hidden layer",
     )
     activation: str = _setting("relu", _one_of(ACTIVATIONS), "activation of the hidden layers")
@@ -213,7 +222,7 @@ class TrainConfig:
         "none", _one_of(NORMS), "normalisation before each activation [none; vgg and preact-resnet: batch]"
     )
     num_groups: int = _setting(4, _at_least(1), "groups of features, or channels, of norm group")
-    dropout: float = _setting(0.0, _SHARE, "probability of zeroing a hidden unit while training")
+    dropout: float = _setting(0.0, _SHARE, "probability of zeroing a hidden unit, or a channel of cnn, while training")
     init: str = _setting(
         "kaiming",
         Rule(INITIALIZERS, _initializer),
@@ -283,10 +292,12 @@ class TrainConfig:
     checkpoint_seconds: float = _setting(10.0, _NOT_NEGATIVE, "seconds between two checkpoints")
 
     def __post_init__(self) -> None:
-        if isinstance(self.hidden_units, list):
-            object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
-        elif _whole(self.hidden_units):  # one hidden layer
-            object.__setattr__(self, "hidden_units", (self.hidden_units,))
+        for name in ("hidden_units", "channels"):
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+            elif _whole(value):  # one layer
+                object.__setattr__(self, name, (value,))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             expected, fits, _ = field.metadata["rule"]
@@ -340,14 +351,13 @@ class TrainConfig:
         return {**columns, **{name: getattr(self, name) for name in names}}
 
     def _check_model(self) -> None:
-        """A setting of the one kind of network says nothing about the other."""
-        belong = ("width",) if self.model == "mlp" else _MLP_SETTINGS
+        """A setting of one kind of network says nothing about another."""
         for field in dataclasses.fields(self):
-            if field.name in belong and getattr(self, field.name) != field.default:
-                other = "vgg or preact-resnet" if self.model == "mlp" else "mlp"
+            models = _OF_MODELS.get(field.name, MODELS)
+            if self.model not in models and getattr(self, field.name) != field.default:
                 raise ConfigError(
-                    f"{field.name}={_show(getattr(self, field.name))} goes with model={other}, not with {self.model}: "
-                    "leave it out"
+                    f"{field.name}={_show(getattr(self, field.name))} goes with model={' or '.join(models)}, not with "
+                    f"{self.model}: leave it out"
                 )
         if self.model != "mlp" and self.norm not in ("none", *IMAGE_NORMS):
             raise ConfigError(f"norm={self.norm} goes with model=mlp: {self.model} takes {' or '.join(IMAGE_NORMS)}")
@@ -368,18 +378,14 @@ class TrainConfig:
     # -- what the settings stand for ----------------------------------------------------------------------------------
 
     def architecture(self, input_shape: tuple[int, ...], classes: int) -> Architecture:
-        """The network that the settings describe, for samples of this shape and so many classes."""
-        if self.model == "mlp":
-            network = mlp(
-                input_shape,
-                self.hidden_units,
-                classes,
-                activation=self.activation,
-                negative_slope=self.negative_slope,
-                norm=self.norm,
-                num_groups=self.num_groups,
-                dropout=self.dropout,
-            )
+        """The network that the settings describe, for samples of this shape and so many classes, or targets."""
+        if self.model in ("mlp", "cnn"):
+            options = ("activation", "negative_slope", "norm", "num_groups", "dropout")
+            own = {name: getattr(self, name) for name in options}
+            if self.model == "mlp":
+                network = mlp(input_shape, self.hidden_units, classes, **own)
+            else:
+                network = cnn(input_shape, classes, channels=self.channels, **own)
         else:
             make = {"vgg": vgg, "preact-resnet": preact_resnet}[self.model]
             norm = "batch" if self.norm == "none" else self.norm
@@ -422,7 +428,7 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Every setting that is not None, as TOML values. `from_settings` gives the same configuration back."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["hidden_units"] = list(self.hidden_units)
+        values |= {"hidden_units": list(self.hidden_units), "channels": list(self.channels)}
         return {name: value for name, value in values.items() if value is not None}
 
     def to_toml(self) -> str:

@@ -327,7 +327,7 @@ class Training:
         self.processes = processes or Processes()
         self.began = time.perf_counter()
         if dataset is None:
-            if self.processes.count > 1 and config.data is None:  # one downloads, the others find it there
+            if config.data is None and self.processes.count > 1:  # one downloads, the others find it there
                 self.processes.first(lambda: load_dataset(config) and None)
             dataset = load_dataset(config)
         self.dataset = dataset
@@ -386,8 +386,6 @@ class Training:
     def run(self) -> None:
         self.use(new_engine(self.config, self.dataset, self.processes), threads_of(self.config))
         self.reporter.started(self.folder.path, self.config, self.engine, self.steps, self.step)
-        for split in getattr(self.dataset, "unlabelled", ()):
-            self.reporter.note(f"the {split} split has no labels: nothing is evaluated on it")
         self.folder.create(self.config)
         self.folder.save_preprocessing(self.dataset)
         chunk = 1

@@ -501,13 +501,18 @@ class Run:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(C, H, W) of one raw input, (D,) of rows; (2 context + 1, F) of a window of frames."""
+        """(C, H, W) of one raw input, (D,) of rows, (2 context + 1, F) of a window of frames."""
         return tuple(self._preprocessing[1]["input_shape"])
 
     @property
     def value_range(self) -> float:
         """The largest raw value of an input."""
         return self._preprocessing[1]["value_range"]
+
+    def check_takes_samples(self) -> None:
+        """Raises ConfigError where the network was trained on windows of frames, which only whole utterances give."""
+        if self.config.dataset == "speech":
+            raise ConfigError("a run on speech predicts whole utterances: use handgrad speech predict")
 
     def convolutions(self) -> dict[str, str]:
         """The algorithm of each convolution as the run settled it; nothing before its first checkpoint."""
@@ -536,8 +541,7 @@ class Run:
             InputWarning: the inputs hold values that training did not see, or are light on dark where it saw dark on
                 light, or the other way round.
         """
-        if self.config.dataset == "speech":
-            raise ConfigError("a run on speech predicts whole utterances: use handgrad speech predict")
+        self.check_takes_samples()
         if is_frame(inputs):
             inputs, notes = self.encoded(inputs)
             for note in notes:

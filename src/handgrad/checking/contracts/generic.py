@@ -789,7 +789,7 @@ def fit_numeric(judge: Judge, subject: Subject, trials: Sequence[Trial], key: st
     if not any(bug.id == "unexplained" for bug in judge.findings):
         return
     if not all(_splits(one.draw) for one in trials):
-        _name_formula(judge, trials)
+        name_formula(judge, trials)
         return
     two = replace(
         subject,
@@ -808,7 +808,7 @@ def fit_numeric(judge: Judge, subject: Subject, trials: Sequence[Trial], key: st
     ):
         judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"] + again.findings
         return
-    _name_formula(judge, trials)
+    name_formula(judge, trials)
 
 
 def _splits(draw: Draw) -> bool:
@@ -819,7 +819,7 @@ def _splits(draw: Draw) -> bool:
     return True
 
 
-def _name_formula(judge: Judge, trials: Sequence[Trial]) -> None:
+def name_formula(judge: Judge, trials: Sequence[Trial]) -> None:
     """For a function entry by entry, whatever fits nothing is a wrong formula."""
     diagonal = all(
         one.draw.J.shape[0] == one.draw.J.shape[1]

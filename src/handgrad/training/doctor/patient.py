@@ -99,6 +99,8 @@ class Patient:
             self.why_not_inside = ""
         except ConfigError as error:
             self.inside, self.why_not_inside = None, str(error)
+        #: The split that the network is judged by in the end: "validation" where no test labels are known.
+        self.held_out = "test" if "test" in dataset.splits else "validation"
         self.probe = self.samples("train")
         self.unseen = self.samples("validation" if "validation" in dataset.splits else "test")
 
