@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -215,6 +216,13 @@ def test_a_pickle_that_calls_something_is_not_run(tmp_path):
     refuse(DataError, "cannot read .*net.pt as weights alone", file, tmp_path, **SETTINGS)
     torch.save([torch.ones(2)], file)
     refuse(DataError, "holds a list with more than tensors: expected a state dict", file, tmp_path, **SETTINGS)
+
+
+def test_where_pytorch_is_missing(tmp_path, monkeypatch):
+    torch.save({"0.weight": torch.ones(2)}, tmp_path / "net.pt")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    message = r'reading net.pt requires torch, .*pip install "handgrad\[torch\]"; or save the weights as .safetensors'
+    refuse(ConfigError, message, tmp_path / "net.pt", tmp_path, **SETTINGS)
 
 
 def test_a_run_folder_that_is_there(run, state, tmp_path):

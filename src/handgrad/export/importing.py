@@ -161,7 +161,10 @@ def _in_float32(array: np.ndarray) -> np.ndarray:
 
 def _read_pt(file: Path) -> State:
     """A state dict by PyTorch's reader of weights alone, which calls nothing that the file names."""
-    (torch,) = require("torch", extra="torch", why=f"reading {file.name}")
+    try:
+        (torch,) = require("torch", extra="torch", why=f"reading {file.name}")
+    except ConfigError as error:
+        raise ConfigError(f"{error}; or save the weights as .safetensors, which requires nothing") from None
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever zip, pickle and PyTorch raise
