@@ -225,6 +225,8 @@ def test_a_kill_while_predicting_leaves_nothing(speech, run, tmp_path):
 def test_evaluation_by_phone_from_python(run):
     figures = evaluate_frames(training.load_run(run), "best")
     assert figures["test"] is None
+    validation = figures["validation"]
+    assert validation is not None
     assert figures["validation"].accuracy == pytest.approx(
         training.load_run(run).summary["best"]["validation_accuracy"]
     )

@@ -19,10 +19,11 @@ from handgrad.training.run import replacing
 BATCH = 1024
 
 
-def guesses(engine: Engine, dataset: FrameDataset, frames: range) -> Iterator[tuple[range, Integer[Array, "b"]]]:
-    """The most likely class of each of the `frames`, in batches: which frames, and their classes (b,), int64."""
-    for start in range(frames.start, frames.stop, BATCH):
-        part = range(start, min(start + BATCH, frames.stop))
+def guesses(engine: Engine, dataset: FrameDataset) -> Iterator[tuple[range, Integer[Array, "b"]]]:
+    """The most likely class of every frame, in batches: which frames, and their classes (b,), int64."""
+    n = len(dataset.inputs)
+    for start in range(0, n, BATCH):
+        part = range(start, min(start + BATCH, n))
         windows = dataset.gather(np.arange(part.start, part.stop))
         yield part, engine.predict(windows).argmax(axis=-1)
 
@@ -59,7 +60,7 @@ def write_submission(
         temporary.open("w", encoding="ascii", newline="\n") as file,
     ):
         file.write("id,label\n")
-        for part, labels in guesses(chosen, dataset, dataset.splits["test"]):
+        for part, labels in guesses(chosen, dataset):
             file.writelines(f"{i},{label}\n" for i, label in zip(part, labels.tolist(), strict=True))
     return len(dataset.inputs)
 
