@@ -227,9 +227,7 @@ def test_evaluation_by_phone_from_python(run):
     assert figures["test"] is None
     validation = figures["validation"]
     assert validation is not None
-    assert figures["validation"].accuracy == pytest.approx(
-        training.load_run(run).summary["best"]["validation_accuracy"]
-    )
+    assert validation.accuracy == pytest.approx(training.load_run(run).summary["best"]["validation_accuracy"])
 
 
 def test_the_doctor_judges_by_dev_where_test_has_no_labels(speech, tmp_path, capsys):
