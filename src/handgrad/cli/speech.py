@@ -150,7 +150,14 @@ def predict(
     from handgrad.speech.prediction import write_submission
     from handgrad.training import load_run
 
-    frames = write_submission(load_run(run), utterances, out, weights, engine=engine, device=device)
+    console = Console(stderr=True)
+    columns = (BarColumn(bar_width=32), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        frames = write_submission(
+            load_run(run), utterances, out, weights, engine=engine, device=device,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
     print(f"{out}: {frames:,} frames")
     return 0
 

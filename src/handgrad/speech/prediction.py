@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ def write_submission(
     *,
     engine: str | None = None,
     device: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Writes the class of every frame of a file, in order: a line `id,label` per frame under a header, ids from 0.
 
@@ -46,6 +47,7 @@ def write_submission(
         out: the CSV file.
         weights: of the `last` step or of the `best` evaluation.
         engine, device: what computes; by default what trained the run.
+        progress: called now and then with the number of frames done, and of all frames.
 
     Returns: the number of frames.
     Raises:
@@ -62,6 +64,8 @@ def write_submission(
         file.write("id,label\n")
         for part, labels in guesses(chosen, dataset):
             file.writelines(f"{i},{label}\n" for i, label in zip(part, labels.tolist(), strict=True))
+            if progress is not None:
+                progress(part.stop, len(dataset.inputs))
     return len(dataset.inputs)
 
 
