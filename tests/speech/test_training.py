@@ -201,6 +201,14 @@ def test_settings_that_do_not_go_together(settings, message):
         training.TrainConfig.from_settings(settings)
 
 
+def test_a_table_of_that_name_is_a_table(tmp_path):
+    (tmp_path / "speech.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(60)))
+    run = training.train(data=str(tmp_path / "speech.csv"), target="y", max_steps=2, run_dir=tmp_path / "run")
+    assert run.config.dataset == "speech"
+    assert not run.config.on_frames
+    assert run.predict(np.zeros((1, 1), np.float32)).shape == (1, 2)
+
+
 def test_show_and_the_notes_of_training(speech, run, capsys):
     assert main(["show", str(run), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)

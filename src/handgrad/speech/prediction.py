@@ -80,5 +80,5 @@ def load_for(run: Run, utterances: Path) -> FrameDataset:
 
 def check_on_frames(run: Run) -> None:
     """Raises ConfigError where a run was not trained on frames of speech."""
-    if run.config.dataset != "speech":
+    if not run.config.on_frames:
         raise ConfigError(f"{run.path} was trained on dataset={run.config.dataset}: expected a run with dataset=speech")
