@@ -32,8 +32,8 @@ MODULES = (
     ModuleExample("ELU", lambda: ht.ELU(0.7), lambda: torch.nn.ELU(0.7)),
     ModuleExample("Sigmoid", ht.Sigmoid, torch.nn.Sigmoid),
     ModuleExample("Tanh", ht.Tanh, torch.nn.Tanh),
-    ModuleExample("GELU", ht.GELU, lambda: torch.nn.GELU("tanh")),
-    ModuleExample("GELU exact", lambda: ht.GELU("none"), torch.nn.GELU),
+    ModuleExample("GELU", ht.GELU, torch.nn.GELU),
+    ModuleExample("GELU tanh", lambda: ht.GELU("tanh"), lambda: torch.nn.GELU(approximate="tanh")),
     ModuleExample("SiLU", ht.SiLU, torch.nn.SiLU),
     ModuleExample("Softplus", ht.Softplus, torch.nn.Softplus),
     ModuleExample("Softplus 2", lambda: ht.Softplus(2.0, 1.0), lambda: torch.nn.Softplus(2.0, 1.0)),
@@ -332,7 +332,7 @@ def test_reprs_show_the_settings():
     assert repr(ht.BatchNorm1d(3)) == "BatchNorm1d(3, eps=1e-05, momentum=0.1)"
     assert repr(ht.MaxPool2d(3)) == "MaxPool2d((3, 3), stride=(3, 3), padding=(0, 0))"
     assert repr(ht.SoftmaxCrossEntropy(0.1)) == "SoftmaxCrossEntropy(label_smoothing=0.1)"
-    assert repr(ht.GELU()) == "GELU(approximate='tanh')"
+    assert repr(ht.GELU()) == "GELU(approximate='none')"
     assert repr(ht.ELU()) == "ELU(alpha=1.0)"
 
 

@@ -95,7 +95,7 @@ def _opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, fir
 def _line(record: dict[str, Any], steps: int) -> str:
     parts = [f"step {record['step']:>{len(str(steps))}}/{steps}"]
     parts += [
-        f"{split} loss {_number(record[f'{split}_loss'])} {_name(m)} {_number(record[f'{split}_{m}'])}"
+        f"{split} loss {_number(record[f'{split}_loss'])} {measure_name(m)} {_number(record[f'{split}_{m}'])}"
         for m in (_measure(record),)
         for split in SPLITS
         if record[f"{split}_loss"] is not None
@@ -108,7 +108,8 @@ def _measure(record: dict[str, Any]) -> str:
     return "accuracy" if "train_accuracy" in record else "rmse"
 
 
-def _name(measure: str) -> str:
+def measure_name(measure: str) -> str:
+    """How a measure of `training.judging` is headed."""
     return {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}.get(measure, measure)
 
 
@@ -127,7 +128,7 @@ def print_result(run: Run) -> None:
     for name, label in (("last", "last step"), ("best", f"best {selecting}")):
         heads = [label, f"({summary[name]['step']:,})", *[""] * len(measures)]
         for head, measure in zip(heads, measures, strict=False):
-            table.add_column(f"{head}\n{_name(measure)}", justify="right")
+            table.add_column(f"{head}\n{measure_name(measure)}", justify="right")
     for split in SPLITS:
         if summary["last"][f"{split}_loss"] is not None:
             cells = [_number(summary[n][f"{split}_{f}"]) for n in ("last", "best") for f in measures]

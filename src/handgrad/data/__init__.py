@@ -12,6 +12,7 @@ from handgrad.data.augmentation import Augmentation
 from handgrad.data.catalogue import DATASETS, Download, Entry
 from handgrad.data.dataset import PREPROCESSING, TASKS, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
 from handgrad.data.frames import FrameDataset
+from handgrad.data.inspecting import Inspection, inspect
 from handgrad.data.loading import Check, Listing, check, describe, get, load
 from handgrad.data.own import Raw, assemble, from_arrays, raw_from_arrays
 from handgrad.data.pictures import MODES as IMAGE_MODES
@@ -31,6 +32,7 @@ __all__ = [
     "Download",
     "Entry",
     "FrameDataset",
+    "Inspection",
     "Listing",
     "Preprocessing",
     "Progress",
@@ -47,6 +49,7 @@ __all__ = [
     "from_arrays",
     "from_path",
     "get",
+    "inspect",
     "is_frame",
     "load",
     "raw_from_arrays",

@@ -36,8 +36,8 @@ class Preprocessing:
 
     Arguments:
         kind: one of `PREPROCESSING`.
-        shift: raw units; float32, of a shape that broadcasts to one input.
-        scale: 1 / raw units; float32, likewise.
+        shift: raw units; float32 (of targets float64), of a shape that broadcasts to one input.
+        scale: 1 / raw units; likewise.
     """
 
     kind: str
@@ -89,7 +89,8 @@ def fit_preprocessing(
 
     Arguments:
         kind: one of `PREPROCESSING`.
-        train_inputs: raw training inputs (n, C, H, W) or (n, D), the validation samples already taken away.
+        train_inputs: raw training inputs (n, C, H, W), or (n, D), where a feature is a channel; the validation samples
+            already taken away.
         value_range: the largest raw value, e.g. 255.0.
         rows: which of `train_inputs` are the training samples, where it holds others too, as a memory-mapped file does;
             they are then read a few at a time.
@@ -258,4 +259,4 @@ def fit_targets(targets: Num[Array, "n T"], weights: Float[Array, "n"] | None = 
     mean = np.average(targets, axis=0, weights=w)
     std = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=w))
     scale = 1 / np.where(std > 1e-12 * (1 + abs(mean)), std, 1)
-    return Preprocessing("standard", mean.astype(np.float32), scale.astype(np.float32))
+    return Preprocessing("standard", mean, scale)

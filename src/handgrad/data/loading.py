@@ -11,7 +11,7 @@ import numpy as np
 
 from handgrad.data import cifar10, digits, idx, speech, splitting
 from handgrad.data.catalogue import DATASETS, Entry
-from handgrad.data.checksums import file_sha256
+from handgrad.data.checksums import content_checksum, file_sha256
 from handgrad.data.dataset import VALIDATION_SPLITS, Dataset, fit_preprocessing
 from handgrad.data.progress import Progress
 from handgrad.data.samples import Samples
@@ -36,13 +36,15 @@ class Check:
     Arguments:
         folder: where the files are.
         sizes: the number of samples of "train" and "test" that they hold.
-        official: for each file whether it is, byte for byte, one that the catalogue names; None where it names no
-            such file (an uncompressed or an unpacked one), so that nothing but the structure could be checked.
+        official: for each file whether what it holds is what the official file holds, packed again or not; None where
+            the catalogue has no checksum of that, so that nothing but the structure could be checked.
+        repacked: the official files that are packed in another way, or not at all.
     """
 
     folder: Path
     sizes: dict[str, int]
     official: dict[Path, bool | None]
+    repacked: tuple[Path, ...] = ()
 
 
 def load(
@@ -135,7 +137,7 @@ def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | N
 
 
 def check(name: str, *, data_dir: str | Path | None = None) -> Check:
-    """Reads every file of a data set that is there, and compares those that are the official ones with their checksum.
+    """Reads every file of a data set that is there, and compares what it holds with the official checksums.
 
     Arguments: as for `load`.
 
@@ -150,8 +152,20 @@ def check(name: str, *, data_dir: str | Path | None = None) -> Check:
     sizes = {split: len(part.inputs) for split, part in _read(entry, folder, data_dir).items()}
     checksums = {wanted.name: wanted.sha256 for wanted in entry.downloads}
     present, _ = form.files(folder)
-    official = {path: file_sha256(path) == checksums[path.name] if path.name in checksums else None for path in present}
-    return Check(folder, sizes, official)
+    contents = {file: (algorithm, digits) for file, algorithm, digits in entry.contents}
+    official: dict[Path, bool | None] = {}
+    repacked = []
+    for path in present:
+        content = contents.get(path.name.removesuffix(".gz").replace(".idx", "-idx"))
+        if path.name in checksums and file_sha256(path) == checksums[path.name]:
+            official[path] = True
+        elif content is not None:
+            official[path] = content_checksum(path, content[0]) == content[1]
+            if entry.format == "idx":
+                repacked.append(path)
+        else:
+            official[path] = False if path.name in checksums else None
+    return Check(folder, sizes, official, tuple(path for path in repacked if official[path]))
 
 
 def describe(*, data_dir: str | Path | None = None) -> list[Listing]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,7 @@ def read_images(paths: list[Path], size: str | None, mode: str | None) -> tuple[
     Returns: the pixels (n, C, H, W), 0 to 255, and what was done that the files do not show, in words.
     Raises: DataError that names a file that is broken, or differs from the first in size or mode.
     """
+    wanted = parse_size(size) if size else None
     sizes, modes = {}, {}
     for path in paths:  # headers alone: what does not fit together is known before anything is decoded
         with opened(path) as image:
@@ -95,24 +97,23 @@ def read_images(paths: list[Path], size: str | None, mode: str | None) -> tuple[
                 "--image-mode grey or rgb"
             )
         mode = next(iter(modes))
-    if size is None and len(sizes) > 1:
+    if wanted is None and len(sizes) > 1:
         (one, first), (two, second) = list(sizes.items())[:2]
         raise DataError(
             f"{first} is {one[1]}x{one[0]} pixels and {second} {two[1]}x{two[0]}: expected one size; choose it with "
             f"--image-size, as --image-size {min(min(s) for s in sizes)}"
         )
-    height, width = parse_size(size) if size else next(iter(sizes))
+    height, width = wanted or next(iter(sizes))
     pixels = np.empty((len(paths), CHANNELS[mode], height, width), np.uint8)
-    grounds = 0
+    done: Counter[str] = Counter()
     for out, path in zip(pixels, paths, strict=True):
         with opened(path) as image:
             shown, notes = _as_shown(image, path)
-            grounds += any("transparent" in note for note in notes)
+            done.update(notes)
         if shown.size != (width, height):
             shown = shown.resize((width, height))
         out[:] = _channels(shown, mode)
-    notes = [f"{grounds:,} transparent images were put on a ground, black or white"] if grounds else []
-    return pixels, notes
+    return pixels, [note if len(paths) == 1 else f"{count:,} images {note}" for note, count in done.items()]
 
 
 def _channels(image: Image.Image, mode: str) -> UInt8[Array, "C H W"]:
@@ -126,12 +127,6 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     return image.size if turned else (image.size[1], image.size[0])
-
-
-def read_shown(path: Path) -> tuple[Image.Image, list[str]]:
-    """One image as it is shown, and what was done to it (turned, put on a ground), in words. Raises DataError."""
-    with opened(path) as image:
-        return _as_shown(image, path)
 
 
 class opened:

@@ -317,6 +317,10 @@ def _read_pictures(path: Path, reading: Reading, targets: bool) -> Raw:
     else:
         by_class = [("train", "", pictures.images_in(path) if path.is_dir() else [path])]
     images = [image for _, _, some in by_class for image in some]
+    if not images and path.is_dir() and (loose := [p for p in path.iterdir() if pictures.is_image(p)]):
+        raise DataError(
+            f"{path} holds images ({loose[0].name}) and no folders: expected a folder for each class, with its images"
+        )
     if not images:
         raise DataError(
             f"{path} holds nothing to learn from: expected {KINDS}; images end in {', '.join(pictures.SUFFIXES)}"

@@ -108,7 +108,11 @@ def as_column(values: Any, where: str) -> Shaped[Array, "n"]:
 
     Raises: DataError that begins with `where`, where a value is neither a number nor text nor a date.
     """
-    values = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    values = values.to_numpy() if hasattr(values, "to_numpy") else values
+    if isinstance(values, np.ma.MaskedArray):
+        mask, values = np.ma.getmaskarray(values), values.data.astype(object)
+        values[mask] = None
+    values = np.asarray(values)
     if values.ndim != 1:
         raise DataError(f"{where} has shape {values.shape}: expected one value per row, (n,)")
     kind = values.dtype.kind
@@ -125,7 +129,7 @@ def as_column(values: Any, where: str) -> Shaped[Array, "n"]:
             return np.array(objects, np.int64 if max(map(abs, objects)) < 2**63 else np.float64)
         return np.array([np.nan if _is_missing(value) else float(value) for value in objects])
     if present and all(isinstance(value, (datetime.date, datetime.time, datetime.timedelta)) for value in present):
-        return np.array([str(value) for value in objects], object)
+        return np.array(["" if _is_missing(value) else str(value) for value in objects], object)
     column = np.empty(len(objects), object)
     for i, value in enumerate(objects):
         if not (_is_missing(value) or isinstance(value, (str, bool, np.bool_)) or _is_number(value)):
@@ -394,7 +398,7 @@ def _encode(column: Column, table: Table, out: Float[Array, "n width"], notes: l
             unseen = Counter(text[found < 0].tolist())
             shown = _listed([value or "(missing)" for value in unseen])
             notes.append(
-                f"{where}: {sum(unseen.values()):,} values that training did not have ({shown}); all zeros there"
+                f"{where}: {sum(unseen.values()):,} values that training did not have ({shown}); encoded as all zeros"
             )
         return
     if source.dtype.kind in "mM":

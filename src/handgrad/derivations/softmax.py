@@ -323,7 +323,7 @@ cross_entropy = Derivation(
     {"N": 4, "K": 3},
     lambda rng, N, K: {"x": _probabilities(rng, N, K), "t": _one_hot(rng, N, K)},
     intro="x are probabilities, t one-hot targets. The courses keep the softmax as a layer of its own; so does this.",
-    source="Gatopoulos, UvA April 2019, and van de Graaf, UvA April 2019: question 1.1 a) i",
+    source="UvA reports A and B, April 2019: question 1.1 a) i",
 )
 
 
@@ -402,7 +402,7 @@ fused = Derivation(
     lambda rng, N, K: {"x": rng.normal(size=(N, K)), "t": _one_hot(rng, N, K), "u": rng.normal(size=(N, K))},
     intro="x are scores, s their softmax, t one-hot targets. Dividing by s and then multiplying by it cancels. Steps 3 "
     "to 5 hold for any targets and are checked with u: random numbers, whose rows sum to anything.",
-    source="CMU 11-785 Fall 2019, homework 1 handout, appendix A; Gatopoulos, UvA April 2019: question 1.1 b) i",
+    source="CMU 11-785 Fall 2019, homework 1 handout, appendix A; UvA report A, April 2019: question 1.1 b) i",
 )
 
 

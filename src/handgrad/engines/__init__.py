@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -180,6 +180,12 @@ class Figures:
         errors = None if self.errors is None else self.errors[:steps]
         return Figures(self.loss[:steps], self.correct[:steps], self.samples, errors)
 
+    def of(self, model: int) -> Figures:
+        """One model's of a stack."""
+        errors = None if self.errors is None else self.errors[:, model]
+        confusion = None if self.confusion is None else self.confusion[model]
+        return Figures(self.loss[:, model], self.correct[:, model], self.samples, errors, confusion)
+
 
 class DivergedError(Exception):
     """A training step met a loss that is not finite. The parameters are those before that step.
@@ -242,14 +248,14 @@ class Engine(Protocol):
 def make_engine(
     spec: EngineSpec | str,
     architecture: Architecture,
-    optimizer: OptimizerSpec,
+    optimizer: OptimizerSpec | Sequence[OptimizerSpec],
     loss: LossSpec | None = None,
     *,
-    init: str = "kaiming",
-    init_seed: int = 0,
-    noise_seed: int = 0,
+    init: str | Sequence[str] = "kaiming",
+    init_seed: int | Sequence[int] = 0,
+    noise_seed: int | Sequence[int] = 0,
     processes: Processes | None = None,
-) -> Engine:
+) -> Any:
     """An engine with freshly drawn parameters.
 
     Arguments:
@@ -259,6 +265,8 @@ def make_engine(
         init_seed: seed of the weights.
         noise_seed: seed of the dropout masks.
         processes: those that train together, with the torch engine; alone by default.
+
+    Sequences stack models: see `engines.numpy.NumpyEngine`.
 
     Raises:
         ConfigError: there is no such engine or device, or its library is missing.

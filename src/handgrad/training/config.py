@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tomli_w
@@ -23,6 +23,7 @@ from handgrad.architectures import (
     NORMS,
     Architecture,
     LayerSpec,
+    cnn,
     mlp,
     preact_resnet,
     vgg,
@@ -50,13 +51,19 @@ from handgrad.training.schedules import SCHEDULES, Schedule, check_schedule
 #: The value of `data` for arrays that were given from Python: they lie in no file.
 IN_MEMORY = ":memory:"
 
-# -- declarative validation: a rule is (what was expected, as words; does a value fit) --------------------------------
+# -- what a setting may be --------------------------------------------------------------------------------------------
 
-Rule = tuple[str, Callable[[Any], bool]]
+
+class Rule(NamedTuple):
+    """What a setting may be: in words, as a test, and, where it is one of a few names, those."""
+
+    expected: str
+    fits: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
 
 
 def _at_least(least: int) -> Rule:
-    return f"a whole number of at least {least}", lambda v: _whole(v) and v >= least
+    return Rule(f"a whole number of at least {least}", lambda v: _whole(v) and v >= least)
 
 
 def _whole(value: Any) -> bool:
@@ -72,7 +79,8 @@ def _share_or_count(value: Any) -> bool:
 
 
 def _one_of(names) -> Rule:
-    return f"one of {', '.join(names)}", lambda v: isinstance(v, str) and v in tuple(names)
+    choices = tuple(names)
+    return Rule(f"one of {', '.join(choices)}", lambda v: isinstance(v, str) and v in choices, choices)
 
 
 def _initializer(value: Any) -> bool:
@@ -83,20 +91,26 @@ def _initializer(value: Any) -> bool:
     return isinstance(value, str)
 
 
-_POSITIVE: Rule = ("a number above 0", lambda v: _number(v) and v > 0)
-_NOT_NEGATIVE: Rule = ("a number of at least 0", lambda v: _number(v) and v >= 0)
-_SHARE: Rule = ("a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1)
-_SWITCH: Rule = ("true or false", lambda v: isinstance(v, bool))
-_TEXT: Rule = ("a text", lambda v: isinstance(v, str))
-_NAMES: Rule = ("names, separated by commas", lambda v: isinstance(v, str) and v != "")
-_FOLDER: Rule = ("the name of a folder", lambda v: isinstance(v, str) and v != "")
+_POSITIVE = Rule("a number above 0", lambda v: _number(v) and v > 0)
+_NOT_NEGATIVE = Rule("a number of at least 0", lambda v: _number(v) and v >= 0)
+_SHARE = Rule("a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1)
+_SWITCH = Rule("true or false", lambda v: isinstance(v, bool))
+_TEXT = Rule("a text", lambda v: isinstance(v, str))
+_WHOLE_NUMBERS = Rule("whole numbers above 0", lambda v: isinstance(v, tuple) and all(_whole(n) and n > 0 for n in v))
+_NAMES = Rule("names, separated by commas", lambda v: isinstance(v, str) and v != "")
+_FOLDER = Rule("the name of a folder", lambda v: isinstance(v, str) and v != "")
 
 
 CLASS_WEIGHTS = ("none", "balanced")
 
-#: Settings of an MLP alone, and all that another model over a recipe puts aside.
-_MLP_SETTINGS = ("hidden_units", "activation", "negative_slope", "dropout")
-_NETWORK_SETTINGS = (*_MLP_SETTINGS, "norm", "num_groups")
+#: Settings that only some models have, and those models; with norms, all that another model over a recipe puts aside.
+_OF_MODELS = {
+    "hidden_units": ("mlp",),
+    "channels": ("cnn",),
+    "width": ("vgg", "preact-resnet"),
+    **dict.fromkeys(("activation", "negative_slope", "dropout"), ("mlp", "cnn")),
+}
+_NETWORK_SETTINGS = (*_OF_MODELS, "norm", "num_groups")
 
 
 def _setting(default: Any, rule: Rule, help: str) -> Any:
@@ -114,7 +128,8 @@ GROUPS = {
         *("arrays", "image_size", "image_mode", "data_bytes", "data_sha256"),
     ),
     "Network": (
-        *("model", "width", "hidden_units", "activation", "negative_slope", "norm", "num_groups", "dropout", "init"),
+        *("model", "channels", "width", "hidden_units", "activation", "negative_slope"),
+        *("norm", "num_groups", "dropout", "init"),
     ),
     "Training": (
         *("optimizer", "learning_rate", "momentum", "nesterov", "beta1", "beta2", "weight_decay", "clip_norm"),
@@ -150,7 +165,7 @@ class TrainConfig:
     )
     validation_size: int | float = _setting(
         0,
-        ("a whole number of at least 0, or a share between 0 and 1", _share_or_count),
+        Rule("a whole number of at least 0, or a share between 0 and 1", _share_or_count),
         "training samples kept aside for validation, a number or a share of them",
     )
     validation_split: str = _setting(
@@ -158,10 +173,9 @@ class TrainConfig:
     )
     random_crop: int = _setting(0, _at_least(0), "pixels that a training image may be moved by, black coming in")
     horizontal_flip: bool = _setting(False, _SWITCH, "mirror every other training image, left to right")
-    context: int = _setting(0, _at_least(0), "frames of speech on each side of the one to classify")
     data: str | None = _setting(
         None,
-        ("the path of a file or folder", lambda v: isinstance(v, str) and v != ""),
+        Rule("the path of a file or folder", lambda v: isinstance(v, str) and v != ""),
         "your own data: .csv, .tsv, .parquet, .npz, .npy, a folder of images or of IDX files",
     )
     target: str | None = _setting(
@@ -177,7 +191,7 @@ class TrainConfig:
     )
     test_size: int | float | None = _setting(
         None,
-        ("a whole number of at least 1, or a share between 0 and 1", lambda v: _share_or_count(v) and v > 0),
+        Rule("a whole number of at least 1, or a share between 0 and 1", lambda v: _share_or_count(v) and v > 0),
         "samples kept aside for the test, a number or a share, where the data have no test part [0.2]",
     )
     arrays: str | None = _setting(
@@ -190,14 +204,16 @@ class TrainConfig:
     data_bytes: int | None = _setting(None, _at_least(0), "size of the data, recorded when a run begins")
     data_sha256: str | None = _setting(
         None,
-        ("64 hexadecimal digits", lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v) is not None),
+        Rule("64 hexadecimal digits", lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v) is not None),
         "checksum of the data, recorded when a run begins; data that have another one are refused",
     )
+    context: int = _setting(0, _at_least(0), "frames of speech on each side of the one to classify")
     model: str = _setting("mlp", _one_of(MODELS), "architecture")
     width: int = _setting(64, _at_least(1), "channels of the first convolution, of vgg and preact-resnet")
+    channels: tuple[int, ...] = _setting((32, 64, 128), _WHOLE_NUMBERS, "channels of each convolution, of cnn")
     hidden_units: tuple[int, ...] = _setting(
         (100,),
-        ("whole numbers above 0", lambda v: isinstance(v, tuple) and all(_whole(n) and n > 0 for n in v)),
+        _WHOLE_NUMBERS,
         "width of each hidden layer, as 100,50; none for no hidden layer",
     )
     activation: str = _setting("relu", _one_of(ACTIVATIONS), "activation of the hidden layers")
@@ -206,10 +222,10 @@ class TrainConfig:
         "none", _one_of(NORMS), "normalisation before each activation [none; vgg and preact-resnet: batch]"
     )
     num_groups: int = _setting(4, _at_least(1), "groups of features, or channels, of norm group")
-    dropout: float = _setting(0.0, _SHARE, "probability of zeroing a hidden unit while training")
+    dropout: float = _setting(0.0, _SHARE, "probability of zeroing a hidden unit, or a channel of cnn, while training")
     init: str = _setting(
         "kaiming",
-        (INITIALIZERS, _initializer),
+        Rule(INITIALIZERS, _initializer),
         "initial weights: kaiming[_uniform], xavier[_uniform], orthogonal, normal:STD, uniform:LIMIT, pytorch or "
         "zeros; biases start at 0",
     )
@@ -276,13 +292,15 @@ class TrainConfig:
     checkpoint_seconds: float = _setting(10.0, _NOT_NEGATIVE, "seconds between two checkpoints")
 
     def __post_init__(self) -> None:
-        if isinstance(self.hidden_units, list):
-            object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
-        elif _whole(self.hidden_units):  # one hidden layer
-            object.__setattr__(self, "hidden_units", (self.hidden_units,))
+        for name in ("hidden_units", "channels"):
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+            elif _whole(value):  # one layer
+                object.__setattr__(self, name, (value,))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            expected, fits = field.metadata["rule"]
+            expected, fits, _ = field.metadata["rule"]
             if value is None and (field.default is None or field.name == "max_steps"):
                 continue
             if not fits(value):
@@ -333,14 +351,13 @@ class TrainConfig:
         return {**columns, **{name: getattr(self, name) for name in names}}
 
     def _check_model(self) -> None:
-        """A setting of the one kind of network says nothing about the other."""
-        belong = ("width",) if self.model == "mlp" else _MLP_SETTINGS
+        """A setting of one kind of network says nothing about another."""
         for field in dataclasses.fields(self):
-            if field.name in belong and getattr(self, field.name) != field.default:
-                other = "vgg or preact-resnet" if self.model == "mlp" else "mlp"
+            models = _OF_MODELS.get(field.name, MODELS)
+            if self.model not in models and getattr(self, field.name) != field.default:
                 raise ConfigError(
-                    f"{field.name}={_show(getattr(self, field.name))} goes with model={other}, not with {self.model}: "
-                    "leave it out"
+                    f"{field.name}={_show(getattr(self, field.name))} goes with model={' or '.join(models)}, not with "
+                    f"{self.model}: leave it out"
                 )
         if self.model != "mlp" and self.norm not in ("none", *IMAGE_NORMS):
             raise ConfigError(f"norm={self.norm} goes with model=mlp: {self.model} takes {' or '.join(IMAGE_NORMS)}")
@@ -366,18 +383,14 @@ class TrainConfig:
     # -- what the settings stand for ----------------------------------------------------------------------------------
 
     def architecture(self, input_shape: tuple[int, ...], classes: int) -> Architecture:
-        """The network that the settings describe, for samples of this shape and so many classes."""
-        if self.model == "mlp":
-            network = mlp(
-                input_shape,
-                self.hidden_units,
-                classes,
-                activation=self.activation,
-                negative_slope=self.negative_slope,
-                norm=self.norm,
-                num_groups=self.num_groups,
-                dropout=self.dropout,
-            )
+        """The network that the settings describe, for samples of this shape and so many classes, or targets."""
+        if self.model in ("mlp", "cnn"):
+            options = ("activation", "negative_slope", "norm", "num_groups", "dropout")
+            own = {name: getattr(self, name) for name in options}
+            if self.model == "mlp":
+                network = mlp(input_shape, self.hidden_units, classes, **own)
+            else:
+                network = cnn(input_shape, classes, channels=self.channels, **own)
         else:
             make = {"vgg": vgg, "preact-resnet": preact_resnet}[self.model]
             norm = "batch" if self.norm == "none" else self.norm
@@ -420,7 +433,7 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Every setting that is not None, as TOML values. `from_settings` gives the same configuration back."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["hidden_units"] = list(self.hidden_units)
+        values |= {"hidden_units": list(self.hidden_units), "channels": list(self.channels)}
         return {name: value for name, value in values.items() if value is not None}
 
     def to_toml(self) -> str:
@@ -450,9 +463,40 @@ def _show(value: Any) -> str:
 
 #: What other libraries call these settings.
 ELSEWHERE = {
-    **{"lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size", "batch": "batch_size", "arch": "model"},
-    **{"optim": "optimizer", "gpu": "device", "cuda": "device", "workers": "threads", "steps": "max_steps"},
-    **{"hidden_layer_sizes": "hidden_units", "max_iter": "epochs", "amp": "precision"},
+    "lr": "learning_rate",
+    "learning_rate_init": "learning_rate",
+    "wd": "weight_decay",
+    "l2": "weight_decay",
+    "alpha": "weight_decay",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "arch": "model",
+    "network": "model",
+    "optim": "optimizer",
+    "opt": "optimizer",
+    "solver": "optimizer",
+    "gpu": "device",
+    "cuda": "device",
+    "amp": "precision",
+    "workers": "threads",
+    "num_workers": "threads",
+    "steps": "max_steps",
+    "num_steps": "max_steps",
+    "iterations": "max_steps",
+    "max_iter": "epochs",
+    "num_epochs": "epochs",
+    "n_epochs": "epochs",
+    "max_epochs": "epochs",
+    "hidden": "hidden_units",
+    "hidden_size": "hidden_units",
+    "hidden_sizes": "hidden_units",
+    "hidden_layer_sizes": "hidden_units",
+    "layers": "hidden_units",
+    "dropout_rate": "dropout",
+    "scheduler": "schedule",
+    "lr_scheduler": "schedule",
+    "early_stopping": "patience",
+    "random_state": "seed",
 }
 
 
@@ -473,9 +517,20 @@ def config_from_file(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such file, it is no TOML, or it has an unknown key.
     """
+    settings = read_toml(path)
+    check_keys(settings, str(path))
+    return settings
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        ConfigError: there is no such file, or it is no TOML.
+    """
     path = Path(path)
     try:
-        settings = tomllib.loads(_decoded(path.read_bytes()))
+        return tomllib.loads(_decoded(path.read_bytes()))
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -484,8 +539,6 @@ def config_from_file(path: str | Path) -> dict[str, Any]:
         ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is no TOML file: {error}") from None
-    check_keys(settings, str(path))
-    return settings
 
 
 def _decoded(content: bytes) -> str:
@@ -509,8 +562,16 @@ def merge_settings(
     check_keys(settings)
     in_file = config_from_file(file) if file is not None else {}
     recipe = recipe or in_file.get("recipe")
+    merged = layered(recipe_settings(recipe) if recipe else {}, in_file, settings)
+    if recipe:
+        merged["recipe"] = recipe
+    return merged
+
+
+def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of all layers, a later one over those before it, as `merge_settings` says."""
     merged: dict[str, Any] = {}
-    for layer in (recipe_settings(recipe) if recipe else {}, in_file, settings):
+    for layer in layers:
         if layer.get("epochs") is not None and layer.get("max_steps") is None:
             merged.pop("max_steps", None)
         if layer.get("max_steps") is not None and layer.get("epochs") is None:
@@ -522,8 +583,6 @@ def merge_settings(
         if layer.get("model", "mlp") != "mlp":
             merged = {name: value for name, value in merged.items() if name not in _NETWORK_SETTINGS}
         merged.update(layer)
-    if recipe:
-        merged["recipe"] = recipe
     return merged
 
 

@@ -7,7 +7,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,17 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import handgrad
 from handgrad._typing import Array, Integer
 from handgrad.data import Dataset, Raw, assemble, digest, digest_arrays, raw_from_arrays
-from handgrad.engines import DivergedError, Engine, make_engine
+from handgrad.engines import DivergedError, Engine, Figures, make_engine
 from handgrad.engines.processes import Processes, here, joined
 from handgrad.errors import ConfigError, NonFiniteError, RunError
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import IN_MEMORY, TrainConfig, merge_settings
 from handgrad.training.judging import MEASURES, averages, better, details, training_averages
+from handgrad.training.progress import in_notebook, progress_reporter
+from handgrad.training.reporter import Reporter
 from handgrad.training.run import Onlooker, Run, RunFolder, as_configured, check_unchanged, load_dataset
 from handgrad.training.schedules import laid_out_over_steps
+from handgrad.training.tensorboard import TensorBoard
 
 #: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
 #: not depend on it: the engine gives back figures a step, and they are added up in order.
@@ -37,20 +40,6 @@ CHANGEABLE = (
     *("max_steps", "epochs", "patience", "data", "data_dir", "offline", "checkpoint_seconds"),
     *("engine", "device", "compile", "gradients"),
 )
-
-
-class Reporter:
-    """What is told to whoever watches a run; every method may be left out."""
-
-    def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None: ...
-
-    def stepped(self, step: int, loss: float) -> None: ...
-
-    def evaluated(self, record: dict[str, Any]) -> None: ...
-
-    def finished(self, summary: dict[str, Any]) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 class Interrupted(RunError):
@@ -71,6 +60,8 @@ def train(
     x_test: Any = None,
     y_test: Any = None,
     groups: Any = None,
+    progress: bool | None = None,
+    tensorboard: bool = False,
     **settings: Any,
 ) -> Run:
     """Trains a network and leaves a run folder.
@@ -84,7 +75,11 @@ def train(
         run_dir: the run folder; by default a new one in `runs/`, named after the recipe.
         resume: go on with the run in `run_dir` from its last checkpoint, bit for bit as if it had not stopped. Where
             there is no checkpoint yet, the run starts at its beginning.
-        reporter: told of everything as it happens.
+        reporter: told of everything as it happens; by default what `progress` says.
+        progress: whether the run shows how far it is: a bar in a notebook, plain lines elsewhere. By default in
+            notebooks only.
+        tensorboard: whether event files for TensorBoard are written, to `tensorboard/` in the run folder (the extra
+            `tensorboard`).
         settings: fields of `TrainConfig`, over those of the recipe and the file.
 
     Returns: the run.
@@ -96,7 +91,8 @@ def train(
         Interrupted: Ctrl-C or a termination signal; everything is saved.
         NonFiniteError: the loss stopped being a number.
     """
-    reporter = reporter or Reporter()
+    if reporter is None:
+        reporter = progress_reporter() if progress or (progress is None and in_notebook()) else Reporter()
     raw = None
     if x is not None or y is not None:
         if x is None or y is None:
@@ -107,12 +103,15 @@ def train(
         settings["data"] = IN_MEMORY
     settings = _with_whole_paths(settings)
     given = _with_whole_paths(merge_settings(recipe, config_file, settings))
-    if here().count == 1:
-        folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
-        with folder.held():
-            _Training(folder, config, reporter, dataset=_from_memory(config, raw)).run()
-        return Run(folder.path)
-    return _train_together(given, config_file, settings, run_dir, resume, reporter, raw)
+    with contextlib.ExitStack() as stack:
+        if tensorboard:
+            reporter = stack.enter_context(contextlib.closing(TensorBoard(reporter)))
+        if here().count == 1:
+            folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
+            with folder.held():
+                Training(folder, config, reporter, dataset=_from_memory(config, raw)).run()
+            return Run(folder.path)
+        return _train_together(given, config_file, settings, run_dir, resume, reporter, raw)
 
 
 def _with_whole_paths(settings: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +129,17 @@ def _from_memory(config: TrainConfig, raw: Raw | None) -> Dataset | None:
     if raw is None:
         return None
     return as_configured(config, replace(assemble(raw, **config.splitting()), name=config.dataset))
+
+
+def train_in(folder: RunFolder, config: TrainConfig, dataset: Dataset, reporter: Reporter) -> None:
+    """Trains the run of a configuration in a folder, from its checkpoint where it has one, on data that is loaded
+    already. Raises as `train` does.
+
+    Arguments:
+        dataset: what `load_dataset(config)` gives; without a "test" split nothing is evaluated on it.
+    """
+    with folder.held():
+        Training(folder, config, reporter, dataset=dataset).run()
 
 
 def _train_together(given, config_file, settings, run_dir, resume, reporter, raw) -> Run:
@@ -157,7 +167,7 @@ def _train_together(given, config_file, settings, run_dir, resume, reporter, raw
         with contextlib.ExitStack() as held:
             processes.first(lambda: held.enter_context(folder.held()))
             try:
-                _Training(folder, config, reporter, processes, _from_memory(config, raw)).run()
+                Training(folder, config, reporter, processes, _from_memory(config, raw)).run()
             except (Interrupted, NonFiniteError) as error:
                 if processes.rank > 0:  # the first process says so
                     raise SystemExit(getattr(error, "exit_code", 1)) from None
@@ -257,17 +267,30 @@ def recorded(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     return replace(config, data_bytes=size, data_sha256=sha256)
 
 
-def new_engine(config: TrainConfig, dataset: Dataset, processes: Processes | None = None) -> Engine:
-    """The engine that a configuration describes, at its first step, the data set loaded."""
-    seeds = config.seeds()
+def new_engine(
+    config: TrainConfig,
+    dataset: Dataset,
+    processes: Processes | None = None,
+    *,
+    models: Sequence[TrainConfig] | None = None,
+) -> Any:
+    """The engine that a configuration describes, at its first step, the data set loaded.
+
+    Arguments:
+        models: stacks a model of each of these, on one thread; `config` says what they have in common.
+    """
+
+    def each(setting: Callable[[TrainConfig], Any]) -> Any:
+        return setting(config) if models is None else [setting(model) for model in models]
+
     engine = make_engine(
-        replace(config.engine_spec(), threads=threads_of(config)),
+        replace(config.engine_spec(), threads=threads_of(config) if models is None else 1),
         config.architecture(dataset.input_shape, len(dataset.classes)),
-        config.optimizer_spec(),
+        each(lambda own: own.optimizer_spec()),
         config.loss_spec(dataset.task),
-        init=config.init,
-        init_seed=seeds["init_seed"],
-        noise_seed=seeds["noise_seed"],
+        init=each(lambda own: own.init),
+        init_seed=each(lambda own: own.seeds()["init_seed"]),
+        noise_seed=each(lambda own: own.seeds()["noise_seed"]),
         processes=processes,
     )
     engine.load(dataset)
@@ -282,8 +305,15 @@ def threads_of(config: TrainConfig) -> int:
     return max(counts, default=1)
 
 
-class _Training:
-    """One run under way. All its state that is not the engine's lies in plain attributes that a checkpoint saves."""
+class Training:
+    """One run under way. All its state that is not the engine's lies in plain attributes that a checkpoint saves.
+
+    Arguments:
+        dataset: the configuration's, where it is loaded already.
+    """
+
+    engine: Engine
+    threads: int
 
     def __init__(
         self,
@@ -316,9 +346,6 @@ class _Training:
         selecting = "validation" if "validation" in self.dataset.splits else "test"
         self.selected_by = f"{selecting}_{MEASURES[self.dataset.task][0]}"
 
-        self.engine = new_engine(config, self.dataset, self.processes)
-        self.threads = threads_of(config)
-
         self.step = 0
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0  # since the last evaluation
         self.errors = np.zeros((2, len(self.dataset.classes)))
@@ -330,11 +357,18 @@ class _Training:
         self.saved_at = time.perf_counter()
 
         # Other machines may not see the folder: they get what the first process reads.
-        saved = self.processes.first(lambda: folder.load_checkpoint() if folder.has_checkpoint() else None)
-        if saved is not None:
-            self._restore(*saved)
+        self.saved = self.processes.first(lambda: folder.load_checkpoint() if folder.has_checkpoint() else None)
+        if self.saved is not None:
+            self._restore(self.saved[1])
         # those made after the checkpoint will be made again
         self.records = self.processes.first(lambda: self.folder.keep_metrics(self.step))
+
+    def use(self, engine: Engine, threads: int) -> None:
+        """Takes the engine that is to train, and gives it what the checkpoint holds."""
+        self.engine, self.threads = engine, threads
+        if self.saved is not None:
+            self._restore_engine(*self.saved)
+            self.saved = None
 
     # -- data order ---------------------------------------------------------------------------------------------------
 
@@ -350,31 +384,41 @@ class _Training:
     # -- the loop -----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
+        self.use(new_engine(self.config, self.dataset, self.processes), threads_of(self.config))
         self.reporter.started(self.folder.path, self.config, self.engine, self.steps, self.step)
         self.folder.create(self.config)
         self.folder.save_preprocessing(self.dataset)
         chunk = 1
-        with _stop_signals() as stop, threadpool_limits(1, user_api="blas"):  # engines share the work themselves
-            while self.step < self.steps and not self._out_of_patience():
-                until = min(self.steps, self.step + chunk, self._next_evaluation(self.step))
+        with stop_signals() as stop, threadpool_limits(1, user_api="blas"):  # engines share the work themselves
+            while not self.over():
+                until = min(self.step + chunk, self.next_evaluation())
                 seconds = self._train_until(until)
                 seconds, stopping = self.processes.largest(seconds, float(stop.is_set()))  # all go on, or none
-                chunk = max(1, min(1024, int(chunk * min(4.0, SECONDS_A_CHUNK / max(seconds, 1e-6)))))
-                if self.step == self._next_evaluation(self.step - 1):
+                chunk = next_chunk(chunk, seconds)
+                if self.due():
                     self._evaluate()
                 if stopping:
-                    self._save_checkpoint()
+                    self.save_checkpoint()
                     raise Interrupted(
                         f"stopped at step {self.step} of {self.steps}; all of it is saved. "
                         f"Go on with: handgrad train --run-dir {self.folder.path} --resume"
                     )
                 if time.perf_counter() - self.saved_at >= self.config.checkpoint_seconds:
-                    self._save_checkpoint()
-        self._finish()
+                    self.save_checkpoint()
+        self.finish()
 
-    def _next_evaluation(self, step: int) -> int:
-        """The first step after `step` that ends with an evaluation."""
+    def over(self) -> bool:
+        """Whether all steps are made, or patience is at its end."""
+        return self.step >= self.steps or self._out_of_patience()
+
+    def next_evaluation(self, step: int | None = None) -> int:
+        """The first step after `step` (by default the present one) that ends with an evaluation."""
+        step = self.step if step is None else step
         return min((step // self.config.eval_freq + 1) * self.config.eval_freq, self.steps)
+
+    def due(self) -> bool:
+        """Whether the last step ends with an evaluation."""
+        return self.step == self.next_evaluation(self.step - 1)
 
     def _train_until(self, until: int) -> float:
         began = time.perf_counter()
@@ -382,11 +426,20 @@ class _Training:
         try:
             figures = self.engine.train(self.order.batches(self.step, until), rates)
         except DivergedError as error:
-            raise NonFiniteError(
-                f"the loss is no longer a finite number at step {self.step + error.step + 1}: {error.cause}. "
-                f"Evaluations up to step {self.records[-1]['step'] if self.records else 0} are in {self.folder.path}"
-            ) from None
+            raise self.diverged(self.step + error.step, error.cause) from None
         seconds = time.perf_counter() - began
+        self.trained(figures, until, seconds)
+        return seconds
+
+    def diverged(self, step: int, cause: str) -> NonFiniteError:
+        """What is raised where the loss of a step, counted from 0, is not finite."""
+        return NonFiniteError(
+            f"the loss is no longer a finite number at step {step + 1}: {cause}. "
+            f"Evaluations up to step {self.records[-1]['step'] if self.records else 0} are in {self.folder.path}"
+        )
+
+    def trained(self, figures: Figures, until: int, seconds: float) -> None:
+        """Takes the figures of the steps up to `until`, and the time they took."""
         self.seconds_inside += seconds
         self.seconds_training += seconds
         for loss, correct in zip(figures.loss.tolist(), figures.correct.tolist(), strict=True):
@@ -398,10 +451,15 @@ class _Training:
                 self.errors += errors
         self.step = until
         self.reporter.stepped(self.step, loss / figures.samples)
-        return seconds
 
     def _evaluate(self) -> None:
         began = time.perf_counter()
+        figures = {split: self.engine.evaluate(indices) for split, indices in self.evaluated_splits.items()}
+        self.evaluated(figures, time.perf_counter() - began)
+
+    def evaluated(self, of_splits: dict[str, Figures], seconds: float) -> None:
+        """Takes the figures of an evaluation, and the time it took."""
+        self.seconds_inside += seconds
         record: dict[str, Any] = {
             "step": self.step,
             "epoch": round(self.step / self.steps_an_epoch, 4),
@@ -410,24 +468,22 @@ class _Training:
         record.update((f"train_{name}", value) for name, value in average.items())
         self.details["last"] = {}
         for split in ("validation", "test"):
-            indices = self.evaluated_splits.get(split)
             average: dict[str, float] = {}
-            if indices is not None:
-                figures = self.engine.evaluate(indices)
-                average = averages(figures, self.dataset, indices)
-                self.details["last"][split] = details(figures, self.dataset, indices)
+            if split in of_splits:
+                indices = self.evaluated_splits[split]
+                average = averages(of_splits[split], self.dataset, indices)
+                self.details["last"][split] = details(of_splits[split], self.dataset, indices)
             record.update((f"{split}_{name}", average.get(name)) for name in ("loss", *MEASURES[self.dataset.task]))
-        self.seconds_inside += time.perf_counter() - began
         record["learning_rate"] = self.schedule.rate(self.step - 1)
         self.schedule.evaluated(record[f"{self.selected_by.partition('_')[0]}_loss"])
-        record["seconds"] = round(self._seconds(), 3)
+        record["seconds"] = round(self.seconds(), 3)
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0
         self.errors[...] = 0
         self.records.append(record)
         self.folder.append_metrics(record)
         if self.best is None or better(self.selected_by, record, self.best):
             self.best, self.details["best"] = record, self.details["last"]
-            self.folder.save_model("best", self.engine, self.step)
+            self.save_best()
         self.reporter.evaluated(record)
 
     def _out_of_patience(self) -> bool:
@@ -435,12 +491,15 @@ class _Training:
             return False
         return sum(record["step"] > self.best["step"] for record in self.records) >= self.config.patience
 
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.began
 
     # -- state --------------------------------------------------------------------------------------------------------
 
-    def _save_checkpoint(self) -> None:
+    def save_best(self) -> None:
+        self.folder.save_model("best", self.engine, self.step)
+
+    def save_checkpoint(self) -> None:
         arrays, settings = self.engine.checkpoint()
         about = {
             "engine": settings,
@@ -454,14 +513,24 @@ class _Training:
             "schedule": self.schedule.state(),
             "best": self.best,
             "details": self.details,
-            "seconds": self._seconds(),
+            "seconds": self.seconds(),
             "seconds_inside": self.seconds_inside,
             "seconds_training": self.seconds_training,
         }
         self.folder.save_checkpoint(arrays, about)
         self.saved_at = time.perf_counter()
 
-    def _restore(self, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+    def _restore(self, about: dict[str, Any]) -> None:
+        """Takes all that a checkpoint says of the run but the engine's part."""
+        self.step, self.best = about["step"], about["best"]
+        self.schedule.restore(about["schedule"])
+        self.loss_sum, self.correct, self.samples = about["loss_sum"], about["correct"], about["samples"]
+        self.errors[...] = about.get("errors", 0.0)  # not in checkpoints from before there were regressions
+        self.details = about.get("details", {})
+        self.seconds_before = about["seconds"]
+        self.seconds_inside, self.seconds_training = about["seconds_inside"], about["seconds_training"]
+
+    def _restore_engine(self, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
         if about["architecture"] != self.engine.architecture.to_dict():
             raise RunError(f"the checkpoint in {self.folder.path} is of another architecture than its config.toml says")
         try:
@@ -473,18 +542,12 @@ class _Training:
                 f"the run was begun with threads={about['threads']}, now it is {self.threads}: "
                 "the last digits may differ from an uninterrupted run's"
             )
-        self.step, self.best = about["step"], about["best"]
-        self.schedule.restore(about["schedule"])
-        self.loss_sum, self.correct, self.samples = about["loss_sum"], about["correct"], about["samples"]
-        self.errors[...] = about.get("errors", 0.0)  # not in checkpoints from before there were regressions
-        self.details = about.get("details", {})
-        self.seconds_before = about["seconds"]
-        self.seconds_inside, self.seconds_training = about["seconds_inside"], about["seconds_training"]
 
-    def _finish(self) -> None:
-        self._save_checkpoint()
+    def finish(self, **about: Any) -> None:
+        """Writes what a run that is over leaves; `about` goes into the summary."""
+        self.save_checkpoint()
         self.folder.save_model("model", self.engine, self.step)
-        seconds = self._seconds()
+        seconds = self.seconds()
         summary = {
             "best": self.best,
             "last": self.records[-1],
@@ -509,6 +572,7 @@ class _Training:
             },
             **({"processes": self.processes.count} if self.processes.count > 1 else {}),
             "details": self.details,
+            **about,
         }
         self.folder.save_summary(summary)
         title = f"{self.config.recipe or self.config.dataset}"
@@ -518,8 +582,13 @@ class _Training:
         self.reporter.finished(summary)
 
 
+def next_chunk(chunk: int, seconds: float) -> int:
+    """How many steps to make at a time, where the last `chunk` took so long."""
+    return max(1, min(1024, int(chunk * min(4.0, SECONDS_A_CHUNK / max(seconds, 1e-6)))))
+
+
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
+def stop_signals() -> Iterator[threading.Event]:
     """An event that Ctrl-C, a termination signal or a closed terminal sets; a second Ctrl-C interrupts at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

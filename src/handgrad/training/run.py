@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -38,12 +39,16 @@ from handgrad.data import (
 )
 from handgrad.data.lock import exclusive
 from handgrad.engines import Engine, EngineSpec, OptimizerSpec, make_engine
+from handgrad.engines.numpy import build
 from handgrad.errors import ConfigError, DataError, RunError
 from handgrad.training.config import IN_MEMORY, TrainConfig, config_from_file
+from handgrad.training.display import run_html, showing_itself
 from handgrad.training.judging import averages, details
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from handgrad import nn
 
 #: Version of the folder's layout: a folder of another one is refused, not guessed at.
 FORMAT = 1
@@ -312,6 +317,12 @@ class RunFolder:
         if dataset.encoder is not None:
             write_text(self.path / "table.json", json.dumps(dataset.encoder.to_dict(), indent=2) + "\n")
 
+    def copy_preprocessing(self, other: RunFolder) -> None:
+        """Takes the preprocessing of a run on the same data."""
+        name = "preprocessing.safetensors"
+        with replacing(self.path / name) as temporary:
+            shutil.copyfile(other.path / name, temporary)
+
     def save_summary(self, summary: dict[str, Any]) -> None:
         write_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
 
@@ -548,7 +559,7 @@ class Run:
         chosen = self.engine(weights, engine=engine, device=device)
         scores = chosen.predict(preprocessing.apply(inputs.astype(np.float32)))
         if (scaling := self._target_scaling) is not None:
-            return scores / scaling.scale + scaling.shift
+            return (scores / scaling.scale + scaling.shift).astype(scores.dtype)
         if self.config.loss == "mse":
             return _nearest_probabilities(scores)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
@@ -660,6 +671,46 @@ class Run:
             if in_detail:
                 judged[split] |= details(figures, dataset, indices)
         return judged
+
+    @cached_property
+    def network(self) -> nn.Sequential:
+        """The layers with the weights of the last step, in evaluation mode: `forward` takes preprocessed inputs, as
+        `Dataset.gather` gives them, in the shape of the first layer's input."""
+        state, about = read_arrays(self.path / "model.safetensors")
+        dtype = np.float64 if self.config.precision == "float64" else np.float32
+        network = build(Architecture.from_dict(about["architecture"]), init="zeros", dtype=dtype)
+        network.load_state_dict(state)
+        network.eval()
+        return network
+
+    def plot(self) -> Figure:
+        """The curves of the evaluations so far, as a matplotlib figure; `figure.savefig(...)` writes it to a file."""
+        from handgrad.figures import curves
+
+        return showing_itself(curves(self.metrics, title=self._title))
+
+    @property
+    def _title(self) -> str:
+        return self.config.recipe or self.config.dataset
+
+    def _repr_html_(self) -> str:
+        config, summary = self.config, self.folder.path / "summary.json"
+        about = f"{self._title}: {config.model}, {config.optimizer}, {config.engine} engine"
+        if summary.exists():
+            columns = {
+                f"last step ({self.summary['last']['step']:,})": self.summary["last"],
+                f"best {self.summary['selected_by'].partition('_')[0]} ({self.summary['best']['step']:,})": (
+                    self.summary["best"]
+                ),
+            }
+            about += f", {self.summary['parameters']:,} parameters"
+            note = f"{self.summary['steps']:,} steps in {self.summary['seconds']:.1f} s"
+        else:
+            records = self.folder.metrics()  # of a run under way: as they are now
+            columns = {f"step {records[-1]['step']:,}": records[-1]} if records else {}
+            note = f"not finished: {self._how_to_go_on}"
+        curves = self.path / "curves.png"
+        return run_html(str(self.path), about, columns, note, curves.read_bytes() if curves.exists() else None)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
