@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 import threading
@@ -314,7 +315,8 @@ class _Stack:
         while len(self.live) and all(run in self.live for run in behind) and step < goal:
             until = int(min(step + self.chunk, goal, *(run.next_evaluation() for run in behind)))
             began = time.perf_counter()
-            trained = list(pool.map(lambda lane, step=step, until=until: lane.train(step, until), lanes))
+            train: Any = functools.partial(_Lane.train, step=step, until=until)
+            trained = list(map(train, lanes) if len(lanes) == 1 else pool.map(train, lanes))
             seconds = time.perf_counter() - began
             self.chunk = next_chunk(self.chunk, seconds)
             self._share(lanes, trained, until, seconds)
@@ -361,7 +363,7 @@ class _Stack:
 
     def _evaluate(self, pool: ThreadPoolExecutor, lanes: list[_Lane]) -> None:
         began = time.perf_counter()
-        evaluated = list(pool.map(_Lane.evaluate, lanes))
+        evaluated = list(map(_Lane.evaluate, lanes) if len(lanes) == 1 else pool.map(_Lane.evaluate, lanes))
         share = (time.perf_counter() - began) / sum(len(lane.rows) for lane in lanes)
         for lane, of_splits in zip(lanes, evaluated, strict=True):
             for number, row in enumerate(lane.rows):
