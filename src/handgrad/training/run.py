@@ -23,21 +23,40 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from handgrad._typing import Array, Bool, Float, Num, Shaped
+from handgrad._typing import Array, Bool, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
-from handgrad.data import Augmentation, Dataset, Preprocessing, load
+from handgrad.data import (
+    Augmentation,
+    Dataset,
+    Preprocessing,
+    Table,
+    TableEncoder,
+    assemble,
+    digest,
+    is_frame,
+    load,
+    read,
+)
 from handgrad.data.lock import exclusive
-from handgrad.engines import Engine, EngineSpec, Figures, OptimizerSpec, make_engine
-from handgrad.errors import ConfigError, RunError
-from handgrad.training.config import TrainConfig, config_from_file
+from handgrad.engines import Engine, EngineSpec, OptimizerSpec, make_engine
+from handgrad.engines.numpy import build
+from handgrad.errors import ConfigError, DataError, RunError
+from handgrad.training import checksums
+from handgrad.training.config import IN_MEMORY, TrainConfig, config_from_file
+from handgrad.training.display import run_html, showing_itself
+from handgrad.training.judging import averages, details
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from handgrad import nn
 
 #: Version of the folder's layout: a folder of another one is refused, not guessed at.
 FORMAT = 1
 
 CHECKPOINT = "checkpoint/state.safetensors"
+#: The one before it, which is offered where the last one is damaged.
+PREVIOUS = "checkpoint/previous.safetensors"
 
 
 @contextlib.contextmanager
@@ -93,14 +112,16 @@ def write_figure(path: Path, draw: Callable[[], Figure], **options: str) -> str 
 
 
 def write_arrays(path: Path, arrays: dict[str, Shaped[Array, "..."]], about: dict[str, Any]) -> None:
-    """Replaces a safetensors file atomically; `about`, a JSON value, goes into its header with the format's version."""
+    """Replaces a safetensors file atomically; `about`, a JSON value, goes into its header with the format's version,
+    and a checksum of it all."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    header = {"handgrad": json.dumps({"format": FORMAT, **about})}
+    said = json.dumps({"format": FORMAT, **about})
     with replacing(path) as temporary:
+        header = {"handgrad": said, "sha256": checksums.of_arrays(contiguous, said)}
         save_file(contiguous, temporary, metadata=header)
 
 
-def read_arrays(path: Path) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
+def read_arrays(path: Path, trust: bool = False) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
     """The arrays of a file that `write_arrays` wrote, and what it says about them.
 
     Raises:
@@ -108,14 +129,17 @@ def read_arrays(path: Path) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, 
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {}).get("handgrad", "{}"))
-            if not isinstance(about, dict):
-                raise ValueError("its header does not describe a run")
+            header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        said = header.get("handgrad", "{}")
+        checksums.check(path, header.get("sha256"), checksums.of_arrays(arrays, said), trust)
+        about = json.loads(said)
+        if not isinstance(about, dict):
+            raise ValueError("its header does not describe a run")
     except FileNotFoundError:
         raise RunError(f"there is no {path}: is {path.parent} a run folder?") from None
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise RunError(f"cannot read {path}: {error}. The file is damaged: remove it or train anew") from None
+        raise RunError(f"cannot read {path}: {error}. {checksums.DAMAGED}") from None
     if about.get("format") != FORMAT:
         raise RunError(
             f"{path} has format={about.get('format')}, this handgrad reads format={FORMAT}: "
@@ -150,12 +174,16 @@ def _cannot_make(path: Path, error: OSError) -> str:
 
 
 class RunFolder:
-    """Reading and writing the files of one run."""
+    """Reading and writing the files of one run.
 
-    def __init__(self, path: str | Path) -> None:
+    Arguments:
+        trust: whether files are read that have no checksum, or another one than their content.
+    """
+
+    def __init__(self, path: str | Path, *, trust: bool = False) -> None:
         if str(path) == "":
             raise ConfigError("run_dir='': expected the name of a folder; is a variable of your shell empty?")
-        self.path = Path(path)
+        self.path, self.trust = Path(path), trust
         self.made: list[Path] = []  # folders that `new` made for it, innermost first
 
     @classmethod
@@ -197,13 +225,14 @@ class RunFolder:
         """Writes the configuration, and clears what a killed process left half-written."""
         for leftover in (*self.path.glob(".*.part"), *self.path.glob("checkpoint/.*.part")):
             leftover.unlink(missing_ok=True)
-        write_text(self.path / "config.toml", config.to_toml())
+        write_text(self.path / "config.toml", checksums.toml_text(config.to_toml()))
 
     def config(self) -> TrainConfig:
         path = self.path / "config.toml"
         if not self.exists():
             raise RunError(f"{self.path} is no run folder: it has no config.toml")
         settings = config_from_file(path)
+        checksums.check_toml(path, self.trust)
         if settings.get("validation_size"):
             settings.setdefault("validation_split", "end")  # a run from before there was a choice
         return TrainConfig.from_settings(settings, str(path))
@@ -230,38 +259,47 @@ class RunFolder:
 
     # -- metrics ------------------------------------------------------------------------------------------------------
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """The evaluations so far; a last line that a kill cut short is left out."""
+    def metrics(self, at_least: int = 0) -> list[dict[str, Any]]:
+        """The evaluations so far; a last line that a kill cut short is left out.
+
+        Arguments:
+            at_least: how many there have to be.
+
+        Raises:
+            RunError: a line is damaged, or there are fewer.
+        """
         path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return []
         records = []
-        for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        for number, line in enumerate(lines, start=1):
             try:
-                record = json.loads(line)
-                if not isinstance(record, dict) or "step" not in record:
+                record = checksums.read_line(path, number, line.decode(), self.trust)
+                if "step" not in record:
                     raise ValueError("it is no evaluation")
             except (ValueError, RecursionError):
                 if not line.endswith(b"\n"):
                     break
                 raise RunError(f"{path}, line {number}, is not an evaluation: remove it, or train anew") from None
             records.append(record)
+        if len(records) < at_least and not self.trust:
+            raise RunError(f"{path} has {len(records)} evaluations, {at_least} were made. {checksums.DAMAGED}")
         return records
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         path = self.path / "metrics.jsonl"
         try:
             with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(checksums.line(record))
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}. Free some space, then --resume") from error
 
-    def keep_metrics(self, last_step: int) -> list[dict[str, Any]]:
-        """Drops the evaluations after `last_step` (they will be made again) and returns the others."""
-        records = [record for record in self.metrics() if record["step"] <= last_step]
+    def keep_metrics(self, last_step: int, at_least: int = 0) -> list[dict[str, Any]]:
+        """Drops the evaluations after `last_step` (they will be made again) and returns the others; `at_least` as for
+        `metrics`."""
+        records = [record for record in self.metrics(at_least) if record["step"] <= last_step]
         if not records and not (self.path / "metrics.jsonl").exists():
             return []
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+        write_text(self.path / "metrics.jsonl", "".join(map(checksums.line, records)))
         return records
 
     # -- checkpoints and weights --------------------------------------------------------------------------------------
@@ -270,10 +308,75 @@ class RunFolder:
         return (self.path / CHECKPOINT).exists()
 
     def save_checkpoint(self, arrays: dict[str, Shaped[Array, "..."]], about: dict[str, Any]) -> None:
-        write_arrays(self.path / CHECKPOINT, arrays, about)
+        path, previous = self.path / CHECKPOINT, self.path / PREVIOUS
+        if path.exists():
+            # A second name for the file, not the file renamed: there is a checkpoint at every moment.
+            link = previous.with_name(f".{previous.name}.part")
+            with contextlib.suppress(OSError):  # a file system without links keeps the last one only
+                link.unlink(missing_ok=True)
+                os.link(path, link)
+                link.replace(previous)
+        write_arrays(path, arrays, about)
 
     def load_checkpoint(self) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
-        return read_arrays(self.path / CHECKPOINT)
+        try:
+            return self.arrays(CHECKPOINT)
+        except RunError as error:
+            try:
+                _, about = self.arrays(PREVIOUS)
+            except RunError:
+                raise error from None
+            path, previous = self.path / CHECKPOINT, self.path / PREVIOUS
+            raise RunError(
+                f"{error}. The checkpoint before it is whole: mv {previous} {path}, and --resume goes on from step "
+                f"{about['step']}"
+            ) from None
+
+    def examined(self) -> dict[str, str]:
+        """Of each of the run's files whether it is whole: "whole", "missing" (where a run has such a file by now), or
+        what is wrong with it."""
+        readers: dict[str, Callable[[str], object]] = {
+            "config.toml": lambda name: checksums.check_toml(self.path / name, self.trust) or self.config(),
+            "metrics.jsonl": lambda _: self.metrics((self.json("summary.json") or {}).get("evaluations", 0)),
+            "summary.json": self.json,
+            "table.json": self.json,
+            **dict.fromkeys(("preprocessing.safetensors", CHECKPOINT, PREVIOUS), self.arrays),
+            **dict.fromkeys(("model.safetensors", "best.safetensors"), self.arrays),
+            **dict.fromkeys(("curves.png", "confusion.png"), self._verify_image),
+        }
+        found = {}
+        for name, read_file in readers.items():
+            if not (self.path / name).exists():
+                if name in ("config.toml", "preprocessing.safetensors"):
+                    found[name] = "missing"
+                continue
+            try:
+                read_file(name)
+                found[name] = "whole"
+            except (RunError, ConfigError) as error:
+                found[name] = str(error)
+        return found
+
+    def _verify_image(self, name: str) -> None:
+        from PIL import Image
+
+        try:
+            with Image.open(self.path / name) as image:
+                image.verify()
+        except (OSError, SyntaxError) as error:
+            raise RunError(f"{self.path / name} is damaged: {error}") from None
+
+    def arrays(self, name: str) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
+        """The arrays of one of the run's files, and what it says about them; raises as `read_arrays`."""
+        return read_arrays(self.path / name, self.trust)
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        """The object in one of the run's JSON files, None where there is no such file. Raises RunError where it is
+        damaged."""
+        try:
+            return checksums.read_json(self.path / name, self.trust)
+        except FileNotFoundError:
+            return None
 
     def save_model(self, name: str, engine: Engine, step: int) -> None:
         about = {"step": step, "architecture": engine.architecture.to_dict()}
@@ -287,23 +390,29 @@ class RunFolder:
             "value_range": dataset.value_range,
             "classes": list(dataset.classes),
         }
-        part = dataset.splits["train"]
-        train = dataset.inputs[part.start : part.stop]
-        about["seen"] = [float(train.min()), float(train.max())]
-        if train.ndim == 4 and train.shape[1] == 1:
-            ground = _ground(train, dataset.value_range)
-            about["ground"] = [float(ground.min()), float(ground.max())]
+        about["bounded"] = dataset.inputs.dtype == np.uint8 and dataset.inputs.ndim == 4
+        parts = [dataset.inputs[rows] for rows in _in_parts(dataset.splits["train"])]
+        about["seen"] = [float(min(x.min() for x in parts)), float(max(x.max() for x in parts))]
+        if dataset.inputs.ndim == 4 and dataset.inputs.shape[1] == 1:
+            grounds = [_ground(x, dataset.value_range) for x in parts]
+            about["ground"] = [float(min(g.min() for g in grounds)), float(max(g.max() for g in grounds))]
         arrays = {"shift": preprocessing.shift, "scale": preprocessing.scale}
+        if (targets := dataset.target_scaling) is not None:
+            about["task"] = dataset.task
+            arrays |= {"target_shift": targets.shift, "target_scale": targets.scale}
         write_arrays(self.path / "preprocessing.safetensors", arrays, about)
+        if dataset.encoder is not None:
+            write_text(self.path / "table.json", checksums.json_text(dataset.encoder.to_dict()))
 
     def copy_preprocessing(self, other: RunFolder) -> None:
         """Takes the preprocessing of a run on the same data."""
-        name = "preprocessing.safetensors"
-        with replacing(self.path / name) as temporary:
-            shutil.copyfile(other.path / name, temporary)
+        for name in ("preprocessing.safetensors", "table.json"):
+            if (other.path / name).exists():
+                with replacing(self.path / name) as temporary:
+                    shutil.copyfile(other.path / name, temporary)
 
     def save_summary(self, summary: dict[str, Any]) -> None:
-        write_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        write_text(self.path / "summary.json", checksums.json_text(summary))
 
     def save_curves(self, records: list[dict[str, Any]], title: str) -> str | None:
         """Draws `curves.png`; returns why it could not, as `write_figure` does."""
@@ -314,6 +423,31 @@ class RunFolder:
             return curves(records, title=title)
 
         return write_figure(self.path / "curves.png", draw)
+
+    def save_confusion(self, details: dict[str, Any], title: str) -> str | None:
+        """Draws `confusion.png`, of the last evaluation of the test set, else of the validation set, where there is
+        such a table; returns why it could not, likewise."""
+        last = details.get("last", {})
+        split = "test" if "test" in last else "validation"
+        table = last.get(split, {}).get("confusion")
+        if table is None:
+            return None
+
+        def draw() -> Figure:
+            from handgrad.figures import confusion
+
+            return confusion(table, list(last[split]["classes"]), title=f"{title}: {split} set, last step")
+
+        return write_figure(self.path / "confusion.png", draw)
+
+
+def _in_parts(rows: range | Integer[Array, "m"]) -> Iterator[slice | Integer[Array, "p"]]:
+    """A split as what indexes its samples: all at once, or, where they lie in a file, a few at a time."""
+    if isinstance(rows, range):
+        yield slice(rows.start, rows.stop)
+    else:
+        for i in range(0, len(rows), 4096):
+            yield rows[i : i + 4096]
 
 
 def _ground(images: Num[Array, "N 1 H W"], value_range: float) -> Float[Array, "N"]:
@@ -344,16 +478,20 @@ class Onlooker(RunFolder):
     def save_curves(self, records: list[dict[str, Any]], title: str) -> None:
         return None
 
+    def save_confusion(self, details: dict[str, Any], title: str) -> None:
+        return None
+
 
 class Run:
     """A run that was trained, or is under way: its figures, and its network ready for use.
 
     Arguments:
         path: the run folder.
+        trust: as for `load_run`.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.folder = RunFolder(path)
+    def __init__(self, path: str | Path, *, trust: bool = False) -> None:
+        self.folder = RunFolder(path, trust=trust)
         self.path = self.folder.path
         self.config = self.folder.config()
 
@@ -364,7 +502,8 @@ class Run:
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
         """One dictionary an evaluation: the lines of `metrics.jsonl`."""
-        return self.folder.metrics()
+        summary = self.folder.json("summary.json") or {}
+        return self.folder.metrics(at_least=summary.get("evaluations", 0))
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -373,15 +512,10 @@ class Run:
         Raises:
             RunError: the run has not finished.
         """
-        path = self.path / "summary.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(
-                f"{self.path} has not finished: go on with handgrad train --run-dir {self.path} --resume"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"cannot read {path}: {error}") from None
+        summary = self.folder.json("summary.json")
+        if summary is None:
+            raise RunError(f"{self.path} has not finished: {self._how_to_go_on}")
+        return summary
 
     def engine(self, weights: str = "last", *, engine: str | None = None, device: str | None = None) -> Engine:
         """An engine with the run's network: the weights of the `last` step or of the `best` evaluation.
@@ -394,7 +528,7 @@ class Run:
         path = self.path / ("model.safetensors" if weights == "last" else "best.safetensors")
         if not path.exists():
             raise RunError(f"{self.path} has no {path.name} yet: {self._how_to_go_on}")
-        state, about = read_arrays(path)
+        state, about = self.folder.arrays(path.name)
         architecture = Architecture.from_dict(about["architecture"])
         name = engine or self.config.engine
         precision = self.config.precision
@@ -403,28 +537,65 @@ class Run:
         elif name == "numpy" and precision in ("bf16", "fp16"):
             precision = "float32"  # what the parameters are kept in
         spec = EngineSpec(name, precision, device=device)
-        made = make_engine(spec, architecture, OptimizerSpec(), self.config.loss_spec())
+        made = make_engine(spec, architecture, OptimizerSpec(), self.config.loss_spec(self.task))
         made.load_state_dict(state)
         return made
 
     @cached_property
     def _preprocessing(self) -> tuple[Preprocessing, dict[str, Any]]:
-        arrays, about = read_arrays(self.path / "preprocessing.safetensors")
+        arrays, about = self.folder.arrays("preprocessing.safetensors")
         return Preprocessing(about["kind"], arrays["shift"], arrays["scale"]), about
+
+    @cached_property
+    def _target_scaling(self) -> Preprocessing | None:
+        """Of a regression: what the network's outputs are, (target - shift) * scale."""
+        if self.task == "classification":
+            return None
+        arrays, _ = self.folder.arrays("preprocessing.safetensors")
+        return Preprocessing("standard", arrays["target_shift"], arrays["target_scale"])
+
+    @property
+    def task(self) -> str:
+        """`classification` or `regression`."""
+        return self._preprocessing[1].get("task", "classification")
+
+    @cached_property
+    def encoder(self) -> TableEncoder | None:
+        """What turns a table into the network's inputs, where it was trained on one.
+
+        Raises:
+            RunError: `table.json` is damaged.
+        """
+        described = self.folder.json("table.json")
+        try:
+            return None if described is None else TableEncoder.from_dict(described)
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"cannot read {self.path / 'table.json'}: {error}. {checksums.DAMAGED}") from None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What happened to the raw inputs of the training data."""
+        return self._preprocessing[0]
 
     @property
     def classes(self) -> list[str]:
+        """The names of the classes; of a regression, of the targets."""
         return self._preprocessing[1]["classes"]
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one raw input."""
+    def input_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of one raw input, (D,) of rows, (2 context + 1, F) of a window of frames."""
         return tuple(self._preprocessing[1]["input_shape"])
 
     @property
     def value_range(self) -> float:
         """The largest raw value of an input."""
         return self._preprocessing[1]["value_range"]
+
+    def check_takes_samples(self) -> None:
+        """Raises ConfigError where the network was trained on windows of frames, which only whole utterances give."""
+        if self.config.dataset == "speech":
+            raise ConfigError("a run on speech predicts whole utterances: use handgrad speech predict")
 
     def convolutions(self) -> dict[str, str]:
         """The algorithm of each convolution as the run settled it; nothing before its first checkpoint."""
@@ -442,15 +613,22 @@ class Run:
     ) -> Float[Array, "N K"]:
         """The probability of each class for raw inputs `(N, C, H, W)`, `(N, H, W, C)` (channels last), `(N, C·H·W)` or,
         of one channel, `(N, H, W)`, on the data set's own scale: the softmax of the scores, or, of a network trained
-        with `loss=mse`, the probabilities nearest to its outputs.
+        with `loss=mse`, the probabilities nearest to its outputs. Of a regression: the targets `(N, T)`, in their own
+        units. Of a network trained on a table, the inputs are a DataFrame with the columns of that table.
 
         Raises:
             ConfigError: the inputs have another shape, or are on another scale than the data set.
+            DataError: a table lacks a column, or holds something else in it than the training data.
 
         Warns:
             InputWarning: the inputs hold values that training did not see, or are light on dark where it saw dark on
                 light, or the other way round.
         """
+        self.check_takes_samples()
+        if is_frame(inputs):
+            inputs, notes = self.encoded(inputs)
+            for note in notes:
+                warnings.warn(note, InputWarning, stacklevel=2)
         inputs = self._images(np.asarray(inputs))
         self._check_values(inputs)
         if (light := self.inverted(inputs)).any():
@@ -463,13 +641,29 @@ class Run:
         preprocessing, _ = self._preprocessing
         chosen = self.engine(weights, engine=engine, device=device)
         scores = chosen.predict(preprocessing.apply(inputs.astype(np.float32)))
+        if (scaling := self._target_scaling) is not None:
+            return (scores / scaling.scale + scaling.shift).astype(scores.dtype)
         if self.config.loss == "mse":
             return _nearest_probabilities(scores)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return scores / scores.sum(axis=-1, keepdims=True)
 
-    def _images(self, inputs: np.ndarray) -> Num[Array, "N C H W"]:
+    def encoded(self, table: Any) -> tuple[Float[Array, "N D"], list[str]]:
+        """A table as the network's raw inputs, and what was met in it that training had not, in words.
+
+        Raises:
+            ConfigError: the network was not trained on a table.
+        """
+        if self.encoder is None:
+            raise ConfigError(
+                f"inputs: a table, and {self.path} was trained on inputs of shape {self.input_shape}: give an array"
+            )
+        return self.encoder.transform(table if isinstance(table, Table) else Table.from_frame(table))
+
+    def _images(self, inputs: np.ndarray) -> Num[Array, "N *shape"]:
         """The inputs in the shape that the network takes."""
+        if len(self.input_shape) != 3:
+            return self._rows(inputs)
         channels, height, width = shape = self.input_shape
         if inputs.dtype.kind in "uif" and inputs.ndim > 1:
             if inputs.shape[1:] in (shape, (channels * height * width,)):
@@ -483,10 +677,18 @@ class Run:
         hint = "; one input needs an axis more: inputs[None]" if alone else ""
         raise ConfigError(f"inputs: shape={inputs.shape} dtype={inputs.dtype}, expected numbers ({expected}){hint}")
 
-    def _check_values(self, inputs: Num[Array, "N C H W"]) -> None:
+    def _rows(self, inputs: np.ndarray) -> Num[Array, "N D"]:
+        shape = self.input_shape
+        if inputs.dtype.kind in "buif" and inputs.shape[1:] == shape:
+            return inputs
+        expected = ", ".join(map(str, ("N", *shape)))
+        hint = "; one input needs an axis more: inputs[None]" if inputs.shape == shape else ""
+        raise ConfigError(f"inputs: shape={inputs.shape} dtype={inputs.dtype}, expected numbers ({expected}){hint}")
+
+    def _check_values(self, inputs: Num[Array, "N *shape"]) -> None:
         if not np.isfinite(inputs).all():
             raise ConfigError("inputs hold values that are not finite: expected raw values of the data set's scale")
-        if not inputs.size:
+        if not inputs.size or not self._preprocessing[1].get("bounded", True):
             return
         least, most = self._preprocessing[1].get("seen", (0.0, self.value_range))
         low, high = float(inputs.min()), float(inputs.max())
@@ -500,7 +702,7 @@ class Run:
         if low < least - slack or high > most + slack:
             warnings.warn(f"{values}: check the scale", InputWarning, stacklevel=3)
 
-    def inverted(self, inputs: Num[Array, "N C H W"]) -> Bool[Array, "N"]:
+    def inverted(self, inputs: Num[Array, "N *shape"]) -> Bool[Array, "N"]:
         """Which raw inputs are dark on light where training saw light on dark, or the other way round; judged by the
         edges of images with one channel."""
         seen = self._preprocessing[1].get("ground")
@@ -522,12 +724,76 @@ class Run:
         offline: bool = False,
         engine: str | None = None,
         device: str | None = None,
-    ) -> dict[str, dict[str, float]]:
-        """Loss and accuracy on every split of the run's data set: `{"test": {"loss": …, "accuracy": …}, …}`."""
+        in_detail: bool = False,
+        data: str | Path | tuple[Any, Any] | None = None,
+        target: str = "",
+    ) -> dict[str, dict[str, Any]]:
+        """Loss and accuracy on every split of the run's data set: `{"test": {"loss": …, "accuracy": …}, …}`; of a
+        regression, loss, RMSE, MAE and R².
+
+        Arguments:
+            data: other samples than the run's own, under the name "data": a file or folder of any kind that training
+                takes, or arrays (x, y).
+            target: the .npy file of the targets, where `data` is one of inputs.
+            in_detail: also what `training.judging.details` gives: precision, recall and F1 of each class, and what is
+                taken for what; of a regression, the figures of each target.
+        """
         chosen = self.engine(weights, engine=engine, device=device)
-        dataset = load_dataset(self.config, data_dir=data_dir, offline=offline)
+        if data is not None:
+            from handgrad.training.new_data import read_labelled  # which imports this module
+
+            dataset = read_labelled(self, data, target)
+        else:
+            dataset = load_dataset(self.config, data_dir=data_dir, offline=offline)
         chosen.load(dataset)
-        return {split: averages(chosen.evaluate(dataset.indices(split))) for split in dataset.splits}
+        judged = {}
+        for split in dataset.splits:
+            indices = dataset.indices(split)
+            figures = chosen.evaluate(indices)
+            judged[split] = averages(figures, dataset, indices)
+            if in_detail:
+                judged[split] |= details(figures, dataset, indices)
+        return judged
+
+    @cached_property
+    def network(self) -> nn.Sequential:
+        """The layers with the weights of the last step, in evaluation mode: `forward` takes preprocessed inputs, as
+        `Dataset.gather` gives them, in the shape of the first layer's input."""
+        state, about = self.folder.arrays("model.safetensors")
+        dtype = np.float64 if self.config.precision == "float64" else np.float32
+        network = build(Architecture.from_dict(about["architecture"]), init="zeros", dtype=dtype)
+        network.load_state_dict(state)
+        network.eval()
+        return network
+
+    def plot(self) -> Figure:
+        """The curves of the evaluations so far, as a matplotlib figure; `figure.savefig(...)` writes it to a file."""
+        from handgrad.figures import curves
+
+        return showing_itself(curves(self.metrics, title=self._title))
+
+    @property
+    def _title(self) -> str:
+        return self.config.recipe or self.config.dataset
+
+    def _repr_html_(self) -> str:
+        config, summary = self.config, self.folder.path / "summary.json"
+        about = f"{self._title}: {config.model}, {config.optimizer}, {config.engine} engine"
+        if summary.exists():
+            columns = {
+                f"last step ({self.summary['last']['step']:,})": self.summary["last"],
+                f"best {self.summary['selected_by'].partition('_')[0]} ({self.summary['best']['step']:,})": (
+                    self.summary["best"]
+                ),
+            }
+            about += f", {self.summary['parameters']:,} parameters"
+            note = f"{self.summary['steps']:,} steps in {self.summary['seconds']:.1f} s"
+        else:
+            records = self.folder.metrics()  # of a run under way: as they are now
+            columns = {f"step {records[-1]['step']:,}": records[-1]} if records else {}
+            note = f"not finished: {self._how_to_go_on}"
+        curves = self.path / "curves.png"
+        return run_html(str(self.path), about, columns, note, curves.read_bytes() if curves.exists() else None)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -545,17 +811,27 @@ def _nearest_probabilities(outputs: Float[Array, "N K"]) -> Float[Array, "N K"]:
     return np.maximum(outputs - theta, 0).astype(outputs.dtype)
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | Path, *, trust: bool = False) -> Run:
     """The run in a folder.
 
+    Arguments:
+        trust: read files too that have no checksum (an older handgrad or another program wrote them), or that were
+            changed since.
+
     Raises:
-        RunError: the folder holds no run.
+        RunError: the folder holds no run, or a file of it is damaged.
     """
-    return Run(path)
+    return Run(path, trust=trust)
 
 
 def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: bool = False) -> Dataset:
-    """The data set that a configuration names, preprocessed as it says."""
+    """The data set that a configuration names, preprocessed as it says.
+
+    Raises:
+        DataError: it cannot be read, or is not the one whose checksum the configuration holds.
+    """
+    if config.data is not None:
+        return as_configured(config, _load_own(config))
     dataset = load(
         config.dataset,
         data_dir=data_dir or config.data_dir,
@@ -563,12 +839,42 @@ def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: b
         preprocessing=config.preprocessing,
         validation_size=config.validation_size,
         validation_split=config.validation_split,
+        context=config.context,
     )
+    return as_configured(config, dataset)
+
+
+def _load_own(config: TrainConfig) -> Dataset:
+    if config.data is None or config.data == IN_MEMORY:
+        raise ConfigError(
+            "the data are arrays that were given from Python and lie in no file: give them again, as x= and y= to "
+            "handgrad.train or as data=(x, y) to Run.evaluate"
+        )
+    try:
+        raw = read(config.data, config.reading())
+    except DataError:
+        if Path(config.data).is_file():
+            check_unchanged(config, digest((Path(config.data),))[1])  # which then is what is wrong
+        raise
+    if config.data_sha256 is not None:
+        check_unchanged(config, digest(raw.files)[1])
+    return dataclasses.replace(assemble(raw, **config.splitting()), name=config.dataset)
+
+
+def check_unchanged(config: TrainConfig, sha256: str) -> None:
+    """Raises DataError where the data are not those whose checksum a configuration holds."""
+    if config.data_sha256 not in (None, sha256):
+        raise DataError(
+            f"{config.data} has changed since the run began: its SHA-256 is {sha256[:12]}…, config.toml has "
+            f"{config.data_sha256[:12]}…; bring the old data back, or start a new run"
+        )
+
+
+def as_configured(config: TrainConfig, dataset: Dataset) -> Dataset:
+    """A data set with the augmentation and the class weights that a configuration asks for."""
+    if (config.random_crop or config.horizontal_flip) and len(dataset.input_shape) != 3:
+        name = "random_crop" if config.random_crop else "horizontal_flip"
+        raise ConfigError(f"{name} goes with images, and {dataset.name} has rows of numbers: leave it out")
     augmentation = Augmentation(config.random_crop, config.horizontal_flip, config.seeds()["data_seed"])
-    return dataclasses.replace(dataset, augmentation=augmentation)
-
-
-def averages(figures: Figures) -> dict[str, float]:
-    """Loss and accuracy a sample."""
-    samples = figures.samples * len(figures.loss)
-    return {"loss": float(figures.loss.sum()) / samples, "accuracy": int(figures.correct.sum()) / samples}
+    dataset = dataclasses.replace(dataset, augmentation=augmentation)
+    return dataset.balanced() if config.class_weight == "balanced" else dataset
