@@ -72,14 +72,19 @@ def recipes() -> str:
     for name in recipe_names():
         config = TrainConfig.from_settings(merge_settings(name))
         data = DATASETS[config.dataset]
-        network = config.architecture(data.input_shape, len(data.classes))
-        widths = "-".join(map(str, (math.prod(data.input_shape), *config.hidden_units, len(data.classes))))
+        if data.classes:
+            network = config.architecture(data.input_shape, len(data.classes))
+            widths = (math.prod(data.input_shape), *config.hidden_units, len(data.classes))
+            network = f"{'-'.join(map(str, widths))}, {network.parameters:,} parameters"
+        else:
+            widths = ((2 * config.context + 1) * math.prod(data.input_shape), *config.hidden_units)
+            network = f"{'-'.join(map(str, widths))} and a score for each state of the labels"
         title = recipe_title(name)
         lines += [
             f"### {name}",
             "",
             f"{title[0].upper()}{title[1:]}.",
-            f"The network: {widths}, {network.parameters:,} parameters.",
+            f"The network: {network}.",
             "",
             "```toml",
             *recipe_text(name).splitlines()[1:],
@@ -94,15 +99,21 @@ def datasets() -> str:
     for entry in DATASETS.values():
         size = sum(download.size for download in entry.downloads)
         sizes = ", ".join(f"{count:,} {split}" for split, count in entry.sizes.items())
+        shape = " × ".join(map(str, entry.input_shape))
+        what = f"{sizes}; inputs {shape}, raw values 0 to {entry.value_range:g}; "
+        what += f"{len(entry.classes)} classes: {', '.join(entry.classes)}."
+        origin = "No download: it is a part of the package."
+        if not entry.classes:
+            what = f"Frames of {shape} numbers; the classes are those of the labels. See [Speech](speech-training.md)."
+            origin = "No download: the files are yours."
         lines += [
             f"`{entry.name}`",
             f": {entry.title[0].upper()}{entry.title[1:]}.",
             "",
-            f"  {sizes}; inputs {' × '.join(map(str, entry.input_shape))}, raw values 0 to {entry.value_range:g}; "
-            f"{len(entry.classes)} classes: {', '.join(entry.classes)}.",
+            f"  {what}",
             "",
             f"  Preprocessing where none is asked for: `{entry.preprocessing}`. "
-            + (f"Download: {size / 1e6:.1f} MB." if size else "No download: it is a part of the package."),
+            + (f"Download: {size / 1e6:.1f} MB." if size else origin),
             "",
             f"  Licence: {entry.licence}. Source: {entry.source}.",
             "",

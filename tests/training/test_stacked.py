@@ -108,7 +108,7 @@ def test_a_folder_holds_what_a_separate_run_leaves(tmp_path):
     first, second = train_stacked(configs({}, {"seed": 1}), [tmp_path / "a", str(tmp_path / "b")])
     assert {path.name for path in first.path.iterdir()} == {
         *("config.toml", "metrics.jsonl", "summary.json", "curves.png", "model.safetensors", "best.safetensors"),
-        *("preprocessing.safetensors", "checkpoint"),
+        *("confusion.png", "preprocessing.safetensors", "checkpoint"),
     }
     assert second.config.seed == 1
     assert second.summary["stack"]["runs"] == 2

@@ -1,4 +1,4 @@
-"""A restricted unpickler: reads dicts, lists, text, numbers and arrays of bytes, and calls nothing.
+"""A restricted unpickler: reads dicts, lists, text, numbers and arrays, and calls nothing.
 
 A pickle is a program for a small stack machine, and Python's own machine imports and calls whatever the program
 names. Restricting the names is not enough: a file of a few hundred bytes can still ask it for gigabytes (a memo index,
@@ -6,15 +6,19 @@ a length) or for years (the hash of a nested tuple). This machine knows the fort
 own pickles of protocols 2 to 5 are made of. It looks up no name: the few that pickled arrays need stand for functions
 of this file; any other name or instruction is refused. Lengths are checked against what the file holds.
 
+`unpickle` reads the batches of CIFAR-10. `unpickle_arrays` reads NumPy's object arrays of numeric arrays, and leaves
+their values in the file: it says where they lie.
+
 Source: PEP 307, PEP 574 and the comments of Python's pickletools.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from mmap import mmap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -39,7 +43,7 @@ class _Dtype:
 class _Array:
     """Stands for an array whose content comes with a later BUILD."""
 
-    value: np.ndarray | None = None
+    value: Any = None
 
 
 def unpickle(content: bytes, path: Path) -> Any:
@@ -61,10 +65,81 @@ def unpickle(content: bytes, path: Path) -> Any:
         ) from None
 
 
+class PickledArray(NamedTuple):
+    """Where the values of an array lie in a file.
+
+    Arguments:
+        shape: of the array.
+        dtype: a numeric one, with its byte order.
+        order: "C" for rows one after another, "F" for columns.
+        values: the bytes themselves, where they are few; else their place.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    order: str
+    values: bytes | Span
+
+    @property
+    def size(self) -> int:
+        """The number of bytes that the array takes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def read(self, file: BinaryIO) -> np.ndarray:
+        """The array, from the file that it was found in.
+
+        Raises: ValueError where the file holds other bytes than an array of this kind has.
+        """
+        content = self.values if isinstance(self.values, bytes) else self.values.read(file)
+        if len(content) != self.size:
+            raise ValueError(f"an array of shape {self.shape} with {len(content)} bytes")
+        return np.frombuffer(content, self.dtype).reshape(self.shape, order="F" if self.order == "F" else "C")
+
+
+class Span(NamedTuple):
+    """Bytes that stay in the file: `size` of them from `start`, which may be text that stands for bytes (latin1 written
+    as UTF-8: how Python 3 writes protocol 2)."""
+
+    start: int
+    size: int
+    text: bool = False
+
+    def read(self, file: BinaryIO) -> bytes:
+        file.seek(self.start)
+        content = file.read(self.size)
+        return content.decode("utf-8").encode("latin1") if self.text else content
+
+
+def unpickle_arrays(content: bytes | mmap, start: int, path: Path) -> list[PickledArray]:
+    """The arrays of a pickled NumPy object array (U,) whose elements are numeric arrays.
+
+    Nothing is copied: of a memory-mapped file only the few bytes between the arrays are touched.
+
+    Arguments:
+        content: all bytes of the file.
+        start: where the pickle begins.
+        path: named in the error.
+
+    Returns: for each element where its values lie.
+    Raises: DataError for anything that is no pickle, is cut off, or is anything else than such an array.
+    """
+    try:
+        found = _ArrayMachine(content, start).run()
+        if type(found) is not _ObjectArray:
+            raise _Refused(f"which holds {_kind(found)}")
+        return found.elements
+    except _Refused as refused:
+        raise DataError(
+            f"{path}: refuses to load this pickle, {refused}; expected a NumPy object array (U,) of numeric arrays, "
+            "one per utterance"
+        ) from None
+
+
 class _Machine:
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes | mmap, start: int = 0) -> None:
         self.content = content
-        self.position = 0
+        self.position = start
+        self.names: Mapping[str, _Name] = _NAMES
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -100,6 +175,12 @@ class _Machine:
             return self.take(n).decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             raise _Refused("which has text that is not UTF-8") from None
+
+    def blob(self, n: int) -> bytes | Span:
+        return self.take(n)
+
+    def long_text(self, n: int) -> str | Span:
+        return self.text(n)
 
     def line(self) -> str:
         end = self.content.find(b"\n", self.position)
@@ -156,7 +237,7 @@ class _Machine:
         self.push(target)
 
     def name(self, module: Any, name: Any) -> None:
-        found = _NAMES.get(f"{module}.{name}") if type(module) is type(name) is str else None
+        found = self.names.get(f"{module}.{name}") if type(module) is type(name) is str else None
         if found is None:
             raise _Refused(f"which names {_shown(module)}, {_shown(name)}")
         self.push(found)
@@ -236,6 +317,139 @@ def _names() -> dict[str, _Name]:
 
 _NAMES = _names()
 
+
+# -- object arrays of numeric arrays ----------------------------------------------------------------------------------
+
+#: Strings up to this many bytes are read, longer ones stay in the file. Names and type codes are shorter.
+_SHORT = 64
+
+#: An array may stand in the file once and in the result several times, up to so many times the file.
+_MOST_UNFOLDED = 4
+
+_NUMERIC = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
+
+
+class _NumericDtype:
+    """Stands for a dtype, whose byte order comes with a later BUILD."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.byte_order = "="
+
+    def dtype(self) -> np.dtype:
+        return np.dtype(self.byte_order + self.code)
+
+
+class _ObjectArray(NamedTuple):
+    elements: list[PickledArray]
+
+
+class _ArrayMachine(_Machine):
+    """Reads an object array of numeric arrays, the arrays' values being left where they are."""
+
+    def __init__(self, content: bytes | mmap, start: int) -> None:
+        super().__init__(content, start)
+        self.names = _ARRAY_NAMES
+
+    def blob(self, n: int) -> bytes | Span:
+        if n <= _SHORT:
+            return self.take(n)
+        return self._span(n)
+
+    def long_text(self, n: int) -> str | Span:
+        if n <= _SHORT:
+            return self.text(n)
+        return self._span(n, text=True)
+
+    def _span(self, n: int, text: bool = False) -> Span:
+        span = Span(self.position, n, text)
+        if n > len(self.content) - self.position:
+            raise _Refused(f"which ends too early (at byte {self.position} it needs {n} more)")
+        self.position += n
+        return span
+
+    def build(self) -> None:
+        state, target = self.pop(), self.pop()
+        if type(target) is _Array and type(state) is tuple and len(state) == 5:
+            _, shape, dtype, fortran, values = state
+            if type(dtype) is _NumericDtype and dtype.code == "O8":
+                target.value = self._object_array(values, shape)
+            else:
+                target.value = _pickled_array(values, dtype, shape, "F" if fortran else "C")
+        elif type(target) is _NumericDtype and type(state) is tuple and len(state) >= 2:
+            order = _code(state[1])
+            if order not in ("<", ">", "|", "="):
+                raise _Refused(f"which has the byte order {_shown(state[1])}")
+            target.byte_order = "=" if order == "|" else order
+        else:
+            raise _Refused("which sets the state of something that is no array")
+        self.push(target)
+
+    def _object_array(self, elements: Any, shape: Any) -> _ObjectArray:
+        if type(elements) is not list or type(shape) is not tuple or shape != (len(elements),):
+            size = f"{len(elements)} elements" if type(elements) is list else _kind(elements)
+            shown = str(shape)[:60] if _is_shape(shape) else "no proper one"
+            raise _Refused(f"which has an object array of shape {shown} with {size}")
+        total = 0
+        for i, element in enumerate(elements):
+            if type(element) is not PickledArray:
+                raise _Refused(f"which holds {_kind(element)} at utterance {i}")
+            total += element.size
+        if total > _MOST_UNFOLDED * len(self.content):  # one array, again and again
+            raise _Refused(f"which unfolds its {len(self.content)} bytes into {total}")
+        return _ObjectArray(elements)
+
+
+def _kind(value: Any) -> str:
+    """What something is, for a message."""
+    names = {_ObjectArray: "object array", _Array: "array without content", PickledArray: "numeric array", Span: "text"}
+    name = names.get(type(value), type(value).__name__.lstrip("_"))
+    return f"a{'n' if name[0] in 'aeiou' else ''} {name}"
+
+
+def _code(value: Any) -> str | None:
+    """A type code, which Python 2 wrote as bytes."""
+    if type(value) is bytes:
+        return value.decode("latin1")
+    return value if type(value) is str else None
+
+
+def _is_shape(shape: Any) -> bool:
+    return type(shape) is tuple and len(shape) <= 4 and all(type(n) is int and 0 <= n < 2**48 for n in shape)
+
+
+def _numeric_dtype(code: Any, _align: Any, _copy: Any) -> _NumericDtype:
+    known = _code(code)
+    if known not in (*_NUMERIC, "O8", "O4"):
+        raise _Refused(f"which has an array of dtype {_shown(code)}")
+    return _NumericDtype("O8" if known == "O4" else known)  # O4: written by a 32-bit NumPy
+
+
+def _pickled_array(values: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
+    if type(dtype) is not _NumericDtype or dtype.code == "O8" or type(values) not in (bytes, Span):
+        raise _Refused("which has an array of something other than numbers")
+    if not _is_shape(shape) or order not in ("C", "F"):
+        raise _Refused("which has an array without a proper shape")
+    found = PickledArray(shape, dtype.dtype(), order, values)
+    size = len(values) if type(values) is bytes else values.size
+    # Of text, each byte takes one or two.
+    fits = found.size <= size <= 2 * found.size if type(values) is Span and values.text else found.size == size
+    if not fits:
+        raise _Refused(f"which has an array of shape {str(shape)[:60]} with {size} bytes")
+    return found
+
+
+def _encode_or_leave(text: Any, encoding: Any) -> bytes | Span:
+    if type(text) is Span and text.text and type(encoding) is str and encoding == "latin1":
+        return text
+    return _encode(text, encoding)
+
+
+_ARRAY_NAMES = {
+    path: _Name(path, {_encode: _encode_or_leave, _dtype: _numeric_dtype, _uint8_array: _pickled_array}.get(call, call))
+    for path, call in _NAMES.values()
+}
+
 _INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
     # protocol and framing: the frames only help buffered readers
     b"\x80": lambda m: m.skip(1),
@@ -248,15 +462,15 @@ _INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
     b"M": lambda m: m.push(m.number(2)),
     b"J": lambda m: m.push(m.number(4, signed=True)),
     b"\x8a": lambda m: m.push(m.number(m.number(1), signed=True)),
-    b"U": lambda m: m.push(m.take(m.number(1))),
-    b"T": lambda m: m.push(m.take(m.number(4, signed=True))),
-    b"C": lambda m: m.push(m.take(m.number(1))),
-    b"B": lambda m: m.push(m.take(m.number(4))),
-    b"\x8e": lambda m: m.push(m.take(m.number(8))),
-    b"\x96": lambda m: m.push(m.take(m.number(8))),
-    b"\x8c": lambda m: m.push(m.text(m.number(1))),
-    b"X": lambda m: m.push(m.text(m.number(4))),
-    b"\x8d": lambda m: m.push(m.text(m.number(8))),
+    b"U": lambda m: m.push(m.blob(m.number(1))),
+    b"T": lambda m: m.push(m.blob(m.number(4, signed=True))),
+    b"C": lambda m: m.push(m.blob(m.number(1))),
+    b"B": lambda m: m.push(m.blob(m.number(4))),
+    b"\x8e": lambda m: m.push(m.blob(m.number(8))),
+    b"\x96": lambda m: m.push(m.blob(m.number(8))),
+    b"\x8c": lambda m: m.push(m.long_text(m.number(1))),
+    b"X": lambda m: m.push(m.long_text(m.number(4))),
+    b"\x8d": lambda m: m.push(m.long_text(m.number(8))),
     # containers
     b"(": lambda m: m.marks.append(len(m.stack)),
     b")": lambda m: m.push(()),

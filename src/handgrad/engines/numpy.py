@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import time
@@ -16,6 +17,7 @@ from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import KINDS, Architecture, LayerSpec, Row
 from handgrad.data import Dataset
 from handgrad.engines import (
+    MOST_CONFUSED,
     DivergedError,
     EngineSpec,
     Figures,
@@ -174,40 +176,48 @@ class NumpyEngine:
         self.kernels = Kernels(spec.threads or 1, compiled=spec.kernels == "numba")
         self._network = self.kernels.lend(self.network)
         self._network.input_gradient = False
-        self._loss = self.kernels.lend(_make_loss(loss or LossSpec()))
+        self._loss_spec = loss or LossSpec()
+        self._loss = self.kernels.lend(_make_loss(self._loss_spec))
         self._loss.checked_labels = True  # by `load`
         self._updates = [
             _Update(self.kernels.lend(rule), models, names)
             for rule, models, names in _make_optimizers(optimizers, self.flat)
         ]
-        self._spec, self._loss_spec, self.clip_norm = spec, loss, optimizers[0].clip_norm
+        self._spec, self.clip_norm = spec, optimizers[0].clip_norm
         self._betas = [optimizer.betas for optimizer in optimizers]
         self.diverged: dict[int, tuple[int, str]] = {}
 
         #: The algorithm of each convolution, by the layer's name: settled when training begins.
         self.convolutions: dict[str, str] = {}
+        self._convolution_rows = {row.name: row for row in architecture.rows() if row.kind == "conv2d"}
         self._work = self.kernels.workspace()
         self._dataset: Dataset | None = None
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
     def load(self, dataset: Dataset) -> None:
-        check_dataset(self.architecture, dataset)
+        check_dataset(self.architecture, dataset, self._loss_spec)
         self._dataset = dataset
+
+    def _loaded(self) -> Dataset:
+        if self._dataset is None:
+            raise RuntimeError("the engine has no data: call load(dataset) first")
+        return self._dataset
 
     def _batch(
         self, indices: Integer[Array, "*models N"], step: int | None = None
-    ) -> tuple[Float[Array, "*models N ..."], Integer[Array, "*models N"]]:
-        """Samples and their labels; those of a training step as its number says."""
-        dataset = self._dataset
-        if dataset is None:
-            raise RuntimeError("the engine has no data: call load(dataset) first")
+    ) -> tuple[Float[Array, "*models N ..."], Num[Array, "*models N *targets"]]:
+        """Samples and their labels, or standardised targets; those of a training step as its number says."""
+        dataset = self._loaded()
         x = self._work.empty("x", (indices.size, *dataset.input_shape), self.dtype)
         if step is None:
             dataset.gather(indices.ravel(), out=x)
         else:
             dataset.gather_for_training(indices.ravel(), step, out=x)
-        return self._work.plan(self._as_inputs, x, indices.ndim), dataset.targets(indices)
+        targets = dataset.targets(indices)
+        if dataset.target_scaling is not None:
+            targets = dataset.target_scaling.apply(targets, dtype=self.dtype)
+        return self._work.plan(self._as_inputs, x, indices.ndim), targets
 
     def _as_inputs(self, x: Float[Array, "N ..."], axes: int) -> Float[Array, "*models N ..."]:
         """The same memory in the shape that the network takes."""
@@ -222,8 +232,8 @@ class NumpyEngine:
         """One training step a row of `indices`. The models of a stack share each batch and each learning rate, or have
         their own, along an axis of models."""
         steps, *_, batch = indices.shape
-        stack = () if self.models is None else (self.models,)
-        figures = Figures(np.zeros((steps, *stack)), np.zeros((steps, *stack), np.int64), batch)
+        dataset, figures = self._loaded(), self._no_figures(steps, batch)
+        weights = dataset.weights
         self._settle_convolutions(batch)
         if not self.network.training:
             self.network.train()
@@ -231,10 +241,10 @@ class NumpyEngine:
             for step in range(steps):
                 x, labels = self._batch(indices[step], self.steps)
                 scores = self._network.forward(x)
-                loss = self._loss.forward(scores, labels)
+                weight = None if weights is None else weights.take(indices[step])
+                loss = self._loss.forward(scores, labels, weight)
                 if self.models is None and not math.isfinite(loss):
-                    done = Figures(figures.loss[:step], figures.correct[:step], batch)
-                    raise DivergedError(step, self._why_not_finite(x), done)
+                    raise DivergedError(step, self._why_not_finite(x), figures.first(step))
                 if self.models is not None and not np.isfinite(loss).all():
                     self._note_diverged(loss, x)
                 self._network.backward(self._loss.backward())
@@ -244,7 +254,11 @@ class NumpyEngine:
                     update.kernel.rule.learning_rate = update.rate(learning_rates[step])
                     update.kernel.step()
                 figures.loss[step] = loss * float(batch)
-                figures.correct[step] = np.count_nonzero(scores.argmax(axis=-1) == labels, axis=-1 if stack else None)
+                if figures.errors is not None:
+                    figures.errors[step] += self._errors(scores, labels)
+                else:
+                    right = scores.argmax(axis=-1) == labels
+                    figures.correct[step] = np.count_nonzero(right, axis=None if self.models is None else -1)
         return figures
 
     @property
@@ -264,20 +278,45 @@ class NumpyEngine:
     def evaluate(self, indices: Integer[Array, "..."]) -> Figures:
         """Sums over all samples of `indices`, in evaluation mode; each model of a stack over its own where they are
         `(M, n)`."""
-        stack = () if self.models is None else (self.models,)
         if indices.ndim != 2 or len(indices) != self.models:
             indices = indices.ravel()
         samples = indices.shape[-1]
-        loss, correct = np.zeros((1, *stack)), np.zeros((1, *stack), np.int64)
+        figures = self._no_figures(1, samples)
+        confusion, models = None, () if self.models is None else (np.arange(self.models)[:, None],)
+        if figures.errors is None and (k := self.architecture.output_shape[0]) <= MOST_CONFUSED:
+            confusion = np.zeros((*figures.loss.shape[1:], k, k), np.int64)
         self.network.eval()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             at_once = self._evaluation_batch()
             for start in range(0, samples, at_once):
-                x, labels = self._batch(indices[..., start : start + at_once])
+                some = indices[..., start : start + at_once]
+                x, labels = self._batch(some)
                 scores = self._network.forward(x)
-                loss += np.asarray(self._loss.forward(scores, labels), np.float64) * labels.shape[-1]
-                correct += (scores.argmax(axis=-1) == labels).sum(axis=-1)
-        return Figures(loss, correct, samples)
+                figures.loss[...] += np.asarray(self._loss.forward(scores, labels), np.float64) * some.shape[-1]
+                if figures.errors is not None:
+                    figures.errors[0] += self._errors(scores, labels)
+                    continue
+                guesses = scores.argmax(axis=-1)
+                figures.correct[...] += (guesses == labels).sum(axis=-1)
+                if confusion is not None:
+                    np.add.at(confusion, (*models, labels, guesses), 1)
+        return dataclasses.replace(figures, confusion=confusion)
+
+    def _no_figures(self, steps: int, samples: int) -> Figures:
+        """Figures to be filled in."""
+        shape, errors = (steps,) if self.models is None else (steps, self.models), None
+        if self._loaded().target_scaling is not None:
+            errors = np.zeros((*shape, 2, *self.architecture.output_shape))
+        return Figures(np.zeros(shape), np.zeros(shape, np.int64), samples, errors)
+
+    def _errors(
+        self, outputs: Float[Array, "*models N T"], targets: Float[Array, "*models N T"]
+    ) -> Float[Array, "*models 2 T"]:
+        """Sums over the samples of the squared and of the absolute distances, in the targets' own units."""
+        scaling = self._loaded().target_scaling
+        assert scaling is not None
+        distance = np.subtract(outputs, targets, dtype=np.float64) / scaling.scale
+        return np.stack([(distance * distance).sum(axis=-2), abs(distance).sum(axis=-2)], axis=-2)
 
     def predict(self, inputs: Num[Array, "N ..."]) -> Float[Array, "*models N K"]:
         self.network.eval()
@@ -291,7 +330,7 @@ class NumpyEngine:
 
     def _settle_convolutions(self, batch: int) -> None:
         """Decides once how every convolution is computed, so that a resumed run goes on alike."""
-        rows = {row.name: row for row in self.architecture.rows() if row.kind == "conv2d"}
+        rows = self._convolution_rows
         if self.convolutions or not rows:
             return
         if self._spec.convolution == "measure":
@@ -463,7 +502,8 @@ def _number(values: Sequence[float] | np.ndarray) -> float | np.ndarray:
 def _make_loss(spec: LossSpec) -> nn.Loss:
     if spec.name == "cross_entropy":
         return nn.SoftmaxCrossEntropy(spec.label_smoothing)
-    return {"nll": nn.NegativeLogLikelihood, "mse": nn.MeanSquaredError}[spec.name]()
+    makes = {"nll": nn.NegativeLogLikelihood, "mse": nn.MeanSquaredError, "l1": nn.MeanAbsoluteError, "huber": nn.Huber}
+    return makes[spec.name]()
 
 
 def _make_optimizers(

@@ -37,8 +37,7 @@ class Optimizer:
         self.parameters = parameters.parameters() if isinstance(parameters, Layer) else list(parameters)
         if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
             raise ValueError(f"{type(self).__name__} got the same parameter twice: each step would move it twice")
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.steps = 0
         self.state = {name: [np.zeros_like(p.value) for p in self.parameters] for name in self.state_names}
 

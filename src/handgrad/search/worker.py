@@ -23,8 +23,9 @@ from handgrad.search.queue import DIVERGED, ERROR, LOST, Job, Queue
 from handgrad.search.store import GRACE_SECONDS, HEARTBEAT_SECONDS, Store, open_store
 from handgrad.search.study import Plan, Study, join
 from handgrad.training.config import GROUPS, TrainConfig
+from handgrad.training.judging import averages
 from handgrad.training.loop import Interrupted, Reporter, train_in
-from handgrad.training.run import Run, RunFolder, augmented, averages, load_dataset
+from handgrad.training.run import Run, RunFolder, as_configured, load_dataset
 from handgrad.training.stacked import groups, train_stacked
 
 #: Exit code of a worker that could not go on; it has said why.
@@ -43,13 +44,16 @@ class Datasets:
         key = tuple(getattr(plain, name) for name in GROUPS["Data"])
         if key not in self._loaded:
             self._loaded[key] = load_dataset(plain)
-        return augmented(self._loaded[key], config)
+        return as_configured(config, self._loaded[key])
 
 
 class TrialFolder(RunFolder):
     """The folder of one run of a study: thousands of them draw no curves of their own."""
 
     def save_curves(self, records: list[dict[str, Any]], title: str) -> str | None:
+        return None
+
+    def save_confusion(self, details: dict[str, Any], title: str) -> str | None:
         return None
 
 
@@ -310,7 +314,8 @@ class Worker:
         if plan.select == "validation":
             engine, dataset = trained.engine("best"), self.datasets.load(run.config)
             engine.load(dataset)
-            figures = averages(engine.evaluate(dataset.indices("test")))
+            indices = dataset.indices("test")
+            figures = averages(engine.evaluate(indices), dataset, indices)
             result |= {f"test_{name}": value for name, value in figures.items()}
         return result
 

@@ -17,14 +17,18 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import handgrad
 from handgrad._typing import Array, Integer
-from handgrad.data import Dataset
+from handgrad.data import Dataset, Raw, assemble, digest, digest_arrays, raw_from_arrays
 from handgrad.engines import DivergedError, Engine, Figures, make_engine
 from handgrad.engines.processes import Processes, here, joined
 from handgrad.errors import ConfigError, NonFiniteError, RunError
 from handgrad.training.batches import BatchOrder
-from handgrad.training.config import TrainConfig, merge_settings
-from handgrad.training.run import Onlooker, Run, RunFolder, averages, load_dataset
+from handgrad.training.config import IN_MEMORY, TrainConfig, merge_settings
+from handgrad.training.judging import MEASURES, averages, better, details, training_averages
+from handgrad.training.progress import in_notebook, progress_reporter
+from handgrad.training.reporter import Reporter
+from handgrad.training.run import Onlooker, Run, RunFolder, as_configured, check_unchanged, load_dataset
 from handgrad.training.schedules import laid_out_over_steps
+from handgrad.training.tensorboard import TensorBoard
 
 #: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
 #: not depend on it: the engine gives back figures a step, and they are added up in order.
@@ -33,23 +37,9 @@ SECONDS_A_CHUNK = 0.1
 #: Settings that a resumed run may be given anew: they decide where it ends or where things lie, not what a step does.
 #: (The engines are twins: what one has begun another goes on with, within rounding.)
 CHANGEABLE = (
-    *("max_steps", "epochs", "patience", "data_dir", "offline", "checkpoint_seconds"),
+    *("max_steps", "epochs", "patience", "data", "data_dir", "offline", "checkpoint_seconds"),
     *("engine", "device", "compile", "gradients"),
 )
-
-
-class Reporter:
-    """What is told to whoever watches a run; every method may be left out."""
-
-    def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None: ...
-
-    def stepped(self, step: int, loss: float) -> None: ...
-
-    def evaluated(self, record: dict[str, Any]) -> None: ...
-
-    def finished(self, summary: dict[str, Any]) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 class Interrupted(RunError):
@@ -65,17 +55,31 @@ def train(
     run_dir: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    x: Any = None,
+    y: Any = None,
+    x_test: Any = None,
+    y_test: Any = None,
+    groups: Any = None,
+    progress: bool | None = None,
+    tensorboard: bool = False,
     **settings: Any,
 ) -> Run:
     """Trains a network and leaves a run folder.
 
     Arguments:
+        x, y, x_test, y_test, groups: data of one's own in memory, as for `handgrad.data.from_arrays`: arrays, or a
+            DataFrame and the name of its target column. They are not written to the run folder, only their checksum
+            is: `resume` needs them again.
         recipe: a complete configuration by name; `digits` where neither a recipe nor a data set nor a file is named.
         config_file: a TOML file whose settings go over the recipe's.
         run_dir: the run folder; by default a new one in `runs/`, named after the recipe.
         resume: go on with the run in `run_dir` from its last checkpoint, bit for bit as if it had not stopped. Where
             there is no checkpoint yet, the run starts at its beginning.
-        reporter: told of everything as it happens.
+        reporter: told of everything as it happens; by default what `progress` says.
+        progress: whether the run shows how far it is: a bar in a notebook, plain lines elsewhere. By default in
+            notebooks only.
+        tensorboard: whether event files for TensorBoard are written, to `tensorboard/` in the run folder (the extra
+            `tensorboard`).
         settings: fields of `TrainConfig`, over those of the recipe and the file.
 
     Returns: the run.
@@ -87,14 +91,44 @@ def train(
         Interrupted: Ctrl-C or a termination signal; everything is saved.
         NonFiniteError: the loss stopped being a number.
     """
-    reporter = reporter or Reporter()
-    given = merge_settings(recipe, config_file, settings)
-    if here().count == 1:
-        folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
-        with folder.held():
-            Training(folder, config, reporter).run()
-        return Run(folder.path)
-    return _train_together(given, config_file, settings, run_dir, resume, reporter)
+    if reporter is None:
+        reporter = progress_reporter() if progress or (progress is None and in_notebook()) else Reporter()
+    raw = None
+    if x is not None or y is not None:
+        if x is None or y is None:
+            raise ConfigError("x goes with y: give both, inputs and targets")
+        if settings.get("data") is not None:
+            raise ConfigError(f"data={settings['data']} and x are two sets of data: give one of them")
+        raw = raw_from_arrays(x, y, x_test=x_test, y_test=y_test, groups=groups)
+        settings["data"] = IN_MEMORY
+    settings = _with_whole_paths(settings)
+    given = _with_whole_paths(merge_settings(recipe, config_file, settings))
+    with contextlib.ExitStack() as stack:
+        if tensorboard:
+            reporter = stack.enter_context(contextlib.closing(TensorBoard(reporter)))
+        if here().count == 1:
+            folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
+            with folder.held():
+                Training(folder, config, reporter, dataset=_from_memory(config, raw)).run()
+            return Run(folder.path)
+        return _train_together(given, config_file, settings, run_dir, resume, reporter, raw)
+
+
+def _with_whole_paths(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the paths of one's own data spelled out: a run may be resumed in another folder."""
+    data = settings.get("data")
+    if data in (None, "", IN_MEMORY):
+        return settings
+    names = ("data", "target", "group") if str(data).lower().endswith(".npy") else ("data",)
+    whole = {name: str(Path(settings[name]).expanduser().absolute()) for name in names if settings.get(name)}
+    return {**settings, **whole}
+
+
+def _from_memory(config: TrainConfig, raw: Raw | None) -> Dataset | None:
+    """The data set of arrays that were given from Python, where they were."""
+    if raw is None:
+        return None
+    return as_configured(config, replace(assemble(raw, **config.splitting()), name=config.dataset))
 
 
 def train_in(folder: RunFolder, config: TrainConfig, dataset: Dataset, reporter: Reporter) -> None:
@@ -108,7 +142,7 @@ def train_in(folder: RunFolder, config: TrainConfig, dataset: Dataset, reporter:
         Training(folder, config, reporter, dataset=dataset).run()
 
 
-def _train_together(given, config_file, settings, run_dir, resume, reporter) -> Run:
+def _train_together(given, config_file, settings, run_dir, resume, reporter, raw) -> Run:
     """`train` in one of several processes: the first says what is done, writes and reports."""
     engine = given.get("engine") or _saved_engine(run_dir)
     with joined(engine) as processes:
@@ -133,7 +167,7 @@ def _train_together(given, config_file, settings, run_dir, resume, reporter) -> 
         with contextlib.ExitStack() as held:
             processes.first(lambda: held.enter_context(folder.held()))
             try:
-                Training(folder, config, reporter, processes).run()
+                Training(folder, config, reporter, processes, _from_memory(config, raw)).run()
             except (Interrupted, NonFiniteError) as error:
                 if processes.rank > 0:  # the first process says so
                     raise SystemExit(getattr(error, "exit_code", 1)) from None
@@ -148,7 +182,7 @@ def _saved_engine(run_dir: str | Path | None) -> str:
 
 def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[RunFolder, TrainConfig]:
     """The folder and the configuration of a run that is begun or goes on."""
-    named = "recipe" in given or "dataset" in given or config_file is not None
+    named = given.keys() & {"recipe", "dataset", "data"} or config_file is not None
     begin_with = given if named else merge_settings("digits", None, settings)
     if run_dir is None:
         if resume:
@@ -199,6 +233,40 @@ def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
     return replace(config, **differing)
 
 
+def fitted_to(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The configuration with a batch size that the data allow: the default one is at most the training samples.
+
+    Raises:
+        ConfigError: another one is larger.
+    """
+    n = len(dataset.indices("train"))
+    if config.batch_size <= n:
+        return config
+    if config.data is None or config.batch_size != TrainConfig.batch_size:
+        raise ConfigError(
+            f"batch_size={config.batch_size}: expected at most {n}, the training samples of {config.dataset}"
+        )
+    return replace(config, batch_size=n)
+
+
+def recorded(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The configuration with the size and the checksum of data of one's own.
+
+    Raises:
+        DataError: they are not the ones that it holds already.
+    """
+    if config.data is None:
+        return config
+    if config.data == IN_MEMORY:
+        size, sha256 = digest_arrays(dataset.inputs, dataset.labels)
+        check_unchanged(config, sha256)
+    elif config.data_sha256 is not None:  # `load_dataset` has compared them
+        return config
+    else:
+        size, sha256 = digest(dataset.files)
+    return replace(config, data_bytes=size, data_sha256=sha256)
+
+
 def new_engine(
     config: TrainConfig,
     dataset: Dataset,
@@ -219,7 +287,7 @@ def new_engine(
         replace(config.engine_spec(), threads=threads_of(config) if models is None else 1),
         config.architecture(dataset.input_shape, len(dataset.classes)),
         each(lambda own: own.optimizer_spec()),
-        config.loss_spec(),
+        config.loss_spec(dataset.task),
         init=each(lambda own: own.init),
         init_seed=each(lambda own: own.seeds()["init_seed"]),
         noise_seed=each(lambda own: own.seeds()["noise_seed"]),
@@ -259,16 +327,15 @@ class Training:
         self.processes = processes or Processes()
         self.began = time.perf_counter()
         if dataset is None:
-            self.processes.first(lambda: load_dataset(config) and None)  # one downloads, the others find it there
+            if config.data is None and self.processes.count > 1:  # one downloads, the others find it there
+                self.processes.first(lambda: load_dataset(config) and None)
             dataset = load_dataset(config)
         self.dataset = dataset
+        config = self.config = recorded(fitted_to(config, dataset), dataset)
+        for note in dataset.notes:
+            reporter.note(note)
         self.seeds = config.seeds()
         self.train_indices = self.dataset.indices("train")
-        if config.batch_size > len(self.train_indices):
-            raise ConfigError(
-                f"batch_size={config.batch_size}: expected at most {len(self.train_indices)}, "
-                f"the training samples of {config.dataset}"
-            )
         self.order = BatchOrder(self.train_indices, config.batch_size, self.seeds["data_seed"])
         self.steps_an_epoch = self.order.steps_an_epoch
         self.steps = config.max_steps or (config.epochs or 0) * self.steps_an_epoch  # one of them is set
@@ -276,11 +343,14 @@ class Training:
         self.evaluated_splits = {
             split: self._evaluation_indices(split) for split in ("validation", "test") if split in self.dataset.splits
         }
-        self.selected_by = f"{'validation' if 'validation' in self.dataset.splits else 'test'}_accuracy"
+        selecting = "validation" if "validation" in self.dataset.splits else "test"
+        self.selected_by = f"{selecting}_{MEASURES[self.dataset.task][0]}"
 
         self.step = 0
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0  # since the last evaluation
+        self.errors = np.zeros((2, len(self.dataset.classes)))
         self.best: dict[str, Any] | None = None
+        self.details: dict[str, Any] = {}  # of the best and the last evaluation
         self.seconds_before = 0.0  # of the sessions before this one
         self.seconds_inside = 0.0  # in training steps and evaluations
         self.seconds_training = 0.0
@@ -376,6 +446,9 @@ class Training:
             self.loss_sum += loss
             self.correct += correct
             self.samples += figures.samples
+        if figures.errors is not None:
+            for errors in figures.errors:  # in order, so that chunks make no difference
+                self.errors += errors
         self.step = until
         self.reporter.stepped(self.step, loss / figures.samples)
 
@@ -390,21 +463,26 @@ class Training:
         record: dict[str, Any] = {
             "step": self.step,
             "epoch": round(self.step / self.steps_an_epoch, 4),
-            "train_loss": self.loss_sum / self.samples,
-            "train_accuracy": self.correct / self.samples,
         }
+        average = training_averages(self.loss_sum, self.correct, self.errors, self.samples, self.dataset)
+        record.update((f"train_{name}", value) for name, value in average.items())
+        self.details["last"] = {}
         for split in ("validation", "test"):
-            figures = averages(of_splits[split]) if split in of_splits else {}
-            record[f"{split}_loss"] = figures.get("loss")
-            record[f"{split}_accuracy"] = figures.get("accuracy")
+            average: dict[str, float] = {}
+            if split in of_splits:
+                indices = self.evaluated_splits[split]
+                average = averages(of_splits[split], self.dataset, indices)
+                self.details["last"][split] = details(of_splits[split], self.dataset, indices)
+            record.update((f"{split}_{name}", average.get(name)) for name in ("loss", *MEASURES[self.dataset.task]))
         record["learning_rate"] = self.schedule.rate(self.step - 1)
-        self.schedule.evaluated(record[self.selected_by.replace("accuracy", "loss")])
+        self.schedule.evaluated(record[f"{self.selected_by.partition('_')[0]}_loss"])
         record["seconds"] = round(self.seconds(), 3)
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0
+        self.errors[...] = 0
         self.records.append(record)
         self.folder.append_metrics(record)
-        if self.best is None or record[self.selected_by] > self.best[self.selected_by]:
-            self.best = record
+        if self.best is None or better(self.selected_by, record, self.best):
+            self.best, self.details["best"] = record, self.details["last"]
             self.save_best()
         self.reporter.evaluated(record)
 
@@ -430,9 +508,11 @@ class Training:
             "step": self.step,
             "loss_sum": self.loss_sum,
             "correct": self.correct,
+            "errors": self.errors.tolist(),
             "samples": self.samples,
             "schedule": self.schedule.state(),
             "best": self.best,
+            "details": self.details,
             "seconds": self.seconds(),
             "seconds_inside": self.seconds_inside,
             "seconds_training": self.seconds_training,
@@ -445,6 +525,8 @@ class Training:
         self.step, self.best = about["step"], about["best"]
         self.schedule.restore(about["schedule"])
         self.loss_sum, self.correct, self.samples = about["loss_sum"], about["correct"], about["samples"]
+        self.errors[...] = about.get("errors", 0.0)  # not in checkpoints from before there were regressions
+        self.details = about.get("details", {})
         self.seconds_before = about["seconds"]
         self.seconds_inside, self.seconds_training = about["seconds_inside"], about["seconds_training"]
 
@@ -470,6 +552,7 @@ class Training:
             "best": self.best,
             "last": self.records[-1],
             "selected_by": self.selected_by,
+            "task": self.dataset.task,
             "recipe": self.config.recipe,
             "dataset": self.config.dataset,
             "engine": self.engine.name,
@@ -488,10 +571,13 @@ class Training:
                 **getattr(self.engine, "versions", {}),  # of what an engine computes with besides NumPy
             },
             **({"processes": self.processes.count} if self.processes.count > 1 else {}),
+            "details": self.details,
             **about,
         }
         self.folder.save_summary(summary)
-        if why_not := self.folder.save_curves(self.records, title=f"{self.config.recipe or self.config.dataset}"):
+        title = f"{self.config.recipe or self.config.dataset}"
+        drawn = [self.folder.save_curves(self.records, title), self.folder.save_confusion(self.details, title)]
+        for why_not in filter(None, drawn):
             self.reporter.note(f"{why_not}. All the rest of the run is saved")
         self.reporter.finished(summary)
 

@@ -1,0 +1,214 @@
+"""`handgrad speech prepare|predict|evaluate|label`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from handgrad.cli.common import Device, Engine, Json, new_app
+from handgrad.speech.corpus import LeftOut
+from handgrad.speech.prepare import PrepareConfig, Progress
+from handgrad.speech.prepare import prepare as prepare_speech
+
+if TYPE_CHECKING:
+    from handgrad.speech.evaluation import FrameFigures
+
+Weights = Annotated[Literal["last", "best"], Parameter(help="of the last step or the best evaluation")]
+
+app = new_app(
+    "speech",
+    "Speech, frame by frame: labelled frames from recordings with transcripts; a network's predictions and figures.",
+)
+
+_DEFAULT = PrepareConfig()
+
+
+@app.command
+def prepare(
+    folders: Annotated[
+        list[Path], Parameter(name="DIR", help="Kaldi data directory, or folder of audio with .txt files")
+    ],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="folder for the files")],
+    split: Annotated[
+        Literal["utterance", "speaker"], Parameter(help="whether the splits may share speakers, or not")
+    ] = _DEFAULT.split,
+    dev: Annotated[float, Parameter(help="share of the development set")] = _DEFAULT.dev,
+    test: Annotated[float, Parameter(help="share of the test set")] = _DEFAULT.test,
+    dev_speakers: Annotated[str, Parameter(help="speakers of the development set, with commas between them")] = "",
+    test_speakers: Annotated[str, Parameter(help="speakers of the test set, likewise")] = "",
+    seed: Annotated[int, Parameter(help="which utterances or speakers go where")] = _DEFAULT.seed,
+    normalize: Annotated[
+        Literal["none", "utterance", "speaker"], Parameter(help="mean 0 and variance 1 over an utterance or a speaker")
+    ] = _DEFAULT.normalize,
+    layout: Annotated[
+        Literal["objects", "flat"], Parameter(help="the competition's object arrays, or one array and its offsets")
+    ] = _DEFAULT.layout,
+    lexicon: Annotated[Path | None, Parameter(help="file of words and their phones")] = None,
+    unknown: Annotated[
+        Literal["spell", "left-out"], Parameter(help="words in no dictionary: by rule, or the utterance is left out")
+    ] = _DEFAULT.unknown,
+    processes: Annotated[int | None, Parameter(help="how many align at once [one per core]")] = None,
+    overwrite: Annotated[bool, Parameter(negative="", help="replace what an earlier preparation left")] = False,
+    json_: Json = False,
+) -> int:
+    """Labelled frames from recordings with transcripts, as the files of the competition."""
+    config = PrepareConfig(
+        split=split,
+        dev=dev,
+        test=test,
+        dev_speakers=_names(dev_speakers),
+        test_speakers=_names(test_speakers),
+        seed=seed,
+        normalize=normalize,
+        layout=layout,
+        unknown=unknown,
+        processes=processes,
+    )
+    try:
+        with _Shown() as shown:
+            prepared = prepare_speech(folders, out, config, lexicon=lexicon, overwrite=overwrite, progress=shown)
+    except KeyboardInterrupt:
+        print("handgrad: interrupted; the same command resumes", file=sys.stderr)
+        return 130
+    if json_:
+        print(json.dumps(prepared.as_dict()))
+        return 0
+    for name, utterances in prepared.utterances.items():
+        minutes = prepared.frames[name] / 6000
+        print(f"{name:<6}{utterances:>8,} utterances {prepared.frames[name]:>12,} frames {minutes:>8.1f} minutes")
+    if prepared.left_out:
+        print(f"{len(prepared.left_out)} utterances are left out: see {out / 'report.txt'}")
+    print(f"{out}: handgrad train --dataset speech --data-dir {out}")
+    return 0
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+class _Shown(Progress):
+    """A bar on a terminal, plain lines elsewhere, on stderr; a line for each utterance that is left out or noted."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, soft_wrap=True)
+        columns = (BarColumn(bar_width=32), MofNCompleteColumn(), TextColumn("utterances"))
+        columns = (*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        self.bar = Bar(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.task = self.bar.add_task("", total=None)
+        self.total = self.done = 0
+
+    def __enter__(self) -> _Shown:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.stop()
+
+    def started(self, utterances: int, resumed: int) -> None:
+        self.total, self.done = utterances, resumed
+        self.bar.update(self.task, total=utterances, completed=resumed)
+        if resumed:
+            self._say(f"resumes: {resumed:,} of {utterances:,} utterances are aligned already")
+
+    def advanced(self) -> None:
+        self.done += 1
+        self.bar.update(self.task, completed=self.done)
+        if self.bar.disable and 10 * self.done // self.total > 10 * (self.done - 1) // self.total:
+            self._say(f"{self.done:,} of {self.total:,} utterances")
+
+    def left_out(self, item: LeftOut) -> None:
+        self._say(f"{item.name} is left out: {item.reason}")
+
+    def noticed(self, name: str, note: str) -> None:
+        self._say(f"{name}: {note}")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False)
+
+
+@app.command
+def predict(
+    run: Annotated[Path, Parameter(help="run folder")],
+    utterances: Annotated[Path, Parameter(name="UTTERANCES", help=".npy file of utterances, as test.npy")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="CSV file to write")] = Path("submission.csv"),
+    weights: Weights = "best",
+    engine: Engine = None,
+    device: Device = None,
+) -> int:
+    """Write the most likely state of every frame as the competition's CSV: id,label, a line per frame, in order."""
+    from handgrad.speech.prediction import write_submission
+    from handgrad.training import load_run
+
+    frames = write_submission(load_run(run), utterances, out, weights, engine=engine, device=device)
+    print(f"{out}: {frames:,} frames")
+    return 0
+
+
+@app.command
+def evaluate(
+    run: Annotated[Path, Parameter(help="run folder")],
+    /,
+    *,
+    weights: Weights = "best",
+    data_dir: Annotated[str | None, Parameter(help="folder of the data, where it has moved")] = None,
+    confusion: Annotated[Path | None, Parameter(help="PNG file for the confusion matrix by phone")] = None,
+    engine: Engine = None,
+    device: Device = None,
+    json_: Json = False,
+) -> int:
+    """Frame accuracy with and without silence, phone accuracy and the most frequent confusions, on every split."""
+    from handgrad.speech.evaluation import evaluate_frames
+    from handgrad.training import load_run
+
+    figures = evaluate_frames(load_run(run), weights, data_dir=data_dir, engine=engine, device=device)
+    known = {split: figure for split, figure in figures.items() if figure is not None}
+    for split in figures.keys() - known.keys():
+        print(f"the {split} split has no labels: nothing is evaluated on it", file=sys.stderr)
+    judged = known.get("test") or known["validation"]
+    if confusion is not None:
+        _draw(judged, confusion, f"{run}, {'test' if 'test' in known else 'validation'} set")
+    if json_:
+        print(json.dumps({split: figure.as_dict() for split, figure in known.items()}))
+        return 0
+    _print(known)
+    for phone, other, frames, share in judged.mistakes(5):
+        print(f"{phone} taken for {other}: {frames:,} frames, {share:.0%} of {phone}")
+    return 0
+
+
+def _draw(figures: FrameFigures, path: Path, title: str) -> None:
+    from handgrad.errors import ConfigError
+    from handgrad.figures import phone_confusion
+    from handgrad.training.run import write_figure
+
+    if not figures.phones:
+        count = len(figures.classes)
+        raise ConfigError(f"{count} states make no phones of three: name them in states.txt, a line per state")
+    why_not = write_figure(path, lambda: phone_confusion(figures.phone_confusion, figures.phones, title=title))
+    if why_not:
+        print(why_not, file=sys.stderr)
+
+
+def _print(figures: dict[str, FrameFigures]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in ("split", "frames", "accuracy", "without silence", "phone accuracy"):
+        table.add_column(column, justify="left" if column == "split" else "right")
+    for split, figure in figures.items():
+        shares = (figure.accuracy, figure.accuracy_without_silence, figure.phone_accuracy)
+        cells = ("not known" if share is None else f"{share:.4f}" for share in shares)
+        table.add_row(split, f"{figure.frames:,}", *cells)
+    Console().print(table)

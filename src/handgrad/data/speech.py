@@ -1,0 +1,394 @@
+"""Speech in frames: the five files of the CMU competition, or the same in a safe and memory-mapped form.
+
+`train.npy`, `dev.npy` and `test.npy` hold utterances, `train_labels.npy` and `dev_labels.npy` (`test_labels.npy` where
+they are known) a class for each frame. Two layouts, recognised file by file:
+
+- objects: an object array (U,) of arrays (T, F), or (T,) for labels. NumPy writes it as a pickle, which is read by a
+  restricted unpickler into one array (frames, F).
+- flat: one array (frames, F) or (frames,), and `train_offsets.npy` (U + 1,) int64 beside it: where each utterance
+  begins, and the number of frames. It is memory-mapped and never read as a whole.
+
+A plain array (U, T, F) or (U, T) is taken as U utterances of T frames. `states.txt` beside them, a line per class,
+gives the classes their names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import mmap
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tokenize import TokenError
+from typing import BinaryIO
+
+import numpy as np
+
+from handgrad._typing import Array, Float, Integer, Num
+from handgrad.data.catalogue import Entry
+from handgrad.data.dataset import Preprocessing, fit_preprocessing
+from handgrad.data.frames import FrameDataset, Frames
+from handgrad.data.samples import Samples
+from handgrad.data.unpickle import PickledArray, unpickle_arrays
+from handgrad.errors import ConfigError, DataError
+
+_SPLITS = {"train": "train", "validation": "dev", "test": "test"}
+_NEEDED = ("train.npy", "train_labels.npy", "dev.npy", "dev_labels.npy")
+STATES = "states.txt"
+
+#: Labels from this on are taken for a mistake: a network has a score for each class.
+_MOST_CLASSES = 10_000
+#: Frames looked at together.
+_CHUNK = 2**14
+
+PREPROCESSING = ("standard", "none")
+
+
+@dataclass(frozen=True, eq=False)
+class Utterances:
+    """Sequences of frames, one after another.
+
+    Arguments:
+        path: the file they are from.
+        values: frames (n, F), float32, or labels (n,).
+        offsets: where each utterance begins, and n (U + 1,), int64.
+    """
+
+    path: Path
+    values: Num[Array, "n *F"]
+    offsets: Integer[Array, "U+1"]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def locate(self, frame: int) -> str:
+        """In words, where a frame is: its utterance, and its number in it."""
+        utterance = int(np.searchsorted(self.offsets, frame, side="right")) - 1
+        return f"utterance {utterance}, frame {frame - int(self.offsets[utterance])} (both counted from 0)"
+
+
+# -- the format's part of the catalogue -------------------------------------------------------------------------------
+
+
+def wanted(entry: Entry) -> str:
+    """The files to put in place, in words."""
+    return f"{entry.name}/ or the folder itself with {', '.join(_NEEDED)} and, to predict or test, test.npy"
+
+
+def folders(entry: Entry, base: Path) -> list[Path]:
+    """Where the files may lie below `base`."""
+    return [base / entry.name, base]
+
+
+def files(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files of the data set that are in `folder`, and the names of those that are not."""
+    names = (*_NEEDED, "test.npy", "test_labels.npy", *(f"{name}_offsets.npy" for name in _SPLITS.values()), STATES)
+    there = [folder / name for name in names if (folder / name).is_file()]
+    return there, [name for name in _NEEDED if not (folder / name).is_file()]
+
+
+def read(entry: Entry, folder: Path) -> dict[str, Samples]:
+    """The frames and labels of every split in `folder`, checked; a test split without labels has none of them."""
+    splits, _ = _read_splits(folder)
+    nothing = np.empty(0, np.int64)
+    return {
+        name: Samples(frames.values, labels.values if labels else nothing) for name, (frames, labels) in splits.items()
+    }
+
+
+def load_frames(entry: Entry, folder: Path, kind: str, context: int) -> FrameDataset:
+    """The data set in `folder`, ready to train on.
+
+    Arguments:
+        kind: preprocessing, one of `PREPROCESSING`: "standard" gives each feature mean 0 and variance 1 over the
+            training frames.
+        context: frames on each side of the one that is classified.
+
+    Raises: ConfigError for another preprocessing; DataError where the files are not what they should be.
+    """
+    if kind not in PREPROCESSING:
+        raise ConfigError(
+            f"preprocessing={kind} goes with images, not with dataset={entry.name}: choose {' or '.join(PREPROCESSING)}"
+        )
+    splits, classes = _read_splits(folder)
+    labelled = {name: (frames, labels) for name, (frames, labels) in splits.items() if labels is not None}
+    inputs = Frames([frames.values for frames, _ in labelled.values()])
+    ranges = {
+        name: range(int(start), int(end))
+        for name, start, end in zip(labelled, inputs.starts[:-1], inputs.starts[1:], strict=True)
+    }
+    offsets = [frames.offsets[:-1] + ranges[name].start for name, (frames, _) in labelled.items()]
+    return FrameDataset(
+        entry.name,
+        inputs,
+        np.concatenate([labels.values for _, labels in labelled.values()]).astype(np.int64, copy=False),
+        ranges,
+        classes,
+        entry.value_range,
+        fit_preprocessing(kind, splits["train"][0].values, entry.value_range),
+        offsets=np.concatenate([*offsets, [len(inputs)]]),
+        context=context,
+        unlabelled=tuple(name for name in splits if name not in labelled),
+        notes=tuple(
+            f"the {name} split has no labels: nothing is evaluated on it" for name in splits if name not in labelled
+        ),
+    )
+
+
+def load_utterances(path: Path, features: int, preprocessing: Preprocessing, context: int) -> FrameDataset:
+    """A file of utterances without labels, as a data set with the one split "test", to predict.
+
+    Arguments:
+        features: F, how many numbers each frame must have.
+        preprocessing: of the training frames.
+
+    Raises: DataError where there is no such file, or it is not what it should be.
+    """
+    frames = read_frames(path)
+    if frames.values.shape[1] != features:
+        raise DataError(
+            f"{path} has frames of {frames.values.shape[1]} features, and the network was trained on {features}: "
+            "compute them as those of the training files were"
+        )
+    inputs = Frames([frames.values])
+    return FrameDataset(
+        path.name,
+        inputs,
+        np.empty(0, np.int64),
+        {"test": range(len(inputs))},
+        (),
+        1.0,
+        preprocessing,
+        offsets=frames.offsets,
+        context=context,
+        unlabelled=("test",),
+    )
+
+
+def _read_splits(folder: Path) -> tuple[dict[str, tuple[Utterances, Utterances | None]], tuple[str, ...]]:
+    """Frames and labels of each split, and the names of the classes."""
+    splits: dict[str, tuple[Utterances, Utterances | None]] = {}
+    for name, stem in _SPLITS.items():
+        path, label_path = folder / f"{stem}.npy", folder / f"{stem}_labels.npy"
+        if name == "test" and not path.is_file():
+            if label_path.is_file():
+                raise DataError(f"{label_path} has no frames: {path.name} is missing beside it")
+            continue
+        frames = read_frames(path)
+        first = next(iter(splits.values()))[0] if splits else frames
+        if frames.values.shape[1] != first.values.shape[1]:
+            raise DataError(
+                f"{path} has frames of {frames.values.shape[1]} features, {first.path.name} of "
+                f"{first.values.shape[1]}: expected the same in all files"
+            )
+        known = name != "test" or label_path.is_file()
+        splits[name] = (frames, read_labels(label_path, frames) if known else None)
+    labels = [labels for _, labels in splits.values() if labels is not None]
+    return splits, _class_names(folder / STATES, labels)
+
+
+def _class_names(path: Path, labels: list[Utterances]) -> tuple[str, ...]:
+    """A name for each class that the labels have: from `states.txt`, else its number."""
+    count = max(int(part.values.max()) for part in labels) + 1
+    if not path.is_file():
+        return tuple(map(str, range(count)))
+    try:
+        names = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read ({error}): expected the name of a state in each line") from None
+    names = [name.strip() for name in names]
+    while names and not names[-1]:
+        names.pop()
+    for part in labels:
+        outside = part.values >= len(names)
+        if outside.any():
+            first = int(outside.argmax())
+            raise DataError(
+                f"{part.path} has label {int(part.values[first])} at {part.locate(first)}, and {path.name} names "
+                f"{len(names)} states: expected labels from 0 to {len(names) - 1}, or a line for every state"
+            )
+    return tuple(names[:count])
+
+
+# -- one file ---------------------------------------------------------------------------------------------------------
+
+
+def read_frames(path: Path) -> Utterances:
+    """The utterances of a file of frames (T, F), in either layout, checked: every number finite, none empty.
+
+    Raises: DataError that names the file and what is wrong.
+    """
+    utterances = _read(path, 2, path.with_name(f"{path.stem}_offsets.npy"))
+    for start in range(0, len(utterances.values), _CHUNK):
+        chunk = utterances.values[start : start + _CHUNK]
+        wrong = ~np.isfinite(chunk)
+        if wrong.any():
+            frame, feature = np.unravel_index(int(wrong.argmax()), wrong.shape)
+            raise DataError(
+                f"{path} holds {chunk[frame, feature]} at {utterances.locate(start + int(frame))}, feature {feature}: "
+                "expected finite numbers; leave the utterance out, or compute its features again"
+            )
+    return utterances
+
+
+def read_labels(path: Path, frames: Utterances) -> Utterances:
+    """The labels (T,) of the utterances `frames`, in either layout, checked: whole numbers, a class for every frame.
+
+    Raises: DataError that names the file and what is wrong.
+    """
+    stem = frames.path.stem
+    labels = _read(path, 1, path.with_name(f"{stem}_offsets.npy"))
+    if len(labels) != len(frames):
+        raise DataError(
+            f"{path} has labels for {len(labels)} utterances, and {frames.path.name} has {len(frames)} utterances: "
+            "expected as many"
+        )
+    differing = np.flatnonzero(np.diff(labels.offsets) != np.diff(frames.offsets))
+    if len(differing):
+        u = int(differing[0])
+        given, needed = (int(part.offsets[u + 1] - part.offsets[u]) for part in (labels, frames))
+        raise DataError(
+            f"{path} has {given} labels for utterance {u}, which has {needed} frames in {frames.path.name}: expected a "
+            "label per frame"
+        )
+    values = labels.values
+    if values.dtype.kind == "f":
+        wrong = values != np.floor(values)  # of NaN, too
+        if wrong.any():
+            raise _wrong_label(labels, wrong, "a whole number")
+    wrong = (values < 0) | (values >= _MOST_CLASSES)
+    if wrong.any():
+        raise _wrong_label(labels, wrong, f"0 to one less than the number of classes (at most {_MOST_CLASSES:,})")
+    return Utterances(path, values.astype(np.int64, copy=False), labels.offsets)
+
+
+def _wrong_label(labels: Utterances, wrong: np.ndarray, expected: str) -> DataError:
+    first = int(wrong.argmax())
+    return DataError(f"{labels.path} has label {labels.values[first]} at {labels.locate(first)}: expected {expected}")
+
+
+def _read(path: Path, axes: int, offsets_path: Path) -> Utterances:
+    """The utterances of one file: arrays (T, F) where `axes` is 2, (T,) where it is 1."""
+    expected = "(T, F) of numbers" if axes == 2 else "(T,) of whole numbers"
+    with _opened(path) as file:
+        shape, dtype, start = _header(path, file)
+        if dtype.hasobject:
+            with contextlib.closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as content:
+                arrays = unpickle_arrays(content, start, path)
+            if not arrays:
+                raise DataError(f"{path} has no utterances: expected an object array of arrays {expected}")
+            return _flattened(path, file, arrays, axes)
+    if dtype.kind not in "fiu":
+        raise DataError(f"{path} holds values of dtype {dtype}: expected numbers")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}): write it again, or replace it with a whole one") from None
+    if values.ndim == axes + 1 and values.size:
+        offsets = np.arange(len(values) + 1, dtype=np.int64) * shape[1]
+        values = values.reshape(-1, *shape[2:])
+    elif values.ndim == axes and values.size:
+        offsets = _read_offsets(offsets_path, path, len(values))
+    else:
+        raise DataError(
+            f"{path} has shape {shape}: expected an object array of arrays {expected}, or one array of all frames and "
+            f"{offsets_path.name} beside it"
+        )
+    if axes == 2 and values.dtype != np.float32:
+        values = _as_float32(values)
+    return Utterances(path, values, offsets)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}): expected a .npy file") from None
+
+
+def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Shape and dtype as the header of a .npy file says, and where its content begins."""
+    try:
+        version = np.lib.format.read_magic(file)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it
+            shape, _, dtype = readers[version](file)
+    except (ValueError, KeyError, SyntaxError, TokenError, RecursionError) as error:
+        why = "it is empty" if path.stat().st_size == 0 else " ".join(str(error).split())[:200]
+        raise DataError(f"{path} is no .npy file ({why}): expected one that numpy.save wrote") from None
+    return shape, dtype, file.tell()
+
+
+def _flattened(path: Path, file: BinaryIO, arrays: list[PickledArray], axes: int) -> Utterances:
+    """Arrays that lie apart in a file, read into one."""
+    features = arrays[0].shape[1:]
+    for u, array in enumerate(arrays):
+        if len(array.shape) != axes or array.shape[1:] != features:
+            transposed = axes == 2 and len(array.shape) == 2 and array.shape[0] == arrays[0].shape[0]
+            hint = "; are the arrays transposed?" if transposed else ""
+            expected = f"(T, {features[0]})" if axes == 2 and len(features) == 1 and features[0] else "(T, F)"
+            expected = expected if axes == 2 else "(T,)"
+            raise DataError(f"{path} has an array of shape {array.shape} at utterance {u}: expected {expected}{hint}")
+        if not math.prod(array.shape):
+            raise DataError(
+                f"{path} has an empty utterance, number {u} of shape {array.shape}: leave it out, and its labels"
+            )
+    offsets = np.cumsum([0, *(array.shape[0] for array in arrays)], dtype=np.int64)
+    kinds = {array.dtype for array in arrays}
+    dtype = np.dtype(np.float32) if axes == 2 else np.result_type(*kinds).newbyteorder("=")
+    values = np.empty((int(offsets[-1]), *features), dtype)
+    for u, array in enumerate(arrays):
+        part = values[offsets[u] : offsets[u + 1]]
+        try:
+            part[...] = array.read(file)
+        except ValueError as error:  # of UnicodeError, too
+            raise DataError(f"{path} has at utterance {u} {error}: write the file again") from None
+    return Utterances(path, values, offsets)
+
+
+def _read_offsets(path: Path, frames_path: Path, n: int) -> Integer[Array, "U+1"]:
+    if not path.is_file():
+        raise DataError(
+            f"{frames_path} holds one array of {n} frames, and {path.name}, which says where each utterance begins, is "
+            f"missing beside it: expected it there, (U + 1,) whole numbers from 0 to {n}"
+        )
+    try:
+        offsets = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read ({error}): expected (U + 1,) whole numbers") from None
+    if offsets.ndim != 1 or len(offsets) < 2 or offsets.dtype.kind not in "iu":
+        raise DataError(
+            f"{path} has shape {offsets.shape} and dtype {offsets.dtype}: expected (U + 1,) whole numbers, where each "
+            "utterance begins and the number of frames"
+        )
+    offsets = offsets.astype(np.int64)
+    if offsets[0] != 0 or offsets[-1] != n:
+        raise DataError(
+            f"{path} goes from {offsets[0]} to {offsets[-1]}, and {frames_path.name} has {n} frames: expected 0 to {n}"
+        )
+    steps = np.diff(offsets)
+    if (steps <= 0).any():
+        u = int((steps <= 0).argmax())
+        what = "an empty utterance" if steps[u] == 0 else "offsets that decrease"
+        raise DataError(
+            f"{path} has {what}, number {u} from {offsets[u]} to {offsets[u + 1]}: expected at least a frame"
+        )
+    return offsets
+
+
+def _as_float32(values: Num[Array, "n F"]) -> Float[Array, "n F"]:
+    """In memory, converted piece by piece."""
+    result = np.empty(values.shape, np.float32)
+    for start in range(0, len(values), _CHUNK):
+        with np.errstate(over="ignore"):  # an infinity is complained about later
+            result[start : start + _CHUNK] = values[start : start + _CHUNK]
+    return result

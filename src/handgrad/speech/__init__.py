@@ -1,0 +1,1 @@
+"""Speech: from recordings to phoneme states, frame by frame."""

@@ -1,0 +1,156 @@
+"""Which utterances there are: Kaldi data directories, and folders of audio with a text beside each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from handgrad.errors import DataError
+
+#: What is taken for audio in a folder: the endings of the formats that libsndfile reads.
+AUDIO_ENDINGS = frozenset(
+    {
+        *(".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".snd", ".sph"),
+        *(".voc", ".w64", ".wav", ".wave"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording, or a part of one, with what is said in it.
+
+    Arguments:
+        name: unique among all utterances, without spaces.
+        path: the audio file.
+        text: the words, as the corpus gives them.
+        speaker: who speaks.
+        start, end: which part of the file, in seconds; None is its end.
+    """
+
+    name: str
+    path: Path
+    text: str
+    speaker: str
+    start: float = 0.0
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An utterance that is not used, and why, in a line."""
+
+    name: str
+    reason: str
+
+
+def read_corpus(folders: Iterable[Path]) -> tuple[list[Utterance], list[LeftOut]]:
+    """The utterances of all folders, sorted by name within each, and those that cannot be used.
+
+    A folder with `wav.scp` is a Kaldi data directory: `wav.scp` (recording, path relative to the directory), `text`,
+    and, where they are there, `utt2spk` and `segments`. Any other is searched, with its subfolders, for audio with a
+    `.txt` of the same name; the folder that a file is in names its speaker.
+
+    Raises: DataError where a folder is not there or has no utterances, or a file of it cannot be read.
+    """
+    utterances: dict[str, Utterance] = {}
+    left_out: list[LeftOut] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"there is no folder {folder}: expected a Kaldi data directory, or audio with texts")
+        kaldi = (folder / "wav.scp").is_file()
+        found, without = _read_kaldi(folder) if kaldi else _read_folder(folder)
+        if not found and not without:
+            raise DataError(
+                f"{folder} has no utterances: expected wav.scp and text, or audio files with a .txt of the same name"
+            )
+        left_out += without
+        for utterance in found:
+            if (first := utterances.get(utterance.name)) is not None:
+                left_out.append(LeftOut(utterance.name, f"{utterance.path}: {first.path} has the same name"))
+            else:
+                utterances[utterance.name] = utterance
+    return list(utterances.values()), left_out
+
+
+def _read_kaldi(folder: Path) -> tuple[list[Utterance], list[LeftOut]]:
+    recordings = _table(folder / "wav.scp")
+    texts = _table(folder / "text")
+    speakers = _table(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
+    segmented = (folder / "segments").is_file()
+    segments = _table(folder / "segments") if segmented else {name: name for name in recordings}
+    found, left_out = [], []
+    for name in sorted({*segments, *texts}):
+        try:
+            if name not in segments:
+                raise DataError(f"it has a text and no {'line in segments' if segmented else 'recording in wav.scp'}")
+            recording, start, end = _segment(segments[name]) if segmented else (name, 0.0, None)
+            if recording not in recordings:
+                raise DataError(f"recording={recording} of segments is not in wav.scp")
+            place = recordings[recording]
+            if place.endswith("|") or place.startswith("|"):
+                raise DataError(f"wav.scp gives a command ({place}), which is not run: write its output to a file")
+            if name not in texts:
+                raise DataError("it has no text")
+            speaker = speakers.get(name, folder.resolve().name)
+            found.append(Utterance(name, folder / place, texts[name], speaker, start, end))
+        except DataError as error:
+            left_out.append(LeftOut(name, str(error)))
+    return found, left_out
+
+
+def _segment(text: str) -> tuple[str, float, float | None]:
+    try:
+        recording, start, end = text.split()
+        first, last = float(start), float(end)
+    except ValueError:
+        raise DataError(f"segments says {text!r}: expected a recording, start and end in seconds") from None
+    if last == -1:
+        return recording, first, None
+    if not 0 <= first < last:
+        raise DataError(f"segments has start={start}, end={end}: expected 0 <= start < end")
+    return recording, first, last
+
+
+def _read_folder(folder: Path) -> tuple[list[Utterance], list[LeftOut]]:
+    found, left_out = [], []
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    audio = [path for path in paths if path.suffix.lower() in AUDIO_ENDINGS]
+    spoken = {path.with_suffix("") for path in audio}
+    for path in audio:
+        name = _name(folder, path)
+        try:
+            text = path.with_suffix(".txt").read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            left_out.append(LeftOut(name, f"{path} has no text: expected {path.with_suffix('.txt').name} beside it"))
+        except (OSError, UnicodeDecodeError) as error:
+            left_out.append(LeftOut(name, f"{path.with_suffix('.txt')} cannot be read: {error}"))
+        else:
+            found.append(Utterance(name, path, " ".join(text.split()), path.parent.resolve().name))
+    if audio:
+        alone = [path for path in paths if path.suffix.lower() == ".txt" and path.with_suffix("") not in spoken]
+        left_out += [LeftOut(_name(folder, path), f"{path} has no recording of the same name") for path in alone]
+    return found, left_out
+
+
+def _name(folder: Path, path: Path) -> str:
+    return "_".join("/".join(path.relative_to(folder).with_suffix("").parts).split())
+
+
+def _table(path: Path) -> dict[str, str]:
+    """A Kaldi file: in each line a key, and the rest."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"there is no {path}: a Kaldi data directory needs wav.scp and text") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    table: dict[str, str] = {}
+    for i, line in enumerate(lines, 1):
+        key, _, rest = line.strip().partition(" ") if "\t" not in line else line.strip().partition("\t")
+        if key in table:
+            raise DataError(f"{path}, line {i}: {key} is there twice; keep one of the two lines")
+        if key:
+            table[key] = rest.strip()
+    return table
