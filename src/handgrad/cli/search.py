@@ -254,7 +254,7 @@ def _table(study, found, rows: int) -> Table:
         table.add_column("±", justify="right")
     tests = any(found.shows_test(row) for row in found.rows) and found.plan.select != "test"
     if tests:
-        table.add_column("test accuracy" if found.figure.endswith("accuracy") else "test loss", justify="right")
+        table.add_column(f"test {found.figure.partition('_')[2]}", justify="right")
     table.add_column("step", justify="right")
     table.add_column("seconds", justify="right")
     test = f"test_{found.figure.partition('_')[2]}"
