@@ -176,7 +176,8 @@ def why_impossible(plan: Plan, combination: Combination, data: Mapping[str, Any]
     """Why a combination cannot be trained on the study's data, in a line; None where it can be."""
     try:
         config = plan.config(combination)
-        if config.batch_size > data["samples"]:
+        fitted = config.data is not None and config.batch_size == TrainConfig.batch_size
+        if config.batch_size > data["samples"] and not fitted:
             raise ConfigError(
                 f"batch_size={config.batch_size}: expected at most {data['samples']}, the training samples"
             )

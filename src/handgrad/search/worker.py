@@ -44,7 +44,7 @@ class Datasets:
 
     def load(self, config: TrainConfig) -> Dataset:
         """What `load_dataset(config)` gives."""
-        plain = dataclasses.replace(config, random_crop=0, horizontal_flip=False, class_weight=None)
+        plain = dataclasses.replace(config, random_crop=0, horizontal_flip=False, class_weight="none")
         key = (*(getattr(plain, name) for name in DATA_SETTINGS), plain.seed if plain.data is not None else 0)
         if key not in self._loaded:
             self._loaded[key] = load_dataset(plain)
