@@ -33,7 +33,9 @@ def _option(help: str, **more: Any) -> Parameter:
 
 
 def search(
-    study: Annotated[Path | None, Parameter(group=_STUDY, help="a study file, or the folder of a study")] = None,
+    study: Annotated[
+        Path | None, Parameter(group=_STUDY, help="a study file, one by name, or the folder of a study")
+    ] = None,
     /,
     *,
     recipe: Annotated[str | None, _option("a recipe by name, see handgrad recipes")] = None,
@@ -131,8 +133,13 @@ def show(
 
 def _where(study: Path | None, study_dir: Path | None, name: str | None) -> tuple[Path | None, Path | None, str | None]:
     """The study file, the folder and the name that an argument STUDY stands for."""
+    from handgrad.search import shipped
+
     if study is None:
         return None, study_dir, name
+    if not study.exists() and str(study) in shipped():
+        name = name or str(study)
+        return shipped()[str(study)], study_dir or Path("studies") / name, name
     if study.is_dir():
         if not (study / "study.toml").exists():
             raise ConfigError(

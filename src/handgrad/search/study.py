@@ -125,6 +125,12 @@ def _without_none(value: Any) -> Any:
 _OPTIONS = [field.name for field in dataclasses.fields(Plan) if field.name not in ("fixed", "factors")]
 
 
+def shipped() -> dict[str, Path]:
+    """The study files that come with handgrad, by name."""
+    folder = Path(__file__).with_name("studies")
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
 def plan_from(
     file: str | Path | Mapping[str, Any] | None = None,
     *,
