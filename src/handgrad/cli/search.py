@@ -20,8 +20,9 @@ from handgrad.errors import ConfigError
 app = new_app(
     "search",
     "Train many combinations of settings, and say which is best and what mattered.\n\n"
-    "STUDY is a TOML file of settings, any of which may be a list or a range {low, high, log}, or the folder of a "
-    "study; --vary does the same in the command. handgrad search show STUDY prints what a study has found. "
+    "STUDY is a TOML file of settings, any of which may be a list or a range {low, high, log}; the name of one that "
+    "comes with handgrad, uva-apr19-table-3 or uva-apr19-grid; or the folder of a study. --vary does the same in the "
+    "command. handgrad search show STUDY prints what a study has found. "
     'Requires pip install "handgrad[search]".',
 )
 _STUDY = Group("Study", sort_key=0)
@@ -33,9 +34,7 @@ def _option(help: str, **more: Any) -> Parameter:
 
 
 def search(
-    study: Annotated[
-        Path | None, Parameter(group=_STUDY, help="a study file, one by name, or the folder of a study")
-    ] = None,
+    study: Annotated[Path | None, _option("a study file, the name of one, or the folder of a study")] = None,
     /,
     *,
     recipe: Annotated[str | None, _option("a recipe by name, see handgrad recipes")] = None,
