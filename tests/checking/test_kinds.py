@@ -141,6 +141,9 @@ def test_the_checkers_own_failure_takes_one_part_alone(monkeypatch):
 @pytest.mark.parametrize("name", ["uva2021", "uva2022", "uva2024", "nov19", "cmu20"])
 def test_an_untouched_starter_is_not_wrong(name):
     """Templates in the courses' form: what nobody has touched is not started, and never wrong."""
-    parts = mutation.judge(CASES.parent / "starters" / name, torch=False)
-    assert {part.part: part.verdict for part in parts if part.verdict not in ("missing", "right", "cannot judge")} == {}
+    folder = CASES.parent / "starters" / name
+    # CMU's own lines need what the sandbox does for code from before NumPy 2
+    parts = check(folder).parts if name == "cmu20" else mutation.judge(folder, torch=False)
+    allowed = ("missing", "right", "cannot judge", "not judged")
+    assert {part.part: part.verdict for part in parts if part.verdict not in allowed} == {}
     assert "missing" in {part.verdict for part in parts}

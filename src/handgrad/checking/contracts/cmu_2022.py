@@ -18,7 +18,7 @@ from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import large, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import required, spread_out
-from handgrad.checking.contracts.judging import Judge, Trial, call
+from handgrad.checking.contracts.judging import Judge, Trial, call, right_value
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.contracts.uva import imports_torch
 from handgrad.checking.diagnosis import Draw, Subject, close, departure, slip
@@ -230,9 +230,9 @@ def _evaluated(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observ
             forward.failed(value.failure, "(with eval=True)")
             return
         wanted = one.draw.changed(running_mean=mean, running_var=var, x=one.draw.x)
-        expected = sum(subject.compute(wanted).values())
+        expected = right_value(subject, wanted)
         if value.array is not None and not forward.findings and not close(value.array, expected):
-            own = sum(layers.norm_forward(0).compute(wanted).values())
+            own = right_value(layers.norm_forward(0), wanted)
             forward.bug(
                 "evaluation-batch-figures" if close(value.array, own) else "evaluation-stale",
                 f"with eval=True: {departure('the output', value.array, expected)}",
