@@ -44,6 +44,13 @@ def predict(
         probabilities = loaded.predict(inputs, weights, engine=engine, device=device)
     for note in (*notes, *(str(warning.message) for warning in caught)):
         print(f"{input_}: {note}", file=sys.stderr)
+    if loaded.task == "regression":
+        if json_:
+            print(json.dumps({"targets": loaded.classes, "predictions": probabilities.tolist()}))
+        else:
+            for i, row in enumerate(probabilities):
+                print(f"{i}  " + "   ".join(f"{t} {v:.6g}" for t, v in zip(loaded.classes, row, strict=True)))
+        return 0
     if json_:
         print(json.dumps({"classes": loaded.classes, "probabilities": probabilities.tolist()}))
         return 0
