@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -50,6 +50,9 @@ class _Estimator(BaseEstimator):
     """What both estimators share: parameters, the loop over epochs, the state that is kept."""
 
     _task: str
+    #: What a pickled copy is restored from: the engine's checkpoint, and the weights.
+    _saved: tuple[dict[str, Any], dict[str, Any]]
+    _weights: dict[str, Any]
 
     def __init__(
         self,
@@ -150,26 +153,27 @@ class _Estimator(BaseEstimator):
         return {}
 
     def _check_parameters(self) -> None:
-        for name, fits, expected in (
-            ("max_iter", lambda v: isinstance(v, Integral) and v >= 1, "a whole number of at least 1"),
-            ("n_iter_no_change", lambda v: v == math.inf or (isinstance(v, Integral) and v >= 1), "at least 1"),
-            ("tol", lambda v: isinstance(v, Real) and v >= 0, "a number of at least 0"),
-            ("validation_fraction", lambda v: isinstance(v, Real) and 0 < v < 1, "a number in (0, 1)"),
-            ("batch_size", lambda v: v == "auto" or (isinstance(v, Integral) and v >= 1), "'auto' or at least 1"),
+        rules: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+            ("max_iter", _is_count, "a whole number of at least 1"),
+            ("n_iter_no_change", lambda v: v == math.inf or _is_count(v), "at least 1"),
+            ("tol", lambda v: isinstance(v, Real) and float(v) >= 0, "a number of at least 0"),
+            ("validation_fraction", lambda v: isinstance(v, Real) and 0 < float(v) < 1, "a number in (0, 1)"),
+            ("batch_size", lambda v: v == "auto" or _is_count(v), "'auto' or at least 1"),
             ("precision", lambda v: v in ("auto", "float32", "float64"), "auto, float32 or float64"),
-            ("n_jobs", lambda v: v is None or (isinstance(v, Integral) and v >= 1), "None or at least 1"),
+            ("n_jobs", lambda v: v is None or _is_count(v), "None or at least 1"),
             (
                 "hidden_layer_sizes",
                 lambda v: isinstance(v, Integral) or (np.iterable(v) and not isinstance(v, str)),
                 "a whole number or several",
             ),
-        ):
+        )
+        for name, fits, expected in rules:
             value = getattr(self, name)
             if isinstance(value, bool) or not fits(value):
                 raise ValueError(f"{type(self).__name__}: {name}={value!r}, expected {expected}")
 
     def _batch(self, samples: int) -> int:
-        return min(200 if self.batch_size == "auto" else self.batch_size, samples)
+        return min(200 if self.batch_size == "auto" else int(self.batch_size), samples)
 
     # -- the network and its state ------------------------------------------------------------------------------------
 
@@ -215,7 +219,7 @@ class _Estimator(BaseEstimator):
         return self._restored().state_dict()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+        state: dict[str, Any] = {**super().__getstate__()}  # pyright: ignore[reportGeneralTypeIssues]
         engine = state.pop("_engine", None)
         if engine is not None:
             state["_saved"], state["_weights"] = engine.checkpoint(), engine.state_dict()
@@ -253,7 +257,7 @@ class _Estimator(BaseEstimator):
         if self.early_stopping and not incremental:
             parts = [x, y] if weights is None else [x, y, weights]
             seed = int(self._order.integers(2**31))
-            split = train_test_split(
+            split: Any = train_test_split(
                 *parts, test_size=self.validation_fraction, random_state=seed, stratify=self._strata(y)
             )
             x, y, *rest = split[::2]
@@ -658,6 +662,10 @@ class HandgradRegressor(RegressorMixin, _Estimator):
 
 
 _SHARED = [name for name in _Estimator.__init__.__code__.co_varnames[1:] if name != "self"]
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
 
 
 def _plain(value: Any) -> Any:
