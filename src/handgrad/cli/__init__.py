@@ -20,10 +20,11 @@ COMMANDS = {
     "evaluate": "loss and accuracy of a finished run, on every split of its data or on new data",
     "predict": "predict the class, or the targets, of every row, array or image in a file",
     "search": "many runs of one plan: what works best, and what mattered; one machine or many",
-    "export": "write a network to a file that needs no handgrad: Python, ONNX, PyTorch, safetensors",
-    "import": "make a run folder of weights from a safetensors or PyTorch file",
+    "export": "write a network to a file for use elsewhere: Python, ONNX, PyTorch, safetensors",
+    "import": "make a run folder from the weights in a safetensors or PyTorch file",
     "compare": "two runs step by step: where they part, by how much, which layer first",
     "doctor": "why a network does not learn: checks with evidence, and what to change",
+    "check-run": "whether the files of a run are whole",
     "show": "a network's layers, shapes, parameters and multiply-adds",
     "recipes": "complete configurations by name",
     "data": "built-in data sets: list, get, check; your own: check",
@@ -113,10 +114,17 @@ def _run(name: str, arguments: list[str]) -> int:
 
     from handgrad.errors import HandgradError, NonFiniteError
 
-    app = importlib.import_module(f"handgrad.cli.{name}").app
+    app = importlib.import_module(f"handgrad.cli.{name.replace('-', '_')}").app
     arguments = ["--help" if argument == "--help-all" else argument for argument in arguments]
+    trust = contextlib.nullcontext()
+    if "--trust" in arguments:
+        from handgrad.training.checksums import trusted
+
+        arguments.remove("--trust")
+        trust = trusted()
     try:
-        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        with trust:
+            result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         return result or 0
     except UnknownOptionError as error:
         flag = error.token.keyword or error.token.value
@@ -179,7 +187,7 @@ def _install_completion(arguments: list[str]) -> int:
     sys.argv.append("--help-all")  # complete every setting
     whole = App(name="handgrad", help=_PAGE.splitlines()[0], help_format="plaintext")
     for name in COMMANDS:
-        whole.command(importlib.import_module(f"handgrad.cli.{name}").app, name=name)
+        whole.command(importlib.import_module(f"handgrad.cli.{name.replace('-', '_')}").app, name=name)
     path = whole.install_completion(shell=shell)
     print(f"completion for {shell} is in {path}; open a new shell to use it")
     return 0

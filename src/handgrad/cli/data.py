@@ -64,7 +64,7 @@ def _where(listing: data.Listing) -> str:
     if listing.entry.format == "digits":
         return "inside the package"
     if not listing.found and not listing.entry.downloads:
-        return "not here: your own files"
+        return "not here: make it with handgrad speech prepare, or name the folder"
     return str(listing.found) if listing.found else f"not here yet: handgrad data get {listing.entry.name}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Preprocessing:
         return bool(np.any(self.scale != 1))
 
     def apply(
-        self, x: Num[Array, "n *shape"], out: Float[Array, "n *shape"] | None = None, dtype=np.float32
+        self, x: Num[Array, "n *shape"], out: Float[Array, "n *shape"] | None = None, dtype: Any = np.float32
     ) -> Float[Array, "n *shape"]:
         """(x - shift) * scale, computed in `dtype`.
 

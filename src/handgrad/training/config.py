@@ -365,15 +365,20 @@ class TrainConfig:
         if self.num_groups != 4 and self.norm != "group":
             raise ConfigError(f"num_groups={self.num_groups} goes with norm=group, not with {self.norm}: leave it out")
 
+    @property
+    def on_frames(self) -> bool:
+        """Whether the samples are windows of frames of speech (data of one's own may have that name, too)."""
+        return self.data is None and self.dataset == "speech"
+
     def _check_speech(self) -> None:
         """A setting of images says nothing about frames of speech, and the other way round."""
-        own = ("context",) if self.dataset != "speech" else ("random_crop", "horizontal_flip", "validation_size")
+        own = ("context",) if not self.on_frames else ("random_crop", "horizontal_flip", "validation_size")
         for field in dataclasses.fields(self):
             if field.name in own and getattr(self, field.name) != field.default:
                 setting = f"{field.name}={_show(getattr(self, field.name))}"
                 kind = "goes with dataset=speech, not with" if field.name == "context" else "does not go with dataset"
                 raise ConfigError(f"{setting} {kind} {self.dataset}: leave it out")
-        if self.dataset == "speech" and self.model != "mlp":
+        if self.on_frames and self.model != "mlp":
             raise ConfigError(f"model={self.model} classifies images: dataset=speech requires model=mlp")
 
     # -- what the settings stand for ----------------------------------------------------------------------------------

@@ -366,7 +366,8 @@ class Training:
         if self.saved is not None:
             self._restore(self.saved[1])
         # those made after the checkpoint will be made again
-        self.records = self.processes.first(lambda: self.folder.keep_metrics(self.step))
+        made = self.saved[1].get("evaluations", 0) if self.saved is not None else 0
+        self.records = self.processes.first(lambda: self.folder.keep_metrics(self.step, at_least=made))
 
     def use(self, engine: Engine, threads: int) -> None:
         """Takes the engine that is to train, and gives it what the checkpoint holds."""
@@ -511,6 +512,7 @@ class Training:
             "architecture": self.engine.architecture.to_dict(),
             "threads": self.threads,
             "step": self.step,
+            "evaluations": len(self.records),
             "loss_sum": self.loss_sum,
             "correct": self.correct,
             "errors": self.errors.tolist(),
@@ -563,6 +565,7 @@ class Training:
             "engine": self.engine.name,
             "parameters": self.engine.architecture.parameters,
             "steps": self.step,
+            "evaluations": len(self.records),
             "seconds": round(seconds, 3),
             "samples_per_second": round(self.step * self.config.batch_size / max(self.seconds_training, 1e-9), 1),
             "seconds_outside_steps": round(seconds - self.seconds_inside, 3),
