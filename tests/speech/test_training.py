@@ -1,9 +1,6 @@
 """The command on the competition's files: train, evaluate, predict, submit."""
 
 import json
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from handgrad.cli import main
 from handgrad.data.speech import read_frames
 from handgrad.errors import ConfigError
 from handgrad.speech.evaluation import FrameFigures, evaluate_frames
+from handgrad.speech.prediction import write_submission
 
 FLAGS = ("--context", "1", "--hidden-units", "64", "--eval-freq", "50", "--learning-rate", "0.01")
 
@@ -216,18 +214,19 @@ def test_show_and_the_notes_of_training(speech, run, capsys):
     assert shown["layers"][-1]["output_shape"] == [CLASSES]
 
 
-def test_a_kill_while_predicting_leaves_nothing(speech, run, tmp_path):
-    """The CSV appears when it is whole."""
-    xs = [np.zeros((200_000, 40), np.float32)]
-    write_split(tmp_path, "large", xs, None)
-    command = [sys.executable, "-m", "handgrad", "speech", "predict", str(run), str(tmp_path / "large.npy")]
-    process = subprocess.Popen([*command, "--out", str(tmp_path / "s.csv")])
-    while process.poll() is None and not list(tmp_path.glob(".s.csv.*")):
-        threading.Event().wait(0.01)
-    process.kill()
-    process.wait()
-    assert not (tmp_path / "s.csv").exists()
-    assert list(tmp_path.glob(".s.csv.*"))
+def test_an_interrupt_while_predicting_leaves_nothing(speech, run, tmp_path):
+    """The CSV appears when it is whole, an earlier one stays until then."""
+    out = tmp_path / "s.csv"
+    out.write_text("earlier")
+
+    def interrupt(done, total):
+        assert 0 < done <= total
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_submission(training.load_run(run), speech / "test.npy", out, progress=interrupt)
+    assert list(tmp_path.iterdir()) == [out]
+    assert out.read_text() == "earlier"
 
 
 def test_evaluation_by_phone_from_python(run):
