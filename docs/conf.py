@@ -8,7 +8,7 @@ from pathlib import Path
 
 import handgrad
 
-sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+sys.path[:0] = [str(Path(__file__).parent / "_extensions"), str(Path(__file__).parent.parent)]  # docs.published
 
 project = "handgrad"
 author = "the handgrad contributors"
@@ -26,7 +26,8 @@ extensions = [
 exclude_patterns = ["_build", "_extensions"]
 highlight_language = "text"
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
+myst_substitutions = {"version": handgrad.__version__}
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

@@ -109,8 +109,8 @@ LAYERS = (
     LayerExample("Sigmoid", lambda _: nn.Sigmoid(), torch.nn.Sigmoid),
     LayerExample("Tanh", lambda _: nn.Tanh(), torch.nn.Tanh),
     LayerExample("SiLU", lambda _: nn.SiLU(), torch.nn.SiLU),
-    LayerExample("GELU", lambda _: nn.GELU(), lambda: torch.nn.GELU("tanh")),
-    LayerExample("GELU exact", lambda _: nn.GELU("none"), torch.nn.GELU),
+    LayerExample("GELU tanh", lambda _: nn.GELU("tanh"), lambda: torch.nn.GELU(approximate="tanh")),
+    LayerExample("GELU", lambda _: nn.GELU(), torch.nn.GELU),
     LayerExample("Softplus", lambda _: nn.Softplus(), torch.nn.Softplus),
     LayerExample("Softplus 2.5", lambda _: nn.Softplus(2.5, 1.0), lambda: torch.nn.Softplus(2.5, 1.0)),
     LayerExample("Softmax", lambda _: nn.Softmax(), lambda: torch.nn.Softmax(dim=-1)),
@@ -278,6 +278,20 @@ def _mean_squared_error(x: list[float], t: list[float]) -> tuple[float, list[flo
     return sum(d**2 for d in differences) / len(x), [2 * d / len(x) for d in differences]
 
 
+def _mean_absolute_error(x: list[float], t: list[float]) -> tuple[float, list[float]]:
+    differences = [v - tv for v, tv in zip(x, t, strict=True)]
+    return sum(map(abs, differences)) / len(x), [math.copysign(1, d) / len(x) for d in differences]
+
+
+def _huber(x: list[float], t: list[float], delta: float) -> tuple[float, list[float]]:
+    loss, gradient = 0.0, []
+    for v, tv in zip(x, t, strict=True):
+        near = abs(v - tv) <= delta
+        loss += ((v - tv) ** 2 / 2 if near else delta * abs(v - tv) - delta**2 / 2) / len(x)
+        gradient.append((v - tv if near else math.copysign(delta, v - tv)) / len(x))
+    return loss, gradient
+
+
 LOSSES = (
     LossExample(
         "SoftmaxCrossEntropy",
@@ -305,6 +319,10 @@ LOSSES = (
         lambda x, t: -(t * x).sum(-1).mean(-1),
     ),
     LossExample("MeanSquaredError", nn.MeanSquaredError, _mean_squared_error, torch.nn.MSELoss()),
+    LossExample("MeanAbsoluteError", nn.MeanAbsoluteError, _mean_absolute_error, torch.nn.L1Loss()),
+    LossExample(
+        "Huber(delta=0.5)", lambda: nn.Huber(0.5), lambda x, t: _huber(x, t, 0.5), torch.nn.HuberLoss(delta=0.5)
+    ),
 )
 
 

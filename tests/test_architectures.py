@@ -18,6 +18,7 @@ from handgrad.architectures import (
     Kind,
     LayerSpec,
     activation_spec,
+    cnn,
     gain_of,
     mlp,
     preact_resnet,
@@ -45,7 +46,7 @@ EVERY_KIND = Architecture(
         LayerSpec("dropout", {"p": 0.25}),
         LayerSpec("elu"),
         LayerSpec("gelu"),
-        LayerSpec("gelu", {"approximate": "none"}),
+        LayerSpec("gelu", {"approximate": "tanh"}),
         LayerSpec("silu"),
         LayerSpec("softplus"),
         LayerSpec("sigmoid"),
@@ -90,7 +91,11 @@ MLPS = [
     for activation in ACTIVATIONS
     for norm, dropout in (("none", 0.0), ("batch", 0.5), ("layer", 0.0), ("rms", 0.0))
 ] + [mlp((7,), (), 2)]
-SMALL_CNNS = [vgg((1, 9, 8), 3, width=2), preact_resnet((2, 8, 10), 3, width=2)]
+SMALL_CNNS = [
+    cnn((2, 5, 7), 3, channels=(3, 4), norm="batch", activation="silu"),
+    vgg((1, 9, 8), 3, width=2),
+    preact_resnet((2, 8, 10), 3, width=2),
+]
 
 
 def test_every_kind_is_a_layer_and_in_the_example():
@@ -237,7 +242,7 @@ def test_gains(activation, gain):
     assert last.options["gain"] == 1
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu", "gelu_exact", "silu", "softplus", "identity"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu", "gelu_tanh", "silu", "softplus", "identity"])
 def test_a_gain_keeps_the_second_moment(activation):
     """gain² E[f(z)²] = 1 for z ~ N(0, 1), by the trapezoidal rule, which is exact to the last digit here."""
     spec = activation_spec(activation, 0.1)
@@ -249,11 +254,12 @@ def test_a_gain_keeps_the_second_moment(activation):
 
 
 def test_gelu_in_both_forms():
-    kinds = [mlp((3,), (4,), 2, activation=name).layers[1] for name in ("gelu", "gelu_exact")]
-    assert kinds == [LayerSpec("gelu"), LayerSpec("gelu", {"approximate": "none"})]
+    kinds = [mlp((3,), (4,), 2, activation=name).layers[1] for name in ("gelu", "gelu_tanh")]
+    assert kinds == [LayerSpec("gelu", {"approximate": form}) for form in ("none", "tanh")]
     layers = [build(Architecture("f", (1,), (kind,)))[0] for kind in kinds]
-    assert [layer.approximate for layer in layers] == ["tanh", "none"]
-    with pytest.raises(ConfigError, match=r"layer 0 \(gelu\): approximate='erf', expected 'tanh' or 'none'"):
+    assert [layer.approximate for layer in layers] == ["none", "tanh"]
+    assert build(Architecture("f", (1,), (LayerSpec("gelu"),)))[0].approximate == "none"
+    with pytest.raises(ConfigError, match=r"layer 0 \(gelu\): approximate='erf', expected 'none', the exact form, or"):
         Architecture("f", (1,), (LayerSpec("gelu", {"approximate": "erf"}),))
 
 
@@ -280,7 +286,7 @@ TORCH = {
     "leaky_relu": lambda o: torch.nn.LeakyReLU(o["negative_slope"]),
     "relu": lambda o: torch.nn.ReLU(),
     "elu": lambda o: torch.nn.ELU(),
-    "gelu": lambda o: torch.nn.GELU(o.get("approximate", "tanh")),
+    "gelu": lambda o: torch.nn.GELU(o.get("approximate", "none")),
     "silu": lambda o: torch.nn.SiLU(),
     "softplus": lambda o: torch.nn.Softplus(),
     "sigmoid": lambda o: torch.nn.Sigmoid(),
@@ -442,12 +448,54 @@ def test_images_that_do_not_fit(layers, message):
         Architecture("wrong", (4, 6, 4), tuple(layers))
 
 
+@pytest.mark.parametrize("make", [cnn, vgg, preact_resnet])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 5), (4, 7, 6), (3, 33, 20)])
+def test_convolutional_networks_take_images_of_any_size(make, shape):
+    """From one pixel on, with any channels and any number of outputs: built, run and learning."""
+    small = {"channels": (2, 4)} if make is cnn else {"width": 2}
+    architecture = make(shape, 1, **small)
+    network = build(architecture, init_rng=0, noise_rng=0)
+    x = np.random.default_rng(0).standard_normal((4, *shape), dtype=np.float32)
+    assert network(x).shape == (4, 1)
+    network.backward(np.ones((4, 1), np.float32))
+    assert all(np.isfinite(parameter.grad).all() for parameter in network.parameters())
+
+
+def test_a_small_convolutional_network():
+    network = cnn((3, 20, 31), 10, norm="group", dropout=0.2, activation="leaky_relu", negative_slope=0.1)
+    stage = ["conv2d", "group_norm", "leaky_relu", "max_pool2d"]
+    assert [row.kind for row in network.rows()] == [*stage * 3, "global_avg_pool2d", "dropout", "linear"]
+    assert [row.output_shape for row in network.rows() if row.kind == "max_pool2d"] == [
+        *((32, 10, 16), (64, 5, 8), (128, 3, 4)),
+    ]
+    assert cnn((3, 32, 32), 10).parameters == cnn((3, 500, 9), 10).parameters == 94_538
+    assert Architecture.from_dict(network.to_dict()) == network
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": ()}, "channels=: expected whole numbers above 0, as 32,64,128"),
+        ({"channels": (4, 0)}, "channels=4,0: expected whole numbers above 0, as 32,64,128"),
+        ({"norm": "layer"}, "norm='layer': expected one of batch, group for images"),
+        ({"norm": "group", "num_groups": 3}, "norm=group with num_groups=3 does not divide 32 channels"),
+        ({"activation": "swish"}, "activation='swish' is unknown, expected one of relu, "),
+        ({"dropout": 1.0}, r"\(dropout\): p=1.0, expected a probability in \[0, 1\)"),
+        ({"input_shape": (10,)}, r"input_shape=\(10,\): a convolutional network takes images \(C, H, W\); rows go"),
+        ({"classes": 0}, "classes=0, expected at least 1"),
+    ],
+)
+def test_small_convolutional_networks_that_cannot_be(options, message):
+    with pytest.raises(ConfigError, match=message):
+        cnn(**{"input_shape": (3, 8, 8), "classes": 3, **options})
+
+
 @pytest.mark.parametrize("model", [vgg, preact_resnet])
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"input_shape": (3, 32)}, r"input_shape=\(3, 32\): a convolutional network takes images"),
-        ({"classes": 1}, "classes=1, expected at least 2"),
+        ({"classes": 0}, "classes=0, expected at least 1"),
         ({"width": 0}, "width=0, expected at least 1"),
     ],
 )
@@ -472,7 +520,7 @@ def test_networks_that_cannot_be(model, options, message):
             r"layer 1 \(leaky_relu\): negative_slope=-0.5, expected at least 0",
         ),
         ({"hidden_units": (4, 0)}, r"layer 2 \(linear\): out_features=0, expected at least 1"),
-        ({"classes": 1}, "classes=1, expected at least 2"),
+        ({"classes": 0}, "classes=0, expected at least 1"),
     ],
 )
 def test_settings_that_cannot_be(options, message):

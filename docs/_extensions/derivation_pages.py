@@ -102,9 +102,9 @@ def _in_numbers(counterexample) -> str:
 class PublishedEquationsDirective(SphinxDirective):
     def run(self):
         self.env.note_reread()  # what it runs may have changed although the page has not
-        from handgrad.derivations import seeds
+        from docs import published
 
-        results = seeds.evaluate()
+        results = published.evaluate()
         body = []
         for document in dict.fromkeys(result.document for result in results):
             body.append(nodes.rubric("", document))
@@ -130,7 +130,7 @@ class PublishedEquationsDirective(SphinxDirective):
                     entry += _paragraph(nodes.Text(_in_numbers(result.counterexample)), classes=["in-numbers"])
                 body.append(entry)
             body.append(_paragraph(nodes.emphasis("", "Not judged, and why")))
-            items = [nodes.list_item("", _paragraph(nodes.Text(f"{a}: {b}"))) for a, b in seeds.LEFT_OUT[document]]
+            items = [nodes.list_item("", _paragraph(nodes.Text(f"{a}: {b}"))) for a, b in published.LEFT_OUT[document]]
             body.append(nodes.bullet_list("", *items))
         return body
 

@@ -28,8 +28,8 @@ _GAINS = {
     "relu": math.sqrt(2),
     "leaky_relu": math.sqrt(2),  # of slope 0; `gain_of` knows the others
     "elu": math.sqrt(2),
-    "gelu": 1.5335805,
-    "gelu_exact": 1.5335304,
+    "gelu": 1.5335304,
+    "gelu_tanh": 1.5335805,
     "silu": 1.6765325,
     "softplus": 1.0418668,
     "sigmoid": 1.0,
@@ -39,7 +39,7 @@ _GAINS = {
 ACTIVATIONS = tuple(_GAINS)
 NORMS = ("none", "batch", "layer", "group", "rms")
 IMAGE_NORMS = ("batch", "group")
-MODELS = ("mlp", "vgg", "preact-resnet")
+MODELS = ("mlp", "cnn", "vgg", "preact-resnet")
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ def activation_spec(activation: str, negative_slope: float = 0.01) -> LayerSpec:
     """The layer of an activation that is given by its name in `ACTIVATIONS`."""
     if activation == "leaky_relu":
         return LayerSpec(activation, {"negative_slope": negative_slope})
-    if activation == "gelu_exact":
-        return LayerSpec("gelu", {"approximate": "none"})
+    if activation in ("gelu", "gelu_tanh"):
+        return LayerSpec("gelu", {"approximate": "tanh" if activation == "gelu_tanh" else "none"})
     return LayerSpec(activation)
 
 
@@ -187,7 +187,7 @@ def mlp(
     Arguments:
         input_shape: of one sample, in any number of axes.
         hidden_units: width of each hidden layer.
-        classes: K, at least 2.
+        classes: K of a classification, or how many targets a regression has.
         activation: one of `ACTIVATIONS`.
         negative_slope: of `leaky_relu`.
         norm: one of `NORMS`.
@@ -201,8 +201,8 @@ def mlp(
         raise ConfigError(f"activation={activation!r} is unknown, expected one of {', '.join(ACTIVATIONS)}")
     if norm not in NORMS:
         raise ConfigError(f"norm={norm!r} is unknown, expected one of {', '.join(NORMS)}")
-    if classes < 2:
-        raise ConfigError(f"classes={classes}, expected at least 2")
+    if classes < 1:
+        raise ConfigError(f"classes={classes}, expected at least 1")
     gain = gain_of(activation, negative_slope)
     layers: list[LayerSpec] = []
     width = math.prod(input_shape)
@@ -230,6 +230,55 @@ def _norm_spec(norm: str, features: int, num_groups: int, images: bool = False) 
     return LayerSpec("batch_norm2d" if images else f"{norm}_norm", {"num_features": features})
 
 
+def cnn(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    channels: Sequence[int] = (32, 64, 128),
+    activation: str = "relu",
+    negative_slope: float = 0.01,
+    norm: str = "none",
+    num_groups: int = 4,
+    dropout: float = 0.0,
+) -> Architecture:
+    """A small convolutional network for images of any size, that ends in scores (logits).
+
+    For each of `channels`: a 3x3 convolution to so many, normalisation, activation, and max-pooling to half the size,
+    rounded up. Then the mean over all pixels, dropout and a linear layer: so there are as many parameters for large
+    images as for small ones. With the defaults, RGB images and ten classes: 94,538.
+
+    Arguments:
+        input_shape: (C, H, W) of one sample, from 1x1 pixels on.
+        classes: K of a classification, or how many targets a regression has.
+        channels: of each convolution; at least one.
+        activation: one of `ACTIVATIONS`.
+        negative_slope: of `leaky_relu`.
+        norm: `none` or one of `IMAGE_NORMS`.
+        num_groups: of `group`; a divisor of all channels.
+        dropout: probability in [0, 1) with which a channel's mean is zeroed while training.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+    if not channels or min(channels) < 1:
+        raise ConfigError(f"channels={','.join(map(str, channels))}: expected whole numbers above 0, as 32,64,128")
+    if activation not in ACTIVATIONS:
+        raise ConfigError(f"activation={activation!r} is unknown, expected one of {', '.join(ACTIVATIONS)}")
+    before, _, _ = _image(input_shape, classes, min(channels), "batch" if norm == "none" else norm)
+    layers: list[LayerSpec] = []
+    for after in channels:
+        layers.append(_conv(before, after, 3, gain=gain_of(activation, negative_slope)))
+        if norm != "none":
+            layers.append(_norm_spec(norm, after, num_groups, images=True))
+        layers += [activation_spec(activation, negative_slope), _halving()]
+        before = after
+    layers.append(LayerSpec("global_avg_pool2d"))
+    if dropout:
+        layers.append(LayerSpec("dropout", {"p": dropout}))
+    layers.append(LayerSpec("linear", {"in_features": before, "out_features": classes, "gain": 1.0}))
+    return Architecture("cnn", tuple(input_shape), tuple(layers))
+
+
 def vgg(
     input_shape: Sequence[int], classes: int, *, width: int = 64, norm: str = "batch", num_groups: int = 4
 ) -> Architecture:
@@ -240,8 +289,8 @@ def vgg(
     rounded up. With 64 channels, 32x32 RGB images and ten classes: 9,231,114 parameters.
 
     Arguments:
-        input_shape: (C, H, W) of one sample.
-        classes: K, at least 2.
+        input_shape: (C, H, W) of one sample, from 1x1 pixels on.
+        classes: K of a classification, or how many targets a regression has.
         width: channels of the first convolution.
         norm: one of `IMAGE_NORMS`.
         num_groups: of `group`; a divisor of the width.
@@ -273,8 +322,8 @@ def preact_resnet(
     64 channels, 32x32 RGB images and ten classes: 11,138,122 parameters.
 
     Arguments:
-        input_shape: (C, H, W) of one sample.
-        classes: K, at least 2.
+        input_shape: (C, H, W) of one sample, from 1x1 pixels on.
+        classes: K of a classification, or how many targets a regression has.
         width: channels of the first convolution.
         norm: one of `IMAGE_NORMS`.
         num_groups: of `group`; a divisor of the width.
@@ -304,9 +353,11 @@ def preact_resnet(
 
 def _image(input_shape: Sequence[int], classes: int, width: int, norm: str) -> tuple[int, int, int]:
     if len(input_shape) != 3:
-        raise ConfigError(f"input_shape={tuple(input_shape)}: a convolutional network takes images (C, H, W)")
-    if classes < 2:
-        raise ConfigError(f"classes={classes}, expected at least 2")
+        raise ConfigError(
+            f"input_shape={tuple(input_shape)}: a convolutional network takes images (C, H, W); rows go with model=mlp"
+        )
+    if classes < 1:
+        raise ConfigError(f"classes={classes}, expected at least 1")
     if width < 1:
         raise ConfigError(f"width={width}, expected at least 1")
     if norm not in IMAGE_NORMS:
@@ -453,9 +504,9 @@ def _residual(shape: Shape, layers: Sequence[Mapping[str, Any]]):
     return shape, 0, 0
 
 
-def _gelu(shape: Shape, approximate: str = "tanh"):
+def _gelu(shape: Shape, approximate: str = "none"):
     if approximate not in ("tanh", "none"):
-        raise ValueError(f"approximate={approximate!r}, expected 'tanh' or 'none', the exact form")
+        raise ValueError(f"approximate={approximate!r}, expected 'none', the exact form, or 'tanh'")
     return shape, 0, 0
 
 

@@ -30,7 +30,9 @@ def contracts_of(folder: Path) -> list[str]:
         ("uva-2021", ["uva-2021"]),
         ("uva-norm", ["uva-norm"]),
         ("torch-function", ["torch-function"]),
+        ("cs231n", ["cs231n"]),
         ("layer", ["layer"]),
+        ("pairs", ["pairs"]),
         ("function", ["function"]),
     ],
 )

@@ -77,7 +77,7 @@ def test_training_imports_no_pytorch_and_draws_only_at_the_end():
 
 def test_version(capsys):
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"handgrad {handgrad.__version__}\n"
+    assert capsys.readouterr().out.startswith(f"handgrad {handgrad.__version__}\n")
 
 
 def test_the_module_runs_as_the_command_does():
@@ -299,8 +299,14 @@ def test_evaluate(capsys, run_dir):
     summary = json.loads((run_dir / "summary.json").read_text())
     assert figures["last"]["test"]["accuracy"] == summary["last"]["test_accuracy"]
     assert figures["best"]["test"]["loss"] == pytest.approx(summary["best"]["test_loss"], rel=1e-6)
+    assert figures["last"]["test"]["classes"] == summary["details"]["last"]["test"]["classes"]
     assert main(["evaluate", str(run_dir)]) == 0
-    assert f"{figures['last']['train']['accuracy']:.4f}" in capsys.readouterr().out
+    page = capsys.readouterr().out
+    assert f"{figures['last']['train']['accuracy']:.4f}" in page
+    for name, row in figures["last"]["test"]["classes"].items():
+        assert f"│ {name}     │    {row['precision']:.4f} │ {row['recall']:.4f} │" in page
+    assert main(["show", str(run_dir)]) == 0
+    assert f"{figures['last']['test']['classes']['8']['f1']:.4f}" in capsys.readouterr().out
 
 
 def test_predict_from_numpy_and_from_a_picture(capsys, tmp_path, run_dir):
@@ -320,13 +326,13 @@ def test_predict_from_numpy_and_from_a_picture(capsys, tmp_path, run_dir):
 def test_predict_refuses_what_it_cannot_read(capsys, tmp_path, run_dir):
     assert "there is no file" in refused(capsys, "predict", run_dir, tmp_path / "none.npy")
     (tmp_path / "x.txt").write_text("")
-    assert "expected a .npy or .png file" in refused(capsys, "predict", run_dir, tmp_path / "x.txt")
+    assert "x.txt is a table" in refused(capsys, "predict", run_dir, tmp_path / "x.txt")
     (tmp_path / "x.npy").write_bytes(b"\x93NUMPY broken")
-    assert "cannot read" in refused(capsys, "predict", run_dir, tmp_path / "x.npy")
+    assert "of the .npy format" in refused(capsys, "predict", run_dir, tmp_path / "x.npy")
     (tmp_path / "x.png").write_bytes(b"\x89PNG broken")
-    assert "cannot read" in refused(capsys, "predict", run_dir, tmp_path / "x.png")
+    assert "is no image that can be read" in refused(capsys, "predict", run_dir, tmp_path / "x.png")
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
-    assert "cannot read" in refused(capsys, "predict", run_dir, tmp_path / "objects.npy")
+    assert "holds Python objects" in refused(capsys, "predict", run_dir, tmp_path / "objects.npy")
     np.save(tmp_path / "shape.npy", np.zeros((2, 3)))
     assert "expected numbers (N, 1, 8, 8)" in refused(capsys, "predict", run_dir, tmp_path / "shape.npy")
     Image.new("L", (9, 8)).save(tmp_path / "size.png")

@@ -335,7 +335,12 @@ def catalogued(tmp_path, mirror, monkeypatch):
         old = data.DATASETS[name]
         files = [(path.name, path.read_bytes()) for path in sorted((tmp_path / "mirror").iterdir())]
         downloads = tuple(data.Download(n, hashlib.sha256(content).hexdigest(), len(content)) for n, content in files)
-        new = {**vars(old), "mirrors": (f"{mirror}gone/", mirror), "downloads": downloads}
+        contents = tuple(
+            (n.removesuffix(".gz"), "sha256", hashlib.sha256(gzip.decompress(content)).hexdigest())
+            for n, content in files
+            if name == "mnist"
+        )
+        new = {**vars(old), "mirrors": (f"{mirror}gone/", mirror), "downloads": downloads, "contents": contents}
         monkeypatch.setitem(data.DATASETS, name, data.Entry(**new))
 
     return catalogue
@@ -427,7 +432,7 @@ def test_cifar10_is_downloaded_and_unpacked(tmp_path, mirror, make_cifar10, cata
 
 
 @pytest.mark.usefixtures("mnist_mirror")
-def test_check_compares_official_files_with_their_checksums(tmp_path):
+def test_check_compares_what_files_hold_with_the_official_checksums(tmp_path):
     folder = data.get("mnist", data_dir=tmp_path, progress=quiet)
     repacked, unpacked = folder / "t10k-labels-idx1-ubyte.gz", folder / "t10k-images-idx3-ubyte"
     repacked.write_bytes(gzip.compress(gzip.decompress(repacked.read_bytes()), 1))
@@ -439,9 +444,38 @@ def test_check_compares_official_files_with_their_checksums(tmp_path):
     assert seen.official == {
         folder / "train-images-idx3-ubyte.gz": True,
         folder / "train-labels-idx1-ubyte.gz": True,
-        repacked: False,
-        unpacked: None,
+        repacked: True,
+        unpacked: True,
     }
+    assert set(seen.repacked) == {repacked, unpacked}
+    content = bytearray(unpacked.read_bytes())
+    content[-1] ^= 1
+    unpacked.write_bytes(content)
+    assert data.check("mnist", data_dir=tmp_path).official[unpacked] is False
+
+
+@pytest.mark.slow
+def test_mnist_is_known_by_its_content_however_it_is_packed(tmp_path, real_data):
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for path in (real_data / "mnist").glob("*.gz"):
+        content = gzip.decompress(path.read_bytes())
+        if "t10k-labels" in path.name:
+            (folder / path.name).write_bytes(gzip.compress(content, 1))
+        elif "t10k-images" in path.name:
+            (folder / path.stem).write_bytes(content[:16] + content[16:].replace(b"\xfe", b"\xff"))
+        elif "train-images" in path.name:
+            (folder / path.stem).write_bytes(content)
+        else:
+            (folder / path.name).write_bytes(path.read_bytes())
+    seen = data.check("mnist", data_dir=folder)
+    assert {path.name: official for path, official in seen.official.items()} == {
+        "train-images-idx3-ubyte": True,
+        "train-labels-idx1-ubyte.gz": True,
+        "t10k-images-idx3-ubyte": False,
+        "t10k-labels-idx1-ubyte.gz": True,
+    }
+    assert {"t10k-labels-idx1-ubyte.gz", "train-images-idx3-ubyte"} <= {path.name for path in seen.repacked}
 
 
 def test_check_reads_the_structure(tmp_path, make_mnist):

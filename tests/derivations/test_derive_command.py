@@ -1,8 +1,6 @@
 """`handgrad derive`, through its app."""
 
 import json
-import sys
-import types
 
 import pytest
 
@@ -73,44 +71,9 @@ def test_a_broken_step_as_json(capsys):
         (["batchnorm", "--at", "K=4"], "batchnorm has no size K: it has N, D"),
         (["batchnorm", "--break", "17"], "batchnorm has no step 17: expected 1 to 16"),
         (["--break", "3"], "--break needs the name of a derivation"),
-        (["seeds", "--at", "N=3"], "--at needs the name of a derivation"),
+        (["--at", "N=3"], "--at needs the name of a derivation"),
     ],
 )
 def test_one_clear_line_for_what_cannot_be(arguments, message):
     with pytest.raises(ConfigError, match=message):
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-
-
-@pytest.fixture
-def verdicts(monkeypatch):
-    class Result(types.SimpleNamespace):
-        def to_dict(self):
-            return vars(self)
-
-    right = Result(document="A", place="(1)", verdict="holds", condition=None, explanation="", correction=None)
-    right.reason = None
-    wrong = Result(
-        document="A", place="(2)", verdict="wrong", condition=None, explanation="lost its sign", correction="-t/x"
-    )
-    wrong.reason = "No line beside it has the right form."
-    module = types.ModuleType("handgrad.derivations.seeds")
-    module.evaluate = lambda: [right, wrong]
-    monkeypatch.setitem(sys.modules, "handgrad.derivations.seeds", module)
-    monkeypatch.setattr(derivations, "seeds", module, raising=False)
-
-
-@pytest.mark.usefixtures("verdicts")
-def test_the_verdicts_on_the_published_equations(capsys):
-    code, out = run(capsys, "seeds")
-    assert code == 0
-    assert "lost its sign" in out
-    assert "right: -t/x" in out
-    assert "No line beside it" in out
-    assert "2 results: 1 holds, 0 holds with a condition, 0 typing slip, 1 wrong." in out
-
-
-@pytest.mark.usefixtures("verdicts")
-def test_the_verdicts_as_json(capsys):
-    code, out = run(capsys, "seeds", "--json")
-    assert code == 0
-    assert [row["verdict"] for row in json.loads(out)] == ["holds", "wrong"]

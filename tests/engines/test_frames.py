@@ -58,3 +58,30 @@ def test_both_engines_make_the_same_steps(speech, close):
         chosen.load(speech)
         losses.append(chosen.train(batches, np.full(8, 1e-2)).loss)
     close(*losses)
+
+
+def test_frames_in_the_memory_of_a_device(speech, monkeypatch):
+    """What a GPU does, on this machine's CPU: all frames are copied into one tensor."""
+    torch = pytest.importorskip("torch")
+    import handgrad.engines.torch as module
+
+    here = module._ResidentFrames(speech, torch.device("cpu"), torch.float32)
+    monkeypatch.setattr(module, "_has_memory_of_its_own", lambda device: True)
+    there = module._ResidentFrames(speech, torch.device("cpu"), torch.float32)
+    assert len(here.parts) == 2
+    assert len(there.parts) == 1
+    indices = torch.from_numpy(np.random.default_rng(0).permutation(len(speech.labels)))
+    for ours, theirs in zip(here.gather(indices), there.gather(indices), strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_frames_on_a_gpu_like_on_a_cpu(speech):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    losses = []
+    for device in ("cpu", "cuda"):
+        chosen = made("torch", speech, device=device)
+        chosen.load(speech)
+        losses.append(chosen.train(np.arange(80).reshape(5, 16), np.full(5, 1e-2)).loss)
+    np.testing.assert_allclose(*losses, rtol=1e-4)

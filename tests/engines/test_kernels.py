@@ -86,10 +86,12 @@ def test_a_checkpoint_goes_on_bit_for_bit(make_engine, make_batches, spec, dtype
     options = {"optimizer": spec, "dtype": dtype, "init_seed": seeds, "kernels": "numba", "threads": 2}
     through, resumed = make_engine(noise_seed=8, **options), make_engine(noise_seed=99, **options)
     through.train(make_batches(6), rates(6))
-    arrays, settings = through.checkpoint()
+    models = [None] if seeds == 3 else [0, 1]
+    saved = [through.model(model).checkpoint() for model in models]
     expected = through.train(make_batches(6, seed=1), rates(6))
     resumed.train(make_batches(2, seed=7), rates(2))
-    resumed.restore(arrays, json.loads(json.dumps(settings)))
+    for model, (arrays, settings) in zip(models, saved, strict=True):
+        resumed.model(model).restore(arrays, json.loads(json.dumps(settings)))
     actual = resumed.train(make_batches(6, seed=1), rates(6))
     np.testing.assert_array_equal(actual.loss, expected.loss)
     for name, array in through.state_dict().items():
@@ -136,8 +138,8 @@ def test_its_memory_shows_nowhere(make_engine, make_batches, seeds):
     state = engine.state_dict()
     other.load_state_dict({name: np.ascontiguousarray(array) for name, array in state.items()})
     np.testing.assert_array_equal(other.evaluate(np.arange(90)).loss, engine.evaluate(np.arange(90)).loss)
-    arrays, _ = engine.checkpoint()
+    arrays, _ = engine.model(None if seeds == 3 else 0).checkpoint()
     assert arrays["optimizer/exp_sum/0.weight"].flags.c_contiguous
     moments = arrays["optimizer/exp_sum/0.weight"].reshape(-1, 8, 6)
-    flat = engine._optimizers[0][0].state["exp_sum"][0]
+    flat = engine._updates[0].kernel.state["exp_sum"][0]
     np.testing.assert_array_equal(moments[0].T.ravel(), flat[0, : 8 * 6])

@@ -218,18 +218,19 @@ def test_batch_sizes_may_change(make_engine, make_batches):
 def test_a_checkpoint_goes_on_as_if_nothing_had_been(make_engine, make_batches, spec, dtype, seeds):
     through = make_engine(optimizer=spec, dtype=dtype, init_seed=seeds, noise_seed=8)
     through.train(make_batches(6), rates(6))
-    arrays, settings = through.checkpoint()
-    settings = json.loads(json.dumps(settings))
+    models = [None] if seeds == 3 else [0, 1]
+    saved = [through.model(model).checkpoint() for model in models]
     expected = through.train(make_batches(6, seed=1), rates(6))
 
     resumed = make_engine(optimizer=spec, dtype=dtype, init_seed=seeds if seeds == 3 else [9, 9], noise_seed=99)
     resumed.train(make_batches(2, seed=7), rates(2))
-    resumed.restore(arrays, settings)
+    for model, (arrays, settings) in zip(models, saved, strict=True):
+        resumed.model(model).restore(arrays, json.loads(json.dumps(settings)))
+        assert all(array.dtype == dtype for array in arrays.values() if array.dtype.kind == "f")
     actual = resumed.train(make_batches(6, seed=1), rates(6))
     np.testing.assert_array_equal(actual.loss, expected.loss)
     np.testing.assert_array_equal(actual.correct, expected.correct)
     assert_same_state(through, resumed)
-    assert all(array.dtype == dtype for array in arrays.values() if array.dtype.kind == "f")
 
 
 def test_a_checkpoint_names_everything(make_engine):
@@ -309,7 +310,7 @@ def test_a_stack_of_one_has_its_axis(make_engine, make_batches, noise):
 
 def test_each_model_of_a_stack_has_masks_of_its_own(make_engine, make_batches):
     for dropout, alike in ((0.0, True), (0.5, False)):
-        stack = make_engine(mlp((6,), (8,), 3, dropout=dropout), init_seed=[1, 1])
+        stack = make_engine(mlp((6,), (8,), 3, dropout=dropout), init_seed=[1, 1], noise_seed=[1, 2])
         stack.train(make_batches(3), rates(3))
         weight = stack.state_dict()["0.weight"]
         assert np.array_equal(weight[0], weight[1]) is alike

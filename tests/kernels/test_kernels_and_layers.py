@@ -430,8 +430,9 @@ def test_losses(kernels, example, checked, dtype, agree):
         targets = example.targets(n, 4, dtype)
         targets["int32 classes"] = targets["classes"].astype(np.int32)
         for target in targets.values():
-            agree(kernel.forward(x, target), loss.forward(x, target), dtype)
-            agree(kernel.backward(), loss.backward(), dtype)
+            for weight in (None, np.linspace(0, 2, len(x)).astype(np.float32)):
+                agree(kernel.forward(x, target, weight), loss.forward(x, target, weight), dtype)
+                agree(kernel.backward(), loss.backward(), dtype)
 
 
 @over(LOSSES)
@@ -442,8 +443,9 @@ def test_losses_of_stacked_models(kernels, example, agree):
         for target in example.targets(n).values():
             if target.ndim == 2:
                 target = np.stack([np.roll(target, m, axis=0) for m in range(MODELS)])
-            agree(kernel.forward(x, target), loss.forward(x, target))
-            agree(kernel.backward(), loss.backward())
+            for weight in (None, np.linspace(0, 2, x.shape[1])):
+                agree(kernel.forward(x, target, weight), loss.forward(x, target, weight))
+                agree(kernel.backward(), loss.backward())
 
 
 @over(LOSSES)

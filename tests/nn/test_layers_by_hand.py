@@ -66,7 +66,7 @@ def test_silu():
 def test_gelu():
     # tanh form at x = 1: u = 0.797885 · 1.044715 = 0.833562, tanh u = 0.682384, so y = 0.841192; at 0 the gate is 1/2.
     # The slope: 0.841192 + 1/2 (1 - 0.682384²) 0.797885 · 1.134145 = 1.082964
-    for layer, y, slope in ((nn.GELU(), 0.841192, 1.082964), (nn.GELU("none"), 0.841345, 1.083316)):
+    for layer, y, slope in ((nn.GELU("tanh"), 0.841192, 1.082964), (nn.GELU(), 0.841345, 1.083316)):
         assert_allclose(layer.forward(np.array([[0, 1.0]])), [[0, y]], atol=5e-7)
         assert_allclose(layer.backward(np.array([[4.0, 2]])), [[2, 2 * slope]], atol=1e-6)
 

@@ -61,12 +61,12 @@ ACTIVATIONS = [
         lambda v: (1 + math.exp(-v) + v * math.exp(-v)) / (1 + math.exp(-v)) ** 2,
     ),
     (
-        nn.GELU("none"),
+        nn.GELU(),
         lambda v: v * (1 + math.erf(v / math.sqrt(2))) / 2,
         lambda v: (1 + math.erf(v / math.sqrt(2))) / 2 + v * math.exp(-v * v / 2) / math.sqrt(2 * math.pi),
     ),
     (
-        nn.GELU(),
+        nn.GELU("tanh"),
         lambda v: v / 2 * (1 + math.tanh(cubic(v))),
         lambda v: (
             (1 + math.tanh(cubic(v))) / 2

@@ -159,7 +159,7 @@ def test_gelu_from_end_to_end(approximate, dtype, close):
     np.testing.assert_array_equal(layer.backward(np.ones_like(huge)), [[1, 0]])
 
 
-@pytest.mark.parametrize("layer", [nn.SiLU(), nn.Softplus(), nn.GELU(), nn.GELU("none")], ids=repr)
+@pytest.mark.parametrize("layer", [nn.SiLU(), nn.Softplus(), nn.GELU(), nn.GELU("tanh")], ids=repr)
 def test_logits_of_ten_thousand_in_float32(layer):
     x = np.array([[1e4, -1e4, 1e30, -1e30, 0]], np.float32)
     y = layer.forward(x)

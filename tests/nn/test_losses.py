@@ -129,6 +129,72 @@ def test_mean_squared_error_of_numbers(close):
     close(loss.backward(), x_torch.grad)
 
 
+WEIGHTS = np.array([2.0, 0, 1, 3, 0.5, 1])
+
+
+@pytest.mark.parametrize("kind", ["classes", "soft"])
+def test_weights_by_definition(loss_example, kind, close):
+    """Σ w L / Σ w, and a whole weight is that many copies of the sample."""
+    x, target = loss_example.input(), loss_example.targets()[kind]
+    loss = loss_example.make()
+    value = loss.forward(x, target, WEIGHTS)
+    dx = loss.backward()
+    values, slopes = [], []
+    for n in range(6):
+        one = loss_example.make()
+        values.append(one.forward(x[n : n + 1], target[n : n + 1]))
+        slopes.append(one.backward()[0])
+    close(value, np.dot(WEIGHTS, values) / WEIGHTS.sum(), 1e-14)
+    close(dx, WEIGHTS[:, None] * np.array(slopes) / WEIGHTS.sum(), 1e-14)
+    copies = np.array([2, 0, 1, 3, 1, 1])
+    close(loss.forward(x, target, copies), loss.forward(x.repeat(copies, 0), target.repeat(copies, 0)), 1e-14)
+
+
+def test_weights_as_pytorch_weighs_classes(close):
+    x, target = np.random.default_rng(0).standard_normal((6, 4)), np.array([0, 3, 1, 1, 2, 0])
+    of_class = np.array([0.5, 2, 1, 3])
+    x_torch = torch.tensor(x, requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(x_torch, torch.tensor(target), weight=torch.tensor(of_class))
+    expected.backward()
+    loss = nn.SoftmaxCrossEntropy()
+    close(loss.forward(x, target, of_class[target]), expected.detach())
+    close(loss.backward(), x_torch.grad)
+
+
+def test_weights_of_stacked_models_and_of_no_sample(loss_example, close):
+    x, target = loss_example.input(models=(2,)), loss_example.targets()["classes"]
+    stack = loss_example.make()
+    values, dx = stack.forward(x, target, WEIGHTS), stack.backward()
+    for m in range(2):
+        one = loss_example.make()
+        close(values[m], one.forward(x[m], target, WEIGHTS), 1e-14)
+        close(dx[m], one.backward(), 1e-14)
+    assert stack.forward(x[0], target, np.zeros(6)) == 0
+    np.testing.assert_array_equal(stack.backward(), 0)
+
+
+@pytest.mark.parametrize("weight", [np.ones(5), np.ones((6, 1)), np.array([1, 1, -1, 1, 1, 1]), np.full(6, np.nan)])
+def test_weights_that_do_not_fit(loss_example, weight, unchecked):
+    with pytest.raises(ValueError, match=r"(?s)the loss got weight=.*, expected \(6,\) numbers of at least 0"):
+        loss_example.make().forward(loss_example.input(), loss_example.targets()["classes"], weight)
+
+
+def test_absolute_and_huber_loss_by_hand():
+    # differences 2, -1, 0, 3 in 2 rows: L1 = 6/4; Huber with δ = 2: (2 + 0.5 + 0 + 2·3 - 2) / 4
+    x, target = np.array([[2.0, 0], [1, 3]]), np.array([[0.0, 1], [1, 0]])
+    absolute, huber = nn.MeanAbsoluteError(), nn.Huber(2.0)
+    assert absolute.forward(x, target) == 1.5
+    np.testing.assert_array_equal(absolute.backward(), np.array([[1, -1], [0, 1]]) / 4)
+    assert huber.forward(x, target) == 6.5 / 4
+    np.testing.assert_array_equal(huber.backward(), np.array([[2, -1], [0, 2]]) / 4)
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, float("nan")])
+def test_a_huber_distance_that_cannot_be(delta):
+    with pytest.raises(ValueError, match=rf"Huber got delta={delta}, expected a number above 0"):
+        nn.Huber(delta)
+
+
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
 def test_label_smoothing_that_cannot_be(smoothing):
     with pytest.raises(ValueError, match=rf"SoftmaxCrossEntropy got label_smoothing={smoothing}, expected a share"):

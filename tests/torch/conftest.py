@@ -240,6 +240,14 @@ FUNCTIONS = (
         lambda: (SOFT,),
     ),
     FunctionExample("mean squared error", ht.MeanSquaredErrorFunction, ((5, 4),), F.mse_loss, lambda: (SOFT,)),
+    FunctionExample("mean absolute error", ht.MeanAbsoluteErrorFunction, ((5, 4),), F.l1_loss, lambda: (SOFT,)),
+    FunctionExample(
+        "huber",
+        ht.HuberFunction,
+        ((5, 4),),
+        lambda x, t, delta: F.huber_loss(x, t, delta=delta),
+        lambda: (SOFT, 0.5),
+    ),
     FunctionExample(
         "mean squared error of classes",
         ht.MeanSquaredErrorFunction,

@@ -32,8 +32,8 @@ MODULES = (
     ModuleExample("ELU", lambda: ht.ELU(0.7), lambda: torch.nn.ELU(0.7)),
     ModuleExample("Sigmoid", ht.Sigmoid, torch.nn.Sigmoid),
     ModuleExample("Tanh", ht.Tanh, torch.nn.Tanh),
-    ModuleExample("GELU", ht.GELU, lambda: torch.nn.GELU("tanh")),
-    ModuleExample("GELU exact", lambda: ht.GELU("none"), torch.nn.GELU),
+    ModuleExample("GELU", ht.GELU, torch.nn.GELU),
+    ModuleExample("GELU tanh", lambda: ht.GELU("tanh"), lambda: torch.nn.GELU(approximate="tanh")),
     ModuleExample("SiLU", ht.SiLU, torch.nn.SiLU),
     ModuleExample("Softplus", ht.Softplus, torch.nn.Softplus),
     ModuleExample("Softplus 2", lambda: ht.Softplus(2.0, 1.0), lambda: torch.nn.Softplus(2.0, 1.0)),
@@ -77,6 +77,8 @@ LOSSES = {
     "SoftmaxCrossEntropy smoothed": (lambda: ht.SoftmaxCrossEntropy(0.2), lambda: nn.SoftmaxCrossEntropy(0.2)),
     "NegativeLogLikelihood": (ht.NegativeLogLikelihood, nn.NegativeLogLikelihood),
     "MeanSquaredError": (ht.MeanSquaredError, nn.MeanSquaredError),
+    "MeanAbsoluteError": (ht.MeanAbsoluteError, nn.MeanAbsoluteError),
+    "Huber": (lambda: ht.Huber(0.3), lambda: nn.Huber(0.3)),
 }
 
 
@@ -276,10 +278,28 @@ def test_losses_are_those_of_nn(name, kind):
     value.backward()
     assert value.item() == pytest.approx(float(numpys.forward(scores.numpy(), target.numpy())), rel=1e-13)
     np.testing.assert_allclose(x.grad, numpys.backward(), rtol=1e-12, atol=1e-15)
+    for weight in (torch.linspace(0, 2, 6).double(), torch.zeros(6).double()):
+        x.grad = None
+        value = ours(x, target, weight)
+        value.backward()
+        expected = numpys.forward(scores.numpy(), target.numpy(), weight.numpy())
+        assert value.item() == pytest.approx(float(expected), rel=1e-13)
+        np.testing.assert_allclose(x.grad, numpys.backward(), rtol=1e-12, atol=1e-15)
+
+
+def test_weights_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"Huber\(delta=1.0\) got weight with shape=\(3,\), expected \(2,\)"):
+        ht.Huber()(torch.ones(2, 3), torch.ones(2, 3), torch.ones(3))
+    with pytest.raises(ValueError, match="Huber got delta=0, expected a number above 0"):
+        ht.Huber(0)
 
 
 @pytest.mark.parametrize(
-    "loss", [ht.CrossEntropy, ht.SoftmaxCrossEntropy, ht.NegativeLogLikelihood, ht.MeanSquaredError]
+    "loss",
+    [
+        *(ht.CrossEntropy, ht.SoftmaxCrossEntropy, ht.NegativeLogLikelihood),
+        *(ht.MeanSquaredError, ht.MeanAbsoluteError, ht.Huber),
+    ],
 )
 @pytest.mark.parametrize("target", [torch.zeros(3).long(), torch.zeros(2), torch.zeros(2, 4), torch.zeros(3, 2).long()])
 def test_targets_that_do_not_fit(loss, target):
@@ -312,7 +332,7 @@ def test_reprs_show_the_settings():
     assert repr(ht.BatchNorm1d(3)) == "BatchNorm1d(3, eps=1e-05, momentum=0.1)"
     assert repr(ht.MaxPool2d(3)) == "MaxPool2d((3, 3), stride=(3, 3), padding=(0, 0))"
     assert repr(ht.SoftmaxCrossEntropy(0.1)) == "SoftmaxCrossEntropy(label_smoothing=0.1)"
-    assert repr(ht.GELU()) == "GELU(approximate='tanh')"
+    assert repr(ht.GELU()) == "GELU(approximate='none')"
     assert repr(ht.ELU()) == "ELU(alpha=1.0)"
 
 

@@ -446,6 +446,26 @@ def test_running_figures_that_do_not_belong_to_the_weights(tmp_path, trained):
     assert in_part(look_at_run(broken_weights(tmp_path, trained, forget))) == ["normalization-gap"]
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "evidence"),
+    [
+        ("running_var", lambda figure: figure / 400, "the running variance of layer 1 is 0.00"),
+        ("running_var", lambda figure: figure * 30, "the running variance of layer 1 is "),
+        ("running_mean", lambda figure: figure + 100, "the running mean of layer 1 is "),
+    ],
+)
+def test_running_figures_far_from_those_of_a_batch(tmp_path, trained, monkeypatch, name, change, evidence):
+    """Also where loss and accuracy look well."""
+
+    def alter(state):
+        state[f"1.{name}"][...] = change(state[f"1.{name}"])
+
+    monkeypatch.setattr(Inside, "loss", lambda *_, **__: (0.1, 0.99))
+    report = look_at_run(broken_weights(tmp_path, trained, alter))
+    (finding,) = [f for f in report.parts["the trained network"] if f.diagnosis == "normalization-gap"]
+    assert evidence in finding.evidence
+
+
 def test_saturated_trained_network(tmp_path):
     run = train(run_dir=tmp_path / "a", activation="tanh", **{**SHORT, "max_steps": 50})
 

@@ -41,7 +41,7 @@ def test_a_run_leaves_its_folder(tmp_path):
     present = {path.name for path in run.path.iterdir()}
     assert present == {
         *("config.toml", "metrics.jsonl", "summary.json", "curves.png", "model.safetensors", "best.safetensors"),
-        *("preprocessing.safetensors", "checkpoint"),
+        *("preprocessing.safetensors", "checkpoint", "confusion.png"),
     }
     assert [record["step"] for record in run.metrics] == [20, 40, 60]
     assert set(run.metrics[0]) == {

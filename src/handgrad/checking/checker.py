@@ -9,17 +9,18 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from handgrad.checking import contracts
 from handgrad.checking.contracts import Contract, Source
-from handgrad.checking.contracts.judging import Judge
+from handgrad.checking.contracts.judging import Judge, failed_part
 from handgrad.checking.handin import HandIn, Refused, take_in
 from handgrad.checking.probe import Failure, Observation, Probe
 from handgrad.checking.results import Finding, Part, Report
 from handgrad.checking.sandbox import MEANS, Limits, Sandbox, SandboxError
+from handgrad.checking.worker import REMOVED
 from handgrad.errors import ConfigError
 
 #: The part that stands for the hand-in as a whole, where nothing smaller can be named.
@@ -147,24 +148,79 @@ def _checked(
     lacking: dict[str, Part] = {}
     notes = list(handin.notes)
     torch = any(one.torch for one in found) or _imports(source, "torch")
-    options = {"torch": torch, "allow_handgrad": allow_handgrad, "means": means, "leave": True}
+    stand_ins = sorted(wanted_modules(source) - {"handgrad", "torch", "numpy"})
+    options = {
+        "torch": torch,
+        "allow_handgrad": allow_handgrad,
+        "means": means,
+        "leave": True,
+        "stand_ins": stand_ins,
+    }
+    removed: dict[str, Part] = {}
     with Sandbox(handin.folder, limits, **options) as sandbox:
         for one in found:
             one.seed = seed
             probes = one.probes()
             observations = sandbox.run(probes, one.paths)
+            for seen in observations:
+                _removed(seen, removed)
             lacking |= {part.part: part for seen in observations for part in _lacking(seen)}
             observations = [
                 _without_import(seen, probe, lacking) for seen, probe in zip(observations, probes, strict=True)
             ]
-            parts += one.judge({observation.probe: observation for observation in observations})
+            parts += judged(one, {observation.probe: observation for observation in observations})
             sandbox.restart()
         notes += [f"not in force: {what}" for what in sandbox.missed]
         used = sandbox.used
         if sandbox.open:
             notes.append(sandbox.open)
     title = "+".join(one.name for one in found)
-    return Report(handin.name, title, (*broken, *lacking.values(), *parts), tuple(notes), used)
+    return Report(handin.name, title, (*broken, *lacking.values(), *removed.values(), *parts), tuple(notes), used)
+
+
+def judged(contract: Contract, observations: Mapping[str, Observation]) -> list[Part]:
+    """The verdicts of one contract; a failure of the checker's own is a part that cannot be judged, and no more."""
+    try:
+        return contract.judge(observations)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:
+        return [failed_part(contract.name, error)]
+
+
+def wanted_modules(source: Source) -> set[str]:
+    """Top-level modules that files of the hand-in import and do not bring; not those that a `try` does without."""
+    own = {module.name for module in source.modules} | {
+        part for module in source.modules for part in Path(module.path).parts[:-1]
+    }
+    found: set[str] = set()
+
+    def look(node: ast.AST) -> None:
+        if isinstance(node, ast.Try):
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            found.add(node.module.partition(".")[0])
+        for child in ast.iter_child_nodes(node):
+            look(child)
+
+    for module in source.modules:
+        look(module.tree)
+    return found - own
+
+
+def _removed(seen: Observation, found: dict[str, Part]) -> None:
+    """What was right before NumPy 2, told once: the hand-in was run as if it still were."""
+    for warning in seen.warnings:
+        if not warning.message.startswith(REMOVED) or "NumPy 2" in found:
+            continue
+        what = warning.message.removeprefix(REMOVED)
+        evidence = f"NumPy 2 no longer allows it, NumPy 1 did: {what}. The rest is judged as under NumPy 1"
+        hint = "Which NumPy do you have, and which one does the assignment name?"
+        full = "Write it in the form that both take; the release notes of NumPy 1.24 and 2.0 list what is gone."
+        finding = Finding("raises", evidence, "NumPy 2 no longer allows this", warning.file, warning.line, hint, full)
+        found["NumPy 2"] = Part("NumPy 2", "wrong", (finding,), file=warning.file, line=warning.line)
 
 
 def _imports(source: Source, package: str) -> bool:

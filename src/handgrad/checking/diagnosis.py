@@ -346,7 +346,7 @@ def _value(key: str, sizes: Mapping[str, float]) -> float:
         first, second = key.split(" * ")
         return _value(first, sizes) * _value(second, sizes)
     if key == "N/(N-1)":
-        return sizes["N"] / (sizes["N"] - 1)
+        return sizes["N"] / (sizes["N"] - 1) if sizes["N"] > 1 else math.inf
     if key == "(N-1)/N":
         return (sizes["N"] - 1) / sizes["N"]
     if key.startswith("1/"):

@@ -90,6 +90,11 @@ FORWARD: dict[str, Forms] = {
         "max(x, 0)": lambda x, p: np.maximum(x, 0),
         "alpha * (exp(x) - 1) if x > 0 else x": lambda x, p: np.where(x > 0, p * np.expm1(x), x),
         "max(x, 0) + alpha * (exp(x) - 1)": lambda x, p: np.maximum(x, 0) + p * np.expm1(x),
+        "x if x > 0 else alpha * (exp(1) - 1)": lambda x, p: np.where(x > 0, x, p * np.expm1(1.0)),
+        "x if x > 0 else alpha * (exp(alpha * x) - 1)": lambda x, p: np.where(
+            x > 0, x, p * np.expm1(p * np.minimum(x, 0))
+        ),
+        "x if x > 0 else alpha * exp(x - 1)": lambda x, p: np.where(x > 0, x, p * np.exp(np.minimum(x, 0) - 1)),
         "x": lambda x, p: x,
     },
 }
@@ -203,7 +208,8 @@ BACKWARD: dict[str, Derivatives] = {
         "x < 0": lambda x, y, p: (x < 0) * 1.0,
         "sign(x)": lambda x, y, p: np.sign(x),
         "min(y, 1)": lambda x, y, p: np.clip(x, 0, 1),
-        "abs(y)": lambda x, y, p: np.abs(x),
+        "abs(x)": lambda x, y, p: np.abs(x),
+        "x**2": lambda x, y, p: x * x,
         "x > 1": lambda x, y, p: (x > 1) * 1.0,
         "1 if x > 0 else 0.01": lambda x, y, p: np.where(x > 0, 1, 0.01),
         "y >= 0": lambda x, y, p: np.ones_like(x),
@@ -247,6 +253,10 @@ BACKWARD: dict[str, Derivatives] = {
             x > 0, 1.0, p * np.exp(p * np.expm1(np.minimum(x, 0)))
         ),
         "x if x > 0 else alpha * exp(x)": lambda x, y, p: np.where(x > 0, x, p * np.exp(np.minimum(x, 0))),
+        "1 if x > 0 else alpha * exp(1)": lambda x, y, p: np.where(x > 0, 1.0, p * np.exp(1.0)),
+        "1 if x > 0 else alpha * exp(1) - alpha": lambda x, y, p: np.where(x > 0, 1.0, p * np.expm1(1.0)),
+        "1 if x > 0 else x + alpha": lambda x, y, p: np.where(x > 0, 1.0, x + p),
+        "1 if x > 0 else alpha * exp(x - 1)": lambda x, y, p: np.where(x > 0, 1.0, p * np.exp(np.minimum(x, 0) - 1)),
         "1 if x > 0 else alpha * x * exp(x)": lambda x, y, p: np.where(x > 0, 1.0, p * x * np.exp(np.minimum(x, 0))),
     },
 }
@@ -256,6 +266,7 @@ _BACKWARD_BUGS = {
     "1": "derivative-missing",
     "y >= 0": "derivative-missing",
     "x * (1 - x)": "derivative-at-input",
+    "1 if x > 0 else x + alpha": "derivative-at-input",
     "y * (1 - x)": "derivative-at-input",
     "x * (1 - y)": "derivative-at-input",
     "1 - x**2": "derivative-at-input",
@@ -359,10 +370,21 @@ def softmax(x: Array, *, axis: Any = 1, form: str = "right", shift: str = "right
         s = e / e.mean(axis=axis, keepdims=True)
     elif form == "sigmoid(x)":
         s = _sigmoid(x)
+    elif form in UNDONE:
+        s = UNDONE[form](e / e.sum(axis=axis, keepdims=True), x.max(axis=axis, keepdims=True))
     else:
         s = e / e.sum(axis=axis, keepdims=True)
     return softmax(s) if twice else s
 
+
+#: A softmax whose shift is taken back after it has cancelled: from the softmax and the maximum.
+UNDONE: dict[str, Callable[[Array, Array], Array]] = {
+    "softmax(x) * exp(max(x))": lambda s, most: s * np.exp(most),
+    "softmax(x) * max(x)": lambda s, most: s * most,
+    "softmax(x) + max(x)": lambda s, most: s + most,
+    "softmax(x) / exp(max(x))": lambda s, most: s / np.exp(most),
+    "softmax(x) - max(x)": lambda s, most: s - most,
+}
 
 SOFTMAX_SLIPS = (
     slip("softmax-axis", "the softmax over the batch (axis 0)", axis=0),
@@ -386,6 +408,7 @@ SOFTMAX_SLIPS = (
     slip("exponent-sign", "softmax(-x)", form="exp(-x) / sum(exp(-x))"),
     slip("wrong-function", "log(softmax(x))", form="log of softmax"),
     slip("wrong-function", "sigmoid(x)", form="sigmoid(x)"),
+    *(slip("softmax-shift-undone", form, form=form) for form in UNDONE),
 )
 
 
@@ -396,6 +419,33 @@ def softmax_forward() -> Subject:
         return softmax(draw.x, **options)
 
     return Subject("the output", compute, SOFTMAX_SLIPS, factors=NOT_AVERAGED)
+
+
+#: Other matrices in place of the Jacobian, multiplied out: from y, dy, sum(dy) and sum(dy * y), all of one sample.
+_JACOBIANS: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
+    "y * (sum(dy) - sum(dy * y))": lambda y, dy, total, weighted: y * (total - weighted),
+    "dy * y * (1 - sum(y))": lambda y, dy, total, weighted: dy * y * (1 - y.sum(axis=1, keepdims=True)),
+    "dy - y * sum(dy * y)": lambda y, dy, total, weighted: dy - y * weighted,
+    "sum(dy) - y * sum(dy * y)": lambda y, dy, total, weighted: total - y * weighted,
+    "y * sum(dy)": lambda y, dy, total, weighted: y * total,
+    "sum(dy * y)": lambda y, dy, total, weighted: weighted + 0 * y,
+    "y * (dy + sum(dy * y) - 2 * y * dy)": lambda y, dy, total, weighted: y * (dy + weighted - 2 * y * dy),
+    "y * (dy - sum(dy * y) + y * dy)": lambda y, dy, total, weighted: y * (dy - weighted + y * dy),
+    "y * (1 - y) * dy - sum(dy * y)": lambda y, dy, total, weighted: y * (1 - y) * dy - weighted,
+    "y * (1 - y) * dy - y * sum(dy * y)": lambda y, dy, total, weighted: y * ((1 - y) * dy - weighted),
+    "y * dy - y * sum(dy) / K": lambda y, dy, total, weighted: y * (dy - total / y.shape[1]),
+    "y * dy - sum(y)**2 * dy": lambda y, dy, total, weighted: y * dy - dy * y.sum(axis=1, keepdims=True) ** 2,
+    "y * dy - sum(y**2) * dy": lambda y, dy, total, weighted: y * dy - dy * (y * y).sum(axis=1, keepdims=True),
+}
+_JACOBIANS_WHY = {
+    **dict.fromkeys(_JACOBIANS, ""),
+    "y * (sum(dy) - sum(dy * y))": ": a column of y stands where its diagonal matrix belongs",
+    "dy * y * (1 - sum(y))": ": dy times the sums of the Jacobian's rows, where the matrix product belongs",
+    "dy - y * sum(dy * y)": ": the identity stands where the diagonal matrix of y belongs",
+    "sum(dy) - y * sum(dy * y)": ": ones stand where the diagonal matrix of y belongs",
+    "y * (dy + sum(dy * y) - 2 * y * dy)": ": the sign off the diagonal is wrong",
+    "y * (dy - sum(dy * y) + y * dy)": ": the diagonal is y where y * (1 - y) belongs",
+}
 
 
 def softmax_backward() -> Subject:
@@ -446,6 +496,15 @@ def softmax_backward() -> Subject:
             return y * (1 - y) * up.sum(axis=1, keepdims=True)
         if jacobian == "y_j (1 - y_i)":
             return (up * y).sum(axis=1, keepdims=True) * (1 - y)
+        total, weighted = up.sum(axis=1, keepdims=True), (up * y).sum(axis=1, keepdims=True)
+        if jacobian in _JACOBIANS:
+            return _JACOBIANS[jacobian](y, up, total, weighted)
+        if jacobian == "the samples' sum":
+            row = y.sum(axis=0)
+            return up @ (np.diag(row) - np.outer(row, row))
+        if jacobian == "the samples' mean":
+            row = y.mean(axis=0)
+            return up @ (np.diag(row) - np.outer(row, row))
         if jacobian == "diag - outer, elementwise":
             return np.diag(np.diag(up)) if up.shape[0] == up.shape[1] else up * np.nan
         return {"y * dy": y * up, "y * sum(dy * y)": -y * (up * y).sum(axis=axis, keepdims=True)}
@@ -475,6 +534,17 @@ def softmax_backward() -> Subject:
         slip(wrong, "-y * sum(dy * y): the diagonal is missing", jacobian="-outer"),
         slip(wrong, "y * (1 - y) * sum(dy)", jacobian="(1 - y) off the diagonal"),
         slip(wrong, "sum(dy * y) * (1 - y)", jacobian="y_j (1 - y_i)"),
+        slip(
+            "one-jacobian-for-all",
+            "dy times the Jacobian at the sum of all samples' outputs",
+            jacobian="the samples' sum",
+        ),
+        slip(
+            "one-jacobian-for-all",
+            "dy times the Jacobian at the mean of all samples' outputs",
+            jacobian="the samples' mean",
+        ),
+        *(slip(wrong, f"{form}{why}", jacobian=form) for form, why in _JACOBIANS_WHY.items()),
     )
     return Subject(
         "dx",
@@ -606,7 +676,20 @@ def crossentropy_forward() -> Subject:
         if options:
             x = softmax(x, **options)
         log = _logarithm(x, base, 0.0 if term == "exchanged" else eps)
-        if term == "binary":
+        numbers = (t * np.arange(t.shape[1])).sum(axis=1, keepdims=True)
+        if term == "the label's number":
+            terms = -(numbers * t * log)
+        elif term == "numbers everywhere":
+            terms = -(numbers * log)
+        elif term == "binary by numbers":
+            terms = -(numbers * log + (1 - numbers) * np.log(1 - x))
+        elif term == "the label's number from 1":
+            terms = -((numbers + 1) * t * log)
+        elif term == "binary at the label":
+            terms = -(t * log + t * np.log(1 - x))
+        elif term == "the others' alone":
+            terms = -((1 - t) * np.log(1 - x))
+        elif term == "binary":
             terms = -(t * log + (1 - t) * np.log(1 - x))
         elif term == "labels left out":
             terms = -log
@@ -626,6 +709,18 @@ def crossentropy_forward() -> Subject:
         slip("softmax-twice", "the cross-entropy of softmax(x): x is a softmax already", twice=False),
         *(slip("eps-value", f"-sum(t log(x + {eps:g}))", eps=eps) for eps in (0.1, 1e-2, 1e-3, 1e-4, 1e-5)),
         slip("binary-crossentropy", "-sum(t log x + (1 - t) log(1 - x))", term="binary"),
+        slip(
+            "binary-crossentropy", "-sum(n log x + (1 - n) log(1 - x)), n the label's number", term="binary by numbers"
+        ),
+        slip("binary-crossentropy", "-sum((1 - t) log(1 - x))", term="the others' alone"),
+        slip("binary-crossentropy", "-sum(t (log x + log(1 - x)))", term="binary at the label"),
+        slip(
+            "labels-as-numbers",
+            "-sum(n t log x), n the label's number: class 0 counts nothing",
+            term="the label's number",
+        ),
+        slip("labels-as-numbers", "-sum(n log x) over all classes, n the label's number", term="numbers everywhere"),
+        slip("labels-as-numbers", "-sum((n + 1) t log x), n the label's number", term="the label's number from 1"),
         slip("labels-unused", "-sum(log x) over all classes", term="labels left out"),
         slip("labels-unused", "-sum(x log x)", term="with entropy"),
         slip("not-summed", "one figure for each sample and class", term="not summed"),
@@ -655,8 +750,16 @@ def crossentropy_backward() -> Subject:
     def compute(draw: Draw, form="right", eps: float = 0.0) -> Array:
         x, t = draw.x, draw.t
         N = len(x)
+        n = (t * np.arange(t.shape[1])).sum(axis=1, keepdims=True)
         with np.errstate(all="ignore"):
             return {
+                "-n * t / x": -n * t / (x + eps) / N,
+                "-n / x": -n / (x + eps) / N,
+                "x - n": (x - n) / N,
+                "(x - n) / (x (1 - x))": (x - n) / (x * (1 - x)) / N,
+                "-t / x - (1 - t) / (1 - x)": (-t / x - (1 - t) / (1 - x)) / N,
+                "(1 - t) / (1 - x)": (1 - t) / (1 - x) / N,
+                "-t / x + t / (1 - x)": (-t / x + t / (1 - x)) / N,
                 "right": -t / (x + eps) / N,
                 "x - t": (x - t) / N,
                 "-1 / x": -1 / (x + eps) / N,
@@ -682,6 +785,14 @@ def crossentropy_backward() -> Subject:
         slip("wrong-derivative", "-t / x**2 / N", form="-t / x**2"),
         slip("division-missing", "-t / N", form="-t"),
         slip("binary-crossentropy", "(x - t) / (x (1 - x)) / N", form="(x - t) / (x (1 - x))"),
+        slip("binary-crossentropy", "(-t / x - (1 - t) / (1 - x)) / N", form="-t / x - (1 - t) / (1 - x)"),
+        slip("binary-crossentropy", "(1 - t) / (1 - x) / N", form="(1 - t) / (1 - x)"),
+        slip("binary-crossentropy", "(-t / x + t / (1 - x)) / N", form="-t / x + t / (1 - x)"),
+        slip("binary-crossentropy", "(x - n) / (x (1 - x)) / N, n the label's number", form="(x - n) / (x (1 - x))"),
+        slip("labels-as-numbers", "-n t / x / N, n the label's number: class 0 counts nothing", form="-n * t / x"),
+        slip("labels-as-numbers", "-n / x / N in every class, n the label's number", form="-n / x"),
+        slip("labels-as-numbers", "(x - n) / N, n the label's number", form="x - n"),
+        *(slip("eps-not-in-loss", f"-t / (x + {eps:g}) / N", eps=eps) for eps in (0.1, 1e-2, 1e-3, 1e-4, 1e-5)),
         slip("softmax-twice", "(softmax(x) - t) / N", form="softmax(x) - t"),
         slip("reduced-over-wrong-axis", "-t / x / N summed over the classes", form="summed over the classes"),
         slip("reduced-over-batch", "-t / x / N summed over the batch", form="summed over the batch"),
@@ -833,6 +944,10 @@ def normalised(
         variance = ((x - mu) ** 2).sum(axis=axis, keepdims=True) / (count - ddof)
     elif mean == "added":
         mu = -mu
+    elif mean == "variance over everything":
+        variance = x.var(ddof=ddof) + 0 * variance
+    elif mean == "variance from the mean of everything":
+        variance = ((x - x.mean()) ** 2).sum(axis=axis, keepdims=True) / (count - ddof)
     elif mean == "raw second moment":
         variance = (x**2).mean(axis=axis, keepdims=True)
     if eps_at == "inside":
@@ -843,6 +958,10 @@ def normalised(
         sigma = np.sqrt(variance - eps)
     elif eps_at == "squared":
         sigma = np.sqrt(variance + eps**2)
+    elif eps_at == "variance squared":
+        sigma = np.sqrt(variance**2 + eps)
+    elif eps_at == "sum squared":
+        sigma = np.sqrt((variance + eps) ** 2)
     else:
         sigma = np.sqrt(variance) if root else variance
     with np.errstate(all="ignore"):
@@ -869,6 +988,13 @@ STATISTIC_SLIPS = (
         mean="other axis for the variance",
     ),
     slip("reduced-over-wrong-axis", "normalised with the mean over everything", mean="over everything"),
+    slip("reduced-over-wrong-axis", "normalised with the variance over everything", mean="variance over everything"),
+    slip(
+        "reduced-over-wrong-axis",
+        "normalised with a variance around the mean of everything",
+        mean="variance from the mean of everything",
+    ),
+    slip("variance-squared", "(x - mean) / sqrt(var**2 + eps): the variance is squared", eps_at="variance squared"),
     slip("variance-uncentred", "normalised with mean(x**2) as the variance", mean="raw second moment"),
     slip("root-missing", "(x - mean) / (var + eps): the square root is missing", root=False),
 )
@@ -987,7 +1113,7 @@ def norm_dx(axis: int) -> Subject:
     """dx = (dx̂ - mean dx̂ - x̂ mean(dx̂ x̂)) / σ with dx̂ = γ dy. The draw: x, gamma, dy, eps, or xhat and inverse."""
 
     def compute(draw: Draw, over="right", gamma="used", through: Any = "right", **options) -> Any:
-        along = {"right": axis, "other": 1 - axis}[over]
+        along: Any = {"right": axis, "other": 1 - axis, "all": None}[over]
         own = getattr(draw, "xhat", None)
         if own is not None and not options:
             xhat, inverse = own, draw.inverse
@@ -999,21 +1125,25 @@ def norm_dx(axis: int) -> Subject:
             mean, correlation = draw.dy, draw.dy * xhat
         else:
             mean, correlation = dxhat, dxhat * xhat
-        count = draw.x.shape[along]
+        count = draw.x.size if along is None else draw.x.shape[along]
+        along_mean = 1 - axis if through == "mean over the other axis" else along
+        along_correlation = 1 - axis if through == "correlation over the other axis" else along
         if options.get("ddof"):
             # x̂'s own slope: d var / dx = 2 (x - mean) / (N - 1)
             spread = xhat * correlation.sum(axis=along, keepdims=True) / (count - options["ddof"])
         else:
-            spread = xhat * correlation.mean(axis=along, keepdims=True)
+            spread = xhat * correlation.mean(axis=along_correlation, keepdims=True)
         if through == "xhat missing":
             spread = np.broadcast_to(correlation.mean(axis=along, keepdims=True), xhat.shape)
         elif isinstance(through, float):  # the power: the right one is -3/2, and inverse = (var + eps)^(-1/2)
             spread = spread * inverse ** (-2 * through - 3)
+        elif through == "the mean's power":
+            spread = spread * (draw.x.mean(axis=axis, keepdims=True) + draw.eps) ** -1.5 * inverse**-3
         elif through == "x not centred":
             spread = draw.x * inverse * correlation.mean(axis=along, keepdims=True)
         return {
             "dxhat": dxhat * inverse,
-            "mean(dxhat)": np.broadcast_to(-mean.mean(axis=along, keepdims=True) * inverse, xhat.shape),
+            "mean(dxhat)": np.broadcast_to(-mean.mean(axis=along_mean, keepdims=True) * inverse, xhat.shape),
             "xhat * mean(dxhat * xhat)": -spread * inverse,
         }
 
@@ -1021,7 +1151,24 @@ def norm_dx(axis: int) -> Subject:
         slip("gamma-forgotten", "dx without gamma", gamma="missing"),
         slip("gamma-twice", "dx with gamma squared", gamma="squared"),
         slip("reduced-over-wrong-axis", f"dx with its means over axis {1 - axis}", over="other"),
+        slip("reduced-over-wrong-axis", "dx with its means over everything", over="all"),
+        slip(
+            "reduced-over-wrong-axis",
+            f"dx with the mean of dxhat over axis {1 - axis}",
+            through="mean over the other axis",
+        ),
+        slip(
+            "reduced-over-wrong-axis",
+            f"dx with the mean of dxhat * xhat over axis {1 - axis}",
+            through="correlation over the other axis",
+        ),
         slip("gamma-forgotten", "dx with gamma in the first term alone", through="gamma late"),
+        slip("variance-squared", "dx divided by sqrt(var**2 + eps)", eps_at="variance squared"),
+        slip(
+            "variance-power",
+            "dx with (mean + eps)**(-3/2) where (var + eps)**(-3/2) belongs",
+            through="the mean's power",
+        ),
         slip("bessel", "dx with the variance divided by N - 1", ddof=1),
         slip("eps-ignored", "dx without eps", eps_at="nowhere"),
         slip("eps-misplaced", "dx with sqrt(var) + eps", eps_at="outside"),

@@ -58,6 +58,8 @@ class _Pass:
             use = draw.norms[index]
             if norm == "none" or (norm == "first only" and index > 0):
                 use = None
+            if norm == "last only" and index < len(draw.norms) - 1 and draw.norms[index + 1] is not None:
+                use = None
             self.norms.append(use)
             if use is not None and norm != "after":
                 z = self._normalise(z, use, evaluating)
@@ -167,6 +169,7 @@ FORWARD_SLIPS = (
     slip("bias-twice", "the output with each bias added twice", bias="twice"),
     slip("norm-not-applied", "the output without batch normalisation", norm="none"),
     slip("norm-first-layer-only", "the output with batch normalisation in the first layer alone", norm="first only"),
+    slip("norm-last-layer-only", "the output with the last of the layers to be normalised alone", norm="last only"),
     slip("norm-after-activation", "the output with batch normalisation after the activation", norm="after"),
     slip("activation-missing", "the output without the last activation", activations="none at the end"),
     slip("activation-missing", "the output without any activation", activations="none"),

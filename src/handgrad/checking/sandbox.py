@@ -292,6 +292,7 @@ class Sandbox:
         means: which means to use where they are there; see MEANS.
         leave: its folder is left to whoever owns the temporary folder that it is in, for it may take long to remove.
         fork: whether the worker forks a child for each session; else one process serves one session (as on Windows).
+        stand_ins: modules that the hand-in imports, and for which there is an empty one where they are not found.
     """
 
     def __init__(
@@ -304,8 +305,9 @@ class Sandbox:
         means: Sequence[str] = MEANS,
         leave: bool = False,
         fork: bool | None = None,
+        stand_ins: Sequence[str] = (),
     ) -> None:
-        self.leave = leave
+        self.leave, self.stand_ins = leave, tuple(stand_ins)
         self.folder, self.limits, self.torch, self.allow_handgrad = folder, limits or Limits(), torch, allow_handgrad
         self.means = tuple(means)
         self.fork = hasattr(os, "fork") and hasattr(socket, "send_fds") if fork is None else fork
@@ -350,6 +352,7 @@ class Sandbox:
         return {
             "packages": list(folders),
             "blocked": [] if self.allow_handgrad else ["handgrad"],
+            "stand_ins": list(self.stand_ins),
             "handin": str(self.folder),
             "work": str(self._base / "work"),
             "torch": torch is not None,

@@ -17,8 +17,11 @@ from handgrad.cli import output
 #: Every subcommand: the file of this folder that holds its `app`, and what it does.
 COMMANDS = {
     "train": "train a network and leave a run folder: figures, curves, weights, checkpoint",
+    "search": "many runs of one plan: what works best, and what mattered; one machine or many",
     "evaluate": "loss and accuracy of a finished run, on every split of its data",
     "predict": "classes of images from a .npy or .png file",
+    "export": "write a network to a file that needs no handgrad: Python, ONNX, PyTorch, safetensors",
+    "import": "make a run folder of weights from a safetensors or PyTorch file",
     "compare": "two runs step by step: where they part, by how much, which layer first",
     "doctor": "why a network does not learn: checks with evidence, and what to change",
     "show": "a network's layers, shapes, parameters and multiply-adds",
@@ -42,8 +45,9 @@ _PAGE = """\
 {commands}
 
 {bold}More{reset}
-  handgrad COMMAND --help               every flag of a command
-  handgrad --version
+  handgrad COMMAND --help               the usual flags of a command; --help-all: every flag
+  handgrad --version                    versions, for a bug report
+  handgrad --install-completion bash    or zsh, or fish
 
 A run leaves a folder in runs/ with its curves, figures and weights. It can be stopped at any
 moment (Ctrl-C, even kill -9) and goes on, bit for bit, with --run-dir FOLDER --resume.
@@ -51,7 +55,7 @@ moment (Ctrl-C, even kill -9) and goes on, bit for bit, with --run-dir FOLDER --
 
 
 #: Commands that leave their results in files: one that loses its stdout says so and goes on, and has not failed.
-_LEAVE_FILES = ("train", "doctor", "courses", "speech")
+_LEAVE_FILES = ("train", "search", "doctor", "courses", "speech")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -86,7 +90,10 @@ def _main(arguments: list[str]) -> int:
         from handgrad import __version__
 
         print(f"handgrad {__version__}")
+        print(_versions())
         return 0
+    if arguments[0] == "--install-completion":
+        return _install_completion(arguments[1:])
     if (place := _empty(arguments)) is not None:
         return _complain(f"{place} is empty: expected a value; is a variable of your shell not set?")
     name, *rest = arguments
@@ -101,14 +108,20 @@ def _main(arguments: list[str]) -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, UnknownOptionError
 
     from handgrad.errors import HandgradError, NonFiniteError
 
     app = importlib.import_module(f"handgrad.cli.{name}").app
+    arguments = ["--help" if argument == "--help-all" else argument for argument in arguments]
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         return result or 0
+    except UnknownOptionError as error:
+        flag = error.token.keyword or error.token.value
+        known = _meant(flag, error.argument_collection)
+        said = f"there is no {flag} here: use {known}." if known else " ".join(str(error).split())
+        return _complain(f"{said} See handgrad {name} --help-all")
     except CycloptsError as error:
         return _complain(f"{' '.join(str(error).split())} See handgrad {name} --help")
     except NonFiniteError as error:
@@ -121,6 +134,54 @@ def _run(name: str, arguments: list[str]) -> int:
         return _complain(f"{error.filename}: {error.strerror}. Choose another file or folder")
     except MemoryError:
         return _complain("not enough memory: try a smaller --batch-size, data set or network")
+
+
+def _meant(flag: str, arguments) -> str | None:
+    """The flag for what other libraries call so, where this command has it."""
+    from handgrad.training.config import ELSEWHERE
+
+    meant = "--" + ELSEWHERE.get(flag.lstrip("-").replace("-", "_"), "").replace("_", "-")
+    return meant if any(meant in argument.names for argument in arguments) else None
+
+
+def _versions() -> str:
+    """What a bug report needs: Python, the system, and the libraries that are installed, without importing them."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    lines = [f"Python {platform.python_version()} on {platform.platform()}"]
+    for library in (
+        "numpy",
+        "numba",
+        "torch",
+        "matplotlib",
+        "safetensors",
+        "cyclopts",
+        "rich",
+        "pillow",
+        "scikit-learn",
+    ):
+        with contextlib.suppress(PackageNotFoundError):
+            lines.append(f"{library} {version(library)}")
+    return "\n".join(lines)
+
+
+def _install_completion(arguments: list[str]) -> int:
+    """Writes a completion script for the shell that is named, else the one that runs."""
+    from cyclopts import App
+
+    shell = arguments[0] if arguments else os.path.basename(os.environ.get("SHELL", ""))  # noqa: PTH119
+    if shell not in ("bash", "zsh", "fish"):
+        return _complain(
+            f"--install-completion: shell={shell!r}: name one of bash, zsh, fish, as --install-completion bash"
+        )
+    sys.argv.append("--help-all")  # complete every setting
+    whole = App(name="handgrad", help=_PAGE.splitlines()[0], help_format="plaintext")
+    for name in COMMANDS:
+        whole.command(importlib.import_module(f"handgrad.cli.{name}").app, name=name)
+    path = whole.install_completion(shell=shell)
+    print(f"completion for {shell} is in {path}; open a new shell to use it")
+    return 0
 
 
 def _empty(arguments: list[str]) -> str | None:

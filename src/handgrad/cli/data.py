@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from handgrad import data
 from handgrad.cli.common import DataDir, Json, new_app
+from handgrad.cli.settings import given_settings, with_setting_flags
+from handgrad.errors import ConfigError
+from handgrad.training import TrainConfig
+
+#: Settings that say how data are read and split.
+_READING = (
+    *("data_dir", "validation_size", "validation_split", "preprocessing", "target", "task", "ignore", "categories"),
+    *("group", "test_size", "arrays", "image_size", "image_mode", "seed"),
+)
+
+#: Classes of which the counts are printed.
+_MOST_LINES = 20
 
 app = new_app("data", "The data sets: what there is, where it is looked for, fetching it, checking it.")
 
@@ -51,7 +64,7 @@ def _where(listing: data.Listing) -> str:
     if listing.entry.format == "digits":
         return "inside the package"
     if not listing.found and not listing.entry.downloads:
-        return "not here: your own files"
+        return "not here: make it with handgrad speech prepare, or name the folder"
     return str(listing.found) if listing.found else f"not here yet: handgrad data get {listing.entry.name}"
 
 
@@ -62,17 +75,76 @@ def get(name: Annotated[str, Parameter(help="data set")], /, *, data_dir: DataDi
     return 0
 
 
-@app.command
-def check(name: Annotated[str, Parameter(help="data set")], /, *, data_dir: DataDir = None, json_: Json = False) -> int:
-    """Read every file of a data set, and compare those that are the official ones with their checksum."""
+def check(
+    name: Annotated[str, Parameter(name="NAME|PATH", help="built-in data set, or file or folder of your own")],
+    /,
+    *,
+    json_: Json = False,
+    **settings: Any,
+) -> int:
+    """Read all of a data set. Of a built-in one, compare its files with the official checksums; of your own, say what
+    was understood (shapes, classes, splits, columns) and what looks suspicious."""
+    settings = given_settings(settings)
+    if name not in data.DATASETS:
+        return _check_own(name, settings, json_)
+    data_dir = settings.pop("data_dir", None)
+    if settings:
+        raise ConfigError(f"{next(iter(settings))} goes with data of your own, and {name} is built in: leave it out")
     seen = data.check(name, data_dir=data_dir)
     if json_:
         files = {str(path): official for path, official in seen.official.items()}
         print(json.dumps({"folder": str(seen.folder), "sizes": seen.sizes, "official": files}, indent=2))
         return 0
     sizes = ", ".join(f"{size:,} {split}" for split, size in seen.sizes.items())
-    print(f"{name}: sound, {sizes} samples in {seen.folder}")
-    words = {True: "the official file", False: "not the official file, structure sound", None: "structure sound"}
+    altered = [path.name for path, official in seen.official.items() if official is False]
+    verdict = f"structure sound, {len(altered)} of {len(seen.official)} files altered" if altered else "sound"
+    print(f"{name}: {verdict}, {sizes} samples in {seen.folder}")
+    words = {
+        True: "the official file",
+        False: "altered: its content is not that of the official file",
+        None: "structure sound; there is no official checksum of it",
+    }
     for path, official in seen.official.items():
-        print(f"  {Path(path).name}: {words[official]}")
+        print(f"  {path.name}: {words[official]}{', packed in another way' if path in seen.repacked else ''}")
+    return 0
+
+
+app.command(with_setting_flags(check, _READING), name="check")
+
+
+def _check_own(path: str, settings: dict[str, Any], json_: bool) -> int:
+    if not Path(path).expanduser().exists():
+        raise ConfigError(
+            f"unknown data set name={path!r}: choose one of {', '.join(data.DATASETS)}, or give a file or folder of "
+            "your own; there is none of that name"
+        )
+    config = TrainConfig.from_settings({**settings, "data": path})
+    seen = data.inspect(path, config.reading(), **config.splitting())
+    if json_:
+        print(json.dumps(dataclasses.asdict(seen), indent=2))
+        return 0
+    console = Console(highlight=False, soft_wrap=True)
+    shape = "x".join(map(str, seen.input_shape))
+    files = "1 file" if seen.files == 1 else f"{seen.files:,} files"
+    console.print(f"{seen.path}: {seen.shown}, {files}, {seen.bytes:,} bytes, SHA-256 {seen.sha256}", markup=False)
+    what = f"{len(seen.classes)} classes" if seen.classes else f"{len(seen.targets)} targets"
+    console.print(f"  {seen.task}: {what.removesuffix('s') if what == '1 targets' else what}")
+    console.print(f"  inputs: {shape} {seen.dtype}, {seen.features:,} numbers per sample")
+    console.print("  splits: " + ", ".join(f"{size:,} {split}" for split, size in seen.splits.items()))
+    for name, counts in list(seen.classes.items())[:_MOST_LINES]:
+        shown = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+        console.print(f"  class {name}: {shown}", markup=False)
+    if len(seen.classes) > _MOST_LINES:
+        console.print(f"  … and {len(seen.classes) - _MOST_LINES} classes more")
+    for name, values in seen.targets.items():
+        shown = ", ".join(f"{key} {value:g}" for key, value in values.items())
+        console.print(f"  target {name}: {shown}", markup=False)
+    for name, kind in seen.columns.items():
+        console.print(f"  column {name}: {kind}", markup=False)
+    for note in seen.notes:
+        console.print(f"  note: {note}", markup=False)
+    for finding in seen.suspicious:
+        console.print(f"  suspicious: {finding}", markup=False, style="yellow")
+    if not seen.suspicious:
+        console.print("  nothing looks suspicious")
     return 0

@@ -1,9 +1,8 @@
-"""`handgrad derive`, `handgrad derive NAME`, `handgrad derive seeds`."""
+"""`handgrad derive`, `handgrad derive NAME`."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -17,14 +16,13 @@ from handgrad.errors import ConfigError
 
 app = new_app(
     "derive",
-    "Derivations that run: every formula step by step, each step checked by numbers.\n\n"
-    "Without a name: the list. The name seeds: the published equations of five documents, each with a verdict.",
+    "Derivations that run: every formula step by step, each step checked by numbers.\n\nWithout a name: the list.",
 )
 
 
 @app.default
 def derive(
-    name: Annotated[str | None, Parameter(help="a derivation, or seeds")] = None,
+    name: Annotated[str | None, Parameter(help="a derivation")] = None,
     /,
     *,
     at: Annotated[str | None, Parameter(help="sizes of the random points, such as N=4,D=3")] = None,
@@ -36,11 +34,11 @@ def derive(
     json_: Json = False,
 ) -> int:
     """Print a derivation, step by step, with a check mark and the measured error of each."""
-    if name is None or name == "seeds":
+    if name is None:
         given = [flag for flag, value in (("--at", at), ("--seed", seed), ("--break", break_)) if value]
         if given:
             raise ConfigError(f"{given[0]} needs the name of a derivation: handgrad derive NAME {given[0]} ...")
-        return _print_list(json_) if name is None else _print_seeds(json_)
+        return _print_list(json_)
     derivation = derivations.get(name)
     results = derivation.check(_sizes(at), seed, break_)
     ok = all(result.ok for result in results)
@@ -90,7 +88,6 @@ def _print_list(as_json: bool) -> int:
             console.print(line, soft_wrap=True)
         console.print()
     console.print("handgrad derive NAME       checks every step and prints it", soft_wrap=True)
-    console.print("handgrad derive seeds      the published equations, each with a verdict", soft_wrap=True)
     return 0
 
 
@@ -121,30 +118,3 @@ def _print_derivation(derivation: derivations.Derivation, results: list, latex: 
         console.print(Text(f"{len(failed)} of {len(results)} steps failed: {numbers}", "bold red"))
     else:
         console.print(Text(f"All {len(results)} steps hold.", "bold green"))
-
-
-def _print_seeds(as_json: bool) -> int:
-    from handgrad.derivations import seeds
-
-    results = seeds.evaluate()
-    if as_json:
-        print(json.dumps([result.to_dict() for result in results], indent=2))
-        return 0
-    console = Console(highlight=False)
-    styles = {"holds": "green", "holds with a condition": "cyan", "typing slip": "yellow", "wrong": "red"}
-    counts = Counter(result.verdict for result in results)
-    document = None
-    for result in results:
-        if result.document != document:
-            document = result.document
-            console.print(Text(f"\n{document}", "bold"))
-        verdict = (f"{result.verdict:<23}", styles.get(result.verdict, ""))
-        console.print(Text.assemble("  ", verdict, result.place), soft_wrap=True)
-        if result.verdict != "holds":
-            right = result.correction and f"right: {result.correction}"
-            for line in (result.condition, result.explanation, result.reason, right):
-                if line:
-                    console.print(Padding(Text(line, "dim"), (0, 0, 0, 25)))
-    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in styles)
-    console.print(f"\n{len(results)} results: {summary}. --json gives the equations and the numbers.", soft_wrap=True)
-    return 0

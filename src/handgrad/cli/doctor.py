@@ -49,7 +49,7 @@ def examine(
         name, folder = str(run.path), out or run.path / "doctor"
     else:
         given = merge_settings(what, config, settings)
-        if "recipe" not in given and "dataset" not in given and config is None:
+        if not given.keys() & {"recipe", "dataset", "data"} and config is None:
             given = merge_settings("digits", None, settings)
         wanted = TrainConfig.from_settings(given)
         name = wanted.recipe or f"{wanted.dataset}-{wanted.model}"

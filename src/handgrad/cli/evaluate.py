@@ -12,9 +12,17 @@ from rich.console import Console
 from rich.table import Table
 
 from handgrad.cli.common import Device, Engine, Json, Offline, new_app
+from handgrad.cli.judged import judged_tables
+from handgrad.cli.reporting import measure_name
+from handgrad.errors import ConfigError
 from handgrad.training import load_run
+from handgrad.training.judging import MEASURES
 
-app = new_app("evaluate", "Loss and accuracy of a run's network on every split of its data, in full.")
+app = new_app(
+    "evaluate",
+    "Loss and accuracy of a run's network on every split of its data, or on new data; precision, recall and F1 of each "
+    "class, and what is taken for what, on its test set. Of a regression: RMSE, MAE and R².",
+)
 
 
 @app.default
@@ -22,16 +30,23 @@ def evaluate(
     run: Annotated[Path, Parameter(help="run folder")],
     /,
     *,
-    data_dir: Annotated[str | None, Parameter(help="folder of the data, where it has moved")] = None,
+    data: Annotated[
+        str | None, Parameter(help="new data with their targets: a file or folder of any kind that training takes")
+    ] = None,
+    target: Annotated[str | None, Parameter(help="the .npy file of the targets, where --data is one of inputs")] = None,
+    data_dir: Annotated[str | None, Parameter(help="folder of the run's own data, where it has moved")] = None,
     offline: Offline = False,
     engine: Engine = None,
     device: Device = None,
     json_: Json = False,
 ) -> int:
+    if target is not None and data is None:
+        raise ConfigError(f"target={target} goes with --data: leave it out")
     loaded = load_run(run)
     options = {"data_dir": data_dir, "offline": offline, "engine": engine, "device": device}
-    figures = {weights: loaded.evaluate(weights, **options) for weights in ("last", "best")}
-    if loaded.config.dataset == "speech":
+    options |= {"data": data, "target": target or ""}
+    figures = {weights: loaded.evaluate(weights, **options, in_detail=True) for weights in ("last", "best")}
+    if loaded.config.on_frames and data is None:
         if "test" not in figures["last"]:
             print("the test split has no labels: nothing is evaluated on it", file=sys.stderr)
         print(f"without silence, by phone: handgrad speech evaluate {run}", file=sys.stderr)
@@ -39,10 +54,15 @@ def evaluate(
         print(json.dumps(figures, indent=2))
         return 0
     table = Table(title=str(run), title_justify="left")
-    for column in ("weights", "split", "accuracy", "loss"):
+    measures = [*MEASURES[loaded.task], "loss"]
+    for column in ("weights", "split", *map(measure_name, measures)):
         table.add_column(column, justify="left" if column in ("weights", "split") else "right")
     for weights, splits in figures.items():
         for split, figure in splits.items():
-            table.add_row(weights, split, f"{figure['accuracy']:.4f}", f"{figure['loss']:.4f}")
-    Console().print(table)
+            table.add_row(weights, split, *(f"{figure[measure]:.4f}" for measure in measures))
+    console = Console()
+    console.print(table)
+    split = "test" if "test" in figures["last"] else next(iter(figures["last"]))
+    for judged in judged_tables(figures["last"][split], f"{split}, weights of the last step"):
+        console.print(judged)
     return 0

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from handgrad.engines import Engine
 from handgrad.training import Reporter, Run, TrainConfig
+from handgrad.training.judging import MEASURES
 
 SPLITS = ("train", "validation", "test")
 
@@ -82,7 +83,9 @@ def _opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, fir
     held = ""
     if config.validation_size:
         how = "drawn at random by class" if config.validation_split == "random" else "the last training samples"
-        held = f"validation on {config.validation_size:,} samples, {how}, "
+        size = config.validation_size
+        much = f"{size:,} samples" if size >= 1 else f"{100 * size:g}% of the training samples"
+        held = f"validation on {much}, {how}, "
     return (
         f"{config.dataset}: {config.model} with {engine.architecture.parameters:,} parameters, {config.optimizer}, "
         f"{engine.name} engine, {held}{begin}to step {steps:,} -> {run_dir}"
@@ -92,11 +95,22 @@ def _opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, fir
 def _line(record: dict[str, Any], steps: int) -> str:
     parts = [f"step {record['step']:>{len(str(steps))}}/{steps}"]
     parts += [
-        f"{split} loss {_number(record[f'{split}_loss'])} accuracy {_number(record[f'{split}_accuracy'])}"
+        f"{split} loss {_number(record[f'{split}_loss'])} {measure_name(m)} {_number(record[f'{split}_{m}'])}"
+        for m in (_measure(record),)
         for split in SPLITS
         if record[f"{split}_loss"] is not None
     ]
     return "   ".join(parts)
+
+
+def _measure(record: dict[str, Any]) -> str:
+    """What is shown of an evaluation beside the loss."""
+    return "accuracy" if "train_accuracy" in record else "rmse"
+
+
+def measure_name(measure: str) -> str:
+    """How a measure of `training.judging` is headed."""
+    return {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}.get(measure, measure)
 
 
 def _number(value: float) -> str:
@@ -109,15 +123,18 @@ def print_result(run: Run) -> None:
     console = Console()
     table = Table(title=summary["recipe"] or summary["dataset"], title_justify="left")
     table.add_column("")
-    for name, label in (("last", "last step"), ("best", f"best {summary['selected_by'].removesuffix('_accuracy')}")):
-        table.add_column(f"{label}\naccuracy", justify="right")
-        table.add_column(f"({summary[name]['step']:,})\nloss", justify="right")
+    selecting = summary["selected_by"].partition("_")[0]
+    measures = [*MEASURES[summary.get("task", "classification")], "loss"]
+    for name, label in (("last", "last step"), ("best", f"best {selecting}")):
+        heads = [label, f"({summary[name]['step']:,})", *[""] * len(measures)]
+        for head, measure in zip(heads, measures, strict=False):
+            table.add_column(f"{head}\n{measure_name(measure)}", justify="right")
     for split in SPLITS:
         if summary["last"][f"{split}_loss"] is not None:
-            cells = [_number(summary[n][f"{split}_{f}"]) for n in ("last", "best") for f in ("accuracy", "loss")]
+            cells = [_number(summary[n][f"{split}_{f}"]) for n in ("last", "best") for f in measures]
             table.add_row(split, *cells, style="bold" if split == "test" else "")
     console.print(table)
-    if summary["selected_by"] == "test_accuracy":
+    if selecting == "test":
         console.print(
             "The best step was chosen on the test set, which flatters; the last was not (see --validation-size).",
             highlight=False,

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import Annotated, Any
+import sys
+from collections.abc import Collection
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from handgrad.errors import ConfigError
 from handgrad.training.config import GROUPS, TrainConfig
 
+#: The flag for a help page with every setting, and the settings that a short one shows.
+SHOW_ALL = "--help-all"
+COMMON = (
+    *("dataset", "data", "target", "model", "hidden_units", "activation", "norm", "dropout"),
+    *("optimizer", "learning_rate", "batch_size", "epochs", "seed", "engine"),
+)
 
-def with_setting_flags(function):
-    """The function with `**settings` spelled out in its signature, which is what the help and the parser go by."""
+
+def with_setting_flags(function, names: Collection[str] | None = None):
+    """The function with `**settings` spelled out in its signature, which is what the help and the parser go by: all
+    settings, or those in `names`."""
     signature = inspect.signature(function)
     own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
-    function.__signature__ = signature.replace(parameters=[*own, *_setting_flags()])
+    function.__signature__ = signature.replace(parameters=[*own, *_setting_flags(names)])
     return function
 
 
@@ -24,25 +34,33 @@ def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings whose flags were given, as `TrainConfig` takes them.
 
     Raises:
-        ConfigError: the hidden units cannot be read.
+        ConfigError: the hidden units or channels cannot be read.
     """
     settings = {name: value for name, value in settings.items() if value is not None}
-    if "hidden_units" in settings:
-        settings["hidden_units"] = _units(settings["hidden_units"])
+    for name in ("hidden_units", "channels"):
+        if name in settings:
+            settings[name] = _units(name, settings[name])
+    for name in ("validation_size", "test_size"):
+        if name in settings:
+            settings[name] = _size(name, settings[name])
     return settings
 
 
-def _setting_flags() -> list[inspect.Parameter]:
-    """A flag for each setting of `TrainConfig`, None where it is not given."""
-    types = {"int": int, "float": float, "bool": bool}
+def _setting_flags(chosen: Collection[str] | None) -> list[inspect.Parameter]:
+    """A flag for each setting of `TrainConfig`, or for those chosen, None where it is not given."""
+    types = {"int": int, "float": float, "bool": bool, "int | float": str}
+    show_all = SHOW_ALL in sys.argv or chosen is not None
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
     flags = []
     for order, (heading, names) in enumerate(GROUPS.items(), start=1):
-        for name in names:
+        for name in (name for name in names if chosen is None or name in chosen):
             field = fields[name]
             shown = f" [{_shown(field.default)}]" if field.default is not None else ""
             kind = types.get(str(field.type).removesuffix(" | None"), str)
-            how = Parameter(help=field.metadata["help"] + shown, group=Group(heading, sort_key=order))
+            if choices := field.metadata["rule"].choices:
+                kind = Literal[choices]
+            group = Group(heading, sort_key=order)
+            how = Parameter(help=field.metadata["help"] + shown, group=group, show=show_all or name in COMMON)
             flags.append(
                 inspect.Parameter(
                     name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, how]
@@ -57,10 +75,23 @@ def _shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _units(text: str) -> tuple[int, ...]:
-    if text.strip().lower() in ("", "none"):
+def _size(name: str, text: str) -> int | float:
+    """A number of samples or a share of them: 200 is a number, 0.2 a share."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"{name}={text}: expected a whole number of at least 0, or a share between 0 and 1") from None
+
+
+def _units(name: str, text: str) -> tuple[int, ...]:
+    if name == "hidden_units" and text.strip().lower() in ("", "none"):
         return ()
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(f"hidden_units={text}: expected whole numbers above 0, as 100,50, or none") from None
+        expected = "as 100,50, or none" if name == "hidden_units" else "as 32,64,128"
+        raise ConfigError(f"{name}={text}: expected whole numbers above 0, {expected}") from None

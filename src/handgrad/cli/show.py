@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -11,11 +12,16 @@ from rich.table import Table
 
 from handgrad.architectures import Architecture
 from handgrad.cli.common import Json, new_app
+from handgrad.cli.judged import judged_tables
 from handgrad.data import DATASETS
-from handgrad.training import TrainConfig, load_run, merge_settings
+from handgrad.training import Run, TrainConfig, load_run, merge_settings
 from handgrad.training.run import is_folder, load_dataset
 
-app = new_app("show", "A network's layers: output shape, parameters, multiply-adds (one sample, forward).")
+app = new_app(
+    "show",
+    "A network's layers: output shape, parameters, multiply-adds (one sample, forward). Of a finished run also "
+    "precision, recall and F1 of each class, and what is taken for what.",
+)
 
 
 @app.default
@@ -25,11 +31,16 @@ def show(
     *,
     json_: Json = False,
 ) -> int:
-    config = load_run(what).config if is_folder(what) else TrainConfig.from_settings(merge_settings(what))
-    data = DATASETS[config.dataset]
-    if not data.classes:  # the files say how many there are
+    run = load_run(what) if is_folder(what) else None
+    config = run.config if run is not None else TrainConfig.from_settings(merge_settings(what))
+    known = DATASETS[config.dataset].classes if config.data is None else ()
+    if known:
+        architecture = config.architecture(DATASETS[config.dataset].input_shape, len(known))
+    elif run is not None:
+        architecture = config.architecture(run.input_shape, len(run.classes))
+    else:  # the files say how many classes there are
         data = load_dataset(config)
-    architecture = config.architecture(data.input_shape, len(data.classes))
+        architecture = config.architecture(data.input_shape, len(data.classes))
     algorithms = _algorithms(what, config, architecture)
     if json_:
         rows = [
@@ -45,9 +56,22 @@ def show(
         ]
         totals = {"parameters": architecture.parameters, "multiply_adds": architecture.multiply_adds}
         print(json.dumps({"model": architecture.name, "dataset": config.dataset, "layers": rows, **totals}, indent=2))
-    else:
-        Console().print(_table(what, config, architecture, algorithms))
+        return 0
+    console = Console()
+    console.print(_table(what, config, architecture, algorithms))
+    if is_folder(what):
+        for table in _judged(load_run(what)):
+            console.print(table)
     return 0
+
+
+def _judged(run: Run) -> Iterator[Table]:
+    """What the last evaluation of a finished run says of each class."""
+    if not (run.path / "summary.json").exists():
+        return
+    last = run.summary.get("details", {}).get("last", {})
+    for split in [split for split in ("test", "validation") if split in last][:1]:
+        yield from judged_tables(last[split], f"{split}, last step")
 
 
 def _algorithms(what: str, config: TrainConfig, architecture: Architecture) -> dict[str, dict[str, Any]]:

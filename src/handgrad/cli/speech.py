@@ -150,7 +150,14 @@ def predict(
     from handgrad.speech.prediction import write_submission
     from handgrad.training import load_run
 
-    frames = write_submission(load_run(run), utterances, out, weights, engine=engine, device=device)
+    console = Console(stderr=True)
+    columns = (BarColumn(bar_width=32), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        frames = write_submission(
+            load_run(run), utterances, out, weights, engine=engine, device=device,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
     print(f"{out}: {frames:,} frames")
     return 0
 
@@ -189,13 +196,13 @@ def evaluate(
 
 def _draw(figures: FrameFigures, path: Path, title: str) -> None:
     from handgrad.errors import ConfigError
-    from handgrad.figures import phone_confusion
+    from handgrad.figures import confusion
     from handgrad.training.run import write_figure
 
     if not figures.phones:
         count = len(figures.classes)
         raise ConfigError(f"{count} states make no phones of three: name them in states.txt, a line per state")
-    why_not = write_figure(path, lambda: phone_confusion(figures.phone_confusion, figures.phones, title=title))
+    why_not = write_figure(path, lambda: confusion(figures.phone_confusion.tolist(), figures.phones, title=title))
     if why_not:
         print(why_not, file=sys.stderr)
 

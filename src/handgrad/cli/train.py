@@ -17,8 +17,9 @@ from handgrad.errors import ConfigError
 
 app = new_app(
     "train",
-    "Train a network with hand-derived gradients.\n\nWithout arguments: the recipe digits. "
-    "Flags go over --config, --config goes over --recipe.",
+    "Train a network with hand-derived gradients. Without arguments: the recipe digits.\n\n"
+    "A flag overrides --config, --config overrides --recipe. This page shows the settings that most people use; "
+    "--help-all shows every one.",
 )
 _RUN = Group("Run", sort_key=0)
 _SWITCH: Any = {"negative": "", "show_default": False}
@@ -37,6 +38,9 @@ def train(
         bool,
         Parameter(group=_RUN, help="examine the settings first, and watch the run, see handgrad doctor", **_SWITCH),
     ] = False,
+    tensorboard: Annotated[
+        bool, Parameter(group=_RUN, help="also write event files to RUN/tensorboard (the extra tensorboard)", **_SWITCH)
+    ] = False,
     json_: Annotated[bool, Parameter(name="--json", group=_RUN, help="print the summary as JSON", **_SWITCH)] = False,
     **settings: Any,
 ) -> int:
@@ -45,7 +49,8 @@ def train(
         raise ConfigError("--doctor examines a run of one process, and torchrun started several: leave it out")
     inner = _reporter(quiet, json_)
     with _watched(inner, quiet or json_) if doctor else inner as reporter:
-        run = training.train(recipe, config_file=config, run_dir=run_dir, resume=resume, reporter=reporter, **settings)
+        options = {"run_dir": run_dir, "resume": resume, "tensorboard": tensorboard}
+        run = training.train(recipe, config_file=config, reporter=reporter, **options, **settings)
     if here().rank > 0:
         return 0  # the first process says how it went
     if json_:

@@ -10,14 +10,21 @@
 
 from handgrad.data.augmentation import Augmentation
 from handgrad.data.catalogue import DATASETS, Download, Entry
-from handgrad.data.dataset import PREPROCESSING, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
+from handgrad.data.dataset import PREPROCESSING, TASKS, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
 from handgrad.data.frames import FrameDataset
+from handgrad.data.inspecting import Inspection, inspect
 from handgrad.data.loading import Check, Listing, check, describe, get, load
+from handgrad.data.own import Raw, assemble, from_arrays, raw_from_arrays
+from handgrad.data.pictures import MODES as IMAGE_MODES
 from handgrad.data.progress import Progress, show_progress
+from handgrad.data.sources import Reading, digest, digest_arrays, from_path, read
+from handgrad.data.tables import Table, TableEncoder, is_frame
 
 __all__ = [
     "DATASETS",
+    "IMAGE_MODES",
     "PREPROCESSING",
+    "TASKS",
     "VALIDATION_SPLITS",
     "Augmentation",
     "Check",
@@ -25,13 +32,27 @@ __all__ = [
     "Download",
     "Entry",
     "FrameDataset",
+    "Inspection",
     "Listing",
     "Preprocessing",
     "Progress",
+    "Raw",
+    "Reading",
+    "Table",
+    "TableEncoder",
+    "assemble",
     "check",
     "describe",
+    "digest",
+    "digest_arrays",
     "fit_preprocessing",
+    "from_arrays",
+    "from_path",
     "get",
+    "inspect",
+    "is_frame",
     "load",
+    "raw_from_arrays",
+    "read",
     "show_progress",
 ]

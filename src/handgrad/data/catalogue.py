@@ -31,6 +31,7 @@ class Entry:
         licence, source: whose it is and under which terms.
         mirrors: addresses that a download's name is put behind, tried in turn.
         downloads: the official files.
+        contents: checksums of what is in official files, unpacked: (name without .gz, algorithm, hexadecimal digits).
         torchvision: the folder that torchvision keeps it in, where it has one of its own.
     """
 
@@ -46,6 +47,7 @@ class Entry:
     source: str
     mirrors: tuple[str, ...] = ()
     downloads: tuple[Download, ...] = ()
+    contents: tuple[tuple[str, str, str], ...] = ()
     torchvision: str = ""
 
 
@@ -100,6 +102,28 @@ _ENTRIES = (
                 "t10k-labels-idx1-ubyte.gz",
                 "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
                 4_542,
+            ),
+        ),
+        contents=(
+            (
+                "train-images-idx3-ubyte",
+                "sha256",
+                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            ),
+            (
+                "train-labels-idx1-ubyte",
+                "sha256",
+                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            ),
+            (
+                "t10k-images-idx3-ubyte",
+                "sha256",
+                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            ),
+            (
+                "t10k-labels-idx1-ubyte",
+                "sha256",
+                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
             ),
         ),
     ),
@@ -174,6 +198,14 @@ _ENTRIES = (
                 "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
                 170_052_171,
             ),
+        ),
+        contents=(  # of the pickled files, as torchvision has them; the binary ones have no published checksums
+            ("data_batch_1", "md5", "c99cafc152244af753f735de768cd75f"),
+            ("data_batch_2", "md5", "d4bba439e000b95fd0a9bffe97cbabec"),
+            ("data_batch_3", "md5", "54ebc095f3ab1f0389bbae665268c751"),
+            ("data_batch_4", "md5", "634d18415352ddfa80567beed471001a"),
+            ("data_batch_5", "md5", "482c414d41f54cd18b22e5b47cb7c3cb"),
+            ("test_batch", "md5", "40351d587109b95175f43aff81a1287e"),
         ),
     ),
     Entry(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import re
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from urllib import request
 from urllib.error import HTTPError, URLError
 
+from handgrad.data.checksums import file_sha256
 from handgrad.data.lock import exclusive
 from handgrad.data.progress import Progress
 from handgrad.errors import DataError
@@ -80,12 +80,6 @@ def download(
         f"{path.name} could not be downloaded: {'; '.join(failures)}. Check the connection and run it again "
         f"(it {again}), or put the file at {path} by hand"
     )
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _size(part: Path) -> int:

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from handgrad._typing import Array, UInt8
+from handgrad._typing import Array, Num, UInt8
 from handgrad.data.catalogue import Entry
 from handgrad.data.samples import Samples, check_labels
 from handgrad.errors import DataError
+
+#: The types of an IDX file's values, by the third byte of its magic number.
+_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 _PARTS = {"train": "train", "test": "t10k"}
 _CONTENTS = ("images-idx3-ubyte", "labels-idx1-ubyte")
@@ -105,6 +108,40 @@ def read_idx(path: Path, sample_shape: tuple[int, ...], most: int) -> UInt8[Arra
         found = f"{len(values)} bytes" if len(values) < size else "more"
         raise DataError(f"{path} claims {n} samples, which take {size} bytes, and holds {found}: {expected}")
     return np.frombuffer(values, np.uint8).reshape(n, *shape)
+
+
+def read_any_idx(path: Path) -> Num[Array, "n *shape"]:
+    """The values of an IDX file of any type and shape, as `read_idx` reads those of a known one.
+
+    Returns: array (n, *shape) in the byte order of this machine.
+    Raises: DataError.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            magic = stream.read(4)
+            if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not 1 <= magic[3] <= 4:
+                raise DataError(
+                    f"{path} begins with the bytes [{magic.hex(' ')}]: expected an IDX file, which begins with [00 "
+                    "00], a "
+                    "type (08 for unsigned bytes) and 1 to 4 dimensions"
+                )
+            dtype = np.dtype(_TYPES[magic[2]])
+            header = stream.read(4 * magic[3])
+            shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
+            size = math.prod(shape) * dtype.itemsize
+            values = bytearray()  # grows with what is there, whatever the header claims
+            while len(values) <= size and (block := stream.read(min(size + 1 - len(values), 1 << 24))):
+                values += block
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is not a complete gzip file ({error}): expected an IDX file, gzipped") from None
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}): expected an IDX file") from None
+    if len(header) < 4 * magic[3] or len(values) != size:
+        found = f"{len(values)} bytes" if len(values) < size else "more"
+        raise DataError(f"{path} claims {_by(shape)} values, which take {size} bytes, and holds {found}: it is damaged")
+    return np.frombuffer(values, dtype).astype(dtype.newbyteorder("="), copy=False).reshape(shape)
 
 
 def _by(shape: tuple[int, ...]) -> str:

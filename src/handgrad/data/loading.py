@@ -9,8 +9,9 @@ from types import ModuleType
 
 import numpy as np
 
-from handgrad.data import cifar10, digits, idx, speech
+from handgrad.data import cifar10, digits, idx, speech, splitting
 from handgrad.data.catalogue import DATASETS, Entry
+from handgrad.data.checksums import content_checksum, file_sha256
 from handgrad.data.dataset import VALIDATION_SPLITS, Dataset, fit_preprocessing
 from handgrad.data.progress import Progress
 from handgrad.data.samples import Samples
@@ -35,13 +36,15 @@ class Check:
     Arguments:
         folder: where the files are.
         sizes: the number of samples of "train" and "test" that they hold.
-        official: for each file whether it is, byte for byte, one that the catalogue names; None where it names no
-            such file (an uncompressed or an unpacked one), so that nothing but the structure could be checked.
+        official: for each file whether what it holds is what the official file holds, packed again or not; None where
+            the catalogue has no checksum of that, so that nothing but the structure could be checked.
+        repacked: the official files that are packed in another way, or not at all.
     """
 
     folder: Path
     sizes: dict[str, int]
     official: dict[Path, bool | None]
+    repacked: tuple[Path, ...] = ()
 
 
 def load(
@@ -50,7 +53,7 @@ def load(
     data_dir: str | Path | None = None,
     offline: bool = False,
     preprocessing: str | None = None,
-    validation_size: int = 0,
+    validation_size: float = 0,
     validation_split: str = "random",
     context: int = 0,
     progress: Progress | None = None,
@@ -65,7 +68,7 @@ def load(
         data_dir: folder that holds data sets, or the folder of this one.
         offline: never download.
         preprocessing: one of `PREPROCESSING`; None chooses the data set's own.
-        validation_size: how many training images become the "validation" split.
+        validation_size: how many training images, or which share of them (below 1), become the "validation" split.
         validation_split: "random": drawn from each class in proportion, always the same ones; "end": the last ones, as
             published splits of MNIST and CIFAR-10 take them.
         context: of frames of sound, how many on each side a sample has besides its own.
@@ -134,15 +137,13 @@ def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | N
 
 
 def check(name: str, *, data_dir: str | Path | None = None) -> Check:
-    """Reads every file of a data set that is there, and compares those that are the official ones with their checksum.
+    """Reads every file of a data set that is there, and compares what it holds with the official checksums.
 
     Arguments: as for `load`.
 
     Returns: what was seen, as a `Check`.
     Raises: ConfigError for an unknown name; DataError where it is missing or does not have the structure of its format.
     """
-    from handgrad.data.download import file_sha256
-
     entry = _entry(name, data_dir)
     folder = _find(entry, data_dir)
     if folder is None:
@@ -151,8 +152,20 @@ def check(name: str, *, data_dir: str | Path | None = None) -> Check:
     sizes = {split: len(part.inputs) for split, part in _read(entry, folder, data_dir).items()}
     checksums = {wanted.name: wanted.sha256 for wanted in entry.downloads}
     present, _ = form.files(folder)
-    official = {path: file_sha256(path) == checksums[path.name] if path.name in checksums else None for path in present}
-    return Check(folder, sizes, official)
+    contents = {file: (algorithm, digits) for file, algorithm, digits in entry.contents}
+    official: dict[Path, bool | None] = {}
+    repacked = []
+    for path in present:
+        content = contents.get(path.name.removesuffix(".gz").replace(".idx", "-idx"))
+        if path.name in checksums and file_sha256(path) == checksums[path.name]:
+            official[path] = True
+        elif content is not None:
+            official[path] = content_checksum(path, content[0]) == content[1]
+            if entry.format == "idx":
+                repacked.append(path)
+        else:
+            official[path] = False if path.name in checksums else None
+    return Check(folder, sizes, official, tuple(path for path in repacked if official[path]))
 
 
 def describe(*, data_dir: str | Path | None = None) -> list[Listing]:
@@ -240,7 +253,10 @@ def _missing(entry: Entry, data_dir: str | Path | None, offline: bool) -> str:
         what = f"{entry.name} is not in {base}" + _what_lies_there(entry, base)
     where = f" --data-dir {base}" if data_dir is not None else ""
     if not entry.downloads:
-        return f"{what}: expected there {_format(entry).wanted(entry)}; name their folder with --data-dir"
+        return (
+            f"{what}: expected there {_format(entry).wanted(entry)}; name their folder with --data-dir, or make them "
+            "from recordings with handgrad speech prepare"
+        )
     fetch_it = f"run `handgrad data get {entry.name}{where}`" + (" where there is a network" if offline else "")
     return f"{what}: expected there {_format(entry).wanted(entry)}; put them there or {fetch_it}"
 
@@ -263,10 +279,7 @@ def _validation_last(labels: np.ndarray, validation_size: int, n_classes: int) -
     """The order of the training samples in which the validation samples are the last: drawn from each class in
     proportion, the same ones whatever the seeds of a run, so that runs are judged by the same samples."""
     counts = np.bincount(labels, minlength=n_classes)
-    shares = counts * validation_size / len(labels)
-    sizes = np.floor(shares).astype(int)
-    missing = validation_size - int(sizes.sum())
-    sizes[np.argsort(sizes - shares, kind="stable")[:missing]] += 1  # largest remainders first
+    sizes = splitting.apportion(counts, validation_size, counts)
     rng = np.random.default_rng((len(labels), validation_size))
     held = np.zeros(len(labels), bool)
     for label, size in enumerate(sizes):
@@ -275,14 +288,10 @@ def _validation_last(labels: np.ndarray, validation_size: int, n_classes: int) -
 
 
 def _assemble(
-    entry: Entry, samples: dict[str, Samples], kind: str, validation_size: int, validation_split: str
+    entry: Entry, samples: dict[str, Samples], kind: str, validation_size: float, validation_split: str
 ) -> Dataset:
     n, m = (len(samples[split].labels) for split in ("train", "test"))
-    if not 0 <= validation_size < n:
-        raise ConfigError(
-            f"validation_size={validation_size!r} must be a whole number from 0 to {n - 1}: {entry.name} has {n} "
-            "training images, and one at least has to remain"
-        )
+    validation_size = splitting.validation_count(n, validation_size, entry.name)
     n_train = n - validation_size
     splits = {"train": range(n_train), "validation": range(n_train, n), "test": range(n, n + m)}
     if n_train == n:

@@ -32,11 +32,12 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 @contextmanager
-def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
+def exclusive(path: Path, *, wait: bool = True, poll_seconds: float = _POLL_SECONDS) -> Iterator[None]:
     """Holds the lock file `path`, and removes it after.
 
     Arguments:
         wait: for as long as another process or thread holds it; otherwise that is an error.
+        poll_seconds: time between two attempts while waiting.
 
     Raises: OSError where the lock file cannot be made, or (BlockingIOError) is held and we do not wait.
     """
@@ -48,7 +49,7 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
             os.close(descriptor)
             if not wait:
                 raise BlockingIOError(f"{path} is held") from None
-            time.sleep(_POLL_SECONDS)
+            time.sleep(poll_seconds)
             continue
         except OSError:
             break  # a file system without locks: better to go on without one than not at all

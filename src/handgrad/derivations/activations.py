@@ -89,7 +89,7 @@ relu = _activation(
     "Rectified linear unit",
     "At x = 0 there is a kink and no derivative; the field, and nn, take the slope on the left there, 0. Every step is "
     "run there, too.",
-    "Gatopoulos, UvA April 2019, and van de Graaf, UvA April 2019: question 1.1 a) iii",
+    "UvA reports A and B, April 2019: question 1.1 a) iii",
 )
 
 
@@ -142,7 +142,7 @@ leaky_relu = _activation(
     "leaky-relu",
     "ReLU with a slope on the negative side",
     "a is the slope on the left, 0.02 in the course, and by convention at the kink, x = 0.",
-    "ten Kaate, UvA November 2019: question 1.1a iii and 1.1b ii; Maas, Hannun, Ng (2013)",
+    "UvA report, November 2019: question 1.1a iii and 1.1b ii; Maas, Hannun, Ng (2013)",
 )
 
 
@@ -184,7 +184,7 @@ elu = _activation(
     "elu",
     "Exponential linear unit",
     "alpha is the depth of the negative side: y approaches −α. At x = 0 the slope is by convention the left one, α.",
-    "Clevert, Unterthiner, Hochreiter (2016), equations 15 and 16; Mitnik, UvA 2020",
+    "Clevert, Unterthiner, Hochreiter (2016), equations 15 and 16; UvA report, 2020",
 )
 
 
@@ -254,15 +254,16 @@ def y(x):
 
 
 @sigmoid.step(
-    "by the hyperbolic tangent",
-    r"y = \tfrac12 (1 + \tanh \tfrac x2)",
-    "y = ½ (1 + tanh(x/2))",
-    "Multiply numerator and denominator by e^(x/2). This form cannot overflow; nn computes it.",
+    "multiplied by e^x",
+    r"y = \frac{e^x}{1 + e^x}",
+    "y = e^x / (1 + e^x)",
+    "Numerator and denominator times e^x. Nothing cancels for an x far below 0, so nn computes this form. For a large "
+    "x, e^x would overflow, and y is 1 to the last digit: nn limits x first.",
     same=True,
-    link=Link(logistic_function, "np.tanh(0.5 * x)"),
+    link=Link(logistic_function, "e /= 1 + e"),
 )
-def by_tanh(x):
-    return 0.5 * (1 + np.tanh(x / 2))
+def by_exponential(x):
+    return np.exp(x) / (1 + np.exp(x))
 
 
 @sigmoid.step(
@@ -385,7 +386,7 @@ def slope(x):
 _chain_rule(gelu, CENTRAL_DIFFERENCES)
 _what_nn_computes(
     gelu,
-    lambda a, alpha: nn.GELU("none"),
+    lambda a, alpha: nn.GELU(),
     r"dx = dy \odot (g + x\, g'), \quad g = \Phi(x),\ g' = \varphi(x)",
     "dx = dy ⊙ (g + x g′), g = Φ(x), g′ = φ(x)",
     "np.exp(-x * x / 2)",
@@ -459,11 +460,12 @@ def from_gate(x):
 _chain_rule(gelu_tanh, "complex step")
 _what_nn_computes(
     gelu_tanh,
-    lambda a, alpha: nn.GELU(),
-    r"dx = dy \odot (g + x\, g'), \quad g' = 2 g (1 - g)\, u'",
-    "dx = dy ⊙ (g + x g′), g′ = 2 g (1 − g) u′",
-    "2 * gate * (1 - gate)",
-    "A far x is clipped first: its square would overflow, and the slope of the gate is 0 out there either way.",
+    lambda a, alpha: nn.GELU("tanh"),
+    r"dx = dy \odot (g + x\, g'), \quad g' = g (1 - g) \cdot 2u'",
+    "dx = dy ⊙ (g + x g′), g′ = g (1 − g) · 2u′",
+    "gate * (1 - gate) * (A + 3 * B * x * x)",
+    "2u′ = a + 3b x²; the gate ½ (1 + tanh u) is the logistic function of 2u. A far x is clipped first: its square "
+    "would overflow, and the slope of the gate is 0 out there either way.",
     "gate_slope",
 )
 
@@ -570,21 +572,21 @@ def slope(x, alpha):
 
 @softplus.step(
     "a logistic function",
-    r"f'(x) = \frac{1}{1 + e^{-\beta x}} = \tfrac12 (1 + \tanh \tfrac{\beta x}2)",
-    "f′(x) = 1 / (1 + e^(−βx)) = ½ (1 + tanh(βx/2))",
-    "Divided by e^(βx); the tanh cannot overflow.",
+    r"f'(x) = \frac{1}{1 + e^{-\beta x}} = s(\beta x)",
+    "f′(x) = 1 / (1 + e^(−βx)) = s(βx)",
+    "Divided by e^(βx): s is the logistic function.",
     same=True,
 )
 def logistic(x, alpha):
-    return 0.5 * (1 + np.tanh(alpha * x / 2))
+    return 1 / (1 + np.exp(-alpha * x))
 
 
 _chain_rule(softplus, "complex step")
 _what_nn_computes(
     softplus,
     lambda a, alpha: nn.Softplus(alpha),
-    r"dx = dy \odot \tfrac12 (1 + \tanh \tfrac{\beta x}2)",
-    "dx = dy ⊙ ½ (1 + tanh(βx/2))",
+    r"dx = dy \odot s(\beta x)",
+    "dx = dy ⊙ s(βx)",
     "logistic(self.beta * x)",
     "nn.Softplus keeps x. Where βx is above a threshold (20), it takes y = x and a slope of 1, as PyTorch does.",
 )

@@ -7,7 +7,7 @@ import numpy as np
 from handgrad import nn
 from handgrad.derivations.derivation import D, Derivation, Link
 from handgrad.derivations.running import FLOAT64, run_layer
-from handgrad.nn.winograd import TRANSFORMS, winograd_gradients
+from handgrad.winograd import TRANSFORMS, winograd_gradients
 
 TOPIC = "Convolution"
 STRIDE, PADDING = 2, 1

@@ -31,7 +31,7 @@ linear = Derivation(
         "dy": rng.normal(size=(N, K)),
     },
     intro="weight is (K, D), as in PyTorch: y = x Wᵀ + b. Indices: m, n samples; i, j, o features; k, q outputs.",
-    source="Mitnik, UvA 2020, section 1.1; Goodfellow, Bengio, Courville (2016), section 6.5",
+    source="UvA report, 2020, section 1.1; Goodfellow, Bengio, Courville (2016), section 6.5",
 )
 
 
@@ -244,7 +244,7 @@ def _network(name, title, intro, source, sizes):
     return derivation
 
 
-_UVA = "Gatopoulos, UvA April 2019; ten Kaate, UvA November 2019; van de Graaf, UvA April 2019: question 1.1 "
+_UVA = "UvA reports A and B, April 2019, and report, November 2019: question 1.1 "
 local = _network(
     "question-1.1a",
     "Question 1.1 a: the local derivatives i to vi, for one sample",

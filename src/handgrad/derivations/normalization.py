@@ -91,7 +91,7 @@ def xhat(x, mu, var, eps):
     "γ and β give the layer back the scale and the place that normalising took away.",
     direct=lambda x, dy, gamma, beta: _batchnorm(x, dy, gamma, beta).y,
     direct_label="nn.BatchNorm1d",
-    link=Link(nn.BatchNorm1d.forward, "self._spread(gamma) * normalized + "),
+    link=Link(nn.BatchNorm1d.forward, "y = self._spread(gamma) * normalized"),
 )
 def y(xhat, gamma, beta):
     return gamma * xhat + beta
@@ -247,7 +247,7 @@ def dbeta_nn(x, dy, gamma, beta):
     "γ is one number for the whole column, so it comes out of both means; and what is left of them, mean dy and "
     "mean(dy x̂), are the parameters' gradients over N, which are there already.",
     same="dx_compact",
-    link=Link(nn.BatchNorm1d.backward, "scale * (dy - "),
+    link=Link(nn.BatchNorm1d.backward, "dx -= normalized * (self._spread(dweight) / n)"),
 )
 def dx_nn(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).dx
@@ -672,7 +672,7 @@ def e27(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
     "The number (28) stands without a formula in the text we have; in its place, (10) and (17) put into (27), which is "
     "what nn.BatchNorm1d runs, γ taken out of the means.",
     same=True,
-    link=Link(nn.BatchNorm1d.backward, "scale * (dy - "),
+    link=Link(nn.BatchNorm1d.backward, "dx -= normalized * (self._spread(dweight) / n)"),
 )
 def e28(x, dy, gamma, beta):
     return _batchnorm(x, dy, gamma, beta).dx
@@ -708,7 +708,7 @@ def e30(x):
     "x̂ᵢ = (xᵢ − μ) / √(σ² + ε)",
     "(3) again.",
     same="xhat_",
-    link=Link(nn.BatchNorm1d.forward, "normalized = centered * "),
+    link=Link(nn.BatchNorm1d.forward, "normalized *= self._spread(inverse_std)"),
 )
 def e31(x, eps):
     return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps)
@@ -900,7 +900,7 @@ layernorm = Derivation(
     least={"D": 2},
     intro="Each sample is normalised over its features: statistics are (N,). Indices: r and n are samples, i and j "
     "features, ∂Y/∂X has four of them. A batch of 1 is like any other; a single feature would be degenerate (x̂ = 0).",
-    source="Mitnik, UvA 2020, question 3.2 a, equations 20 to 22 and the terms 1 to 6; Ba, Kiros, Hinton (2016)",
+    source="UvA report, 2020, question 3.2 a, equations 20 to 22 and the terms 1 to 6; Ba, Kiros, Hinton (2016)",
 )
 
 
@@ -946,7 +946,7 @@ def normal(x, mean, variance, eps):
     "γ and β belong to features, the statistics to samples.",
     direct=lambda x, dy, gamma, beta: _layernorm(x, dy, gamma, beta).y,
     direct_label="nn.LayerNorm",
-    link=Link(nn.LayerNorm.forward, "gamma * normalized + beta"),
+    link=Link(nn.LayerNorm.forward, "y = gamma * normalized"),
 )
 def out(normal, gamma, beta):
     return gamma * normal + beta
@@ -1185,7 +1185,7 @@ def compact(dy, gamma, normal, variance, eps):
     "dx = (γ dy − mean(γ dy) − x̂ mean(γ dy x̂)) / √(σ² + ε)",
     "Batch normalisation's compact form, with the means over the other axis; γ differs along it and stays inside.",
     same=True,
-    link=Link(nn.LayerNorm.backward, "inverse_std * (dx - "),
+    link=Link(nn.LayerNorm.backward, "dx -= normalized * correlation"),
 )
 def ln_dx_nn(x, dy, gamma, beta):
     return _layernorm(x, dy, gamma, beta).dx

@@ -323,7 +323,7 @@ cross_entropy = Derivation(
     {"N": 4, "K": 3},
     lambda rng, N, K: {"x": _probabilities(rng, N, K), "t": _one_hot(rng, N, K)},
     intro="x are probabilities, t one-hot targets. The courses keep the softmax as a layer of its own; so does this.",
-    source="Gatopoulos, UvA April 2019, and van de Graaf, UvA April 2019: question 1.1 a) i",
+    source="UvA reports A and B, April 2019: question 1.1 a) i",
 )
 
 
@@ -346,7 +346,7 @@ def per_sample(x, t):
     "The mean, so that the step size does not depend on the batch size.",
     direct=lambda x, t: nn.CrossEntropy().forward(x, t),
     direct_label="nn.CrossEntropy",
-    link=Link(nn.CrossEntropy.forward, "-(t * np.log(x))"),
+    link=Link(nn.CrossEntropy._losses, "-(t * np.log(x))"),
 )
 def loss(x, t):
     return -(t * np.log(x)).sum() / len(x)
@@ -386,7 +386,7 @@ def _cross_entropy_nn(x, t):
     "dx = −t / (N x)",
     "The same line, in code. (nn also bounds x from below by the smallest normal number, so that L stays finite.)",
     same=True,
-    link=Link(nn.CrossEntropy.backward, "-t / (x.shape[-2] * x)"),
+    link=Link(nn.CrossEntropy._gradients, "-t / x"),
 )
 def dx_cross_entropy_nn(x, t):
     return _cross_entropy_nn(x, t)
@@ -402,7 +402,7 @@ fused = Derivation(
     lambda rng, N, K: {"x": rng.normal(size=(N, K)), "t": _one_hot(rng, N, K), "u": rng.normal(size=(N, K))},
     intro="x are scores, s their softmax, t one-hot targets. Dividing by s and then multiplying by it cancels. Steps 3 "
     "to 5 hold for any targets and are checked with u: random numbers, whose rows sum to anything.",
-    source="CMU 11-785 Fall 2019, homework 1 handout, appendix A; Gatopoulos, UvA April 2019: question 1.1 b) i",
+    source="CMU 11-785 Fall 2019, homework 1 handout, appendix A; UvA report A, April 2019: question 1.1 b) i",
 )
 
 
@@ -435,7 +435,7 @@ def separate(s, t):
     "L = 1/N Σₙ (log Σₖ e^xₙₖ − Σₖ tₙₖ xₙₖ)",
     "log s = x − log Σ e^x, and the targets of a row sum to 1.",
     same=True,
-    link=Link(nn.SoftmaxCrossEntropy.forward, "np.log(total[..., 0]) - weighted_sum(t, shifted)"),
+    link=Link(nn.SoftmaxCrossEntropy._losses, "np.log(total[..., 0]) - weighted_sum(t, shifted)"),
 )
 def joined(x, t):
     return (np.log(np.exp(x).sum(axis=1)) - (t * x).sum(axis=1)).sum() / len(x)
@@ -500,7 +500,7 @@ def difference(s, t):
     "nn.SoftmaxCrossEntropy turns class indices into one-hot rows t. Where rows do not sum to 1, s is multiplied by "
     "their sum.",
     same=True,
-    link=Link(nn.SoftmaxCrossEntropy.backward, "* s - t"),
+    link=Link(nn.SoftmaxCrossEntropy._gradients, "* s - t"),
 )
 def fused_nn(x, t):
     return _fused_nn(x, t.argmax(axis=1))
@@ -576,7 +576,7 @@ def smoothed_dx(x, smoothed):
     "dx = (s − ε/K − (1 − ε) t) / N",
     "nn.SoftmaxCrossEntropy smooths the targets in its forward pass, and computes (s - t) / N of those.",
     same=True,
-    link=Link(nn.SoftmaxCrossEntropy.forward, "(1 - self.label_smoothing) * t"),
+    link=Link(nn.SoftmaxCrossEntropy._losses, "(1 - self.label_smoothing) * t"),
 )
 def smoothed_nn(x, t):
     layer = nn.SoftmaxCrossEntropy(_EPSILON)
@@ -648,7 +648,7 @@ def mse_dx(x, t):
     "dx = 2 (x − t) / (N D)",
     "nn.MeanSquaredError keeps the difference of its forward pass.",
     same=True,
-    link=Link(nn.MeanSquaredError.backward, "2 * difference / "),
+    link=Link(nn.MeanSquaredError._gradients, "2 * difference / "),
 )
 def mse_nn(x, t):
     layer = nn.MeanSquaredError()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
@@ -24,7 +26,11 @@ PRECISIONS = ("float32", "float64", "bf16", "fp16")
 DEVICES = ("cpu", "cuda", "mps")
 GRADIENTS = ("hand", "autograd")
 KERNELS = ("numpy", "numba")
-LOSSES = ("cross_entropy", "nll", "mse")
+#: Losses, by the task that each fits; the first is that task's default.
+LOSSES_OF = {"classification": ("cross_entropy", "nll", "mse"), "regression": ("mse", "l1", "huber")}
+LOSSES = tuple(dict.fromkeys(name for names in LOSSES_OF.values() for name in names))
+#: Classes up to which an evaluation counts what is taken for what: the table has their square of numbers.
+MOST_CONFUSED = 1000
 #: Ways in which the NumPy engine can compute a convolution.
 CONVOLUTIONS = ("im2col", "taps", "winograd-2x2", "winograd-4x4")
 
@@ -92,7 +98,8 @@ class LossSpec:
 
     Arguments:
         name: one of `LOSSES`: `cross_entropy` of scores, `nll` of log-probabilities (the architecture then ends in
-            `log_softmax`), `mse` of the outputs from one-hot rows.
+            `log_softmax`), `mse` of the outputs from one-hot rows, or, in a regression, from the targets; `l1` and
+            `huber` of a regression alone. Targets are standardised, so δ of `huber` is one standard deviation.
         label_smoothing: of `cross_entropy`.
 
     Raises:
@@ -154,13 +161,30 @@ class Figures:
 
     Attributes:
         loss: sum of the samples' losses, `(steps,)` or `(steps, M)`, float64.
-        correct: samples whose largest score is the right class, alike, int64.
+        correct: samples whose largest score is the right class, alike, int64; 0 in a regression.
         samples: how many samples each row sums over.
+        errors: of a regression: sums of the squared and of the absolute distances from each target, in its own unit,
+            `(steps, 2, T)` or `(steps, M, 2, T)`, float64.
+        confusion: of the evaluation of a classification: how many samples of class i (row) were given class j
+            (column), `(K, K)` or `(M, K, K)`, int64; None with more than `MOST_CONFUSED` classes.
     """
 
     loss: Float[Array, "steps *models"]
     correct: Integer[Array, "steps *models"]
     samples: int
+    errors: Float[Array, "steps *models 2 T"] | None = None
+    confusion: Integer[Array, "*models K K"] | None = None
+
+    def first(self, steps: int) -> Figures:
+        """The figures of the first steps."""
+        errors = None if self.errors is None else self.errors[:steps]
+        return Figures(self.loss[:steps], self.correct[:steps], self.samples, errors)
+
+    def of(self, model: int) -> Figures:
+        """One model's of a stack."""
+        errors = None if self.errors is None else self.errors[:, model]
+        confusion = None if self.confusion is None else self.confusion[model]
+        return Figures(self.loss[:, model], self.correct[:, model], self.samples, errors, confusion)
 
 
 class DivergedError(Exception):
@@ -224,14 +248,14 @@ class Engine(Protocol):
 def make_engine(
     spec: EngineSpec | str,
     architecture: Architecture,
-    optimizer: OptimizerSpec,
+    optimizer: OptimizerSpec | Sequence[OptimizerSpec],
     loss: LossSpec | None = None,
     *,
-    init: str = "kaiming",
-    init_seed: int = 0,
-    noise_seed: int = 0,
+    init: str | Sequence[str] = "kaiming",
+    init_seed: int | Sequence[int] = 0,
+    noise_seed: int | Sequence[int] = 0,
     processes: Processes | None = None,
-) -> Engine:
+) -> Any:
     """An engine with freshly drawn parameters.
 
     Arguments:
@@ -241,6 +265,8 @@ def make_engine(
         init_seed: seed of the weights.
         noise_seed: seed of the dropout masks.
         processes: those that train together, with the torch engine; alone by default.
+
+    Sequences stack models: see `engines.numpy.NumpyEngine`.
 
     Raises:
         ConfigError: there is no such engine or device, or its library is missing.
@@ -262,9 +288,14 @@ def make_engine(
     return NumpyEngine(architecture, optimizer, spec, loss, **options)
 
 
-def check_dataset(architecture: Architecture, dataset: Dataset) -> None:
-    """Raises ConfigError where a network's inputs or scores are not as many as a data set's numbers or classes, or the
-    data set has labels of classes that it has not."""
+def check_dataset(architecture: Architecture, dataset: Dataset, loss: LossSpec) -> None:
+    """Raises ConfigError where a network's inputs or outputs are not as many as a data set's numbers and classes or
+    targets, the loss is of another task, or the data set has labels, targets or weights that cannot be."""
+    if loss.name not in LOSSES_OF[dataset.task]:
+        raise ConfigError(
+            f"loss={loss.name} does not go with data set {dataset.name}, a {dataset.task}: "
+            f"choose {', '.join(LOSSES_OF[dataset.task])}"
+        )
     wanted = math.prod(architecture.input_shape)
     if math.prod(dataset.input_shape) != wanted:
         raise ConfigError(
@@ -272,10 +303,25 @@ def check_dataset(architecture: Architecture, dataset: Dataset) -> None:
             f"data set {dataset.name} has {math.prod(dataset.input_shape)} (input_shape={dataset.input_shape})"
         )
     if architecture.output_shape != (len(dataset.classes),):
+        given, wanted = ("scores", "classes") if dataset.task == "classification" else ("outputs", "targets")
         raise ConfigError(
-            f"the network gives {architecture.output_shape} scores, "
-            f"data set {dataset.name} has {len(dataset.classes)} classes"
+            f"the network gives {architecture.output_shape} {given}, "
+            f"data set {dataset.name} has {len(dataset.classes)} {wanted}"
         )
+    if dataset.weights is not None and not (np.isfinite(dataset.weights) & (dataset.weights >= 0)).all():
+        raise ConfigError(f"data set {dataset.name} has weights below 0 or not finite, expected numbers of at least 0")
+    if dataset.task == "regression":
+        shape, dtype = dataset.labels.shape, dataset.labels.dtype
+        if shape != (len(dataset.inputs), len(dataset.classes)) or dtype.kind != "f":
+            raise ConfigError(
+                f"data set {dataset.name} has targets of shape={shape} and dtype={dtype}, "
+                f"expected floating numbers ({len(dataset.inputs)}, {len(dataset.classes)})"
+            )
+        if not np.isfinite(dataset.labels).all():
+            raise ConfigError(f"data set {dataset.name} has targets that are not finite: leave those samples out")
+        return
+    if len(dataset.classes) < 2:
+        raise ConfigError(f"data set {dataset.name} has classes={len(dataset.classes)}, expected at least 2")
     outside = (dataset.labels < 0) | (dataset.labels >= len(dataset.classes))
     if outside.any():
         raise ConfigError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import KINDS, Architecture, LayerSpec, Row
 from handgrad.data import Dataset
 from handgrad.engines import (
+    MOST_CONFUSED,
     DivergedError,
     EngineSpec,
     Figures,
@@ -29,10 +32,14 @@ from handgrad.kernels import (
     FlatParameters,
     Geometry,
     Kernels,
+    OptimizerKernel,
     choose_convolution,
     convolution_costs,
     lay_out_for_kernels,
 )
+from handgrad.nn.layer import check_state
+
+T = TypeVar("T")
 
 #: Samples that an evaluation takes at a time, fewer where a layer's outputs for them would be more than so many
 #: numbers. Fixed, because the sums' last bits depend on it.
@@ -108,12 +115,18 @@ class NumpyEngine:
         spec: precision, threads, kernels and convolution algorithm.
         loss: cross-entropy by default.
         init: initialiser of the weights, as in `nn.parse_initializer`.
-        init_seed: seed of the weights. A sequence of M seeds stacks M models, which train side by side on the same
-            batches, each as it would alone.
-        noise_seed: seed of the dropout masks (each model of a stack has masks of its own).
+        init_seed: seed of the weights. A sequence of M seeds stacks M models, which train side by side, each exactly as
+            it would alone with one thread.
+        noise_seed: seed of the dropout masks.
+
+    In a stack, `optimizer` (all of it but `clip_norm`), `init` and `noise_seed` may each be a sequence too, one for
+    each model.
 
     Attributes:
         network: the layers. They hold the parameters and buffers; their kernels compute.
+        models: how many models are stacked; None for a single network.
+        diverged: the models of a stack whose loss was not finite, each with the step at which that happened, counted
+            from 0, and the cause. Their parameters are worth nothing; the other models go on.
     """
 
     name = "numpy"
@@ -121,113 +134,189 @@ class NumpyEngine:
     def __init__(
         self,
         architecture: Architecture,
-        optimizer: OptimizerSpec,
+        optimizer: OptimizerSpec | Sequence[OptimizerSpec],
         spec: EngineSpec | None = None,
         loss: LossSpec | None = None,
         *,
-        init: str = "kaiming",
+        init: str | Sequence[str] = "kaiming",
         init_seed: int | Sequence[int] = 0,
-        noise_seed: int = 0,
+        noise_seed: int | Sequence[int] = 0,
     ) -> None:
         spec = spec or EngineSpec()
         self.architecture = architecture
         self.dtype = np.dtype(spec.precision)
         self.models = None if isinstance(init_seed, int) else len(init_seed)
-        seeds = [init_seed] if isinstance(init_seed, int) else list(init_seed)
+        count = self.models or 1
+        seeds, inits, optimizers = _each(init_seed, count), _each(init, count), _each(optimizer, count)
         if self.models is not None and any(len(row.input_shape) > 1 for row in architecture.rows()):
             raise ConfigError("convolutional networks are not stacked: train them one by one")
-        self._noise = np.random.default_rng(noise_seed)
+        self._noise = [np.random.default_rng(seed) for seed in _each(noise_seed, count)]
 
-        drawn = [
-            build(architecture, init=init, init_rng=seed, noise_rng=self._noise, dtype=self.dtype) for seed in seeds
-        ]
-        self.network = drawn[0]
+        def drawn(model: int) -> nn.Sequential:
+            return build(
+                architecture,
+                init=inits[model],
+                init_rng=seeds[model],
+                noise_rng=self._noise[model],
+                dtype=self.dtype,
+            )
+
+        self.network = drawn(0)
         lay_out_for_kernels(self.network)
         self.flat = FlatParameters(self.network, self.models, self.dtype)
-        for row, network in enumerate(drawn[1:], start=1):
-            for name, parameter in network.named_parameters():
-                rows = self.flat.values[row : row + 1, self.flat.slices[name]]
+        for model in range(1, count):
+            for name, parameter in drawn(model).named_parameters():
+                rows = self.flat.values[model : model + 1, self.flat.slices[name]]
                 self.flat.shaped(rows, name)[0] = parameter.value
+        if self.models is not None:
+            for layer in self.network.modules():
+                if isinstance(layer, nn.Dropout):
+                    layer.rng = self._noise  # pyright: ignore[reportAttributeAccessIssue] (its kernel takes one a model)
 
         self.kernels = Kernels(spec.threads or 1, compiled=spec.kernels == "numba")
         self._network = self.kernels.lend(self.network)
         self._network.input_gradient = False
-        self._loss = self.kernels.lend(_make_loss(loss or LossSpec()))
+        self._loss_spec = loss or LossSpec()
+        self._loss = self.kernels.lend(_make_loss(self._loss_spec))
         self._loss.checked_labels = True  # by `load`
-        rules = _make_optimizers(optimizer, self.flat)
-        #: What steps each update rule, with the names of the parameters that it moves; None for all, in one sweep.
-        self._optimizers = [(self.kernels.lend(rule), names) for rule, names in rules]
-        self._spec, self._betas, self.clip_norm = spec, optimizer.betas, optimizer.clip_norm
+        self._updates = [
+            _Update(self.kernels.lend(rule), models, names)
+            for rule, models, names in _make_optimizers(optimizers, self.flat)
+        ]
+        self._spec, self.clip_norm = spec, optimizers[0].clip_norm
+        self._betas = [optimizer.betas for optimizer in optimizers]
+        self.diverged: dict[int, tuple[int, str]] = {}
 
         #: The algorithm of each convolution, by the layer's name: settled when training begins.
         self.convolutions: dict[str, str] = {}
+        self._convolution_rows = {row.name: row for row in architecture.rows() if row.kind == "conv2d"}
         self._work = self.kernels.workspace()
         self._dataset: Dataset | None = None
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
     def load(self, dataset: Dataset) -> None:
-        check_dataset(self.architecture, dataset)
+        check_dataset(self.architecture, dataset, self._loss_spec)
         self._dataset = dataset
 
-    def _batch(
-        self, indices: Integer[Array, "N"], step: int | None = None
-    ) -> tuple[Float[Array, "N ..."], Integer[Array, "N"]]:
-        """Samples and their labels; those of a training step as its number says."""
-        dataset = self._dataset
-        if dataset is None:
+    def _loaded(self) -> Dataset:
+        if self._dataset is None:
             raise RuntimeError("the engine has no data: call load(dataset) first")
-        x = self._work.empty("x", (len(indices), *dataset.input_shape), self.dtype)
-        if step is None:
-            dataset.gather(indices, out=x)
-        else:
-            dataset.gather_for_training(indices, step, out=x)
-        return self._work.plan(self._as_inputs, x), dataset.targets(indices)
+        return self._dataset
 
-    def _as_inputs(self, x: Float[Array, "N ..."]) -> Float[Array, "N ..."]:
+    def _batch(
+        self, indices: Integer[Array, "*models N"], step: int | None = None
+    ) -> tuple[Float[Array, "*models N ..."], Num[Array, "*models N *targets"]]:
+        """Samples and their labels, or standardised targets; those of a training step as its number says."""
+        dataset = self._loaded()
+        x = self._work.empty("x", (indices.size, *dataset.input_shape), self.dtype)
+        if step is None:
+            dataset.gather(indices.ravel(), out=x)
+        else:
+            dataset.gather_for_training(indices.ravel(), step, out=x)
+        targets = dataset.targets(indices)
+        if dataset.target_scaling is not None:
+            targets = dataset.target_scaling.apply(targets, dtype=self.dtype)
+        return self._work.plan(self._as_inputs, x, indices.ndim), targets
+
+    def _as_inputs(self, x: Float[Array, "N ..."], axes: int) -> Float[Array, "*models N ..."]:
         """The same memory in the shape that the network takes."""
-        return x.reshape(len(x), *self.architecture.input_shape)
+        models = (self.models,) if axes > 1 else ()
+        return x.reshape(*models, -1, *self.architecture.input_shape)
 
     # -- training and evaluation --------------------------------------------------------------------------------------
 
-    def train(self, indices: Integer[Array, "steps batch"], learning_rates: Float[Array, "steps ..."]) -> Figures:
-        steps, batch = indices.shape
-        stack = () if self.models is None else (self.models,)
-        figures = Figures(np.zeros((steps, *stack)), np.zeros((steps, *stack), np.int64), batch)
+    def train(
+        self, indices: Integer[Array, "steps *models batch"], learning_rates: Float[Array, "steps *rates"]
+    ) -> Figures:
+        """One training step a row of `indices`. The models of a stack share each batch and each learning rate, or have
+        their own, along an axis of models."""
+        steps, *_, batch = indices.shape
+        dataset, figures = self._loaded(), self._no_figures(steps, batch)
+        weights = dataset.weights
         self._settle_convolutions(batch)
         if not self.network.training:
             self.network.train()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told apart below, with the layer's name
             for step in range(steps):
-                x, labels = self._batch(indices[step], self._optimizers[0][0].rule.steps)
+                x, labels = self._batch(indices[step], self.steps)
                 scores = self._network.forward(x)
-                loss = self._loss.forward(scores, labels)
+                weight = None if weights is None else weights.take(indices[step])
+                loss = self._loss.forward(scores, labels, weight)
                 if self.models is None and not math.isfinite(loss):
-                    done = Figures(figures.loss[:step], figures.correct[:step], batch)
-                    raise DivergedError(step, self._why_not_finite(x), done)
+                    raise DivergedError(step, self._why_not_finite(x), figures.first(step))
+                if self.models is not None and not np.isfinite(loss).all():
+                    self._note_diverged(loss, x)
                 self._network.backward(self._loss.backward())
                 if self.clip_norm is not None:
                     nn.clip_gradient_norm([self.flat.whole()], self.clip_norm, stacked=True)
-                for optimizer, _ in self._optimizers:
-                    optimizer.rule.learning_rate = self._rate(learning_rates[step])
-                    optimizer.step()
+                for update in self._updates:
+                    update.kernel.rule.learning_rate = update.rate(learning_rates[step])
+                    update.kernel.step()
                 figures.loss[step] = loss * float(batch)
-                figures.correct[step] = np.count_nonzero(scores.argmax(axis=-1) == labels, axis=-1 if stack else None)
+                if figures.errors is not None:
+                    figures.errors[step] += self._errors(scores, labels)
+                else:
+                    right = scores.argmax(axis=-1) == labels
+                    figures.correct[step] = np.count_nonzero(right, axis=None if self.models is None else -1)
         return figures
 
+    @property
+    def steps(self) -> int:
+        """How many training steps were made."""
+        return self._updates[0].kernel.rule.steps
+
+    def _note_diverged(self, loss: Float[Array, "M"], x: Float[Array, "*models N ..."]) -> None:
+        for model in np.flatnonzero(~np.isfinite(loss)).tolist():
+            if model not in self.diverged:
+                alone = NumpyEngine(self.architecture, OptimizerSpec(), self._spec, self._loss_spec, init="zeros")
+                alone.load_state_dict(self.model(model).state_dict())
+                alone._noise[0].bit_generator.state = self._noise[model].bit_generator.state
+                cause = alone._why_not_finite(x if x.ndim == 1 + len(self.architecture.input_shape) else x[model])
+                self.diverged[model] = self.steps, cause
+
     def evaluate(self, indices: Integer[Array, "..."]) -> Figures:
-        stack = () if self.models is None else (self.models,)
-        indices = indices.ravel()
-        loss, correct = np.zeros((1, *stack)), np.zeros((1, *stack), np.int64)
+        """Sums over all samples of `indices`, in evaluation mode; each model of a stack over its own where they are
+        `(M, n)`."""
+        if indices.ndim != 2 or len(indices) != self.models:
+            indices = indices.ravel()
+        samples = indices.shape[-1]
+        figures = self._no_figures(1, samples)
+        confusion, models = None, () if self.models is None else (np.arange(self.models)[:, None],)
+        if figures.errors is None and (k := self.architecture.output_shape[0]) <= MOST_CONFUSED:
+            confusion = np.zeros((*figures.loss.shape[1:], k, k), np.int64)
         self.network.eval()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             at_once = self._evaluation_batch()
-            for start in range(0, len(indices), at_once):
-                x, labels = self._batch(indices[start : start + at_once])
+            for start in range(0, samples, at_once):
+                some = indices[..., start : start + at_once]
+                x, labels = self._batch(some)
                 scores = self._network.forward(x)
-                loss += np.asarray(self._loss.forward(scores, labels), np.float64) * len(labels)
-                correct += (scores.argmax(axis=-1) == labels).sum(axis=-1)
-        return Figures(loss, correct, len(indices))
+                figures.loss[...] += np.asarray(self._loss.forward(scores, labels), np.float64) * some.shape[-1]
+                if figures.errors is not None:
+                    figures.errors[0] += self._errors(scores, labels)
+                    continue
+                guesses = scores.argmax(axis=-1)
+                figures.correct[...] += (guesses == labels).sum(axis=-1)
+                if confusion is not None:
+                    np.add.at(confusion, (*models, labels, guesses), 1)
+        return dataclasses.replace(figures, confusion=confusion)
+
+    def _no_figures(self, steps: int, samples: int) -> Figures:
+        """Figures to be filled in."""
+        shape, errors = (steps,) if self.models is None else (steps, self.models), None
+        if self._loaded().target_scaling is not None:
+            errors = np.zeros((*shape, 2, *self.architecture.output_shape))
+        return Figures(np.zeros(shape), np.zeros(shape, np.int64), samples, errors)
+
+    def _errors(
+        self, outputs: Float[Array, "*models N T"], targets: Float[Array, "*models N T"]
+    ) -> Float[Array, "*models 2 T"]:
+        """Sums over the samples of the squared and of the absolute distances, in the targets' own units."""
+        scaling = self._loaded().target_scaling
+        assert scaling is not None
+        distance = np.subtract(outputs, targets, dtype=np.float64) / scaling.scale
+        return np.stack([(distance * distance).sum(axis=-2), abs(distance).sum(axis=-2)], axis=-2)
 
     def predict(self, inputs: Num[Array, "N ..."]) -> Float[Array, "*models N K"]:
         self.network.eval()
@@ -241,7 +330,7 @@ class NumpyEngine:
 
     def _settle_convolutions(self, batch: int) -> None:
         """Decides once how every convolution is computed, so that a resumed run goes on alike."""
-        rows = {row.name: row for row in self.architecture.rows() if row.kind == "conv2d"}
+        rows = self._convolution_rows
         if self.convolutions or not rows:
             return
         if self._spec.convolution == "measure":
@@ -279,10 +368,6 @@ class NumpyEngine:
         widest = max((math.prod(row.output_shape) for row in self.architecture.rows()), default=1)
         return min(EVALUATION_BATCH, max(16, EVALUATION_NUMBERS // widest))
 
-    def _rate(self, rate):
-        # A plain number keeps float32 arrays float32; a stack may have a rate for each model.
-        return np.asarray(rate, self.dtype)[:, None] if isinstance(rate, np.ndarray) and rate.ndim else float(rate)
-
     def _why_not_finite(self, x: Float[Array, "N ..."]) -> str:
         """Runs the batch again, layer by layer, and names the first one that gives something not finite."""
         if not np.isfinite(x).all():
@@ -309,54 +394,149 @@ class NumpyEngine:
         self.network.load_state_dict(state)
 
     def checkpoint(self) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
+        return self.model(None).checkpoint()
+
+    def restore(self, arrays: dict[str, Shaped[Array, "..."]], settings: dict[str, Any]) -> None:
+        self.model(None).restore(arrays, settings)
+
+    def model(self, model: int | None) -> Model:
+        """One model of a stack, or the only one (None)."""
+        if (model is None) != (self.models is None):
+            raise ValueError(f"model={model} of an engine with models={self.models}: a stack is saved model by model")
+        return Model(self, model)
+
+
+class Model:
+    """The state of one model of an engine: in the form that an engine of this model alone has."""
+
+    def __init__(self, engine: NumpyEngine, model: int | None) -> None:
+        self._engine, self._row = engine, model or 0
+        self._at = ... if model is None else (model, ...)
+        self.name, self.architecture = engine.name, engine.architecture
+
+    def state_dict(self) -> dict[str, Shaped[Array, "..."]]:
+        """Parameters and buffers under PyTorch's names."""
+        return {name: array[self._at].copy() for name, array in self._state().items()}
+
+    def load_state_dict(self, state: dict[str, Shaped[Array, "..."]]) -> None:
+        own = {name: array[self._at] for name, array in self._state().items()}
+        check_state({name: array.shape for name, array in own.items()}, state)
+        for name, array in own.items():
+            array[...] = state[name]
+
+    def _state(self) -> dict[str, np.ndarray]:
+        network = self._engine.network
+        return {name: parameter.value for name, parameter in network.named_parameters()} | dict(network.named_buffers())
+
+    def checkpoint(self) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
+        """All that going on bit for bit needs, as arrays and a JSON value."""
+        engine = self._engine
         arrays = {f"model/{name}": array for name, array in self.state_dict().items()}
-        arrays.update((name, array.copy().reshape(len(array), -1)) for name, array in self._optimizer_state())
-        settings = {"optimizer_steps": self._optimizers[0][0].rule.steps, "noise": self._noise.bit_generator.state}
-        if self.convolutions:
-            settings["convolutions"] = self.convolutions
+        arrays.update((name, array.copy().reshape(1, -1)) for name, array in self._optimizer_state())
+        settings = {"optimizer_steps": engine.steps, "noise": engine._noise[self._row].bit_generator.state}
+        if engine.convolutions:
+            settings["convolutions"] = engine.convolutions
         return arrays, settings
 
     def restore(self, arrays: dict[str, Shaped[Array, "..."]], settings: dict[str, Any]) -> None:
-        arrays = engine_state("numpy", arrays, self._betas)
+        """Takes what `checkpoint` gave. All models of a stack must have made as many steps."""
+        engine = self._engine
+        arrays = engine_state("numpy", arrays, engine._betas[self._row])
         self.load_state_dict({n.removeprefix("model/"): a for n, a in arrays.items() if n.startswith("model/")})
         for name, array in self._optimizer_state():
             array[...] = arrays[name].reshape(array.shape)
-        for optimizer, _ in self._optimizers:
-            optimizer.rule.steps = settings["optimizer_steps"]
-        self._noise.bit_generator.state = settings["noise"]
+        for update in engine._updates:
+            update.kernel.rule.steps = settings["optimizer_steps"]
+        engine._noise[self._row].bit_generator.state = settings["noise"]
         if "convolutions" in settings:  # not where another engine wrote it
-            self._use_convolutions(settings["convolutions"])
+            engine._use_convolutions(settings["convolutions"])
 
     def _optimizer_state(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Views of what the update rules carry from step to step, in the shapes of the parameters with an axis of
-        models in front, as `optimizer/KIND/PARAMETER`."""
-        for optimizer, names in self._optimizers:
-            for kind, arrays in optimizer.state.items():
-                if names is None:
-                    (sweep,) = arrays
-                    for name, where in self.flat.slices.items():
-                        yield f"optimizer/{kind}/{name}", self.flat.shaped(sweep[:, where], name)
-                else:
-                    for name, array in zip(names, arrays, strict=True):
-                        rows = array.reshape(len(array), -1)
-                        yield f"optimizer/{kind}/{name}", self.flat.shaped(rows, name)
+        """Views of what the update rules carry from step to step, in the shapes of the parameters with an axis of one
+        model in front, as `optimizer/KIND/PARAMETER`."""
+        flat = self._engine.flat
+        for update in self._engine._updates:
+            row = self._row - update.models.start
+            if not 0 <= row < update.models.stop - update.models.start:
+                continue
+            for kind, arrays in update.kernel.state.items():
+                for name, array in update.apart(arrays, flat):
+                    rows = array[row : row + 1]
+                    yield f"optimizer/{kind}/{name}", flat.shaped(rows.reshape(1, -1), name)
+
+
+class _Update(NamedTuple):
+    """What steps an update rule, the models whose parameters it moves, and the parameters' names; None for all, in one
+    sweep."""
+
+    kernel: OptimizerKernel
+    models: slice
+    names: list[str] | None
+
+    def rate(self, rates: np.ndarray | float) -> float | np.ndarray:
+        """The learning rate of these models out of that of all, or those of each."""
+        if not np.ndim(rates):
+            return float(rates)
+        return _number(np.asarray(rates)[self.models])
+
+    def apart(self, arrays: list[np.ndarray], flat: FlatParameters) -> Iterator[tuple[str, np.ndarray]]:
+        """What is carried for each parameter, by its name."""
+        if self.names is not None:
+            yield from zip(self.names, arrays, strict=True)
+            return
+        (sweep,) = arrays
+        for name, where in flat.slices.items():
+            yield name, sweep[:, where]
+
+
+def _each(value: T | Sequence[T], count: int) -> list[T]:
+    """One for each model, where one for all may be given."""
+    return list(value) if isinstance(value, (list, tuple)) else [value] * count  # pyright: ignore[reportReturnType]
+
+
+def _number(values: Sequence[float] | np.ndarray) -> float | np.ndarray:
+    """A setting of models, as update rules take it. A plain number keeps float32 arrays float32."""
+    return float(values[0]) if len(values) == 1 else np.asarray(values, np.float64)[:, None]
 
 
 def _make_loss(spec: LossSpec) -> nn.Loss:
     if spec.name == "cross_entropy":
         return nn.SoftmaxCrossEntropy(spec.label_smoothing)
-    return {"nll": nn.NegativeLogLikelihood, "mse": nn.MeanSquaredError}[spec.name]()
+    makes = {"nll": nn.NegativeLogLikelihood, "mse": nn.MeanSquaredError, "l1": nn.MeanAbsoluteError, "huber": nn.Huber}
+    return makes[spec.name]()
 
 
-def _make_optimizers(spec: OptimizerSpec, flat: FlatParameters) -> list[tuple[nn.Optimizer, list[str] | None]]:
-    """The update rules, each with the names of the parameters that it moves; None for all, in one sweep."""
-    decay, momentum = spec.weight_decay, spec.momentum or 0.0
+def _make_optimizers(
+    specs: list[OptimizerSpec], flat: FlatParameters
+) -> Iterator[tuple[nn.Optimizer, slice, list[str] | None]]:
+    """The update rules: see `_Update`. Neighbours in a stack share one where it differs in numbers alone."""
+
+    def kind(model: int) -> tuple:
+        spec = specs[model]
+        alone = model if spec.name == "muon" else None  # its matrices are moved one by one anyway
+        return spec.name, spec.nesterov, spec.betas, bool(spec.momentum), alone
+
+    for _, numbers in groupby(range(len(specs)), kind):
+        first, *others = numbers
+        models = slice(first, first + 1 + len(others))
+        for rule, names in _rules(specs[models], flat, models):
+            yield rule, models, names
+
+
+def _rules(
+    specs: list[OptimizerSpec], flat: FlatParameters, models: slice
+) -> list[tuple[nn.Optimizer, list[str] | None]]:
+    """The update rules of models that differ in numbers alone, each with the names of the parameters that it moves;
+    None for all, in one sweep."""
+    spec = specs[0]
+    decay: Any = _number([spec.weight_decay for spec in specs])
+    momentum: Any = _number([spec.momentum or 0.0 for spec in specs])
     if spec.name == "muon":
         matrices = [name for name, shape in flat.shapes.items() if len(shape) > 1]
         hidden = matrices[1:-1]
         rest = [name for name in flat.names if name not in hidden]
         muon = nn.Muon(
-            [flat.part(name, matrix=True) for name in hidden],
+            [flat.part(name, matrix=True, models=models) for name in hidden],
             0.0,
             momentum=0.95 if spec.momentum is None else spec.momentum,
             weight_decay=decay,
@@ -364,9 +544,12 @@ def _make_optimizers(spec: OptimizerSpec, flat: FlatParameters) -> list[tuple[nn
         )
         return [
             (muon, hidden),
-            (nn.AdamW([flat.part(name) for name in rest], 0.0, betas=spec.betas, weight_decay=decay), rest),
+            (
+                nn.AdamW([flat.part(name, models=models) for name in rest], 0.0, betas=spec.betas, weight_decay=decay),
+                rest,
+            ),
         ]
-    whole = [flat.whole()]
+    whole = [flat.whole(models)]
     rules = {
         "sgd": lambda: nn.SGD(whole, 0.0, momentum=momentum, nesterov=spec.nesterov, weight_decay=decay),
         "adam": lambda: nn.Adam(whole, 0.0, betas=spec.betas, weight_decay=decay),

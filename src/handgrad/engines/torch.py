@@ -25,6 +25,7 @@ from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Dataset, FrameDataset
 from handgrad.engines import (
+    MOST_CONFUSED,
     DivergedError,
     EngineSpec,
     Figures,
@@ -134,7 +135,8 @@ class TorchEngine:
         if spec.compile:
             self._forward = torch.compile(self._forward)
         self._alone = self.network if self._shares_rows else self._forward
-        self.loss = _make_loss(loss or LossSpec(), gradients)
+        self._loss_spec = loss or LossSpec()
+        self.loss = _make_loss(self._loss_spec, gradients)
 
         self._parameters = list(self.network.parameters())
         self.rules = _make_rules(optimizer, dict(self.network.named_parameters()))
@@ -146,12 +148,13 @@ class TorchEngine:
     # -- data ---------------------------------------------------------------------------------------------------------
 
     def load(self, dataset: Dataset) -> None:
-        check_dataset(self.architecture, dataset)
+        check_dataset(self.architecture, dataset, self._loss_spec)
         resident = _ResidentFrames if isinstance(dataset, FrameDataset) else _Resident
         self._dataset = resident(dataset, self.device, self.dtype)
 
     def _batch(self, indices: Tensor, changes: Changes | None = None) -> tuple[Tensor, Tensor]:
-        """Samples and their labels; the images of a training step changed as the augmentation says."""
+        """Samples and their labels, or standardised targets; the images of a training step changed as the augmentation
+        says."""
         assert self._dataset is not None  # _indices has made sure
         x, labels = self._dataset.gather(indices, changes)
         return x.reshape(len(indices), *self.architecture.input_shape), labels
@@ -187,42 +190,62 @@ class TorchEngine:
         assert self._dataset is not None
         changes = self._dataset.changes(self.steps, steps, batch)
         losses: list[Tensor] = []
-        guesses: list[Tensor] = []
+        judged: list[Tensor] = []  # the classes that were guessed, or sums of a regression's errors
+        weights, weighed = self._dataset.weights, self._shares_of_weights(indices, rows)
         if not self.network.training:
             self.network.train()
         with reporting_lost_processes():
             for step, own in enumerate(on_device.unbind()):
                 x, labels = self._batch(own, _rows(changes[step], rows))
-                loss, scores = self._forward_pass(x, labels)
+                loss, scores = self._forward_pass(x, labels, None if weights is None else weights[own])
                 if self.checks_every_step and not math.isfinite(loss.item()):
-                    raise self._diverged(step, x, self._figures(on_device, losses, guesses, batch))
-                self._update(loss, float(learning_rates[step]))
+                    raise self._diverged(step, x, self._figures(on_device, losses, judged, weighed, batch))
+                self._update(loss, float(learning_rates[step]), weighed[step])
                 losses.append(loss.detach())
-                guesses.append(scores.argmax(dim=-1))
+                judged.append(self._judged(scores, labels))
                 del x, labels, loss, scores  # before the next batch is made: it can then lie where they lay
-        figures = self._figures(on_device, losses, guesses, batch)
+        figures = self._figures(on_device, losses, judged, weighed, batch)
         if not np.isfinite(figures.loss).all():
             step = int(np.argmin(np.isfinite(figures.loss)))
-            done = Figures(figures.loss[:step], figures.correct[:step], batch)
+            done = figures.first(step)
             whole = self._indices(indices[step])
             raise self._diverged(step, self._batch(whole, changes[step])[0], done)
         return figures
 
-    def _forward_pass(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _shares_of_weights(self, indices: np.ndarray, rows: slice) -> Sequence[float]:
+        """For each step, what this process's rows count of the whole batch: by their number, or by their weights."""
+        assert self._dataset is not None
+        steps, batch = indices.shape
+        weights = self._dataset.weights_on_host
+        if not self._shares_rows or weights is None:
+            return [(rows.stop - rows.start) / batch] * steps
+        of_samples = weights[indices].astype(np.float64)
+        return (of_samples[:, rows].sum(axis=1) / np.maximum(of_samples.sum(axis=1), 1e-300)).tolist()
+
+    def _forward_pass(self, x: Tensor, labels: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The mean loss of a batch, and its scores."""
         with self._autocast():
             scores = (self._forward if self.network.training else self._alone)(x)
         scores = scores.to(self.dtype)
-        return self.loss(scores, labels), scores.detach()
+        return self.loss(scores, labels, weight), scores.detach()
 
-    def _update(self, loss: Tensor, learning_rate: float) -> None:
-        """Gradients of the loss, and one step of the update rules."""
+    def _judged(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """The guessed classes `(N,)`; of a regression, sums over the samples of the squared and of the absolute
+        distances `(2, T)`, in the targets' own units."""
+        assert self._dataset is not None
+        if self._dataset.target_scale is None:
+            return scores.argmax(dim=-1)
+        distance = (scores - labels).double() if self.device.type != "mps" else scores - labels
+        distance = distance / self._dataset.target_scale
+        return torch.stack([(distance * distance).sum(0), distance.abs().sum(0)])
+
+    def _update(self, loss: Tensor, learning_rate: float, share: float) -> None:
+        """Gradients of the loss, of which this process's rows are so large a share, and one step of the update
+        rules."""
         for parameter in self._parameters:  # zero_grad would take 30 microseconds, most of them for the profiler
             parameter.grad = None
         if self._shares_rows:  # the mean over this process's rows, by their share; the sum of all is wanted, not a mean
-            n = self._batch_size
-            share = self.processes.rows(n)
-            loss = loss * ((share.stop - share.start) * self.processes.count / n)
+            loss = loss * (share * self.processes.count)
         self.scaler.scale(loss).backward()
         if self.clip_norm is not None:
             for rule in self.rules:
@@ -240,40 +263,58 @@ class TorchEngine:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.autocast_dtype)
 
-    def _figures(self, indices: Tensor, losses: list[Tensor], guesses: list[Tensor], batch: int) -> Figures:
-        """The figures of the first steps of `indices`, this process's rows of batches of `batch`: all that is read back
-        from the device, in two transfers."""
-        steps, own = len(losses), indices.shape[1]
-        if not steps:
-            return Figures(np.zeros(0), np.zeros(0, np.int64), batch)
+    def _figures(
+        self, indices: Tensor, losses: list[Tensor], judged: list[Tensor], shares: Sequence[float], batch: int
+    ) -> Figures:
+        """The figures of the first steps of `indices`, this process's rows of batches of `batch`, of which they are so
+        large a share: all that is read back from the device, in two transfers."""
         assert self._dataset is not None
-        correct = (torch.stack(guesses) == self._dataset.labels[indices[:steps]]).sum(dim=1)
-        sums = self._over_all(torch.stack(losses).cpu().double() * own, correct.cpu())
-        return Figures(*sums, batch)
+        steps, regression = len(losses), self._dataset.target_scale is not None
+        if not steps:
+            errors = np.zeros((0, 2, *self.architecture.output_shape)) if regression else None
+            return Figures(np.zeros(0), np.zeros(0, np.int64), batch, errors)
+        loss = torch.stack(losses).cpu().double()
+        loss *= torch.tensor(shares[:steps], dtype=torch.float64) * batch if self._shares_rows else batch
+        if regression:
+            sums = self._over_all(loss, torch.stack(judged).cpu().double())
+            return Figures(sums[0], np.zeros(steps, np.int64), batch, sums[1])
+        correct = (torch.stack(judged) == self._dataset.labels[indices[:steps]]).sum(dim=1)
+        return Figures(*self._over_all(loss, correct.cpu()), batch)
 
-    def _over_all(self, loss: Tensor, correct: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def _over_all(self, *sums: Tensor) -> list[np.ndarray]:
         """The sums of all processes of what lies in main memory."""
         if self._shares_rows:
             with reporting_lost_processes():
-                distributed.all_reduce(loss)
-                distributed.all_reduce(correct)
-        return loss.numpy(), correct.numpy()
+                for tensor in sums:
+                    distributed.all_reduce(tensor)
+        return [tensor.numpy() for tensor in sums]
 
     @torch.no_grad()
     def evaluate(self, indices: Integer[Array, "..."]) -> Figures:
         samples = indices.size
         on_device = self._indices(indices.ravel()[self.processes.rows(samples)])
-        losses, correct = [], []
+        assert self._dataset is not None
+        losses, judged = [], []
         self.network.eval()
         for part in on_device.split(self._evaluation_batch()) if len(on_device) else ():
             x, labels = self._batch(part)
             loss, scores = self._forward_pass(x, labels)
             losses.append(loss * len(part))
-            correct.append((scores.argmax(dim=-1) == labels).sum())
-        loss = sum(torch.stack(losses).cpu().double().tolist()) if losses else 0.0
-        right = int(torch.stack(correct).sum()) if correct else 0
-        sums = self._over_all(torch.tensor([loss], dtype=torch.float64), torch.tensor([right]))
-        return Figures(*sums, samples)
+            judged.append(self._judged(scores, labels))
+        sums = torch.stack(losses).cpu().double().tolist() if losses else []
+        total = torch.tensor([sum(sums)], dtype=torch.float64)
+        k, nothing = self.architecture.output_shape[0], np.zeros(1, np.int64)
+        if self._dataset.target_scale is not None:
+            errors = torch.stack(judged).sum(0).cpu().double() if judged else torch.zeros(2, k, dtype=torch.float64)
+            loss, errors = self._over_all(total, errors[None])
+            return Figures(loss, nothing, samples, errors)
+        labels, guesses = self._dataset.labels[on_device], torch.cat(judged) if judged else on_device
+        if k > MOST_CONFUSED:
+            return Figures(*self._over_all(total, (labels == guesses).sum().cpu().reshape(1)), samples)
+        pairs = torch.zeros(k * k, dtype=torch.int64, device=self.device)
+        pairs.scatter_add_(0, labels * k + guesses, torch.ones_like(labels))
+        loss, confusion = self._over_all(total, pairs.cpu().reshape(k, k))
+        return Figures(loss, nothing + np.trace(confusion), samples, confusion=confusion)
 
     @torch.no_grad()
     def predict(self, inputs: Num[Array, "N ..."]) -> Float[Array, "N K"]:
@@ -417,6 +458,15 @@ class _Resident:
     def __init__(self, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> None:
         self._hold(dataset, device)
         self.labels = _shared(dataset.labels).to(device)
+        self.weights_on_host = dataset.weights
+        self.weights = None if dataset.weights is None else _shared(dataset.weights).to(device, dtype)
+        self.target_scale = None
+        if dataset.target_scaling is not None:
+            shift, self.target_scale = (
+                torch.from_numpy(np.array(part)).to(device, dtype)
+                for part in (dataset.target_scaling.shift, dataset.target_scaling.scale)
+            )
+            self.labels = (self.labels.to(dtype) - shift) * self.target_scale
         self.augmentation = dataset.augmentation
         self.dtype = dtype
         shift, scale = dataset.preprocessing.shift, dataset.preprocessing.scale
@@ -472,7 +522,7 @@ class _ResidentFrames(_Resident):
     def _hold(self, dataset: Dataset, device: torch.device) -> None:
         assert isinstance(dataset, FrameDataset)
         frames = dataset.inputs
-        if device.type == "cpu":
+        if not _has_memory_of_its_own(device):
             self.parts, starts = [_shared(part) for part in frames.parts], frames.starts
         else:
             whole = torch.empty(frames.shape, device=device)
@@ -504,6 +554,10 @@ class _ResidentFrames(_Resident):
         return x
 
 
+def _has_memory_of_its_own(device: torch.device) -> bool:
+    return device.type != "cpu"
+
+
 def _shared(array: np.ndarray) -> Tensor:
     """A tensor over the array's own memory, which is only read."""
     with warnings.catch_warnings():
@@ -521,17 +575,27 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 def _make_loss(spec: LossSpec, gradients: str) -> Callable[[Tensor, Tensor], Tensor]:
     by_hand = gradients == "hand"
-    if spec.name == "cross_entropy":
-        make = hand.SoftmaxCrossEntropy if by_hand else torch.nn.CrossEntropyLoss
-        return make(label_smoothing=spec.label_smoothing)
-    if spec.name == "nll":
-        return hand.NegativeLogLikelihood() if by_hand else torch.nn.NLLLoss()
-    return hand.MeanSquaredError() if by_hand else _squared_error
+    smoothing = {"label_smoothing": spec.label_smoothing} if spec.name == "cross_entropy" else {}
+    if by_hand:
+        makes = {
+            **{"cross_entropy": hand.SoftmaxCrossEntropy, "nll": hand.NegativeLogLikelihood},
+            **{"mse": hand.MeanSquaredError, "l1": hand.MeanAbsoluteError, "huber": hand.Huber},
+        }
+        return makes[spec.name](**smoothing)
+    functions = torch.nn.functional
+    distances = {"mse": functions.mse_loss, "l1": functions.l1_loss, "huber": functions.huber_loss}
+    classes = {"cross_entropy": functions.cross_entropy, "nll": functions.nll_loss}
 
+    def loss(outputs: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+        if spec.name in distances and labels.ndim == 1:
+            labels = functions.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
+        of_batch = classes.get(spec.name) or distances[spec.name]
+        if weight is None:
+            return of_batch(outputs, labels, **smoothing)
+        of_samples = of_batch(outputs, labels, reduction="none", **smoothing)
+        return hand.losses.mean(of_samples.reshape(len(outputs), -1).mean(-1), weight)
 
-def _squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-    one_hot = torch.nn.functional.one_hot(labels, outputs.shape[1])
-    return torch.nn.functional.mse_loss(outputs, one_hot.to(outputs.dtype))
+    return loss
 
 
 # -- update rules -----------------------------------------------------------------------------------------------------

@@ -70,3 +70,18 @@ def save_png(figure: Figure, target: str | Path | IO[bytes], dpi: int = 150) -> 
 
         FigureCanvasAgg(figure)  # becomes the figure's canvas
         figure.savefig(target, format="png", dpi=dpi)
+
+
+def save_svg(figure: Figure, target: str | Path | IO[bytes], salt: str = "handgrad") -> None:
+    """Writes a figure as SVG without a background; its text is outlines, so it looks the same everywhere.
+
+    Arguments:
+        salt: decides the names of its parts; figures in one page need different ones.
+    """
+    with own_settings():
+        import matplotlib
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+        FigureCanvasSVG(figure)
+        with matplotlib.rc_context({"svg.hashsalt": salt}):
+            figure.savefig(target, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

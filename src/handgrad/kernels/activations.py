@@ -11,8 +11,9 @@ from handgrad._typing import Array, Inexact
 from handgrad.kernels.arena import empty_like
 from handgrad.kernels.kernel import Kernel, kernel_of
 from handgrad.kernels.memory import zeros
+from handgrad.nn.activations import FLAT, A, B
 from handgrad.nn.layer import check_gradient, computing_dtype
-from handgrad.special import erf
+from handgrad.special import erf, logistic_limit
 
 
 class ActivationKernel(Kernel):
@@ -137,7 +138,7 @@ class SigmoidKernel(ActivationKernel):
     layer: nn.Sigmoid
 
     def _function(self, x, y):
-        logistic(x, y)
+        logistic(x, y, self.work.empty("dx", x.shape, y.dtype))
 
     def _derivative(self, y, slope):
         np.subtract(1, y, out=slope)
@@ -173,7 +174,7 @@ class SoftplusKernel(ActivationKernel):
 
     def _derivative(self, y, slope):
         x = y
-        logistic(x * self.layer.beta, slope)
+        logistic(x * self.layer.beta, slope, np.empty_like(slope))
         np.copyto(slope, 1, where=x > self.layer.threshold / self.layer.beta)
 
 
@@ -211,7 +212,7 @@ class SiLUKernel(GatedKernel):
     layer: nn.SiLU
 
     def _gate(self, x, gate):
-        logistic(x, gate)
+        logistic(x, gate, self.work.empty("y", x.shape, gate.dtype))
 
     def _gate_slope(self, x, gate, slope):
         np.subtract(1, gate, out=slope)
@@ -225,15 +226,15 @@ class GELUKernel(GatedKernel):
     def _gate(self, x, gate):
         if self.layer.approximate == "none":
             gate[...] = erf(x * math.sqrt(0.5))
-        else:
-            inner = np.clip(x, -_FLAT, _FLAT, out=self.work.empty("inner", x.shape, gate.dtype))
-            np.multiply(inner, inner, out=gate)
-            gate *= _CUBIC * _SCALE
-            gate += _SCALE
-            gate *= inner
-            np.tanh(gate, out=gate)
-        gate += 1
-        gate *= 0.5
+            gate += 1
+            gate *= 0.5
+            return
+        inner = np.clip(x, -FLAT, FLAT, out=self.work.empty("inner", x.shape, gate.dtype))
+        np.multiply(inner, inner, out=gate)
+        gate *= B
+        gate += A
+        gate *= inner
+        logistic(gate, gate, inner)
 
     def _gate_slope(self, x, gate, slope):
         # Clipped, because the square of a huge x overflows; out there the slope of the gate is 0 either way.
@@ -244,22 +245,17 @@ class GELUKernel(GatedKernel):
             np.exp(slope, out=slope)
             slope *= 1 / math.sqrt(2 * math.pi)
             return
-        np.clip(x, -_FLAT, _FLAT, out=slope)
+        np.clip(x, -FLAT, FLAT, out=slope)
         slope *= slope
-        slope *= 6 * _CUBIC * _SCALE
-        slope += 2 * _SCALE
+        slope *= 3 * B
+        slope += A
         slope *= gate
         slope *= np.subtract(1, gate, out=self.work.empty("inner", gate.shape, gate.dtype))
 
 
-_SCALE, _CUBIC = math.sqrt(2 / math.pi), 0.044715
-#: From here on tanh u is 1 to the last digit of float64.
-_FLAT = 10
-
-
-def logistic(x: Inexact[Array, "*n"], out: Inexact[Array, "*n"]) -> None:
-    """Writes 1 / (1 + e⁻ˣ) = (1 + tanh(x/2)) / 2 into `out`."""
-    np.multiply(x, 0.5, out=out)
-    np.tanh(out, out=out)
-    out += 1
-    out *= 0.5
+def logistic(x: Inexact[Array, "*n"], out: Inexact[Array, "*n"], scratch: Inexact[Array, "*n"]) -> None:
+    """Writes eˣ / (1 + eˣ) into `out` (which may be `x`); `scratch` is overwritten."""
+    np.minimum(x, logistic_limit(out.dtype), out=out)
+    np.exp(out, out=out)
+    np.add(out, 1, out=scratch)
+    np.divide(out, scratch, out=out)

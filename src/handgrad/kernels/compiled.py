@@ -18,12 +18,14 @@ import numpy as np
 
 from handgrad import nn
 from handgrad.kernels import activations, dropout, losses, normalization, optimizers
-from handgrad.kernels.activations import _CUBIC, _FLAT, _SCALE, ActivationKernel
+from handgrad.kernels.activations import ActivationKernel
 from handgrad.kernels.compiled_images import plain
 from handgrad.kernels.kernel import NUMBA_KERNELS, kernel_of
+from handgrad.nn.activations import FLAT, A, B
 from handgrad.nn.dropout import draw_numbers
 from handgrad.nn.layer import check_features, check_gradient
 from handgrad.nn.losses import check_labels
+from handgrad.special import ATANH_ERF, logistic_limit
 
 _compiled_kernel_of = functools.partial(kernel_of, registry=NUMBA_KERNELS)
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -138,30 +140,69 @@ def _silu_chain(x, gate, dy, dx):
 
 
 @_compiled
-def _gelu_inner(x, scale, cubic, inner):
+def _silu_limited(x, limit, inner):
     for i in range(x.size):
-        inner[i] = x[i] * (scale + cubic * x[i] * x[i])  # may overflow: tanh of ±inf is ±1
+        inner[i] = min(x[i], limit)
 
 
 @_compiled
-def _gelu_gate(x, gate, y):
-    one, half = x.dtype.type(1), x.dtype.type(0.5)
+def _gelu_inner(x, flat, a, b, limit, inner):
     for i in range(x.size):
-        gate[i] = (gate[i] + one) * half
+        c = flat if x[i] > flat else (-flat if x[i] < -flat else x[i])
+        inner[i] = min(c * (a + b * c * c), limit)
+
+
+@_compiled
+def _erf_inner(x, coefficients, inner):
+    """What the error function of `special.erf` takes the tanh of in float32, for x/√2."""
+    half_root, four = x.dtype.type(0.7071067811865476), x.dtype.type(4)
+    for i in range(x.size):
+        c = min(max(x[i] * half_root, -four), four)
+        z = c * c
+        p = coefficients[0]
+        for k in range(1, coefficients.size):
+            p = p * z + coefficients[k]
+        inner[i] = c * p
+
+
+@_compiled
+def _erf_gate(x, gate, y):
+    half = x.dtype.type(0.5)
+    for i in range(x.size):
+        gate[i] = gate[i] * half + half
         y[i] = x[i] * gate[i]
 
 
 @_compiled
-def _gelu_chain(x, gate, dy, flat, scale, cubic, dx):
+def _gate(x, gate, y):
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        gate[i] = gate[i] / (one + gate[i])  # the logistic function, of its exponential
+        y[i] = x[i] * gate[i]
+
+
+@_compiled
+def _gelu_chain(x, gate, dy, flat, a, b, dx):
     one, three = x.dtype.type(1), x.dtype.type(3)
     for i in range(x.size):
         c = flat if x[i] > flat else (-flat if x[i] < -flat else x[i])
-        slope = (one - gate[i]) * (gate[i] * (scale + three * cubic * c * c))
-        dx[i] = (gate[i] + x[i] * (slope + slope)) * dy[i]
+        slope = (one - gate[i]) * (gate[i] * (a + three * b * c * c))
+        dx[i] = (gate[i] + x[i] * slope) * dy[i]
 
 
 @_compiled_kernel_of(nn.SiLU)
 class SiLUKernel(activations.SiLUKernel):
+    def forward(self, x):
+        if not plain(x):
+            return super().forward(x)
+        y, gate = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "gate"))
+        flat_x, flat_gate = x.reshape(-1), gate.reshape(-1)
+        _silu_limited(flat_x, x.dtype.type(logistic_limit(x.dtype)), flat_gate)
+        np.exp(gate, out=gate)
+        _gate(flat_x, flat_gate, y.reshape(-1))
+        self._keep(x, gate)
+        return y
+
     def backward(self, dy):
         x, gate = self._recall()
         if not plain(x, gate, dy):
@@ -175,14 +216,19 @@ class SiLUKernel(activations.SiLUKernel):
 @_compiled_kernel_of(nn.GELU)
 class GELUKernel(activations.GELUKernel):
     def forward(self, x):
-        if self.layer.approximate != "tanh" or not plain(x):
+        exact = self.layer.approximate == "none"
+        if not plain(x) or (exact and x.dtype != np.float32):
             return super().forward(x)
         y, gate = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "gate"))
         flat_x, flat_gate = x.reshape(-1), gate.reshape(-1)
-        _, scale, cubic = _gelu_numbers(x.dtype)
-        _gelu_inner(flat_x, scale, cubic, flat_gate)
-        np.tanh(gate, out=gate)
-        _gelu_gate(flat_x, flat_gate, y.reshape(-1))
+        if exact:
+            _erf_inner(flat_x, _ERF, flat_gate)
+            np.tanh(gate, out=gate)
+            _erf_gate(flat_x, flat_gate, y.reshape(-1))
+        else:
+            _gelu_inner(flat_x, *_gelu_numbers(x.dtype), x.dtype.type(logistic_limit(x.dtype)), flat_gate)
+            np.exp(gate, out=gate)
+            _gate(flat_x, flat_gate, y.reshape(-1))
         self._keep(x, gate)
         return y
 
@@ -192,14 +238,16 @@ class GELUKernel(activations.GELUKernel):
             return super().backward(dy)
         check_gradient(self.layer, dy, x.shape)
         dx = self.work.empty("dx", dy.shape, dy.dtype)
-        flat, scale, cubic = _gelu_numbers(x.dtype)
-        _gelu_chain(x.reshape(-1), gate.reshape(-1), dy.reshape(-1), flat, scale, cubic, dx.reshape(-1))
+        _gelu_chain(x.reshape(-1), gate.reshape(-1), dy.reshape(-1), *_gelu_numbers(x.dtype), dx.reshape(-1))
         return dx
 
 
+_ERF = np.array(ATANH_ERF, np.float32)
+
+
 def _gelu_numbers(dtype: np.dtype) -> tuple[Any, Any, Any]:
-    """From where on the gate is flat, and the two factors of u = scale x + cubic x³."""
-    return dtype.type(_FLAT), dtype.type(_SCALE), dtype.type(_CUBIC * _SCALE)
+    """From where on the gate is flat, and the two factors of 2u = a x + b x³."""
+    return dtype.type(FLAT), dtype.type(A), dtype.type(B)
 
 
 # -- dropout ----------------------------------------------------------------------------------------------------------
@@ -216,7 +264,8 @@ def _drop(x, draws, dropped, scale, mask, y):
 @_compiled_kernel_of(nn.Dropout)
 class DropoutKernel(dropout.DropoutKernel):
     def forward(self, x):
-        if not self.layer.training or self.layer.p == 0 or not plain(x):
+        one = isinstance(self.layer.rng, np.random.Generator)
+        if not self.layer.training or self.layer.p == 0 or not one or not plain(x):
             return super().forward(x)
         y, mask = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "mask"))
         dropped = round(self.layer.p * 2**16)
@@ -390,9 +439,9 @@ def _softmax_cross_entropy(x, labels, smoothing, dx):
 
 @_compiled_kernel_of(nn.SoftmaxCrossEntropy)
 class SoftmaxCrossEntropyKernel(losses.SoftmaxCrossEntropyKernel):
-    def forward(self, x, target):
-        if x.ndim != 2 or target.ndim != 1 or target.dtype != np.int64 or not plain(x):
-            return super().forward(x, target)
+    def forward(self, x, target, weight=None):
+        if weight is not None or x.ndim != 2 or target.ndim != 1 or target.dtype != np.int64 or not plain(x):
+            return super().forward(x, target, weight)
         if not self.checked_labels:
             check_labels(x, target)
         gradient = self.work.empty("gradient", x.shape, x.dtype)
@@ -461,9 +510,10 @@ class _Rule(optimizers.SweepKernel):
 
     def _sweep(self, share):
         blocks, _ = share
-        kernel, *numbers = self._kernel()
-        stacked = isinstance(self.rule.learning_rate, np.ndarray)
-        if kernel is None or stacked or not all(plain(*block) for block in blocks):
+        of_models = (self.rule.learning_rate, self.rule.weight_decay, getattr(self.rule, "momentum", 0.0))
+        stacked = any(isinstance(number, np.ndarray) for number in of_models)
+        kernel, *numbers = (None,) if stacked else self._kernel()
+        if kernel is None or not all(plain(*block) for block in blocks):
             super()._sweep(share)
             return
         for block in blocks:

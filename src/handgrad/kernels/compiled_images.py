@@ -50,7 +50,7 @@ ROW = 6
 # -- transforms of lines ----------------------------------------------------------------------------------------------
 
 # Each takes a tile's first `columns` columns, and writes what becomes of a column as a row: applied twice, it
-# transforms rows and columns, and leaves them where they were. The numbers are those of `nn.winograd.TRANSFORMS`.
+# transforms rows and columns, and leaves them where they were. The numbers are those of `winograd.TRANSFORMS`.
 
 
 @_compiled

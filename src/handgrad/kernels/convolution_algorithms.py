@@ -19,8 +19,8 @@ from handgrad.kernels.arena import Workspace
 from handgrad.kernels.images import add_to_pixels
 from handgrad.kernels.products import product
 from handgrad.kernels.workers import Workers
-from handgrad.nn.winograd import TRANSFORMS
 from handgrad.windows import window_output
+from handgrad.winograd import TRANSFORMS
 
 Pair = tuple[int, int]
 

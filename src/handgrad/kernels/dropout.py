@@ -24,8 +24,11 @@ class DropoutKernel(Kernel):
         # In float32, 1/(1 - p) would be off by 1e-8 for a float64 x.
         dtype = np.result_type(np.float32, np.finfo(x.dtype).dtype)
         mask = self.work.empty("mask", x.shape, dtype)
-        dropped = round(self.layer.p * 2**16)
-        np.greater_equal(draw_numbers(self.layer.rng, x.size).reshape(x.shape), dropped, out=mask)
+        dropped, rng = round(self.layer.p * 2**16), self.layer.rng
+        # A stack of models that draws from a generator for each, as each would alone.
+        parts = [(rng, mask)] if isinstance(rng, np.random.Generator) else zip(rng, mask, strict=True)
+        for generator, part in parts:
+            np.greater_equal(draw_numbers(generator, part.size).reshape(part.shape), dropped, out=part)
         mask *= 1 / (1 - self.layer.p)
         self._keep(mask, x.shape)
         return np.multiply(x, mask, out=y)

@@ -8,7 +8,7 @@ import numpy as np
 
 from handgrad import nn
 from handgrad._typing import Array, Float
-from handgrad.kernels.memory import zeros
+from handgrad.kernels.memory import LINE, zeros
 from handgrad.kernels.products import has_transposed_tiles
 from handgrad.nn.layer import Layer, Parameter
 
@@ -46,8 +46,9 @@ class FlatParameters:
         for name, parameter in named.items():
             self.slices[name] = slice(end, end + parameter.value.size)
             end += parameter.value.size
-        self.values = zeros((math.prod(stack), end), dtype)
-        self.grads = zeros((math.prod(stack), end), dtype)
+        # Every row begins at a cache line, as that of one network does.
+        line = LINE // np.dtype(dtype).itemsize
+        self.values, self.grads = (zeros((math.prod(stack), -(-end // line) * line), dtype)[:, :end] for _ in range(2))
         for name, parameter in named.items():
             value, grad = (self.shaped(buffer[:, self.slices[name]], name) for buffer in (self.values, self.grads))
             value[...] = parameter.value
@@ -55,9 +56,9 @@ class FlatParameters:
         if models is not None:
             _stack_buffers(network, models)
 
-    def whole(self) -> Parameter:
-        """The two buffers as one parameter, for an optimiser that treats every number alike."""
-        return _view(self.values, self.grads)
+    def whole(self, models: slice = slice(None)) -> Parameter:
+        """The two buffers as one parameter, of all models or some, for an optimiser that treats every number alike."""
+        return _view(self.values[models], self.grads[models])
 
     def shaped(self, rows: Float[Array, "M size"], name: str) -> Float[Array, "M ..."]:
         """`rows`, which hold the named parameter or what belongs to its numbers, in the parameter's shape: a view.
@@ -68,11 +69,11 @@ class FlatParameters:
         memory = rows.reshape(len(rows), *(shape[axis] for axis in order))
         return memory.transpose(0, *(1 + order.index(axis) for axis in range(len(shape))))
 
-    def part(self, name: str, matrix: bool = False) -> Parameter:
+    def part(self, name: str, matrix: bool = False, models: slice = slice(None)) -> Parameter:
         """The named parameter, `(models, size)`; as matrices, `(models, outputs, size of the rest)`."""
-        shape = (len(self.values), self.shapes[name][0], -1) if matrix else (len(self.values), -1)
-        where = self.slices[name]
-        return _view(self.values[:, where].reshape(shape), self.grads[:, where].reshape(shape))
+        values, grads = (buffer[models, self.slices[name]] for buffer in (self.values, self.grads))
+        shape = (len(values), self.shapes[name][0], -1) if matrix else (len(values), -1)
+        return _view(values.reshape(shape), grads.reshape(shape))
 
 
 def lay_out_for_kernels(network: nn.Sequential) -> None:

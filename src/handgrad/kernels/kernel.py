@@ -11,6 +11,7 @@ from handgrad import nn
 from handgrad._typing import Array, Inexact, Num
 from handgrad.kernels.arena import Workspace
 from handgrad.kernels.workers import Workers
+from handgrad.nn.losses import sample_weights
 
 
 @runtime_checkable
@@ -79,6 +80,7 @@ class LossKernel:
 
     Attributes:
         checked_labels: whether class indices are known to be right, and need not be looked at again.
+        share: of a subclass: wₙ / Σ w of the last forward pass `(N,)`, None where it had no weights.
     """
 
     loss: Any
@@ -87,15 +89,31 @@ class LossKernel:
         self.loss = loss
         self.work = lender.workspace()
         self.checked_labels = False
+        self.share: np.ndarray | None = None
         self._kept: tuple | None = None
 
-    def forward(self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]) -> Any:
-        """What `loss.forward(x, target)` returns, up to rounding."""
-        return self.loss.forward(x, target)
+    def forward(
+        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."], weight: Num[Array, "N"] | None = None
+    ) -> Any:
+        """What `loss.forward(x, target, weight)` returns, up to rounding."""
+        return self.loss.forward(x, target, weight)
 
     def backward(self) -> Inexact[Array, "*models N K"]:
         """What `loss.backward()` returns, up to rounding."""
         return self.loss.backward()
+
+    def _weigh(self, x: Inexact[Array, "*models N K"], weight: Num[Array, "N"] | None) -> None:
+        """Sets `share`."""
+        self.share = None
+        if weight is not None:
+            w = sample_weights(x, weight)
+            self.share = w / (w.sum() or 1)
+
+    def _mean(self, losses: Inexact[Array, "*models N"]) -> Any:
+        """The mean of the samples' losses, by their weights."""
+        if self.share is None:
+            return np.add.reduce(losses, axis=-1) / losses.shape[-1]
+        return (self.share * losses).sum(axis=-1)
 
     def _recall(self) -> tuple:
         if self._kept is None:

@@ -10,7 +10,7 @@ from handgrad import nn
 from handgrad._typing import Array, Inexact, Num
 from handgrad.kernels.kernel import LossKernel, kernel_of
 from handgrad.nn.layer import computing_dtype
-from handgrad.nn.losses import check_labels, label_index, target_rows, weighted_sum
+from handgrad.nn.losses import check_labels, target_rows, weighted_sum
 
 
 @kernel_of(nn.SoftmaxCrossEntropy)
@@ -18,14 +18,14 @@ class SoftmaxCrossEntropyKernel(LossKernel):
     loss: nn.SoftmaxCrossEntropy
 
     def forward(
-        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]
+        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."], weight: Num[Array, "N"] | None = None
     ) -> Inexact[Array, "*models"] | np.inexact:
         smoothing = self.loss.label_smoothing
         at = t = None
         if target.ndim < x.ndim and target.dtype.kind in "iu":
             if not self.checked_labels:
                 check_labels(x, target)
-            at = label_index(x, target, self.work.plan(_sample_numbers, x))
+            at = _label_index(x, target, self.work.plan(_sample_numbers, x))
         else:
             t = target_rows(x, target)
             if smoothing:
@@ -37,14 +37,15 @@ class SoftmaxCrossEntropyKernel(LossKernel):
         total = np.add.reduce(s, axis=-1, keepdims=True)
         np.divide(s, total, out=s)
         self._kept = (s, at, t)
+        self._weigh(x, weight)
         log_total = np.log(total[..., 0])
         if t is not None:
-            return (t.sum(axis=-1) * log_total - (t * shifted).sum(axis=-1)).mean(axis=-1)
+            return self._mean(t.sum(axis=-1) * log_total - (t * shifted).sum(axis=-1))
         picked = shifted[at]
         if smoothing:
             picked *= 1 - smoothing
             picked += smoothing * shifted.mean(axis=-1)
-        return np.add.reduce(log_total - picked, axis=-1) / x.shape[-2]
+        return self._mean(log_total - picked)
 
     def _rows(self, x: np.ndarray) -> list[np.ndarray]:
         # Samples side by side in memory: with a handful of classes, maxima and sums over rows of N are several times
@@ -55,16 +56,19 @@ class SoftmaxCrossEntropyKernel(LossKernel):
 
     def backward(self) -> Inexact[Array, "*models N K"]:
         s, at, t = self._recall()
-        n, smoothing = s.shape[-2], self.loss.label_smoothing
+        n, smoothing, share = s.shape[-2], self.loss.label_smoothing, self.share
         dx = self.work.empty("dx", s.shape, s.dtype)
         if at is None:
             np.subtract(t.sum(axis=-1, keepdims=True) * s, t, out=dx)
-            dx /= n
+            if share is None:
+                dx /= n
+            else:
+                dx *= share[:, None]
             return dx
-        np.multiply(s, 1 / n, out=dx)
+        np.multiply(s, 1 / n if share is None else share[:, None], out=dx)
         if smoothing:
-            dx -= smoothing / (n * s.shape[-1])
-        dx[at] -= (1 - smoothing) / n
+            dx -= smoothing / (n * s.shape[-1]) if share is None else share[:, None] * (smoothing / s.shape[-1])
+        dx[at] -= (1 - smoothing) / n if share is None else (1 - smoothing) * share
         return dx
 
 
@@ -73,17 +77,18 @@ class NegativeLogLikelihoodKernel(LossKernel):
     loss: nn.NegativeLogLikelihood
 
     def forward(
-        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]
+        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."], weight: Num[Array, "N"] | None = None
     ) -> Inexact[Array, "*models"] | np.inexact:
         computing_dtype(x)
         t = target_rows(x, target)
         self._kept = (t, x.dtype)
-        return -weighted_sum(t, x).mean(axis=-1)
+        self._weigh(x, weight)
+        return -self._mean(weighted_sum(t, x))
 
     def backward(self) -> Inexact[Array, "*models N K"]:
         t, dtype = self._recall()
         dx = self.work.empty("dx", t.shape, dtype)
-        return np.multiply(t, -1 / t.shape[-2], out=dx)
+        return np.multiply(t, -1 / t.shape[-2] if self.share is None else -self.share[:, None], out=dx)
 
 
 @kernel_of(nn.MeanSquaredError)
@@ -91,18 +96,29 @@ class MeanSquaredErrorKernel(LossKernel):
     loss: nn.MeanSquaredError
 
     def forward(
-        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."]
+        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."], weight: Num[Array, "N"] | None = None
     ) -> Inexact[Array, "*models"] | np.inexact:
         difference = self.work.empty("difference", x.shape, computing_dtype(x))
         np.subtract(x, target_rows(x, target), out=difference)
         self._kept = (difference,)
-        return (difference * difference).mean(axis=(-2, -1))
+        self._weigh(x, weight)
+        squares = difference * difference
+        return squares.mean(axis=(-2, -1)) if weight is None else self._mean(squares.mean(axis=-1))
 
     def backward(self) -> Inexact[Array, "*models N K"]:
         (difference,) = self._recall()
         dx = self.work.empty("dx", difference.shape, difference.dtype)
-        return np.multiply(difference, 2 / math.prod(difference.shape[-2:]), out=dx)
+        if self.share is None:
+            return np.multiply(difference, 2 / math.prod(difference.shape[-2:]), out=dx)
+        return np.multiply(difference, (2 / difference.shape[-1]) * self.share[:, None], out=dx)
 
 
 def _sample_numbers(x: np.ndarray) -> np.ndarray:
     return np.arange(x.shape[-2])
+
+
+def _label_index(x: np.ndarray, labels: np.ndarray, numbers: np.ndarray) -> tuple:
+    """Where the scores `x` of the samples' classes lie, as an index; `numbers` counts the samples."""
+    if labels.ndim == 2:
+        return np.arange(len(x))[:, None], numbers, labels
+    return (numbers, labels) if x.ndim == 2 else (..., numbers, labels)

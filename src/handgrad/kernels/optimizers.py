@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from handgrad import nn
+from handgrad._typing import Rate
 from handgrad.kernels.kernel import Lender, OptimizerKernel, kernel_of
 from handgrad.kernels.memory import LINE, zeros_like
+from handgrad.nn.optimizers import per_model
 
 #: Numbers per block, at most: a compromise between the caches and the interpreter, which two threads take from each
 #: other between any two NumPy calls. (Adam, when it made twelve passes, 3.8 million float32 parameters, two threads,
@@ -76,21 +78,24 @@ class SweepKernel(OptimizerKernel):
         ]
 
     def _sweep(self, share: tuple[list[list[np.ndarray]], np.ndarray]) -> None:
+        # What is found from numbers per model is found in float64 and rounded once (`per_model`), as plain numbers are:
+        # so a model of a stack moves exactly as it would alone.
         blocks, room = share
         rule = self.rule
+        rate, decay = rule.learning_rate, rule.weight_decay
+        decays = decay.any() if isinstance(decay, np.ndarray) else decay
         for w, g, *state in blocks:
             scratch = room[0, : w.size].reshape(w.shape)
-            rate = rule.rate_for(w)
-            if rule.weight_decay and rule.decoupled_decay:
-                w *= 1 - rate * rule.weight_decay
-            elif rule.weight_decay:
+            if decays and rule.decoupled_decay:
+                w *= per_model(1 - rate * decay, w)
+            elif decays:
                 penalised = room[1, : w.size].reshape(w.shape)
-                np.multiply(w, rule.weight_decay, out=penalised)
+                np.multiply(w, per_model(decay, w), out=penalised)
                 penalised += g
                 g = penalised
             self._update(w, g, rate, scratch, *state)
 
-    def _update(self, w: np.ndarray, g: np.ndarray, rate, scratch: np.ndarray, *state: np.ndarray) -> None:
+    def _update(self, w: np.ndarray, g: np.ndarray, rate: Rate, scratch: np.ndarray, *state: np.ndarray) -> None:
         """Moves one block `w` by its gradient `g` (not to be changed), with `scratch` to write to."""
         raise NotImplementedError
 
@@ -101,18 +106,17 @@ class SGDKernel(SweepKernel):
     min_numbers_per_thread = 150_000
 
     def _update(self, w, g, rate, scratch, *state):
-        rule = self.rule
-        if rule.momentum:
-            (v,) = state
-            v *= rule.momentum
+        for v in state:
+            momentum = per_model(self.rule.momentum, w)
+            v *= momentum
             v += g
-            if rule.nesterov:
-                np.multiply(v, rule.momentum, out=scratch)
+            if self.rule.nesterov:
+                np.multiply(v, momentum, out=scratch)
                 scratch += g
                 g = scratch
             else:
                 g = v
-        np.multiply(g, rate, out=scratch)
+        np.multiply(g, per_model(rate, w), out=scratch)
         w -= scratch
 
 
@@ -139,7 +143,7 @@ class AdamKernel(SweepKernel):
         np.sqrt(v, out=scratch)
         scratch += eps
         np.divide(m, scratch, out=scratch)
-        scratch *= rate * scale
+        scratch *= per_model(rate * scale, w)
         w -= scratch
 
     def _corrections(self) -> tuple[Any, float]:
@@ -175,13 +179,13 @@ class RMSpropKernel(SweepKernel):
             np.sqrt(v, out=scratch)
         scratch += rule.eps
         np.divide(g, scratch, out=scratch)
-        if rule.momentum:
+        if rest:
             (buffer,) = rest
-            buffer *= rule.momentum
+            buffer *= per_model(rule.momentum, w)
             buffer += scratch
-            np.multiply(buffer, rate, out=scratch)
+            np.multiply(buffer, per_model(rate, w), out=scratch)
         else:
-            scratch *= rate
+            scratch *= per_model(rate, w)
         w -= scratch
 
 
@@ -199,7 +203,7 @@ class AdadeltaKernel(SweepKernel):
         np.sqrt(d, out=d)
         d *= g
         _average_square(u, d, rule.rho, scratch)
-        d *= rate
+        d *= per_model(rate, w)
         w -= d
 
 

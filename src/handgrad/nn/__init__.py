@@ -32,7 +32,15 @@ from handgrad.nn.convolution import Conv2d
 from handgrad.nn.dropout import Dropout
 from handgrad.nn.layer import Layer, Parameter
 from handgrad.nn.linear import Linear
-from handgrad.nn.losses import CrossEntropy, Loss, MeanSquaredError, NegativeLogLikelihood, SoftmaxCrossEntropy
+from handgrad.nn.losses import (
+    CrossEntropy,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    NegativeLogLikelihood,
+    SoftmaxCrossEntropy,
+)
 from handgrad.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RMSNorm
 from handgrad.nn.optimizers import SGD, Adadelta, Adam, AdamW, Muon, Optimizer, RMSprop, clip_gradient_norm
 from handgrad.nn.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
@@ -42,10 +50,11 @@ from handgrad.nn.softmax import LogSoftmax, Softmax
 # fmt: off
 __all__ = [
     "ELU", "GELU", "INITIALIZERS", "SGD", "Adadelta", "Adam", "AdamW", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
-    "Conv2d", "CrossEntropy", "Dropout", "Flatten", "GlobalAvgPool2d", "GroupNorm", "Identity", "Initializer",
+    "Conv2d", "CrossEntropy", "Dropout", "Flatten", "GlobalAvgPool2d", "GroupNorm", "Huber", "Identity", "Initializer",
     "Kaiming", "KaimingUniform", "Layer", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "Loss", "MaxPool2d",
-    "MeanSquaredError", "Muon", "NegativeLogLikelihood", "Normal", "Optimizer", "Orthogonal", "Parameter", "RMSNorm",
-    "RMSprop", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax", "SoftmaxCrossEntropy", "Softplus",
-    "Tanh", "Uniform", "Xavier", "XavierUniform", "Zeros", "clip_gradient_norm", "parse_initializer",
+    "MeanAbsoluteError", "MeanSquaredError", "Muon", "NegativeLogLikelihood", "Normal", "Optimizer", "Orthogonal",
+    "Parameter", "RMSNorm", "RMSprop", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "Softmax",
+    "SoftmaxCrossEntropy", "Softplus", "Tanh", "Uniform", "Xavier", "XavierUniform", "Zeros", "clip_gradient_norm",
+    "parse_initializer",
 ]
 # fmt: on

@@ -104,7 +104,8 @@ class ELU(Activation):
         self.alpha = alpha
 
     def function(self, x):
-        return np.maximum(x, 0) + self.alpha * np.expm1(np.minimum(x, 0))  # one of the two terms is 0
+        y = self.alpha * np.expm1(np.minimum(x, 0))
+        return np.maximum(x, y) if self.alpha <= 1 else np.maximum(x, 0) + y  # one of the two terms is 0
 
     def derivative(self, x, y):
         slope = np.minimum(y, 0) + self.alpha  # y + α, and α where x > 0
@@ -114,7 +115,7 @@ class ELU(Activation):
 class Sigmoid(Activation):
     """Logistic function.
 
-    Formula: y = 1 / (1 + e⁻ˣ) = (1 + tanh(x/2)) / 2, which cannot overflow; f'(x) = y (1 - y).
+    Formula: y = 1 / (1 + e⁻ˣ) = eˣ / (1 + eˣ); f'(x) = y (1 - y).
     """
 
     def function(self, x):
@@ -155,13 +156,13 @@ class Softplus(Activation):
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         if not beta > 0:
             raise ValueError(f"Softplus got beta={beta}, expected more than 0")
-        self.beta = beta
-        self.threshold = threshold
+        self.beta, self.threshold = beta, threshold
 
     def function(self, x):
-        minus_abs = np.minimum(x, -x)  # -|x|, also of a complex number
-        y = np.maximum(x, 0) + np.log1p(np.exp(self.beta * minus_abs)) / self.beta
-        np.copyto(y, x, where=self.beta * x > self.threshold)
+        z = self.beta * x
+        y = np.maximum(z, 0) + np.log1p(np.exp(np.minimum(z, -z)))  # -|z|, also of a complex number
+        y /= self.beta
+        np.copyto(y, x, where=z > self.threshold)
         return y
 
     def derivative(self, x, y):
@@ -185,7 +186,9 @@ class Gated(Activation):
     def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
         x, gate = self._recall()
         check_gradient(self, dy, x.shape)
-        return dy * (gate + x * self.gate_slope(x, gate))
+        slope = x * self.gate_slope(x, gate)
+        slope += gate
+        return dy * slope
 
 
 class SiLU(Gated):
@@ -193,8 +196,7 @@ class SiLU(Gated):
 
     Formula: y = x·σ(x), σ(x) = 1 / (1 + e⁻ˣ); f'(x) = σ(x) + x·σ(x) (1 - σ(x)).
 
-    Source: Elfwing, Uchibe, Doya (2018), Sigmoid-weighted linear units for neural network function approximation in
-    reinforcement learning, equations 6 and 7.
+    Source: Elfwing, Uchibe, Doya (2018), Sigmoid-weighted linear units, equations 6 and 7.
     """
 
     def gate(self, x):
@@ -208,35 +210,36 @@ class GELU(Gated):
     """Gaussian error linear unit: x times the share of a standard normal distribution that lies below x.
 
     Formula, exact: y = x·Φ(x), Φ(x) = (1 + erf(x/√2)) / 2; f'(x) = Φ(x) + x·φ(x), φ(x) = e^(-x²/2) / √(2π).
-    By tanh: y = x·g(x), g(x) = (1 + tanh u) / 2, u = √(2/π) (x + 0.044715 x³);
-    f'(x) = g + 2x·g (1 - g)·u', u' = √(2/π) (1 + 3·0.044715 x²). The two differ by 5e-4 at most.
+    By tanh: y = x·g(x), g(x) = (1 + tanh u) / 2 = σ(2u), 2u = a x + b x³ with a = 2√(2/π), b = 0.044715 a;
+    f'(x) = g + x·g (1 - g) (a + 3b x²). The two differ by 5e-4 at most.
 
     Arguments:
-        approximate: `"tanh"` or `"none"`, the exact form, whose erf is `handgrad.special.erf`.
+        approximate: `"none"`, the exact form, whose erf is `handgrad.special.erf`, or `"tanh"`.
 
     Source: Hendrycks and Gimpel (2016), Gaussian error linear units, section 2.
     """
 
     options = ("approximate",)
 
-    def __init__(self, approximate: str = "tanh") -> None:
+    def __init__(self, approximate: str = "none") -> None:
         if approximate not in ("tanh", "none"):
-            raise ValueError(f"GELU got approximate={approximate!r}, expected 'tanh' or 'none', the exact form")
+            raise ValueError(f"GELU got approximate={approximate!r}, expected 'none', the exact form, or 'tanh'")
         self.approximate = approximate
 
     def gate(self, x):
         if self.approximate == "none":
-            return (1 + erf(x * math.sqrt(0.5))) / 2
+            return (1 + erf(x * math.sqrt(0.5))) * 0.5
         x = np.clip(x, -FLAT, FLAT)
-        return (1 + np.tanh(SCALE * x * (1 + CUBIC * x * x))) / 2
+        return logistic(x * (A + B * (x * x)))
 
     def gate_slope(self, x, gate):
         if self.approximate == "none":
             x = np.clip(x, -40, 40)  # the square of a huge x would overflow; φ is 0 out there either way
             return np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
         x = np.clip(x, -FLAT, FLAT)
-        return 2 * gate * (1 - gate) * (SCALE * (1 + 3 * CUBIC * x * x))
+        return gate * (1 - gate) * (A + 3 * B * x * x)
 
 
-#: √(2/π) and 0.044715 of GELU's tanh form, and from where on its tanh u is 1 to the last digit of float64.
-SCALE, CUBIC, FLAT = math.sqrt(2 / math.pi), 0.044715, 10
+#: √(2/π) and 0.044715 of GELU's tanh form, where its gate is 0 or 1 to the last digit of float64, and a and b.
+SCALE, CUBIC, FLAT = math.sqrt(2 / math.pi), 0.044715, 22
+A, B = 2 * SCALE, 2 * SCALE * CUBIC

@@ -42,8 +42,7 @@ class Linear(Layer):
         for name, value in (("in_features", in_features), ("out_features", out_features)):
             if value < 1:
                 raise ValueError(f"Linear got {name}={value}, expected at least 1")
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features, self.out_features = in_features, out_features
         weight = parse_initializer(init)((out_features, in_features), np.random.default_rng(rng))
         self.weight = Parameter(weight.astype(dtype))
         self.bias = Parameter(np.zeros(out_features, dtype)) if bias else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -13,21 +14,35 @@ from handgrad.nn.layer import Remembering, computing_dtype
 class Loss(Remembering):
     """Base of the losses: `forward(x, target)` gives the mean over the batch, `backward()` its gradient dx.
 
+    With weights of the samples, wₙ / Σ w takes the place of 1/N in every formula: L = Σ wₙ Lₙ / Σ wₙ, as PyTorch
+    averages with class weights. Where all weights are 0, so are L and dx.
+
     Arguments of forward:
         x: `(N, K)`; with a leading axis of models, `(M, N, K)`, the loss is one number per model, `(M,)`.
         target: class indices `(N,)` of an integer dtype, or rows `(N, K)`: one-hot, or any probabilities.
+        weight: `(N,)`, at least 0; None where all samples count alike.
 
     Raises:
-        ValueError: shapes that do not fit, no samples, or a class outside 0..K-1.
+        ValueError: shapes that do not fit, no samples, a class outside 0..K-1, or a negative weight.
     """
 
     _arguments = "x, t"
 
-    def forward(self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."] | list) -> np.ndarray | np.inexact:
-        raise NotImplementedError
+    def forward(self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."] | list, weight=None) -> Any:
+        computing_dtype(x)
+        losses, *kept = self._losses(x, target_rows(x, target))
+        w = sample_weights(x, weight)
+        total = w.sum() or 1
+        self._keep(w[:, None] / total if weight is not None else 1 / len(w), *kept)
+        return (w * losses).sum(axis=-1) / total
 
     def backward(self) -> Inexact[Array, "*models N K"]:
-        raise NotImplementedError
+        share, *kept = self._recall()
+        return share * self._gradients(*kept)
+
+    #: (x, t) -> Lₙ `(*models, N)` and what `_gradients` needs, which gives the gradient of each `(*models, N, K)`.
+    _losses: Callable[..., tuple]
+    _gradients: Callable[..., np.ndarray]
 
 
 class CrossEntropy(Loss):
@@ -38,22 +53,16 @@ class CrossEntropy(Loss):
         dx = -t / (N x)
     Probabilities below the smallest normal number of the dtype count as that number, so L stays finite.
 
-    Raises ValueError where the rows of x cannot be probabilities.
-
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), equation 6.12.
     """
 
-    def forward(self, x, target):
-        smallest = np.finfo(computing_dtype(x)).tiny
-        t = target_rows(x, target)
+    def _losses(self, x, t):
         check_probabilities(x)
-        x = np.maximum(x, smallest)
-        self._keep(x, t)
-        return -(t * np.log(x)).sum(axis=-1).mean(axis=-1)
+        x = np.maximum(x, np.finfo(x.dtype).tiny)
+        return -(t * np.log(x)).sum(axis=-1), x, t
 
-    def backward(self):
-        x, t = self._recall()
-        return -t / (x.shape[-2] * x)
+    def _gradients(self, x, t):
+        return -t / x
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -74,25 +83,19 @@ class SoftmaxCrossEntropy(Loss):
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:
-            raise ValueError(
-                f"SoftmaxCrossEntropy got label_smoothing={label_smoothing}, expected a share in [0, 1): 0.1 is usual"
-            )
+            raise ValueError(f"SoftmaxCrossEntropy got label_smoothing={label_smoothing}, expected a share in [0, 1)")
         self.label_smoothing = label_smoothing
 
-    def forward(self, x, target):
-        computing_dtype(x)
-        t = target_rows(x, target)
+    def _losses(self, x, t):
         if self.label_smoothing:
             t = (1 - self.label_smoothing) * t + self.label_smoothing / x.shape[-1]
         shifted = x - x.max(axis=-1, keepdims=True)
         e = np.exp(shifted)
         total = e.sum(axis=-1, keepdims=True)
-        self._keep(e / total, t)
-        return (t.sum(axis=-1) * np.log(total[..., 0]) - weighted_sum(t, shifted)).mean(axis=-1)
+        return t.sum(axis=-1) * np.log(total[..., 0]) - weighted_sum(t, shifted), e / total, t
 
-    def backward(self):
-        s, t = self._recall()
-        return (t.sum(axis=-1, keepdims=True) * s - t) / s.shape[-2]
+    def _gradients(self, s, t):
+        return t.sum(axis=-1, keepdims=True) * s - t
 
     def _describe(self) -> str:
         return f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
@@ -108,15 +111,11 @@ class NegativeLogLikelihood(Loss):
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 5.5, equation 5.63.
     """
 
-    def forward(self, x, target):
-        dtype = computing_dtype(x)
-        t = target_rows(x, target)
-        self._keep(t, dtype)
-        return -weighted_sum(t, x).mean(axis=-1)
+    def _losses(self, x, t):
+        return -weighted_sum(t, x), t.astype(x.dtype, copy=False)
 
-    def backward(self):
-        t, dtype = self._recall()
-        return (-t / t.shape[-2]).astype(dtype, copy=False)
+    def _gradients(self, t):
+        return -t
 
 
 class MeanSquaredError(Loss):
@@ -131,15 +130,56 @@ class MeanSquaredError(Loss):
     Source: Bishop, Pattern Recognition and Machine Learning (2006), equation 5.11 (a sum there, with the factor 1/2).
     """
 
-    def forward(self, x, target):
-        computing_dtype(x)
-        difference = x - target_rows(x, target)
-        self._keep(difference)
-        return (difference * difference).mean(axis=(-2, -1))
+    def _losses(self, x, t):
+        difference = x - t
+        return (difference * difference).mean(axis=-1), difference
 
-    def backward(self):
-        (difference,) = self._recall()
-        return 2 * difference / math.prod(difference.shape[-2:])
+    def _gradients(self, difference):
+        return 2 * difference / difference.shape[-1]
+
+
+class MeanAbsoluteError(Loss):
+    """The absolute distance to the target, averaged like `MeanSquaredError`: an outlier pulls no more than others.
+
+    Formula, as PyTorch's `L1Loss`:
+        L  = 1/(N K) Σₙ Σₖ |xₙₖ - tₙₖ|
+        dx = sign(x - t) / (N K), with sign(0) = 0
+
+    Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning (2009), section 10.6.
+    """
+
+    def _losses(self, x, t):
+        sign = np.sign((x - t).real)
+        return (sign * (x - t)).mean(axis=-1), sign.astype(x.dtype, copy=False)
+
+    def _gradients(self, sign):
+        return sign / sign.shape[-1]
+
+
+class Huber(Loss):
+    """Squared error up to a distance `delta` = δ > 0 and absolute error beyond, averaged like `MeanSquaredError`.
+
+    Formula, with d = x - t and c = d clipped to [-δ, δ], as PyTorch's `HuberLoss`:
+        L  = 1/(N K) Σₙ Σₖ c (d - c/2), which is d²/2 where |d| ≤ δ and δ |d| - δ²/2 elsewhere
+        dx = c / (N K)
+
+    Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning (2009), equation 10.23.
+    """
+
+    options = ("delta",)
+
+    def __init__(self, delta: float = 1.0) -> None:
+        if not delta > 0:
+            raise ValueError(f"Huber got delta={delta}, expected a number above 0")
+        self.delta = delta
+
+    def _losses(self, x, t):
+        d = x - t
+        c = np.where(abs(d.real) <= self.delta, d, self.delta * np.sign(d.real))
+        return (c * (d - c / 2)).mean(axis=-1), c
+
+    def _gradients(self, c):
+        return c / c.shape[-1]
 
 
 def check_labels(x: Inexact[Array, "*models N K"], labels: Num[Array, "..."]) -> None:
@@ -166,11 +206,14 @@ def check_probabilities(x: Inexact[Array, "*models N K"]) -> None:
         )
 
 
-def label_index(x: np.ndarray, labels: np.ndarray, numbers: np.ndarray) -> tuple:
-    """Where the scores `x` of the samples' classes lie, as an index; `numbers` counts the samples."""
-    if labels.ndim == 2:
-        return np.arange(len(x))[:, None], numbers, labels
-    return (numbers, labels) if x.ndim == 2 else (..., numbers, labels)
+def sample_weights(x: Inexact[Array, "*models N K"], weight: Num[Array, "N"] | None) -> Inexact[Array, "N"]:
+    """The weights in the real dtype of `x`; 1 for each sample where there are none."""
+    w = np.ones(x.shape[-2]) if weight is None else np.asarray(weight)
+    if w.shape != (x.shape[-2],) or not (w >= 0).all():
+        raise ValueError(
+            f"the loss got weight={w} with shape={w.shape}, expected ({x.shape[-2]},) numbers of at least 0"
+        )
+    return w.astype(np.finfo(x.dtype).dtype, copy=False)
 
 
 def target_rows(x: Inexact[Array, "*models N K"], target: Num[Array, "..."] | list) -> Inexact[Array, "*models N K"]:
@@ -178,16 +221,13 @@ def target_rows(x: Inexact[Array, "*models N K"], target: Num[Array, "..."] | li
     dtype, target = np.finfo(x.dtype).dtype, np.asarray(target)
     if target.ndim < x.ndim and target.dtype.kind in "iu":
         check_labels(x, target)
-        t = np.zeros(x.shape, dtype)
-        t[label_index(x, target, np.arange(x.shape[-2]))] = 1
-        return t
+        return np.broadcast_to(target[..., None] == np.arange(x.shape[-1]), x.shape).astype(dtype)
     if x.ndim < 2 or x.shape[-2] == 0:
         raise ValueError(f"the loss got x with shape={x.shape}, expected (N, K) with at least one sample")
     if target.shape not in (x.shape[-2:], x.shape):
-        raise ValueError(
-            f"the loss got target with shape={target.shape} and dtype={target.dtype}, "
-            f"expected integer classes ({x.shape[-2]},) or one-hot rows {x.shape}"
-        )
+        got = f"shape={target.shape} and dtype={target.dtype}"
+        expected = f"integer classes ({x.shape[-2]},) or one-hot rows {x.shape}"
+        raise ValueError(f"the loss got target with {got}, expected {expected}")
     return np.broadcast_to(target.astype(dtype, copy=False), x.shape)
 
 

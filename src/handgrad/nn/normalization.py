@@ -21,15 +21,15 @@ class _Normalization(Layer):
 
     parameter_names = ("weight", "bias")
 
-    def __init__(self, features: int, eps: float, dtype) -> None:
-        if features < 1:
-            raise ValueError(f"{type(self).__name__} got num_features={features}, expected at least 1")
+    def __init__(self, num_features: int, eps: float = 1e-5, *, dtype=np.float32) -> None:
+        if num_features < 1:
+            raise ValueError(f"{type(self).__name__} got num_features={num_features}, expected at least 1")
         if not eps > 0:
             raise ValueError(f"{type(self).__name__} got eps={eps}, expected more than 0")
-        self.num_features, self.eps = features, eps
-        self.weight = Parameter(np.ones(features, dtype))
+        self.num_features, self.eps = num_features, eps
+        self.weight = Parameter(np.ones(num_features, dtype))
         if "bias" in self.parameter_names:
-            self.bias = Parameter(np.zeros(features, dtype))
+            self.bias = Parameter(np.zeros(num_features, dtype))
 
     def _describe(self) -> str:
         return f"{self.num_features}"
@@ -58,7 +58,7 @@ class BatchNorm(_Normalization):
     _spread: Callable
 
     def __init__(self, num_features: int, eps=1e-5, momentum=0.1, *, running_variance="unbiased", dtype=np.float32):
-        super().__init__(num_features, eps, dtype)
+        super().__init__(num_features, eps, dtype=dtype)
         name = type(self).__name__
         if running_variance not in ("unbiased", "biased"):
             raise ValueError(f"{name} got running_variance={running_variance!r}, expected 'unbiased' or 'biased'")
@@ -75,15 +75,16 @@ class BatchNorm(_Normalization):
         if self.training:
             n = self._count(x)
             mean = self._sum(x) / n
-            centered = x - self._spread(mean)
-            variance = self._sum(centered * centered) / n
+            normalized = x - self._spread(mean)
+            variance = self._sum(normalized * normalized) / n
             self.update_running_statistics(mean, variance, n)
         else:
             mean, variance = self.running_mean.astype(x.dtype), self.running_var.astype(x.dtype)
-            centered = x - self._spread(mean)
+            normalized = x - self._spread(mean)
         inverse_std = 1 / np.sqrt(variance + self.eps)
-        normalized = centered * self._spread(inverse_std)
-        y = self._spread(gamma) * normalized + self._spread(beta)
+        normalized *= self._spread(inverse_std)
+        y = self._spread(gamma) * normalized
+        y += self._spread(beta)
         self._keep(normalized, inverse_std, y.shape, self.training)
         return y
 
@@ -96,7 +97,10 @@ class BatchNorm(_Normalization):
         if not from_batch:
             return scale * dy  # the running statistics are constants
         n = self._count(dy)
-        return scale * (dy - self._spread(dbias) / n - normalized * (self._spread(dweight) / n))
+        dx = dy - self._spread(dbias) / n
+        dx -= normalized * (self._spread(dweight) / n)
+        dx *= scale
+        return dx
 
     def check_batch(self, n: int, pixels: int | None = None) -> None:
         """Raises ValueError for a batch that is too small: a variance needs two numbers, or one where it is divided by
@@ -197,16 +201,14 @@ class LayerNorm(_Normalization):
     Source: Ba, Kiros, Hinton (2016), Layer normalization, equations 3 and 4.
     """
 
-    def __init__(self, num_features: int, eps: float = 1e-5, *, dtype=np.float32) -> None:
-        super().__init__(num_features, eps, dtype)
-
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
         check_features(self, x, self.num_features, self.weight)
         gamma, beta = (value[..., None, :] for value in self._values(x))
-        centered = x - x.mean(axis=-1, keepdims=True)
-        inverse_std = 1 / np.sqrt((centered * centered).mean(axis=-1, keepdims=True) + self.eps)
-        normalized = centered * inverse_std
-        y = gamma * normalized + beta
+        normalized = x - x.mean(axis=-1, keepdims=True)
+        inverse_std = 1 / np.sqrt((normalized * normalized).mean(axis=-1, keepdims=True) + self.eps)
+        normalized *= inverse_std
+        y = gamma * normalized
+        y += beta
         self._keep(normalized, inverse_std, y.shape)
         return y
 
@@ -217,7 +219,10 @@ class LayerNorm(_Normalization):
         self.weight.grad[...], self.bias.grad[...] = sum_over_batch(dy * normalized), sum_over_batch(dy)
         dx = gamma * dy  # dx̂
         correlation = (dx * normalized).mean(axis=-1, keepdims=True)
-        return inverse_std * (dx - dx.mean(axis=-1, keepdims=True) - normalized * correlation)
+        dx -= dx.mean(axis=-1, keepdims=True)
+        dx -= normalized * correlation
+        dx *= inverse_std
+        return dx
 
 
 class GroupNorm(_Normalization):
@@ -240,7 +245,7 @@ class GroupNorm(_Normalization):
     """
 
     def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, *, dtype=np.float32) -> None:
-        super().__init__(num_channels, eps, dtype)
+        super().__init__(num_channels, eps, dtype=dtype)
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(
                 f"GroupNorm got num_groups={num_groups}, expected a divisor of num_channels={num_channels}"
@@ -248,10 +253,7 @@ class GroupNorm(_Normalization):
         self.num_groups = num_groups
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        if x.ndim == 4:
-            check_images(self, x, self.num_features, self.weight)
-        else:
-            check_features(self, x, self.num_features, self.weight)
+        (check_images if x.ndim == 4 else check_features)(self, x, self.num_features, self.weight)
         gamma, beta = (self._spread(value, x) for value in self._values(x))
         groups = self._groups(x)
         centered = groups - groups.mean(axis=-1, keepdims=True)
@@ -303,9 +305,6 @@ class RMSNorm(_Normalization):
     """
 
     parameter_names = ("weight",)
-
-    def __init__(self, num_features: int, eps: float = 1e-5, *, dtype=np.float32) -> None:
-        super().__init__(num_features, eps, dtype)
 
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
         check_features(self, x, self.num_features, self.weight)

@@ -20,8 +20,8 @@ class Optimizer:
 
     Arguments:
         parameters: a network, or an iterable of parameters.
-        learning_rate: η, at least 0. A number, or with a leading axis of models an array `(M, 1)`. May be changed
-            between steps.
+        learning_rate: η, at least 0. May be changed between steps. With a leading axis of models, η, λ and a momentum μ
+            may each be an array `(M, 1)`, a number per model.
         weight_decay: λ of the L2 penalty λ/2 ‖w‖², whose gradient λw is added to the gradient; of a rule whose decay is
             decoupled (AdamW, Muon), w shrinks by the factor 1 - ηλ instead, before it moves.
 
@@ -32,13 +32,12 @@ class Optimizer:
     state_names: tuple[str, ...] = ()
     decoupled_decay = False
 
-    def __init__(self, parameters: Parameters, learning_rate: Rate, *, weight_decay: float = 0.0) -> None:
+    def __init__(self, parameters: Parameters, learning_rate: Rate, *, weight_decay: Rate = 0.0) -> None:
         self._check(learning_rate=learning_rate, weight_decay=weight_decay)
         self.parameters = parameters.parameters() if isinstance(parameters, Layer) else list(parameters)
         if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
             raise ValueError(f"{type(self).__name__} got the same parameter twice: each step would move it twice")
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.steps = 0
         self.state = {name: [np.zeros_like(p.value) for p in self.parameters] for name in self.state_names}
 
@@ -46,21 +45,17 @@ class Optimizer:
         """Moves every parameter once, by its present gradient."""
         self.steps += 1
         for i, parameter in enumerate(self.parameters):
-            w, g, rate = parameter.value, parameter.grad, self.rate_for(parameter.value)
-            if self.weight_decay and self.decoupled_decay:
-                w *= 1 - rate * self.weight_decay
-            elif self.weight_decay:
-                g = g + self.weight_decay * w
+            w, g = parameter.value, parameter.grad
+            rate, decay = (per_model(number, w) for number in (self.learning_rate, self.weight_decay))
+            if np.any(decay) and self.decoupled_decay:
+                w *= 1 - rate * decay
+            elif np.any(decay):
+                g = g + decay * w
             self._update(w, g, rate, *(self.state[name][i] for name in self.state_names))
 
     def _update(self, w: np.ndarray, g: np.ndarray, rate: float | np.ndarray, *state: np.ndarray) -> None:
         """Moves `w` by its gradient `g` (not to be changed) at the learning rate η, and the state on, all in place."""
         raise NotImplementedError
-
-    def rate_for(self, w: np.ndarray) -> float | np.ndarray:
-        """η, where there is one per model in a shape that broadcasts against `w`."""
-        rate = self.learning_rate
-        return rate.astype(w.dtype).reshape(-1, *(1,) * (w.ndim - 1)) if isinstance(rate, np.ndarray) else rate
 
     def _check(self, *shares: str, **values) -> None:
         """Raises ValueError for a value below 0 or, where its name is among the shares, outside [0, 1)."""
@@ -118,17 +113,17 @@ class SGD(Optimizer):
         self, parameters: Parameters, learning_rate: Rate, *, momentum=0.0, nesterov=False, weight_decay=0.0
     ) -> None:
         self._check("momentum", momentum=momentum)
-        if nesterov and momentum == 0:
+        if nesterov and not np.all(momentum):
             raise ValueError("SGD got nesterov=True with momentum=0, expected momentum above 0")
         self.momentum, self.nesterov = momentum, nesterov
-        self.state_names = ("momentum",) if momentum else ()
+        self.state_names = ("momentum",) if np.any(momentum) else ()
         super().__init__(parameters, learning_rate, weight_decay=weight_decay)
 
     def _update(self, w, g, rate, *state):
-        if self.momentum:
-            (v,) = state
-            v[...] = self.momentum * v + g
-            g = g + self.momentum * v if self.nesterov else v
+        for v in state:
+            momentum = per_model(self.momentum, w)
+            v[...] = momentum * v + g
+            g = g + momentum * v if self.nesterov else v
         w -= rate * g
 
 
@@ -198,7 +193,8 @@ class RMSprop(Optimizer):
     ) -> None:  # fmt: skip
         self._check("alpha", "momentum", alpha=alpha, momentum=momentum, eps=eps)
         self.alpha, self.eps, self.momentum, self.centered = alpha, eps, momentum, centered
-        self.state_names = ("square_avg", *(("grad_avg",) if centered else ()), *(("momentum",) if momentum else ()))
+        carried = {"square_avg": True, "grad_avg": centered, "momentum": np.any(momentum)}
+        self.state_names = tuple(name for name, kept in carried.items() if kept)
         super().__init__(parameters, learning_rate, weight_decay=weight_decay)
 
     def _update(self, w, g, rate, *state):
@@ -210,9 +206,8 @@ class RMSprop(Optimizer):
             d = g / (np.sqrt(v - a**2) + self.eps)
         else:
             d = g / (np.sqrt(v) + self.eps)
-        if self.momentum:
-            (b,) = others
-            b[...] = self.momentum * b + d
+        for b in others:
+            b[...] = per_model(self.momentum, w) * b + d
             d = b
         w -= rate * d
 
@@ -283,15 +278,19 @@ class Muon(Optimizer):
                 raise ValueError(f"Muon got a parameter of shape={shape}, expected matrices: give vectors to AdamW")
 
     def _update(self, w, g, rate, *state):
-        (b,) = state
-        b[...] = self.momentum * b + g
-        d = g + self.momentum * b if self.nesterov else b
+        (b,), momentum = state, per_model(self.momentum, w)
+        b[...] = momentum * b + g
+        d = g + momentum * b if self.nesterov else b
         w -= rate * self._scale(*w.shape[-2:]) * _orthogonalized(d)
 
     def _scale(self, rows: int, columns: int) -> float:
-        if self.adjust == "original":
-            return math.sqrt(max(1, rows / columns))
-        return 0.2 * math.sqrt(max(rows, columns))
+        original = self.adjust == "original"
+        return math.sqrt(max(1, rows / columns)) if original else 0.2 * math.sqrt(max(rows, columns))
+
+
+def per_model(number: Rate, w: np.ndarray) -> float | np.ndarray:
+    """A number as it is; one per model `(M, 1)` in a shape that broadcasts against `w`, in its dtype."""
+    return number.astype(w.dtype).reshape(-1, *(1,) * (w.ndim - 1)) if isinstance(number, np.ndarray) else number
 
 
 def _orthogonalized(d: np.ndarray) -> np.ndarray:

@@ -11,7 +11,9 @@ import numpy as np
 
 from handgrad._typing import Array, Float, Integer
 from handgrad.data import FrameDataset
-from handgrad.speech.prediction import check_on_frames, guesses
+from handgrad.engines import MOST_CONFUSED
+from handgrad.errors import ConfigError
+from handgrad.speech.prediction import check_on_frames
 from handgrad.training import Run
 from handgrad.training.run import load_dataset
 
@@ -116,26 +118,28 @@ def evaluate_frames(
 ) -> dict[str, FrameFigures | None]:
     """The figures of every split of a run's data; None for a split without labels.
 
-    The frames are gone through in batches: what is kept is a table of K x K numbers.
+    The engine goes through the frames in batches: what is kept is a table of K x K numbers.
 
     Arguments:
         weights: of the `last` step or of the `best` evaluation.
         data_dir: folder of the data, where it has moved.
         engine, device: what computes; by default what trained the run.
 
-    Raises: ConfigError where the run is not one on frames.
+    Raises: ConfigError where the run is not one on frames, or has more states than a table is made for.
     """
     check_on_frames(run)
     dataset = load_dataset(run.config, data_dir=data_dir)
     assert isinstance(dataset, FrameDataset)
     chosen = run.engine(weights, engine=engine, device=device)
-    count = len(dataset.classes)
+    chosen.load(dataset)
     figures: dict[str, FrameFigures | None] = dict.fromkeys(dataset.unlabelled)
-    for split, indices in dataset.splits.items():
-        confusion = np.zeros((count, count), np.int64)
-        for part, guessed in guesses(chosen, dataset, indices):
-            pairs = dataset.labels[part.start : part.stop] * count + guessed
-            confusion += np.bincount(pairs, minlength=count**2).reshape(count, count)
+    for split in dataset.splits:
+        confusion = chosen.evaluate(dataset.indices(split)).confusion
+        if confusion is None:
+            raise ConfigError(
+                f"{run.path} has {len(dataset.classes)} states: expected at most {MOST_CONFUSED} for a table of "
+                "confusions; handgrad evaluate gives its accuracy"
+            )
         figures[split] = FrameFigures(confusion, dataset.classes)
     return figures
 

@@ -108,13 +108,13 @@ class TanhFunction(Function):
 class GELUFunction(Function):
     """y = x Φ(x), Φ the normal distribution function; f'(x) = Φ(x) + x φ(x).
 
-    The tanh form: Φ(x) ≈ ½(1 + t), t = tanh u, u = √(2/π) (x + 0.044715 x³); f'(x) = ½(1 + t) + ½ x (1 - t²) u'(x).
+    The tanh form: Φ(x) ≈ g = ½(1 + tanh u) = σ(2u), u = √(2/π) (x + 0.044715 x³); f'(x) = g + x g (1 - g) 2u'(x).
 
     Source: Hendrycks and Gimpel (2016), Gaussian error linear units, section 2.
     """
 
     @staticmethod
-    def forward(ctx, x, approximate="tanh"):
+    def forward(ctx, x, approximate="none"):
         ctx.approximate = approximate
         ctx.save_for_backward(x)
         return x * _normal_distribution(x, approximate)[0]
@@ -130,10 +130,10 @@ def _normal_distribution(x: Tensor, approximate: str) -> tuple[Tensor, Tensor]:
     """Φ(x) and φ(x), or their tanh forms."""
     if approximate == "none":
         return 0.5 * (1 + torch.erf(x / math.sqrt(2))), torch.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-    x = x.clamp(-10, 10)  # the density is 0 beyond it, and x² would overflow
-    t = torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
-    du = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
-    return 0.5 * (1 + t), 0.5 * (1 - t * t) * du
+    x = x.clamp(-22, 22)  # the density is 0 beyond it, and x² would overflow
+    a, b = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715
+    gate = torch.sigmoid(x * (a + b * x * x))
+    return gate, gate * (1 - gate) * (a + 3 * b * x * x)
 
 
 class SiLUFunction(Function):
@@ -246,15 +246,15 @@ class GELU(torch.nn.Module):
     """`GELUFunction`: Gaussian error linear unit.
 
     Arguments:
-        approximate: `"tanh"`, or `"none"` for the exact form.
+        approximate: `"none"`, the exact form, or `"tanh"`.
     """
 
     @staticmethod
-    def autograd(approximate: str = "tanh") -> torch.nn.Module:
+    def autograd(approximate: str = "none") -> torch.nn.Module:
         """The same in PyTorch's own module, whose default is the exact form."""
         return torch.nn.GELU(approximate)
 
-    def __init__(self, approximate: str = "tanh") -> None:
+    def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         if approximate not in ("tanh", "none"):
             raise ValueError(f"GELU got approximate={approximate!r}, expected 'tanh' or 'none'")

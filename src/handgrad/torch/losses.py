@@ -2,6 +2,8 @@
 
 Targets are classes `(N,)` of an integer dtype, or rows `(N, K)`: one-hot, or any probabilities. They get no gradient.
 On a device nothing is read back, so a class outside 0..K-1 is PyTorch's own error, not ours.
+
+All take weights of the samples `(N,)` as their last argument: wₙ / Σ w then takes the place of 1/N in every formula.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ class CrossEntropyFunction(Function):
     """
 
     @staticmethod
-    def forward(ctx, x, target):
-        ctx.save_for_backward(x, target)
-        return -(rows(target, x) * _positive(x).log()).sum(-1).mean()
+    def forward(ctx, x, target, weight=None):
+        ctx.save_for_backward(x, target, weight)
+        return -mean((rows(target, x) * _positive(x).log()).sum(-1), weight)
 
     @staticmethod
     def backward(ctx, dloss):
-        x, target = ctx.saved_tensors
-        return dloss * -rows(target, x) / (len(x) * _positive(x)), None
+        x, target, weight = ctx.saved_tensors
+        return dloss * -rows(target, x) / _positive(x) * shares(x, weight), None, None
 
 
 class SoftmaxCrossEntropyFunction(Function):
@@ -47,16 +49,16 @@ class SoftmaxCrossEntropyFunction(Function):
     """
 
     @staticmethod
-    def forward(ctx, x, target, label_smoothing=0.0):
+    def forward(ctx, x, target, label_smoothing=0.0, weight=None):
         ctx.label_smoothing = label_smoothing
-        ctx.save_for_backward(x, target)
-        return -(rows(target, x, label_smoothing) * log_softmax(x)).sum(-1).mean()
+        ctx.save_for_backward(x, target, weight)
+        return -mean((rows(target, x, label_smoothing) * log_softmax(x)).sum(-1), weight)
 
     @staticmethod
     def backward(ctx, dloss):
-        x, target = ctx.saved_tensors
+        x, target, weight = ctx.saved_tensors
         t = rows(target, x, ctx.label_smoothing)
-        return dloss * (t.sum(-1, keepdim=True) * softmax(x) - t) / len(x), None, None
+        return dloss * (t.sum(-1, keepdim=True) * softmax(x) - t) * shares(x, weight), None, None, None
 
 
 class NegativeLogLikelihoodFunction(Function):
@@ -68,16 +70,18 @@ class NegativeLogLikelihoodFunction(Function):
     """
 
     @staticmethod
-    def forward(ctx, x, target):
-        ctx.save_for_backward(target)
+    def forward(ctx, x, target, weight=None):
+        ctx.save_for_backward(target, weight)
         ctx.shape = x.shape
         t = rows(target, x)
-        return -(t * x.masked_fill(t == 0, 0)).sum(-1).mean()  # 0·(-∞) = 0: an impossible class may be impossible
+        # 0·(-∞) = 0: an impossible class may be impossible
+        return -mean((t * x.masked_fill(t == 0, 0)).sum(-1), weight)
 
     @staticmethod
     def backward(ctx, dloss):
-        (target,) = ctx.saved_tensors
-        return dloss * -rows(target, dloss.expand(ctx.shape)) / ctx.shape[0], None
+        target, weight = ctx.saved_tensors
+        like = dloss.expand(ctx.shape)
+        return dloss * -rows(target, like) * shares(like, weight), None, None
 
 
 class MeanSquaredErrorFunction(Function):
@@ -89,14 +93,74 @@ class MeanSquaredErrorFunction(Function):
     """
 
     @staticmethod
-    def forward(ctx, x, target):
-        ctx.save_for_backward(x, target)
-        return ((x - rows(target, x)) ** 2).mean()
+    def forward(ctx, x, target, weight=None):
+        ctx.save_for_backward(x, target, weight)
+        return mean(((x - rows(target, x)) ** 2).mean(-1), weight)
 
     @staticmethod
     def backward(ctx, dloss):
-        x, target = ctx.saved_tensors
-        return dloss * 2 * (x - rows(target, x)) / x.numel(), None
+        x, target, weight = ctx.saved_tensors
+        return dloss * 2 * (x - rows(target, x)) / x.shape[-1] * shares(x, weight), None, None
+
+
+class MeanAbsoluteErrorFunction(Function):
+    """Mean absolute error (L1): `apply(x, target)`, with x `(N, K)`.
+
+    Formula: L = 1/(N K) Σ |x - t|; dx = sign(x - t) / (N K). Second derivatives: yes (0).
+
+    Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning (2009), section 10.6.
+    """
+
+    @staticmethod
+    def forward(ctx, x, target, weight=None):
+        ctx.save_for_backward(x, target, weight)
+        return mean((x - rows(target, x)).abs().mean(-1), weight)
+
+    @staticmethod
+    def backward(ctx, dloss):
+        x, target, weight = ctx.saved_tensors
+        return dloss * (x - rows(target, x)).sign() / x.shape[-1] * shares(x, weight), None, None
+
+
+class HuberFunction(Function):
+    """Squared error up to a distance δ, absolute error beyond: `apply(x, target, delta=1.0)`, with x `(N, K)`.
+
+    Formula, with d = x - t and c = d clipped to [-δ, δ]: L = 1/(N K) Σ c (d - c/2); dx = c / (N K). Second
+    derivatives: yes.
+
+    Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning (2009), equation 10.23.
+    """
+
+    @staticmethod
+    def forward(ctx, x, target, delta=1.0, weight=None):
+        ctx.delta = delta
+        ctx.save_for_backward(x, target, weight)
+        d = x - rows(target, x)
+        c = d.clamp(-delta, delta)
+        return mean((c * (d - c / 2)).mean(-1), weight)
+
+    @staticmethod
+    def backward(ctx, dloss):
+        x, target, weight = ctx.saved_tensors
+        c = (x - rows(target, x)).clamp(-ctx.delta, ctx.delta)
+        return dloss * c / x.shape[-1] * shares(x, weight), None, None, None
+
+
+def mean(losses: Float[Tensor, "N"], weight: Float[Tensor, "N"] | None) -> Float[Tensor, ""]:
+    """The mean of the samples' losses: Σ w L / Σ w, 0 where all weights are 0."""
+    if weight is None:
+        return losses.mean()
+    return (weight * losses).sum() / _total(weight)
+
+
+def shares(x: Float[Tensor, "N K"], weight: Float[Tensor, "N"] | None) -> Float[Tensor, "N 1"] | float:
+    """What a sample's gradient counts in that of the mean."""
+    return 1 / len(x) if weight is None else (weight.to(x.dtype) / _total(weight)).unsqueeze(-1)
+
+
+def _total(weight: Tensor) -> Tensor:
+    total = weight.sum()
+    return torch.where(total == 0, torch.ones_like(total), total)
 
 
 def rows(target: Num[Tensor, "..."], x: Float[Tensor, "N K"], label_smoothing: float = 0.0) -> Float[Tensor, "N K"]:
@@ -111,13 +175,15 @@ def _positive(x: Tensor) -> Tensor:
     return x.clamp(min=torch.finfo(x.dtype).tiny)
 
 
-def _check(loss: torch.nn.Module, x: Tensor, target: Tensor) -> None:
+def _check(loss: torch.nn.Module, x: Tensor, target: Tensor, weight: Tensor | None) -> None:
     classes = target.ndim == 1 and not target.is_floating_point()
     if x.ndim != 2 or len(x) == 0 or target.shape != (x.shape[:1] if classes else x.shape):
         raise ValueError(
             f"{loss!r} got x with shape={tuple(x.shape)} and target with shape={tuple(target.shape)} and "
             f"dtype={target.dtype}, expected (N, K) with at least one sample, and integer classes (N,) or rows (N, K)"
         )
+    if weight is not None and weight.shape != x.shape[:1]:
+        raise ValueError(f"{loss!r} got weight with shape={tuple(weight.shape)}, expected ({len(x)},), one per sample")
 
 
 class CrossEntropy(torch.nn.Module):
@@ -127,9 +193,11 @@ class CrossEntropy(torch.nn.Module):
         ValueError: shapes that do not fit, or no samples.
     """
 
-    def forward(self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."]) -> Float[Tensor, ""]:
-        _check(self, x, target)
-        return CrossEntropyFunction.apply(x, target)
+    def forward(
+        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
+    ) -> Float[Tensor, ""]:
+        _check(self, x, target, weight)
+        return CrossEntropyFunction.apply(x, target, weight)
 
 
 class SoftmaxCrossEntropy(torch.nn.Module):
@@ -148,9 +216,11 @@ class SoftmaxCrossEntropy(torch.nn.Module):
             raise ValueError(f"SoftmaxCrossEntropy got label_smoothing={label_smoothing}, expected a share in [0, 1)")
         self.label_smoothing = label_smoothing
 
-    def forward(self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."]) -> Float[Tensor, ""]:
-        _check(self, x, target)
-        return SoftmaxCrossEntropyFunction.apply(x, target, self.label_smoothing)
+    def forward(
+        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
+    ) -> Float[Tensor, ""]:
+        _check(self, x, target, weight)
+        return SoftmaxCrossEntropyFunction.apply(x, target, self.label_smoothing, weight)
 
     def extra_repr(self) -> str:
         return f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
@@ -163,9 +233,11 @@ class NegativeLogLikelihood(torch.nn.Module):
         ValueError: shapes that do not fit, or no samples.
     """
 
-    def forward(self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."]) -> Float[Tensor, ""]:
-        _check(self, x, target)
-        return NegativeLogLikelihoodFunction.apply(x, target)
+    def forward(
+        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
+    ) -> Float[Tensor, ""]:
+        _check(self, x, target, weight)
+        return NegativeLogLikelihoodFunction.apply(x, target, weight)
 
 
 class MeanSquaredError(torch.nn.Module):
@@ -175,6 +247,48 @@ class MeanSquaredError(torch.nn.Module):
         ValueError: shapes that do not fit, or no samples.
     """
 
-    def forward(self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."]) -> Float[Tensor, ""]:
-        _check(self, x, target)
-        return MeanSquaredErrorFunction.apply(x, target)
+    def forward(
+        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
+    ) -> Float[Tensor, ""]:
+        _check(self, x, target, weight)
+        return MeanSquaredErrorFunction.apply(x, target, weight)
+
+
+class MeanAbsoluteError(torch.nn.Module):
+    """`MeanAbsoluteErrorFunction`: of outputs `(N, K)` and numbers `(N, K)`, or classes `(N,)` for one-hot rows.
+
+    Raises:
+        ValueError: shapes that do not fit, or no samples.
+    """
+
+    def forward(
+        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
+    ) -> Float[Tensor, ""]:
+        _check(self, x, target, weight)
+        return MeanAbsoluteErrorFunction.apply(x, target, weight)
+
+
+class Huber(torch.nn.Module):
+    """`HuberFunction`: of outputs `(N, K)` and numbers `(N, K)`, or classes `(N,)` for one-hot rows.
+
+    Arguments:
+        delta: δ above 0.
+
+    Raises:
+        ValueError: δ out of range, shapes that do not fit, or no samples.
+    """
+
+    def __init__(self, delta: float = 1.0) -> None:
+        super().__init__()
+        if not delta > 0:
+            raise ValueError(f"Huber got delta={delta}, expected a number above 0")
+        self.delta = delta
+
+    def forward(
+        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
+    ) -> Float[Tensor, ""]:
+        _check(self, x, target, weight)
+        return HuberFunction.apply(x, target, self.delta, weight)
+
+    def extra_repr(self) -> str:
+        return f"delta={self.delta}"

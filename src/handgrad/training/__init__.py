@@ -1,8 +1,9 @@
 """Runs: a configuration, the loop that trains it on any engine, the folder it leaves, and how to go on from there."""
 
 from handgrad.training.config import TrainConfig, config_from_file, merge_settings
-from handgrad.training.loop import Interrupted, Reporter, train
+from handgrad.training.loop import Interrupted, train
 from handgrad.training.recipes import recipe_names, recipe_settings, recipe_title
+from handgrad.training.reporter import Reporter
 from handgrad.training.run import InputWarning, Run, load_run
 
 __all__ = [

@@ -303,7 +303,7 @@ def _evaluations(a: Run, b: Run) -> list[dict[str, float]]:
     for record in a.metrics:
         if (twin := theirs.get(record["step"])) is None:
             continue
-        figures = [name for name in record if name.endswith(("_loss", "_accuracy"))]
+        figures = [name for name in record if name.endswith(("_loss", "_accuracy", "_rmse", "_mae", "_r2"))]
         pairs = {name: (record[name], twin[name]) for name in figures}
         differences = {name: _relative(x, y) for name, (x, y) in pairs.items() if x is not None and y is not None}
         rows.append({"step": record["step"], **differences})

@@ -6,11 +6,12 @@ import codecs
 import dataclasses
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tomli_w
@@ -22,11 +23,12 @@ from handgrad.architectures import (
     NORMS,
     Architecture,
     LayerSpec,
+    cnn,
     mlp,
     preact_resnet,
     vgg,
 )
-from handgrad.data import DATASETS, PREPROCESSING, VALIDATION_SPLITS
+from handgrad.data import DATASETS, IMAGE_MODES, PREPROCESSING, TASKS, VALIDATION_SPLITS, Reading
 from handgrad.engines import (
     CONVOLUTIONS,
     DEVICES,
@@ -34,6 +36,7 @@ from handgrad.engines import (
     GRADIENTS,
     KERNELS,
     LOSSES,
+    LOSSES_OF,
     OPTIMIZERS,
     PRECISIONS,
     EngineSpec,
@@ -45,13 +48,22 @@ from handgrad.nn import INITIALIZERS, parse_initializer
 from handgrad.training.recipes import recipe_settings
 from handgrad.training.schedules import SCHEDULES, Schedule, check_schedule
 
-# -- declarative validation: a rule is (what was expected, as words; does a value fit) --------------------------------
+#: The value of `data` for arrays that were given from Python: they lie in no file.
+IN_MEMORY = ":memory:"
 
-Rule = tuple[str, Callable[[Any], bool]]
+# -- what a setting may be --------------------------------------------------------------------------------------------
+
+
+class Rule(NamedTuple):
+    """What a setting may be: in words, as a test, and, where it is one of a few names, those."""
+
+    expected: str
+    fits: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
 
 
 def _at_least(least: int) -> Rule:
-    return f"a whole number of at least {least}", lambda v: _whole(v) and v >= least
+    return Rule(f"a whole number of at least {least}", lambda v: _whole(v) and v >= least)
 
 
 def _whole(value: Any) -> bool:
@@ -62,8 +74,13 @@ def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _share_or_count(value: Any) -> bool:
+    return (_whole(value) and value >= 0) or (_number(value) and 0 < value < 1)
+
+
 def _one_of(names) -> Rule:
-    return f"one of {', '.join(names)}", lambda v: isinstance(v, str) and v in tuple(names)
+    choices = tuple(names)
+    return Rule(f"one of {', '.join(choices)}", lambda v: isinstance(v, str) and v in choices, choices)
 
 
 def _initializer(value: Any) -> bool:
@@ -74,17 +91,26 @@ def _initializer(value: Any) -> bool:
     return isinstance(value, str)
 
 
-_POSITIVE: Rule = ("a number above 0", lambda v: _number(v) and v > 0)
-_NOT_NEGATIVE: Rule = ("a number of at least 0", lambda v: _number(v) and v >= 0)
-_SHARE: Rule = ("a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1)
-_SWITCH: Rule = ("true or false", lambda v: isinstance(v, bool))
-_TEXT: Rule = ("a text", lambda v: isinstance(v, str))
-_FOLDER: Rule = ("the name of a folder", lambda v: isinstance(v, str) and v != "")
+_POSITIVE = Rule("a number above 0", lambda v: _number(v) and v > 0)
+_NOT_NEGATIVE = Rule("a number of at least 0", lambda v: _number(v) and v >= 0)
+_SHARE = Rule("a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1)
+_SWITCH = Rule("true or false", lambda v: isinstance(v, bool))
+_TEXT = Rule("a text", lambda v: isinstance(v, str))
+_WHOLE_NUMBERS = Rule("whole numbers above 0", lambda v: isinstance(v, tuple) and all(_whole(n) and n > 0 for n in v))
+_NAMES = Rule("names, separated by commas", lambda v: isinstance(v, str) and v != "")
+_FOLDER = Rule("the name of a folder", lambda v: isinstance(v, str) and v != "")
 
 
-#: Settings of an MLP alone, and all that another model over a recipe puts aside.
-_MLP_SETTINGS = ("hidden_units", "activation", "negative_slope", "dropout")
-_NETWORK_SETTINGS = (*_MLP_SETTINGS, "norm", "num_groups")
+CLASS_WEIGHTS = ("none", "balanced")
+
+#: Settings that only some models have, and those models; with norms, all that another model over a recipe puts aside.
+_OF_MODELS = {
+    "hidden_units": ("mlp",),
+    "channels": ("cnn",),
+    "width": ("vgg", "preact-resnet"),
+    **dict.fromkeys(("activation", "negative_slope", "dropout"), ("mlp", "cnn")),
+}
+_NETWORK_SETTINGS = (*_OF_MODELS, "norm", "num_groups")
 
 
 def _setting(default: Any, rule: Rule, help: str) -> Any:
@@ -97,13 +123,18 @@ GROUPS = {
         *("dataset", "data_dir", "offline", "preprocessing", "validation_size", "validation_split"),
         *("random_crop", "horizontal_flip", "context"),
     ),
+    "Data of your own": (
+        *("data", "target", "task", "ignore", "categories", "group", "test_size"),
+        *("arrays", "image_size", "image_mode", "data_bytes", "data_sha256"),
+    ),
     "Network": (
-        *("model", "width", "hidden_units", "activation", "negative_slope", "norm", "num_groups", "dropout", "init"),
+        *("model", "channels", "width", "hidden_units", "activation", "negative_slope"),
+        *("norm", "num_groups", "dropout", "init"),
     ),
     "Training": (
         *("optimizer", "learning_rate", "momentum", "nesterov", "beta1", "beta2", "weight_decay", "clip_norm"),
         *("batch_size", "max_steps", "epochs"),
-        *("loss", "label_smoothing", "eval_freq", "eval_size", "patience"),
+        *("loss", "label_smoothing", "class_weight", "eval_freq", "eval_size", "patience"),
     ),
     "Schedule of the learning rate": (
         *("schedule", "warmup_steps", "step_size", "gamma", "min_learning_rate"),
@@ -126,24 +157,63 @@ class TrainConfig:
     """
 
     recipe: str | None = _setting(None, _TEXT, "the recipe that the settings started from")
-    dataset: str = _setting("digits", _one_of(DATASETS), "data set to train on")
+    dataset: str = _setting("digits", _TEXT, f"data set to train on: {', '.join(DATASETS)}")
     data_dir: str | None = _setting(None, _FOLDER, "folder of the data [$HANDGRAD_DATA, else the user's cache]")
     offline: bool = _setting(False, _SWITCH, "never download")
     preprocessing: str | None = _setting(
         None, _one_of(PREPROCESSING), "what happens to the raw inputs [the data set's own]"
     )
-    validation_size: int = _setting(0, _at_least(0), "training samples kept aside for validation")
+    validation_size: int | float = _setting(
+        0,
+        Rule("a whole number of at least 0, or a share between 0 and 1", _share_or_count),
+        "training samples kept aside for validation, a number or a share of them",
+    )
     validation_split: str = _setting(
         "random", _one_of(VALIDATION_SPLITS), "which: drawn at random, each class in proportion, or the last ones (end)"
     )
     random_crop: int = _setting(0, _at_least(0), "pixels that a training image may be moved by, black coming in")
     horizontal_flip: bool = _setting(False, _SWITCH, "mirror every other training image, left to right")
+    data: str | None = _setting(
+        None,
+        Rule("the path of a file or folder", lambda v: isinstance(v, str) and v != ""),
+        "your own data: .csv, .tsv, .parquet, .npz, .npy, a folder of images or of IDX files",
+    )
+    target: str | None = _setting(
+        None, _NAMES, "column of a table to predict, or several; for x.npy the file of its targets"
+    )
+    task: str | None = _setting(
+        None, _one_of(TASKS), "classification or regression [regression where the target is a real number]"
+    )
+    ignore: str | None = _setting(None, _NAMES, "columns of a table that are no inputs")
+    categories: str | None = _setting(None, _NAMES, "columns of numbers that are names, such as postal codes")
+    group: str | None = _setting(
+        None, _TEXT, "column or array: samples with the same value stay on one side of a split, as one person's do"
+    )
+    test_size: int | float | None = _setting(
+        None,
+        Rule("a whole number of at least 1, or a share between 0 and 1", lambda v: _share_or_count(v) and v > 0),
+        "samples kept aside for the test, a number or a share, where the data have no test part [0.2]",
+    )
+    arrays: str | None = _setting(
+        None, _NAMES, "names in an .npz file: x,y or x_train,y_train,x_test,y_test [those, and other common ones]"
+    )
+    image_size: str | None = _setting(
+        None, _TEXT, "pixels that images are scaled to, as 32 or 48x64 (height x width) [as they are]"
+    )
+    image_mode: str | None = _setting(None, _one_of(IMAGE_MODES), "grey or rgb [as the images are]")
+    data_bytes: int | None = _setting(None, _at_least(0), "size of the data, recorded when a run begins")
+    data_sha256: str | None = _setting(
+        None,
+        Rule("64 hexadecimal digits", lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v) is not None),
+        "checksum of the data, recorded when a run begins; data that have another one are refused",
+    )
     context: int = _setting(0, _at_least(0), "frames of speech on each side of the one to classify")
     model: str = _setting("mlp", _one_of(MODELS), "architecture")
     width: int = _setting(64, _at_least(1), "channels of the first convolution, of vgg and preact-resnet")
+    channels: tuple[int, ...] = _setting((32, 64, 128), _WHOLE_NUMBERS, "channels of each convolution, of cnn")
     hidden_units: tuple[int, ...] = _setting(
         (100,),
-        ("whole numbers above 0", lambda v: isinstance(v, tuple) and all(_whole(n) and n > 0 for n in v)),
+        _WHOLE_NUMBERS,
         "width of each hidden layer, as 100,50; none for no hidden layer",
     )
     activation: str = _setting("relu", _one_of(ACTIVATIONS), "activation of the hidden layers")
@@ -152,10 +222,10 @@ class TrainConfig:
         "none", _one_of(NORMS), "normalisation before each activation [none; vgg and preact-resnet: batch]"
     )
     num_groups: int = _setting(4, _at_least(1), "groups of features, or channels, of norm group")
-    dropout: float = _setting(0.0, _SHARE, "probability of zeroing a hidden unit while training")
+    dropout: float = _setting(0.0, _SHARE, "probability of zeroing a hidden unit, or a channel of cnn, while training")
     init: str = _setting(
         "kaiming",
-        (INITIALIZERS, _initializer),
+        Rule(INITIALIZERS, _initializer),
         "initial weights: kaiming[_uniform], xavier[_uniform], orthogonal, normal:STD, uniform:LIMIT, pytorch or "
         "zeros; biases start at 0",
     )
@@ -172,11 +242,19 @@ class TrainConfig:
     epochs: int | None = _setting(None, _at_least(1), "passes over the training data, instead of --max-steps")
     eval_freq: int = _setting(100, _at_least(1), "steps between two evaluations")
     eval_size: int | None = _setting(None, _at_least(1), "samples an evaluation takes of a split [all of them]")
-    patience: int | None = _setting(None, _at_least(1), "stop after so many evaluations without a better accuracy")
-    loss: str = _setting(
-        "cross_entropy", _one_of(LOSSES), "what is made small; nll is cross_entropy with log-softmax as a layer"
+    patience: int | None = _setting(
+        None, _at_least(1), "stop after so many evaluations without a better accuracy, or RMSE of a regression"
+    )
+    loss: str | None = _setting(
+        None,
+        _one_of(LOSSES),
+        "loss function [cross_entropy; of a regression: mse]; nll is cross_entropy with log-softmax as a layer; l1 and "
+        "huber, of a regression, are less sensitive to outliers",
     )
     label_smoothing: float = _setting(0.0, _SHARE, "share of a target spread over all classes, of cross_entropy")
+    class_weight: str = _setting(
+        "none", _one_of(CLASS_WEIGHTS), "balanced: samples of rare classes weigh more, so that all classes count alike"
+    )
     schedule: str = _setting("constant", _one_of(SCHEDULES), "how the learning rate goes on from step to step")
     warmup_steps: int = _setting(0, _at_least(0), "steps in which the learning rate rises in a line to its start")
     step_size: int | None = _setting(None, _at_least(1), "steps between two drops, of step [a third of all]")
@@ -214,68 +292,105 @@ class TrainConfig:
     checkpoint_seconds: float = _setting(10.0, _NOT_NEGATIVE, "seconds between two checkpoints")
 
     def __post_init__(self) -> None:
-        if isinstance(self.hidden_units, list):
-            object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
-        elif _whole(self.hidden_units):  # one hidden layer
-            object.__setattr__(self, "hidden_units", (self.hidden_units,))
+        for name in ("hidden_units", "channels"):
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+            elif _whole(value):  # one layer
+                object.__setattr__(self, name, (value,))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            expected, fits = field.metadata["rule"]
+            expected, fits, _ = field.metadata["rule"]
             if value is None and (field.default is None or field.name == "max_steps"):
                 continue
             if not fits(value):
                 raise ConfigError(f"{field.name}={_show(value)}: expected {expected}")
+        self._check_data()
         if (self.epochs is None) == (self.max_steps is None):
             raise ConfigError("expected either max_steps or epochs, not both and not neither")
         self._check_model()
         self._check_speech()
         for spec in (self.optimizer_spec, self.engine_spec, self.loss_spec):
             spec()  # raises where settings contradict each other
+        if self.class_weight != "none" and self.loss not in (None, *LOSSES_OF["classification"]):
+            raise ConfigError(f"class_weight={self.class_weight} goes with a classification, not with loss={self.loss}")
         check_schedule(self.schedule, self.learning_rate, self.warmup_steps, self._schedule_options())
         if self.norm == "batch" and self.batch_size < 2:
             raise ConfigError("norm=batch needs batch_size of at least 2: one sample has no variance")
 
-    def _check_model(self) -> None:
-        """A setting of the one kind of network says nothing about the other."""
-        belong = ("width",) if self.model == "mlp" else _MLP_SETTINGS
-        for field in dataclasses.fields(self):
-            if field.name in belong and getattr(self, field.name) != field.default:
-                other = "vgg or preact-resnet" if self.model == "mlp" else "mlp"
+    def _check_data(self) -> None:
+        """Built-in data go by `dataset`; for data of one's own that is a name, by default the file's."""
+        if self.data is not None:
+            if self.dataset == "digits":
+                name = re.sub(r"(\.(csv|tsv|txt))?\.[^.]*$", "", Path(self.data).name) or "data"
+                object.__setattr__(self, "dataset", name if self.data != IN_MEMORY else "arrays")
+            return
+        for name in GROUPS["Data of your own"]:
+            if getattr(self, name) is not None:
                 raise ConfigError(
-                    f"{field.name}={_show(getattr(self, field.name))} goes with model={other}, not with {self.model}: "
-                    "leave it out"
+                    f"{name}={getattr(self, name)} goes with data of your own, and dataset={self.dataset} is built in: "
+                    "name a file or folder with data, or leave it out"
+                )
+        if self.dataset not in DATASETS:
+            near = difflib.get_close_matches(self.dataset, DATASETS, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(
+                f"dataset={self.dataset}: expected one of {', '.join(DATASETS)}; {hint}A file or folder of your own is "
+                "given by data (--data PATH)"
+            )
+
+    def reading(self) -> Reading:
+        """How files of one's own are read."""
+        names = [field.name for field in dataclasses.fields(Reading)]
+        return Reading(**{name: value for name in names if (value := getattr(self, name)) is not None})
+
+    def splitting(self) -> dict[str, Any]:
+        """What `data.assemble` does with data of one's own: the arguments that are settings."""
+        names = ("task", "test_size", "validation_size", "validation_split", "seed", "preprocessing")
+        columns = {name: getattr(self, name) or "" for name in ("ignore", "categories")}
+        return {**columns, **{name: getattr(self, name) for name in names}}
+
+    def _check_model(self) -> None:
+        """A setting of one kind of network says nothing about another."""
+        for field in dataclasses.fields(self):
+            models = _OF_MODELS.get(field.name, MODELS)
+            if self.model not in models and getattr(self, field.name) != field.default:
+                raise ConfigError(
+                    f"{field.name}={_show(getattr(self, field.name))} goes with model={' or '.join(models)}, not with "
+                    f"{self.model}: leave it out"
                 )
         if self.model != "mlp" and self.norm not in ("none", *IMAGE_NORMS):
             raise ConfigError(f"norm={self.norm} goes with model=mlp: {self.model} takes {' or '.join(IMAGE_NORMS)}")
         if self.num_groups != 4 and self.norm != "group":
             raise ConfigError(f"num_groups={self.num_groups} goes with norm=group, not with {self.norm}: leave it out")
 
+    @property
+    def on_frames(self) -> bool:
+        """Whether the samples are windows of frames of speech (data of one's own may have that name, too)."""
+        return self.data is None and self.dataset == "speech"
+
     def _check_speech(self) -> None:
         """A setting of images says nothing about frames of speech, and the other way round."""
-        own = ("context",) if self.dataset != "speech" else ("random_crop", "horizontal_flip", "validation_size")
+        own = ("context",) if not self.on_frames else ("random_crop", "horizontal_flip", "validation_size")
         for field in dataclasses.fields(self):
             if field.name in own and getattr(self, field.name) != field.default:
                 setting = f"{field.name}={_show(getattr(self, field.name))}"
                 kind = "goes with dataset=speech, not with" if field.name == "context" else "does not go with dataset"
                 raise ConfigError(f"{setting} {kind} {self.dataset}: leave it out")
-        if self.dataset == "speech" and self.model != "mlp":
+        if self.on_frames and self.model != "mlp":
             raise ConfigError(f"model={self.model} classifies images: dataset=speech requires model=mlp")
 
     # -- what the settings stand for ----------------------------------------------------------------------------------
 
     def architecture(self, input_shape: tuple[int, ...], classes: int) -> Architecture:
-        """The network that the settings describe, for samples of this shape and so many classes."""
-        if self.model == "mlp":
-            network = mlp(
-                input_shape,
-                self.hidden_units,
-                classes,
-                activation=self.activation,
-                negative_slope=self.negative_slope,
-                norm=self.norm,
-                num_groups=self.num_groups,
-                dropout=self.dropout,
-            )
+        """The network that the settings describe, for samples of this shape and so many classes, or targets."""
+        if self.model in ("mlp", "cnn"):
+            options = ("activation", "negative_slope", "norm", "num_groups", "dropout")
+            own = {name: getattr(self, name) for name in options}
+            if self.model == "mlp":
+                network = mlp(input_shape, self.hidden_units, classes, **own)
+            else:
+                network = cnn(input_shape, classes, channels=self.channels, **own)
         else:
             make = {"vgg": vgg, "preact-resnet": preact_resnet}[self.model]
             norm = "batch" if self.norm == "none" else self.norm
@@ -293,8 +408,9 @@ class TrainConfig:
         names = [field.name for field in dataclasses.fields(EngineSpec) if field.name != "name"]
         return EngineSpec(self.engine, **{name: getattr(self, name) for name in names})
 
-    def loss_spec(self) -> LossSpec:
-        return LossSpec(self.loss, self.label_smoothing)
+    def loss_spec(self, task: str = "classification") -> LossSpec:
+        """The loss, where none is set the default of the task."""
+        return LossSpec(self.loss or LOSSES_OF[task][0], self.label_smoothing)
 
     def learning_rates(self, steps: int) -> Schedule:
         """The learning rates of a run of so many steps."""
@@ -317,7 +433,7 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Every setting that is not None, as TOML values. `from_settings` gives the same configuration back."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["hidden_units"] = list(self.hidden_units)
+        values |= {"hidden_units": list(self.hidden_units), "channels": list(self.channels)}
         return {name: value for name, value in values.items() if value is not None}
 
     def to_toml(self) -> str:
@@ -347,9 +463,40 @@ def _show(value: Any) -> str:
 
 #: What other libraries call these settings.
 ELSEWHERE = {
-    **{"lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size", "batch": "batch_size", "arch": "model"},
-    **{"optim": "optimizer", "gpu": "device", "cuda": "device", "workers": "threads", "steps": "max_steps"},
-    **{"hidden_layer_sizes": "hidden_units", "data": "dataset", "max_iter": "epochs", "amp": "precision"},
+    "lr": "learning_rate",
+    "learning_rate_init": "learning_rate",
+    "wd": "weight_decay",
+    "l2": "weight_decay",
+    "alpha": "weight_decay",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "arch": "model",
+    "network": "model",
+    "optim": "optimizer",
+    "opt": "optimizer",
+    "solver": "optimizer",
+    "gpu": "device",
+    "cuda": "device",
+    "amp": "precision",
+    "workers": "threads",
+    "num_workers": "threads",
+    "steps": "max_steps",
+    "num_steps": "max_steps",
+    "iterations": "max_steps",
+    "max_iter": "epochs",
+    "num_epochs": "epochs",
+    "n_epochs": "epochs",
+    "max_epochs": "epochs",
+    "hidden": "hidden_units",
+    "hidden_size": "hidden_units",
+    "hidden_sizes": "hidden_units",
+    "hidden_layer_sizes": "hidden_units",
+    "layers": "hidden_units",
+    "dropout_rate": "dropout",
+    "scheduler": "schedule",
+    "lr_scheduler": "schedule",
+    "early_stopping": "patience",
+    "random_state": "seed",
 }
 
 
@@ -370,9 +517,20 @@ def config_from_file(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such file, it is no TOML, or it has an unknown key.
     """
+    settings = read_toml(path)
+    check_keys(settings, str(path))
+    return settings
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        ConfigError: there is no such file, or it is no TOML.
+    """
     path = Path(path)
     try:
-        settings = tomllib.loads(_decoded(path.read_bytes()))
+        return tomllib.loads(_decoded(path.read_bytes()))
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -381,8 +539,6 @@ def config_from_file(path: str | Path) -> dict[str, Any]:
         ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is no TOML file: {error}") from None
-    check_keys(settings, str(path))
-    return settings
 
 
 def _decoded(content: bytes) -> str:
@@ -406,17 +562,27 @@ def merge_settings(
     check_keys(settings)
     in_file = config_from_file(file) if file is not None else {}
     recipe = recipe or in_file.get("recipe")
+    merged = layered(recipe_settings(recipe) if recipe else {}, in_file, settings)
+    if recipe:
+        merged["recipe"] = recipe
+    return merged
+
+
+def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of all layers, a later one over those before it, as `merge_settings` says."""
     merged: dict[str, Any] = {}
-    for layer in (recipe_settings(recipe) if recipe else {}, in_file, settings):
+    for layer in layers:
         if layer.get("epochs") is not None and layer.get("max_steps") is None:
             merged.pop("max_steps", None)
         if layer.get("max_steps") is not None and layer.get("epochs") is None:
             merged.pop("epochs", None)
+        if layer.get("data") is not None:  # another data set than the layers below
+            merged.pop("dataset", None)
+        elif layer.get("dataset") is not None:
+            merged = {name: value for name, value in merged.items() if name not in GROUPS["Data of your own"]}
         if layer.get("model", "mlp") != "mlp":
             merged = {name: value for name, value in merged.items() if name not in _NETWORK_SETTINGS}
         merged.update(layer)
-    if recipe:
-        merged["recipe"] = recipe
     return merged
 
 

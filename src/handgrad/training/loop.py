@@ -7,7 +7,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,18 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import handgrad
 from handgrad._typing import Array, Integer
-from handgrad.data import Dataset
-from handgrad.engines import DivergedError, Engine, make_engine
+from handgrad.data import Dataset, Raw, assemble, digest, digest_arrays, raw_from_arrays
+from handgrad.engines import DivergedError, Engine, Figures, make_engine
 from handgrad.engines.processes import Processes, here, joined
 from handgrad.errors import ConfigError, NonFiniteError, RunError
 from handgrad.training.batches import BatchOrder
-from handgrad.training.config import TrainConfig, merge_settings
-from handgrad.training.run import Onlooker, Run, RunFolder, averages, load_dataset
+from handgrad.training.config import IN_MEMORY, TrainConfig, merge_settings
+from handgrad.training.judging import MEASURES, averages, better, details, training_averages
+from handgrad.training.progress import in_notebook, progress_reporter
+from handgrad.training.reporter import Reporter
+from handgrad.training.run import Onlooker, Run, RunFolder, as_configured, check_unchanged, load_dataset
 from handgrad.training.schedules import laid_out_over_steps
+from handgrad.training.tensorboard import TensorBoard
 
 #: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
 #: not depend on it: the engine gives back figures a step, and they are added up in order.
@@ -33,23 +37,9 @@ SECONDS_A_CHUNK = 0.1
 #: Settings that a resumed run may be given anew: they decide where it ends or where things lie, not what a step does.
 #: (The engines are twins: what one has begun another goes on with, within rounding.)
 CHANGEABLE = (
-    *("max_steps", "epochs", "patience", "data_dir", "offline", "checkpoint_seconds"),
+    *("max_steps", "epochs", "patience", "data", "data_dir", "offline", "checkpoint_seconds"),
     *("engine", "device", "compile", "gradients"),
 )
-
-
-class Reporter:
-    """What is told to whoever watches a run; every method may be left out."""
-
-    def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None: ...
-
-    def stepped(self, step: int, loss: float) -> None: ...
-
-    def evaluated(self, record: dict[str, Any]) -> None: ...
-
-    def finished(self, summary: dict[str, Any]) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 class Interrupted(RunError):
@@ -65,17 +55,31 @@ def train(
     run_dir: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    x: Any = None,
+    y: Any = None,
+    x_test: Any = None,
+    y_test: Any = None,
+    groups: Any = None,
+    progress: bool | None = None,
+    tensorboard: bool = False,
     **settings: Any,
 ) -> Run:
     """Trains a network and leaves a run folder.
 
     Arguments:
+        x, y, x_test, y_test, groups: data of one's own in memory, as for `handgrad.data.from_arrays`: arrays, or a
+            DataFrame and the name of its target column. They are not written to the run folder, only their checksum
+            is: `resume` needs them again.
         recipe: a complete configuration by name; `digits` where neither a recipe nor a data set nor a file is named.
         config_file: a TOML file whose settings go over the recipe's.
         run_dir: the run folder; by default a new one in `runs/`, named after the recipe.
         resume: go on with the run in `run_dir` from its last checkpoint, bit for bit as if it had not stopped. Where
             there is no checkpoint yet, the run starts at its beginning.
-        reporter: told of everything as it happens.
+        reporter: told of everything as it happens; by default what `progress` says.
+        progress: whether the run shows how far it is: a bar in a notebook, plain lines elsewhere. By default in
+            notebooks only.
+        tensorboard: whether event files for TensorBoard are written, to `tensorboard/` in the run folder (the extra
+            `tensorboard`).
         settings: fields of `TrainConfig`, over those of the recipe and the file.
 
     Returns: the run.
@@ -87,17 +91,58 @@ def train(
         Interrupted: Ctrl-C or a termination signal; everything is saved.
         NonFiniteError: the loss stopped being a number.
     """
-    reporter = reporter or Reporter()
-    given = merge_settings(recipe, config_file, settings)
-    if here().count == 1:
-        folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
-        with folder.held():
-            _Training(folder, config, reporter).run()
-        return Run(folder.path)
-    return _train_together(given, config_file, settings, run_dir, resume, reporter)
+    if reporter is None:
+        reporter = progress_reporter() if progress or (progress is None and in_notebook()) else Reporter()
+    raw = None
+    if x is not None or y is not None:
+        if x is None or y is None:
+            raise ConfigError("x goes with y: give both, inputs and targets")
+        if settings.get("data") is not None:
+            raise ConfigError(f"data={settings['data']} and x are two sets of data: give one of them")
+        raw = raw_from_arrays(x, y, x_test=x_test, y_test=y_test, groups=groups)
+        settings["data"] = IN_MEMORY
+    settings = _with_whole_paths(settings)
+    given = _with_whole_paths(merge_settings(recipe, config_file, settings))
+    with contextlib.ExitStack() as stack:
+        if tensorboard:
+            reporter = stack.enter_context(contextlib.closing(TensorBoard(reporter)))
+        if here().count == 1:
+            folder, config = _begin(given, config_file, settings, run_dir, resume, reporter)
+            with folder.held():
+                Training(folder, config, reporter, dataset=_from_memory(config, raw)).run()
+            return Run(folder.path)
+        return _train_together(given, config_file, settings, run_dir, resume, reporter, raw)
 
 
-def _train_together(given, config_file, settings, run_dir, resume, reporter) -> Run:
+def _with_whole_paths(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the paths of one's own data spelled out: a run may be resumed in another folder."""
+    data = settings.get("data")
+    if data in (None, "", IN_MEMORY):
+        return settings
+    names = ("data", "target", "group") if str(data).lower().endswith(".npy") else ("data",)
+    whole = {name: str(Path(settings[name]).expanduser().absolute()) for name in names if settings.get(name)}
+    return {**settings, **whole}
+
+
+def _from_memory(config: TrainConfig, raw: Raw | None) -> Dataset | None:
+    """The data set of arrays that were given from Python, where they were."""
+    if raw is None:
+        return None
+    return as_configured(config, replace(assemble(raw, **config.splitting()), name=config.dataset))
+
+
+def train_in(folder: RunFolder, config: TrainConfig, dataset: Dataset, reporter: Reporter) -> None:
+    """Trains the run of a configuration in a folder, from its checkpoint where it has one, on data that is loaded
+    already. Raises as `train` does.
+
+    Arguments:
+        dataset: what `load_dataset(config)` gives; without a "test" split nothing is evaluated on it.
+    """
+    with folder.held():
+        Training(folder, config, reporter, dataset=dataset).run()
+
+
+def _train_together(given, config_file, settings, run_dir, resume, reporter, raw) -> Run:
     """`train` in one of several processes: the first says what is done, writes and reports."""
     engine = given.get("engine") or _saved_engine(run_dir)
     with joined(engine) as processes:
@@ -122,7 +167,7 @@ def _train_together(given, config_file, settings, run_dir, resume, reporter) -> 
         with contextlib.ExitStack() as held:
             processes.first(lambda: held.enter_context(folder.held()))
             try:
-                _Training(folder, config, reporter, processes).run()
+                Training(folder, config, reporter, processes, _from_memory(config, raw)).run()
             except (Interrupted, NonFiniteError) as error:
                 if processes.rank > 0:  # the first process says so
                     raise SystemExit(getattr(error, "exit_code", 1)) from None
@@ -137,7 +182,7 @@ def _saved_engine(run_dir: str | Path | None) -> str:
 
 def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[RunFolder, TrainConfig]:
     """The folder and the configuration of a run that is begun or goes on."""
-    named = "recipe" in given or "dataset" in given or config_file is not None
+    named = given.keys() & {"recipe", "dataset", "data"} or config_file is not None
     begin_with = given if named else merge_settings("digits", None, settings)
     if run_dir is None:
         if resume:
@@ -188,17 +233,64 @@ def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
     return replace(config, **differing)
 
 
-def new_engine(config: TrainConfig, dataset: Dataset, processes: Processes | None = None) -> Engine:
-    """The engine that a configuration describes, at its first step, the data set loaded."""
-    seeds = config.seeds()
+def fitted_to(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The configuration with a batch size that the data allow: the default one is at most the training samples.
+
+    Raises:
+        ConfigError: another one is larger.
+    """
+    n = len(dataset.indices("train"))
+    if config.batch_size <= n:
+        return config
+    if config.data is None or config.batch_size != TrainConfig.batch_size:
+        raise ConfigError(
+            f"batch_size={config.batch_size}: expected at most {n}, the training samples of {config.dataset}"
+        )
+    return replace(config, batch_size=n)
+
+
+def recorded(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The configuration with the size and the checksum of data of one's own.
+
+    Raises:
+        DataError: they are not the ones that it holds already.
+    """
+    if config.data is None:
+        return config
+    if config.data == IN_MEMORY:
+        size, sha256 = digest_arrays(dataset.inputs, dataset.labels)
+        check_unchanged(config, sha256)
+    elif config.data_sha256 is not None:  # `load_dataset` has compared them
+        return config
+    else:
+        size, sha256 = digest(dataset.files)
+    return replace(config, data_bytes=size, data_sha256=sha256)
+
+
+def new_engine(
+    config: TrainConfig,
+    dataset: Dataset,
+    processes: Processes | None = None,
+    *,
+    models: Sequence[TrainConfig] | None = None,
+) -> Any:
+    """The engine that a configuration describes, at its first step, the data set loaded.
+
+    Arguments:
+        models: stacks a model of each of these, on one thread; `config` says what they have in common.
+    """
+
+    def each(setting: Callable[[TrainConfig], Any]) -> Any:
+        return setting(config) if models is None else [setting(model) for model in models]
+
     engine = make_engine(
-        replace(config.engine_spec(), threads=threads_of(config)),
+        replace(config.engine_spec(), threads=threads_of(config) if models is None else 1),
         config.architecture(dataset.input_shape, len(dataset.classes)),
-        config.optimizer_spec(),
-        config.loss_spec(),
-        init=config.init,
-        init_seed=seeds["init_seed"],
-        noise_seed=seeds["noise_seed"],
+        each(lambda own: own.optimizer_spec()),
+        config.loss_spec(dataset.task),
+        init=each(lambda own: own.init),
+        init_seed=each(lambda own: own.seeds()["init_seed"]),
+        noise_seed=each(lambda own: own.seeds()["noise_seed"]),
         processes=processes,
     )
     engine.load(dataset)
@@ -213,25 +305,37 @@ def threads_of(config: TrainConfig) -> int:
     return max(counts, default=1)
 
 
-class _Training:
-    """One run under way. All its state that is not the engine's lies in plain attributes that a checkpoint saves."""
+class Training:
+    """One run under way. All its state that is not the engine's lies in plain attributes that a checkpoint saves.
+
+    Arguments:
+        dataset: the configuration's, where it is loaded already.
+    """
+
+    engine: Engine
+    threads: int
 
     def __init__(
-        self, folder: RunFolder, config: TrainConfig, reporter: Reporter, processes: Processes | None = None
+        self,
+        folder: RunFolder,
+        config: TrainConfig,
+        reporter: Reporter,
+        processes: Processes | None = None,
+        dataset: Dataset | None = None,
     ) -> None:
         self.folder, self.config, self.reporter = folder, config, reporter
         self.processes = processes or Processes()
         self.began = time.perf_counter()
-        if self.processes.count > 1:
-            self.processes.first(lambda: load_dataset(config) and None)  # one downloads, the others find it there
-        self.dataset = load_dataset(config)
+        if dataset is None:
+            if config.data is None and self.processes.count > 1:  # one downloads, the others find it there
+                self.processes.first(lambda: load_dataset(config) and None)
+            dataset = load_dataset(config)
+        self.dataset = dataset
+        config = self.config = recorded(fitted_to(config, dataset), dataset)
+        for note in dataset.notes:
+            reporter.note(note)
         self.seeds = config.seeds()
         self.train_indices = self.dataset.indices("train")
-        if config.batch_size > len(self.train_indices):
-            raise ConfigError(
-                f"batch_size={config.batch_size}: expected at most {len(self.train_indices)}, "
-                f"the training samples of {config.dataset}"
-            )
         self.order = BatchOrder(self.train_indices, config.batch_size, self.seeds["data_seed"])
         self.steps_an_epoch = self.order.steps_an_epoch
         self.steps = config.max_steps or (config.epochs or 0) * self.steps_an_epoch  # one of them is set
@@ -239,25 +343,32 @@ class _Training:
         self.evaluated_splits = {
             split: self._evaluation_indices(split) for split in ("validation", "test") if split in self.dataset.splits
         }
-        self.selected_by = f"{'validation' if 'validation' in self.dataset.splits else 'test'}_accuracy"
-
-        self.engine = new_engine(config, self.dataset, self.processes)
-        self.threads = threads_of(config)
+        selecting = "validation" if "validation" in self.dataset.splits else "test"
+        self.selected_by = f"{selecting}_{MEASURES[self.dataset.task][0]}"
 
         self.step = 0
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0  # since the last evaluation
+        self.errors = np.zeros((2, len(self.dataset.classes)))
         self.best: dict[str, Any] | None = None
+        self.details: dict[str, Any] = {}  # of the best and the last evaluation
         self.seconds_before = 0.0  # of the sessions before this one
         self.seconds_inside = 0.0  # in training steps and evaluations
         self.seconds_training = 0.0
         self.saved_at = time.perf_counter()
 
         # Other machines may not see the folder: they get what the first process reads.
-        saved = self.processes.first(lambda: folder.load_checkpoint() if folder.has_checkpoint() else None)
-        if saved is not None:
-            self._restore(*saved)
+        self.saved = self.processes.first(lambda: folder.load_checkpoint() if folder.has_checkpoint() else None)
+        if self.saved is not None:
+            self._restore(self.saved[1])
         # those made after the checkpoint will be made again
         self.records = self.processes.first(lambda: self.folder.keep_metrics(self.step))
+
+    def use(self, engine: Engine, threads: int) -> None:
+        """Takes the engine that is to train, and gives it what the checkpoint holds."""
+        self.engine, self.threads = engine, threads
+        if self.saved is not None:
+            self._restore_engine(*self.saved)
+            self.saved = None
 
     # -- data order ---------------------------------------------------------------------------------------------------
 
@@ -273,33 +384,41 @@ class _Training:
     # -- the loop -----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
+        self.use(new_engine(self.config, self.dataset, self.processes), threads_of(self.config))
         self.reporter.started(self.folder.path, self.config, self.engine, self.steps, self.step)
-        for split in getattr(self.dataset, "unlabelled", ()):
-            self.reporter.note(f"the {split} split has no labels: nothing is evaluated on it")
         self.folder.create(self.config)
         self.folder.save_preprocessing(self.dataset)
         chunk = 1
-        with _stop_signals() as stop, threadpool_limits(1, user_api="blas"):  # engines share the work themselves
-            while self.step < self.steps and not self._out_of_patience():
-                until = min(self.steps, self.step + chunk, self._next_evaluation(self.step))
+        with stop_signals() as stop, threadpool_limits(1, user_api="blas"):  # engines share the work themselves
+            while not self.over():
+                until = min(self.step + chunk, self.next_evaluation())
                 seconds = self._train_until(until)
                 seconds, stopping = self.processes.largest(seconds, float(stop.is_set()))  # all go on, or none
-                chunk = max(1, min(1024, int(chunk * min(4.0, SECONDS_A_CHUNK / max(seconds, 1e-6)))))
-                if self.step == self._next_evaluation(self.step - 1):
+                chunk = next_chunk(chunk, seconds)
+                if self.due():
                     self._evaluate()
                 if stopping:
-                    self._save_checkpoint()
+                    self.save_checkpoint()
                     raise Interrupted(
                         f"stopped at step {self.step} of {self.steps}; all of it is saved. "
                         f"Go on with: handgrad train --run-dir {self.folder.path} --resume"
                     )
                 if time.perf_counter() - self.saved_at >= self.config.checkpoint_seconds:
-                    self._save_checkpoint()
-        self._finish()
+                    self.save_checkpoint()
+        self.finish()
 
-    def _next_evaluation(self, step: int) -> int:
-        """The first step after `step` that ends with an evaluation."""
+    def over(self) -> bool:
+        """Whether all steps are made, or patience is at its end."""
+        return self.step >= self.steps or self._out_of_patience()
+
+    def next_evaluation(self, step: int | None = None) -> int:
+        """The first step after `step` (by default the present one) that ends with an evaluation."""
+        step = self.step if step is None else step
         return min((step // self.config.eval_freq + 1) * self.config.eval_freq, self.steps)
+
+    def due(self) -> bool:
+        """Whether the last step ends with an evaluation."""
+        return self.step == self.next_evaluation(self.step - 1)
 
     def _train_until(self, until: int) -> float:
         began = time.perf_counter()
@@ -307,44 +426,64 @@ class _Training:
         try:
             figures = self.engine.train(self.order.batches(self.step, until), rates)
         except DivergedError as error:
-            raise NonFiniteError(
-                f"the loss is no longer a finite number at step {self.step + error.step + 1}: {error.cause}. "
-                f"Evaluations up to step {self.records[-1]['step'] if self.records else 0} are in {self.folder.path}"
-            ) from None
+            raise self.diverged(self.step + error.step, error.cause) from None
         seconds = time.perf_counter() - began
+        self.trained(figures, until, seconds)
+        return seconds
+
+    def diverged(self, step: int, cause: str) -> NonFiniteError:
+        """What is raised where the loss of a step, counted from 0, is not finite."""
+        return NonFiniteError(
+            f"the loss is no longer a finite number at step {step + 1}: {cause}. "
+            f"Evaluations up to step {self.records[-1]['step'] if self.records else 0} are in {self.folder.path}"
+        )
+
+    def trained(self, figures: Figures, until: int, seconds: float) -> None:
+        """Takes the figures of the steps up to `until`, and the time they took."""
         self.seconds_inside += seconds
         self.seconds_training += seconds
         for loss, correct in zip(figures.loss.tolist(), figures.correct.tolist(), strict=True):
             self.loss_sum += loss
             self.correct += correct
             self.samples += figures.samples
+        if figures.errors is not None:
+            for errors in figures.errors:  # in order, so that chunks make no difference
+                self.errors += errors
         self.step = until
         self.reporter.stepped(self.step, loss / figures.samples)
-        return seconds
 
     def _evaluate(self) -> None:
         began = time.perf_counter()
+        figures = {split: self.engine.evaluate(indices) for split, indices in self.evaluated_splits.items()}
+        self.evaluated(figures, time.perf_counter() - began)
+
+    def evaluated(self, of_splits: dict[str, Figures], seconds: float) -> None:
+        """Takes the figures of an evaluation, and the time it took."""
+        self.seconds_inside += seconds
         record: dict[str, Any] = {
             "step": self.step,
             "epoch": round(self.step / self.steps_an_epoch, 4),
-            "train_loss": self.loss_sum / self.samples,
-            "train_accuracy": self.correct / self.samples,
         }
+        average = training_averages(self.loss_sum, self.correct, self.errors, self.samples, self.dataset)
+        record.update((f"train_{name}", value) for name, value in average.items())
+        self.details["last"] = {}
         for split in ("validation", "test"):
-            indices = self.evaluated_splits.get(split)
-            figures = averages(self.engine.evaluate(indices)) if indices is not None else {}
-            record[f"{split}_loss"] = figures.get("loss")
-            record[f"{split}_accuracy"] = figures.get("accuracy")
-        self.seconds_inside += time.perf_counter() - began
+            average: dict[str, float] = {}
+            if split in of_splits:
+                indices = self.evaluated_splits[split]
+                average = averages(of_splits[split], self.dataset, indices)
+                self.details["last"][split] = details(of_splits[split], self.dataset, indices)
+            record.update((f"{split}_{name}", average.get(name)) for name in ("loss", *MEASURES[self.dataset.task]))
         record["learning_rate"] = self.schedule.rate(self.step - 1)
-        self.schedule.evaluated(record[self.selected_by.replace("accuracy", "loss")])
-        record["seconds"] = round(self._seconds(), 3)
+        self.schedule.evaluated(record[f"{self.selected_by.partition('_')[0]}_loss"])
+        record["seconds"] = round(self.seconds(), 3)
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0
+        self.errors[...] = 0
         self.records.append(record)
         self.folder.append_metrics(record)
-        if self.best is None or record[self.selected_by] > self.best[self.selected_by]:
-            self.best = record
-            self.folder.save_model("best", self.engine, self.step)
+        if self.best is None or better(self.selected_by, record, self.best):
+            self.best, self.details["best"] = record, self.details["last"]
+            self.save_best()
         self.reporter.evaluated(record)
 
     def _out_of_patience(self) -> bool:
@@ -352,12 +491,15 @@ class _Training:
             return False
         return sum(record["step"] > self.best["step"] for record in self.records) >= self.config.patience
 
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.began
 
     # -- state --------------------------------------------------------------------------------------------------------
 
-    def _save_checkpoint(self) -> None:
+    def save_best(self) -> None:
+        self.folder.save_model("best", self.engine, self.step)
+
+    def save_checkpoint(self) -> None:
         arrays, settings = self.engine.checkpoint()
         about = {
             "engine": settings,
@@ -366,17 +508,29 @@ class _Training:
             "step": self.step,
             "loss_sum": self.loss_sum,
             "correct": self.correct,
+            "errors": self.errors.tolist(),
             "samples": self.samples,
             "schedule": self.schedule.state(),
             "best": self.best,
-            "seconds": self._seconds(),
+            "details": self.details,
+            "seconds": self.seconds(),
             "seconds_inside": self.seconds_inside,
             "seconds_training": self.seconds_training,
         }
         self.folder.save_checkpoint(arrays, about)
         self.saved_at = time.perf_counter()
 
-    def _restore(self, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+    def _restore(self, about: dict[str, Any]) -> None:
+        """Takes all that a checkpoint says of the run but the engine's part."""
+        self.step, self.best = about["step"], about["best"]
+        self.schedule.restore(about["schedule"])
+        self.loss_sum, self.correct, self.samples = about["loss_sum"], about["correct"], about["samples"]
+        self.errors[...] = about.get("errors", 0.0)  # not in checkpoints from before there were regressions
+        self.details = about.get("details", {})
+        self.seconds_before = about["seconds"]
+        self.seconds_inside, self.seconds_training = about["seconds_inside"], about["seconds_training"]
+
+    def _restore_engine(self, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
         if about["architecture"] != self.engine.architecture.to_dict():
             raise RunError(f"the checkpoint in {self.folder.path} is of another architecture than its config.toml says")
         try:
@@ -388,20 +542,17 @@ class _Training:
                 f"the run was begun with threads={about['threads']}, now it is {self.threads}: "
                 "the last digits may differ from an uninterrupted run's"
             )
-        self.step, self.best = about["step"], about["best"]
-        self.schedule.restore(about["schedule"])
-        self.loss_sum, self.correct, self.samples = about["loss_sum"], about["correct"], about["samples"]
-        self.seconds_before = about["seconds"]
-        self.seconds_inside, self.seconds_training = about["seconds_inside"], about["seconds_training"]
 
-    def _finish(self) -> None:
-        self._save_checkpoint()
+    def finish(self, **about: Any) -> None:
+        """Writes what a run that is over leaves; `about` goes into the summary."""
+        self.save_checkpoint()
         self.folder.save_model("model", self.engine, self.step)
-        seconds = self._seconds()
+        seconds = self.seconds()
         summary = {
             "best": self.best,
             "last": self.records[-1],
             "selected_by": self.selected_by,
+            "task": self.dataset.task,
             "recipe": self.config.recipe,
             "dataset": self.config.dataset,
             "engine": self.engine.name,
@@ -420,15 +571,24 @@ class _Training:
                 **getattr(self.engine, "versions", {}),  # of what an engine computes with besides NumPy
             },
             **({"processes": self.processes.count} if self.processes.count > 1 else {}),
+            "details": self.details,
+            **about,
         }
         self.folder.save_summary(summary)
-        if why_not := self.folder.save_curves(self.records, title=f"{self.config.recipe or self.config.dataset}"):
+        title = f"{self.config.recipe or self.config.dataset}"
+        drawn = [self.folder.save_curves(self.records, title), self.folder.save_confusion(self.details, title)]
+        for why_not in filter(None, drawn):
             self.reporter.note(f"{why_not}. All the rest of the run is saved")
         self.reporter.finished(summary)
 
 
+def next_chunk(chunk: int, seconds: float) -> int:
+    """How many steps to make at a time, where the last `chunk` took so long."""
+    return max(1, min(1024, int(chunk * min(4.0, SECONDS_A_CHUNK / max(seconds, 1e-6)))))
+
+
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
+def stop_signals() -> Iterator[threading.Event]:
     """An event that Ctrl-C, a termination signal or a closed terminal sets; a second Ctrl-C interrupts at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

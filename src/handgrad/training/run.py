@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,16 +23,32 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from handgrad._typing import Array, Bool, Float, Num, Shaped
+from handgrad._typing import Array, Bool, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
-from handgrad.data import Augmentation, Dataset, Preprocessing, load
+from handgrad.data import (
+    Augmentation,
+    Dataset,
+    Preprocessing,
+    Table,
+    TableEncoder,
+    assemble,
+    digest,
+    is_frame,
+    load,
+    read,
+)
 from handgrad.data.lock import exclusive
-from handgrad.engines import Engine, EngineSpec, Figures, OptimizerSpec, make_engine
-from handgrad.errors import ConfigError, RunError
-from handgrad.training.config import TrainConfig, config_from_file
+from handgrad.engines import Engine, EngineSpec, OptimizerSpec, make_engine
+from handgrad.engines.numpy import build
+from handgrad.errors import ConfigError, DataError, RunError
+from handgrad.training.config import IN_MEMORY, TrainConfig, config_from_file
+from handgrad.training.display import run_html, showing_itself
+from handgrad.training.judging import averages, details
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from handgrad import nn
 
 #: Version of the folder's layout: a folder of another one is refused, not guessed at.
 FORMAT = 1
@@ -286,14 +303,25 @@ class RunFolder:
             "value_range": dataset.value_range,
             "classes": list(dataset.classes),
         }
-        part = dataset.splits["train"]
-        train = dataset.inputs[part.start : part.stop]
-        about["seen"] = [float(train.min()), float(train.max())]
-        if train.ndim == 4 and train.shape[1] == 1:
-            ground = _ground(train, dataset.value_range)
-            about["ground"] = [float(ground.min()), float(ground.max())]
+        about["bounded"] = dataset.inputs.dtype == np.uint8 and dataset.inputs.ndim == 4
+        parts = [dataset.inputs[rows] for rows in _in_parts(dataset.splits["train"])]
+        about["seen"] = [float(min(x.min() for x in parts)), float(max(x.max() for x in parts))]
+        if dataset.inputs.ndim == 4 and dataset.inputs.shape[1] == 1:
+            grounds = [_ground(x, dataset.value_range) for x in parts]
+            about["ground"] = [float(min(g.min() for g in grounds)), float(max(g.max() for g in grounds))]
         arrays = {"shift": preprocessing.shift, "scale": preprocessing.scale}
+        if (targets := dataset.target_scaling) is not None:
+            about["task"] = dataset.task
+            arrays |= {"target_shift": targets.shift, "target_scale": targets.scale}
         write_arrays(self.path / "preprocessing.safetensors", arrays, about)
+        if dataset.encoder is not None:
+            write_text(self.path / "table.json", json.dumps(dataset.encoder.to_dict(), indent=2) + "\n")
+
+    def copy_preprocessing(self, other: RunFolder) -> None:
+        """Takes the preprocessing of a run on the same data."""
+        name = "preprocessing.safetensors"
+        with replacing(self.path / name) as temporary:
+            shutil.copyfile(other.path / name, temporary)
 
     def save_summary(self, summary: dict[str, Any]) -> None:
         write_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
@@ -307,6 +335,31 @@ class RunFolder:
             return curves(records, title=title)
 
         return write_figure(self.path / "curves.png", draw)
+
+    def save_confusion(self, details: dict[str, Any], title: str) -> str | None:
+        """Draws `confusion.png`, of the last evaluation of the test set, else of the validation set, where there is
+        such a table; returns why it could not, likewise."""
+        last = details.get("last", {})
+        split = "test" if "test" in last else "validation"
+        table = last.get(split, {}).get("confusion")
+        if table is None:
+            return None
+
+        def draw() -> Figure:
+            from handgrad.figures import confusion
+
+            return confusion(table, list(last[split]["classes"]), title=f"{title}: {split} set, last step")
+
+        return write_figure(self.path / "confusion.png", draw)
+
+
+def _in_parts(rows: range | Integer[Array, "m"]) -> Iterator[slice | Integer[Array, "p"]]:
+    """A split as what indexes its samples: all at once, or, where they lie in a file, a few at a time."""
+    if isinstance(rows, range):
+        yield slice(rows.start, rows.stop)
+    else:
+        for i in range(0, len(rows), 4096):
+            yield rows[i : i + 4096]
 
 
 def _ground(images: Num[Array, "N 1 H W"], value_range: float) -> Float[Array, "N"]:
@@ -335,6 +388,9 @@ class Onlooker(RunFolder):
     def save_summary(self, summary: dict[str, Any]) -> None: ...
 
     def save_curves(self, records: list[dict[str, Any]], title: str) -> None:
+        return None
+
+    def save_confusion(self, details: dict[str, Any], title: str) -> None:
         return None
 
 
@@ -396,7 +452,7 @@ class Run:
         elif name == "numpy" and precision in ("bf16", "fp16"):
             precision = "float32"  # what the parameters are kept in
         spec = EngineSpec(name, precision, device=device)
-        made = make_engine(spec, architecture, OptimizerSpec(), self.config.loss_spec())
+        made = make_engine(spec, architecture, OptimizerSpec(), self.config.loss_spec(self.task))
         made.load_state_dict(state)
         return made
 
@@ -405,6 +461,34 @@ class Run:
         arrays, about = read_arrays(self.path / "preprocessing.safetensors")
         return Preprocessing(about["kind"], arrays["shift"], arrays["scale"]), about
 
+    @cached_property
+    def _target_scaling(self) -> Preprocessing | None:
+        """Of a regression: what the network's outputs are, (target - shift) * scale."""
+        if self.task == "classification":
+            return None
+        arrays, _ = read_arrays(self.path / "preprocessing.safetensors")
+        return Preprocessing("standard", arrays["target_shift"], arrays["target_scale"])
+
+    @property
+    def task(self) -> str:
+        """`classification` or `regression`."""
+        return self._preprocessing[1].get("task", "classification")
+
+    @cached_property
+    def encoder(self) -> TableEncoder | None:
+        """What turns a table into the network's inputs, where it was trained on one.
+
+        Raises:
+            RunError: `table.json` is damaged.
+        """
+        path = self.path / "table.json"
+        try:
+            return TableEncoder.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise RunError(f"cannot read {path}: {error}. The file is damaged: train anew") from None
+
     @property
     def preprocessing(self) -> Preprocessing:
         """What happened to the raw inputs of the training data."""
@@ -412,17 +496,23 @@ class Run:
 
     @property
     def classes(self) -> list[str]:
+        """The names of the classes; of a regression, of the targets."""
         return self._preprocessing[1]["classes"]
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(C, H, W) of one raw input; (2 context + 1, F) of a window of frames."""
+        """(C, H, W) of one raw input, (D,) of rows, (2 context + 1, F) of a window of frames."""
         return tuple(self._preprocessing[1]["input_shape"])
 
     @property
     def value_range(self) -> float:
         """The largest raw value of an input."""
         return self._preprocessing[1]["value_range"]
+
+    def check_takes_samples(self) -> None:
+        """Raises ConfigError where the network was trained on windows of frames, which only whole utterances give."""
+        if self.config.on_frames:
+            raise ConfigError("a run on speech predicts whole utterances: use handgrad speech predict")
 
     def convolutions(self) -> dict[str, str]:
         """The algorithm of each convolution as the run settled it; nothing before its first checkpoint."""
@@ -440,17 +530,22 @@ class Run:
     ) -> Float[Array, "N K"]:
         """The probability of each class for raw inputs `(N, C, H, W)`, `(N, H, W, C)` (channels last), `(N, C·H·W)` or,
         of one channel, `(N, H, W)`, on the data set's own scale: the softmax of the scores, or, of a network trained
-        with `loss=mse`, the probabilities nearest to its outputs.
+        with `loss=mse`, the probabilities nearest to its outputs. Of a regression: the targets `(N, T)`, in their own
+        units. Of a network trained on a table, the inputs are a DataFrame with the columns of that table.
 
         Raises:
             ConfigError: the inputs have another shape, or are on another scale than the data set.
+            DataError: a table lacks a column, or holds something else in it than the training data.
 
         Warns:
             InputWarning: the inputs hold values that training did not see, or are light on dark where it saw dark on
                 light, or the other way round.
         """
-        if self.config.dataset == "speech":
-            raise ConfigError("a run on speech predicts whole utterances: use handgrad speech predict")
+        self.check_takes_samples()
+        if is_frame(inputs):
+            inputs, notes = self.encoded(inputs)
+            for note in notes:
+                warnings.warn(note, InputWarning, stacklevel=2)
         inputs = self._images(np.asarray(inputs))
         self._check_values(inputs)
         if (light := self.inverted(inputs)).any():
@@ -463,13 +558,29 @@ class Run:
         preprocessing, _ = self._preprocessing
         chosen = self.engine(weights, engine=engine, device=device)
         scores = chosen.predict(preprocessing.apply(inputs.astype(np.float32)))
+        if (scaling := self._target_scaling) is not None:
+            return (scores / scaling.scale + scaling.shift).astype(scores.dtype)
         if self.config.loss == "mse":
             return _nearest_probabilities(scores)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return scores / scores.sum(axis=-1, keepdims=True)
 
-    def _images(self, inputs: np.ndarray) -> Num[Array, "N C H W"]:
+    def encoded(self, table: Any) -> tuple[Float[Array, "N D"], list[str]]:
+        """A table as the network's raw inputs, and what was met in it that training had not, in words.
+
+        Raises:
+            ConfigError: the network was not trained on a table.
+        """
+        if self.encoder is None:
+            raise ConfigError(
+                f"inputs: a table, and {self.path} was trained on inputs of shape {self.input_shape}: give an array"
+            )
+        return self.encoder.transform(table if isinstance(table, Table) else Table.from_frame(table))
+
+    def _images(self, inputs: np.ndarray) -> Num[Array, "N *shape"]:
         """The inputs in the shape that the network takes."""
+        if len(self.input_shape) != 3:
+            return self._rows(inputs)
         channels, height, width = shape = self.input_shape
         if inputs.dtype.kind in "uif" and inputs.ndim > 1:
             if inputs.shape[1:] in (shape, (channels * height * width,)):
@@ -483,10 +594,18 @@ class Run:
         hint = "; one input needs an axis more: inputs[None]" if alone else ""
         raise ConfigError(f"inputs: shape={inputs.shape} dtype={inputs.dtype}, expected numbers ({expected}){hint}")
 
-    def _check_values(self, inputs: Num[Array, "N C H W"]) -> None:
+    def _rows(self, inputs: np.ndarray) -> Num[Array, "N D"]:
+        shape = self.input_shape
+        if inputs.dtype.kind in "buif" and inputs.shape[1:] == shape:
+            return inputs
+        expected = ", ".join(map(str, ("N", *shape)))
+        hint = "; one input needs an axis more: inputs[None]" if inputs.shape == shape else ""
+        raise ConfigError(f"inputs: shape={inputs.shape} dtype={inputs.dtype}, expected numbers ({expected}){hint}")
+
+    def _check_values(self, inputs: Num[Array, "N *shape"]) -> None:
         if not np.isfinite(inputs).all():
             raise ConfigError("inputs hold values that are not finite: expected raw values of the data set's scale")
-        if not inputs.size:
+        if not inputs.size or not self._preprocessing[1].get("bounded", True):
             return
         least, most = self._preprocessing[1].get("seen", (0.0, self.value_range))
         low, high = float(inputs.min()), float(inputs.max())
@@ -500,7 +619,7 @@ class Run:
         if low < least - slack or high > most + slack:
             warnings.warn(f"{values}: check the scale", InputWarning, stacklevel=3)
 
-    def inverted(self, inputs: Num[Array, "N C H W"]) -> Bool[Array, "N"]:
+    def inverted(self, inputs: Num[Array, "N *shape"]) -> Bool[Array, "N"]:
         """Which raw inputs are dark on light where training saw light on dark, or the other way round; judged by the
         edges of images with one channel."""
         seen = self._preprocessing[1].get("ground")
@@ -522,12 +641,76 @@ class Run:
         offline: bool = False,
         engine: str | None = None,
         device: str | None = None,
-    ) -> dict[str, dict[str, float]]:
-        """Loss and accuracy on every split of the run's data set: `{"test": {"loss": …, "accuracy": …}, …}`."""
+        in_detail: bool = False,
+        data: str | Path | tuple[Any, Any] | None = None,
+        target: str = "",
+    ) -> dict[str, dict[str, Any]]:
+        """Loss and accuracy on every split of the run's data set: `{"test": {"loss": …, "accuracy": …}, …}`; of a
+        regression, loss, RMSE, MAE and R².
+
+        Arguments:
+            data: other samples than the run's own, under the name "data": a file or folder of any kind that training
+                takes, or arrays (x, y).
+            target: the .npy file of the targets, where `data` is one of inputs.
+            in_detail: also what `training.judging.details` gives: precision, recall and F1 of each class, and what is
+                taken for what; of a regression, the figures of each target.
+        """
         chosen = self.engine(weights, engine=engine, device=device)
-        dataset = load_dataset(self.config, data_dir=data_dir, offline=offline)
+        if data is not None:
+            from handgrad.training.new_data import read_labelled  # which imports this module
+
+            dataset = read_labelled(self, data, target)
+        else:
+            dataset = load_dataset(self.config, data_dir=data_dir, offline=offline)
         chosen.load(dataset)
-        return {split: averages(chosen.evaluate(dataset.indices(split))) for split in dataset.splits}
+        judged = {}
+        for split in dataset.splits:
+            indices = dataset.indices(split)
+            figures = chosen.evaluate(indices)
+            judged[split] = averages(figures, dataset, indices)
+            if in_detail:
+                judged[split] |= details(figures, dataset, indices)
+        return judged
+
+    @cached_property
+    def network(self) -> nn.Sequential:
+        """The layers with the weights of the last step, in evaluation mode: `forward` takes preprocessed inputs, as
+        `Dataset.gather` gives them, in the shape of the first layer's input."""
+        state, about = read_arrays(self.path / "model.safetensors")
+        dtype = np.float64 if self.config.precision == "float64" else np.float32
+        network = build(Architecture.from_dict(about["architecture"]), init="zeros", dtype=dtype)
+        network.load_state_dict(state)
+        network.eval()
+        return network
+
+    def plot(self) -> Figure:
+        """The curves of the evaluations so far, as a matplotlib figure; `figure.savefig(...)` writes it to a file."""
+        from handgrad.figures import curves
+
+        return showing_itself(curves(self.metrics, title=self._title))
+
+    @property
+    def _title(self) -> str:
+        return self.config.recipe or self.config.dataset
+
+    def _repr_html_(self) -> str:
+        config, summary = self.config, self.folder.path / "summary.json"
+        about = f"{self._title}: {config.model}, {config.optimizer}, {config.engine} engine"
+        if summary.exists():
+            columns = {
+                f"last step ({self.summary['last']['step']:,})": self.summary["last"],
+                f"best {self.summary['selected_by'].partition('_')[0]} ({self.summary['best']['step']:,})": (
+                    self.summary["best"]
+                ),
+            }
+            about += f", {self.summary['parameters']:,} parameters"
+            note = f"{self.summary['steps']:,} steps in {self.summary['seconds']:.1f} s"
+        else:
+            records = self.folder.metrics()  # of a run under way: as they are now
+            columns = {f"step {records[-1]['step']:,}": records[-1]} if records else {}
+            note = f"not finished: {self._how_to_go_on}"
+        curves = self.path / "curves.png"
+        return run_html(str(self.path), about, columns, note, curves.read_bytes() if curves.exists() else None)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -555,7 +738,13 @@ def load_run(path: str | Path) -> Run:
 
 
 def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: bool = False) -> Dataset:
-    """The data set that a configuration names, preprocessed as it says."""
+    """The data set that a configuration names, preprocessed as it says.
+
+    Raises:
+        DataError: it cannot be read, or is not the one whose checksum the configuration holds.
+    """
+    if config.data is not None:
+        return as_configured(config, _load_own(config))
     dataset = load(
         config.dataset,
         data_dir=data_dir or config.data_dir,
@@ -565,11 +754,40 @@ def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: b
         validation_split=config.validation_split,
         context=config.context,
     )
+    return as_configured(config, dataset)
+
+
+def _load_own(config: TrainConfig) -> Dataset:
+    if config.data is None or config.data == IN_MEMORY:
+        raise ConfigError(
+            "the data are arrays that were given from Python and lie in no file: give them again, as x= and y= to "
+            "handgrad.train or as data=(x, y) to Run.evaluate"
+        )
+    try:
+        raw = read(config.data, config.reading())
+    except DataError:
+        if Path(config.data).is_file():
+            check_unchanged(config, digest((Path(config.data),))[1])  # which then is what is wrong
+        raise
+    if config.data_sha256 is not None:
+        check_unchanged(config, digest(raw.files)[1])
+    return dataclasses.replace(assemble(raw, **config.splitting()), name=config.dataset)
+
+
+def check_unchanged(config: TrainConfig, sha256: str) -> None:
+    """Raises DataError where the data are not those whose checksum a configuration holds."""
+    if config.data_sha256 not in (None, sha256):
+        raise DataError(
+            f"{config.data} has changed since the run began: its SHA-256 is {sha256[:12]}…, config.toml has "
+            f"{config.data_sha256[:12]}…; bring the old data back, or start a new run"
+        )
+
+
+def as_configured(config: TrainConfig, dataset: Dataset) -> Dataset:
+    """A data set with the augmentation and the class weights that a configuration asks for."""
+    if (config.random_crop or config.horizontal_flip) and len(dataset.input_shape) != 3:
+        name = "random_crop" if config.random_crop else "horizontal_flip"
+        raise ConfigError(f"{name} goes with images, and {dataset.name} has rows of numbers: leave it out")
     augmentation = Augmentation(config.random_crop, config.horizontal_flip, config.seeds()["data_seed"])
-    return dataclasses.replace(dataset, augmentation=augmentation)
-
-
-def averages(figures: Figures) -> dict[str, float]:
-    """Loss and accuracy a sample."""
-    samples = figures.samples * len(figures.loss)
-    return {"loss": float(figures.loss.sum()) / samples, "accuracy": int(figures.correct.sum()) / samples}
+    dataset = dataclasses.replace(dataset, augmentation=augmentation)
+    return dataset.balanced() if config.class_weight == "balanced" else dataset

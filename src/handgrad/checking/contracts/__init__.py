@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from handgrad.checking.contracts.cmu import CMU2019, CMU2020
 from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.cs231n import CachedPairs, CS231n
 from handgrad.checking.contracts.generic import FunctionGradient, GenericLayer
 from handgrad.checking.contracts.source import Source
 from handgrad.checking.contracts.torch_functions import TorchFunction, UvANorm
@@ -22,11 +23,13 @@ CONTRACTS: tuple[type[Contract], ...] = (
     UvA2020,
     UvA2021,
     UvANorm,
+    CS231n,
     TorchFunction,
     GenericLayer,
+    CachedPairs,
     FunctionGradient,
 )
-GENERIC = (TorchFunction, GenericLayer, FunctionGradient)
+GENERIC = (TorchFunction, GenericLayer, CachedPairs, FunctionGradient)
 
 
 def gradient_contract(source: Source, function: str, gradient: str) -> Contract:

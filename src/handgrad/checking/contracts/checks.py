@@ -183,6 +183,21 @@ def twice(judge: Judge, trials: Sequence[Trial], first: str, second: str, what: 
             return
 
 
+def overwritten(judge: Judge, trials: Sequence[Trial], what: str) -> None:
+    """The array that forward has returned holds after it what it held before."""
+    if any(bug.id == "input-changed" for bug in judge.findings):
+        return
+    for each in trials:
+        observation = judge.observed(each)
+        before, after = (observation.get("y"), observation.get("y after")) if observation is not None else (None, None)
+        if before is not None and after is not None and not np.array_equal(before, after, equal_nan=True):
+            judge.bug(
+                "state-overwritten",
+                f"{what} overwrites the very array that forward returned: whoever kept it has other values now",
+            )
+            return
+
+
 def ones_for_one(observations: Mapping[str, Observation], trials: Sequence[Trial]) -> dict[str, Observation]:
     """Observations in which a derivative that is one number stands for an array of it: Identity's 1.0."""
     found = {}
@@ -387,7 +402,9 @@ def judge_norm(judges: Mapping[str, Judge], observations, groups, main: Sequence
             if not np.isfinite(column).all():
                 training.bug("eps-ignored", f"a column that is the same in every sample gives {column[0]}")
         one = observations.get(groups["one"][0].name)
-        if one is not None and one.failure is not None and one.failure.kind == "exception":
+        usual = observations.get(main[0].name)
+        alone = usual is not None and "y0" in usual  # with one sample only, and not with any number of them
+        if alone and one is not None and one.failure is not None and one.failure.kind == "exception":
             training.bug(
                 "batch-of-one", f"with N = 1: {one.failure.type}: {one.failure.message}", line=one.failure.line
             )
@@ -502,6 +519,7 @@ def judge_norm(judges: Mapping[str, Judge], observations, groups, main: Sequence
             k: v for k, v in training.options.items() if k in ("eps_at", "eps_value", "root", "gamma", "beta", "mean")
         }
         evaluation.fit(subject, trials, "y", givens=({}, given) if given else ({},))
+        _evaluated_alone(evaluation, main, observations)
 
     # backward, by the right figures, or by what the hand-in's forward pass has stored
     if backward.missing:
@@ -564,7 +582,29 @@ def judge_norm(judges: Mapping[str, Judge], observations, groups, main: Sequence
             if found is not None and np.any(found != start):
                 bug = "gamma-beta-start" if name in ("gamma", "beta") else "running-start"
                 where = training if name in ("gamma", "beta") else running
-                where.bug(bug, f"`{name}` starts at {number(float(np.ravel(found)[0]))}, expected {number(start)}")
+                other = np.ravel(found)[np.ravel(found != start)][0]
+                where.bug(bug, f"`{name}` starts at {number(float(other))}, expected {number(start)}")
+
+
+def _evaluated_alone(judge: Judge, main: Sequence[Trial], observations) -> None:
+    """One sample in evaluation: the first row of what the same samples gave together."""
+    for each in main:
+        observation = observations.get(each.name)
+        together = observation.get("y4") if observation is not None else None
+        value = observation.values.get("y one") if observation is not None else None
+        if together is None or together.ndim != 2 or value is None or not np.isfinite(together).all():
+            continue
+        if value.failure is not None:
+            if value.failure.kind == "exception":
+                evidence = f"one sample with eval=True: {value.failure.type}: {value.failure.message}"
+                judge.bug("batch-of-one", evidence, line=value.failure.line)
+        elif value.array is not None and value.array.shape != together[:1].shape:
+            judge.bug(
+                "batch-of-one",
+                f"one sample with eval=True gives the shape {value.array.shape}, expected {together[:1].shape}",
+            )
+        elif value.array is not None and not judge.findings and not close(value.array, together[:1]):
+            judge.bug("batch-of-one", "one sample with eval=True gives something else than among others")
 
 
 def _recursion(draw: Draw) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,15 +28,16 @@ from handgrad.checking.contracts.checks import (
     judge_zeros,
     ones_for_one,
     overflow,
+    overwritten,
     softmax_stability,
     twice,
 )
-from handgrad.checking.contracts.cmu_mlp import KINDS, NETS, Places, build, judge_mlp
+from handgrad.checking.contracts.cmu_mlp import KINDS, NETS, Places, build, judge_mlp, renamed_places
 from handgrad.checking.contracts.cmu_statistics import judge_statistics, statistics_trial
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.judging import LATER, Judge, Trial, array, call, get, later, put, trial
+from handgrad.checking.contracts.judging import LATER, Judge, Trial, array, call, each_alone, get, later, put, trial
 from handgrad.checking.contracts.source import Module, Source
-from handgrad.checking.diagnosis import Draw, close
+from handgrad.checking.diagnosis import Draw, close, departure
 from handgrad.checking.probe import Observation, Operation, Probe
 from handgrad.checking.results import Part
 
@@ -151,10 +153,11 @@ class CMU(Contract):
                 get("layer", "state", to="state", optional=True),
                 call("layer", "derivative", to="d", attempt=True),
                 call("layer", "derivative", to="d2", attempt=True),
+                get("y", to="y after"),
             ]
             arrays = {"x": x} if second is None else {"x": x, "x0": second}
             if label.isdigit():
-                once = operations[-4:]
+                once = operations[-5:-1]
                 for k in LATER:
                     arrays[f"x at {k}"] = away_from_zero(1.5 * g.normal(size=x.shape))
                     operations += later(once, k, {"x": f"x at {k}"})
@@ -229,6 +232,7 @@ class CMU(Contract):
             arrays = {f"x{i}": 0.5 * g.normal(size=(1, D)) + spread * g.normal(size=(N, D)) for i in range(4)}
             if constant:
                 arrays["x1"][:, 0] = 0.5
+            arrays["x one"] = arrays["x2"][:1].copy()
             arrays |= {
                 "gamma": g.uniform(0.5, 2, size=(1, D)) * g.choice([-1, 1], size=(1, D)),
                 "beta": g.normal(size=(1, D)),
@@ -266,6 +270,7 @@ class CMU(Contract):
                 put("bn", "running_mean", value={"array": "rm"}, optional=True),
                 put("bn", "running_var", value={"array": "rv"}, optional=True),
                 call("bn", args=[array("x2", layout)], kwargs={"eval": True}, to="y4", attempt=True),
+                call("bn", args=[array("x one")], kwargs={"eval": True}, to="y one", attempt=True),
             ]
             draw = Draw({"N": N, "D": D, "alpha": alpha, "1-alpha": 1 - alpha}, **arrays, alpha=alpha, eps=1e-8)
             return trial(f"BatchNorm {label}", operations, draw, arrays)
@@ -298,31 +303,34 @@ class CMU(Contract):
     # -- the verdicts -------------------------------------------------------------------------------------------------
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
-        parts: list[Part] = []
-        for name in ACTIVATIONS:
-            parts += self._judge_activation(name, observations)
-        parts += self._judge_loss(observations)
-        parts += self._judge_norm(observations)
-        parts += self._judge_initialisers(observations)
-        parts += self._judge_linear(observations)
-        parts += self._judge_mlp(observations)
+        parts = each_alone(
+            *((name, partial(self._judge_activation, name, observations)) for name in ACTIVATIONS),
+            ("SoftmaxCrossEntropy", partial(self._judge_loss, observations)),
+            ("BatchNorm", partial(self._judge_norm, observations)),
+            ("initial values", partial(self._judge_initialisers, observations)),
+            ("Linear", partial(self._judge_linear, observations)),
+            ("MLP", partial(self._judge_mlp, observations)),
+        )
         losses_right = not any(
             part.part.startswith("SoftmaxCrossEntropy") and part.verdict == "wrong" for part in parts
         )
-        parts += self._judge_statistics(observations, losses_right)
-        return parts
+        statistics = partial(self._judge_statistics, observations, losses_right)
+        return parts + each_alone(("get_training_stats", statistics))
 
     def _mlp_trials(self, mode: str) -> list[Trial]:
         names = [*KINDS.values(), "SoftmaxCrossEntropy", "BatchNorm", "Linear"]
         owners = {name: self.importing(name) for name in names if self.has(name)}
+        if not self.row_vectors and self.has("zeros_bias_init"):
+            owners["zeros_bias_init"] = self.importing("zeros_bias_init")
         setup = self.setup("MLP", *owners)
+        places, _ = renamed_places(self.module_of("MLP"), "MLP", self.places)
         return [
             build(
                 net,
                 mode,
                 self.importing("MLP"),
                 setup,
-                self.places,
+                places,
                 owners,
                 self.generator("MLP", net.name),
                 row=self.row_vectors,
@@ -350,6 +358,11 @@ class CMU(Contract):
                 for part, (method, group) in methods.items()
             }
             judge_mlp(judges, self.trials()[f"MLP {mode}"], observations, self.row_vectors)
+            _, names = renamed_places(self.module_of("MLP"), "MLP", self.places)
+            if names and not judges["MLP.__init__"].missing:
+                listed = ", ".join(f"`{own}` is the interface's `{name}`" for name, own in names.items())
+                evidence = f"{listed}; the tests and the training script read the interface's name"
+                judges["MLP.__init__"].bug("attribute-renamed", evidence)
             return {part: judge.result() for part, judge in judges.items()}
 
         if not self.has("MLP"):
@@ -374,6 +387,8 @@ class CMU(Contract):
             forward.fit(layers.activation_forward(kind), main, "y")
         judge_extras(forward, groups, "y")
         judge_passes(forward, layers.activation_forward(kind), main, "y")
+        if not forward.missing and kind != "identity":
+            _judge_state(forward, main, observations)
         large = groups["large"][0]
         if not forward.missing:
             overflow(forward, large, "y", f"at inputs of ±1e3 and ±1e4 {name}")
@@ -392,6 +407,7 @@ class CMU(Contract):
             judge_extras(backward, groups, "d", inputs=False, names=())
             overflow(backward, large, "d", f"at inputs of ±1e3 and ±1e4 the derivative of {name}")
             twice(backward, main, "d", "d2", "derivative() called a second time gives something else")
+            overwritten(backward, main, "derivative()")
             if not forward.findings:
                 judge_passes(backward, from_right_output(subject, layers.activation_forward(kind)), main, "d")
         return [forward.result(), backward.result()]
@@ -466,6 +482,16 @@ class CMU(Contract):
         groups = {key.split(" ", 1)[1]: value for key, value in self.trials().items() if key.startswith("norm ")}
         main = groups["main"]
         judge_norm(judges, observations, groups, main)
+        if self.row_vectors and not judges["backward"].missing:
+            for each in main:
+                observation = observations.get(each.name)
+                for name in ("dgamma", "dbeta"):
+                    found = observation.get(name) if observation is not None else None
+                    if found is not None and found.shape == (int(each.draw.sizes["D"]),):
+                        judges["backward"].note(
+                            f"`{name}` has the shape (n,), `{name[1:]}` and the interface have (1, n): "
+                            "the course's own tests compare shapes"
+                        )
         return [judge.result() for judge in judges.values()]
 
     def _statistics_trials(self) -> dict[str, list[Trial]]:
@@ -473,7 +499,10 @@ class CMU(Contract):
         if not self.has(*names):
             return {}
         owners = {name: self.importing(name) for name in names}
-        return {"statistics": [statistics_trial(owners, self.setup(*names), self.generator("statistics"))]}
+        own = self.importing("zeros_bias_init") if self.has("zeros_bias_init") else ""
+        setup = self.setup(*names, *(["zeros_bias_init"] if own else []))
+        g = self.generator("statistics")
+        return {"statistics": [statistics_trial(owners, setup, g, row=self.row_vectors, own_biases=own)]}
 
     def _judge_statistics(self, observations: Mapping[str, Observation], losses_right: bool) -> list[Part]:
         judge = self.judge_of("get_training_stats", observations, "", "get_training_stats", "statistics")
@@ -601,6 +630,18 @@ class CMU2020(CMU):
         return [forward.result(), backward.result()]
 
 
+def _judge_state(judge: Judge, trials: list[Trial], observations: Mapping[str, Observation]) -> None:
+    """After forward, `state` is what forward gave: the course's tests, and derivative(), read it."""
+    for each in trials:
+        observation = observations.get(each.name)
+        state, y = (observation.get("state"), observation.get("y")) if observation is not None else (None, None)
+        if state is not None and y is not None and close(state, each.draw.x) and not close(state, y):
+            judge.bug(
+                "state-not-output", "after forward(x), `state` is x; the interface has it hold what forward returns"
+            )
+            return
+
+
 def _arguments(module: Module, name: str) -> list[ast.arg]:
     if name in module.borrowed:
         return [ast.arg("weight_init_fn")]
@@ -633,10 +674,13 @@ def linear_trials(module: str, setup: list[Operation], generator: Any) -> dict[s
             get("layer", "db", to="db", optional=True),
             get("layer", "W", to="W after", optional=True),
             get("layer", "b", to="b after", optional=True),
+            call("layer", "backward", args=[array("dy", layout)], to="dx again", attempt=True),
+            get("layer", "dW", to="dW again", optional=True),
+            get("layer", "db", to="db again", optional=True),
         ]
         draw = Draw({"N": N, "D": D, "K": K}, **arrays, weight=arrays["W"].T, bias=arrays["b"])
         if label.isdigit():
-            once = operations[-6:]
+            once = operations[-9:-3]
             for k in LATER:
                 arrays |= {f"x at {k}": g.normal(size=(N, D)), f"dy at {k}": g.normal(size=(N, K))}
                 operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
@@ -648,6 +692,37 @@ def linear_trials(module: str, setup: list[Operation], generator: Any) -> dict[s
         "linear layout": [build(layout, 6, 4, 3, layout) for layout in LAYOUTS],
         "linear stale": [build("stale", 6, 4, 3, before=True)],
     }
+
+
+def row_missing(judge: Judge, name: str, found: np.ndarray) -> None:
+    """A gradient of shape (n,) where parameter and interface have (1, n)."""
+    judge.bug(
+        "wrong-shape",
+        f"`{name}` has the shape {found.shape}, `{name[1:]}` has {(1, *found.shape)}, and so has its gradient in this "
+        "edition: the course's own tests compare the shapes",
+    )
+
+
+def asked_again(judge: Judge, trials: list[Trial]) -> None:
+    """A second backward after the same forward: the same gradients, or their sum, which zero_grads() clears."""
+    for each in trials:
+        observation = judge.observed(each)
+        for key in ("dW", "db"):
+            first, second = (
+                (observation.get(key), observation.get(f"{key} again")) if observation is not None else (None, None)
+            )
+            if first is None or second is None or not np.any(first) or close(second, first):
+                continue
+            if close(second, 2 * np.asarray(first, float)):
+                judge.note(f"backward adds to `{key}`: right only where zero_grads() comes before it")
+                continue
+            judge.bug(
+                "gradient-accumulates",
+                f"asked a second time, backward gives another `{key}`: "
+                f"{departure(key, second, np.asarray(first, float))}; "
+                "what is left of the first is added, and divided once more",
+            )
+            return
 
 
 def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Trial]]) -> None:
@@ -665,9 +740,19 @@ def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Tria
     ):
         backward.fit(subject, groups["main"], key)
         judge_extras(backward, groups, key, inputs=False, names=("dy",))
-        judge_passes(backward, subject, groups["main"], key, ("x", "dy"))
+    asked_again(backward, groups["main"])
+    for subject, key in (
+        (layers.linear_dx(), "dx"),
+        (layers.linear_dweight(averaged=True, transposed=True), "dW"),
+        (layers.linear_dbias(averaged=True), "db"),
+    ):
+        if not any("adds" in note for note in backward.notes):
+            judge_passes(backward, subject, groups["main"], key, ("x", "dy"))
     for each in groups["main"]:
         observation = backward.observed(each)
+        db = observation.get("db") if observation is not None else None
+        if db is not None and db.shape == (int(each.draw.sizes["K"]),):
+            row_missing(backward, "db", db)
         for name in ("W", "b"):
             after = observation.get(f"{name} after") if observation is not None else None
             if after is not None and not close(after, getattr(each.draw, name), 1e-12):

@@ -12,6 +12,7 @@ import numpy as np
 
 from handgrad.checking.contracts.checks import judge_later
 from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, put, trial
+from handgrad.checking.contracts.source import Module
 from handgrad.checking.diagnosis import Draw, Explanation, close, departure
 from handgrad.checking.diagnosis_networks import (
     mlp_bias_gradient,
@@ -21,6 +22,7 @@ from handgrad.checking.diagnosis_networks import (
     mlp_weight_gradient,
 )
 from handgrad.checking.probe import Observation, Operation, Value
+from handgrad.checking.results import Finding
 
 KINDS = {"identity": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU"}
 
@@ -126,9 +128,15 @@ def weights(d0, d1):
     calls.append([d0, d1])
     return _take((d0, d1))
 
-def biases(row):
+def biases(row, own):
+    # in the shape that the hand-in's own initialiser gives, where it has one
     def init(d):
-        return _take((1, d) if row else (d,))
+        taken = _take((1, d) if row else (d,))
+        try:
+            shape = np.shape(own(d))
+        except Exception:
+            return taken
+        return taken.reshape(shape) if shape in ((d,), (1, d), (d, 1)) else taken
     return init
 """
 
@@ -241,7 +249,7 @@ def build(
             operations.append(put(module, name, value={"path": [f"our {name}"]}))
     hiddens = list(net.sizes[1:-1])
     operations += [
-        call("ours", "biases", args=[row], to="biases", send=False),
+        call("ours", "biases", args=[row, _initialiser(owners)], to="biases", send=False),
         {"op": "let", "value": hiddens, "as": "hiddens", "send": False},
         {"op": "seed", "value": seed},
         call(
@@ -323,6 +331,8 @@ def build(
         call("mlp", "zero_grads", to="zeroed later", attempt=True),
         call("mlp", "forward", args=[array("x0")], to="y later", attempt=True),
         call("mlp", "backward", args=[array("t0")], to="back later", attempt=True),
+        call("mlp", "error", args=[array("t0")], to="error", attempt=True),
+        call("mlp", "total_loss", args=[array("t0")], to="total loss", attempt=True),
     ]
     for i in range(layers):
         operations += [
@@ -338,6 +348,59 @@ def build(
     )
     # the stand-ins are code that would be an answer in the parts that are judged elsewhere
     return trial(f"MLP {mode} {net.name}", operations, draw, arrays, apart="networks")
+
+
+def _initialiser(owners: Mapping[str, str]) -> Any:
+    return {"path": [owners["zeros_bias_init"], "zeros_bias_init"]} if "zeros_bias_init" in owners else None
+
+
+def renamed_places(module: Module | None, name: str, places: Places) -> tuple[Places, dict[str, str]]:
+    """The places of an MLP that keeps its parameters under names of its own, and interface's name -> own name.
+
+    What is made by `weight_init_fn` is W, whatever it is called; its gradient is called after it.
+    """
+    methods = module.methods(name) if module is not None and name not in module.borrowed else {}
+    attributes: dict[str, list[str]] = {}
+    for node in (each for method in methods.values() for each in ast.walk(method)):
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "append":
+            targets, value = [node.func.value], node
+        else:
+            continue
+        for target in targets:
+            if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
+                attributes.setdefault(target.attr, []).append(ast.unparse(value))
+    made = {"W": "weight_init_fn(", "b": "bias_init_fn(", "bn_layers": "BatchNorm(", "linear_layers": "Linear("}
+    fields = {"W": "weight", "b": "bias", "dW": "dweight", "db": "dbias", "bn_layers": "norm"}
+    used = [step for field in ("weight", "bias", "dweight", "dbias", "norm") for step in getattr(places, field)]
+    names: dict[str, str] = {}
+    for wanted, maker in made.items():
+        if wanted not in used or wanted in attributes:
+            continue
+        own = next((own for own, values in attributes.items() if any(maker in one for one in values)), None)
+        if own is not None:
+            names[wanted] = own
+    for wanted in ("W", "b"):
+        own, gradient = names.get(wanted, wanted), f"d{wanted}"
+        if gradient in used and gradient not in attributes:
+            likely = (
+                f"d{own}",
+                f"d_{own}",
+                f"grad_{own}",
+                f"{own}_grad",
+                f"{own}_grads",
+                f"grads_{own}",
+                f"{own}_gradients",
+            )
+            found = next((other for other in likely if other in attributes), None)
+            if found is not None:
+                names[gradient] = found
+    changed = {
+        field: tuple(names.get(step, step) if isinstance(step, str) else step for step in getattr(places, field))
+        for field in fields.values()
+    }
+    return (replace(places, **changed), names) if names else (places, {})
 
 
 def network(each: Trial, observation: Observation, step: int | str) -> Draw | None:
@@ -433,14 +496,28 @@ def judge_mlp(
     for part in ("MLP.step", "MLP.step with momentum"):
         for before in ("MLP.backward", "MLP.backward with BatchNorm"):
             without_consequences(judges[part], judges[before], "backward gives gradients of the wrong shape")
-    known = {bug.id for bug in judges["MLP.step"].findings}
-    momentum = judges["MLP.step with momentum"]
-    if known:
-        momentum.findings = [bug for bug in momentum.findings if bug.id not in known]
+    _told_once(judges["MLP.step"], judges["MLP.step with momentum"])
     _judge_zero_grads(judges["MLP.zero_grads"], usable, observations)
     forward = judges["MLP.forward with BatchNorm"]
     normalises = not any(bug.id.startswith("norm-") for bug in forward.findings)
     _judge_modes(judges["MLP.train and eval"], normalised, observations, normalises)
+
+
+def _told_once(first: Judge, second: Judge) -> None:
+    """What is wrong with every step is told in the step without momentum alone; another error of the same kind is not
+    it, and a part whose findings were told elsewhere is not right either."""
+
+    def same(one: Finding, other: Finding) -> bool:
+        text = [bug.evidence.partition(" (network:")[0] for bug in (one, other)]
+        return one.id == other.id and (one.id not in ("raises", *ERRORS) or text[0] == text[1])
+
+    kept = [bug for bug in second.findings if not any(same(bug, known) for known in first.findings)]
+    if second.findings and not kept:
+        second.unjudged = second.unjudged or f"what is wrong with it is told under {first.part}"
+    second.findings = kept
+
+
+ERRORS = ("missing-attribute", "undefined-name", "shape-clash")
 
 
 def _built(observation: Observation) -> bool:
@@ -552,9 +629,34 @@ def _judge_forward(judge: Judge, trials, observations) -> None:
                 if value is not None and draw is not None:
                     late.append(renamed.add(each, "pass 3", draw, {"y": value}))
             judge_later(judge, mlp_forward(), late, "y")
+        if judge.part == "MLP.forward":
+            _judge_output(judge, trials, observations)
     else:
         _explain_absence(judge, trials, observations)
     judge.unchanged(trials, ("x0", "x1"))
+
+
+def _judge_output(judge: Judge, trials, observations) -> None:
+    """The starter's own error() and total_loss(), where the hand-in kept them, read what forward has to set."""
+    for each in trials:
+        observation = observations[each.name]
+        back = observation.values.get("back later")
+        if back is not None and back.failure is not None:
+            continue  # told there
+        for method, key in (("error", "error"), ("total_loss", "total loss")):
+            if judge.module is None or method not in judge.module.methods(judge.owner):
+                continue
+            value = observation.values.get(key)
+            failure = value.failure if value is not None else None
+            if failure is None or failure.kind != "exception" or "NotImplemented" in failure.type + failure.message:
+                continue
+            judge.bug(
+                "output-not-set",
+                f"after forward and backward, {method}(labels) stops with {failure.type}: {failure.message}",
+                line=failure.line,
+                file=failure.file,
+            )
+            return
 
 
 def _explain_absence(judge: Judge, trials, observations) -> None:

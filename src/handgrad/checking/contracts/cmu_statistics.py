@@ -17,18 +17,32 @@ HELPERS = """
 log = []
 
 def recorded(base):
-    def forward(self, x):
-        y = base.forward(self, x)
+    def forward(self, x, *args, **kwargs):
+        y = base.forward(self, x, *args, **kwargs)
         log.append(["forward", np.array(x)[:, 0], np.array(y), 1.0 if getattr(self, "train_mode", True) else 0.0])
         return y
-    def backward(self, labels):
+    def backward(self, labels, *args, **kwargs):
         log.append(["backward", np.array(labels).argmax(axis=1) * 1.0, np.zeros(1), 0.0])
-        return base.backward(self, labels)
-    def step(self):
+        return base.backward(self, labels, *args, **kwargs)
+    def step(self, *args, **kwargs):
         log.append(["step", np.zeros(1), np.zeros(1), 0.0])
-        return base.step(self)
-    members = {"forward": forward, "backward": backward, "step": step, "__call__": lambda self, x: self.forward(x)}
+        return base.step(self, *args, **kwargs)
+    def zero_grads(self, *args, **kwargs):
+        log.append(["zero", np.zeros(1), np.zeros(1), 0.0])
+        return base.zero_grads(self, *args, **kwargs)
+    def __call__(self, *args, **kwargs):
+        return self.forward(*args, **kwargs)
+    members = {"forward": forward, "backward": backward, "step": step, "zero_grads": zero_grads, "__call__": __call__}
+    members = {name: member for name, member in members.items() if hasattr(base, name)}
+    for name, member in members.items():  # an error names the hand-in's own class
+        member.__qualname__ = base.__qualname__ + "." + name
     return type(base.__name__, (base,), members)
+
+def biases(own, row):
+    # as the hand-in's own function gives them, where it has one
+    if own is not None:
+        return own
+    return lambda d: np.zeros((1, d) if row else d)
 
 def flat(what):
     return [np.concatenate([np.ravel(entry[what]) for entry in log])] if log else []
@@ -44,8 +58,18 @@ def modes():
 """
 
 
-def statistics_trial(owners: Mapping[str, str], setup: Sequence[Operation], g: np.random.Generator) -> Trial:
-    """A linear network on twenty samples, three epochs of batches of five."""
+def statistics_trial(
+    owners: Mapping[str, str], setup: Sequence[Operation], g: np.random.Generator, *, row: bool, own_biases: str
+) -> Trial:
+    """A linear network on twenty samples, three epochs of batches of five.
+
+    Args:
+        owners: class -> the module it is imported under.
+        setup: imports.
+        g: what the arrays are drawn from.
+        row: biases are (1, n).
+        own_biases: the module that has the hand-in's own `zeros_bias_init`, or nothing.
+    """
     arrays = {}
     for name, count, first in (("train", TRAIN, 0), ("validation", VALIDATION, 100), ("test", TEST, 200)):
         x = g.normal(size=(count, 4))
@@ -57,6 +81,13 @@ def statistics_trial(owners: Mapping[str, str], setup: Sequence[Operation], g: n
         *setup,
         {"op": "define", "source": HELPERS, "as": "ours", "send": False},
         {"op": "seed", "value": 6},
+        call(
+            "ours",
+            "biases",
+            args=[{"path": [own_biases, "zeros_bias_init"]} if own_biases else None, row],
+            to="zeros",
+            send=False,
+        ),
         call("ours", "recorded", args=[{"path": [owners["MLP"], "MLP"]}], to="recorded", send=False),
         call(owners["Identity"], "Identity", to="activation", send=False),
         call(owners["SoftmaxCrossEntropy"], "SoftmaxCrossEntropy", to="criterion", send=False),
@@ -68,7 +99,7 @@ def statistics_trial(owners: Mapping[str, str], setup: Sequence[Operation], g: n
                 [],
                 [{"path": ["activation"]}],
                 {"lambda": "normal"},
-                {"lambda": "zeros"},
+                {"path": ["zeros"]},
                 {"path": ["criterion"]},
                 0.01,
             ],
@@ -158,6 +189,7 @@ def _judge_order(judge: Judge, entries, arrays) -> None:
     trained: list[int] = []
     labels = arrays["train t"].argmax(axis=1)
     last: np.ndarray | None = None
+    pending: np.ndarray | None = None  # samples whose gradients the next step takes
     steps = 0
     for kind, first, _, mode in entries:
         if kind == "f":
@@ -168,14 +200,21 @@ def _judge_order(judge: Judge, entries, arrays) -> None:
                     "statistics-validation-mode", "the validation samples pass through the network in training mode"
                 )
         elif kind == "b" and last is not None:
-            if (last >= 100).any():
-                judge.bug("statistics-wrong", "the network is trained on samples that are not for training")
-                return
-            trained += last.tolist()
-            if len(first) == len(last) and not np.array_equal(labels[last], first.astype(int)):
+            pending = last
+            of_training = (last < 100).all() and len(first) == len(last)
+            if of_training and not np.array_equal(labels[last], first.astype(int)):
                 judge.bug("statistics-pairs", "after shuffling, a sample has another sample's label")
+        elif kind == "z":
+            pending = None
         elif kind == "s":
             steps += 1
+            if pending is None:
+                continue
+            if (pending >= 100).any():
+                judge.bug("statistics-wrong", "the network is trained on samples that are not for training")
+                return
+            trained += pending.tolist()
+            pending = None
     if len(trained) % TRAIN == 0 and trained:
         epochs = np.array(trained).reshape(-1, TRAIN)
         if all((np.diff(epoch) > 0).all() for epoch in epochs):
@@ -183,9 +222,9 @@ def _judge_order(judge: Judge, entries, arrays) -> None:
         elif len(epochs) > 1 and all(np.array_equal(epoch, epochs[0]) for epoch in epochs):
             judge.bug("statistics-not-shuffled", "the samples come in the same order in each epoch")
     seen = sorted(set(trained))
-    if len(seen) < TRAIN:
+    if len(seen) < TRAIN and steps:
         judge.bug("statistics-wrong", f"only {len(seen)} of the {TRAIN} training samples are trained on")
-    if steps == 0 and trained:
+    if steps == 0 and any(kind == "b" for kind, *_ in entries):
         judge.bug("not-updated", "step() is never called")
 
 

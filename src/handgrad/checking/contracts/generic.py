@@ -12,6 +12,7 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.checks import judge_extras, judge_later, overflow, softmax_stability
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.differences import Sweep, amounts, nudged
-from handgrad.checking.contracts.judging import Judge, Trial, array, call, get, right_value, trial
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, each_alone, get, right_value, trial
 from handgrad.checking.contracts.source import Module, Source, empty
 from handgrad.checking.diagnosis import NOT_AVERAGED, Draw, Subject, close, departure, slip
 from handgrad.checking.probe import Observation, Operation, Probe, Value
@@ -348,10 +349,10 @@ class GenericLayer(Contract):
     # -- the verdicts -------------------------------------------------------------------------------------------------
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
-        parts = []
-        for title, module, name in titled(self.found):
-            parts += self._judge_class(title, module, name, self.trials()[title], observations)
-        return parts
+        named = titled(self.found)
+        return each_alone(
+            *((one[0], partial(self._judge_class, *one, self.trials()[one[0]], observations)) for one in named)
+        )
 
     def _judge_class(self, title: str, module: Module, name: str, groups, observations) -> list[Part]:
         forward = Judge(f"{title}.forward", observations, module, name, "forward", name)
@@ -788,7 +789,7 @@ def fit_numeric(judge: Judge, subject: Subject, trials: Sequence[Trial], key: st
     if not any(bug.id == "unexplained" for bug in judge.findings):
         return
     if not all(_splits(one.draw) for one in trials):
-        _name_formula(judge, trials)
+        name_formula(judge, trials)
         return
     two = replace(
         subject,
@@ -807,7 +808,7 @@ def fit_numeric(judge: Judge, subject: Subject, trials: Sequence[Trial], key: st
     ):
         judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"] + again.findings
         return
-    _name_formula(judge, trials)
+    name_formula(judge, trials)
 
 
 def _splits(draw: Draw) -> bool:
@@ -818,7 +819,7 @@ def _splits(draw: Draw) -> bool:
     return True
 
 
-def _name_formula(judge: Judge, trials: Sequence[Trial]) -> None:
+def name_formula(judge: Judge, trials: Sequence[Trial]) -> None:
     """For a function entry by entry, whatever fits nothing is a wrong formula."""
     diagonal = all(
         one.draw.J.shape[0] == one.draw.J.shape[1]

@@ -8,8 +8,10 @@ itself gave on the ordinary draw, so that one bug neither hides nor repeats anot
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -387,6 +389,52 @@ class Judge:
         return Part(self.part, "right", **common)
 
 
+def failed_part(name: str, error: Exception) -> Part:
+    """A fault of the checker's own, as a part that cannot be judged."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    at = f"{Path(place.filename).name}:{place.lineno}"
+    evidence = f"the checker itself failed with {type(error).__name__}: {error} ({at})"
+    finding = Finding("checker-failed", evidence, "A fault of handgrad: please report it")
+    return Part(name, "cannot judge", (finding,), evidence)
+
+
+def each_alone(*judged: tuple[str, Callable[[], list[Part]]]) -> list[Part]:
+    """The verdicts of several groups of parts; where the checker fails at one of them, the others stand."""
+    parts: list[Part] = []
+    for name, judge in judged:
+        try:
+            parts += judge()
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            parts.append(failed_part(name, error))
+    return parts
+
+
+def grown(parameter: np.ndarray, gradient: np.ndarray) -> tuple[int, ...] | None:
+    """The shape that `parameter - lr * gradient` has, where that is larger than the parameter; else None."""
+    try:
+        shape = np.broadcast_shapes(parameter.shape, gradient.shape)
+    except ValueError:
+        return None
+    return shape if int(np.prod(shape)) > parameter.size else None
+
+
+def judge_joined(
+    judge: Judge, name: str, parameter: np.ndarray, gradient: np.ndarray | None, gradient_name: str
+) -> None:
+    """A gradient beside its parameter, as an update takes them: right numbers in a shape that spoils the parameter."""
+    if gradient is None or gradient.dtype.kind not in "biuf" or gradient.size != parameter.size:
+        return
+    shape = grown(parameter, gradient)
+    if shape is not None:
+        judge.bug(
+            "wrong-shape",
+            f"`{gradient_name}` has the shape {gradient.shape} beside `{name}` of the shape {parameter.shape}: "
+            f"after one step `{name} - lr * {gradient_name}` has the shape {shape}",
+        )
+
+
 def right_value(subject: Subject, draw: Draw, given: Mapping[str, Any] | None = None) -> np.ndarray:
     """The reference: the sum of a subject's terms."""
     terms = subject.compute(draw, **dict(given or {}))
@@ -403,12 +451,15 @@ def failure_id(failure: Failure) -> str:
         "broadcast",
         "size of tensor",
         "shapes cannot",
+        "invalid gradient",
         "dimension",
     )
     if failure.type in ("ValueError", "RuntimeError", "IndexError") and any(each in text for each in shapes):
         return "shape-clash"
     if failure.type in ("NameError", "UnboundLocalError"):
         return "undefined-name"
+    if failure.type == "AttributeError" and text.startswith("module '"):
+        return "undefined-name"  # np.normal: a name that the package does not define
     if failure.type == "AttributeError" and "NoneType" not in text:
         return "missing-attribute"
     return "raises"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,18 +130,46 @@ def _module(path: str, tree: ast.Module) -> Module:
 
 
 def empty(function: ast.FunctionDef) -> bool:
-    """Nothing was filled in: the starter's `raise NotImplementedError`, `pass`, `return None` or `...`."""
-    body = list(function.body)
-    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-        body = body[1:]  # the docstring, or an ellipsis
-    for node in body:
-        if isinstance(node, ast.Pass):
+    """Nothing was filled in: the starter's `raise NotImplementedError`, `pass`, `return None` or `...`; or a `return
+    out` of what nothing has assigned, or what was only set to None."""
+    assigned = {"self", "ctx", "cls", *(each.arg for each in ast.walk(function.args) if isinstance(each, ast.arg))}
+    for node in function.body:
+        if isinstance(node, ast.Pass | ast.Assert | ast.Import | ast.ImportFrom):
             continue
         if isinstance(node, ast.Raise) and node.exc is not None and "NotImplemented" in ast.unparse(node.exc):
             return True
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        if isinstance(node, ast.Expr) and (isinstance(node.value, ast.Constant) or _starts_the_base(node.value)):
             continue
-        if isinstance(node, ast.Return) and (node.value is None or ast.unparse(node.value) == "None"):
+        if isinstance(node, ast.Assign) and _placeholder(node.value, assigned):
+            if not _nothing(node.value, set()):
+                assigned |= {each.id for target in node.targets for each in _names(target)}
             continue
-        return False
+        return isinstance(node, ast.Return) and (node.value is None or _nothing(node.value, assigned))
     return True
+
+
+def _names(node: ast.AST) -> list[ast.Name]:
+    return [each for each in ast.walk(node) if isinstance(each, ast.Name)]
+
+
+def _starts_the_base(node: ast.expr) -> bool:
+    """`super().__init__()`: what a starter's constructor holds."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func).startswith("super(")
+
+
+def _placeholder(node: ast.expr, given: set[str]) -> bool:
+    """None, a tuple or dict of nothing else, or a tuple of arguments kept for backward (`cache = (x, w, b)`)."""
+    if isinstance(node, ast.Dict):
+        return all(_placeholder(value, set()) for value in node.values)
+    if isinstance(node, ast.Tuple):
+        return all(_placeholder(each, given) or (isinstance(each, ast.Name) and each.id in given) for each in node.elts)
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _nothing(node: ast.expr, assigned: set[str]) -> bool:
+    """A value that says nothing: None, or a name that nothing has given a value; beside these, an argument."""
+    if isinstance(node, ast.Tuple):
+        return bool(node.elts) and _nothing(node.elts[0], assigned)
+    if isinstance(node, ast.Name):
+        return node.id not in assigned and node.id not in dir(builtins)
+    return isinstance(node, ast.Constant) and node.value is None

@@ -5,9 +5,11 @@ Everything that touches PyTorch happens in the sandbox; here are only the arrays
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from handgrad.checking.contracts.generic import (
     spread_out,
     titled,
 )
-from handgrad.checking.contracts.judging import Judge, Trial, call, right_value, trial
+from handgrad.checking.contracts.judging import Judge, Trial, call, each_alone, right_value, trial
 from handgrad.checking.contracts.source import Module, Source, empty
 from handgrad.checking.diagnosis import Draw, close, number
 from handgrad.checking.probe import Observation, Operation, Probe
@@ -68,26 +70,56 @@ def run(f, args, dy, needed=None):
     result["changed"] = [float(i) for i in changed]
     return result
 
+def roles(module):
+    """gamma and beta by name; under other names by what they start with: ones and zeros."""
+    named = dict(module.named_parameters())
+    found = {}
+    for role, start in (("gamma", 1.0), ("beta", 0.0)):
+        of_name = [n for n in named if n.rpartition(".")[2] == role]
+        of_start = [n for n, p in named.items() if n not in found.values() and bool((p == start).all())]
+        found[role] = (of_name or of_start or [None])[0]
+    left = [n for n in named if n not in found.values()]
+    for role in found:
+        if found[role] is None and left:
+            found[role] = left.pop(0)
+    return found
+
 def wrapped(module, gamma, beta):
-    """A module as a function of its input, gamma and beta."""
+    """A module as a function of its input, gamma and beta, which have the shapes that its own parameters have."""
+    own, named = roles(module), dict(module.named_parameters())
     def f(x, g, b):
-        return torch.func.functional_call(module, {gamma: g, beta: b}, (x,))
+        given = {own[gamma]: g, own[beta]: b}
+        given = {n: v.reshape(named[n].shape) if v.numel() == named[n].numel() else v for n, v in given.items()}
+        return torch.func.functional_call(module, given, (x,))
     return f
 
 def parameter_names(module):
     return [name for name, _ in module.named_parameters()]
 
 def starts(module):
-    return {name: p.detach().numpy().copy() for name, p in module.named_parameters()}
+    named = dict(module.named_parameters())
+    return {role: named[n].detach().numpy().copy() for role, n in roles(module).items() if n is not None}
+
+def joined(module, x, dy):
+    """One training step as its user makes it; the shapes of the parameters before and after."""
+    named = dict(module.named_parameters())
+    before = {name: list(p.shape) for name, p in named.items()}
+    y = module(torch.tensor(x))
+    y.backward(torch.tensor(np.resize(dy, tuple(y.shape))).to(y.dtype))
+    with torch.no_grad():
+        for p in named.values():
+            if p.grad is not None:
+                p -= 0.01 * p.grad
+    return before
 '''
 
 
 def value_for(name: str, position: int, N: int, D: int, K: int, g: np.random.Generator) -> Any:
     """A value for an argument of a Function's forward, by its name."""
     low = name.lower()
-    if re.search(r"eps", low):
+    if re.search(r"eps|^ε$|^ϵ$", low):
         return 1e-5
-    if re.search(r"gamma|beta|^scale|^shift", low):
+    if re.search(r"gamma|beta|^scale|^shift|^γ$|^β$", low):
         return g.uniform(0.5, 1.5, size=D) * g.choice([-1, 1], size=D)
     if re.search(r"^w$|weight", low):
         return g.normal(size=(K, D))
@@ -189,8 +221,12 @@ class TorchFunction(Contract):
         found = []
         for position, (N, D, K) in enumerate(SIZES):
             g = self.generator(name, position)
-            spread = 1e-2 if position == 3 and "eps" in names else 1.0
+            spread = 1e-2 if position == 3 and ("eps" in names or norm_axis(name) is not None) else 1.0
             values = [value_for(each, i, N, D, K, g) for i, each in enumerate(names)]
+            if norm_axis(name) is not None and len(names) >= 3:  # (input, gamma, beta, eps), whatever they are called
+                values[0] = spread_out(g, (N, D))
+                values[1:3] = [g.uniform(0.5, 1.5, size=D) * g.choice([-1, 1], size=D) for _ in range(2)]
+                values[3:] = [1e-5] * len(values[3:])
             if spread != 1.0:
                 values[0] = 0.3 + spread * values[0]
             arrays = {f"a{i}": value for i, value in enumerate(values) if isinstance(value, np.ndarray)}
@@ -213,6 +249,9 @@ class TorchFunction(Contract):
                 operations.append(
                     call("ours", "run", args=[apply, given, {"path": ["dy"]}, needed], to=f"only {k}", attempt=True)
                 )
+            if position == 0 and norm_axis(name) is not None and len(names) >= 3:
+                loose = [*given[:3], 0.3]
+                operations.append(call("ours", "plain", args=[apply, loose], to="y loose", attempt=True))
             if position == 0:
                 singles = {f"s{i}": value.astype(np.float32) for i, value in enumerate(values) if i in floating}
                 arrays |= singles
@@ -235,13 +274,26 @@ class TorchFunction(Contract):
         return found
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
-        parts = []
-        for title, module, name in titled(self.found):
-            forward = Judge(f"{title}.forward", observations, module, name, "forward", name)
-            backward = Judge(f"{title}.backward", observations, module, name, "backward", name)
-            judge_function(forward, backward, self.trials()[title], observations, norm_axis(name))
-            parts += [forward.result(), backward.result()]
-        return parts
+        named = titled(self.found)
+        return each_alone(*((one[0], partial(self._judge_one, *one, observations)) for one in named))
+
+    def _judge_one(self, title: str, module: Module, name: str, observations) -> list[Part]:
+        forward = Judge(f"{title}.forward", observations, module, name, "forward", name)
+        backward = Judge(f"{title}.backward", observations, module, name, "backward", name)
+        trials = self.trials()[title]
+        judge_function(forward, backward, trials, observations, norm_axis(name))
+        if trials and trials[0].name in observations:
+            eps_used(forward, trials[0], observations[trials[0].name], norm_axis(name))
+        return [forward.result(), backward.result()]
+
+
+def eps_used(judge: Judge, each: Trial, observation: Observation, axis: int | None) -> None:
+    """Another eps than the default one makes a difference."""
+    loose, usual = observation.get("y loose"), observation.get("y")
+    if axis is None or loose is None or usual is None or judge.findings:
+        return
+    if close(loose, usual, 1e-4):
+        judge.bug("argument-ignored", "with eps=0.3 the output is the same as with the eps of the default, 1e-5")
 
 
 def norm_axis(name: str) -> int | None:
@@ -471,6 +523,7 @@ class UvANorm(Contract):
             x = 0.3 + spread * g.normal(size=(N, D))
             gamma, beta = g.uniform(0.5, 1.5, size=D) * g.choice([-1, 1], size=D), g.normal(size=D)
             arrays = {"a0": x, "a1": gamma, "a2": beta, "bad": g.normal(size=(N, D + 1))}
+            arrays["thin"] = g.normal(size=(N, 1))
             given = [{"fresh": "a0"}, {"fresh": "a1"}, {"fresh": "a2"}]
             operations = [
                 *start(module.name),
@@ -491,7 +544,32 @@ class UvANorm(Contract):
                 call("layer", "eval", to="evaluating", send=False),
                 call("ours", "plain", args=[{"path": ["f"]}, given], to="y eval", attempt=True),
                 call("ours", "plain", args=[{"path": ["layer"]}, [{"fresh": "bad"}]], to="wide", attempt=True),
+                call("ours", "plain", args=[{"path": ["layer"]}, [{"fresh": "thin"}]], to="thin", attempt=True),
+                call("m", name, args=[D], to="again", send=False),
+                call("again", "double", send=False, to="again"),
+                call(
+                    "ours",
+                    "joined",
+                    args=[{"path": ["again"]}, {"fresh": "a0"}, {"fresh": "up 0"}],
+                    to="joined",
+                    attempt=True,
+                ),
             ]
+            if position == 0:
+                operations += [
+                    call("m", name, args=[D], kwargs={"eps": 0.3}, to="by name", attempt=True) | {"send": False},
+                    call("m", name, args=[D, 0.3], to="loose", attempt=True) | {"send": False},
+                    call("loose", "double", send=False, to="loose", attempt=True),
+                    call("ours", "wrapped", args=[{"path": ["loose"]}, "gamma", "beta"], to="g", attempt=True)
+                    | {"send": False},
+                    call("ours", "plain", args=[{"path": ["g"]}, given], to="y loose", attempt=True),
+                    call("m", name, args=[300], to="broad", attempt=True) | {"send": False},
+                    call("broad", "double", send=False, to="broad", attempt=True),
+                    call(
+                        "ours", "plain", args=[{"path": ["broad"]}, [{"fresh": "broad x"}]], to="y broad", attempt=True
+                    ),
+                ]
+                arrays["broad x"] = g.normal(size=(3, 300))
             draw = Draw(
                 {"N": N, "D": D},
                 names=["input", "gamma", "beta"],
@@ -507,27 +585,46 @@ class UvANorm(Contract):
         return found
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
-        parts = []
-        for module, name in self.found:
-            forward = Judge(f"{name}.forward", observations, module, name, "forward", name)
-            backward = Judge(f"{name}, gradients", observations, module, name, "forward", name)
-            if forward.missing or (name not in module.borrowed and empty(module.methods(name)["forward"])):
-                parts.append(forward.result())
-                continue
-            trials = self.trials()[name]
-            first = observations.get(trials[0].name)
-            names = first.values.get("names") if first is not None else None
-            listed = [item.text for item in names.items.values()] if names is not None else []
-            if names is not None and not {"gamma", "beta"} <= set(listed):
-                forward.judged = True
-                absent = " and ".join(each for each in ("gamma", "beta") if each not in listed)
-                forward.bug("not-a-parameter", f"parameters() does not list {absent}, only {listed}")
-                parts.append(forward.result())
-                continue
-            judge_function(forward, backward, trials, observations, norm_axis(name))
-            self._module_only(forward, trials, observations)
-            parts += [forward.result(), backward.result()]
-        return parts + self._functions.judge(observations)
+        modules = each_alone(*((one[1], partial(self._judge_module, *one, observations)) for one in self.found))
+        return modules + self._functions.judge(observations)
+
+    def _judge_module(self, module: Module, name: str, observations) -> list[Part]:
+        forward = Judge(f"{name}.forward", observations, module, name, "forward", name)
+        backward = Judge(f"{name}, gradients", observations, module, name, "forward", name)
+        if forward.missing or (name not in module.borrowed and empty(module.methods(name)["forward"])):
+            return [forward.result()]
+        trials = self.trials()[name]
+        first = observations.get(trials[0].name)
+        names = first.values.get("names") if first is not None else None
+        listed = [item.text for item in names.items.values()] if names is not None else []
+        if names is not None and len(listed) < 2:
+            forward.judged = True
+            own = [each for each in ("gamma", "beta") if each not in {one.rpartition(".")[2] for one in listed}]
+            absent = " and ".join(own) or "both"
+            only = ", ".join(f"`{one}`" for one in listed) or "nothing"
+            forward.bug(
+                "not-a-parameter",
+                f"gamma and beta are learned, but parameters() does not list {absent}: it lists {only}",
+            )
+            return [forward.result()]
+        others = [one for one in listed if one not in ("gamma", "beta")]
+        if others:
+            forward.note(f"gamma and beta have other names here: {', '.join(others)}")
+        judge_function(forward, backward, trials, observations, norm_axis(name))
+        self._module_only(forward, trials, observations)
+        self._joined(backward, trials, observations)
+        return [forward.result(), backward.result()]
+
+    def _joined(self, judge: Judge, trials, observations) -> None:
+        """A training step goes through with the module's own parameters, in the shapes that they have."""
+        if judge.missing or judge.findings:
+            return
+        for each in trials:
+            observation = observations.get(each.name)
+            value = observation.values.get("joined") if observation is not None else None
+            if value is not None and value.failure is not None and value.failure.kind == "exception":
+                judge.failed(value.failure, "(in a training step of the module, with its own parameters)")
+                return
 
     def _module_only(self, judge: Judge, trials, observations) -> None:
         for each in trials:
@@ -540,16 +637,43 @@ class UvANorm(Contract):
                 if found is not None and found.array is not None and np.any(found.array != value):
                     judge.bug(
                         "gamma-beta-start",
-                        f"`{name}` starts at {number(float(np.ravel(found.array)[0]))}, expected {number(value)}",
+                        f"`{name}` starts at {number(float(found.array[found.array != value][0]))}, "
+                        f"expected {number(value)}",
                     )
             y, evaluating = observation.get("y"), observation.get("y eval")
             if y is not None and evaluating is not None and not close(evaluating, y):
                 judge.bug(
                     "evaluation-stale", "after eval() the layer gives something else; it keeps no running figures"
                 )
-            value = observation.values.get("wide")
-            if value is not None and value.kind != "exception":
-                judge.bug("shape-check-missing", "an input with a feature too many is accepted")
+            width = each.draw.x.shape[1]
+            for key, what in (("wide", f"{width + 1} features"), ("thin", "one feature, which is broadcast,")):
+                value = observation.values.get(key)
+                if value is not None and value.kind != "exception":
+                    judge.bug(
+                        "shape-check-missing", f"a layer for {width} features accepts an input with {what} in silence"
+                    )
+            self._arguments(judge, each, observation)
+
+    def _arguments(self, judge: Judge, each: Trial, observation: Observation) -> None:
+        """Arguments that nobody passes: another eps, by its name; a width that is no small integer."""
+        if "y loose" not in observation.values or "y" not in observation.values:
+            return
+        named = observation.values.get("by name")
+        failure = named.failure if named is not None else None
+        if failure is not None and failure.type == "TypeError" and "unexpected keyword" in failure.message:
+            judge.bug("argument-renamed", f"{judge.owner}(n_neurons, eps=0.3): {failure.message}")
+        eps_used(judge, each, observation, norm_axis(judge.owner))
+        broad = observation.values.get("y broad")
+        if broad is not None and broad.failure is not None and broad.failure.kind == "exception":
+            node = judge.node()
+            words = ast.unparse(node) if node is not None else ""
+            by_identity = " is " in words
+            judge.bug(
+                "compared-by-identity" if by_identity else "raises",
+                f"a layer for 300 features refuses an input with 300 features: {broad.failure.type}: "
+                f"{broad.failure.message}",
+                line=broad.failure.line,
+            )
 
 
 FUNCTIONS = ("CustomBatchNormManualFunction", "CustomLayerNormManualFunction")

@@ -130,7 +130,7 @@ def check_splits(patient: Patient) -> Finding:
     counts = {name: len(indices) for name, indices in dataset.splits.items()}
     evidence = ", ".join(f"{count:,} {name}" for name, count in counts.items()) + " samples"
     figures: dict[str, Any] = {"samples": counts}
-    if counts["train"] < counts["test"]:
+    if counts["train"] < counts[patient.held_out]:
         change = ["exchange the two, or split the data anew with most of it for training"]
         if "validation" in counts:
             change.insert(0, f"--validation-size {counts['validation'] // 4}")
@@ -143,19 +143,19 @@ def check_splits(patient: Patient) -> Finding:
             tuple(change),
             figures,
         )
-    rng = np.random.default_rng((patient.seeds["data_seed"], counts["test"]))
-    most = min(NEIGHBOURHOOD, counts["train"], counts["test"])
+    rng = np.random.default_rng((patient.seeds["data_seed"], counts[patient.held_out]))
+    most = min(NEIGHBOURHOOD, counts["train"], counts[patient.held_out])
     if most < FEWEST_ALIKE:
         return Finding("splits", OK, "splits", evidence, figures=figures)
     draws = []
     for _ in range(DRAWS):
-        train, test = (rng.permutation(dataset.indices(split))[:most] for split in ("train", "test"))
+        train, test = (rng.permutation(dataset.indices(split))[:most] for split in ("train", patient.held_out))
         draws.append(_own_neighbours(patient.gather(train).x, patient.gather(test).x))
     own = np.mean(draws, axis=0).tolist()
     figures |= {"own_train": own[0], "own_test": own[1]}
     near = (
-        f"of the {NEIGHBOURS} nearest of {most} training and {most} test samples, training samples have "
-        f"{percent(own[0])} and test samples {percent(own[1])} of their own kind; about 50% each where both are alike"
+        f"of the {NEIGHBOURS} nearest of {most} training and {most} {patient.held_out} samples, training samples have "
+        f"{percent(own[0])} and the others {percent(own[1])} of their own kind; about 50% each where both are alike"
     )
     if sum(own) / 2 > OWN_KIND or abs(own[0] - own[1]) > OWN_KIND_APART:
         return Finding(
@@ -246,7 +246,7 @@ def _neighbours(patient: Patient, figures: dict) -> list[Finding]:
     queries = min(QUERIES, len(chosen) // 3)
     references = patient.gather(chosen[queries:])
     findings = []
-    splits = {"train": chosen[:queries], "test": patient.choose("test", QUERIES)}
+    splits = {"train": chosen[:queries], patient.held_out: patient.choose(patient.held_out, QUERIES)}
     for split, indices in splits.items():
         asked = patient.gather(indices)
         agreement, expected, deviations = _agreement(references.x, references.labels, asked.x, asked.labels)
@@ -261,7 +261,7 @@ def _neighbours(patient: Patient, figures: dict) -> list[Finding]:
             f"labels drawn at random would give {percent(expected)}"
         )
         if deviations >= RELATED:
-            if split == "test":
+            if split == patient.held_out:
                 findings.append(Finding("labels", OK, "labels", evidence, figures=figures))
             continue
         if len(indices) < 50:
@@ -328,12 +328,12 @@ def check_duplicates(patient: Patient) -> Finding:
     dataset = patient.dataset
     hashes = {i: hash(dataset.inputs[i].tobytes()) for i in patient.train_indices}
     train = set(hashes.values())
-    test = dataset.indices("test")
+    test = dataset.indices(patient.held_out)
     known = sum(hash(dataset.inputs[i].tobytes()) in train for i in test) / len(test)
     repeated = 1 - len(train) / len(hashes)
     figures = {"test_in_train": known, "repeated_in_train": repeated}
     evidence = (
-        f"{percent(known)} of {len(test):,} test samples are training samples too, "
+        f"{percent(known)} of {len(test):,} {patient.held_out} samples are training samples too, "
         f"{percent(repeated)} of the training samples repeat another"
     )
     if known > SOME_KNOWN:

@@ -18,6 +18,7 @@ from handgrad.architectures import Architecture
 from handgrad.engines.numpy import build
 from handgrad.kernels import Kernel, Kernels
 from handgrad.nn.activations import Activation
+from handgrad.nn.normalization import BatchNorm
 
 #: A unit whose slope stays below this share of its activation's steepest, for every sample, passes no gradient.
 NO_SLOPE = 1e-3
@@ -176,6 +177,29 @@ class Inside:
         parts = [self._pass(x[i : i + size], labels[i : i + size], False) for i in range(0, whole, size)]
         loss, accuracy = np.mean(parts, axis=0).tolist()
         return loss, accuracy
+
+    def running_figures(
+        self, state: dict[str, Shaped[Array, "..."]], x: Float[Array, "N ..."]
+    ) -> list[tuple[str, float, float]]:
+        """How far the running figures of each batch normalisation are from those of these samples.
+
+        Returns: for each, its name, the ratio of the variances (running by batch; the median over the features, ε
+            added to both), and the distance of the means in standard deviations (likewise).
+        """
+        self._prepare(state, True)
+        layers = {layer: layer.momentum for layer in self.network.modules() if isinstance(layer, BatchNorm)}
+        names = [row.name for row in self.architecture.rows() if row.kind.startswith("batch_norm")]
+        running = [(layer.running_mean.copy(), layer.running_var.copy()) for layer in layers]
+        for layer in layers:
+            layer.momentum = 1.0
+        self._pass(x, np.zeros(len(x), np.int64), False)
+        apart = []
+        for name, layer, (mean, variance) in zip(names, layers, running, strict=True):
+            layer.momentum = layers[layer]
+            seen = layer.running_var + layer.eps
+            ratio = float(np.median((variance + layer.eps) / seen))
+            apart.append((name, ratio, float(np.median(np.abs(mean - layer.running_mean) / np.sqrt(seen)))))
+        return apart
 
     def _prepare(self, state: dict[str, Shaped[Array, "..."]], training: bool, dropout: int | None = None) -> None:
         self.network.load_state_dict(state)

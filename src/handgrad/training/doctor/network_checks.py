@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from handgrad._typing import Array, Float
 from handgrad.training.doctor.findings import CANNOT_JUDGE, OK, PROBLEM, WARNING, Finding, number, percent
 from handgrad.training.doctor.inside import Inside, Look
 from handgrad.training.doctor.patient import Patient, State
@@ -35,6 +36,9 @@ TOO_FEW_VALUES, SMALL_BATCH, LARGER_BATCH = 4, 32, 64
 #: running figures (the digits, 100 and 1,000 steps): 0.44 to 0.62 for batches of 2, 0.6 to 0.8 for 3, 0.74 to 0.9 for
 #: 4, above 0.87 for 8, above 0.96 for 16. Where the loss has hardly fallen it says nothing.
 KEEPS_LITTLE, KEEPS_LESS, LEARNED_SOMETHING = 0.65, 0.72, 0.1
+#: Running figures beside those of a batch: the ratio of the variances (0.98 to 1.25 in healthy runs, more with much
+#: dropout), the distance of the means in standard deviations (0.07 at most); batches until the start is forgotten.
+VARIANCES_APART, MEANS_APART, FORGOTTEN = 8.0, 1.0, 100
 #: Dropout: rates, shares of the paths through all layers that are left, units that are left of a layer. With 0.5 in
 #: each of four layers 0.06 are left and 1,000 steps come to 0.90 on the digits; with 0.7 0.008, and to 0.26.
 MUCH_DROPPED, MOST_DROPPED = 0.9, 0.95
@@ -382,7 +386,9 @@ def check_normalization(patient: Patient, state: State | None, *, trained: bool)
         )
     if state is None:
         return None
-    if running > 1.5 * batches + 0.3 or running_accuracy < accuracy - 0.2:
+    apart = _figures_apart(inside, state, probe.x)
+    if apart or running > 1.5 * batches + 0.3 or running_accuracy < accuracy - 0.2:
+        evidence = "; ".join(filter(None, (evidence, apart)))
         return Finding(
             "normalization",
             PROBLEM if trained else WARNING,
@@ -393,6 +399,19 @@ def check_normalization(patient: Patient, state: State | None, *, trained: bool)
             figures,
         )
     return Finding("normalization", OK, "normalization", evidence, figures=figures)
+
+
+def _figures_apart(inside: Inside, state: State, x: Float[Array, "N ..."]) -> str:
+    """The first batch normalisation whose running figures are far from those of these samples, in words; "" where there
+    is none, or where the figures are young. Loss and accuracy say little: scores of any size have the same accuracy."""
+    if not all(state[name] >= FORGOTTEN for name in state if name.endswith("num_batches_tracked")):
+        return ""
+    for name, ratio, distance in inside.running_figures(state, x):
+        if not 1 / VARIANCES_APART < ratio < VARIANCES_APART:
+            return f"the running variance of layer {name} is {number(ratio)} times that of a batch"
+        if distance > MEANS_APART:
+            return f"the running mean of layer {name} is {number(distance)} standard deviations from that of a batch"
+    return ""
 
 
 def fewest_values(patient: Patient) -> tuple[int, str] | None:

@@ -16,7 +16,7 @@ from handgrad.errors import ConfigError
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import TrainConfig
 from handgrad.training.doctor.inside import Inside, LayerLook
-from handgrad.training.loop import new_engine
+from handgrad.training.loop import fitted_to, new_engine
 
 #: Samples that figures are taken on: enough for steady ones, few enough to be quick.
 PROBE = 1024
@@ -71,14 +71,12 @@ class Patient:
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
+        if dataset.task == "regression":
+            raise ConfigError(f"the doctor examines classifications, and {dataset.name} is a regression")
+        config = fitted_to(config, dataset)
         self.config, self.dataset = config, dataset
         self.seeds = config.seeds()
         self.train_indices = dataset.indices("train")
-        if config.batch_size > len(self.train_indices):
-            raise ConfigError(
-                f"batch_size={config.batch_size}: expected at most {len(self.train_indices)}, "
-                f"the training samples of {config.dataset}"
-            )
         self.order = BatchOrder(self.train_indices, config.batch_size, self.seeds["data_seed"])
         self.steps = config.max_steps or (config.epochs or 0) * self.order.steps_an_epoch
         self.engine = new_engine(config, dataset)
@@ -97,10 +95,12 @@ class Patient:
         #: How far the run's steps go, in steps with the full learning rate.
         self.travel = float(config.learning_rates(self.steps).rates(0, self.steps).sum()) / config.learning_rate
         try:
-            self.inside: Inside | None = Inside(self.architecture, self.dtype, config.loss)
+            self.inside: Inside | None = Inside(self.architecture, self.dtype, config.loss_spec().name)
             self.why_not_inside = ""
         except ConfigError as error:
             self.inside, self.why_not_inside = None, str(error)
+        #: The split that the network is judged by in the end: "validation" where no test labels are known.
+        self.held_out = "test" if "test" in dataset.splits else "validation"
         self.probe = self.samples("train")
         self.unseen = self.samples("validation" if "validation" in dataset.splits else "test")
 

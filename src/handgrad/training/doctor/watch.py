@@ -17,7 +17,7 @@ from handgrad.training.doctor.examine import FIGURES, TRAINED, examine, examine_
 from handgrad.training.doctor.files import write_report
 from handgrad.training.doctor.findings import PROBLEM, Finding, Report
 from handgrad.training.doctor.patient import Patient, update_ratios
-from handgrad.training.loop import Reporter
+from handgrad.training.reporter import Reporter
 from handgrad.training.run import load_dataset
 
 TRAINING = "while training"

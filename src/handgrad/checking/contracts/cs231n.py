@@ -1,0 +1,750 @@
+"""Stanford's CS231n as a description, and any other pair `NAME_forward`, `NAME_backward` with a cache.
+
+`CS231N` lists the assignments' functions: what each is handed, and what it and its gradients are. A pair that is not
+listed is judged by the differences of its own forward.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from handgrad.checking import diagnosis_layers as layers
+from handgrad.checking import diagnosis_more as more
+from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.described import Described, Given, Runner
+from handgrad.checking.contracts.generic import (
+    numeric_backward,
+    parameter_subject,
+    required,
+    spread_out,
+)
+from handgrad.checking.contracts.judging import Judge, Trial, call, each_alone, get, trial
+from handgrad.checking.contracts.source import Module, Source
+from handgrad.checking.diagnosis import Draw, Subject, close, departure, number
+from handgrad.checking.probe import Observation, Operation
+from handgrad.checking.results import Part
+
+Pairs = list[tuple[Trial, Observation]]
+#: Batch, features in, features out.
+SIZES = ((6, 4, 3), (5, 3, 5), (4, 4, 4), (1, 5, 4))
+
+
+def _one_hot(g: np.random.Generator, N: int, K: int) -> np.ndarray:
+    return np.eye(K)[g.integers(0, K, N)]
+
+
+# -- what is handed over ----------------------------------------------------------------------------------------------
+
+
+def _affine(g: np.random.Generator, position: int) -> Given:
+    N, D, K = SIZES[position]
+    x = g.normal(size=(N, 2, D // 2) if D == 4 else (N, D))  # of any number of axes: the rest is one row
+    w, b = g.normal(size=(x[0].size, K)), g.normal(size=K)
+    draw = Draw({"N": N, "D": D, "K": K}, x=x.reshape(N, -1), weight=w.T, bias=b)
+    return Given({"x": x, "w": w, "b": b}, draw)
+
+
+def _affine_dx() -> Subject:
+    """dx in the shape of x, which may have several axes."""
+    usual = layers.linear_dx()
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        return np.asarray(usual.compute(draw, **options)).reshape(draw.handed["x"].shape)
+
+    return Subject(usual.name, compute, usual.slips, usual.factors, usual.terms)
+
+
+def _relu(g: np.random.Generator, position: int) -> Given:
+    N, D, _ = SIZES[position]
+    x = spread_out(g, (N, D))
+    return Given({"x": x}, Draw({"N": N, "D": D}, x=x, p=0.0))
+
+
+def _scores(g: np.random.Generator, position: int) -> Given:
+    N, _, K = ((6, 0, 4), (5, 0, 3), (7, 0, 5), (1, 0, 4))[position]
+    x, t = 2 * g.normal(size=(N, K)), _one_hot(g, N, K)
+    return Given({"x": x, "y": t.argmax(axis=1)}, Draw({"N": N, "K": K}, x=x, t=t))
+
+
+def _norm(g: np.random.Generator, position: int, settings: str) -> Given:
+    N, D = ((6, 4), (9, 3), (5, 5), (7, 2))[position]
+    spread = (1.0, 1.0, 1e-2, 1.0)[position]
+    x = 0.5 * g.normal(size=(1, D)) + spread * g.normal(size=(N, D))
+    gamma, beta = g.uniform(0.5, 2, D) * g.choice([-1, 1], D), g.normal(size=D)
+    draw = Draw({"N": N, "D": D}, x=x, gamma=gamma, beta=beta, eps=1e-5)
+    draw.running_mean = draw.running_mean_before = np.zeros(D)
+    draw.running_var = draw.running_var_before = np.zeros(D)
+    xhat, _, _, inverse = layers.normalised(x, 1e-5, axis=0 if settings == "bn" else 1)
+    draw.xhat, draw.inverse = xhat, inverse
+    arrays: dict[str, Any] = {"x": x, "gamma": gamma, "beta": beta}
+    if settings == "ln":
+        return Given({**arrays, "ln_param": {}}, draw)
+    momentum = (0.9, 0.7, 0.9, 0.6)[position]
+    draw.momentum = momentum
+    draw.running = (g.normal(size=D), g.uniform(0.5, 2, D))
+    return Given(
+        {**arrays, "bn_param": {"path": ["bn"]}},
+        draw,
+        ({"op": "let", "value": _pairs(mode="train", momentum=momentum), "as": "bn", "send": False},),
+        {"running_mean": ("bn", {"key": "running_mean"}), "running_var": ("bn", {"key": "running_var"})},
+        (
+            {
+                "op": "let",
+                "value": _pairs(mode="test", running_mean={"fresh": "rm"}, running_var={"fresh": "rv"}),
+                "as": "bn test",
+                "send": False,
+            },
+            call(
+                "m",
+                "batchnorm_forward",
+                args=[{"fresh": "x"}, {"fresh": "gamma"}, {"fresh": "beta"}, {"path": ["bn test"]}],
+                to="test",
+                send=False,
+            ),
+            get("test", 0, to="y test"),
+            get("bn test", {"key": "running_mean"}, to="rm after"),
+        ),
+        {"rm": draw.running[0], "rv": draw.running[1]},
+    )
+
+
+def _pairs(**items: Any) -> dict[str, Any]:
+    return {"dict": [[key, value] for key, value in items.items()]}
+
+
+def _channels_last(x: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) as (N H W, C)."""
+    if x.ndim != 4:
+        raise ValueError("not images")
+    return x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def _spatial(g: np.random.Generator, position: int) -> Given:
+    N, C, H, W = ((2, 3, 3, 2), (3, 2, 2, 4), (2, 4, 2, 2), (1, 3, 3, 3))[position]
+    x = 0.3 * g.normal(size=(1, C, 1, 1)) + g.normal(size=(N, C, H, W))
+    gamma, beta = g.uniform(0.5, 2, C), g.normal(size=C)
+    flat = _channels_last(x)
+    draw = Draw({"N": N * H * W, "D": C}, x=flat, gamma=gamma, beta=beta, eps=1e-5)
+    draw.running_mean = draw.running_mean_before = np.zeros(C)
+    draw.running_var = draw.running_var_before = np.zeros(C)
+    draw.xhat, _, _, draw.inverse = layers.normalised(flat, 1e-5)
+    return Given({"x": x, "gamma": gamma, "beta": beta, "bn_param": {"mode": "train"}}, draw)
+
+
+def _group(g: np.random.Generator, position: int) -> Given:
+    N, C, H, W, G = ((2, 6, 2, 3, 3), (3, 4, 2, 2, 2), (2, 6, 3, 2, 2), (1, 4, 2, 3, 2))[position]
+    x = g.normal(size=(N, C, H, W))
+    gamma, beta = g.uniform(0.5, 2, (1, C, 1, 1)), g.normal(size=(1, C, 1, 1))
+    draw = Draw({"N": N}, x=x, gamma=gamma, beta=beta, groups=G)
+    return Given({"x": x, "gamma": gamma, "beta": beta, "G": G, "gn_param": {}}, draw)
+
+
+def _convolution(g: np.random.Generator, position: int) -> Given:
+    shape, filters, size, stride, pad = (
+        ((2, 3, 5, 4), 2, (3, 2), 1, 1),
+        ((3, 2, 4, 6), 3, (2, 4), 2, 1),
+        ((2, 2, 5, 5), 4, (3, 3), 2, 0),
+        ((1, 1, 3, 5), 2, (3, 3), 1, 1),
+    )[position]
+    x, w = g.normal(size=shape), g.normal(size=(filters, shape[1], *size))
+    b = g.normal(size=filters)
+    draw = Draw({"N": shape[0], "K": filters}, x=x, weight=w, bias=b, stride=stride, pad=pad)
+    return Given({"x": x, "w": w, "b": b, "conv_param": {"stride": stride, "pad": pad}}, draw)
+
+
+def _square_convolution(g: np.random.Generator, position: int) -> Given:
+    """Sizes that the fast versions take: square windows that tile the padded image."""
+    shape, filters, size, stride, pad = (
+        ((2, 3, 5, 5), 2, (3, 3), 1, 1),
+        ((3, 2, 6, 6), 3, (2, 2), 2, 0),
+        ((2, 2, 5, 5), 4, (3, 3), 2, 1),
+        ((1, 1, 4, 4), 2, (3, 3), 1, 1),
+    )[position]
+    x, w = g.normal(size=shape), g.normal(size=(filters, shape[1], *size))
+    b = g.normal(size=filters)
+    draw = Draw({"N": shape[0], "K": filters}, x=x, weight=w, bias=b, stride=stride, pad=pad)
+    return Given({"x": x, "w": w, "b": b, "conv_param": {"stride": stride, "pad": pad}}, draw)
+
+
+def _pooling(g: np.random.Generator, position: int, square: bool = False) -> Given:
+    shape, window, stride = (
+        ((2, 3, 4, 6), (2, 3), 2),
+        ((3, 2, 5, 4), (3, 2), 1),
+        ((2, 2, 4, 4), (2, 2), 2),
+        ((1, 1, 5, 5), (3, 3), 2),
+    )[position]
+    if square:
+        shape, window, stride = ((2 + position, 2, 4, 6), (2, 2), 2)
+    x = spread_out(g, shape)
+    draw = Draw({"N": shape[0]}, x=x, window=window, stride=stride)
+    settings = {"pool_height": window[0], "pool_width": window[1], "stride": stride}
+    return Given({"x": x, "pool_param": settings}, draw)
+
+
+def _dropout(g: np.random.Generator, position: int) -> Given:
+    x = spread_out(g, ((40, 20), (30, 30), (50, 12), (20, 40))[position])
+    settings = {"mode": "train", "p": (0.3, 0.6, 0.75, 0.5)[position], "seed": 7}
+    handed: dict[str, Any] = {"x": x, "dropout_param": settings}
+    draw = Draw({"N": len(x)}, x=x, p=settings["p"])
+    testing = (
+        {"op": "let", "value": _pairs(mode="test", p=settings["p"]), "as": "testing", "send": False},
+        call("m", "dropout_forward", args=[{"fresh": "x"}, {"path": ["testing"]}], to="test", send=False),
+        get("test", 0, to="y test"),
+    )
+    return Given(handed, draw, after=testing)
+
+
+def _update(g: np.random.Generator, position: int, rule: str) -> Given:
+    steps = 3
+    w, gradients = g.normal(size=(4, 3 + position)), g.normal(size=(steps, 4, 3 + position))
+    settings: dict[str, Any] = {"learning_rate": (0.1, 0.02, 0.3, 0.05)[position]}
+    settings |= {
+        "sgd": {},
+        "momentum": {"momentum": 0.9 - 0.1 * position},
+        "rmsprop": {"decay_rate": 0.9 - 0.1 * position, "epsilon": 1e-3},
+        "adam": {"beta1": 0.9 - 0.1 * position, "beta2": 0.99 - 0.1 * position, "epsilon": 1e-3},
+    }[rule]
+    arrays = {f"dw{k}": gradients[k] for k in range(steps)}
+    draw = Draw({}, w=w, gradients=gradients, settings=settings, more=arrays)
+    return Given({"w": w, "dw": gradients[0], "config": dict(settings)}, draw)
+
+
+def _classifier(g: np.random.Generator, position: int) -> Given:
+    N, D, K = ((6, 4, 3), (5, 3, 5), (8, 5, 4), (1, 3, 4))[position]
+    W, X, t = g.normal(size=(D, K)), g.normal(size=(N, D)), _one_hot(g, N, K)
+    reg = (0.3, 0.05, 1.2, 0.5)[position]
+    draw = Draw({"N": N, "K": K}, W=W, X=X, t=t, reg=reg, share=1.0)
+    return Given({"W": W, "X": X, "y": t.argmax(axis=1), "reg": reg}, draw)
+
+
+def _large(given: Given, function: str) -> Given:
+    """And once more with 1000 added, of which the exponential is infinite; the loss stays what it is."""
+    first, *rest = given.arrays.items()
+    args = [{"fresh": "large"}, *({"fresh": k} if isinstance(v, np.ndarray) else v for k, v in rest)]
+    after = (call("m", function, args=args, to="large f", send=False), get("large f", 0, to="large y"))
+    return replace(given, after=after, besides={"large": first[1] + 1e3})
+
+
+# -- further properties -----------------------------------------------------------------------------------------------
+
+
+def _stable(forward: Judge, backward: Judge, trials: Pairs) -> None:
+    """Scores around a thousand give a finite loss."""
+    for _, observation in trials:
+        found = observation.get("large y")
+        if found is not None and found.dtype.kind == "f" and not np.isfinite(found).all() and forward.judged:
+            forward.bug(
+                "softmax-no-shift", f"with 1000 added to all of it the loss is {found.ravel()[0]}: exp overflows"
+            )
+            return
+
+
+def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
+    """bn_param gets the running figures: momentum * running + (1 - momentum) * batch, from zeros."""
+    if forward.missing or not forward.judged:
+        return
+    for which in ("mean", "var"):
+        named, shown = {}, []
+        for one, observation in trials:
+            value = observation.values.get(f"running_{which}")
+            if value is None or value.array is None or value.failure is not None:
+                forward.bug(
+                    "running-never-updated", f"bn_param['running_{which}'] is not set by a pass in training mode"
+                )
+                return
+            x, N = one.draw.x, len(one.draw.x)
+            figures = {"mean": x.mean(axis=0), "var": x.var(axis=0)}
+            other = figures["var" if which == "mean" else "mean"]
+            zeros = np.zeros(x.shape[1])
+            draw = one.draw.changed(before=zeros, batch=figures[which], batch_other=other, n=N, alpha=one.draw.momentum)
+            draw.sizes = {"N": N, "alpha": one.draw.momentum, "1-alpha": 1 - one.draw.momentum}
+            label = f"{one.name} / running {which}"
+            named[label] = Observation(label, {"r": value})
+            shown.append(Trial(_renamed(one, label), draw))
+        kept = forward.observations
+        forward.observations = {**kept, **named}
+        forward.fit(_running_from_zero(which), shown, "r")
+        forward.observations = kept
+
+
+def _evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
+    """With mode 'test' the running figures are used, and kept."""
+    if forward.missing or not forward.judged:
+        return
+    named, shown = {}, []
+    for one, observation in trials:
+        value = observation.values.get("y test")
+        failed = next((v.failure for k, v in observation.values.items() if k in ("test", "y test") and v.failure), None)
+        if failed is not None:
+            forward.failed(failed, "(with mode 'test')")
+            return
+        if value is None or value.array is None:
+            continue
+        mean, var = one.draw.running
+        draw = one.draw.changed(
+            running_mean=mean,
+            running_var=var,
+            train_mean=one.draw.x.mean(axis=0),
+            train_var=one.draw.x.var(axis=0),
+            train_n=len(one.draw.x),
+            train_xhat=one.draw.xhat,
+            train_x=one.draw.x,
+        )
+        label = f"{one.name} / test"
+        named[label] = Observation(label, {"t": value})
+        shown.append(Trial(_renamed(one, label), draw))
+        after = observation.get("rm after")
+        if after is not None and not close(after, mean):
+            forward.bug("evaluation-updates-running", "bn_param['running_mean'] is changed by a pass with mode 'test'")
+    kept, before = forward.observations, list(forward.findings)
+    forward.observations = {**kept, **named}
+    given = {name: forward.options[name] for name in ("eps_at", "root", "gamma", "beta") if name in forward.options}
+    if shown:
+        judge_options = forward.options
+        forward.fit(layers.norm_forward(0, evaluating=True), shown, "t", givens=({}, given) if given else ({},))
+        forward.options = judge_options
+    if before and any(bug.id == "unexplained" for bug in before):
+        forward.findings = before
+    forward.observations = kept
+
+
+def _running_from_zero(which: str) -> Subject:
+    """From zeros a running figure is (1 - momentum) times the batch's; what is left out would be seen in its factor."""
+    usual = layers.norm_running(which)
+    factors = {"alpha": "running-alpha-swapped", "1/1-alpha": "running-is-last-batch", "0": "running-never-updated"}
+    return Subject(usual.name, usual.compute, usual.slips, factors=factors)
+
+
+def _renamed(one: Trial, label: str) -> Any:
+    return replace(one.probe, name=label)
+
+
+def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
+    """Dropout: each entry of the output is 0 or x times one number, the expected output is x, and dx has the mask."""
+    if forward.missing:
+        return
+    for one, observation in trials:
+        y, p = observation.get("y"), one.draw.p
+        if y is None or y.shape != one.draw.x.shape:
+            if y is not None:
+                forward.bug("wrong-shape", departure("the output", y, one.draw.x))
+            return
+        forward.judged = True
+        mask = y / one.draw.x
+        kept = mask[np.abs(mask) > 1e-9]
+        share = len(kept) / mask.size
+        if not len(kept) or len(kept) == mask.size:
+            forward.bug("dropout-not-applied", f"of {mask.size} entries {len(kept)} are kept, with p = {number(p)}")
+            return
+        scale = float(kept.ravel()[0])
+        if not np.allclose(kept, scale, rtol=1e-6):
+            forward.bug("unexplained", "the entries that are kept are not all multiplied by one number")
+            return
+        room = 5 * np.sqrt(p * (1 - p) / mask.size)
+        keeps = [rate for rate in (p, 1 - p) if abs(share - rate) < room]
+        if not keeps:
+            forward.bug(
+                "dropout-rate",
+                f"{number(share)} of the entries are kept; with p = {number(p)} it is {number(p)}, "
+                f"or {number(1 - p)} where p is the share that is dropped",
+            )
+        elif not any(abs(scale - 1 / rate) < 1e-6 for rate in keeps):
+            rate = keeps[0]
+            found = "unscaled" if abs(scale - 1) < 1e-6 else f"multiplied by {number(scale)}"
+            forward.bug(
+                "dropout-not-scaled",
+                f"{number(share)} of the entries are kept, and they are {found}: "
+                f"expected a factor of {number(1 / rate)}, so that the mean stays",
+            )
+        tested = observation.get("y test")
+        if tested is not None and not close(tested, one.draw.x):
+            forward.bug("evaluation-mode-ignored", f"with mode 'test': {departure('the output', tested, one.draw.x)}")
+        value = observation.values.get("g")
+        dx = value.array if value is not None else None
+        if backward.missing or value is None or value.kind == "exception":
+            continue
+        if dx is None:
+            backward.judged = True
+            backward.bug("returns-nothing", f"dx is of the type {value.type or value.kind}")
+            continue
+        backward.judged = True
+        up = np.resize(one.draw.up, y.shape)
+        if not close(dx, up * mask):
+            scaled = close(dx, up * (mask != 0))
+            backward.bug(
+                "dropout-not-scaled" if scaled else "wrong-derivative",
+                "dx is dout with the mask, without the factor that forward has"
+                if scaled
+                else departure("dx", dx, up * mask),
+            )
+
+
+# -- the description --------------------------------------------------------------------------------------------------
+
+#: Slips of a normalisation's forward that its dx has as well.
+SHARED = {"dx": ("ddof", "eps_at", "eps_value", "root")}
+NORM_GRADIENTS = {
+    "dx": layers.norm_dx(0),
+    "dgamma": layers.norm_parameter_gradient("gamma"),
+    "dbeta": layers.norm_parameter_gradient("beta"),
+}
+CONVOLUTION = {
+    "dx": more.convolution_dx(),
+    "dw": more.convolution_dweight(),
+    "db": more.convolution_dbias(),
+}
+
+
+SOFTMAX_OPTIONS = ("axis", "shift", "form", "twice")
+#: Of reg * sum(W²) the whole or a half: editions differ.
+SHARES = ({"share": 1.0}, {"share": 0.5})
+
+
+def _described() -> Iterator[Described]:
+    affine = {
+        "dx": _affine_dx(),
+        "dw": layers.linear_dweight("dw", averaged=False, transposed=True),
+        "db": layers.linear_dbias("db", averaged=False),
+    }
+    yield Described("affine", "affine_forward", "affine_backward", _affine, layers.linear_forward(), affine)
+    relu = {"dx": _from_x(layers.activation_backward("relu", upstream=True))}
+    yield Described("relu", "relu_forward", "relu_backward", _relu, layers.activation_forward("relu"), relu)
+    hinge = {"dx": more.hinge_derivative()}
+    yield Described("svm_loss", "svm_loss", "", _scores, more.hinge_loss(), hinge, shared={"dx": ("margin",)})
+    softmax = {"dx": layers.softmax_crossentropy_derivative(averaged=True)}
+    yield Described(
+        "softmax_loss",
+        "softmax_loss",
+        "",
+        lambda g, position: _large(_scores(g, position), "softmax_loss"),
+        more.softmax_loss(),
+        softmax,
+        shared={"dx": SOFTMAX_OPTIONS},
+        more=(_stable,),
+    )
+    for backward in ("batchnorm_backward", "batchnorm_backward_alt"):
+        name = backward.replace("_backward", "")
+        yield Described(
+            name,
+            "batchnorm_forward",
+            backward,
+            lambda g, position: _norm(g, position, "bn"),
+            _norm_forward(0),
+            NORM_GRADIENTS,
+            shared=SHARED,
+            more=(_evaluated, _running) if name == "batchnorm" else (),
+        )
+    yield Described(
+        "layernorm",
+        "layernorm_forward",
+        "layernorm_backward",
+        lambda g, position: _norm(g, position, "ln"),
+        _norm_forward(1),
+        {**NORM_GRADIENTS, "dx": layers.norm_dx(1)},
+        shared=SHARED,
+    )
+    yield Described("dropout", "dropout_forward", "dropout_backward", _dropout, None, more=(_masked,), numeric=False)
+    for kind in ("naive", "fast", "strides", "im2col"):
+        yield Described(
+            f"conv_{kind}",
+            f"conv_forward_{kind}",
+            f"conv_backward_{kind}",
+            _convolution if kind == "naive" else _square_convolution,
+            more.convolution_forward(),
+            CONVOLUTION,
+            numeric=False,
+        )
+    for kind in ("naive", "fast", "reshape", "im2col"):
+        yield Described(
+            f"max_pool_{kind}",
+            f"max_pool_forward_{kind}",
+            f"max_pool_backward_{kind}",
+            lambda g, position, kind=kind: _pooling(g, position, square=kind != "naive"),
+            more.pooling_forward(),
+            {"dx": more.pooling_dx()},
+            numeric=False,
+        )
+    yield Described(
+        "spatial_batchnorm",
+        "spatial_batchnorm_forward",
+        "spatial_batchnorm_backward",
+        _spatial,
+        _norm_forward(0),
+        NORM_GRADIENTS,
+        fold=_channels_last,
+        shared=SHARED,
+    )
+    yield Described(
+        "spatial_groupnorm",
+        "spatial_groupnorm_forward",
+        "spatial_groupnorm_backward",
+        _group,
+        more.group_forward(),
+        {
+            "dx": more.group_dx(),
+            "dgamma": more.group_parameter_gradient("gamma"),
+            "dbeta": more.group_parameter_gradient("beta"),
+        },
+        shared={"dx": ("groups", "eps", "gamma"), "dgamma": ("groups",)},
+    )
+    for name in ("svm_loss_naive", "svm_loss_vectorized"):
+        subjects = more.regularised(more.hinge_loss()), more.regularised_derivative(more.hinge_derivative())
+        yield Described(
+            name,
+            name,
+            "",
+            _classifier,
+            subjects[0],
+            {"dW": subjects[1]},
+            choices=SHARES,
+            starts_at_zero=True,
+            shared={"dW": ("margin",)},
+        )
+    softmax_dx = layers.softmax_crossentropy_derivative(averaged=True)
+    for name in ("softmax_loss_naive", "softmax_loss_vectorized"):
+        subjects = more.regularised(more.softmax_loss()), more.regularised_derivative(softmax_dx)
+        yield Described(
+            name,
+            name,
+            "",
+            lambda g, position, name=name: _large(_classifier(g, position), name),
+            subjects[0],
+            {"dW": subjects[1]},
+            choices=SHARES,
+            starts_at_zero=True,
+            shared={"dW": SOFTMAX_OPTIONS},
+            more=(_stable,),
+        )
+
+
+def _from_x(subject: Subject) -> Subject:
+    """A derivative whose models want the output, which here is the right one."""
+    compute = subject.compute
+
+    def widened(draw: Draw, **options: Any) -> Any:
+        return compute(draw.changed(y=np.maximum(draw.x, 0)), **options)
+
+    return Subject(subject.name, widened, subject.slips, subject.factors, subject.terms)
+
+
+def _norm_forward(axis: int) -> Subject:
+    return layers.norm_forward(axis)
+
+
+CS231N = tuple(_described())
+UPDATES = {"sgd": "sgd", "sgd_momentum": "momentum", "rmsprop": "rmsprop", "adam": "adam"}
+
+
+class CS231n(Runner):
+    """The functions of the assignments, wherever they are in the hand-in."""
+
+    name = "cs231n"
+    title = "Stanford CS231n: layers, losses, linear classifiers and update rules as functions"
+
+    def __init__(self, source: Source, described: list[tuple[Described, Module]], updates: list[tuple[str, Module]]):
+        super().__init__(source)
+        self.described, self.updates = described, updates
+
+    @classmethod
+    def recognise(cls, source: Source) -> Contract | None:
+        described, updates = [], []
+        for each in CS231N:
+            module = next((m for m in source.modules if _defines(m, each)), None)
+            if module is not None:
+                described.append((each, module))
+        for name in UPDATES:
+            module = next((m for m in source.modules if _arguments(m, name)[:2] == ["w", "dw"]), None)
+            if module is not None:
+                updates.append((name, module))
+        if not described and not updates:
+            return None
+        listed = {each.forward for each, _ in described}
+        described += [one for one in pairs_of(source) if one[0].forward not in listed]
+        return cls(source, described, updates)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        folders = [module.folder for _, module in self.updates]
+        return tuple(dict.fromkeys([*folders, *super().paths]))
+
+    def trials(self) -> dict[str, list[Trial]]:
+        if not hasattr(self, "_trials"):
+            found = super().trials()
+            for name, module in self.updates:
+                found[f"update {name}"] = [self._update_trial(name, module, position) for position in range(3)]
+        return self._trials
+
+    def _update_trial(self, name: str, module: Module, position: int) -> Trial:
+        g = self.generator(name, position)
+        given = _update(g, position, UPDATES[name])
+        arrays = {"w": given.draw.w, **given.draw.more}
+        operations: list[Operation] = [
+            {"op": "import", "module": module.name, "as": "m", "send": False},
+            {"op": "let", "value": _pairs(**given.draw.settings), "as": "config", "send": False},
+            {"op": "let", "value": {"fresh": "w"}, "as": "now", "send": False},
+        ]
+        for k in range(len(given.draw.gradients)):
+            operations += [
+                call(
+                    "m", name, args=[{"path": ["now"]}, {"fresh": f"dw{k}"}, {"path": ["config"]}], to="r", send=False
+                ),
+                get("r", 0, to="now"),
+                get("now", to=f"w after {k}"),
+                get("r", 1, to="config", optional=True) | {"send": False},
+            ]
+        operations += [call("m", name, args=[{"fresh": "w"}, {"fresh": "dw0"}], to="r", attempt=True) | {"send": False}]
+        operations += [get("r", 0, to="by default", optional=True)]
+        return trial(f"{module.name}.{name} {position}", operations, given.draw, arrays)
+
+    def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
+        rules = ((name, partial(self._judge_update, name, module, observations)) for name, module in self.updates)
+        return super().judge(observations) + each_alone(*rules)
+
+    def _judge_update(self, name: str, module: Module, observations: Mapping[str, Observation]) -> list[Part]:
+        judge = Judge(name, observations, module, "", name, "update rules")
+        subject, named, shown = more.update(UPDATES[name]), {}, []
+        for one in self.trials()[f"update {name}"]:
+            observation = observations.get(one.name)
+            if observation is None or judge.missing:
+                continue
+            if observation.failure is not None:
+                judge.failed(observation.failure)
+                continue
+            for k in range(len(one.draw.gradients)):
+                label = f"{one.name} / {k}"
+                value = observation.values.get(f"w after {k}")
+                if value is None or value.kind == "none":
+                    judge.missing = "it returns None: not filled in"
+                    return [judge.result()]
+                named[label] = Observation(label, {"w": value})
+                draw = Draw({}, w=one.draw.w, gradients=one.draw.gradients[: k + 1], settings=one.draw.settings)
+                shown.append(Trial(_renamed(one, label), draw))
+        if shown:
+            judge.observations = {**observations, **named}
+            judge.fit(subject, shown, "w")
+        return [judge.result()]
+
+
+def _arguments(module: Module, name: str) -> list[str]:
+    node = module.functions.get(name)
+    return [each.arg for each in node.args.args] if node is not None else []
+
+
+def _defines(module: Module, each: Described) -> bool:
+    """The function is there with as many arguments as it is to be handed, and so is its backward, if it has one."""
+    if each.forward not in module.functions or (each.backward and each.backward not in module.functions):
+        return False
+    count = len(each.make(np.random.default_rng(0), 0).arrays)
+    node = module.functions[each.forward]
+    return len(required(node)) <= count <= len(node.args.args)
+
+
+# -- any other pair ---------------------------------------------------------------------------------------------------
+
+
+class CachedPairs(Runner):
+    """Pairs `NAME_forward`, `NAME_backward` of no course, with a cache between them."""
+
+    name = "pairs"
+    title = "pairs of functions, NAME_forward and NAME_backward with a cache"
+
+    def __init__(self, source: Source, described: list[tuple[Described, Module]]) -> None:
+        super().__init__(source)
+        self.described = described
+
+    @classmethod
+    def recognise(cls, source: Source) -> Contract | None:
+        found = pairs_of(source)
+        return cls(source, found) if found else None
+
+
+def pairs_of(source: Source) -> list[tuple[Described, Module]]:
+    """The pairs of which forward gives two things and backward takes the second."""
+    found = []
+    for module in source.modules:
+        for forward in module.functions:
+            match = re.fullmatch(r"(.+?)_?(forward|fwd|forward_pass)(_\w+)?", forward)
+            if match is None:
+                continue
+            start, word, end = match.groups()
+            backward = forward.replace(word, word.replace("forward", "backward").replace("fwd", "bwd"))
+            if backward not in module.functions or not _gives_two(module.functions[forward]):
+                continue
+            asked = required(module.functions[backward])
+            chosen = tuple(KINDS if re.search(r"activation|kind|nonlin", name) else name for name in asked[2:])
+            made = _made_up(module.functions[forward])
+            if made is None or len(asked) < 2 or any(one is not KINDS for one in chosen):
+                continue
+            make, names = made
+            gradients = {f"d{name}": _numeric(f"d{name}", k) for k, name in enumerate(names)}
+            name, further = f"{start}{end or ''}", tuple("sigmoid" for _ in chosen)
+            one = Described(name, forward, backward, make, None, gradients, trials=3, further=further)
+            found.append((one, module))
+    return found
+
+
+def _gives_two(function: ast.FunctionDef) -> bool:
+    returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
+    return any(isinstance(value, ast.Tuple) and len(value.elts) == 2 for value in returns)
+
+
+def _numeric(name: str, k: int) -> Subject:
+    """A gradient by differences of the hand-in's own forward. The draw: J_k and what the models there read."""
+    usual = numeric_backward() if k == 0 else parameter_subject(name, bias=name[1:].lower().startswith("b"))
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        J = draw.jacobians[k]
+        x = draw.around[k].x
+        expected = (J @ draw.dy.ravel()).reshape(x.shape)
+        return usual.compute(draw.changed(J=J, x=x, expected=expected), **options)
+
+    return Subject(name, compute, usual.slips, usual.factors, usual.terms, usual.tolerance)
+
+
+KINDS = ("relu", "sigmoid")
+
+
+def _made_up(function: ast.FunctionDef) -> tuple[Callable[[np.random.Generator, int], Given], list[str]] | None:
+    """Values for a forward's arguments by their names: rows of samples first, or columns where the name says so."""
+    names = required(function)
+    if not names or len(names) > 4:
+        return None
+    columns = bool(re.fullmatch(r"A(_prev|_\w+)?|Z|X_?T", names[0]))
+
+    def value(name: str, g: np.random.Generator, N: int, D: int, K: int) -> Any:
+        low = name.lower()
+        if re.search(r"^w\d*$|weight|kernel|theta", low):
+            return g.normal(size=(K, D) if columns else (D, K))
+        if re.search(r"^b\d*$|bias", low):
+            return g.normal(size=(K, 1) if columns else K)
+        if re.search(r"gamma|beta|scale|shift", low):
+            return g.uniform(0.5, 1.5, size=D)
+        if re.search(r"slope|alpha|lam|margin", low):
+            return 0.3
+        if "eps" in low:
+            return 1e-5
+        if "param" in low:
+            return {"mode": "train"}
+        if re.search(r"activation|kind|nonlin", low):
+            return "sigmoid"
+        return spread_out(g, (D, N) if columns else (N, D))
+
+    def make(g: np.random.Generator, position: int) -> Given:
+        N, D, K = SIZES[position]
+        arrays = {name: value(name, g, N, D, K) for name in names}
+        return Given(arrays, Draw({"N": N, "D": D}))
+
+    if any(value(name, np.random.default_rng(0), 2, 2, 2) is None for name in names):
+        return None
+    floating = [name for name in names if isinstance(value(name, np.random.default_rng(0), 2, 3, 2), np.ndarray)]
+    return make, floating
+
+
+__all__ = ["CS231N", "CS231n", "CachedPairs"]

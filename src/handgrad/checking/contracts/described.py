@@ -1,0 +1,449 @@
+"""A contract as a description: how a part is called, what it is handed, what it and its gradients are, and which
+further properties hold; and the one runner that makes trials, probes and verdicts of it.
+
+A `Described` part is one function, or a pair of them with a cache: `out, cache = NAME_forward(...)` and
+`gradients = NAME_backward(dout, cache)`; or a loss that gives its gradient with it, `loss, dx = NAME(x, y)`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.differences import Sweep
+from handgrad.checking.contracts.generic import name_formula
+from handgrad.checking.contracts.judging import (
+    Judge,
+    Trial,
+    array,
+    call,
+    each_alone,
+    get,
+    right_value,
+    trial,
+)
+from handgrad.checking.contracts.source import Module, empty
+from handgrad.checking.diagnosis import Draw, Subject, close, departure
+from handgrad.checking.probe import Observation, Operation, Probe, Value
+from handgrad.checking.results import Part
+
+AVERAGED = {"batch-mean-unwanted", "bias-gradient-averaged"}
+
+HELPERS = '''
+def value(function, position):
+    """A function that gives one of the several things another gives: the output without its cache."""
+    def of(*args, **kwargs):
+        found = function(*args, **kwargs)
+        return found[position] if isinstance(found, (tuple, list)) else found
+    return of
+'''
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one trial hands over.
+
+    Arguments:
+        arrays: by name, in the order of the function's arguments; numbers and dicts (as lists of pairs) are among them.
+        draw: the same under the names that the subjects read; `dy` is added from `upstream`.
+        setup: operations that come first, such as the making of a dict that the function writes into.
+        keep: what is to be seen afterwards: key -> path.
+        after: operations that come last, such as a pass in another mode.
+        besides: arrays for `setup` and `after`.
+    """
+
+    arrays: Mapping[str, Any]
+    draw: Draw
+    setup: tuple[Operation, ...] = ()
+    keep: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    after: tuple[Operation, ...] = ()
+    besides: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Described:
+    """One part of a contract.
+
+    Arguments:
+        name: of the function or pair, as the hand-in has it, without `_forward`.
+        forward, backward: the functions' names; backward is empty for a loss, which gives (loss, gradients).
+        make: (generator, position) -> what is handed over in the trial of that position.
+        output: what forward computes; None where nobody knows.
+        gradients: what backward computes, in the order in which it gives them.
+        group: the row of points that it counts for.
+        trials: how many.
+        fold: how x, dy, output and dx become arrays (samples, features), for a subject of two axes.
+        more: further properties: (runner, judges, trials with observations).
+        numeric: whether the derivative of the hand-in's own forward is taken by differences.
+        shared: gradient -> the options of output's slips that it has too: what is wrong there is not told again.
+        starts_at_zero: the starter's own code gives zeros where nothing is filled in.
+        choices: what the draw may be changed by, each as right as the first: a convention that forward chooses and its
+            gradients keep to.
+        further: arguments of backward after (dout, cache).
+    """
+
+    name: str
+    forward: str
+    backward: str
+    make: Callable[[np.random.Generator, int], Given]
+    output: Subject | None
+    gradients: Mapping[str, Subject] = field(default_factory=dict)
+    group: str = ""
+    trials: int = 4
+    fold: Callable[[np.ndarray], np.ndarray] | None = None
+    more: tuple[Callable[..., None], ...] = ()
+    numeric: bool = True
+    shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    starts_at_zero: bool = False
+    choices: tuple[Mapping[str, Any], ...] = ({},)
+    further: tuple[Any, ...] = ()
+
+
+class Runner(Contract):
+    """Makes probes and verdicts of descriptions."""
+
+    #: (description, the file that defines it)
+    described: Sequence[tuple[Described, Module]]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*(module.folder for _, module in self.described if not _inside(module)), "."]))
+
+    def trials(self) -> dict[str, list[Trial]]:
+        if not hasattr(self, "_trials"):
+            self._trials = {
+                each.name: [self._trial(each, module, position) for position in range(each.trials)]
+                for each, module in self.described
+                if not empty(module.functions[each.forward])
+            }
+        return self._trials
+
+    def probes(self) -> list[Probe]:
+        return [each.probe for group in self.trials().values() for each in group]
+
+    def _trial(self, each: Described, module: Module, position: int) -> Trial:
+        g = self.generator(each.name, position)
+        given = each.make(g, position)
+        arrays = {name: value for name, value in given.arrays.items() if isinstance(value, np.ndarray)}
+        handed = [array(name) if name in arrays else _plain(value) for name, value in given.arrays.items()]
+        layout = {0: "", 1: "", 2: "fortran", 3: "strided"}[position % 4]
+        handed = [
+            {**one, "layout": layout} if layout and isinstance(one, dict) and "array" in one else one for one in handed
+        ]
+        fresh = [{"fresh": name} if name in arrays else _plain(value) for name, value in given.arrays.items()]
+        up = g.normal(size=4096)
+        operations: list[Operation] = [
+            {"op": "import", "module": module_name(module), "as": "m", "send": False},
+            {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+            *given.setup,
+            {"op": "seed", "value": 0},
+            call("m", each.forward, args=handed, to="f", send=False),
+        ]
+        sent = {**arrays, **given.besides, "up": up}
+        back = [{"path": ["dy"]}, {"path": ["f", 1]}, *each.further]
+        if each.backward:
+            operations += [
+                get("f", 0, to="y", optional=True),
+                {"op": "let", "value": {"shaped": "up", "like": ["y"]}, "as": "dy", "send": False},
+                call("m", each.backward, args=back, to="g", attempt=True),
+                get("dy", to="dy after", optional=True),
+                call("m", each.backward, args=back, to="g again", attempt=True),
+                get("f", 0, to="y after", optional=True),
+            ]
+        else:
+            operations += [get("f", to="all"), call("m", each.forward, args=fresh, to="again", attempt=True)]
+        operations += [get(*path, to=key, optional=True) for key, path in given.keep.items()]
+        operations += [{**one, "try": True} for one in given.after]
+        around = {}
+        if each.numeric and each.backward:
+            operations.append(call("ours", "value", args=[{"path": ["m", each.forward]}, 0], to="only", send=False))
+            for k, (name, value) in enumerate(given.arrays.items()):
+                if name not in arrays or value.dtype.kind != "f" or k >= len(each.gradients):
+                    continue
+                if value.size > 80:
+                    continue
+                around[k] = Sweep.around(value, g)
+                sent[f"points {k}"] = around[k].rows
+                args = [*fresh[:k], {"row": "array"}, *fresh[k + 1 :]]
+                operations.append(
+                    {
+                        "op": "each",
+                        "rows": f"points {k}",
+                        "path": ["only"],
+                        "args": args,
+                        "as": f"values {k}",
+                        "try": True,
+                    }
+                )
+        draw = given.draw.changed(up=up, around=around, handed=given.arrays)
+        return trial(f"{module.name}.{each.name} {position}", operations, draw, sent)
+
+    # -- the verdicts -------------------------------------------------------------------------------------------------
+
+    def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
+        return each_alone(
+            *((each.name, partial(self._judge, each, module, observations)) for each, module in self.described)
+        )
+
+    def _judge(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> list[Part]:
+        forward = Judge(each.forward, observations, module, "", each.forward, each.group or each.name)
+        if not each.backward:
+            gradient = Judge(
+                f"{each.forward}, gradient", observations, module, "", each.forward, each.group or each.name
+            )
+        else:
+            gradient = Judge(each.backward, observations, module, "", each.backward, each.group or each.name)
+        trials = self.trials().get(each.name)
+        if trials is None:
+            return [forward.result(), gradient.result()]
+        seen = [self._seen(each, one, observations.get(one.name)) for one in trials]
+        seen = [one for one in seen if one is not None]
+        named = {one.name: observation for one, observation in seen}
+        forward.observations = gradient.observations = {**observations, **named}
+        shown = [one for one, _ in seen]
+        failed = [one for one in trials if one.name in observations and observations[one.name].failure is not None]
+        if not shown or all("y" not in observation.values for observation in named.values()):
+            for one in failed[:1]:
+                failure = observations[one.name].failure
+                if failure is not None:
+                    if each.output is None and failure.kind == "exception" and "NotImpl" not in failure.type:
+                        forward.unjudged = f"it does not take the inputs that the checker makes up: {failure}"
+                    else:
+                        forward.failed(failure)
+            if not failed and shown:
+                self._no_output(each, forward)
+            if forward.missing and not gradient.missing:
+                gradient.missing = forward.missing
+            gradient.unjudged = gradient.unjudged or "forward does not go through"
+            return [forward.result(), gradient.result()]
+        if all(one.values["y"].kind == "none" for one in named.values() if "y" in one.values):
+            forward.missing = gradient.missing = "it returns None: not filled in"
+            return [forward.result(), gradient.result()]
+        for one in failed:
+            failure = observations[one.name].failure
+            if failure is not None and failure.kind != "not run":
+                forward.failed(failure)
+        alone = [one for one in shown if one.draw.sizes.get("N") == 1]
+        shown = self._chosen(each, [one for one in shown if one not in alone], named)
+        if each.output is None and not each.more:
+            forward.open = "no reference knows what it is to compute; backward is judged by it as it is"
+        elif each.output is not None and not forward.missing:
+            forward.fit(each.output, shown, "y")
+        handed = [name for name, value in trials[0].draw.handed.items() if isinstance(value, np.ndarray)]
+        forward.unchanged([one for one in trials if one.name in observations], handed)
+        if not gradient.missing:
+            self._gradients(each, forward, gradient, trials, shown, named, observations)
+        for one in self._chosen(each, alone, named):
+            self._alone(each, forward, gradient, one, named[one.name])
+        for check in each.more:
+            check(forward, gradient, [(one, observations[one.name]) for one in trials if one.name in observations])
+        told = next(other for other, _ in self.described if other.forward == each.forward) is not each
+        return [gradient.result()] if told else [forward.result(), gradient.result()]
+
+    def _chosen(self, each: Described, shown: list[Trial], named: Mapping[str, Observation]) -> list[Trial]:
+        """The draws under the convention that forward is seen to keep to."""
+        for choice in each.choices[1:]:
+            others = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
+            if each.output is not None and all(
+                (y := named[one.name].get("y")) is not None and close(y, right_value(each.output, one.draw), 1e-5)
+                for one in others
+            ):
+                return others
+        return shown
+
+    def _alone(self, each: Described, forward: Judge, gradient: Judge, one: Trial, observation: Observation) -> None:
+        """A batch of one, where several samples are right."""
+        for judge, named in ((forward, {"y": each.output}), (gradient, each.gradients)):
+            for key, subject in named.items():
+                value = observation.values.get(key)
+                if judge.findings or judge.missing or subject is None or value is None or each.output is None:
+                    continue
+                expected = right_value(subject, one.draw)
+                if value.array is None or not close(value.array, expected, max(subject.tolerance, 1e-6)):
+                    found = value.type if value.array is None else departure(subject.name, value.array, expected)
+                    judge.bug("batch-of-one", f"right with several samples, with one: {found}")
+
+    def _no_output(self, each: Described, judge: Judge) -> None:
+        judge.judged = True
+        judge.bug("returns-nothing", f"{each.forward} is to give (out, cache), and what it gives has no first item")
+
+    def _seen(self, each: Described, one: Trial, observation: Observation | None) -> tuple[Trial, Observation] | None:
+        """The output and the gradients under names of their own, folded to two axes where the subjects want that."""
+        if observation is None:
+            return None
+        values: dict[str, Value] = {}
+        if each.backward:
+            if "y" in observation.values:
+                values["y"] = observation.values["y"]
+            found = observation.values.get("g")
+        else:
+            found = observation.values.get("all")
+            items = list(found.items.values()) if found is not None else []
+            if items:
+                values["y"] = items[0]
+            elif found is not None:
+                values["y"] = found
+            if found is not None:
+                found = items[1] if len(items) == 2 else replace(found, items=dict(enumerate_text(items[1:])))
+        values |= dict(zip(each.gradients, _several(found), strict=False))
+        draw = one.draw
+        y = values["y"].array if "y" in values else None
+        if y is not None and each.backward:
+            draw = draw.changed(dy=np.resize(draw.up, y.shape))
+            if each.output is None and draw.around:
+                draw = draw.changed(y=y)
+                found_by = {k: sweep.jacobian(observation.get(f"values {k}"), y) for k, sweep in draw.around.items()}
+                draw = draw.changed(jacobians={k: J for k, J in found_by.items() if J is not None})
+        if each.fold is not None:
+            try:
+                values = {
+                    key: replace(value, array=each.fold(value.array))
+                    if key in ("y", "dx") and value.array is not None
+                    else value
+                    for key, value in values.items()
+                }
+                draw = draw.changed(dy=each.fold(draw.dy)) if hasattr(draw, "dy") else draw
+            except (ValueError, IndexError):
+                pass  # of another shape, which the fit will say
+        output, x = values.get("y"), getattr(draw, "x", None)
+        if output is not None and output.array is not None and x is not None and output.array.shape == x.shape:
+            draw = draw.changed(y=output.array)
+        label = f"{one.name} / seen"
+        kept = Observation(label, values, observation.changed, observation.failure)
+        return Trial(replace(one.probe, name=label), draw), kept
+
+    def _gradients(self, each, forward: Judge, judge: Judge, trials, shown, named, observations) -> None:
+        raised = [observations[one.name].values.get("g") for one in trials if one.name in observations]
+        failures = [value.failure for value in raised if value is not None and value.failure is not None]
+        if failures:
+            judge.failed(failures[0], "" if len(failures) == len(raised) else "(other sizes go through)")
+            if len(failures) == len(raised):
+                return
+        if all(value is not None and value.kind == "none" for value in raised) and raised and each.backward:
+            judge.missing = "it returns None: not filled in"
+            return
+        averaged: dict[str, str] = {}
+        given_back = [one.values.get(name) for one in named.values() for name in each.gradients]
+        if given_back and all(value is not None and value.kind == "none" for value in given_back):
+            judge.missing = "it returns None: not filled in"
+            return
+        if each.starts_at_zero and all(
+            value is not None and value.array is not None and not value.array.any() for value in given_back
+        ):
+            judge.missing = "the gradient is still zero, as in the starter: not filled in"
+            if all(not np.any(one.get("y")) for one in named.values()):
+                forward.missing, forward.findings = "the loss is still zero, as in the starter: not filled in", []
+            return
+        nothing = [value for one in named.values() for value in one.values.values() if value.kind == "none"]
+        for k, (name, subject) in enumerate(each.gradients.items()):
+            values = [one.values.get(name) for one in named.values()]
+            if all(value is None for value in values):
+                if not failures:
+                    judge.judged = True
+                    judge.bug("returns-nothing", f"`{name}` does not come back: expected {', '.join(each.gradients)}")
+                continue
+            if nothing and all(value is not None and value.kind == "none" for value in values):
+                judge.judged = True
+                judge.bug("gradient-not-stored", f"`{name}` comes back as None")
+                continue
+            if each.output is None and not all(k in one.draw.jacobians for one in shown):
+                judge.unjudged = judge.unjudged or f"forward has no derivative by differences for `{name[1:]}`"
+                continue
+            own = self._by_differences(each, k, trials, observations)
+            before = list(judge.findings)
+            given = {
+                option: forward.options[option] for option in each.shared.get(name, ()) if option in forward.options
+            }
+            judge.fit(subject, shown, name, givens=({}, given) if given else ({},))
+            if each.output is None and k == 0 and any(bug.id == "unexplained" for bug in judge.findings):
+                name_formula(judge, [Trial(one.probe, one.draw.changed(J=one.draw.jacobians[0])) for one in shown])
+            consistent = (
+                own
+                and judge.findings != before
+                and all(
+                    (value := observations[one.name].values.get("g")) is not None
+                    and len(_several(value)) > k
+                    and (found := _several(value)[k].array) is not None
+                    and close(found, own[one.name], 1e-5)
+                    for one in trials
+                    if one.name in own
+                )
+            )
+            if consistent and forward.findings:
+                judge.findings = before  # the derivative of what forward computes, which is wrong: told there
+            new = {bug.id for bug in judge.findings} - {bug.id for bug in before}
+            if each.output is None and k:
+                averaged[name] = "right" if not new else "averaged" if new <= AVERAGED else "other"
+        names = [name for name, how in averaged.items() if how == "averaged"]
+        if names and "right" not in averaged.values():  # a convention, and all parameters keep to it
+            judge.findings = [bug for bug in judge.findings if bug.id not in AVERAGED]
+            judge.note(f"{' and '.join(names)}: averaged over the batch, all alike")
+        self._again(each, judge, trials, observations)
+
+    def _by_differences(self, each: Described, k: int, trials, observations) -> dict[str, np.ndarray]:
+        """The gradient of the hand-in's own forward by its argument k, where differences give one."""
+        found = {}
+        for one in trials:
+            observation = observations.get(one.name)
+            y = observation.get("y") if observation is not None else None
+            if observation is None or y is None or k not in one.draw.around:
+                continue
+            J = one.draw.around[k].jacobian(observation.get(f"values {k}"), y)
+            if J is not None:
+                found[one.name] = (J @ np.resize(one.draw.up, y.shape).ravel()).reshape(one.draw.around[k].x.shape)
+        return found
+
+    def _again(self, each: Described, judge: Judge, trials, observations) -> None:
+        for one in trials:
+            observation = observations.get(one.name)
+            if observation is None:
+                continue
+            first, second = observation.values.get("g"), observation.values.get("g again")
+            y, after = observation.get("y"), observation.get("dy after")
+            if y is not None and after is not None and not np.array_equal(after, np.resize(one.draw.up, y.shape)):
+                judge.bug("input-changed", "the upstream gradient dout holds other values after backward than before")
+            y_after = observation.get("y after")
+            if y is not None and y_after is not None and not np.array_equal(y, y_after, equal_nan=True):
+                judge.bug("state-overwritten", "backward overwrites the very array that forward returned")
+            if first is None or second is None or judge.findings:
+                continue
+            for name, a, b in zip(each.gradients, _several(first), _several(second), strict=False):
+                if a.array is not None and b.array is not None and not close(b.array, np.asarray(a.array, float)):
+                    evidence = departure(name, b.array, np.asarray(a.array, float))
+                    judge.bug(
+                        "state-overwritten", f"asked twice with one cache, backward gives another `{name}`: {evidence}"
+                    )
+                    return
+
+
+def enumerate_text(items: Sequence[Value]) -> list[tuple[str, Value]]:
+    return [(str(k), value) for k, value in enumerate(items)]
+
+
+def _several(value: Value | None) -> list[Value]:
+    """The items of a tuple; one array alone is one item; of a dict its values."""
+    if value is None or value.kind == "exception":
+        return []
+    return list(value.items.values()) if value.kind in ("tuple", "list", "dict") else [value]
+
+
+def _plain(value: Any) -> Any:
+    """An argument that is no array, as an expression of a probe."""
+    if isinstance(value, dict) and not {"path", "dict"} & set(value):
+        return {"dict": [[key, _plain(item)] for key, item in value.items()]}
+    return value
+
+
+def _inside(module: Module) -> bool:
+    """It imports from beside it with dots, and so has to be imported as part of its package."""
+    return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(module.tree))
+
+
+def module_name(module: Module) -> str:
+    return module.path.removesuffix(".py").replace("/", ".") if _inside(module) else module.name

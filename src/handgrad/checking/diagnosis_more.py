@@ -1,0 +1,485 @@
+"""What Stanford's CS231n adds to the layers: hinge loss, regularised losses, convolution, pooling, group normalisation,
+dropout and the update rules; each a `Subject` as in `diagnosis_layers`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from handgrad.checking import diagnosis_layers as layers
+from handgrad.checking.diagnosis import NOT_AVERAGED, Array, Draw, Subject, slip
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Losses: one number, the mean over the batch, of scores x (N, K) and one-hot labels t
+
+
+def softmax_loss() -> Subject:
+    """mean of -log softmax(x)[label]. The draw: x, t."""
+    usual = layers.softmax_crossentropy_forward()
+
+    def compute(draw: Draw, reduction: str = "mean", **options: Any) -> Any:
+        return usual.compute(draw, reduction=reduction, **options)
+
+    slips = tuple(each for each in usual.slips if "reduction" not in each.options)
+    unreduced = slip("not-averaged", "a loss for each sample, not their mean", reduction="none")
+    return Subject(
+        "the loss",
+        compute,
+        (*slips, unreduced),
+        factors={"N": "batch-mean-missing", "1/N": "batch-mean-twice", "1/K": "averaged-over-classes"},
+        tolerance=1e-5,
+    )
+
+
+def hinge_loss() -> Subject:
+    """mean over the batch of the sum over the wrong classes of max(0, x_j - x_label + 1). The draw: x, t."""
+
+    def compute(
+        draw: Draw, margin: float = 1.0, own: str = "left out", clip: bool = True, square: bool = False
+    ) -> Array:
+        margins = draw.x - (draw.x * draw.t).sum(axis=1, keepdims=True) + margin
+        margins = np.maximum(margins, 0) if clip else margins
+        margins = margins**2 if square else margins
+        if own == "left out":
+            margins = margins * (1 - draw.t)
+        return margins.sum() / len(draw.x)
+
+    slips = (
+        slip("hinge-margin", "the hinge loss without the margin of 1", margin=0.0),
+        slip("hinge-margin", "the hinge loss with a margin of -1", margin=-1.0),
+        slip(
+            "hinge-correct-class", "the hinge loss with the label's own class in the sum, which adds 1", own="counted"
+        ),
+        slip("hinge-not-clipped", "the sum of the margins without max(0, ...)", clip=False),
+        slip("wrong-function", "the squared hinge loss", square=True),
+    )
+    factors = {"N": "batch-mean-missing", "1/N": "batch-mean-twice", "1/K": "averaged-over-classes"}
+    return Subject("the loss", compute, slips, factors=factors)
+
+
+def hinge_derivative() -> Subject:
+    """1 where a wrong class is inside the margin, minus their number at the label, over N. The draw: x, t."""
+
+    def compute(
+        draw: Draw, margin: float = 1.0, label: str = "counted", own: str = "left out", form: str = "mask"
+    ) -> Any:
+        margins = draw.x - (draw.x * draw.t).sum(axis=1, keepdims=True) + margin
+        others = (margins > 0) * (1 - draw.t) if own == "left out" else (margins > 0) * 1.0
+        others = others * margins if form == "margins" else others
+        count = others.sum(axis=1, keepdims=True)
+        if label == "once":
+            return (others - draw.t) / len(draw.x)
+        if label == "once if any":
+            return (others - draw.t * (count > 0)) / len(draw.x)
+        return {"wrong classes": others / len(draw.x), "label": -draw.t * count / len(draw.x)}
+
+    slips = (
+        slip("hinge-correct-class", "the label's entry is -1, not minus the number of classes inside", label="once"),
+        slip("hinge-correct-class", "the label's entry is -1 wherever any class is inside", label="once if any"),
+        slip("hinge-correct-class", "the label's own class is counted among those inside", own="counted"),
+        slip("hinge-margin", "the derivative of the hinge loss without its margin", margin=0.0),
+        slip("function-for-derivative", "the margins themselves where 1 belongs", form="margins"),
+    )
+    return Subject(
+        "dx",
+        compute,
+        slips,
+        factors={"N": "batch-mean-missing", "1/N": "batch-mean-twice"},
+        terms={
+            "label": {"0": "hinge-correct-class", "-1": "label-sign"},
+            "wrong classes": {"0": "only-the-labels-entry"},
+        },
+    )
+
+
+def regularised(subject: Subject) -> Subject:
+    """A loss of scores X W, and half or whole reg * sum(W²). The draw: W, X, t, reg, share (1 or 1/2)."""
+
+    def compute(draw: Draw, penalty: str = "right", averaged: bool = True, **options: Any) -> Any:
+        data = subject.compute(draw.changed(x=draw.X @ draw.W), **options) * (1 if averaged else len(draw.X))
+        square = (draw.W**2).sum()
+        factor = {
+            "right": square,
+            "none": 0.0,
+            "absolute": np.abs(draw.W).sum(),
+            "root": np.sqrt(square),
+            "over N": square / len(draw.X),
+            "subtracted": -square,
+            "without reg": square / draw.reg,
+        }[penalty]
+        return data + draw.share * draw.reg * factor
+
+    slips = (
+        slip("regularisation-missing", "the loss without reg * sum(W * W)", penalty="none"),
+        slip("regularisation-wrong", "the loss with reg * sum(abs(W))", penalty="absolute"),
+        slip("regularisation-wrong", "the loss with reg * sqrt(sum(W * W))", penalty="root"),
+        slip("regularisation-wrong", "the loss with reg * sum(W * W) / N", penalty="over N"),
+        slip("regularisation-wrong", "the loss with -reg * sum(W * W)", penalty="subtracted"),
+        slip("regularisation-wrong", "the loss with sum(W * W), without reg", penalty="without reg"),
+        slip("batch-mean-missing", "the loss of the samples summed, not their mean", averaged=False),
+        *subject.slips,
+    )
+    return Subject("the loss", compute, slips, factors={"N": "batch-mean-missing", "1/N": "batch-mean-twice"})
+
+
+def regularised_derivative(subject: Subject) -> Subject:
+    """dW = Xᵀ dscores + 2 share reg W."""
+
+    def compute(draw: Draw, axes: str = "right", **options: Any) -> Any:
+        found = subject.compute(draw.changed(x=draw.X @ draw.W), **options)
+        scores = sum(found.values()) if isinstance(found, dict) else found
+        return {"data": draw.X.T @ np.asarray(scores), "regularisation": 2 * draw.share * draw.reg * draw.W}
+
+    factors = {"N": "batch-mean-missing", "1/N": "batch-mean-twice", "-1": "label-sign"}
+    return Subject("dW", compute, subject.slips, terms={"data": factors, "regularisation": _REGULARISATION})
+
+
+_REGULARISATION = {
+    "0": "regularisation-missing",
+    "-1": "regularisation-wrong",
+    "c": "regularisation-wrong",
+    "1/N": "regularisation-wrong",
+    "N": "regularisation-wrong",
+}
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Convolution: x (N, C, H, W), weight (F, C, HH, WW), bias (F,), stride, pad
+
+
+def _windows(x: Array, height: int, width: int, stride: int) -> Array:
+    """(N, C, rows, columns, height, width), read-only."""
+    view = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(2, 3))  # type: ignore[call-overload]
+    return view[:, :, ::stride, ::stride]
+
+
+def _padded(x: Array, pad: int) -> Array:
+    return np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+
+
+def convolution_forward() -> Subject:
+    """out[n, f] = sum over channels and window of x * w, plus b[f]. The draw: x, weight, bias, stride, pad."""
+
+    def compute(draw: Draw, pad: str = "right", flipped: bool = False, channels: str = "all") -> Any:
+        weight = draw.weight[:, :, ::-1, ::-1] if flipped else draw.weight
+        x = (
+            np.roll(_padded(draw.x, draw.pad), draw.pad, axis=(2, 3))
+            if pad == "one side"
+            else _padded(draw.x, draw.pad)
+        )
+        windows = _windows(x, *weight.shape[2:], draw.stride)
+        if channels == "first":
+            windows, weight = windows[:, :1], weight[:, :1]
+        product = np.einsum("nchwij,fcij->nfhw", windows, weight)
+        return {"x * w": product, "b": np.broadcast_to(draw.bias.reshape(1, -1, 1, 1), product.shape)}
+
+    slips = (
+        slip("kernel-flipped", "a true convolution: the kernel is turned by 180 degrees", flipped=True),
+        slip("padding-wrong", "the padding on one side alone", pad="one side"),
+        slip("channels-not-summed", "the first channel alone", channels="first"),
+    )
+    return Subject(
+        "the output", compute, slips, terms={"b": {"0": "bias-unused", "-1": "bias-sign"}}, factors=NOT_AVERAGED
+    )
+
+
+def convolution_dx() -> Subject:
+    """Each window's dout times w, added up where windows overlap. The draw: x, weight, dy, stride, pad."""
+
+    def compute(draw: Draw, overlap: str = "added", flipped: bool = False, crop: str = "right") -> Array:
+        weight = draw.weight[:, :, ::-1, ::-1] if flipped else draw.weight
+        padded = np.zeros(_padded(draw.x, draw.pad).shape)
+        height, width, s = *weight.shape[2:], draw.stride
+        for i in range(draw.dy.shape[2]):
+            for j in range(draw.dy.shape[3]):
+                window = (slice(None), slice(None), slice(i * s, i * s + height), slice(j * s, j * s + width))
+                part = np.einsum("nf,fcij->ncij", draw.dy[:, :, i, j], weight)
+                if overlap == "added":
+                    padded[window] += part
+                elif overlap == "last filter":
+                    padded[window] = np.einsum("n,cij->ncij", draw.dy[:, -1, i, j], weight[-1])
+                else:
+                    padded[window] = part
+        end = [size + draw.pad for size in draw.x.shape[2:]]
+        if crop == "from the corner":
+            return padded[:, :, : draw.x.shape[2], : draw.x.shape[3]]
+        if crop == "none":
+            return padded
+        return padded[:, :, draw.pad : end[0], draw.pad : end[1]]
+
+    slips = (
+        slip(
+            "overlap-overwritten", "dx in which a window overwrites what the one before it left", overlap="overwritten"
+        ),
+        slip("overlap-overwritten", "dx in which each filter and window overwrites the others", overlap="last filter"),
+        slip("kernel-flipped", "dx with the kernel turned by 180 degrees", flipped=True),
+        slip("padding-wrong", "dx cut out of the padded gradient from its corner", crop="from the corner"),
+        slip("padding-wrong", "dx with its padding still around it", crop="none"),
+    )
+    return Subject("dx", compute, slips, factors=NOT_AVERAGED)
+
+
+def convolution_dweight() -> Subject:
+    """dw = sum over samples and places of dout times the window of x. The draw: x, dy, weight, stride, pad."""
+
+    def compute(draw: Draw, sample: str = "all", flipped: bool = False) -> Array:
+        windows = _windows(_padded(draw.x, draw.pad), *draw.weight.shape[2:], draw.stride)
+        dy = draw.dy
+        if sample == "last":
+            windows, dy = windows[-1:], dy[-1:]
+        dw = np.einsum("nfhw,nchwij->fcij", dy, windows)
+        return dw[:, :, ::-1, ::-1] if flipped else dw
+
+    slips = (
+        slip("parameter-gradient-unsummed", "dw of the last sample alone", sample="last"),
+        slip("kernel-flipped", "dw turned by 180 degrees", flipped=True),
+    )
+    return Subject("dw", compute, slips, factors=NOT_AVERAGED)
+
+
+def convolution_dbias() -> Subject:
+    """db = dout summed over samples and places. The draw: dy."""
+
+    def compute(draw: Draw, over: str = "right") -> Array:
+        axes: Any = {"right": (0, 2, 3), "batch": 0, "places": (2, 3), "all": None}[over]
+        return draw.dy.sum(axis=axes)
+
+    slips = (
+        slip("reduced-over-wrong-axis", "dout summed over the batch alone", over="batch"),
+        slip("bias-gradient-unsummed", "dout summed over height and width, not over the batch", over="places"),
+        slip("summed-over-everything", "one number, the sum over everything", over="all"),
+    )
+    return Subject(
+        "db", compute, slips, factors={**NOT_AVERAGED, "0": "bias-gradient-zero", "1/N": "bias-gradient-averaged"}
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Max-pooling: x (N, C, H, W), window height and width, stride
+
+
+def pooling_forward() -> Subject:
+    """The largest of each window. The draw: x, window (height, width), stride."""
+
+    def compute(draw: Draw, of: str = "largest") -> Array:
+        windows = _windows(draw.x, *draw.window, draw.stride)
+        return {"largest": windows.max, "mean": windows.mean, "smallest": windows.min}[of](axis=(-2, -1))
+
+    slips = (
+        slip("wrong-function", "the mean of each window", of="mean"),
+        slip("wrong-function", "the smallest of each window", of="smallest"),
+    )
+    return Subject("the output", compute, slips, factors=NOT_AVERAGED)
+
+
+def pooling_dx() -> Subject:
+    """dout at each window's largest entry, added up where windows overlap. The draw: x, dy, window, stride."""
+
+    def compute(draw: Draw, to: str = "the largest", overlap: str = "added") -> Array:
+        dx = np.zeros_like(draw.x, dtype=float)
+        (height, width), s = draw.window, draw.stride
+        for i in range(draw.dy.shape[2]):
+            for j in range(draw.dy.shape[3]):
+                window = (slice(None), slice(None), slice(i * s, i * s + height), slice(j * s, j * s + width))
+                block = draw.x[window]
+                mask = block == block.max(axis=(2, 3), keepdims=True)
+                share = {
+                    "the largest": mask,
+                    "all": np.ones(block.shape),
+                    "mean": np.ones(block.shape) / height / width,
+                }
+                part = share[to] * draw.dy[:, :, i, j][:, :, None, None]
+                if overlap == "added":
+                    dx[window] += part
+                elif overlap == "entry":
+                    dx[window] = np.where(mask, part, dx[window])
+                else:
+                    dx[window] = part
+        return dx
+
+    slips = (
+        slip("pooling-spread", "dout to every entry of its window", to="all"),
+        slip("pooling-spread", "dout spread evenly over its window, as for a mean", to="mean"),
+        slip(
+            "overlap-overwritten", "dx in which a window overwrites what the one before it left", overlap="overwritten"
+        ),
+        slip("overlap-overwritten", "dx in which an entry has the dout of its last window alone", overlap="entry"),
+    )
+    return Subject("dx", compute, slips, factors=NOT_AVERAGED)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Group normalisation: x (N, C, H, W), gamma and beta (1, C, 1, 1), G groups of channels
+
+
+def _grouped(draw: Draw, groups: str, eps: float, ddof: int = 0) -> tuple[Array, Array, Any, tuple[int, ...]]:
+    N, C, H, W = draw.x.shape
+    count = {"right": draw.groups, "one": 1, "each channel": C}[groups]
+    shape = (N, count, C // count, H, W)
+    x, axes = draw.x.reshape(shape), (2, 3, 4)
+    inverse = 1 / np.sqrt(x.var(axis=axes, keepdims=True, ddof=ddof) + eps)
+    return (x - x.mean(axis=axes, keepdims=True)) * inverse, inverse, axes, shape
+
+
+def group_forward() -> Subject:
+    """gamma * xhat + beta, xhat normalised over each sample's groups of channels. The draw: x, gamma, beta, groups."""
+
+    def compute(draw: Draw, groups: str = "right", eps: float = 1e-5, gamma: str = "used", ddof: int = 0) -> Any:
+        xhat, *_ = _grouped(draw, groups, eps, ddof)
+        xhat = xhat.reshape(draw.x.shape)
+        return {
+            "gamma * xhat": (draw.gamma if gamma == "used" else 1) * xhat,
+            "beta": np.broadcast_to(draw.beta, xhat.shape),
+        }
+
+    slips = (
+        slip("groups-ignored", "normalised over all channels, as one group", groups="one"),
+        slip("groups-ignored", "normalised over each channel on its own", groups="each channel"),
+        slip("gamma-unused", "xhat + beta", gamma="missing"),
+        slip("bessel", "normalised with the variance divided by n - 1", ddof=1),
+        slip("eps-ignored", "normalised without eps", eps=0.0),
+        slip("eps-value", "normalised with eps = 1e-08", eps=1e-8),
+    )
+    return Subject("the output", compute, slips, terms={"beta": {"0": "beta-unused", "-1": "beta-sign"}})
+
+
+def group_dx() -> Subject:
+    """The derivative of normalisation over each group. The draw: x, gamma, dy, groups."""
+
+    def compute(draw: Draw, groups: str = "right", eps: float = 1e-5, gamma: str = "used", ddof: int = 0) -> Any:
+        xhat, inverse, axes, shape = _grouped(draw, groups, eps)
+        d = (draw.dy * (draw.gamma if gamma == "used" else 1)).reshape(shape)
+        terms = {
+            "dxhat": d,
+            "mean(dxhat)": -d.mean(axis=axes, keepdims=True) + 0 * d,
+            "xhat * mean(dxhat * xhat)": -xhat * (d * xhat).mean(axis=axes, keepdims=True),
+        }
+        return {name: (term * inverse).reshape(draw.x.shape) for name, term in terms.items()}
+
+    usual = layers.norm_dx(1)
+    slips = (
+        slip("gamma-forgotten", "dx without gamma", gamma="missing"),
+        slip("groups-ignored", "dx as of one group", groups="one"),
+        slip("groups-ignored", "dx as of a group for each channel", groups="each channel"),
+        slip("eps-value", "dx with eps = 1e-08", eps=1e-8),
+    )
+    return Subject("dx", compute, slips, factors=NOT_AVERAGED, terms=usual.terms)
+
+
+def group_parameter_gradient(which: str) -> Subject:
+    """dgamma = sum of dy xhat, dbeta = sum of dy, over samples and places: (1, C, 1, 1)."""
+
+    def compute(draw: Draw, groups: str = "right", over: str = "right", by: str = "right") -> Array:
+        xhat = _grouped(draw, groups, 1e-5)[0].reshape(draw.x.shape)
+        product = draw.dy * xhat if (which == "gamma") != (by == "other") else draw.dy
+        axes: Any = {"right": (0, 2, 3), "batch": (0,), "places": (2, 3)}[over]
+        return product.sum(axis=axes, keepdims=True)
+
+    slips = (
+        slip("dgamma-dbeta-exchanged", "the other one of dgamma and dbeta", by="other"),
+        slip("parameter-gradient-unsummed", "summed over height and width, not over the batch", over="places"),
+        slip("reduced-over-wrong-axis", "summed over the batch alone", over="batch"),
+    )
+    factors = {"1/N": "norm-parameter-averaged", "0": "parameter-gradient-zero"}
+    return Subject(f"d{which}", compute, slips, factors=factors)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Update rules: w after each of several steps. The draw: w, gradients (steps, ...), settings of the rule
+
+
+def update(rule: str) -> Subject:
+    """What w is after the last of the draw's gradients: every step from the settings and from what was kept."""
+
+    def compute(draw: Draw, **options: Any) -> Array:
+        w, kept = np.array(draw.w, dtype=float), {}
+        for t, gradient in enumerate(draw.gradients, 1):
+            w = RULES[rule](w, gradient, kept, t, **{**draw.settings, **options})
+        return w
+
+    lr = slip("learning-rate-missing", "a step without the learning rate", learning_rate=1.0)
+    uphill = slip("update-sign", "a step uphill", sign=1.0)
+    lost = slip("state-not-kept", "every step as if it were the first: what config holds is not updated", keep=False)
+    own = {
+        "sgd": (),
+        "momentum": (
+            slip("momentum-sign", "v = -momentum * v - learning_rate * dw", decay_sign=-1.0),
+            slip("momentum-average", "v = momentum * v - (1 - momentum) * learning_rate * dw", average=True),
+            slip("momentum-ignored", "w - learning_rate * dw", momentum=0.0),
+            slip("momentum-factor-missing", "v - learning_rate * dw: v is not multiplied by momentum", momentum=1.0),
+            slip("momentum-nesterov", "Nesterov's form", nesterov=True),
+            lost,
+        ),
+        "rmsprop": (
+            slip("decay-swapped", "cache = (1 - decay_rate) * cache + decay_rate * dw**2", swapped=True),
+            slip("root-missing", "the step divided by the cache, not by its root", root=False),
+            slip("eps-misplaced", "the step divided by sqrt(cache + epsilon)", eps_at="inside"),
+            slip("square-missing", "a cache of dw where dw**2 belongs", square=False),
+            slip("accumulated-without-decay", "cache + dw**2, as AdaGrad does", adagrad=True),
+            lost,
+        ),
+        "adam": (
+            slip("bias-correction-missing", "m and v without their bias correction", corrected="none"),
+            slip("bias-correction-missing", "v without its bias correction", corrected="m"),
+            slip("bias-correction-missing", "m without its bias correction", corrected="v"),
+            slip("bias-correction-step", "the bias correction with a t that is one too large", t_shift=1),
+            slip("eps-misplaced", "the step divided by sqrt(v + epsilon)", eps_at="inside"),
+            slip("root-missing", "the step divided by v, not by its root", root=False),
+            slip("square-missing", "a v of dw where dw**2 belongs", square=False),
+            slip("decay-swapped", "beta1 and beta2 exchanged", exchanged=True),
+            slip("decay-swapped", "m = (1 - beta1) * m + beta1 * dw, and v alike", swapped=True),
+            lost,
+        ),
+    }[rule]
+    return Subject("next_w", compute, (uphill, lr, *own))
+
+
+def _kept(kept: dict[str, Any], name: str, w: Array, keep: bool) -> Array:
+    return kept.get(name, np.zeros_like(w)) if keep else np.zeros_like(w)
+
+
+def _sgd(w, g, kept, t, *, learning_rate, sign=-1.0):
+    return w + sign * learning_rate * g
+
+
+def _momentum(
+    w, g, kept, t, *, learning_rate, momentum, sign=-1.0, decay_sign=1.0, average=False, nesterov=False, keep=True
+):
+    share = 1 - momentum if average else 1.0
+    v = kept["v"] = decay_sign * momentum * _kept(kept, "v", w, keep) + sign * share * learning_rate * g
+    return w + (momentum * v + sign * learning_rate * g if nesterov else v)
+
+
+def _rmsprop(
+    w, g, kept, t, *, learning_rate, decay_rate, epsilon, sign=-1.0, swapped=False, root=True, eps_at="outside",
+    square=True, adagrad=False, keep=True,
+):  # fmt: skip
+    old, new = (1 - decay_rate, decay_rate) if swapped else (decay_rate, 1 - decay_rate)
+    old, new = (1.0, 1.0) if adagrad else (old, new)
+    cache = kept["c"] = old * _kept(kept, "c", w, keep) + new * (g * g if square else g)
+    return w + sign * learning_rate * g / _root(cache, epsilon, root, eps_at)
+
+
+def _adam(
+    w, g, kept, t, *, learning_rate, beta1, beta2, epsilon, sign=-1.0, corrected="both", t_shift=0, eps_at="outside",
+    root=True, square=True, exchanged=False, swapped=False, keep=True,
+):  # fmt: skip
+    beta1, beta2 = (beta2, beta1) if exchanged else (beta1, beta2)
+    t = (t if keep else 1) + t_shift
+    first, second = (1 - beta1, 1 - beta2) if swapped else (beta1, beta2)
+    m = kept["m"] = first * _kept(kept, "m", w, keep) + (1 - first) * g
+    v = kept["v"] = second * _kept(kept, "v", w, keep) + (1 - second) * (g * g if square else g)
+    m = m / (1 - beta1**t) if corrected in ("both", "m") else m
+    v = v / (1 - beta2**t) if corrected in ("both", "v") else v
+    return w + sign * learning_rate * m / _root(v, epsilon, root, eps_at)
+
+
+def _root(value: Array, epsilon: float, root: bool, eps_at: str) -> Array:
+    with np.errstate(all="ignore"):
+        if eps_at == "inside":
+            return np.sqrt(value + epsilon)
+        return (np.sqrt(value) if root else value) + epsilon
+
+
+RULES: dict[str, Callable[..., Array]] = {"sgd": _sgd, "momentum": _momentum, "rmsprop": _rmsprop, "adam": _adam}

@@ -1,0 +1,51 @@
+"""`handgrad import`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from handgrad.cli.common import new_app
+from handgrad.cli.settings import given_settings, with_setting_flags
+from handgrad.export import import_weights
+
+app = new_app(
+    "import",
+    "Make a run folder of weights that were trained elsewhere.\n\nFILE is a .safetensors, .pt or .pth file with a "
+    "state dict. Its network is that of --arch, or of the settings; class names and preprocessing are the data set's.",
+)
+_IMPORT = Group("Import", sort_key=0)
+
+
+def import_(
+    file: Annotated[Path, Parameter(group=_IMPORT, help=".safetensors, .pt or .pth file")],
+    /,
+    *,
+    run_dir: Annotated[Path, Parameter(group=_IMPORT, help="the run folder to make")],
+    arch: Annotated[
+        Path | None,
+        Parameter(group=_IMPORT, help="a run folder, a .toml file of settings, or an architecture as .json"),
+    ] = None,
+    json_: Annotated[
+        bool, Parameter(name="--json", group=_IMPORT, negative="", show_default=False, help="print JSON")
+    ] = False,
+    **settings: Any,
+) -> int:
+    run, notes = import_weights(file, run_dir, arch=arch, **given_settings(settings))
+    for note in notes:
+        print(f"{file}: {note}", file=sys.stderr)
+    figures = run.summary["last"]
+    if json_:
+        print(json.dumps({"run_dir": str(run.path), **run.summary}, indent=2))
+        return 0
+    shown = [f"{run.path}: {run.summary['parameters']:,} parameters"]
+    shown += [f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items() if name.startswith("test_")]
+    print("   ".join(shown))
+    return 0
+
+
+app.default(with_setting_flags(import_))

@@ -1,0 +1,294 @@
+"""`handgrad search`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from handgrad.cli.common import Json, new_app
+from handgrad.cli.settings import given_settings, with_setting_flags
+from handgrad.errors import ConfigError
+
+app = new_app(
+    "search",
+    "Train many combinations of settings, and say which is best and what mattered.\n\n"
+    "STUDY is a TOML file of settings, any of which may be a list or a range {low, high, log}, or the folder of a "
+    "study; --vary does the same in the command. handgrad search show STUDY prints what a study has found. "
+    'Requires pip install "handgrad[search]".',
+)
+_STUDY = Group("Study", sort_key=0)
+_SWITCH: Any = {"negative": "", "show_default": False}
+
+
+def _option(help: str, **more: Any) -> Parameter:
+    return Parameter(group=_STUDY, help=help, **more)
+
+
+def search(
+    study: Annotated[Path | None, Parameter(group=_STUDY, help="a study file, or the folder of a study")] = None,
+    /,
+    *,
+    recipe: Annotated[str | None, _option("a recipe by name, see handgrad recipes")] = None,
+    vary: Annotated[
+        list[str] | None,
+        _option(
+            'values of a setting, once for each: learning_rate=1e-3,1e-4; hidden_units="100;200,200"; or a range '
+            "learning_rate=1e-5..1e-2 (with :log, drawn on a logarithmic scale)",
+            negative="",
+        ),
+    ] = None,
+    seeds: Annotated[int | None, _option("runs of each combination, with different seeds [1]")] = None,
+    sampler: Annotated[str | None, _option("grid, random or tpe [grid; tpe where there is a range]")] = None,
+    pruner: Annotated[str | None, _option("stop runs that promise little: none, median or asha [none]")] = None,
+    trials: Annotated[int | None, _option("combinations to try [the whole grid, else 50]")] = None,
+    timeout: Annotated[float | None, _option("seconds after which the search stops; --resume continues it")] = None,
+    select: Annotated[str | None, _option("the split to choose by: validation or test [validation]")] = None,
+    impossible: Annotated[str | None, _option("combinations that cannot be trained: refuse or skip [refuse]")] = None,
+    workers: Annotated[int | None, _option("processes on this machine [one per core]")] = None,
+    stack: Annotated[
+        str | None, _option("train runs of equal shape together as one network: auto or off [auto]")
+    ] = None,
+    study_dir: Annotated[Path | None, _option("folder of the study [studies/NAME]")] = None,
+    join: Annotated[
+        str | None,
+        _option("work on a study with other machines: a folder all of them see, or postgresql://USER@HOST/DATABASE"),
+    ] = None,
+    name: Annotated[str | None, _option("of the study, where a database holds several [the study file's]")] = None,
+    resume: Annotated[bool, _option("continue a study, also with more trials, seeds or values", **_SWITCH)] = False,
+    quiet: Annotated[bool, _option("print the result only", **_SWITCH)] = False,
+    json_: Annotated[bool, _option("print the result as JSON", name="--json", **_SWITCH)] = False,
+    **settings: Any,
+) -> int:
+    from handgrad.search import plan_from, search
+    from handgrad.search.space import varied
+
+    settings = given_settings(settings)
+    for text in vary or []:
+        field, values = varied(text)
+        settings[field] = values
+    options = {
+        "sampler": sampler,
+        "pruner": pruner,
+        "trials": trials,
+        "seeds": seeds,
+        "select": select,
+        "impossible": impossible,
+    }
+    if stack not in (None, "auto", "off"):
+        raise ConfigError(f"stack={stack}: expected auto or off")
+    given = bool(recipe or settings or any(value is not None for value in options.values()))
+    file, study_dir, name = _where(study, study_dir, name)
+    if join is not None and file is None and not given:
+        plan = None
+    elif file is None and not given:
+        raise ConfigError(
+            "nothing to search: give a study file, or --vary learning_rate=1e-3,1e-4, or --join a study that is there"
+        )
+    else:
+        plan = plan_from(file, recipe=recipe, settings=settings, **options)
+    with _watcher(quiet, json_) as watcher:
+        made, found = search(
+            plan,
+            name=name,
+            study_dir=study_dir,
+            join_at=join,
+            resume=resume,
+            workers=workers,
+            timeout=timeout,
+            stack=stack != "off",
+            watcher=watcher,
+        )
+    _show(made, found, json_)
+    return 0
+
+
+app.default(with_setting_flags(search))
+
+
+@app.command(name="show", help="What a study has found: the table, best first, and where its figures are.")
+def show(
+    study: Annotated[Path, Parameter(help="folder of a study, or its study file")],
+    /,
+    *,
+    rows: Annotated[int, Parameter(help="combinations to print; 0 for all")] = 20,
+    json_: Json = False,
+) -> int:
+    from handgrad.search import leave_results, load_study
+
+    loaded = load_study(_where(study, None, None)[1] or study)
+    found = leave_results(loaded)
+    _show(loaded, found, json_, rows)
+    return 0
+
+
+def _where(study: Path | None, study_dir: Path | None, name: str | None) -> tuple[Path | None, Path | None, str | None]:
+    """The study file, the folder and the name that an argument STUDY stands for."""
+    if study is None:
+        return None, study_dir, name
+    if study.is_dir():
+        if not (study / "study.toml").exists():
+            raise ConfigError(
+                f"{study} holds no study: expected a study file, or a folder that handgrad search has made"
+            )
+        return study / "study.toml", study_dir or study, name or study.resolve().name
+    name = name or study.stem
+    return study, study_dir or Path("studies") / name, name
+
+
+# -- while it runs ----------------------------------------------------------------------------------------------------
+
+
+def _watcher(quiet: bool, json_: bool):
+    from handgrad.search import Watcher
+
+    class Quiet(Watcher):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_) -> None: ...
+
+        def note(self, text: str) -> None:
+            print(text, file=sys.stderr, flush=True)
+
+    class Lines(Quiet):
+        """A line a run."""
+
+        def started(self, study, workers, progress) -> None:
+            self._print(_opening(study, workers, progress))
+
+        def ended(self, run, how, value, progress) -> None:
+            figure = f"{value:.4f}" if value is not None else how
+            self._print(f"{_counted(progress)}   {run} {figure}   best {progress.best or '-'}   {_left(progress)}")
+
+        def _print(self, text: str) -> None:
+            print(text, file=sys.stderr if json_ else sys.stdout, flush=True)
+
+    class Terminal(Quiet):
+        """A progress bar; it is drawn by the parent alone, as a thread beside it would not survive a fork."""
+
+        progress: Progress | None = None
+
+        def started(self, study, workers, progress) -> None:
+            self.console = Console()
+            self.console.print(_opening(study, workers, progress), style="bold", highlight=False)
+            columns = (BarColumn(bar_width=32), MofNCompleteColumn(), TextColumn("{task.description}"))
+            self.progress = Progress(*columns, TimeElapsedColumn(), console=self.console, auto_refresh=False)
+            self.progress.start()
+            self.task = self.progress.add_task("", total=progress.total)
+            self.progressed(progress)
+
+        def ended(self, run, how, value, progress) -> None:
+            self.progressed(progress)
+
+        def progressed(self, progress) -> None:
+            if self.progress is not None:
+                best = f"best {progress.best}   " if progress.best else ""
+                said = f"{best}{progress.running} running   {_left(progress)}"
+                self.progress.update(self.task, total=progress.total, completed=progress.finished, description=said)
+                self.progress.refresh()
+
+        def __exit__(self, *_) -> None:
+            if self.progress is not None:
+                self.progress.stop()
+
+    if quiet:
+        return Quiet()
+    return Terminal() if sys.stdout.isatty() and not json_ else Lines()
+
+
+def _opening(study, workers: int, progress) -> str:
+    plan = study.plan
+    wanted = f"{progress.total:,} runs" if progress.total is not None else "runs until the time is up"
+    there = f", {progress.finished:,} of them finished" if progress.finished else ""
+    factors = ", ".join(factor.name for factor in plan.factors)
+    processes = f"{workers} worker{'s' if workers > 1 else ''}"
+    return f"{plan.sampler} over {factors}: {wanted}{there}, {processes} -> {study.folder}"
+
+
+def _counted(progress) -> str:
+    total = f"/{progress.total}" if progress.total is not None else ""
+    return f"{progress.finished}{total}, {progress.running} running"
+
+
+def _left(progress) -> str:
+    if progress.seconds_left is None:
+        return ""
+    return f"{time.strftime('%H:%M:%S', time.gmtime(progress.seconds_left))} left"
+
+
+# -- when it is done --------------------------------------------------------------------------------------------------
+
+
+def _show(study, found, json_: bool, rows: int = 20) -> None:
+    if json_:
+        print(json.dumps(_as_json(study, found), indent=2))
+        return
+    console = Console(highlight=False)
+    console.print(_table(study, found, rows))
+    from handgrad.search.results import summary_lines
+
+    for line in summary_lines(found):
+        console.print(line, soft_wrap=True)
+    for file in ("study.html", "best.toml", "trials.csv"):
+        if (study.folder / file).exists():
+            console.print(str(study.folder / file), soft_wrap=True)
+
+
+def _table(study, found, rows: int) -> Table:
+    from handgrad.search.space import shown
+
+    table = Table(title=study.name, title_justify="left")
+    table.add_column("", justify="right")
+    for factor in found.plan.factors:
+        table.add_column(factor.name.replace("_", " "), justify="right")
+    table.add_column(found.figure.replace("_", " "), justify="right", style="bold")
+    if found.plan.seeds > 1:
+        table.add_column("±", justify="right")
+    tests = any(found.shows_test(row) for row in found.rows) and found.plan.select != "test"
+    if tests:
+        table.add_column("test accuracy" if found.figure.endswith("accuracy") else "test loss", justify="right")
+    table.add_column("step", justify="right")
+    table.add_column("seconds", justify="right")
+    test = f"test_{found.figure.partition('_')[2]}"
+    listed = found.rows[:rows] if rows else found.rows
+    for rank, row in enumerate(listed, start=1):
+        cells = [str(rank) if row.mean is not None else "", *(shown(value) for value in row.combination.values())]
+        cells.append(f"{row.mean:.4f}" if row.mean is not None else row.state)
+        if found.plan.seeds > 1:
+            cells.append(f"{row.spread:.4f}" if row.spread is not None else "")
+        if tests:
+            cells.append(_number(row.average(test)) if found.shows_test(row) else "")
+        step, seconds = row.average("best_step"), row.average("seconds")
+        cells += [f"{step:,.0f}" if step is not None else "", f"{seconds:.1f}" if seconds is not None else ""]
+        table.add_row(*cells, style="green" if row in found.best else "dim" if row.mean is None else "")
+    if len(found.rows) > len(listed):
+        table.caption = f"the best {len(listed)} of {len(found.rows):,} combinations; all are in trials.csv"
+    return table
+
+
+def _number(value: float | None) -> str:
+    return f"{value:.4f}" if value is not None else ""
+
+
+def _as_json(study, found) -> dict[str, Any]:
+    def row(r) -> dict[str, Any]:
+        values = {"combination": r.combination, "mean": r.mean, "spread": r.spread, "state": r.state}
+        runs = [
+            {"run": x.run, "seed": x.seed, "state": x.state, "value": x.value, "message": x.message} for x in r.results
+        ]
+        return {**values, "runs": runs}
+
+    return {
+        "study_dir": str(study.folder),
+        "figure": found.figure,
+        "best": [r.combination for r in found.best],
+        "rows": [row(r) for r in found.rows],
+    }

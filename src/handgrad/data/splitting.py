@@ -1,0 +1,97 @@
+"""Which samples are for training, which for validation and which for the test."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from handgrad._typing import Array, Bool, Integer, Shaped
+from handgrad.errors import ConfigError, DataError
+
+
+def size_of(size: float, n: int) -> int:
+    """A size that is a share of `n` (below 1) or a count, as a count."""
+    return round(size * n) if 0 < size < 1 else int(size)
+
+
+def hold_out(
+    labels: Integer[Array, "n"] | None,
+    n: int,
+    size: int,
+    rng: np.random.Generator,
+    groups: Shaped[Array, "n"] | None = None,
+) -> Bool[Array, "n"]:
+    """Which `size` of `n` samples to hold out: drawn from each class in proportion, the last sample of no class.
+
+    Arguments:
+        labels: classes (n,); None where there are none (regression).
+        groups: samples with equal values here (n,) are held out together or not at all. As many groups are taken as
+            bring the number of samples of each class nearest to its share.
+
+    Returns: a mask (n,), true where a sample is held out.
+    """
+    labels = np.zeros(n, np.int64) if labels is None else labels
+    counts = np.bincount(labels)
+    if groups is not None:
+        return _hold_out_groups(labels, counts, size, rng, groups)
+    sizes = apportion(counts, size, np.maximum(counts - 1, 0))
+    held = np.zeros(n, bool)
+    for label, share in enumerate(sizes):
+        held[rng.permutation(np.flatnonzero(labels == label))[:share]] = True
+    return held
+
+
+def apportion(counts: Integer[Array, "K"], size: int, most: Integer[Array, "K"]) -> Integer[Array, "K"]:
+    """`size` shared out in proportion to `counts`, by largest remainders, at most `most` each."""
+    shares = counts * size / counts.sum()
+    sizes = np.minimum(np.floor(shares).astype(int), most)
+    while (missing := size - int(sizes.sum())) > 0 and (sizes < most).any():
+        order = np.argsort(np.where(sizes < most, sizes - shares, np.inf), kind="stable")
+        sizes[order[: min(missing, int((sizes < most).sum()))]] += 1
+    return sizes
+
+
+def _hold_out_groups(labels, counts, size, rng, groups) -> Bool[Array, "n"]:
+    names, group_of = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        raise DataError(f"all samples are of one group ({names[0]!r}): expected 2 at least, to keep them on two sides")
+    # The classes of each group, as a vector; groups are taken while they bring the sum nearer to the wanted one.
+    profiles = np.zeros((len(names), len(counts)))
+    np.add.at(profiles, (group_of, labels), 1)
+    wanted = counts * size / counts.sum()
+    held = np.zeros(len(names), bool)
+    total = np.zeros(len(counts))
+    order = rng.permutation(len(names))
+    order = order[np.argsort(-profiles[order].sum(axis=1), kind="stable")]  # large ones first: small ones fill up
+    for group in order:
+        if held.sum() < len(names) - 1 and _distance(total + profiles[group], wanted) < _distance(total, wanted):
+            held[group] = True
+            total += profiles[group]
+    if not held.any():
+        held[order[-1]] = True
+    return held[group_of]
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.square(a - b).sum())
+
+
+def test_count(n: int, test_size: float, name: str) -> int:
+    """How many of `n` samples are for the test. Raises ConfigError where none would be left for one side."""
+    count = size_of(test_size, n)
+    if not 1 <= count < n:
+        raise ConfigError(
+            f"test_size={test_size} is {count} of the {n} samples of {name}: expected a share between 0 and 1, or a "
+            "count, that leaves at least one sample for training and one for the test"
+        )
+    return count
+
+
+def validation_count(n: int, validation_size: float, name: str) -> int:
+    """How many of `n` training samples are for validation. Raises ConfigError where none would be left."""
+    count = size_of(validation_size, n)
+    if not 0 <= count < n or (validation_size and not count):
+        raise ConfigError(
+            f"validation_size={validation_size!r} must be a whole number from 0 to {n - 1}: {name} has {n} training "
+            "samples, and one at least has to remain; a share such as 0.1 is accepted too"
+        )
+    return count

@@ -1,0 +1,233 @@
+"""Reading tables from files: .csv and .tsv with the standard library, .parquet with duckdb (the extra `parquet`)."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from handgrad._typing import Array, Shaped
+from handgrad.data.tables import MISSING, Table, as_column, check_names, parse_number
+from handgrad.errors import ConfigError, DataError
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
+
+#: Characters that one line may have. A cell may have 131,072, the limit of Python's own reader.
+LONGEST_LINE = 1 << 24
+
+_CHUNK = 10_000  # rows that are turned into numbers at a time
+
+
+def suffix_of(path: Path) -> str:
+    """The end of a file's name that says what is in it, in lower case, with .gz: ".csv.gz"."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
+
+
+def read_table(path: Path, text: Collection[str] = ()) -> Table:
+    """The table in a file, its kind taken from the file's name.
+
+    Arguments:
+        text: columns to read as they are written even where they look like numbers: targets and categories.
+
+    Raises: DataError that says where the file is wrong; ConfigError where the library for it is not installed.
+    """
+    try:
+        table = _read_parquet(path) if suffix_of(path) == ".parquet" else _read_text(path, text)
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error})") from None
+    if not len(table):
+        raise DataError(f"{path} has a header and 0 rows: expected a row for each sample below it")
+    return table
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+class _TextFound(Exception):
+    """A column that began with numbers goes on with text: the file is read again, that column as text."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+
+def _read_text(path: Path, text: Collection[str]) -> Table:
+    text = set(text)
+    while True:
+        try:
+            return _scan(path, text)
+        except _TextFound as found:
+            text.add(found.column)
+
+
+def _scan(path: Path, text: set[str]) -> Table:
+    """Reads the file once; raises _TextFound for a column of numbers that turns out to be one of text."""
+    packed = suffix_of(path).endswith(".gz")
+    try:
+        with gzip.open(path) if packed else path.open("rb") as raw:
+            start = raw.read(4)
+        encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        raw = gzip.open(path) if packed else path.open("rb")  # noqa: SIM115 (the wrapper closes it)
+        with io.TextIOWrapper(raw, encoding, newline="") as stream:  # pyright: ignore[reportArgumentType]
+            return _parse(path, stream, text)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not text in UTF-8 (byte {error.object[error.start]:#04x}: {error.reason}): expected UTF-8; "
+            "save "
+            f"it again with that encoding, or convert it: iconv -f latin1 -t utf-8"
+        ) from None
+    except UnicodeError as error:
+        raise DataError(f"{path} is not text in {encoding} ({error}): save it with the encoding UTF-8") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is not a complete gzip file ({error})") from None
+
+
+def _parse(path: Path, stream: TextIO, text: set[str]) -> Table:
+    lines = _lines(path, stream)
+    first = next(lines, "")
+    while first and not first.strip():
+        first = next(lines, "")
+    if not first:
+        raise DataError(f"{path} is empty: expected a header with the columns' names, then a row for each sample")
+    delimiter = "\t" if suffix_of(path).startswith(".tsv") else max(",;\t|", key=first.count)
+    rows = csv.reader(_from(first, lines), delimiter=delimiter, strict=True)
+    names: list[str] = []
+    try:
+        names = [name.strip() for name in next(rows)]
+        _check_header(path, names)
+        columns = _Columns(names, text, decimal_comma=delimiter == ";")
+        for row in rows:
+            if len(row) != len(names):
+                if not row:  # an empty line
+                    continue
+                raise DataError(
+                    f"{path}, line {rows.line_num}, has {len(row)} cells: expected {len(names)}, as in the header "
+                    f"(separated by {delimiter!r}); correct the row, or quote a cell that holds the separator"
+                )
+            columns.add(row)
+    except csv.Error as error:
+        where = f"{path}, line {rows.line_num}"
+        if "field larger" in str(error):
+            raise DataError(
+                f"{where}, has a cell of more than {csv.field_size_limit():,} characters: expected a table of numbers "
+                "and short text; is a quote not closed?"
+            ) from None
+        raise DataError(f"{where}, cannot be read ({error}): is a quote not closed, or one too many?") from None
+    return Table(str(path), columns.finished())
+
+
+def _lines(path: Path, stream: TextIO) -> Iterator[str]:
+    """The lines of a file, one after another; one without an end is refused before it fills the memory."""
+    number = 0
+    while line := stream.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE:
+            raise DataError(
+                f"{path}, line {number}, has more than {LONGEST_LINE:,} characters: expected a table of numbers and "
+                "short text, one line per row"
+            )
+        if "\0" in line:
+            raise DataError(f"{path}, line {number}, holds a byte 0: expected text; is it a text file?")
+        yield line
+
+
+def _from(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _check_header(path: Path, names: list[str]) -> None:
+    numeric = [name for name in names if name and parse_number(name) is not None]
+    if len(numeric) == len(names) or any("." in name for name in numeric):  # a year may name a column, 5.1 does not
+        shown = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
+        raise DataError(f"{path} begins with numbers ({shown}), not with a header: expected the columns' names first")
+    check_names(str(path), names)
+
+
+class _Columns:
+    """Columns that grow row by row. Numbers become numbers every few thousand rows, so that the text is not kept."""
+
+    def __init__(self, names: list[str], text: set[str], *, decimal_comma: bool) -> None:
+        self.names, self.text, self.decimal_comma = names, text, decimal_comma
+        self.rows: list[list[str]] = []
+        self.parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        self.shared: dict[str, str] = {}  # one object for each different text
+
+    def add(self, row: list[str]) -> None:
+        self.rows.append(row)
+        if len(self.rows) == _CHUNK:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self.rows:
+            return
+        for name, cells in zip(self.names, zip(*self.rows, strict=True), strict=True):
+            cells = [cell.strip() for cell in cells]
+            numbers = None if name in self.text else self._numbers(cells)
+            if numbers is not None:
+                self.parts[name].append(numbers)
+                continue
+            if name not in self.text:
+                if self.parts[name]:
+                    raise _TextFound(name)
+                self.text.add(name)
+            column = np.empty(len(cells), object)
+            column[:] = [self.shared.setdefault(cell, cell) for cell in cells]
+            self.parts[name].append(column)
+        self.rows = []
+
+    def _numbers(self, cells: list[str]) -> np.ndarray | None:
+        """The cells as numbers, None where one is something else."""
+        filled = ["nan" if cell in MISSING else cell for cell in cells]
+        try:
+            return np.array(filled, np.float64)
+        except ValueError:
+            pass
+        if self.decimal_comma:
+            try:
+                return np.array([cell.replace(",", ".") for cell in filled], np.float64)
+            except ValueError:
+                pass
+        return None
+
+    def finished(self) -> dict[str, Shaped[Array, "n"]]:
+        self._flush()
+        return {name: np.concatenate(parts) if parts else np.empty(0, np.float64) for name, parts in self.parts.items()}
+
+
+# -- Parquet ----------------------------------------------------------------------------------------------------------
+
+
+def _read_parquet(path: Path) -> Table:
+    try:
+        import duckdb
+    except ImportError:
+        raise ConfigError(
+            f'{path}: a .parquet file requires duckdb, which is not installed: pip install "handgrad[parquet]", or '
+            "write the table as .csv"
+        ) from None
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    literal = re.sub(r"([*?[])", r"[\1]", str(path.absolute()))  # the name of one file, and no pattern
+    try:
+        # Its extensions would be fetched from the network. Reading Parquet needs none.
+        options = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        with duckdb.connect(":memory:", config=options) as connection:
+            relation = connection.read_parquet(literal)
+            names, columns = relation.columns, relation.fetchnumpy()
+    except duckdb.Error as error:
+        raise DataError(
+            f"{path} is not a Parquet file that can be read ({' '.join(str(error).split())[:200]})"
+        ) from None
+    check_names(str(path), names)
+    return Table(str(path), {name: as_column(columns[name], f"column {name!r} of {path}") for name in names})

@@ -1,0 +1,216 @@
+"""The model card: a README beside an export that says what the network is, how good, and how to run it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import handgrad
+from handgrad.data import DATASETS
+from handgrad.export.onnx import output_name
+from handgrad.export.trained import Trained
+
+#: The first line of a card: whose it is, and the files that it describes, with their forms.
+_MARK = "<!-- handgrad model card: "
+_SPLITS = ("train", "validation", "test")
+#: More names than these are counted, not listed.
+_MOST_NAMES = 100
+
+
+def card_path(trained: Trained, out: Path) -> Path:
+    """Where the card goes: `README.md` beside the export, or, where that is of something else, the name of the export
+    with .md behind it."""
+    readme = out.with_name("README.md")
+    return readme if not readme.exists() or describes(readme, trained) else out.with_name(f"{out.name}.md")
+
+
+def describes(path: Path, trained: Trained) -> bool:
+    """Whether a file is a card of this network, which a new one may replace."""
+    return _described(path, trained) is not None
+
+
+def card(trained: Trained, path: Path, files: Mapping[str, str]) -> str:
+    """The text of the card.
+
+    Arguments:
+        path: where it goes; files that an earlier card there describes and that are still there are kept.
+        files: the name of each file that people start from, with its form (`onnx-raw`: ONNX with preprocessing).
+    """
+    earlier = _described(path, trained) or {}
+    files = {**{name: form for name, form in earlier.items() if path.with_name(name).exists()}, **files}
+    mark = json.dumps({"network": _identity(trained), "files": files})
+    parts = [
+        f"{_MARK}{mark} -->",
+        f"# {trained.name}",
+        _what(trained),
+        _inputs(trained),
+        _outputs(trained),
+        _figures(trained),
+        _data(trained),
+        _network(trained),
+        "## How to run it",
+        *(_usage(trained, name, form) for name, form in files.items()),
+        "## Licence",
+        "(to be filled in: under which licence you give this network away; see also that of its data)",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _identity(trained: Trained) -> str:
+    """Weights of another step are another network."""
+    return f"{trained.name}, {trained.weights}"
+
+
+def _described(path: Path, trained: Trained) -> dict[str, str] | None:
+    """The files that a card describes; None where there is no card, or one of another network."""
+    try:
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        if not first.startswith(_MARK):
+            return None
+        mark = json.loads(first.removeprefix(_MARK).removesuffix("-->"))
+        return mark["files"] if mark["network"] == _identity(trained) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _what(trained: Trained) -> str:
+    kind = "predicts numbers (regression)" if trained.regression else f"tells {len(trained.classes)} classes apart"
+    return (
+        f"A neural network that {kind}: {trained.architecture.parameters:,} parameters, trained with "
+        f"[handgrad](https://pypi.org/project/handgrad/) {handgrad.__version__}."
+    )
+
+
+def _names(names: tuple[str, ...]) -> str:
+    shown = ", ".join(f"`{name}`" if name.strip() and "`" not in name else repr(name) for name in names[:_MOST_NAMES])
+    return shown + (f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
+
+
+def _inputs(trained: Trained) -> str:
+    if trained.table:
+        rows = ["| column | kind | missing | features |", "|---|---|---|---|"]
+        for column in trained.table["columns"]:
+            name = column["name"].replace("|", "\\|")
+            if column["kind"] == "number":
+                flag = ", and a 0/1 feature says so" if column.get("flag") else ""
+                rows.append(
+                    f"| {name} | number | becomes {column['fill']:.6g}{flag} | {1 + bool(column.get('flag'))} |"
+                )
+            else:
+                missing = "a value of its own" if "" in column["values"] else "all 0"
+                values = ", ".join(str(v) for v in column["values"][:10]) + (" …" if len(column["values"]) > 10 else "")
+                rows.append(
+                    f"| {name} | one of {values.replace('|', chr(92) + '|')} (another one: all 0) | {missing} "
+                    f"| {len(column['values'])} |"
+                )
+        return "## Inputs\n\nRows of a table with these columns:\n\n" + "\n".join(rows)
+    shape = " × ".join(map(str, trained.input_shape))
+    if trained.frames:
+        frames, features = trained.input_shape
+        shape = f"Windows of {frames} frames with {features} features each, {shape}"
+    scale = f", raw values from 0 to {trained.value_range:g}" if len(trained.input_shape) == 3 else ""
+    return f"## Inputs\n\n{shape} numbers per sample{scale}. Preprocessing: {_preprocessing(trained)}."
+
+
+def _preprocessing(trained: Trained) -> str:
+    if trained.shift.size == trained.scale.size == 1:
+        shift, scale = trained.shift.item(), trained.scale.item()
+        if shift == 0:
+            return "none" if scale == 1 else f"x · {scale:.6g}"
+        return f"(x - {shift:.6g}) · {scale:.6g}"
+    return "(x - shift) · scale, with numbers found on the training data"
+
+
+def _outputs(trained: Trained) -> str:
+    if trained.regression:
+        return f"## Outputs\n\nTargets, in their own units: {_names(trained.classes)}."
+    return f"## Outputs\n\nA probability for each class, in this order: {_names(trained.classes)}."
+
+
+def _figures(trained: Trained) -> str:
+    """The evaluation that the weights are of."""
+    figures = trained.figures
+    splits = [split for split in _SPLITS if figures.get(f"{split}_loss") is not None]
+    if not splits:
+        return ""
+    names = list(
+        dict.fromkeys(
+            key.removeprefix(f"{split}_")
+            for split in splits
+            for key, value in figures.items()
+            if key.startswith(f"{split}_") and isinstance(value, (int, float))
+        )
+    )
+    rows = [f"| | {' | '.join(name.replace('_', ' ') for name in names)} |", "|---" * (len(names) + 1) + "|"]
+    for split in splits:
+        values = [figures.get(f"{split}_{name}") for name in names]
+        shown = " | ".join("" if value is None else f"{value:.4f}" for value in values)
+        rows.append(f"| {split} | {shown} |")
+    note = ""
+    if trained.weights == "best" and str(trained.summary.get("selected_by", "")).startswith("test"):
+        note = "\n\nThis step was chosen by its result on the test data, which flatters that result."
+    return f"## How good it is\n\nAfter {figures['step']:,} steps:\n\n" + "\n".join(rows) + note
+
+
+def _data(trained: Trained) -> str:
+    config = trained.config
+    own = getattr(config, "data", None)
+    if own is None and config.dataset in DATASETS:
+        entry = DATASETS[config.dataset]
+        text = f"{entry.name}: {entry.title}. Source: {entry.source}. Licence: {entry.licence}."
+    elif own is not None:
+        name = "arrays given from Python" if own == ":memory:" else f"`{Path(own).name}`"
+        checksum = getattr(config, "data_sha256", None)
+        text = name + (f" (SHA-256 `{checksum}`)." if checksum else ".")
+    else:
+        text = f"{config.dataset}."
+    return f"## Data\n\nTrained on {text}"
+
+
+def _network(trained: Trained) -> str:
+    rows = ["| layer | kind | output | parameters |", "|---|---|---|---|"]
+    for row in trained.architecture.rows():
+        shape = " × ".join(map(str, row.output_shape))
+        rows.append(f"| {row.name} | {row.kind} | {shape} | {row.parameters or ''} |")
+    config = trained.config
+    loss = config.loss_spec(trained.task).name
+    how = f"Trained with {config.optimizer}, loss {loss}, batches of {config.batch_size}, seed {config.seed}."
+    return "## The network\n\n" + "\n".join(rows) + f"\n\n{how}"
+
+
+def _usage(trained: Trained, name: str, form: str) -> str:
+    stem = Path(name).stem
+    what = "targets" if trained.regression else "probabilities"
+    data = "table.csv" if trained.table else "inputs.npy"
+    encoded = "the encoded table, see `features` in its metadata" if trained.table else "preprocessed"
+    if form == "python":
+        blocks = [
+            f"`{name}` needs Python and NumPy alone.",
+            f"```sh\npython {name} {data} --out predictions.csv\n```",
+            f"```python\nfrom {stem} import CLASSES, predict\n\n{what} = predict(x)\n```",
+        ]
+    elif form in ("onnx", "onnx-raw"):
+        raw = form == "onnx-raw"
+        shape = trained.input_shape if raw else trained.architecture.input_shape
+        blocks = [
+            f"`{name}` runs wherever ONNX does. Its input is float32 ({', '.join(map(str, ('N', *shape)))}), "
+            + ("raw values" if raw and not trained.table else "the encoded table" if raw else encoded)
+            + f"; its output `{output_name(trained, raw)}`.",
+            "```python\nimport onnxruntime\n\n"
+            f'session = onnxruntime.InferenceSession("{name}")\n'
+            f'({output_name(trained, raw).replace("-", "_")},) = session.run(None, {{"input": x}})\n```',
+        ]
+    elif form == "torch":
+        inputs = "the encoded table: see FEATURES" if trained.table else "raw inputs"
+        blocks = [
+            f"`{name}` and `{stem}.safetensors` need PyTorch and safetensors.",
+            f'```python\nfrom {stem} import load\n\nnetwork = load("{stem}.safetensors")\n'
+            f"{what} = network.predict(x)  # {inputs}\n```",
+        ]
+    else:
+        blocks = [
+            f"`{name}` holds the weights alone, under the names of a PyTorch `nn.Sequential`.",
+            f'```python\nfrom safetensors.numpy import load_file\n\nweights = load_file("{name}")\n```',
+        ]
+    return "\n\n".join([f"### {name}", *blocks])

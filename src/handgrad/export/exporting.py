@@ -1,0 +1,89 @@
+"""From a run folder to files that need no handgrad."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+from handgrad.errors import ConfigError
+from handgrad.export.card import card, card_path, describes
+from handgrad.export.onnx import onnx_model
+from handgrad.export.python import python_file
+from handgrad.export.torch import state_bytes, torch_module, torch_state
+from handgrad.export.trained import Trained, trained
+from handgrad.training import Run
+from handgrad.training.run import replacing
+
+#: The forms of an export, and how the name of the file ends.
+FORMS = {"python": ".py", "onnx": ".onnx", "torch": ".py", "safetensors": ".safetensors"}
+
+
+def export(
+    run: Run,
+    to: str,
+    out: str | Path,
+    *,
+    weights: str = "best",
+    with_training: bool = False,
+    with_preprocessing: bool = False,
+    with_card: bool = True,
+    force: bool = False,
+) -> list[Path]:
+    """Writes a run's network to files that need no handgrad.
+
+    Arguments:
+        to: one of `FORMS`.
+        out: the file; torch writes a second one beside it.
+        weights: `best`, of the best evaluation, or `last`, of the last step.
+        with_training: of `python`: also one training step of this network, written out.
+        with_preprocessing: of `onnx`: raw values in, probabilities (or the targets in their own units) out.
+        with_card: also a model card beside it: `README.md`, or, where there is one of something else, the name of the
+            file with .md behind it.
+        force: replace files that are there.
+
+    Returns: the paths of the files, the one that was asked for first.
+
+    Raises:
+        ConfigError: an argument is invalid, or a file is there already.
+        RunError: the run has no such weights, or a file cannot be written. Nothing is changed then.
+    """
+    out = Path(out)
+    if to not in FORMS:
+        raise ConfigError(f"to={to!r}: expected one of {', '.join(FORMS)}")
+    if out.suffix != FORMS[to] or out.is_dir():
+        raise ConfigError(f"out={out}: expected the name of a file that ends in {FORMS[to]}, as net{FORMS[to]}")
+    for name, given, form in (
+        ("with_training", with_training, "python"),
+        ("with_preprocessing", with_preprocessing, "onnx"),
+    ):
+        if given and to != form:
+            raise ConfigError(f"{name} goes with to={form}, not with to={to}: leave it out")
+    network = trained(run, weights)
+    contents = _contents(network, to, out, with_training, with_preprocessing)
+    if with_card:
+        readme = card_path(network, out)
+        form = "onnx-raw" if with_preprocessing else to
+        contents[readme] = card(network, readme, {out.name: form}).encode()
+    there = [path for path in contents if (path.exists() or path.is_symlink()) and not describes(path, network)]
+    if there and not force:
+        names = " and ".join(map(str, there))
+        raise ConfigError(f"{names} exists already: choose another --out, or --force to replace it")
+    with contextlib.ExitStack() as stack:  # all files are written before the first is renamed
+        for path, content in contents.items():
+            temporary = stack.enter_context(replacing(path, advice="Free some space or choose another --out"))
+            temporary.write_bytes(content)
+    return list(contents)
+
+
+def _contents(network: Trained, to: str, out: Path, with_training: bool, with_preprocessing: bool) -> dict[Path, bytes]:
+    """The files of an export, the one that was asked for first."""
+    if to == "python":
+        return {out: python_file(network, file_name=out.name, training=with_training).encode()}
+    if to == "onnx":
+        return {out: onnx_model(network, with_preprocessing=with_preprocessing)}
+    if to == "safetensors":
+        about = {"handgrad": json.dumps({"architecture": network.architecture.to_dict()})}
+        return {out: state_bytes(network.state, about)}
+    text = torch_module(network, file_name=out.name)
+    return {out: text.encode(), out.with_suffix(".safetensors"): state_bytes(torch_state(network))}

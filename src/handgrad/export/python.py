@@ -1,0 +1,363 @@
+"""One Python file that needs NumPy alone: weights, preprocessing, label names, `predict` and a command line."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pprint
+import textwrap
+
+import numpy as np
+
+from handgrad import __version__
+from handgrad._typing import Array, Shaped
+from handgrad.export.numpy_code import HELPERS, forward_lines, helpers_used
+from handgrad.export.numpy_training import HELPERS as TRAINING_HELPERS
+from handgrad.export.numpy_training import training_code
+from handgrad.export.trained import Trained
+
+#: Texts that stand for a missing number: those of `data.tables`.
+MISSING = (
+    *("", "NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NaN", "nan", "NAN"),
+    *("null", "NULL", "None", "none", "?", "-", "."),
+)
+
+
+def python_file(trained: Trained, *, file_name: str, training: bool = False) -> str:
+    """The text of the file.
+
+    Arguments:
+        file_name: what it will be called, for its own help.
+        training: also the forward pass, the backward pass and the update of this network, written out.
+    """
+    items = trained.items()
+    shape = tuple(trained.architecture.input_shape)
+    forward = "\n".join(
+        [
+            "def forward(x):",
+            f'    """The network\'s {trained.output} (N, {len(trained.classes)}) for preprocessed inputs x '
+            f'{batch(shape)}."""',
+            *(f"    {line}" for line in forward_lines(items)),
+            "    return x",
+        ]
+    )
+    parts = [_constants(trained), _inputs(trained), forward, _prediction(trained)]
+    if training:
+        parts.append(training_code(trained))
+    helpers = helpers_used("\n".join(parts), {**HELPERS, **TRAINING_HELPERS})
+    text = "\n\n\n".join(
+        part.strip("\n")
+        for part in (*parts, *helpers, _UNPACK, _reader(trained), _command_line(trained, training), _weights(trained))
+    )
+    modules = [
+        name for name in ("argparse", "base64", "csv", "gzip", "json", "math", "re", "sys") if f"{name}." in text
+    ]
+    head = [_docstring(trained, file_name, training), "", *(f"import {name}" for name in modules), ""]
+    return "\n".join([*head, "import numpy as np", "", text, "", "", 'if __name__ == "__main__":', "    main()", ""])
+
+
+def _docstring(trained: Trained, file_name: str, training: bool) -> str:
+    what = "regression of " if trained.regression else "classes "
+    names = ", ".join(trained.classes) if len(trained.classes) <= 20 else f"{len(trained.classes)} of them"
+    module = file_name.removesuffix(".py")
+    inputs = {"table": "table.csv", "image": "picture.png", "array": "inputs.npy"}[_kind(trained)]
+    lines = [
+        f"{trained.name}: a neural network trained with handgrad {__version__}; this file needs NumPy alone.",
+        "",
+        f"Input: {_input_words(trained)}.",
+        *textwrap.wrap(f"Output: {what}{names}.", 110, subsequent_indent="    "),
+        "",
+        "On the command line:",
+        f"    python {file_name} {inputs}{' ' * (14 - len(inputs))} predictions as CSV",
+        *(
+            [f"    python {file_name} {inputs} --labels labels.npy --train 100   check gradients, train"]
+            if training
+            else []
+        ),
+        *([f"    python {file_name} inputs.npy     likewise, of many at once"] if _kind(trained) == "image" else []),
+        "In Python:",
+        f"    from {module} import predict, CLASSES",
+        f"    {'values' if trained.regression else 'probabilities'} = predict(inputs)",
+    ]
+    body = "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
+    return f'"""{body}\n"""'
+
+
+def _kind(trained: Trained) -> str:
+    if trained.table:
+        return "table"
+    shape = trained.input_shape
+    return "image" if len(shape) == 3 and shape[0] in (1, 3) else "array"
+
+
+def _input_words(trained: Trained) -> str:
+    if trained.table:
+        return "rows of a table with the columns " + ", ".join(c["name"] for c in trained.table["columns"])
+    if _kind(trained) == "image":
+        channels, height, width = trained.input_shape
+        return (
+            f"images {batch(trained.input_shape)}, {'grey' if channels == 1 else 'RGB'}, {width} pixels wide and "
+            f"{height} high, raw values from 0 to {trained.value_range:g}"
+        )
+    if trained.frames:
+        return (
+            f"windows {batch(trained.input_shape)} of frames, the first or last one repeated beyond an utterance's edge"
+        )
+    return f"raw numbers {batch(trained.input_shape)}"
+
+
+def batch(shape: tuple[int, ...]) -> str:
+    """The shape of N inputs, in words."""
+    return f"({', '.join(map(str, ('N', *shape)))})"
+
+
+def literal(array: Shaped[Array, "..."]) -> str:
+    """An array as code: short ones as numbers, others as base64 of little-endian float32."""
+    array = np.asarray(array, np.float32)
+    if array.size <= 8:
+        return f"np.array({array.astype(float).tolist()!r}, np.float32)"
+    encoded = base64.b64encode(array.astype("<f4").tobytes()).decode()
+    lines = "\n".join(encoded[i : i + 116] for i in range(0, len(encoded), 116))
+    return f'unpack({array.shape}, """\n{lines}""")'
+
+
+def named_tuple(name: str, values: tuple[str, ...]) -> str:
+    """A tuple of texts as code, several lines where it is long."""
+    flat = f"{name} = ({', '.join(map(_quoted, values))}{',' if len(values) == 1 else ''})"
+    if len(flat) <= 116:
+        return flat
+    return "\n".join([f"{name} = (", *textwrap.wrap(", ".join(map(_quoted, values)) + ",", 110), ")"])
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _constants(trained: Trained) -> str:
+    lines = [
+        f"# The {'targets' if trained.regression else 'classes'}, in the order of the network's outputs.",
+        named_tuple("CLASSES", trained.classes),
+        "# One raw input, and what the network takes.",
+        f"INPUT_SHAPE = {tuple(trained.input_shape)}",
+        f"NETWORK_SHAPE = {tuple(trained.architecture.input_shape)}",
+    ]
+    if _kind(trained) == "image":
+        lines.append(f"VALUE_RANGE = {trained.value_range!r}  # the largest raw value")
+    if trained.table:
+        columns = pprint.pformat(trained.table["columns"], width=110, sort_dicts=False)
+        lines += ["# How each column becomes numbers.", f"COLUMNS = {columns}"]
+        lines.append("# What stands for a missing number; a missing category is an empty text.")
+        lines.append(named_tuple("MISSING", MISSING))
+    return "\n".join(lines)
+
+
+_ENCODE = '''\
+def encode(rows):
+    """Numbers (N, D) from rows of the table: dictionaries by column, or a DataFrame.
+
+    A missing number becomes its median in training (and a flag says so); a category becomes a 1 in its own place.
+    """
+    if hasattr(rows, "to_dicts"):  # polars
+        rows = rows.to_dicts()
+    elif hasattr(rows, "to_dict"):  # pandas
+        rows = rows.to_dict("records")
+    return np.array([encode_row(row, i) for i, row in enumerate(rows, 1)], np.float32).reshape(-1, *INPUT_SHAPE)
+
+
+def encode_row(row, number):
+    """The numbers of one row."""
+    numbers = []
+    for column in COLUMNS:
+        name = column["name"]
+        if name not in row:
+            raise ValueError(f"row {number}: there is no column {name!r}; it has {', '.join(map(str, row))}")
+        text = as_text(row[name])
+        if column["kind"] == "category":
+            numbers += [float(text == known) for known in column["values"]]
+            continue
+        missing = text in MISSING
+        try:
+            numbers.append(column["fill"] if missing else float(text))
+        except ValueError:
+            raise ValueError(f"row {number}, column {name}: {text!r} is not a number") from None
+        if column.get("flag"):
+            numbers.append(float(missing))
+    return numbers
+
+
+def as_text(value):
+    """A cell as text: a missing one is empty, a whole number has no decimal point."""
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+'''
+
+_PREPROCESS = '''\
+def preprocess(x):
+    """What the network takes, from raw inputs: (x - SHIFT) * SCALE, float32."""
+    x = np.asarray(x, np.float32)
+    if x.shape == INPUT_SHAPE:  # a single one
+        x = x[np.newaxis]
+    if x.ndim == 4 and x.shape[1:] != INPUT_SHAPE and x.shape[-1:] == INPUT_SHAPE[:1]:  # channels last
+        x = np.moveaxis(x, -1, 1)
+    if x.ndim < 2 or x.shape[1:] != INPUT_SHAPE and x[:1].size != math.prod(INPUT_SHAPE) * len(x[:1]):
+        raise ValueError(f"inputs of shape {x.shape}: expected (N, {', '.join(map(str, INPUT_SHAPE))})")
+    if not np.isfinite(x).all():
+        raise ValueError("the inputs hold NaN or infinity: expected finite numbers")
+    x = (x.reshape(len(x), *INPUT_SHAPE) - SHIFT) * SCALE
+    return x.reshape(len(x), *NETWORK_SHAPE)
+'''
+
+
+def _inputs(trained: Trained) -> str:
+    if not trained.table:
+        return _PREPROCESS
+    return _ENCODE + "\n\n" + _PREPROCESS
+
+
+def _prediction(trained: Trained) -> str:
+    first = f"x = preprocess({'x if isinstance(x, np.ndarray) else encode(x)' if trained.table else 'x'})"
+    turn = {
+        "scores": "softmax(y)",
+        "log-probabilities": "np.exp(y)",
+        "probabilities": "y",
+        "outputs": "nearest_probabilities(y)",
+        "targets": "y",
+    }[trained.output]
+    if trained.target_scale is not None:
+        turn = "y / TARGET_SCALE + TARGET_SHIFT"
+    what = "The targets" if trained.regression else "The probability of each class"
+    unit = "in their own units" if trained.regression else "in the order of CLASSES"
+    raw = "rows of the table (see `encode`)" if trained.table else f"raw inputs x {batch(trained.input_shape)}"
+    return "\n".join(
+        [
+            "def predict(x):",
+            f'    """{what} (N, {len(trained.classes)}), {unit}, for {raw}."""',
+            f"    {first}",
+            "    parts = [forward(x[i : i + 256]) for i in range(0, len(x), 256)]  # a few at a time",
+            "    y = np.concatenate(parts) if parts else np.empty((0, len(CLASSES)), np.float32)",
+            f"    return {turn}",
+        ]
+    )
+
+
+_UNPACK = '''\
+def unpack(shape, text):
+    """An array from base64 of little-endian float32."""
+    return np.frombuffer(base64.b64decode(text), "<f4").reshape(shape).astype(np.float32)
+'''
+
+_READ_NPY = """\
+    if path.lower().endswith(".npy"):
+        return np.load(path, allow_pickle=False)
+"""
+
+_READ_TABLE = """\
+    name = path.lower().removesuffix(".gz")
+    if name.endswith((".csv", ".tsv")):
+        opened = gzip.open if path.lower().endswith(".gz") else open
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            delimiter = "\\t" if name.endswith(".tsv") else max(",;\\t|", key=first.count)
+            names = [column.strip() for column in next(csv.reader([first], delimiter=delimiter))]
+            rows = list(csv.DictReader(file, names, delimiter=delimiter))
+        for number, row in enumerate(rows, 2):
+            if None in row or None in row.values():
+                raise ValueError(f"line {number} does not have {len(names)} cells, as the header has")
+            if delimiter == ";":  # with decimal commas
+                decimal = [name for name, text in row.items() if re.fullmatch(r"[-+]?\\d+,\\d+", text.strip())]
+                row.update((name, row[name].replace(",", ".")) for name in decimal)
+        return rows
+"""
+
+_READ_IMAGE = """\
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        sys.exit(f"{path}: reading pictures requires Pillow: pip install pillow")
+    channels, height, width = INPUT_SHAPE
+    with Image.open(path) as image:
+        picture = ImageOps.exif_transpose(image)
+    picture = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
+    if picture.size != (width, height):
+        picture = picture.resize((width, height))
+    pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"), np.float32)
+    pixels = pixels.reshape(height, width, channels).transpose(2, 0, 1)
+    return pixels[np.newaxis] * (VALUE_RANGE / 255)
+"""
+
+
+def _reader(trained: Trained) -> str:
+    kind = _kind(trained)
+    what = {
+        "table": "A table from a .csv or .tsv file (.gz too), or numbers that are encoded already from a .npy",
+        "image": "Raw inputs from a .npy file, or one from a picture",
+        "array": "Raw inputs from a .npy file",
+    }[kind]
+    last = {"table": ".csv, .tsv or .npy", "image": "", "array": ".npy"}[kind]
+    body = _READ_NPY + {"table": _READ_TABLE, "image": _READ_IMAGE, "array": ""}[kind]
+    if last:
+        body += f'    raise ValueError("expected a {last} file")\n'
+    return f'def read(path):\n    """{what}."""\n{body}'
+
+
+_TRAINING_FLAGS = """\
+    parser.add_argument("--labels", help="a .npy file of the inputs' labels: first hold the gradients to differences")
+    parser.add_argument("--train", type=int, default=0, metavar="STEPS", help="then train so many steps on them")
+    parser.add_argument("--fresh", action="store_true", help="from newly drawn weights")
+"""
+
+_TRAINING_ACTIONS = """\
+        if arguments.labels:
+            inputs = read(arguments.input)
+            labels = np.load(arguments.labels, allow_pickle=False)
+            if arguments.fresh:
+                initialise()
+            for name, error in check(inputs[:16], labels[:16]).items():
+                print(f"gradient of {name}: relative error {error:.1e}")
+            train(inputs, labels, steps=arguments.train)
+            if not arguments.out:
+                return
+"""
+
+
+def _command_line(trained: Trained, training: bool) -> str:
+    flags, act = ("", "") if not training else (_TRAINING_FLAGS, _TRAINING_ACTIONS)
+    if training and trained.table:
+        act = act.replace("inputs = read(arguments.input)", "inputs = encode(read(arguments.input))")
+    best = "" if trained.regression else "CLASSES[row.argmax()], "
+    header = "*CLASSES" if trained.regression else '"prediction", *CLASSES'
+    return f"""\
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("input", help="the inputs: see the head of this file")
+    parser.add_argument("--out", help="a CSV file for the predictions [printed]")
+{flags}    arguments = parser.parse_args()
+    try:
+{act}        predictions = predict(read(arguments.input))
+    except (OSError, ValueError) as error:
+        sys.exit(f"{{arguments.input}}: {{error}}")
+    with open(arguments.out, "w", encoding="utf-8", newline="") if arguments.out else sys.stdout as file:
+        table = csv.writer(file, lineterminator="\\n")
+        table.writerow(["row", {header}])
+        for i, row in enumerate(predictions, 1):
+            table.writerow([i, {best}*(f"{{value:.6g}}" for value in row)])
+"""
+
+
+def _weights(trained: Trained) -> str:
+    lines = [
+        "# Preprocessing and weights: float32 in base64.",
+        f"SHIFT = {literal(trained.shift)}",
+        f"SCALE = {literal(trained.scale)}",
+    ]
+    if trained.target_scale is not None and trained.target_shift is not None:
+        lines += [
+            f"TARGET_SHIFT = {literal(trained.target_shift)}",
+            f"TARGET_SCALE = {literal(trained.target_scale)}",
+        ]
+    lines.append("W = {")
+    for name, array in trained.state.items():
+        if array.dtype.kind == "f":  # not how many batches a normalisation has seen
+            lines.append(f'    "{name}": {literal(array)},')
+    return "\n".join([*lines, "}"])

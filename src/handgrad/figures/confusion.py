@@ -1,0 +1,58 @@
+"""What is taken for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from handgrad.figures.drawing import drawn
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Classes up to which the cells hold their numbers, and the axes every name.
+MOST_NUMBERED, MOST_NAMED = 20, 48
+
+
+@drawn
+def confusion(table: Sequence[Sequence[int]], names: Sequence[str], *, title: str = "") -> Figure:
+    """The confusion matrix of a classification, shaded by the share of each row.
+
+    Arguments:
+        table: samples of class i (row) that were given class j (column), (K, K).
+        names: of the K classes.
+        title: above the panel.
+
+    Returns: a figure as large as its names and numbers need. The colours rise in lightness from one end to the other,
+        so colour-blind readers, and grey prints, keep their order; numbers stand in the cells of up to 20 classes.
+    """
+    from matplotlib.figure import Figure
+
+    counts = np.asarray(table)
+    k = len(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(12.0, max(3.4, 1.8 + 0.5 * min(k, MOST_NUMBERED)))
+    figure = Figure(figsize=(side + 1.0, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("share of the class's samples")
+    step = max(1, -(-k // MOST_NAMED))
+    shown = [name if len(name) <= 16 else f"{name[:15]}…" for name in map(str, names)][::step]
+    long = max(map(len, shown)) > 3
+    tilted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    size = 9 if k <= MOST_NUMBERED else 7
+    axes.set_xticks(range(0, k, step), shown, fontsize=size, **tilted)
+    axes.set_yticks(range(0, k, step), shown, fontsize=size)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(title, fontsize=10)
+    if k <= MOST_NUMBERED:
+        for i, j in np.ndindex(k, k):
+            if counts[i, j]:
+                color = "black" if shares[i, j] > 0.55 else "white"
+                text = f"{counts[i, j]:,}" if counts[i, j] < 10_000 else f"{counts[i, j] / 1000:.0f}k"
+                axes.text(j, i, text, ha="center", va="center", color=color, fontsize=8)
+    return figure

@@ -1,0 +1,418 @@
+"""What a study shows: accuracy by each factor, two factors against each other, importances, curves, cost."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from handgrad.figures.drawing import drawn
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+#: Text, axes and what is drawn in neither colour; a page that shows the SVG may put its own colour in its place.
+FOREGROUND = "#1a1b1e"
+
+#: Okabe and Ito's palette, told apart by the colour-blind too.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8c6d1f", "#888888")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+#: More marks than these are drawn as pixels in an SVG.
+MANY = 1500
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A factor as figures see it.
+
+    Arguments:
+        name: in words.
+        labels: of its levels, in order.
+        log: of a range: drawn on a logarithmic scale.
+        numeric: whether it is a range; values are then numbers, and levels are bins.
+    """
+
+    name: str
+    labels: tuple[str, ...] = ()
+    log: bool = False
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Point:
+    """A combination as figures see it.
+
+    Arguments:
+        levels: for each factor the index of its level.
+        numbers: for each factor its value, where that is a number of a range.
+        value: accuracy, or loss.
+        spread: over seeds; None for one seed.
+        seconds: that a run took.
+        label: the combination in words.
+        curve: steps and values.
+    """
+
+    levels: tuple[int, ...]
+    numbers: tuple[float | None, ...]
+    value: float
+    spread: float | None
+    seconds: float
+    label: str
+    curve: tuple[tuple[float, float], ...] = ()
+
+
+def _in_our_colors(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    @drawn
+    @functools.wraps(draw)
+    def with_them(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with _colors():
+            return draw(*args, **kwargs)
+
+    return with_them
+
+
+@contextmanager
+def _colors() -> Iterator[None]:
+    import matplotlib
+
+    names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    with matplotlib.rc_context(dict.fromkeys(names, FOREGROUND)):
+        yield
+
+
+@_in_our_colors
+def by_factor(points: Sequence[Point], axes: Sequence[Axis], *, figure: str, marks: Sequence[int] = ()) -> Figure:
+    """A panel for each factor: every combination at its level, with the other factors as marks.
+
+    Arguments:
+        points: the combinations.
+        axes: the factors.
+        figure: what `value` is, in words.
+        marks: indices of the factors that colour and shape of a mark tell, the first by colour.
+
+    Returns: a figure 4.2 inches by 3.4 for each panel, with one legend for all.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(3, len(axes))
+    lines = math.ceil(len(axes) / columns)
+    color, shape = (*marks, None, None)[:2]
+    made = Figure(figsize=(max(6.0, 4.2 * columns), 3.4 * lines + 0.9), layout="constrained")
+    panels = made.subplots(lines, columns, squeeze=False, sharey=True)
+    for i, panel in enumerate(panels.flat):
+        if i >= len(axes):
+            panel.set_visible(False)
+            continue
+        _panel(panel, points, i, axes[i], color, shape, axes)
+        if i % columns == 0:
+            panel.set_ylabel(figure)
+    _marks_legend(made, axes, color, shape)
+    return made
+
+
+def _panel(panel: Axes, points: Sequence[Point], i: int, axis: Axis, color, shape, axes: Sequence[Axis]) -> None:
+    levels = len(axes[color].labels) if color is not None else 1
+    groups: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for k, point in enumerate(points):
+        c = point.levels[color] if color is not None else 0
+        number = point.numbers[i] if axis.numeric else None
+        x = number if number is not None else point.levels[i] + _dodge(point, i, (color, shape), axes)
+        if number is None and len(points) > 60:
+            x += 0.1 * ((0.618034 * k) % 1.0 - 0.5)  # so that marks of one place lie beside each other
+        mark = point.levels[shape] % len(MARKERS) if shape is not None else 0
+        groups.setdefault((c, mark), []).append((x, point.value))
+    for (c, mark), places in groups.items():
+        panel.plot(
+            *zip(*places, strict=True),
+            marker=MARKERS[mark],
+            color=_level_color(c, levels),
+            markersize=6.5 if len(points) <= 200 else 4,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            linestyle="",
+            alpha=0.9 if len(points) <= 200 else 0.6,
+            rasterized=len(points) > MANY,
+        )
+    if axis.numeric:
+        if axis.log:
+            panel.set_xscale("log")
+    else:
+        for level in range(len(axis.labels)):
+            here = [point.value for point in points if point.levels[i] == level]
+            if here:
+                mean = sum(here) / len(here)
+                panel.plot((level - 0.36, level + 0.36), (mean, mean), color=FOREGROUND, linewidth=1.6, alpha=0.75)
+        _name_levels(panel.xaxis, axis)
+        panel.set_xlim(-0.6, len(axis.labels) - 0.4)
+    panel.set_title(axis.name)
+    _plain(panel)
+
+
+def _dodge(point: Point, i: int, marks: Sequence[int | None], axes: Sequence[Axis]) -> float:
+    """How far a mark lies from the middle of its level: by the first factor of the marks that is not the panel's."""
+    by = next((mark for mark in marks if mark is not None and mark != i and len(axes[mark].labels) > 1), None)
+    return 0.5 * (point.levels[by] / (len(axes[by].labels) - 1) - 0.5) if by is not None else 0.0
+
+
+def _level_color(level: int, levels: int) -> Any:
+    """A colour for a level: the palette's, or a scale's where there are more levels than it has colours."""
+    if levels <= len(COLORS):
+        return COLORS[level]
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](0.95 * level / (levels - 1))
+
+
+def _marks_legend(made: Figure, axes: Sequence[Axis], color: int | None, shape: int | None) -> None:
+    """One legend for all panels: a line for the colours, a line for the shapes."""
+    from matplotlib.lines import Line2D
+
+    def mark(label: str, **how: Any) -> Any:
+        return Line2D([], [], linestyle="", label=label, markersize=7, **how)
+
+    lines = [[Line2D([], [], color=FOREGROUND, linewidth=1.6, alpha=0.75, label="mean")]]
+    if color is not None:
+        levels = len(axes[color].labels)
+        marks = [mark(t, marker="o", color=_level_color(i, levels)) for i, t in enumerate(axes[color].labels[:12])]
+        lines.insert(0, [mark(f"{axes[color].name}:"), *marks])
+    if shape is not None:
+        labels = axes[shape].labels[: len(MARKERS)]
+        marks = [mark(t, marker=MARKERS[i], color=FOREGROUND, alpha=0.75) for i, t in enumerate(labels)]
+        lines[1:] = [[mark(f"{axes[shape].name}:"), *marks, *lines[1]]]
+    longest = max(map(len, lines))
+    padded = [line + [mark(" ") for _ in range(longest - len(line))] for line in lines]
+    made.legend(
+        handles=[handle for column in zip(*padded, strict=True) for handle in column],  # a legend fills its columns
+        loc="outside lower center",
+        ncols=longest,
+        frameon=False,
+        fontsize=9,
+        handletextpad=0.3,
+        columnspacing=1.2,
+    )
+
+
+@_in_our_colors
+def heat(points: Sequence[Point], axes: Sequence[Axis], one: int, other: int, *, figure: str, better=max) -> Figure:
+    """Two factors against each other, with the figures in the cells: the best over all other factors.
+
+    Arguments:
+        one, other: indices of the factors down and across.
+        better: max or min.
+
+    Returns: a figure that grows with the number of cells.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    down, across = axes[one], axes[other]
+    cells: dict[tuple[int, int], float] = {}
+    for point in points:
+        cell = point.levels[one], point.levels[other]
+        cells[cell] = better(cells[cell], point.value) if cell in cells else point.value
+    rows, columns = len(down.labels), len(across.labels)
+    size = (max(4.6, min(16.0, 1.0 * columns + 2.4)), max(3.0, min(12.0, 0.55 * rows + 1.7)))
+    made = Figure(figsize=size, layout="constrained")
+    panel = made.subplots()
+    values = [[cells.get((r, c), math.nan) for c in range(columns)] for r in range(rows)]
+    low, high = min(cells.values()), max(cells.values())
+    colors = colormaps["viridis" if better is max else "viridis_r"].with_extremes(bad=(0.5, 0.5, 0.5, 0.12))
+    image = panel.imshow(values, cmap=colors, aspect="auto", vmin=low, vmax=high if high > low else low + 1e-9)
+    best = better(cells.values())
+    decimals = 3 if columns <= 14 else 2
+    for (r, c), value in cells.items():
+        if columns > 25:
+            break
+        bright = sum(w * x for w, x in zip((0.299, 0.587, 0.114), image.cmap(image.norm(value))[:3], strict=True))
+        panel.text(
+            c,
+            r,
+            f"{value:.{decimals}f}",
+            ha="center",
+            va="center",
+            color="black" if bright > 0.5 else "white",
+            fontsize=10 if columns <= 10 else 7.5,
+            fontweight="bold" if value == best else "normal",
+        )
+    _name_levels(panel.xaxis, across)
+    _name_levels(panel.yaxis, down)
+    panel.set_xlabel(across.name)
+    panel.set_ylabel(down.name)
+    panel.set_title(figure + (", best over the other factors" if len(axes) > 2 else ""), fontsize=11)
+    panel.spines[:].set_visible(False)
+    panel.tick_params(length=0)
+    return made
+
+
+@_in_our_colors
+def importances(values: Mapping[str, float], *, how: str = "") -> Figure:
+    """How much each factor matters, as bars with their figures.
+
+    Arguments:
+        values: shares that sum to 1, in the order to draw, the largest first.
+        how: by which method, in words.
+
+    Returns: a figure 7 inches wide.
+    """
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(7, 0.42 * len(values) + 1.3), layout="constrained")
+    panel = made.subplots()
+    names = list(values)[::-1]
+    panel.barh(names, [values[name] for name in names], color=COLORS[0], height=0.62)
+    for i, name in enumerate(names):
+        panel.text(values[name] + 0.01, i, f"{values[name]:.2f}", va="center", fontsize=10)
+    panel.set_xlim(0, 1.1 * max([*values.values(), 0.05]))
+    panel.set_title("importance" + (f" ({how})" if how else ""), fontsize=11)
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    panel.tick_params(axis="y", length=0)
+    panel.grid(alpha=0.25, axis="x")
+    panel.set_axisbelow(True)
+    return made
+
+
+@_in_our_colors
+def best_curves(best: Sequence[Point], worst: Point | None, *, figure: str, names: str = "") -> Figure:
+    """Learning curves of the best combinations, and of the worst.
+
+    Arguments:
+        best: best first.
+        worst: None where all are among the best.
+        names: of the factors, above the labels.
+
+    Returns: a figure 10 inches by 4.6.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(10, 4.6), layout="constrained")
+    panel = made.subplots()
+    scale = colormaps["viridis"]
+    if worst is not None and worst.curve:
+        label = f"worst: {_short(worst.label)}"
+        panel.plot(*zip(*worst.curve, strict=True), color="#888888", linestyle="--", linewidth=1.6, label=label)
+    for i, point in reversed(list(enumerate(best))):
+        if not point.curve:
+            continue
+        color = COLORS[3] if i == 0 else scale(0.15 + 0.7 * i / max(1, len(best) - 1))
+        how: dict[str, Any] = {"color": color, "linewidth": 2.4 if i == 0 else 1.3, "alpha": 1 if i == 0 else 0.85}
+        panel.plot(*zip(*point.curve, strict=True), label=f"{i + 1}: {_short(point.label)}", zorder=3 - i / 20, **how)
+    handles, labels = panel.get_legend_handles_labels()
+    where: dict[str, Any] = {"loc": "outside right upper", "alignment": "left"}
+    made.legend(handles[::-1], labels[::-1], title=names, title_fontsize=8.5, frameon=False, fontsize=8.5, **where)
+    panel.set_xlabel("step")
+    panel.set_ylabel(figure)
+    _plain(panel)
+    return made
+
+
+def _short(label: str, most: int = 48) -> str:
+    return label if len(label) <= most else label[: most - 1] + "…"
+
+
+@_in_our_colors
+def cost(points: Sequence[Point], *, figure: str, sign: int = 1, names: str = "") -> Figure:
+    """What accuracy costs: each combination by its training time, and the front that none beats in both.
+
+    Arguments:
+        sign: 1 where larger values are better, -1 where smaller ones are.
+        names: of the factors, above the labels of the front.
+
+    Returns: a figure 8 inches by 4.8.
+    """
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(8, 4.8), layout="constrained")
+    panel = made.subplots()
+    on_front = front(points, sign)
+    panel.plot(
+        [p.seconds for p in points],
+        [p.value for p in points],
+        "o",
+        color=COLORS[0],
+        alpha=0.65 if len(points) <= 200 else 0.3,
+        markersize=6,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        rasterized=len(points) > MANY,
+    )
+    if on_front:
+        xs, ys = [p.seconds for p in on_front], [p.value for p in on_front]
+        panel.step(xs, ys, where="post", color=COLORS[3], linewidth=1.6, zorder=1)
+        panel.plot(xs, ys, "o", color=COLORS[3], markersize=7, markeredgecolor="white", label="front")
+    seconds = [p.seconds for p in points if p.seconds > 0]
+    if seconds and max(seconds) > 8 * min(seconds):
+        panel.set_xscale("log")
+        panel.xaxis.set_major_formatter("{x:g}")
+    _label_front(panel, on_front, names)
+    panel.set_xlabel("training time of a run (s)")
+    panel.set_ylabel(figure)
+    _plain(panel)
+    return made
+
+
+def front(points: Sequence[Point], sign: int = 1) -> list[Point]:
+    """The points that no other beats in both time and value, the quickest first."""
+    found: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.seconds, -sign * p.value)):
+        if not found or sign * point.value > sign * found[-1].value:
+            found.append(point)
+    return found
+
+
+def _label_front(panel: Axes, on_front: Sequence[Point], names: str) -> None:
+    """Numbers beside the points of the front, and below the panel what they are: at most eight, the best among them."""
+    shown = list(on_front[-8:])
+    lines = []
+    for i, point in enumerate(shown, start=1):
+        how: dict[str, Any] = {"textcoords": "offset points", "xytext": (-4, 6), "ha": "right", "fontsize": 9}
+        panel.annotate(str(i), (point.seconds, point.value), color=COLORS[3], fontweight="bold", **how)
+        lines.append(f"{i}  {point.value:.3f}   {_seconds(point.seconds)}   {_short(point.label, 70)}")
+    if lines:
+        panel.figure.legend(
+            handles=[_empty_handle() for _ in lines],
+            labels=lines,
+            loc="outside lower left",
+            frameon=False,
+            fontsize=8.5,
+            handlelength=0,
+            handletextpad=0,
+            title=f"the front, which nothing beats in both: {names}"
+            if names
+            else "the front, which nothing beats in both",
+            alignment="left",
+            title_fontsize=9,
+        )
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f} s" if value >= 100 else f"{value:.2g} s"
+
+
+def _empty_handle() -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle="")
+
+
+def _name_levels(axis: Any, of: Axis) -> None:
+    """Labels at the levels of an axis: tilted where they are long, thinned where they are many."""
+    every = max(1, math.ceil(len(of.labels) / 25))
+    places = range(0, len(of.labels), every)
+    labels = [_short(of.labels[i], 22) for i in places]
+    long = axis.axis_name == "x" and sum(map(len, labels)) > 30
+    how: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    axis.set_ticks(list(places), labels, fontsize=9, **how)
+
+
+def _plain(panel: Axes) -> None:
+    panel.grid(alpha=0.25)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,20 @@
+"""Studies: many runs of one plan, on one machine or many, and what they show. Requires Optuna (the extra `search`)."""
+
+from handgrad.search.results import Findings, Result, Row, findings
+from handgrad.search.running import Progress, Watcher, leave_results, search
+from handgrad.search.study import Plan, Study, load_study, plan_from
+
+__all__ = [
+    "Findings",
+    "Plan",
+    "Progress",
+    "Result",
+    "Row",
+    "Study",
+    "Watcher",
+    "findings",
+    "leave_results",
+    "load_study",
+    "plan_from",
+    "search",
+]

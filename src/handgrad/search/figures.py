@@ -1,0 +1,190 @@
+"""The figures of a study, from what it has found."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import math
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+
+from handgrad.errors import RunError
+from handgrad.figures import save_png, save_svg
+from handgrad.figures import search as draw
+from handgrad.figures.search import Axis, Point
+from handgrad.search.results import Findings, Row
+from handgrad.search.sampling import in_memory
+from handgrad.search.space import Factor, shown
+from handgrad.training.run import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Combinations of which figures are drawn; the best of more.
+MOST_DRAWN = 20_000
+#: Levels into which a range is cut where levels are needed.
+BINS = 6
+#: Pairs of factors of which heat maps are drawn, the most important first.
+MOST_HEAT_MAPS = 3
+
+
+def axes_of(found: Findings) -> list[Axis]:
+    """The factors as figures see them."""
+    return [_axis(factor, found.rows) for factor in found.plan.factors]
+
+
+def _axis(factor: Factor, rows: Sequence[Row]) -> Axis:
+    name = factor.name.replace("_", " ")
+    if factor.range is None:
+        return Axis(name, tuple(shown(value) for value in factor.values))
+    edges = _edges(factor)
+    labels = [f"{shown(low)} to {shown(high)}" for low, high in itertools.pairwise(edges)]
+    return Axis(name, tuple(labels), log=factor.range.log, numeric=True)
+
+
+def _edges(factor: Factor) -> list[float]:
+    span = factor.range
+    assert span is not None
+    low, high = (math.log(span.low), math.log(span.high)) if span.log else (span.low, span.high)
+    edges = [low + (high - low) * i / BINS for i in range(BINS + 1)]
+    return [float(f"{math.exp(edge) if span.log else edge:.2g}") for edge in edges]
+
+
+def _level(factor: Factor, value: Any) -> int:
+    if factor.range is None:
+        return factor.values.index(value) if value in factor.values else len(factor.values) - 1
+    return min(BINS - 1, sum(value >= edge for edge in _edges(factor)[1:]))
+
+
+def points_of(found: Findings) -> list[Point]:
+    """The combinations that were trained to their end, best first."""
+    points = []
+    for row in found.rows[:MOST_DRAWN]:
+        if row.mean is None:
+            continue
+        numbers = [row.combination[f.name] if f.range is not None else None for f in found.plan.factors]
+        points.append(
+            Point(
+                tuple(_level(factor, row.combination[factor.name]) for factor in found.plan.factors),
+                tuple(numbers),
+                row.mean,
+                row.spread,
+                row.average("seconds") or 0.0,
+                " · ".join(map(shown, row.combination.values())),
+                _curve(row),
+            )
+        )
+    return points
+
+
+def _curve(row: Row) -> tuple[tuple[float, float], ...]:
+    """The mean over the seeds, where they were evaluated at the same steps; else the first seed's."""
+    curves = [result.figures.get("curve") or [] for result in row.results if result.state == "complete"]
+    steps = [[step for step, _ in curve] for curve in curves]
+    if not curves or any(other != steps[0] for other in steps[1:]):
+        return tuple(tuple(pair) for pair in curves[0]) if curves else ()
+    means = [sum(values) / len(curves) for values in zip(*([v for _, v in c] for c in curves), strict=True)]
+    return tuple(zip(steps[0], means, strict=True))
+
+
+def importances(found: Findings) -> dict[str, float]:
+    """How much each factor matters, by Optuna's PED-ANOVA, the largest first; nothing where too few have finished.
+
+    Source: Watanabe, Bansal, Hutter (2023), PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
+    Subspaces.
+    """
+    scored = [(row.combination, row.score) for row in found.rows[:MOST_DRAWN] if row.mean is not None]
+    varied = [f for f in found.plan.factors if f.range is not None or len(f.values) > 1]
+    if len(scored) < 4 or len({score for _, score in scored}) < 2 or not varied:
+        return {}
+    with warnings.catch_warnings(), contextlib.suppress(ValueError, RuntimeError):
+        warnings.simplefilter("ignore")
+        study = in_memory(found.plan, scored)
+        values = optuna.importance.get_param_importances(study)
+        return {name.replace("_", " "): value for name, value in values.items()}
+    return {}
+
+
+def figures_of(found: Findings) -> dict[str, tuple[str, Callable[[], Figure]]]:
+    """Each figure that there is something to draw in: its file name, what it is, and how it is drawn."""
+    points, axes = points_of(found), axes_of(found)
+    if not points:
+        return {}
+    name, sign = found.figure.replace("_", " "), 1 if found.figure.endswith("accuracy") else -1
+    matters = importances(found)
+    names = [axis.name for axis in axes]
+    order = sorted(range(len(axes)), key=lambda i: (-matters.get(names[i], 0.0), i))
+    made: dict[str, tuple[str, Callable[[], Figure]]] = {}
+    marks = order[:2] if len(axes) > 1 else []
+    made["by-factor"] = (
+        f"{name.capitalize()} by each factor, with other factors as marks",
+        lambda: draw.by_factor(points, axes, figure=name, marks=marks),
+    )
+    pairs = [(order[i], order[j]) for j in range(1, len(order)) for i in range(j)][:MOST_HEAT_MAPS]
+    for a, b in pairs:
+        one, other = sorted((a, b), key=lambda i: len(axes[i].labels))  # the longer across
+        file = f"heat-{_file(names[one])}-{_file(names[other])}"
+
+        def heat(one=one, other=other) -> Figure:
+            return draw.heat(points, axes, one, other, figure=name, better=max if sign > 0 else min)
+
+        made[file] = (f"{names[one]} against {names[other]}", heat)
+    if matters:
+        made["importance"] = (
+            "Importance of each factor, from 0 to 1",
+            lambda: draw.importances(matters, how="PED-ANOVA"),
+        )
+    if any(point.curve for point in points):
+        worst = points[-1] if len(points) > 10 else None
+        made["curves"] = (
+            "Learning curves of the best ten" + (" and the worst" if worst else ""),
+            lambda: draw.best_curves(points[:10], worst, figure=name, names=" · ".join(names)),
+        )
+    made["cost"] = ("Cost against accuracy", lambda: draw.cost(points, figure=name, sign=sign, names=" · ".join(names)))
+    return made
+
+
+def _file(name: str) -> str:
+    return name.replace(" ", "-")
+
+
+def write_figures(found: Findings, folder: Path) -> tuple[dict[str, tuple[str, str]], list[str]]:
+    """Writes each figure as PNG and SVG.
+
+    Returns: by file name what each is, and its SVG for a page; and in words what could not be drawn.
+    """
+    pages: dict[str, tuple[str, str]] = {}
+    problems: list[str] = []
+    for file, (title, make) in figures_of(found).items():
+        try:
+            figure = make()
+            advice = "Free some space; handgrad search show STUDY draws the figures again"
+            with replacing(folder / f"{file}.png", advice=advice) as path:
+                save_png(figure, path)
+            text = io.BytesIO()
+            save_svg(figure, text, salt=file)
+            with replacing(folder / f"{file}.svg", advice=advice) as path:
+                path.write_bytes(text.getvalue())
+            pages[file] = (title, inline(text.getvalue().decode()))
+        except RunError as error:
+            problems.append(str(error))
+        except Exception as error:  # whatever matplotlib and its fonts may raise: the results are there without it
+            problems.append(f"cannot draw {file}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+    return pages, problems
+
+
+def inline(svg: str) -> str:
+    """An SVG as a part of a page, its text in the page's own colour."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    width = re.search(r'viewBox="0 0 ([\d.]+)', svg)
+    style = f' style="max-width:{float(width[1]) * 4 / 3:.0f}px"' if width else ""
+    return svg.replace("<svg", f"<svg{style}", 1).replace(draw.FOREGROUND, "currentColor")

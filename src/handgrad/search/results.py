@@ -1,0 +1,295 @@
+"""What a study has found: a row for each run, one for each combination, and what may be called best."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from handgrad.search.queue import combination_key, is_final
+from handgrad.search.space import Combination, shown
+from handgrad.search.study import Plan, Study, in_words
+from handgrad.search.worker import objective
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run that has finished.
+
+    Arguments:
+        run: its key, which names its folder.
+        seed: of the run.
+        state: complete, pruned, diverged, impossible or error.
+        figures: what the worker recorded; empty where the run failed.
+        message: why it failed.
+    """
+
+    run: str
+    combination: Combination
+    seed: int
+    state: str
+    figures: dict[str, Any]
+    message: str = ""
+
+    @property
+    def value(self) -> float | None:
+        return self.figures.get("value")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One combination, over its seeds.
+
+    Arguments:
+        number: its place in the order in which combinations were begun, from 1.
+        results: its runs, in the order of their seeds.
+        sign: 1 where larger values are better, -1 where smaller ones are.
+    """
+
+    number: int
+    combination: Combination
+    results: tuple[Result, ...]
+    sign: int = 1
+
+    @property
+    def values(self) -> list[float]:
+        """Of the runs that were trained to their end."""
+        return [r.value for r in self.results if r.state == "complete" and r.value is not None]
+
+    @property
+    def mean(self) -> float | None:
+        return statistics.fmean(self.values) if self.values else None
+
+    @property
+    def spread(self) -> float | None:
+        """The standard deviation over seeds; None of fewer than two."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def score(self) -> float:
+        """By which rows are ranked: larger is better."""
+        return -math.inf if self.mean is None else self.sign * self.mean
+
+    @property
+    def state(self) -> str:
+        states = [result.state for result in self.results]
+        return next((state for state in ("complete", "pruned", "diverged", "impossible") if state in states), states[0])
+
+    def average(self, name: str) -> float | None:
+        """The mean of a figure over the runs that have it."""
+        found = [r.figures[name] for r in self.results if r.state == "complete" and r.figures.get(name) is not None]
+        return statistics.fmean(found) if found else None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study has found so far.
+
+    Arguments:
+        plan: the study's.
+        figure: what it goes by, as validation_accuracy.
+        rows: the combinations that have a finished run, best first.
+        best: those that may be called best: one that beats the next by more than the spread over seeds, or a tie.
+        waiting, running: runs that wait in the store, and those under way.
+        workers: processes that have runs under way.
+        lost: how often a run was given back.
+    """
+
+    plan: Plan
+    figure: str
+    rows: list[Row]
+    best: list[Row] = field(default_factory=list)
+    waiting: int = 0
+    running: int = 0
+    workers: int = 0
+    lost: int = 0
+
+    @property
+    def runs(self) -> int:
+        return sum(len(row.results) for row in self.rows)
+
+    def count(self, state: str) -> int:
+        return sum(result.state == state for row in self.rows for result in row.results)
+
+    def shows_test(self, row: Row) -> bool:
+        """Whether the test figure of a combination is told: of all where it was selected by, else of the best alone."""
+        return self.plan.select == "test" or row in self.best
+
+
+def findings(study: Study, trials: Sequence[FrozenTrial] | None = None) -> Findings:
+    """What the trials of a study say. A run that two trials have finished is counted once, by the first."""
+    about = study.about
+    plan = study.plan
+    task = about["data"]["task"]
+    sign = 1 if task == "classification" else -1
+    if trials is None:
+        trials = study.storage.get_all_trials(study.id, deepcopy=False)
+    results: dict[str, Result] = {}
+    for trial in trials:
+        run = trial.user_attrs.get("run")
+        if run is None or run in results or not is_final(trial):
+            continue
+        state = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}.get(trial.state)
+        figures = trial.user_attrs.get("result", {}) if state else {}
+        results[run] = Result(
+            run,
+            trial.user_attrs["combination"],
+            plan.seed + trial.user_attrs["seed"],
+            state or trial.user_attrs["why"],
+            figures,
+            trial.user_attrs.get("message", ""),
+        )
+    grouped: dict[str, list[Result]] = {}
+    for result in results.values():
+        grouped.setdefault(combination_key(result.combination), []).append(result)
+    rows = [
+        Row(number, group[0].combination, tuple(sorted(group, key=lambda r: r.seed)), sign)
+        for number, group in enumerate(grouped.values(), start=1)
+    ]
+    rows.sort(key=lambda row: (-row.score, row.number))
+    return Findings(
+        plan,
+        objective(plan, task),
+        rows,
+        best_of(rows),
+        waiting=sum(trial.state == TrialState.WAITING for trial in trials),
+        running=sum(trial.state == TrialState.RUNNING for trial in trials),
+        workers=len({t.user_attrs.get("owner") for t in trials if t.state == TrialState.RUNNING}),
+        lost=sum(trial.state == TrialState.FAIL and not is_final(trial) for trial in trials),
+    )
+
+
+def best_of(rows: Sequence[Row]) -> list[Row]:
+    """Of ranked rows, those that may be called best: the first, and all that it does not beat by more than the spread
+    over seeds, the larger of its own and theirs."""
+    ranked = [row for row in rows if row.mean is not None]
+    if not ranked:
+        return []
+    first = ranked[0]
+    return [row for row in ranked if row is first or first.score - row.score <= _spread(first, row)]
+
+
+def _spread(one: Row, other: Row) -> float:
+    return max(one.spread or 0.0, other.spread or 0.0)
+
+
+def in_a_row(findings: Findings) -> str:
+    """What may be said of the best, in a line or two."""
+    best = findings.best
+    if not best:
+        return "No run has come to its end yet."
+    name = findings.figure.replace("_", " ")
+    first = best[0]
+    figure = with_spread(first)
+    if len(best) > 1:
+        why = "within their spread over seeds" if best[-1].score < first.score else "with the same figure"
+        return f"{len(best)} combinations tie for the best {name}, {figure}, {why}: more seeds could part them."
+    said = f"Best {name}: {figure}"
+    ranked = [row for row in findings.rows if row.mean is not None]
+    if len(ranked) < 2:
+        return f"{said}."
+    gap = abs(first.score - ranked[1].score)
+    if min(len(first.values), len(ranked[1].values)) < 2:
+        return f"{said}, {gap:.4f} ahead of the next. One seed each says nothing of how much it varies: see --seeds."
+    return f"{said}, ahead of the next by {gap:.4f}, more than their spread over seeds."
+
+
+def with_spread(row: Row, name: str | None = None) -> str:
+    """A mean with its spread, as 0.9512 ± 0.0031 (3 seeds)."""
+    if name is None:
+        mean, spread, n = row.mean, row.spread, len(row.values)
+    else:
+        found = [r.figures[name] for r in row.results if r.figures.get(name) is not None]
+        mean = statistics.fmean(found) if found else None
+        spread, n = (statistics.stdev(found) if len(found) > 1 else None), len(found)
+    if mean is None:
+        return ""
+    return f"{mean:.4f}" if spread is None else f"{mean:.4f} ± {spread:.4f} ({n} seeds)"
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+_FIGURES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+
+
+def to_csv(found: Findings) -> str:
+    """A line a run, best combination first; the test figures only of the best, where they were not selected by."""
+    names = [factor.name for factor in found.plan.factors]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        [*("rank", "run", *names, "seed", "state", "best_step", "steps"), *_FIGURES, "seconds", "parameters", "message"]
+    )
+    for rank, row in enumerate(found.rows, start=1):
+        for result in row.results:
+            figures = {
+                name: result.figures.get(name)
+                for name in _FIGURES
+                if not name.startswith("test_") or found.shows_test(row)
+            }
+            cells = [rank if row.mean is not None else "", result.run]
+            cells += [_cell(result.combination[name]) for name in names]
+            cells += [result.seed, result.state, result.figures.get("best_step"), result.figures.get("steps")]
+            cells += [figures.get(name) for name in _FIGURES]
+            read_off = f"read off {result.figures['read_off']}" if "read_off" in result.figures else ""
+            cells += [result.figures.get("seconds"), result.figures.get("parameters"), result.message or read_off]
+            writer.writerow(cells)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return shown(value) if isinstance(value, (list, bool)) or value is None else value
+
+
+def best_toml(found: Findings) -> str | None:
+    """The configuration of the best combination for `handgrad train --config`; None where there is none yet."""
+    if not found.best:
+        return None
+    first = found.best[0]
+    lines = [f"# {in_a_row(found)}", "# handgrad train --config THIS_FILE trains it"]
+    lines += [f"# ties with it: {in_words(row.combination)}" for row in found.best[1:6]]
+    body = found.plan.config(first.combination).to_toml().split("\n", 1)[1]
+    return "\n".join(lines) + "\n" + body
+
+
+def summary_lines(found: Findings) -> list[str]:
+    """What is said below the table."""
+    lines = [in_a_row(found)]
+    if found.plan.select == "test":
+        lines.append(
+            "Chosen by the test set, which flatters: the best of many test figures is partly luck with these samples. "
+            "Data that nothing was chosen by would give less."
+        )
+    elif found.best:
+        name = "test_" + found.figure.partition("_")[2]
+        tested = "; ".join(f"{with_spread(row, name)}" for row in found.best[:3])
+        lines.append(f"Test {name.partition('_')[2]} of the best, measured once: {tested}.")
+    read_off = sum("read_off" in result.figures for row in found.rows for result in row.results)
+    if read_off:
+        lines.append(
+            f"{read_off:,} of {found.runs:,} runs were read off a longer run with the same settings, whose first steps "
+            "they are."
+        )
+    failed = {state: found.count(state) for state in ("pruned", "diverged", "error", "impossible")}
+    said = [f"{n:,} {words}" for state, words in _FAILED if (n := failed[state])]
+    if said:
+        lines.append(f"Of {found.runs:,} runs {', '.join(said)}.")
+    messages = {result.message for row in found.rows for result in row.results if result.state == "error"}
+    lines += [f"Failed: {message}" for message in sorted(messages)[:3]]
+    if found.running or found.waiting:
+        lines.append(f"{found.running:,} runs under way, {found.waiting:,} waiting.")
+    return lines
+
+
+_FAILED = (
+    ("pruned", "were stopped early by the pruner"),
+    ("diverged", "diverged"),
+    ("error", "failed"),
+    ("impossible", "could not be trained and were skipped"),
+)

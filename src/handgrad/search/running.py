@@ -1,0 +1,436 @@
+"""One machine's part in a study: a worker process for each core, watched by their parent."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from handgrad.errors import ConfigError, RunError
+from handgrad.search.queue import Queue
+from handgrad.search.results import Findings, best_toml, findings, to_csv
+from handgrad.search.space import grid, size
+from handgrad.search.store import FolderStore, Store, hidden, open_store
+from handgrad.search.study import (
+    Plan,
+    Study,
+    create,
+    first_combinations,
+    in_words,
+    join,
+    load_study,
+    why_impossible,
+)
+from handgrad.search.worker import FATAL, Datasets, process
+from handgrad.training.config import GROUPS, TrainConfig
+from handgrad.training.loop import Interrupted
+from handgrad.training.run import write_text
+
+#: Workers that die one after the other before they have begun a run.
+MOST_DEATHS_AT_ONCE = 10
+
+
+@dataclass
+class Progress:
+    """How far a study is.
+
+    Arguments:
+        total: runs that are wanted; None where only the clock ends it.
+        finished, running: runs, on all machines.
+        best: in words; "" where there is none yet.
+        seconds_left: None where nothing is known yet.
+    """
+
+    total: int | None
+    finished: int
+    running: int
+    best: str
+    seconds_left: float | None
+
+
+class Watcher:
+    """What is told to whoever watches a search; every method may be left out."""
+
+    def started(self, study: Study, workers: int, progress: Progress) -> None: ...
+
+    def ended(self, run: str, how: str, value: float | None, progress: Progress) -> None: ...
+
+    def progressed(self, progress: Progress) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+# -- before anything is trained ---------------------------------------------------------------------------------------
+
+
+def prepared(plan: Plan, watcher: Watcher) -> tuple[Plan, Datasets, dict[str, Any]]:
+    """The plan with a validation split, the data sets it needs, loaded, and what the store is told of them.
+
+    Raises:
+        ConfigError: combinations cannot be, and the plan does not say to skip them; or none can be.
+    """
+    first = _data_config(plan, {})
+    if plan.select == "validation" and not first.validation_size:
+        samples = len(Datasets().load(first).indices("train"))
+        kept = max(1, samples // 10)
+        plan = dataclasses.replace(plan, fixed={**plan.fixed, "validation_size": kept})
+        watcher.note(
+            f"{kept:,} of {samples:,} training samples are kept aside to choose by (--validation-size sets how many)"
+        )
+    if plan.select == "test":
+        watcher.note(
+            "--select test chooses by the test set, as the reports did: the best of many test figures flatters, since "
+            "part of it is luck with these samples. --select validation tests the winner once"
+        )
+    datasets = Datasets()
+    for combination in _data_combinations(plan):
+        dataset = datasets.load(_data_config(plan, combination))
+    data = {
+        "task": dataset.task,
+        "input_shape": list(dataset.input_shape),
+        "classes": len(dataset.classes),
+        "samples": len(dataset.indices("train")),
+    }
+    _check_combinations(plan, data, watcher)
+    return plan, datasets, data
+
+
+def _data_combinations(plan: Plan) -> Iterator[dict[str, Any]]:
+    return grid([factor for factor in plan.factors if factor.name in GROUPS["Data"] and factor.range is None])
+
+
+def _data_config(plan: Plan, combination: dict[str, Any]) -> TrainConfig:
+    """A configuration with a plan's data."""
+    fixed = {name: value for name, value in plan.fixed.items() if name in GROUPS["Data"]}
+    return TrainConfig.from_settings({**fixed, **combination})
+
+
+def _check_combinations(plan: Plan, data: dict[str, Any], watcher: Watcher) -> None:
+    if size(plan.factors) is None:
+        return
+    every = first_combinations(plan)
+    bad = [(combination, why) for combination in every if (why := why_impossible(plan, combination, data))]
+    if not bad:
+        return
+    named = "; ".join(f"{in_words(combination)}: {why}" for combination, why in bad[:3])
+    more = f"; and {len(bad) - 3:,} more" if len(bad) > 3 else ""
+    said = f"{len(bad):,} of {len(every):,} combinations cannot be trained: {named}{more}"
+    if len(bad) == len(every):
+        raise ConfigError(f"{said}. Change the settings that they share")
+    if plan.impossible == "refuse":
+        raise ConfigError(f"{said}. Take them out, or skip them with --impossible skip")
+    watcher.note(f"{said}. They are skipped")
+
+
+# -- the machine's workers --------------------------------------------------------------------------------------------
+
+
+class _Worker:
+    """A worker process, as its parent sees it."""
+
+    def __init__(self, context: Any, arguments: tuple[Any, ...], threads: int, options: dict[str, Any]) -> None:
+        self.connection, theirs = context.Pipe(duplex=False)
+        address, name, folder, datasets = arguments
+        self.process = context.Process(
+            target=process, args=(address, name, folder, datasets, theirs, threads, options), daemon=True
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # fork beside BLAS's threads, which it knows about
+            self.process.start()
+        theirs.close()
+        self.runs: dict[str, tuple[int, int]] = {}  # of those under way, the step and how many there are
+        self.open = True
+
+    def events(self) -> Iterator[tuple[Any, ...]]:
+        """What it has told since; a message that its death cut short is left out."""
+        try:
+            while self.open and self.connection.poll():
+                yield self.connection.recv()
+        except (EOFError, OSError, ValueError):
+            self.open = False
+
+
+def run(
+    study: Study,
+    datasets: Datasets,
+    *,
+    workers: int | None = None,
+    timeout: float | None = None,
+    watcher: Watcher | None = None,
+    options: dict[str, Any] | None = None,
+) -> bool:
+    """Trains what a study wants with worker processes on this machine, until no run is left on any machine.
+
+    Arguments:
+        datasets: loaded already, for the workers to share.
+        workers: processes; by default one a core, and not more than there are runs.
+        timeout: seconds after which running trials are stopped; their checkpoints stay.
+        watcher: told of everything as it happens.
+        options: of each `Worker`.
+
+    Returns: whether everything that is wanted has finished.
+
+    Raises:
+        Interrupted: Ctrl-C or a termination signal; everything is saved.
+        RunError: a worker could not go on, as where a disk is full.
+    """
+    return _Parent(study, datasets, workers, timeout, watcher or Watcher(), options or {}).run()
+
+
+class _Parent:
+    def __init__(
+        self,
+        study: Study,
+        datasets: Datasets,
+        workers: int | None,
+        timeout: float | None,
+        watcher: Watcher,
+        options: dict[str, Any],
+    ) -> None:
+        self.study, self.watcher, self.options = study, watcher, options
+        self.queue = Queue(study)
+        wanted = self.queue.wanted()
+        self.count = workers or max(1, min(cores(), wanted or cores()))
+        self.threads = max(1, cores() // self.count)
+        forks = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+        self.context = multiprocessing.get_context("fork" if forks else "spawn")
+        shared = datasets if forks else Datasets()
+        self.options = {"workers": self.count, **self.options}
+        self.arguments = (study.store.address, study.name, study.folder, shared)
+        self.deadline = time.monotonic() + timeout if timeout is not None else math.inf
+        self.workers: list[_Worker] = []
+        self.signals = 0
+        self.fatal: str | None = None
+        self.deaths = 0
+        self.looked_at = 0.0
+        self.progress: Progress | None = None
+
+    def run(self) -> bool:
+        handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self.watcher.started(self.study, self.count, self._look())
+            self.workers = [self._new() for _ in range(self.count)]
+            self._watch()
+        finally:
+            for worker in self.workers:
+                worker.process.kill()
+                worker.process.join()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        if self.fatal is not None:
+            raise RunError(self.fatal)
+        if self.signals:
+            raise Interrupted("stopped")
+        return time.monotonic() < self.deadline
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self.signals += 1
+
+    def _new(self) -> _Worker:
+        return _Worker(self.context, self.arguments, self.threads, self.options)
+
+    @property
+    def _stopping(self) -> bool:
+        return self.signals > 0 or self.fatal is not None or time.monotonic() >= self.deadline
+
+    def _watch(self) -> None:
+        asked = 0.0
+        while self.workers:
+            wait([w.connection for w in self.workers if w.open] + [w.process.sentinel for w in self.workers], 0.2)
+            for worker in list(self.workers):
+                dead = not worker.process.is_alive()  # asked first: what it told before its end is still there
+                for event in worker.events():
+                    self._heard(worker, *event)
+                if dead:
+                    self._buried(worker)
+            if self._stopping and time.monotonic() - asked > 1.0:  # again: it may not have listened yet
+                asked = time.monotonic()
+                for worker in self.workers:
+                    if self.signals > 1:
+                        worker.process.kill()
+                    else:
+                        worker.process.terminate()
+            if time.monotonic() - self.looked_at > 2.0:
+                self.watcher.progressed(self._look())
+
+    def _heard(self, worker: _Worker, what: str, *about: Any) -> None:
+        if what == "note":
+            self.watcher.note(about[0])
+        elif what == "fatal":
+            self.fatal = self.fatal or about[0]
+        elif what == "began":
+            run, steps, step = about
+            worker.runs[run] = step, steps
+            self.deaths = 0
+        elif what == "at":
+            run, step = about
+            worker.runs[run] = step, worker.runs[run][1]
+        elif what == "ended":
+            worker.runs.pop(about[0], None)
+            self.watcher.ended(*about, self._look())
+
+    def _buried(self, worker: _Worker) -> None:
+        """A worker has ended: where it died, its run is given back, and another takes its place."""
+        self.workers.remove(worker)
+        worker.connection.close()
+        code = worker.process.exitcode
+        if code in (0, FATAL):
+            return
+        pid = worker.process.pid
+        assert pid is not None
+        self.study.store.patiently(lambda: self.queue.lose_of(pid), self.watcher.note)
+        if self._stopping:
+            return
+        self.deaths += 1
+        if code is not None and code > 0 and self.deaths >= MOST_DEATHS_AT_ONCE:  # not killed: they die by themselves
+            self.fatal = f"{self.deaths} workers died before they had begun a run (the last with exit code {code})"
+            return
+        time.sleep(min(1.0, 0.01 * 2**self.deaths))  # where memory is short, each of them would be killed at once
+        self.workers.append(self._new())
+
+    def _look(self) -> Progress:
+        """How far the study is; what was known before, while the store is away."""
+        self.looked_at = time.monotonic()
+        try:
+            found = findings(self.study)
+        except Exception as error:
+            if not self.study.store.is_away(error) or self.progress is None:
+                raise
+            return self.progress
+        self.progress = self._progress(found)
+        return self.progress
+
+    def _progress(self, found: Findings) -> Progress:
+        total, finished = self.queue.wanted(), found.runs
+        first = found.best[0] if found.best else None
+        best = f"{first.mean:.4f} with {in_words(first.combination)}" if first is not None else ""
+        seconds = [r.figures["seconds"] for row in found.rows for r in row.results if r.figures.get("seconds")]
+        left = self.deadline - time.monotonic()
+        if total is not None and seconds:
+            done = sum(step / steps for worker in self.workers for step, steps in worker.runs.values())
+            mean = sum(seconds) / len(seconds)
+            left = min(left, max(0.0, total - finished - done) * mean / max(1, found.workers))
+        return Progress(total, finished, found.running, best, left if math.isfinite(left) else None)
+
+
+# -- from a plan to results -------------------------------------------------------------------------------------------
+
+
+def search(
+    plan: Plan | None = None,
+    *,
+    name: str | None = None,
+    study_dir: str | Path | None = None,
+    join_at: str | Path | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    timeout: float | None = None,
+    stack: bool = True,
+    watcher: Watcher | None = None,
+    figures: bool = True,
+) -> tuple[Study, Findings]:
+    """Makes a study, or joins or resumes one, trains what it wants and leaves its results.
+
+    Arguments:
+        plan: what is asked for; None joins or resumes a study as it is.
+        name: of the study.
+        study_dir: its folder; by default studies/NAME.
+        join_at: a store that any number of machines work on: a folder all of them see, or postgresql://…
+        resume: go on with the study, and add to it what the plan adds.
+        workers, timeout, watcher: as for `run`.
+        stack: train runs together where they differ in the optimiser's numbers, initialisation, seeds or schedule
+            alone; each gives what it gives by itself with `threads=1`.
+        figures: draw them, and write study.html.
+
+    Returns: the study, and what it has found.
+
+    Raises:
+        ConfigError: the plan cannot be, or is another study's.
+        RunError: the study exists, or its store or folder cannot be used.
+        Interrupted: Ctrl-C or a termination signal; everything is saved.
+    """
+    watcher = watcher or Watcher()
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers={workers}: expected a whole number of at least 1")
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise ConfigError(f"timeout={timeout:g}: expected a number of seconds above 0")
+    if plan is None:
+        study = _existing(name, study_dir, join_at)
+        datasets = Datasets()
+        for combination in _data_combinations(study.plan):
+            datasets.load(_data_config(study.plan, combination))
+    else:
+        plan, datasets, data = prepared(plan, watcher)
+        name = name or (Path(study_dir).name if study_dir is not None else None) or _usual_name(plan)
+        folder = Path(study_dir) if study_dir is not None else Path("studies") / name
+        store = open_store(join_at if join_at is not None else folder)
+        if isinstance(store, FolderStore):
+            folder = store.folder
+        made = functools.partial(create, folder, store, name, plan, data, join=join_at is not None, resume=resume)
+        study = store.patiently(made, watcher.note)
+    try:
+        run(study, datasets, workers=workers, timeout=timeout, watcher=watcher, options={"stack": stack})
+    except Interrupted:
+        found = leave_results(study, watcher, figures=False)
+        where = f"--join {hidden(study.store.address)}" if join_at is not None else f"{study.folder} --resume"
+        raise Interrupted(
+            f"stopped after {found.runs:,} runs; all of it is saved. Go on with: handgrad search {where}"
+        ) from None
+    try:
+        return study, leave_results(study, watcher, figures=figures)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped while the figures were drawn; all results are saved. Draw them with: handgrad search show "
+            f"{study.folder}"
+        ) from None
+
+
+def _usual_name(plan: Plan) -> str:
+    return plan.fixed.get("recipe") or f"{plan.fixed.get('dataset', 'digits')}-{plan.fixed.get('model', 'mlp')}"
+
+
+def _existing(name: str | None, study_dir: str | Path | None, join_at: str | Path | None) -> Study:
+    if join_at is None:
+        assert study_dir is not None
+        return load_study(study_dir)
+    store: Store = open_store(join_at)
+    return join(store, name, Path(study_dir) if study_dir is not None else None)
+
+
+def leave_results(study: Study, watcher: Watcher | None = None, *, figures: bool = True) -> Findings:
+    """Writes trials.csv and best.toml of what a study has found so far, and its figures with study.html."""
+    watcher = watcher or Watcher()
+    found = study.store.patiently(lambda: findings(study), watcher.note)
+    advice = "Free some space; handgrad search show STUDY writes the results again"
+    write_text(study.folder / "trials.csv", to_csv(found), advice=advice)
+    best = best_toml(found)
+    if best is not None:
+        write_text(study.folder / "best.toml", best, advice=advice)
+    if figures:
+        from handgrad.search.figures import write_figures
+        from handgrad.search.page import write_page
+
+        drawn, problems = write_figures(found, study.folder / "figures")
+        for problem in problems:
+            watcher.note(problem)
+        write_page(study, found, drawn)
+    return found

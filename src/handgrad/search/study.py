@@ -1,0 +1,409 @@
+"""A study: what it varies and how, its folder and its store; made once, joined or resumed by any process."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import tomli_w
+
+from handgrad.errors import ConfigError, RunError
+from handgrad.search.space import Combination, Factor, configured, grid, shown, size, split
+from handgrad.search.store import FolderStore, Store, hidden, open_store
+from handgrad.training.config import TrainConfig, layered, read_toml
+from handgrad.training.recipes import recipe_settings
+from handgrad.training.run import write_text
+
+#: Of a study in a database, the file of its folder that says which.
+STORE = "store.toml"
+
+SAMPLERS = ("grid", "random", "tpe")
+PRUNERS = ("none", "median", "asha")
+SELECTIONS = ("validation", "test")
+IMPOSSIBLE = ("refuse", "skip")
+
+#: Version of what a store holds.
+FORMAT = 1
+
+#: Combinations that a study draws where neither --trials nor --timeout says how many.
+USUAL_TRIALS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that decides what a study trains.
+
+    Arguments:
+        fixed: settings that every run shares, as `TrainConfig.from_settings` takes them.
+        factors: what is varied.
+        sampler: one of `SAMPLERS`.
+        pruner: one of `PRUNERS`.
+        trials: combinations to try; None for the whole grid.
+        seeds: runs of each combination, with seeds `seed`, `seed + 1`, …
+        select: the split that decides which combination is best, one of `SELECTIONS`.
+        impossible: what to do about combinations that cannot be, one of `IMPOSSIBLE`.
+
+    Raises:
+        ConfigError: a value does not fit, or two contradict each other.
+    """
+
+    fixed: dict[str, Any]
+    factors: tuple[Factor, ...]
+    sampler: str = "grid"
+    pruner: str = "none"
+    trials: int | None = None
+    seeds: int = 1
+    select: str = "validation"
+    impossible: str = "refuse"
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            *(("sampler", SAMPLERS), ("pruner", PRUNERS), ("select", SELECTIONS), ("impossible", IMPOSSIBLE)),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}={getattr(self, name)}: expected one of {', '.join(known)}")
+        for name in ("trials", "seeds"):
+            value = getattr(self, name)
+            if (value is not None or name == "seeds") and (
+                not isinstance(value, int) or isinstance(value, bool) or value < 1
+            ):
+                raise ConfigError(f"{name}={value}: expected a whole number of at least 1")
+        if not self.factors:
+            raise ConfigError(
+                "nothing is varied: give a setting several values, as --vary learning_rate=1e-3,1e-4, or a list in "
+                "the study file"
+            )
+        ranges = [factor.name for factor in self.factors if factor.range is not None]
+        if self.sampler == "grid" and ranges:
+            raise ConfigError(
+                f"sampler=grid takes lists, and {', '.join(ranges)} has a range: give a list of values, or use "
+                "--sampler random or tpe"
+            )
+
+    @property
+    def combinations(self) -> int | None:
+        """How many combinations are wanted; None for no end but the clock's."""
+        whole = size(self.factors)
+        if self.trials is None:
+            return whole
+        return self.trials if whole is None else min(self.trials, whole)
+
+    @property
+    def seed(self) -> int:
+        return self.fixed.get("seed", 0)
+
+    def config(self, combination: Mapping[str, Any], seed: int = 0) -> TrainConfig:
+        """The configuration of a run: the combination's, with the seed that lies so far above the first."""
+        return configured(self.fixed, combination, self.seed + seed)
+
+    def to_toml(self) -> dict[str, Any]:
+        """The plan as a study file. `plan_from` gives it back."""
+        search = {name: getattr(self, name) for name in _OPTIONS}
+        varied = {factor.name: factor.to_toml() for factor in self.factors}
+        varied = {name: _without_none(value) for name, value in varied.items()}
+        settings = {name: value for name, value in self.fixed.items() if value is not None}
+        return {**settings, **varied, "search": {name: value for name, value in search.items() if value is not None}}
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: a value that is left out is called none."""
+    return ["none" if v is None else v for v in value] if isinstance(value, list) else value
+
+
+_OPTIONS = [field.name for field in dataclasses.fields(Plan) if field.name not in ("fixed", "factors")]
+
+
+def plan_from(
+    file: str | Path | Mapping[str, Any] | None = None,
+    *,
+    recipe: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Plan:
+    """The plan of a study file with settings and options over it.
+
+    Arguments:
+        file: a TOML file, or what it holds: settings of a run, each one value, a list or a range, and a table `search`
+            with the options of `Plan`.
+        recipe: by name; the file's settings go over its.
+        settings: over both; values as in a file.
+        options: of `Plan`; None where not given.
+
+    Raises:
+        ConfigError: a key is unknown, or a value cannot be.
+    """
+    where = str(file) if isinstance(file, (str, Path)) else ""
+    content = dict(read_toml(file) if isinstance(file, (str, Path)) else file or {})
+    search = content.pop("search", {})
+    if not isinstance(search, Mapping):
+        raise ConfigError(f"{where}: search={search}: expected a table, [search]")
+    for key in search:
+        if key not in _OPTIONS:
+            raise ConfigError(f"{where}: unknown key {key!r} in [search]: expected {', '.join(_OPTIONS)}")
+    options = {**search, **{name: value for name, value in options.items() if value is not None}}
+    recipe = recipe or content.get("recipe")
+    settings = {name: list(v) if isinstance(v, tuple) else v for name, v in (settings or {}).items()}
+    layers = layered(recipe_settings(recipe) if recipe else {}, content, settings)
+    if recipe:
+        layers["recipe"] = recipe
+    try:
+        fixed, factors = split(layers)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}" if where else str(error)) from None
+    if "sampler" not in options:
+        options["sampler"] = "grid" if size(factors) is not None else "tpe"
+    if size(factors) is None and options.get("trials") is None:
+        options["trials"] = USUAL_TRIALS
+    return Plan(fixed=fixed, factors=tuple(factors), **options)
+
+
+# -- combinations that cannot be --------------------------------------------------------------------------------------
+
+
+def why_impossible(plan: Plan, combination: Combination, data: Mapping[str, Any]) -> str | None:
+    """Why a combination cannot be trained on the study's data, in a line; None where it can be."""
+    try:
+        config = plan.config(combination)
+        if config.batch_size > data["samples"]:
+            raise ConfigError(
+                f"batch_size={config.batch_size}: expected at most {data['samples']}, the training samples"
+            )
+        config.architecture(tuple(data["input_shape"]), data["classes"])
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def in_words(combination: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={shown(value)}" for name, value in combination.items())
+
+
+# -- the study --------------------------------------------------------------------------------------------------------
+
+
+class Study:
+    """A study in a store: its plan, and the folder with its runs and results.
+
+    Arguments:
+        folder: the study's folder on this machine.
+        store: where its trials are kept.
+        study: Optuna's.
+    """
+
+    def __init__(self, folder: Path, store: Store, study: optuna.Study) -> None:
+        self.folder, self.store, self.study = folder, store, study
+        store.lock_name = study.study_name
+        self.storage = store.storage
+        self.id = self.storage.get_study_id_from_name(study.study_name)
+
+    @property
+    def name(self) -> str:
+        return self.study.study_name
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the store says of the study: its plan and the data's shape, as `create` wrote them."""
+        return self.storage.get_study_user_attrs(self.id)["handgrad"]
+
+    @property
+    def plan(self) -> Plan:
+        return plan_from(self.about["plan"])
+
+    def run_dir(self, run: str) -> Path:
+        """The folder of a run."""
+        return self.folder / "trials" / run
+
+    def write_plan(self) -> None:
+        """Writes `study.toml`, from which the study can be made again."""
+        text = "# handgrad search THIS_FILE repeats this study\n" + tomli_w.dumps(self.about["plan"])
+        advice = "Free some space or choose another --study-dir"
+        write_text(self.folder / "study.toml", text, advice=advice)
+        if not isinstance(self.store, FolderStore):
+            where = {"address": hidden(self.store.address), "name": self.name}  # without the password
+            write_text(self.folder / STORE, tomli_w.dumps(where), advice=advice)
+
+
+def create(folder: Path, store: Store, name: str, plan: Plan, data: Mapping[str, Any], *, join: bool, resume: bool):
+    """A new study in a store; or the one of this name, with what the plan adds to it.
+
+    Arguments:
+        plan: what is asked for now. Where the study exists it may add values, seeds and trials.
+        data: `task`, `input_shape`, `classes` and `samples` of the training split.
+        join: the study may exist.
+        resume: likewise, and its plan may grow.
+
+    Raises:
+        RunError: it exists, and neither `join` nor `resume` was said; or the store holds something else.
+        ConfigError: it is another study than the plan's.
+    """
+    store.lock_name = name
+    direction = "maximize" if data["task"] == "classification" else "minimize"
+    about = {"format": FORMAT, "plan": plan.to_toml(), "data": dict(data)}
+    with store.locked():
+        names = optuna.get_all_study_names(store.storage)
+        if names and isinstance(store, FolderStore):
+            name = names[0]  # a folder has one, and may have been renamed
+        if name not in names:
+            made = optuna.create_study(storage=store.storage, study_name=name, direction=direction)
+            made.set_user_attr("handgrad", about)
+            study = Study(folder, store, made)
+        else:
+            if not join and not resume:
+                raise RunError(
+                    f"{hidden(store.address)} holds the study {name!r} already: go on with --resume, or choose another "
+                    "--study-dir"
+                )
+            study = _opened(folder, store, name)
+            grown = _grown(study.plan, plan, hidden(store.address))
+            if grown != study.plan:
+                if not resume:
+                    raise ConfigError(
+                        f"the study {name!r} in {hidden(store.address)} has another plan, "
+                        f"{_difference(study.plan, grown)}: leave that out, or add it to the study with --resume"
+                    )
+                study.study.set_user_attr("handgrad", {**study.about, "plan": grown.to_toml()})
+    study.write_plan()
+    return study
+
+
+def _opened(folder: Path, store: Store, name: str) -> Study:
+    loaded = optuna.load_study(study_name=name, storage=store.storage)
+    about = loaded.user_attrs.get("handgrad")
+    if about is None:
+        raise RunError(
+            f"{hidden(store.address)} holds an Optuna study {name!r} that handgrad search did not make: choose another "
+            "--study-dir, or another database"
+        )
+    if about.get("format") != FORMAT:
+        raise RunError(
+            f"{hidden(store.address)} has format={about.get('format')}, this handgrad reads format={FORMAT}: use the "
+            "version that made it, or start a new study"
+        )
+    return Study(folder, store, loaded)
+
+
+def join(store: Store, name: str | None = None, folder: Path | None = None) -> Study:
+    """The study in a store.
+
+    Arguments:
+        name: which, where there are several.
+        folder: where this machine keeps its part; of a store that is a folder, that.
+
+    Raises:
+        RunError: there is none, or several and no name.
+    """
+    names = optuna.get_all_study_names(store.storage)
+    if name is None and len(names) > 1:
+        raise RunError(
+            f"{hidden(store.address)} holds {len(names)} studies: say which with --name, one of {', '.join(names)}"
+        )
+    if not names or (name is not None and name not in names):
+        what = f"no study {name!r}; it holds {', '.join(names)}" if names else "no study yet"
+        raise RunError(
+            f"{hidden(store.address)} holds {what}: start one with handgrad search STUDY.toml --join STORAGE"
+        )
+    name = name or names[0]
+    own = store.folder if isinstance(store, FolderStore) else folder or Path("studies") / name
+    study = _opened(own, store, name)
+    study.write_plan()
+    return study
+
+
+def load_study(path: str | Path) -> Study:
+    """The study in a folder, for reading.
+
+    Raises:
+        RunError: the folder holds none.
+    """
+    folder = Path(path)
+    if folder.is_file():
+        raise RunError(f"{folder} is a file, expected the folder of a study")
+    if not (folder / "study.toml").exists():
+        raise RunError(f"{folder} holds no study: expected a folder that handgrad search has made")
+    where = folder / STORE
+    if not where.exists():
+        return join(open_store(folder))
+    store = read_toml(where)
+    return join(open_store(store["address"]), store["name"], folder)
+
+
+# -- a plan that grows ------------------------------------------------------------------------------------------------
+
+
+def _grown(before: Plan, now: Plan, where: str) -> Plan:
+    """The plan that has all of `before` and what `now` adds.
+
+    Raises:
+        ConfigError: they are plans of two studies.
+    """
+    saved, wanted = _compared(before.fixed), _compared(now.fixed)
+    differing = sorted(name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name))
+    names = [factor.name for factor in before.factors]
+    if sorted(names) != sorted(factor.name for factor in now.factors):
+        other = ", ".join(factor.name for factor in now.factors)
+        raise ConfigError(
+            f"{where} holds another study: it varies {', '.join(names)}, now it is {other}. Choose another --study-dir"
+        )
+    for name in differing:
+        raise ConfigError(
+            f"{where} holds another study: there {name}={shown(saved.get(name))}, now it is "
+            f"{name}={shown(wanted.get(name))}. Leave that out, or choose another --study-dir"
+        )
+    factors = []
+    for factor in before.factors:
+        added = next(other for other in now.factors if other.name == factor.name)
+        if (factor.range is None) != (added.range is None) or factor.range != added.range:
+            raise ConfigError(
+                f"{where} holds another study: the range of {factor.name} differs. Choose another --study-dir"
+            )
+        missing = [value for value in factor.values if value not in added.values]
+        if missing:
+            raise ConfigError(
+                f"the study in {where} has {factor.name}={shown(missing[0])} too: values can be added to a study, not "
+                "taken away. List it, or start a new study"
+            )
+        more = [value for value in added.values if value not in factor.values]
+        factors.append(dataclasses.replace(factor, values=(*factor.values, *more)))
+    for name in ("sampler", "select"):
+        if getattr(before, name) != getattr(now, name):
+            raise ConfigError(
+                f"the study in {where} was begun with {name}={getattr(before, name)}, now it is "
+                f"{name}={getattr(now, name)}: leave that out, or start a new study"
+            )
+    trials = None if before.trials is None or now.trials is None else max(before.trials, now.trials)
+    if size(factors) is None:
+        trials = max(before.trials or 0, now.trials or 0) or None
+    return dataclasses.replace(
+        now, fixed=before.fixed, factors=tuple(factors), trials=trials, seeds=max(before.seeds, now.seeds)
+    )
+
+
+def _compared(fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Fixed settings, without where things lie and how quickly they are computed."""
+    aside = ("data_dir", "offline", "checkpoint_seconds", "threads")
+    return {name: value for name, value in fixed.items() if name not in aside and value is not None}
+
+
+def _difference(before: Plan, now: Plan) -> str:
+    for name in _OPTIONS:
+        if getattr(before, name) != getattr(now, name):
+            return f"{name}={getattr(before, name)} there and {name}={getattr(now, name)} now"
+    for one, other in zip(before.factors, now.factors, strict=True):
+        if one != other:
+            more = [shown(value) for value in other.values if value not in one.values]
+            return f"without {one.name}={more[0]}"
+    return "other settings"
+
+
+def first_combinations(plan: Plan) -> Sequence[Combination]:
+    """The combinations of a plan whose factors are all lists, in the order in which they are trained."""
+    every = list(grid(plan.factors))
+    if plan.sampler == "random":
+        order = np.random.default_rng((plan.seed, len(every))).permutation(len(every))
+        every = [every[i] for i in order]
+    return every[: plan.combinations]

@@ -1,0 +1,396 @@
+"""Runs that train together, as one network with a leading axis of models.
+
+Small networks leave most of a step's time to the interpreter, and each fetches its own batches; models side by side
+share both. Every model takes exactly the numbers of a separate run with `threads=1`: its matrix products have the same
+shapes and its elements are added up in the same order, whatever company it has. Against a run with more threads it
+differs by rounding, as such runs do from each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from handgrad._typing import Array, Integer
+from handgrad.architectures import Architecture
+from handgrad.data import Dataset
+from handgrad.engines import Figures
+from handgrad.engines.numpy import Model, NumpyEngine
+from handgrad.errors import ConfigError, RunError
+from handgrad.training.config import TrainConfig
+from handgrad.training.loop import Interrupted, Reporter, Training, new_engine, next_chunk, stop_signals
+from handgrad.training.run import Run, RunFolder, load_dataset
+from handgrad.training.schedules import SCHEDULES, laid_out_over_steps
+
+#: Settings in which the models of a stack may differ.
+FREE = (
+    *("recipe", "init", "optimizer", "learning_rate", "momentum", "nesterov", "beta1", "beta2", "weight_decay"),
+    *("max_steps", "epochs", "patience", "schedule", "warmup_steps"),
+    *{name for options in SCHEDULES.values() for name in options},
+    *("seed", "init_seed", "data_seed", "noise_seed", "threads", "checkpoint_seconds", "convolution"),
+)
+#: Settings that decide how long a run goes on, not what a step does.
+_LENGTH = ("recipe", "max_steps", "epochs", "patience", "threads", "checkpoint_seconds", "convolution")
+
+#: Models in a stack, at most: the interpreter's share of a step is small by then.
+MOST_MODELS = 32
+#: Numbers that the activations of all models of a stack may have, for one batch: they should stay in a core's cache.
+MOST_ACTIVATIONS = 2**20
+
+
+def groups(configs: Sequence[TrainConfig], at_least: int = 1) -> list[list[int]]:
+    """Which of these runs can train together, as indices; a run that cannot is a group of its own.
+
+    The runs of a group differ in `FREE` settings alone. Those that share their batches (one `data_seed`) come
+    together, as do those that differ in their length alone.
+
+    Arguments:
+        at_least: so many groups, if there are as many runs: one for each of several workers.
+    """
+    kinds: dict[Any, list[int]] = {}
+    for i, config in enumerate(configs):
+        kinds.setdefault(_kind(config) or i, []).append(i)
+    parts = {kind: math.ceil(len(members) / _most(configs[members[0]])) for kind, members in kinds.items()}
+    while sum(parts.values()) < at_least:
+        kind = max(kinds, key=lambda kind: len(kinds[kind]) / parts[kind])
+        if parts[kind] >= len(kinds[kind]):
+            break
+        parts[kind] += 1
+    found = []
+    for kind, members in kinds.items():
+        members.sort(key=lambda i: _order(configs[i]))
+        edges = [len(members) * k // parts[kind] for k in range(parts[kind] + 1)]
+        found += [members[begin:end] for begin, end in itertools.pairwise(edges)]
+    return found
+
+
+def _kind(config: TrainConfig) -> Any:
+    """What the runs of a stack have in common; None for a run that cannot be stacked."""
+    if config.engine != "numpy" or config.model != "mlp" or config.kernels != "numpy":
+        return None
+    values = {name: value for name, value in config.to_dict().items() if name not in FREE}
+    if config.random_crop or config.horizontal_flip:
+        values["data_seed"] = config.seeds()["data_seed"]  # which decides how images are changed
+    return _hashable(values)
+
+
+def _order(config: TrainConfig) -> tuple:
+    """What neighbours in a stack have in common where they can: batches, then the update rule, then all but length."""
+    optimizer = config.optimizer, config.nesterov, config.beta1, config.beta2, bool(config.momentum)
+    return config.seeds()["data_seed"], optimizer, repr(_row(config)), config.max_steps or 0, config.epochs or 0
+
+
+def _row(config: TrainConfig) -> Any:
+    """What runs have in common of which the shorter is read off the longer one."""
+    length = () if laid_out_over_steps(config.schedule, config.step_size) else _LENGTH
+    values = {name: value for name, value in config.to_dict().items() if name not in length} | config.seeds()
+    return _hashable({**values, "seed": 0})
+
+
+def _hashable(values: dict[str, Any]) -> tuple:
+    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in sorted(values.items()))
+
+
+def _most(config: TrainConfig) -> int:
+    """How many models a stack of such runs may have."""
+    return max(2, min(MOST_MODELS, MOST_ACTIVATIONS // (config.batch_size * max(sum(config.hidden_units), 1))))
+
+
+def train_stacked(
+    configs: Sequence[TrainConfig],
+    run_dirs: Sequence[str | Path | RunFolder],
+    *,
+    reporter: Reporter | Sequence[Reporter] | None = None,
+    threads: int | None = None,
+    dataset: Dataset | None = None,
+) -> list[Run | Exception]:
+    """Trains several runs together and leaves the folder of each, as separate runs would.
+
+    A folder in which a run of the same configuration was begun is gone on with, bit for bit as if it had not stopped;
+    one that is finished is left alone. A run that diverges, or whose reporter raises an exception, ends there, and the
+    others go on. Where two runs differ in their length alone, the shorter is read off the longer one.
+
+    Arguments:
+        configs: of one group of `groups`.
+        run_dirs: the folder of each.
+        reporter: told of everything as it happens: one for all runs, or one for each.
+        threads: how many threads share out the models; 1 by default. No figure depends on it.
+        dataset: what `load_dataset` gives for each of them, where it is loaded already; without a "test" split nothing
+            is evaluated on it.
+
+    Returns: each run; or, of one that ended early, why: a `NonFiniteError` as `train` raises it, or what its reporter
+        raised.
+
+    Raises:
+        ConfigError: the runs cannot train together, or a setting does not fit the data.
+        DataError: the data cannot be obtained.
+        RunError: a run folder cannot be used.
+        Interrupted: Ctrl-C or a termination signal; everything is saved.
+    """
+    _check(configs, run_dirs)
+    folders = [each if isinstance(each, RunFolder) else RunFolder(each) for each in run_dirs]
+    given = [reporter or Reporter()] * len(configs) if not isinstance(reporter, Sequence) else list(reporter)
+    ended: dict[int, Exception] = {}
+    with contextlib.ExitStack() as held:
+        for folder, config in zip(folders, configs, strict=True):
+            held.enter_context(folder.held())
+            if folder.exists() and (differing := _differing(folder.config(), config)):
+                raise RunError(
+                    f"{folder.path} holds a run with other settings ({', '.join(differing)}): choose another folder"
+                )
+        data = dataset or load_dataset(configs[0])
+        trainings = [
+            _StackedTraining(i, folder, config, own, dataset=data)
+            for i, (folder, config, own) in enumerate(zip(folders, configs, given, strict=True))
+            if not (folder.path / "summary.json").exists()
+        ]
+        if trainings:
+            ended = _Stack(trainings, data, threads or 1).run()
+    return [ended.get(i) or Run(folder.path) for i, folder in enumerate(folders)]
+
+
+def _check(configs: Sequence[TrainConfig], run_dirs: Sequence[Any]) -> None:
+    if len(configs) != len(run_dirs) or not configs:
+        raise ConfigError(
+            f"train_stacked got configs={len(configs)} and run_dirs={len(run_dirs)}, expected a folder for each run"
+        )
+    if len({str(getattr(each, "path", each)) for each in run_dirs}) < len(run_dirs):
+        raise ConfigError("train_stacked got the same folder twice: each run needs one of its own")
+    kinds = [_kind(config) for config in configs]
+    if kinds[0] is None:
+        raise ConfigError(
+            f"engine={configs[0].engine} model={configs[0].model} kernels={configs[0].kernels} is not stacked: "
+            "expected an mlp on the numpy engine with kernels=numpy; train the runs one by one"
+        )
+    for config, kind in zip(configs, kinds, strict=True):
+        if kind != kinds[0]:
+            differing = [name for name in _differing(configs[0], config) if name not in FREE] or ["data_seed"]
+            raise ConfigError(
+                f"the runs differ in {', '.join(differing)}, expected runs that differ in the optimiser's numbers, the "
+                "initialisation, the seeds or the schedule: see handgrad.training.stacked.groups"
+            )
+
+
+def _differing(a: TrainConfig, b: TrainConfig) -> list[str]:
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    return [name for name in names if getattr(a, name) != getattr(b, name)]
+
+
+class _StackedTraining(Training):
+    """One run of a stack. Its times are its share of the stack's; its best weights are written with the next
+    checkpoint."""
+
+    engine: Model
+
+    def __init__(self, number: int, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.number = number
+        self.row = _row(self.config)
+        self.spent = 0.0
+        self._best: _Weights | None = None
+
+    def seconds(self) -> float:
+        return self.seconds_before + self.spent
+
+    def save_best(self) -> None:
+        self._best = _Weights(self.step, self.engine.architecture, self.engine.state_dict())
+
+    def write_best(self) -> None:
+        if self._best is not None:
+            self.folder.save_model("best", self._best, self._best.step)
+            self._best = None
+
+    def save_checkpoint(self) -> None:
+        self.write_best()
+        super().save_checkpoint()
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """What a network was at some step."""
+
+    step: int
+    architecture: Architecture
+    state: dict[str, np.ndarray]
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return self.state
+
+
+class _Lane:
+    """Models that one thread trains, with the runs of each: several where one is read off another."""
+
+    def __init__(self, rows: list[list[_StackedTraining]], dataset: Dataset) -> None:
+        self.rows = rows
+        longest = [max(row, key=lambda run: run.steps) for row in rows]
+        going_on = [next((run.engine.checkpoint() for run in row if hasattr(run, "engine")), None) for row in rows]
+        begun = [state is not None or row[0].saved is not None for state, row in zip(going_on, rows, strict=True)]
+        models = [
+            dataclasses.replace(run.config, init="zeros") if restored else run.config
+            for run, restored in zip(longest, begun, strict=True)
+        ]
+        self.engine: NumpyEngine = new_engine(models[0], dataset, models=models)
+        for number, (row, state) in enumerate(zip(rows, going_on, strict=True)):
+            model = self.engine.model(number)
+            for run in row:
+                run.use(model, threads=1)
+            if state is not None:
+                model.restore(*state)
+        self._schedules = [run.schedule for run in longest]
+        self._orders = [run.order for run in longest]
+        if len({order.seed for order in self._orders}) == 1:
+            del self._orders[1:]
+
+    def train(self, step: int, until: int) -> Figures:
+        batches = [order.batches(step, until) for order in self._orders]
+        indices = batches[0] if len(batches) == 1 else np.stack(batches, axis=1)
+        return self.engine.train(indices, np.stack([each.rates(step, until) for each in self._schedules], axis=1))
+
+    def evaluate(self) -> dict[str, Figures]:
+        return {split: self.engine.evaluate(self._evaluated(split)) for split in self.rows[0][0].evaluated_splits}
+
+    def _evaluated(self, split: str) -> Integer[Array, "*models n"]:
+        indices = [row[0].evaluated_splits[split] for row in self.rows]
+        same = all(np.array_equal(each, indices[0]) for each in indices[1:])
+        return indices[0] if same else np.stack(indices)
+
+
+class _Stack:
+    """Runs under way together."""
+
+    def __init__(self, runs: list[_StackedTraining], dataset: Dataset, threads: int) -> None:
+        self.runs = sorted(runs, key=lambda run: _order(run.config))
+        self.dataset, self.threads = dataset, threads
+        self.live = list(self.runs)
+        self.ended: dict[int, Exception] = {}
+        self.chunk = 1
+        self.began = time.perf_counter()
+
+    def run(self) -> dict[int, Exception]:
+        """Trains all runs to their ends; returns what ended some of them early."""
+        first = self.runs[0].folder
+        for run in self.runs:
+            run.folder.create(run.config)
+        first.save_preprocessing(self.dataset)
+        for run in self.runs[1:]:
+            run.folder.copy_preprocessing(first)
+        with (
+            stop_signals() as stop,
+            threadpool_limits(1, user_api="blas"),  # the stack shares the work itself
+            ThreadPoolExecutor(self.threads) as pool,
+        ):
+            while self.live:
+                self._train(pool, stop)
+        return self.ended
+
+    def _train(self, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
+        """Trains the runs that have made the fewest steps, until one of them is over or they have caught up with the
+        others: those that a kill left at an older checkpoint."""
+        step = min(run.step for run in self.live)
+        behind = [run for run in self.live if run.step == step]
+        goal = min((run.step for run in self.live if run.step > step), default=math.inf)
+        lanes = self._lanes(behind)
+        while len(self.live) and all(run in self.live for run in behind) and step < goal:
+            until = int(min(step + self.chunk, goal, *(run.next_evaluation() for run in behind)))
+            began = time.perf_counter()
+            trained = list(pool.map(lambda lane, step=step, until=until: lane.train(step, until), lanes))
+            seconds = time.perf_counter() - began
+            self.chunk = next_chunk(self.chunk, seconds)
+            self._share(lanes, trained, until, seconds)
+            step = until
+            if any(run.due() for run in behind if run in self.live):
+                self._evaluate(pool, lanes)
+            for run in behind:
+                if run in self.live and run.over():
+                    self._finish(run)
+            if stop.is_set():
+                self._save(behind)
+                raise Interrupted(
+                    f"stopped {len(self.live)} of {len(self.runs)} stacked runs at step {step}; all of them are saved. "
+                    "Train them again in the same folders to go on"
+                )
+            if time.perf_counter() - behind[0].saved_at >= min(run.config.checkpoint_seconds for run in behind):
+                self._save(behind)
+
+    def _lanes(self, runs: list[_StackedTraining]) -> list[_Lane]:
+        rows: dict[Any, list[_StackedTraining]] = {}
+        for run in runs:
+            rows.setdefault(run.row, []).append(run)
+        begun = [run for run in runs if hasattr(run, "engine")]
+        each = list(rows.values())
+        count = min(self.threads, len(each))
+        edges = [len(each) * k // count for k in range(count + 1)]
+        lanes = [_Lane(each[begin:end], self.dataset) for begin, end in itertools.pairwise(edges)]
+        for run in runs:
+            if run not in begun:
+                self._guarded(run, run.reporter.started, run.folder.path, run.config, run.engine, run.steps, run.step)
+        return lanes
+
+    def _share(self, lanes: list[_Lane], trained: list[Figures], until: int, seconds: float) -> None:
+        """Gives every run the figures of its steps."""
+        share = seconds / len(lanes) / max(len(lane.rows) for lane in lanes)
+        for lane, figures in zip(lanes, trained, strict=True):
+            for number, row in enumerate(lane.rows):
+                for run in row:
+                    run.spent += share
+                    if number in lane.engine.diverged:
+                        self._end(run, run.diverged(*lane.engine.diverged[number]))
+                    else:
+                        self._guarded(run, run.trained, figures.of(number), until, share)
+
+    def _evaluate(self, pool: ThreadPoolExecutor, lanes: list[_Lane]) -> None:
+        began = time.perf_counter()
+        evaluated = list(pool.map(_Lane.evaluate, lanes))
+        share = (time.perf_counter() - began) / sum(len(lane.rows) for lane in lanes)
+        for lane, of_splits in zip(lanes, evaluated, strict=True):
+            for number, row in enumerate(lane.rows):
+                for run in row:
+                    if run in self.live and run.due():
+                        run.spent += share
+                        figures = {split: figures.of(number) for split, figures in of_splits.items()}
+                        self._guarded(run, run.evaluated, figures, share)
+
+    def _finish(self, run: _StackedTraining) -> None:
+        about: dict[str, Any] = {
+            "stack": {"runs": len(self.runs), "seconds": round(time.perf_counter() - self.began, 3)}
+        }
+        beside = [other for other in self.runs if other.row == run.row and other.step >= run.step]
+        longest = max(beside, key=lambda other: other.steps)
+        if longest.steps > run.steps:
+            about["read_off"] = str(longest.folder.path)
+        self._guarded(run, lambda: run.finish(**about))
+        if run in self.live:
+            self.live.remove(run)
+
+    def _save(self, runs: list[_StackedTraining]) -> None:
+        for run in runs:
+            if run in self.live:
+                run.save_checkpoint()
+
+    def _guarded(self, run: _StackedTraining, function: Callable[..., None], *arguments: Any) -> None:
+        """Calls what may tell a reporter: a run whose reporter raises an exception ends there."""
+        if run not in self.live:
+            return
+        try:
+            function(*arguments)
+        except (RunError, OSError):  # the disk is full: a matter of all runs
+            raise
+        except Exception as error:
+            self._end(run, error)
+
+    def _end(self, run: _StackedTraining, why: Exception) -> None:
+        run.write_best()
+        self.ended[run.number] = why
+        self.live.remove(run)
