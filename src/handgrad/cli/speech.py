@@ -107,7 +107,6 @@ class _Shown(Progress):
         self.total = self.done = 0
 
     def __enter__(self) -> _Shown:
-        self.bar.start()
         return self
 
     def __exit__(self, *_) -> None:
@@ -115,6 +114,7 @@ class _Shown(Progress):
 
     def started(self, utterances: int, resumed: int) -> None:
         self.total, self.done = utterances, resumed
+        self.bar.start()
         self.bar.update(self.task, total=utterances, completed=resumed)
         if resumed:
             self._say(f"resumes: {resumed:,} of {utterances:,} utterances are aligned already")
