@@ -86,7 +86,7 @@ def prepare(
         minutes = prepared.frames[name] / 6000
         print(f"{name:<6}{utterances:>8,} utterances {prepared.frames[name]:>12,} frames {minutes:>8.1f} minutes")
     if prepared.left_out:
-        print(f"{len(prepared.left_out)} utterances are left out: see {out / 'report.txt'}")
+        print(f"left out: {len(prepared.left_out)} (why: {out / 'report.txt'})")
     print(f"{out}: handgrad train --dataset speech --data-dir {out}")
     return 0
 
