@@ -164,7 +164,7 @@ def check(name: str, *, data_dir: str | Path | None = None) -> Check:
             if entry.format == "idx":
                 repacked.append(path)
         else:
-            official[path] = False if path.name in checksums else None
+            official[path] = None
     return Check(folder, sizes, official, tuple(path for path in repacked if official[path]))
 
 

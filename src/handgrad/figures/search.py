@@ -209,6 +209,7 @@ def heat(points: Sequence[Point], axes: Sequence[Axis], one: int, other: int, *,
 
     Returns: a figure that grows with the number of cells.
     """
+    import numpy as np
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -224,7 +225,11 @@ def heat(points: Sequence[Point], axes: Sequence[Axis], one: int, other: int, *,
     values = [[cells.get((r, c), math.nan) for c in range(columns)] for r in range(rows)]
     low, high = min(cells.values()), max(cells.values())
     colors = colormaps["viridis" if better is max else "viridis_r"].with_extremes(bad=(0.5, 0.5, 0.5, 0.12))
-    image = panel.imshow(values, cmap=colors, aspect="auto", vmin=low, vmax=high if high > low else low + 1e-9)
+    edges = [i - 0.5 for i in range(columns + 1)], [i - 0.5 for i in range(rows + 1)]
+    masked = np.ma.masked_invalid(values)
+    top = high if high > low else low + 1e-9
+    image = panel.pcolormesh(*edges, masked, cmap=colors, vmin=low, vmax=top, rasterized=rows * columns > MANY)
+    panel.invert_yaxis()
     best = better(cells.values())
     decimals = 3 if columns <= 14 else 2
     for (r, c), value in cells.items():

@@ -2,7 +2,7 @@
 
 from handgrad.search.results import Findings, Result, Row, findings
 from handgrad.search.running import Progress, Watcher, leave_results, search
-from handgrad.search.study import Plan, Study, load_study, plan_from
+from handgrad.search.study import Plan, Study, load_study, plan_from, shipped
 
 __all__ = [
     "Findings",
@@ -17,4 +17,5 @@ __all__ = [
     "load_study",
     "plan_from",
     "search",
+    "shipped",
 ]

@@ -23,13 +23,17 @@ from handgrad.search.queue import DIVERGED, ERROR, LOST, Job, Queue
 from handgrad.search.store import GRACE_SECONDS, HEARTBEAT_SECONDS, Store, open_store
 from handgrad.search.study import Plan, Study, join
 from handgrad.training.config import GROUPS, TrainConfig
-from handgrad.training.judging import averages
-from handgrad.training.loop import Interrupted, Reporter, train_in
+from handgrad.training.judging import MEASURES, averages, better
+from handgrad.training.loop import Interrupted, Reporter, fitted_to, train_in
 from handgrad.training.run import Run, RunFolder, as_configured, load_dataset
 from handgrad.training.stacked import groups, train_stacked
 
 #: Exit code of a worker that could not go on; it has said why.
 FATAL = 3
+
+
+#: Settings that decide what a data set is.
+DATA_SETTINGS = (*GROUPS["Data"], *GROUPS["Data of your own"])
 
 
 class Datasets:
@@ -40,8 +44,8 @@ class Datasets:
 
     def load(self, config: TrainConfig) -> Dataset:
         """What `load_dataset(config)` gives."""
-        plain = dataclasses.replace(config, random_crop=0, horizontal_flip=False)
-        key = tuple(getattr(plain, name) for name in GROUPS["Data"])
+        plain = dataclasses.replace(config, random_crop=0, horizontal_flip=False, class_weight="none")
+        key = (*(getattr(plain, name) for name in DATA_SETTINGS), plain.seed if plain.data is not None else 0)
         if key not in self._loaded:
             self._loaded[key] = load_dataset(plain)
         return as_configured(config, self._loaded[key])
@@ -63,13 +67,17 @@ class _Pruned(Exception):
 
 def objective(plan: Plan, task: str) -> str:
     """The figure of an evaluation that a study goes by."""
-    return f"{plan.select}_{'accuracy' if task == 'classification' else 'loss'}"
+    return f"{plan.select}_{MEASURES[task][0]}"
+
+
+def sign_of(figure: str) -> int:
+    """1 where larger figures are better, -1 where smaller ones are."""
+    return 1 if better(figure, {figure: 1.0}, {figure: 0.0}) else -1
 
 
 def best_record(records: Sequence[dict[str, Any]], figure: str) -> dict[str, Any]:
     """The first of the evaluations with the best figure."""
-    better = max if figure.endswith("accuracy") else min
-    return better(records, key=lambda record: record[figure])
+    return max(records, key=lambda record: sign_of(figure) * record[figure])
 
 
 class _Reporter(Reporter):
@@ -214,6 +222,7 @@ class Worker:
         runs = []
         for job in jobs:
             folder, config = TrialFolder(self.study.run_dir(job.run)), plan.config(job.combination, job.seed)
+            config = fitted_to(config, self.datasets.load(config))
             self._wait_for(folder)
             if folder.exists() and folder.config() != config:
                 shutil.rmtree(folder.path)  # of another study that was here
@@ -311,7 +320,7 @@ class Worker:
         result["seconds"] = trained.summary["seconds"]
         if "read_off" in trained.summary:
             result["read_off"] = Path(trained.summary["read_off"]).name
-        if plan.select == "validation":
+        if plan.select == "validation" and "test" in self.datasets.load(run.config).splits:
             engine, dataset = trained.engine("best"), self.datasets.load(run.config)
             engine.load(dataset)
             indices = dataset.indices("test")

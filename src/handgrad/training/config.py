@@ -124,7 +124,7 @@ GROUPS = {
         *("random_crop", "horizontal_flip", "context"),
     ),
     "Data of your own": (
-        *("data", "target", "task", "ignore", "categories", "group", "test_size"),
+        *("data", "target", "task", "ignore", "categories", "group", "sample_weight", "test_size"),
         *("arrays", "image_size", "image_mode", "data_bytes", "data_sha256"),
     ),
     "Network": (
@@ -189,6 +189,7 @@ class TrainConfig:
     group: str | None = _setting(
         None, _TEXT, "column or array: samples with the same value stay on one side of a split, as one person's do"
     )
+    sample_weight: str | None = _setting(None, _TEXT, "column or array: how much each sample counts in training")
     test_size: int | float | None = _setting(
         None,
         Rule("a whole number of at least 1, or a share between 0 and 1", lambda v: _share_or_count(v) and v > 0),
