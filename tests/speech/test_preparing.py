@@ -557,6 +557,14 @@ def test_nothing_of_use_is_an_error_with_the_first_reason(tmp_path, capsys):
     assert said.endswith("there is no such file")
 
 
+def test_too_few_speakers_are_said_before_the_work_begins(tmp_path, capsys):
+    (tmp_path / "wav.scp").write_text("u1 a.wav\nu2 b.wav\n")
+    (tmp_path / "text").write_text("u1 SEE\nu2 SAW\n")
+    assert main(["speech", "prepare", str(tmp_path), "--out", str(tmp_path / "out"), "--split", "speaker"]) == 2
+    assert "error: --split speaker needs 3 speakers or more" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_the_extra_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "soxr", None)
     with pytest.raises(ConfigError, match=r'pip install "handgrad\[speech\]"'):

@@ -86,7 +86,7 @@ def prepare(
         minutes = prepared.frames[name] / 6000
         print(f"{name:<6}{utterances:>8,} utterances {prepared.frames[name]:>12,} frames {minutes:>8.1f} minutes")
     if prepared.left_out:
-        print(f"{len(prepared.left_out)} utterances are left out: see {out / 'report.txt'}")
+        print(f"left out: {len(prepared.left_out)} (why: {out / 'report.txt'})")
     print(f"{out}: handgrad train --dataset speech --data-dir {out}")
     return 0
 
@@ -107,7 +107,6 @@ class _Shown(Progress):
         self.total = self.done = 0
 
     def __enter__(self) -> _Shown:
-        self.bar.start()
         return self
 
     def __exit__(self, *_) -> None:
@@ -115,6 +114,7 @@ class _Shown(Progress):
 
     def started(self, utterances: int, resumed: int) -> None:
         self.total, self.done = utterances, resumed
+        self.bar.start()
         self.bar.update(self.task, total=utterances, completed=resumed)
         if resumed:
             self._say(f"resumes: {resumed:,} of {utterances:,} utterances are aligned already")
