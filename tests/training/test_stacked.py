@@ -145,6 +145,16 @@ def test_a_regression_with_weights_on_data_of_ones_own(tmp_path):
     train_stacked(runs, together, dataset=weighted)  # they are finished, and known again
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "nll", "mse"])
+def test_weighted_samples(tmp_path, loss):
+    runs = configs({}, {"seed": 1}, {"learning_rate": 0.1}, loss=loss, max_steps=20)
+    digits = load_dataset(runs[0])
+    weighted = dataclasses.replace(digits, weights=np.linspace(0.2, 3, len(digits.labels), dtype=np.float32))
+    together = folders(tmp_path, "stacked", runs)
+    train_stacked(runs, together, dataset=weighted)
+    assert_same_runs(together, apart(tmp_path, runs, dataset=weighted))
+
+
 def test_against_runs_on_two_threads_the_difference_is_rounding(tmp_path):
     """The tolerance that a stack keeps to: 1e-5 of the largest weight of each parameter after 20 steps."""
     common = {"hidden_units": [512, 256], "batch_size": 256, "max_steps": 20, "eval_freq": 20, "optimizer": "sgd"}
