@@ -101,7 +101,7 @@ def handgrad_peer(own: list[dict[str, Any]], share: float, stacked: bool) -> Cal
     threadpool_limits(1, user_api="blas")
     inputs, labels = images()
     preprocessing = fit_preprocessing("mean-image", inputs[:TRAINING], 255.0)
-    splits = {"train": range(TRAINING), "test": range(TRAINING, TRAINING + TEST)}
+    splits: Any = {"train": range(TRAINING), "test": range(TRAINING, TRAINING + TEST)}
     dataset = Dataset("cifar10", inputs, labels, splits, tuple("0123456789"), 255.0, preprocessing)
     eval_freq, eval_size = often(share)
     common = {"dataset": "cifar10", "eval_freq": eval_freq, "eval_size": eval_size, "threads": 1}

@@ -221,7 +221,7 @@ class NumpyEngine:
 
     def _as_inputs(self, x: Float[Array, "N ..."], axes: int) -> Float[Array, "*models N ..."]:
         """The same memory in the shape that the network takes."""
-        models = (self.models,) if axes > 1 else ()
+        models = (self.models or 1,) if axes > 1 else ()
         return x.reshape(*models, -1, *self.architecture.input_shape)
 
     # -- training and evaluation --------------------------------------------------------------------------------------

@@ -414,8 +414,8 @@ class Training:
 
     def next_evaluation(self, step: int | None = None) -> int:
         """The first step after `step` (by default the present one) that ends with an evaluation."""
-        step = self.step if step is None else step
-        return min((step // self.config.eval_freq + 1) * self.config.eval_freq, self.steps)
+        last = self.step if step is None else step
+        return min((last // self.config.eval_freq + 1) * self.config.eval_freq, self.steps)
 
     def due(self) -> bool:
         """Whether the last step ends with an evaluation."""
