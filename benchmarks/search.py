@@ -46,7 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
     "200,200, batch 200": {"hidden": (200, 200), "batch": 200, "share": 0.2},
     "400,400,400, batch 400": {"hidden": (400, 400, 400), "batch": 400, "share": 0.04},
 }
-QUICK = {"100, batch 100": 0.06}
+QUICK = {"100, batch 100": 0.04}
 RATES, LENGTHS, OPTIMIZERS = (2e-2, 2e-3, 2e-4), (1500, 3000), ("sgd", "adam", "adadelta")
 PEERS = {"stacked": 2, "separate": 2, "torch": 1, "torch-2": 2}  # processes
 TRAINING, TEST, EVALUATION_BATCH = 50_000, 10_000, 1024
@@ -101,7 +101,7 @@ def handgrad_peer(own: list[dict[str, Any]], share: float, stacked: bool) -> Cal
     threadpool_limits(1, user_api="blas")
     inputs, labels = images()
     preprocessing = fit_preprocessing("mean-image", inputs[:TRAINING], 255.0)
-    splits = {"train": range(TRAINING), "test": range(TRAINING, TRAINING + TEST)}
+    splits: Any = {"train": range(TRAINING), "test": range(TRAINING, TRAINING + TEST)}
     dataset = Dataset("cifar10", inputs, labels, splits, tuple("0123456789"), 255.0, preprocessing)
     eval_freq, eval_size = often(share)
     common = {"dataset": "cifar10", "eval_freq": eval_freq, "eval_size": eval_size, "threads": 1}

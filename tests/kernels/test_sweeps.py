@@ -115,6 +115,47 @@ def test_a_stack_with_learning_rates_is_its_models_apart(example, size):
         np.testing.assert_array_equal(stack.value[m], alone[m].value)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (nn.SGD, {"momentum": [0.9, 0.1, 0.5], "weight_decay": [0.0, 0.3, 0.01]}),
+        (nn.SGD, {"momentum": [0.9, 0.1, 0.5], "weight_decay": [0.0, 0.3, 0.01], "nesterov": True}),
+        (nn.Adam, {"weight_decay": [0.0, 0.3, 0.01]}),
+        (nn.AdamW, {"weight_decay": [0.0, 0.3, 0.01]}),
+        (nn.RMSprop, {"momentum": [0.9, 0.1, 0.5], "weight_decay": [0.1, 0.3, 0.01]}),
+        (nn.Adadelta, {"weight_decay": [0.0, 0.3, 0.01]}),
+    ],
+)
+def test_a_stack_with_numbers_of_its_own_is_its_models_apart_bit_for_bit(make, options, dtype):
+    """Through the kernel; and, within rounding, through the rule itself."""
+    switches = {name: value for name, value in options.items() if not isinstance(value, list)}
+    numbers = {name: value for name, value in options.items() if isinstance(value, list)}
+    rates = [0.1, 0.0123, 0.3]
+    (stack,) = parameters(dtype, ((3, 50),))
+    itself = nn.Parameter(stack.value.copy())
+    alone = [nn.Parameter(stack.value[m].copy()) for m in range(3)]
+    of_models = {name: np.array(value)[:, None] for name, value in numbers.items()}
+    rule = make([itself], np.array(rates)[:, None], **of_models, **switches)
+    kernel = Kernels().lend(make([stack], np.array(rates)[:, None], **of_models, **switches))
+    others = [
+        Kernels().lend(make([alone[m]], rates[m], **{name: value[m] for name, value in numbers.items()}, **switches))
+        for m in range(3)
+    ]
+    for step in range(4):
+        noise = np.random.default_rng(step).standard_normal(stack.value.shape).astype(dtype)
+        itself.grad[...] = itself.value + noise
+        stack.grad[...] = stack.value + noise
+        for m in range(3):
+            alone[m].grad[...] = alone[m].value + noise[m]
+            others[m].step()
+        kernel.step()
+        rule.step()
+    for m in range(3):
+        np.testing.assert_array_equal(stack.value[m], alone[m].value)
+    np.testing.assert_allclose(itself.value, stack.value, rtol=0, atol=1e-5 * abs(stack.value).max())
+
+
 def test_parameters_that_moved_in_memory_are_followed():
     """What was cut into blocks once is cut anew where an array is another one."""
     (parameter,) = parameters(shapes=((3, 4),))

@@ -1,11 +1,13 @@
 """Runs that train together: each equals its separate run, whatever becomes of the others."""
 
+import dataclasses
 import json
 import random
 import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from tests.training.test_runs import assert_same_run, figures, weights
 from handgrad.errors import ConfigError, NonFiniteError, RunError
 from handgrad.training import Reporter, TrainConfig, train
 from handgrad.training.loop import Interrupted, Training
-from handgrad.training.run import Run, RunFolder
+from handgrad.training.run import Run, RunFolder, load_dataset
 from handgrad.training.stacked import groups, train_stacked
 
 SMALL = {"dataset": "digits", "hidden_units": [12], "max_steps": 40, "eval_freq": 10, "batch_size": 32, "threads": 1}
@@ -55,7 +57,16 @@ def assert_same_runs(some, others):
         assert saved[0].keys() == saved[1].keys()
         assert all(np.array_equal(saved[0][name], saved[1][name]) for name in saved[0])
         summaries = [json.loads((folder.path / "summary.json").read_text()) for folder in (one, other)]
-        times = ("best", "last", "seconds", "samples_per_second", "seconds_outside_steps", "stack", "read_off")
+        times = (
+            "best",
+            "last",
+            "seconds",
+            "samples_per_second",
+            "seconds_outside_steps",
+            "stack",
+            "read_off",
+            "sha256",
+        )
         timeless = [{key: value for key, value in summary.items() if key not in times} for summary in summaries]
         assert timeless[0] == timeless[1]
 
@@ -105,7 +116,8 @@ def test_each_run_is_its_separate_run_bit_for_bit(tmp_path, varied, common):
 
 
 def test_a_folder_holds_what_a_separate_run_leaves(tmp_path):
-    first, second = train_stacked(configs({}, {"seed": 1}), [tmp_path / "a", str(tmp_path / "b")])
+    done: Any = train_stacked(configs({}, {"seed": 1}), [tmp_path / "a", str(tmp_path / "b")])
+    first, second = done
     assert {path.name for path in first.path.iterdir()} == {
         *("config.toml", "metrics.jsonl", "summary.json", "curves.png", "model.safetensors", "best.safetensors"),
         *("confusion.png", "preprocessing.safetensors", "checkpoint"),
@@ -114,6 +126,33 @@ def test_a_folder_holds_what_a_separate_run_leaves(tmp_path):
     assert second.summary["stack"]["runs"] == 2
     assert second.summary["threads"] == 1
     assert second.predict(np.zeros((3, 1, 8, 8))).shape == (3, 10)
+
+
+def test_a_regression_with_weights_on_data_of_ones_own(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 4))
+    rows = np.column_stack([x, x @ [1.0, -2.0, 0.5, 0.0] + 3, rng.uniform(0.5, 2, 300)])
+    np.savetxt(tmp_path / "table.csv", rows, delimiter=",", header="a,b,c,d,y,w", comments="")
+    common = {"data": str(tmp_path / "table.csv"), "target": "y", "validation_size": 50, "loss": "huber"}
+    runs = configs({}, {"seed": 1}, {"optimizer": "sgd", "learning_rate": 0.1}, dataset="table", **common)
+    assert len(groups(runs)) == 1
+    whole = load_dataset(runs[0])
+    weighted = dataclasses.replace(whole, weights=np.linspace(0.5, 2, len(whole.labels), dtype=np.float32))
+    for name, dataset in (("plain", whole), ("weighted", weighted)):
+        together = folders(tmp_path, f"stacked-{name}", runs)
+        assert all(isinstance(run, Run) for run in train_stacked(runs, together, dataset=dataset))
+        assert_same_runs(together, apart(tmp_path, runs, name, dataset=dataset))
+    train_stacked(runs, together, dataset=weighted)  # they are finished, and known again
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "nll", "mse"])
+def test_weighted_samples(tmp_path, loss):
+    runs = configs({}, {"seed": 1}, {"learning_rate": 0.1}, loss=loss, max_steps=20)
+    digits = load_dataset(runs[0])
+    weighted = dataclasses.replace(digits, weights=np.linspace(0.2, 3, len(digits.labels), dtype=np.float32))
+    together = folders(tmp_path, "stacked", runs)
+    train_stacked(runs, together, dataset=weighted)
+    assert_same_runs(together, apart(tmp_path, runs, dataset=weighted))
 
 
 def test_against_runs_on_two_threads_the_difference_is_rounding(tmp_path):
@@ -165,7 +204,7 @@ def test_the_shorter_of_two_runs_is_read_off_the_longer_one(tmp_path):
             steps.append(engine._engine.models)
 
     together = folders(tmp_path, "stacked", runs)
-    done = train_stacked(runs, together, reporter=Watch())
+    done: Any = train_stacked(runs, together, reporter=Watch())
     assert steps == [3] * 5  # networks, for five runs
     assert done[0].summary["read_off"] == str(together[1].path)
     assert [("read_off" in run.summary) for run in done[1:]] == [False, False, False, False]
@@ -175,15 +214,15 @@ def test_the_shorter_of_two_runs_is_read_off_the_longer_one(tmp_path):
 def test_patience_stops_a_run_and_not_the_others(tmp_path):
     runs = configs({"patience": 2, "learning_rate": 1e-9}, {"patience": 2}, {"seed": 1})
     together = folders(tmp_path, "stacked", runs)
-    stopped, *_ = train_stacked(runs, together)
-    assert stopped.summary["steps"] == 30
+    done: Any = train_stacked(runs, together)
+    assert done[0].summary["steps"] == 30
     assert_same_runs(together, apart(tmp_path, runs))
 
 
 class StopAt(Reporter):
     """Ends the process's training at a step as a lost power supply would, or one run as a pruner does."""
 
-    def __init__(self, step, error=SystemExit):
+    def __init__(self, step, error: type[BaseException] = SystemExit):
         self.at, self.error = step, error
 
     def stepped(self, step, loss):

@@ -221,7 +221,7 @@ class NumpyEngine:
 
     def _as_inputs(self, x: Float[Array, "N ..."], axes: int) -> Float[Array, "*models N ..."]:
         """The same memory in the shape that the network takes."""
-        models = (self.models,) if axes > 1 else ()
+        models = (self.models or 1,) if axes > 1 else ()
         return x.reshape(*models, -1, *self.architecture.input_shape)
 
     # -- training and evaluation --------------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ class NumpyEngine:
         return Figures(np.zeros(shape), np.zeros(shape, np.int64), samples, errors)
 
     def _errors(
-        self, outputs: Float[Array, "*models N T"], targets: Float[Array, "*models N T"]
+        self, outputs: Float[Array, "*models N T"], targets: Float[Array, "... N T"]
     ) -> Float[Array, "*models 2 T"]:
         """Sums over the samples of the squared and of the absolute distances, in the targets' own units."""
         scaling = self._loaded().target_scaling

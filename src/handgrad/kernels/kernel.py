@@ -80,7 +80,7 @@ class LossKernel:
 
     Attributes:
         checked_labels: whether class indices are known to be right, and need not be looked at again.
-        share: of a subclass: wₙ / Σ w of the last forward pass `(N,)`, None where it had no weights.
+        share: of a subclass: wₙ / Σ w of the last forward pass `(N,)` or `(M, N)`, None where it had no weights.
     """
 
     loss: Any
@@ -93,7 +93,10 @@ class LossKernel:
         self._kept: tuple | None = None
 
     def forward(
-        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."], weight: Num[Array, "N"] | None = None
+        self,
+        x: Inexact[Array, "*models N K"],
+        target: Num[Array, "..."],
+        weight: Num[Array, "*stacked N"] | None = None,
     ) -> Any:
         """What `loss.forward(x, target, weight)` returns, up to rounding."""
         return self.loss.forward(x, target, weight)
@@ -102,12 +105,13 @@ class LossKernel:
         """What `loss.backward()` returns, up to rounding."""
         return self.loss.backward()
 
-    def _weigh(self, x: Inexact[Array, "*models N K"], weight: Num[Array, "N"] | None) -> None:
+    def _weigh(self, x: Inexact[Array, "*models N K"], weight: Num[Array, "*stacked N"] | None) -> None:
         """Sets `share`."""
         self.share = None
         if weight is not None:
             w = sample_weights(x, weight)
-            self.share = w / (w.sum() or 1)
+            total = w.sum(axis=-1, keepdims=True)
+            self.share = w / np.where(total == 0, 1, total)
 
     def _mean(self, losses: Inexact[Array, "*models N"]) -> Any:
         """The mean of the samples' losses, by their weights."""

@@ -18,7 +18,10 @@ class SoftmaxCrossEntropyKernel(LossKernel):
     loss: nn.SoftmaxCrossEntropy
 
     def forward(
-        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."], weight: Num[Array, "N"] | None = None
+        self,
+        x: Inexact[Array, "*models N K"],
+        target: Num[Array, "..."],
+        weight: Num[Array, "*stacked N"] | None = None,
     ) -> Inexact[Array, "*models"] | np.inexact:
         smoothing = self.loss.label_smoothing
         at = t = None
@@ -63,11 +66,11 @@ class SoftmaxCrossEntropyKernel(LossKernel):
             if share is None:
                 dx /= n
             else:
-                dx *= share[:, None]
+                dx *= share[..., None]
             return dx
-        np.multiply(s, 1 / n if share is None else share[:, None], out=dx)
+        np.multiply(s, 1 / n if share is None else share[..., None], out=dx)
         if smoothing:
-            dx -= smoothing / (n * s.shape[-1]) if share is None else share[:, None] * (smoothing / s.shape[-1])
+            dx -= smoothing / (n * s.shape[-1]) if share is None else share[..., None] * (smoothing / s.shape[-1])
         dx[at] -= (1 - smoothing) / n if share is None else (1 - smoothing) * share
         return dx
 
@@ -77,7 +80,10 @@ class NegativeLogLikelihoodKernel(LossKernel):
     loss: nn.NegativeLogLikelihood
 
     def forward(
-        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."], weight: Num[Array, "N"] | None = None
+        self,
+        x: Inexact[Array, "*models N K"],
+        target: Num[Array, "..."],
+        weight: Num[Array, "*stacked N"] | None = None,
     ) -> Inexact[Array, "*models"] | np.inexact:
         computing_dtype(x)
         t = target_rows(x, target)
@@ -88,7 +94,7 @@ class NegativeLogLikelihoodKernel(LossKernel):
     def backward(self) -> Inexact[Array, "*models N K"]:
         t, dtype = self._recall()
         dx = self.work.empty("dx", t.shape, dtype)
-        return np.multiply(t, -1 / t.shape[-2] if self.share is None else -self.share[:, None], out=dx)
+        return np.multiply(t, -1 / t.shape[-2] if self.share is None else -self.share[..., None], out=dx)
 
 
 @kernel_of(nn.MeanSquaredError)
@@ -96,7 +102,10 @@ class MeanSquaredErrorKernel(LossKernel):
     loss: nn.MeanSquaredError
 
     def forward(
-        self, x: Inexact[Array, "*models N K"], target: Num[Array, "..."], weight: Num[Array, "N"] | None = None
+        self,
+        x: Inexact[Array, "*models N K"],
+        target: Num[Array, "..."],
+        weight: Num[Array, "*stacked N"] | None = None,
     ) -> Inexact[Array, "*models"] | np.inexact:
         difference = self.work.empty("difference", x.shape, computing_dtype(x))
         np.subtract(x, target_rows(x, target), out=difference)
@@ -110,7 +119,7 @@ class MeanSquaredErrorKernel(LossKernel):
         dx = self.work.empty("dx", difference.shape, difference.dtype)
         if self.share is None:
             return np.multiply(difference, 2 / math.prod(difference.shape[-2:]), out=dx)
-        return np.multiply(difference, (2 / difference.shape[-1]) * self.share[:, None], out=dx)
+        return np.multiply(difference, (2 / difference.shape[-1]) * self.share[..., None], out=dx)
 
 
 def _sample_numbers(x: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ class Loss(Remembering):
     Arguments of forward:
         x: `(N, K)`; with a leading axis of models, `(M, N, K)`, the loss is one number per model, `(M,)`.
         target: class indices `(N,)` of an integer dtype, or rows `(N, K)`: one-hot, or any probabilities.
-        weight: `(N,)`, at least 0; None where all samples count alike.
+        weight: `(N,)`, or `(M, N)` for models with other samples, at least 0; None where all samples count alike.
 
     Raises:
         ValueError: shapes that do not fit, no samples, a class outside 0..K-1, or a negative weight.
@@ -32,9 +32,10 @@ class Loss(Remembering):
         computing_dtype(x)
         losses, *kept = self._losses(x, target_rows(x, target))
         w = sample_weights(x, weight)
-        total = w.sum() or 1
-        self._keep(w[:, None] / total if weight is not None else 1 / len(w), *kept)
-        return (w * losses).sum(axis=-1) / total
+        total = w.sum(axis=-1, keepdims=True)
+        total[total == 0] = 1
+        self._keep((w / total)[..., None] if weight is not None else 1 / len(w), *kept)
+        return (w * losses).sum(axis=-1) / total[..., 0]
 
     def backward(self) -> Inexact[Array, "*models N K"]:
         share, *kept = self._recall()
@@ -206,10 +207,10 @@ def check_probabilities(x: Inexact[Array, "*models N K"]) -> None:
         )
 
 
-def sample_weights(x: Inexact[Array, "*models N K"], weight: Num[Array, "N"] | None) -> Inexact[Array, "N"]:
+def sample_weights(x: Inexact[Array, "*models N K"], weight: Num[Array, "*m N"] | None) -> Inexact[Array, "*m N"]:
     """The weights in the real dtype of `x`; 1 for each sample where there are none."""
     w = np.ones(x.shape[-2]) if weight is None else np.asarray(weight)
-    if w.shape != (x.shape[-2],) or not (w >= 0).all():
+    if w.shape not in (x.shape[-2:-1], x.shape[:-1]) or not (w >= 0).all():
         raise ValueError(
             f"the loss got weight={w} with shape={w.shape}, expected ({x.shape[-2]},) numbers of at least 0"
         )

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import handgrad
 from handgrad._typing import Array, Integer
 from handgrad.data import Dataset, Raw, assemble, digest, digest_arrays, raw_from_arrays
-from handgrad.engines import DivergedError, Engine, Figures, make_engine
+from handgrad.engines import DivergedError, Figures, make_engine
 from handgrad.engines.processes import Processes, here, joined
 from handgrad.errors import ConfigError, NonFiniteError, RunError
 from handgrad.training.batches import BatchOrder
@@ -317,7 +317,7 @@ class Training:
         dataset: the configuration's, where it is loaded already.
     """
 
-    engine: Engine
+    engine: Any  # an engine, or one model of a stack
     threads: int
 
     def __init__(
@@ -369,8 +369,8 @@ class Training:
         made = self.saved[1].get("evaluations", 0) if self.saved is not None else 0
         self.records = self.processes.first(lambda: self.folder.keep_metrics(self.step, at_least=made))
 
-    def use(self, engine: Engine, threads: int) -> None:
-        """Takes the engine that is to train, and gives it what the checkpoint holds."""
+    def use(self, engine: Any, threads: int) -> None:
+        """Takes the engine, or the model of a stack, that is to train, and gives it what the checkpoint holds."""
         self.engine, self.threads = engine, threads
         if self.saved is not None:
             self._restore_engine(*self.saved)
@@ -419,8 +419,8 @@ class Training:
 
     def next_evaluation(self, step: int | None = None) -> int:
         """The first step after `step` (by default the present one) that ends with an evaluation."""
-        step = self.step if step is None else step
-        return min((step // self.config.eval_freq + 1) * self.config.eval_freq, self.steps)
+        last = self.step if step is None else step
+        return min((last // self.config.eval_freq + 1) * self.config.eval_freq, self.steps)
 
     def due(self) -> bool:
         """Whether the last step ends with an evaluation."""

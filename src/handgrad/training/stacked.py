@@ -28,10 +28,19 @@ from handgrad._typing import Array, Integer
 from handgrad.architectures import Architecture
 from handgrad.data import Dataset
 from handgrad.engines import Figures
-from handgrad.engines.numpy import Model, NumpyEngine
+from handgrad.engines.numpy import NumpyEngine
 from handgrad.errors import ConfigError, RunError
 from handgrad.training.config import TrainConfig
-from handgrad.training.loop import Interrupted, Reporter, Training, new_engine, next_chunk, stop_signals
+from handgrad.training.loop import (
+    Interrupted,
+    Reporter,
+    Training,
+    fitted_to,
+    new_engine,
+    next_chunk,
+    recorded,
+    stop_signals,
+)
 from handgrad.training.run import Run, RunFolder, load_dataset
 from handgrad.training.schedules import SCHEDULES, laid_out_over_steps
 
@@ -44,6 +53,9 @@ FREE = (
 )
 #: Settings that decide how long a run goes on, not what a step does.
 _LENGTH = ("recipe", "max_steps", "epochs", "patience", "threads", "checkpoint_seconds", "convolution")
+
+#: Settings that say where data lie and how often a run is saved: one that goes on may have others.
+_ANYWHERE = ("data_dir", "offline", "checkpoint_seconds", "threads")
 
 #: Models in a stack, at most: the interpreter's share of a step is small by then.
 MOST_MODELS = 32
@@ -154,13 +166,18 @@ def train_stacked(
     given = [reporter or Reporter()] * len(configs) if not isinstance(reporter, Sequence) else list(reporter)
     ended: dict[int, Exception] = {}
     with contextlib.ExitStack() as held:
-        for folder, config in zip(folders, configs, strict=True):
+        for folder in folders:
             held.enter_context(folder.held())
-            if folder.exists() and (differing := _differing(folder.config(), config)):
+        data = dataset or load_dataset(configs[0])
+        first = recorded(configs[0], data)  # of data of one's own: what they are
+        same = {name: getattr(first, name) for name in ("data_bytes", "data_sha256")}
+        configs = [dataclasses.replace(fitted_to(config, data), **same) for config in configs]
+        for folder, config in zip(folders, configs, strict=True):
+            differing = _differing(folder.config(), config) if folder.exists() else []
+            if differing := [name for name in differing if name not in _ANYWHERE]:
                 raise RunError(
                     f"{folder.path} holds a run with other settings ({', '.join(differing)}): choose another folder"
                 )
-        data = dataset or load_dataset(configs[0])
         trainings = [
             _StackedTraining(i, None if read_off else i, folder, config, own, dataset=data)
             for i, (folder, config, own) in enumerate(zip(folders, configs, given, strict=True))
@@ -202,8 +219,6 @@ class _StackedTraining(Training):
     """One run of a stack. Its times are its share of the stack's; its best weights are written with the next
     checkpoint."""
 
-    engine: Model
-
     def __init__(self, number: int, apart: int | None, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.number = number
@@ -219,7 +234,8 @@ class _StackedTraining(Training):
 
     def write_best(self) -> None:
         if self._best is not None:
-            self.folder.save_model("best", self._best, self._best.step)
+            best: Any = self._best
+            self.folder.save_model("best", best, best.step)
             self._best = None
 
     def save_checkpoint(self) -> None:
@@ -253,7 +269,7 @@ class _Lane:
         ]
         self.engine: NumpyEngine = new_engine(models[0], dataset, models=models)
         for number, (row, state) in enumerate(zip(rows, going_on, strict=True)):
-            model = self.engine.model(number)
+            model: Any = self.engine.model(number)
             for run in row:
                 run.use(model, threads=1)
             if state is not None:
