@@ -427,7 +427,12 @@ def leave_results(study: Study, watcher: Watcher | None = None, *, figures: bool
     watcher = watcher or Watcher()
     found = study.store.patiently(lambda: findings(study), watcher.note)
     advice = "Free some space; handgrad search show STUDY writes the results again"
-    write_text(study.folder / "trials.csv", to_csv(found), advice=advice)
+    table, lines = study.folder / "trials.csv", to_csv(found)
+    page = study.folder / "study.html"
+    if page.exists() and table.exists() and table.read_text(encoding="utf-8") == lines:
+        return found  # drawn already
+    page.unlink(missing_ok=True)  # of fewer runs
+    write_text(table, lines, advice=advice)
     best = best_toml(found)
     if best is not None:
         write_text(study.folder / "best.toml", best, advice=advice)

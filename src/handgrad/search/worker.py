@@ -291,6 +291,13 @@ class Worker:
             self.tell("ended", job.run, why, None)
         self.trial_ids.discard(job.trial_id)
 
+    def _cost(self, config: TrainConfig, steps: int) -> int:
+        """The multiply-adds of so many training steps: a backward pass takes twice those of its forward pass. Seconds
+        would say as much of what else the machine did, and of the runs that were trained beside this one."""
+        dataset = self.datasets.load(config)
+        network = config.architecture(dataset.input_shape, len(dataset.classes))
+        return 3 * network.multiply_adds * config.batch_size * steps
+
     def _wait_for(self, folder: RunFolder) -> None:
         """Waits while a worker that was taken for dead is still training in the folder."""
         while folder.exists():
@@ -317,6 +324,7 @@ class Worker:
             return result
         trained = Run(run.folder.path)
         result["parameters"] = trained.summary["parameters"]
+        result["multiply_adds"] = self._cost(run.config, result["steps"])
         result["seconds"] = trained.summary["seconds"]
         if "read_off" in trained.summary:
             result["read_off"] = Path(trained.summary["read_off"]).name
