@@ -230,7 +230,10 @@ class Worker:
         if len(runs) > 1:
             try:
                 ends = self._stacked(runs, plan, figure)
-            except (ConfigError, MemoryError):  # each may yet be trained alone
+            except (RunError, DataError, OSError):  # a matter of the machine
+                raise
+            except Exception as error:  # each may yet be trained alone
+                self.tell("note", f"{len(runs)} runs do not train together ({_in_short(error)}): each trains alone")
                 ends = None
             if ends is not None:
                 for run, end in zip(runs, ends, strict=True):
@@ -286,7 +289,7 @@ class Worker:
             elif isinstance(end, ConfigError):
                 why, message = ERROR, str(end)
             else:  # a mistake of ours: one run less is better than none
-                why, message = ERROR, f"{type(end).__name__}: {' '.join(str(end).split())[:300]}"
+                why, message = ERROR, _in_short(end)
             self.patiently(lambda: self.queue.fail(job.trial_id, why, message))
             self.tell("ended", job.run, why, None)
         self.trial_ids.discard(job.trial_id)
@@ -335,6 +338,10 @@ class Worker:
             figures = averages(engine.evaluate(indices), dataset, indices)
             result |= {f"test_{name}": value for name, value in figures.items()}
         return result
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def thinned(records: Sequence[Any], most: int = 200) -> list[Any]:
