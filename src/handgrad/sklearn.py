@@ -61,7 +61,7 @@ class _Estimator(BaseEstimator):
         dropout=0.0,
         norm="none",
         num_groups=4,
-        init="kaiming",
+        init="xavier_uniform",
         batch_size="auto",
         learning_rate="constant",
         learning_rate_init=1e-3,
@@ -247,7 +247,7 @@ class _Estimator(BaseEstimator):
     def _scaling(self) -> Preprocessing | None:
         return None
 
-    def _train(self, x, y, weights, *, incremental: bool = False) -> None:
+    def _train(self, x: Any, y: Any, weights: Any, *, incremental: bool = False) -> None:
         """Epochs until the parameters say that it is enough; a single one where data comes in parts."""
         validation = None
         if self.early_stopping and not incremental:
@@ -267,7 +267,7 @@ class _Estimator(BaseEstimator):
         config = self._config(len(x), steps_an_epoch * epochs)
         engine = self._restored(config)
         data = self._dataset(x, y, weights)
-        held = None if validation is None else self._dataset(*validation, None)
+        held = None if validation is None else self._dataset(validation[0], validation[1], None)
         engine.load(data)
         schedule = config.learning_rates(steps_an_epoch * epochs)
         without_progress, best = 0, None
@@ -279,6 +279,9 @@ class _Estimator(BaseEstimator):
                 self.n_iter_ += 1
                 self.t_ += len(x)
                 if held is not None:
+                    assert self.validation_scores_ is not None
+                    assert self.validation_loss_curve_ is not None
+                    assert self.best_validation_score_ is not None
                     engine.load(held)
                     figures = engine.evaluate(np.arange(len(held.inputs)))
                     engine.load(data)
@@ -351,15 +354,16 @@ class _Estimator(BaseEstimator):
 
     # -- prediction ---------------------------------------------------------------------------------------------------
 
-    def _outputs(self, x) -> Float[Array, "n K"]:
+    def _outputs(self, x: Any) -> Float[Array, "n K"]:
         check_is_fitted(self)
-        x = validate_data(self, x, reset=False, dtype=[np.float64, np.float32])
+        checked: Any = validate_data(self, x, reset=False, dtype=[np.float64, np.float32])
         with threadpool_limits(1, "blas"):
-            return self._restored().predict(x.astype(self._dtype, copy=False)).astype(np.float64)
+            return self._restored().predict(checked.astype(self._dtype, copy=False)).astype(np.float64)
 
-    def _checked(self, x, y, sample_weight, *, reset: bool, **options):
+    def _checked(self, x: Any, y: Any, sample_weight: Any, *, reset: bool, **options: Any) -> tuple[Any, Any, Any]:
         """Inputs, targets and weights as arrays; samples of weight 0 are left out."""
-        x, y = validate_data(self, x, y, reset=reset, dtype=[np.float64, np.float32], **options)
+        checked: Any = validate_data(self, x, y, reset=reset, dtype=[np.float64, np.float32], **options)
+        x, y = checked
         if reset:
             one_batch = self._batch(len(x)) == len(x)
             self._dtype = np.dtype(self.precision if self.precision != "auto" else f"float{64 if one_batch else 32}")
@@ -395,7 +399,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
             the batch size: it is `weight_decay * batch_size`.)
         dropout: probability of zeroing a hidden unit while training.
         norm: normalisation before each activation: none, batch, layer, group (in `num_groups`) or rms.
-        init: initial weights: kaiming, xavier, orthogonal, normal:STD, ….
+        init: initial weights: xavier_uniform (as `MLPClassifier`), kaiming, orthogonal, pytorch, normal:STD, ….
         batch_size: most samples per step; auto: 200. The batches of an iteration are of one size, at most this.
         learning_rate: schedule over all iterations: constant, step, cosine, one_cycle, plateau, ….
         learning_rate_init: learning rate; `warmup_steps`: steps in which it rises from 0.
@@ -437,7 +441,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
         dropout=0.0,
         norm="none",
         num_groups=4,
-        init="kaiming",
+        init="xavier_uniform",
         batch_size="auto",
         learning_rate="constant",
         learning_rate_init=1e-3,
@@ -501,7 +505,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
         x, y, weights = self._checked(X, y, sample_weight, reset=first)
         check_classification_targets(y)
         if first:
-            self.classes_ = np.unique(classes)
+            self.classes_ = np.unique(np.asarray(classes))
             self._begin(self._config(len(x), 1), x.shape[1], len(self.classes_))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"classes={classes} is not what the first call of partial_fit had: {self.classes_}")
@@ -571,7 +575,7 @@ class HandgradRegressor(RegressorMixin, _Estimator):
         dropout=0.0,
         norm="none",
         num_groups=4,
-        init="kaiming",
+        init="xavier_uniform",
         batch_size="auto",
         learning_rate="constant",
         learning_rate_init=1e-3,

@@ -201,6 +201,14 @@ def test_settings_that_do_not_go_together(settings, message):
         training.TrainConfig.from_settings(settings)
 
 
+def test_a_table_of_that_name_is_a_table(tmp_path):
+    (tmp_path / "speech.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(60)))
+    run = training.train(data=str(tmp_path / "speech.csv"), target="y", max_steps=2, run_dir=tmp_path / "run")
+    assert run.config.dataset == "speech"
+    assert not run.config.on_frames
+    assert run.predict(np.zeros((1, 1), np.float32)).shape == (1, 2)
+
+
 def test_show_and_the_notes_of_training(speech, run, capsys):
     assert main(["show", str(run), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
@@ -225,9 +233,9 @@ def test_a_kill_while_predicting_leaves_nothing(speech, run, tmp_path):
 def test_evaluation_by_phone_from_python(run):
     figures = evaluate_frames(training.load_run(run), "best")
     assert figures["test"] is None
-    assert figures["validation"].accuracy == pytest.approx(
-        training.load_run(run).summary["best"]["validation_accuracy"]
-    )
+    validation = figures["validation"]
+    assert validation is not None
+    assert validation.accuracy == pytest.approx(training.load_run(run).summary["best"]["validation_accuracy"])
 
 
 def test_the_doctor_judges_by_dev_where_test_has_no_labels(speech, tmp_path, capsys):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from tests.sealed import seal
 
 from handgrad.architectures import Architecture, LayerSpec, mlp, preact_resnet, vgg
 from handgrad.cli import main
@@ -53,6 +54,7 @@ def copied(run, tmp_path, change=None):
         state = load_file(copy / "model.safetensors")
         change(state)
         save_file(state, copy / "model.safetensors", about)
+        seal(copy / "model.safetensors")
     return copy
 
 
@@ -148,6 +150,7 @@ def test_a_run_that_diverges_ends_the_steps(tmp_path):
     (wild := tmp_path / "wild").mkdir()
     text = (fine / "config.toml").read_text().replace("learning_rate = 0.001", "learning_rate = 1e30")
     (wild / "config.toml").write_text(text)
+    seal(wild / "config.toml")
     found = compare_runs(fine, wild)
     assert not found.alike
     assert found.parting.step == 1
@@ -266,7 +269,10 @@ OTHER_NETWORKS = {
         {"activation": "tanh"},
         "activation=relu in A, activation=tanh in B (layer 2 is relu in A, tanh in B)",
     ),
-    "gelu": ({"activation": "gelu"}, "activation=relu in A, activation=gelu in B (layer 2 is relu in A, gelu in B)"),
+    "gelu": (
+        {"activation": "gelu"},
+        "activation=relu in A, activation=gelu in B (layer 2 is relu in A, gelu(approximate",
+    ),
     "norm": ({"norm": "layer"}, "norm=batch in A, norm=layer in B (layer 1 is batch_norm(num_features=16) in A, layer"),
     "dropout": ({"dropout": 0.5}, "dropout=0.3 in A, dropout=0.5 in B (layer 3 is dropout(p=0.3) in A, dropout(p=0.5)"),
     "two at once": (
@@ -274,7 +280,7 @@ OTHER_NETWORKS = {
         "hidden_units=16,12 in A, hidden_units=16 in B; activation=relu in A, activation=tanh in B (layer 2 is relu in",
     ),
     "model": ({"model": "vgg", "width": 2, "hidden_units": None, "dropout": None}, "model=mlp in A, model=vgg in B"),
-    "loss": ({"loss": "nll"}, "loss=cross_entropy in A, loss=nll in B (9 layers in A, 10 in B)"),
+    "loss": ({"loss": "nll"}, "loss=its default in A, loss=nll in B (9 layers in A, 10 in B)"),
 }
 
 
@@ -283,6 +289,7 @@ def test_the_difference_of_two_networks_is_named_as_a_person_would(runs, tmp_pat
     changed = {**load_run(runs["numpy"]).config.to_dict(), **given}
     config = TrainConfig.from_settings({name: value for name, value in changed.items() if value is not None})
     (tmp_path / "config.toml").write_text(config.to_toml())
+    seal(tmp_path / "config.toml")
     with pytest.raises(RunError) as raised:
         compare_runs(runs["numpy"], tmp_path)
     said = str(raised.value).replace(str(runs["numpy"]), "A").replace(str(tmp_path), "B")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from tests.sealed import seal
 
 from handgrad import data
 from handgrad.architectures import ACTIVATIONS
@@ -390,6 +391,7 @@ def broken_weights(tmp_path, source, change):
     state = load_file(file)
     change(state)
     save_file(state, file, metadata=about)
+    seal(file)
     return load_run(tmp_path / "run")
 
 

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from tests.sealed import seal
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import handgrad
@@ -25,7 +26,7 @@ def weights(path, name="model"):
 def figures(path):
     """The evaluations without their times."""
     lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "crc32")} for line in lines]
 
 
 def assert_same_run(a, b):
@@ -323,6 +324,7 @@ def rewrite(path, change):
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     change(about)
     save_file(arrays, path, metadata={"handgrad": json.dumps(about)})
+    seal(path)
 
 
 def test_a_folder_of_another_version_is_refused(tmp_path):
@@ -347,7 +349,8 @@ def test_damaged_files_are_refused(tmp_path):
         load_run(tmp_path / "a").predict(np.zeros((1, 64)))
     state.write_bytes(whole)
     config = tmp_path / "a" / "config.toml"
-    config.write_text(config.read_text().replace("16", "17"))
+    config.write_text(config.read_text().replace("[\n    16", "[\n    17"))
+    seal(config)
     with pytest.raises(RunError, match=r"another architecture than its config.toml says"):
         train(run_dir=tmp_path / "a", resume=True)
 
@@ -451,6 +454,7 @@ def test_how_validation_is_drawn_is_kept_with_the_run(tmp_path):
     # A run that was begun before there was a choice held the last samples back, and still does.
     file = end.path / "config.toml"
     file.write_text("".join(line for line in file.read_text().splitlines(True) if "validation_split" not in line))
+    seal(file)
     assert load_run(end.path).config.validation_split == "end"
     assert load_run(end.path).evaluate() == end.evaluate()
 

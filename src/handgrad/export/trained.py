@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ from handgrad.engines.numpy import build
 from handgrad.errors import ConfigError, RunError
 from handgrad.nn.softmax import softmax
 from handgrad.training import Run, TrainConfig
-from handgrad.training.run import _nearest_probabilities, read_arrays
+from handgrad.training.run import _nearest_probabilities
 
 
 @dataclass(frozen=True)
@@ -137,14 +136,14 @@ class Trained:
         """The layers in the order of the forward pass.
 
         Raises:
-            ConfigError: one is a layer of the user's own, which no format knows.
+            ConfigError: one is a layer class of the user's own, which no format knows.
         """
         rows = iter(self.architecture.rows())
         for spec in self.architecture.rows():
             if not isinstance(KINDS[spec.kind].layer, str):
                 raise ConfigError(
-                    f"layer {spec.name} ({spec.kind}) is a class of your own, which has no form to export: "
-                    "only weights can be, with --to safetensors"
+                    f"layer {spec.name} ({spec.kind}) is a layer class of your own, which cannot be exported: "
+                    "only its weights can, with --to safetensors"
                 )
         return list(_items(build(self.architecture, init="zeros"), rows))
 
@@ -195,11 +194,9 @@ def trained(run: Run, weights: str = "best") -> Trained:
         raise RunError(
             f"{run.path} has no {path.name} yet: finish the run with handgrad train --run-dir {run.path} --resume"
         )
-    state, about = read_arrays(path)
+    state, about = run.folder.arrays(path.name)
     architecture = Architecture.from_dict(about["architecture"])
-    arrays, prepared = read_arrays(run.path / "preprocessing.safetensors")
-    table = run.path / "table.json"
-    summary = run.path / "summary.json"
+    arrays, prepared = run.folder.arrays("preprocessing.safetensors")
     return Trained(
         name=run.path.resolve().name,
         architecture=architecture,
@@ -211,9 +208,9 @@ def trained(run: Run, weights: str = "best") -> Trained:
         classes=tuple(map(str, prepared["classes"])),
         task=prepared.get("task", "classification"),
         value_range=prepared["value_range"],
-        table=json.loads(table.read_text(encoding="utf-8")) if table.exists() else None,
+        table=run.folder.json("table.json"),
         target_shift=arrays.get("target_shift"),
         target_scale=arrays.get("target_scale"),
-        summary=json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {},
+        summary=run.folder.json("summary.json") or {},
         weights=weights,
     )

@@ -296,7 +296,7 @@ def _write(used: list[Utterance], journal: Journal, config: PrepareConfig, prepa
         prepared.speakers[split] = len({utterance.speaker for utterance in chosen})
         lines += [f"{split} {utterance.name} {'_'.join(utterance.speaker.split())}\n" for utterance in chosen]
         features = (
-            _normalized(journal.features(entry), config.normalize, statistics.get(utterance.speaker))
+            normalized(journal.features(entry), config.normalize, statistics.get(utterance.speaker))
             for utterance, entry in zip(chosen, entries, strict=True)
         )
         labels = (journal.labels(entry) for entry in entries)
@@ -358,7 +358,13 @@ def _speaker_statistics(used: list[Utterance], journal: Journal) -> dict[str, tu
     }
 
 
-def _normalized(x: np.ndarray, kind: Normalization, of_speaker: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+def normalized(
+    x: np.ndarray, kind: Normalization, of_speaker: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
+    """Frames (T, 40) with mean 0 and variance 1 in each feature, over themselves or by a speaker's mean and deviation.
+
+    A feature that does not vary is 0.
+    """
     if kind == "none":
         return x
     mean, deviation = (

@@ -24,7 +24,7 @@ from handgrad.numerics import relative_error
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import TrainConfig
 from handgrad.training.loop import new_engine
-from handgrad.training.run import Run, load_dataset, load_run, read_arrays
+from handgrad.training.run import Run, load_dataset, load_run
 
 #: How far apart two runs may be and still be alike, by the coarser of their precisions: what rounding grows to in the
 #: steps that are made again by default.
@@ -294,6 +294,8 @@ def _in_words(row) -> str:
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "its default"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -315,7 +317,7 @@ def _final_weights(a: Run, b: Run, architecture: Architecture) -> tuple[dict[str
     for run in (a, b):
         path = run.path / "model.safetensors"
         if path.exists():
-            state, about = read_arrays(path)
+            state, about = run.folder.arrays(path.name)
         elif run.folder.has_checkpoint():
             arrays, about = run.folder.load_checkpoint()
             state = {name.removeprefix("model/"): x for name, x in arrays.items() if name.startswith("model/")}

@@ -41,6 +41,7 @@ from handgrad.data.lock import exclusive
 from handgrad.engines import Engine, EngineSpec, OptimizerSpec, make_engine
 from handgrad.engines.numpy import build
 from handgrad.errors import ConfigError, DataError, RunError
+from handgrad.training import checksums
 from handgrad.training.config import IN_MEMORY, TrainConfig, config_from_file
 from handgrad.training.display import run_html, showing_itself
 from handgrad.training.judging import averages, details
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 CHECKPOINT = "checkpoint/state.safetensors"
+#: The one before it, which is offered where the last one is damaged.
+PREVIOUS = "checkpoint/previous.safetensors"
 
 
 @contextlib.contextmanager
@@ -109,14 +112,16 @@ def write_figure(path: Path, draw: Callable[[], Figure], **options: str) -> str 
 
 
 def write_arrays(path: Path, arrays: dict[str, Shaped[Array, "..."]], about: dict[str, Any]) -> None:
-    """Replaces a safetensors file atomically; `about`, a JSON value, goes into its header with the format's version."""
+    """Replaces a safetensors file atomically; `about`, a JSON value, goes into its header with the format's version,
+    and a checksum of it all."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    header = {"handgrad": json.dumps({"format": FORMAT, **about})}
+    said = json.dumps({"format": FORMAT, **about})
     with replacing(path) as temporary:
+        header = {"handgrad": said, "sha256": checksums.of_arrays(contiguous, said)}
         save_file(contiguous, temporary, metadata=header)
 
 
-def read_arrays(path: Path) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
+def read_arrays(path: Path, trust: bool = False) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
     """The arrays of a file that `write_arrays` wrote, and what it says about them.
 
     Raises:
@@ -124,14 +129,17 @@ def read_arrays(path: Path) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, 
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {}).get("handgrad", "{}"))
-            if not isinstance(about, dict):
-                raise ValueError("its header does not describe a run")
+            header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        said = header.get("handgrad", "{}")
+        checksums.check(path, header.get("sha256"), checksums.of_arrays(arrays, said), trust)
+        about = json.loads(said)
+        if not isinstance(about, dict):
+            raise ValueError("its header does not describe a run")
     except FileNotFoundError:
         raise RunError(f"there is no {path}: is {path.parent} a run folder?") from None
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise RunError(f"cannot read {path}: {error}. The file is damaged: remove it or train anew") from None
+        raise RunError(f"cannot read {path}: {error}. {checksums.DAMAGED}") from None
     if about.get("format") != FORMAT:
         raise RunError(
             f"{path} has format={about.get('format')}, this handgrad reads format={FORMAT}: "
@@ -166,12 +174,16 @@ def _cannot_make(path: Path, error: OSError) -> str:
 
 
 class RunFolder:
-    """Reading and writing the files of one run."""
+    """Reading and writing the files of one run.
 
-    def __init__(self, path: str | Path) -> None:
+    Arguments:
+        trust: whether files are read that have no checksum, or another one than their content.
+    """
+
+    def __init__(self, path: str | Path, *, trust: bool = False) -> None:
         if str(path) == "":
             raise ConfigError("run_dir='': expected the name of a folder; is a variable of your shell empty?")
-        self.path = Path(path)
+        self.path, self.trust = Path(path), trust
         self.made: list[Path] = []  # folders that `new` made for it, innermost first
 
     @classmethod
@@ -213,13 +225,14 @@ class RunFolder:
         """Writes the configuration, and clears what a killed process left half-written."""
         for leftover in (*self.path.glob(".*.part"), *self.path.glob("checkpoint/.*.part")):
             leftover.unlink(missing_ok=True)
-        write_text(self.path / "config.toml", config.to_toml())
+        write_text(self.path / "config.toml", checksums.toml_text(config.to_toml()))
 
     def config(self) -> TrainConfig:
         path = self.path / "config.toml"
         if not self.exists():
             raise RunError(f"{self.path} is no run folder: it has no config.toml")
         settings = config_from_file(path)
+        checksums.check_toml(path, self.trust)
         if settings.get("validation_size"):
             settings.setdefault("validation_split", "end")  # a run from before there was a choice
         return TrainConfig.from_settings(settings, str(path))
@@ -246,38 +259,47 @@ class RunFolder:
 
     # -- metrics ------------------------------------------------------------------------------------------------------
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """The evaluations so far; a last line that a kill cut short is left out."""
+    def metrics(self, at_least: int = 0) -> list[dict[str, Any]]:
+        """The evaluations so far; a last line that a kill cut short is left out.
+
+        Arguments:
+            at_least: how many there have to be.
+
+        Raises:
+            RunError: a line is damaged, or there are fewer.
+        """
         path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return []
         records = []
-        for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        for number, line in enumerate(lines, start=1):
             try:
-                record = json.loads(line)
-                if not isinstance(record, dict) or "step" not in record:
+                record = checksums.read_line(path, number, line.decode(), self.trust)
+                if "step" not in record:
                     raise ValueError("it is no evaluation")
             except (ValueError, RecursionError):
                 if not line.endswith(b"\n"):
                     break
                 raise RunError(f"{path}, line {number}, is not an evaluation: remove it, or train anew") from None
             records.append(record)
+        if len(records) < at_least and not self.trust:
+            raise RunError(f"{path} has {len(records)} evaluations, {at_least} were made. {checksums.DAMAGED}")
         return records
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         path = self.path / "metrics.jsonl"
         try:
             with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(checksums.line(record))
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}. Free some space, then --resume") from error
 
-    def keep_metrics(self, last_step: int) -> list[dict[str, Any]]:
-        """Drops the evaluations after `last_step` (they will be made again) and returns the others."""
-        records = [record for record in self.metrics() if record["step"] <= last_step]
+    def keep_metrics(self, last_step: int, at_least: int = 0) -> list[dict[str, Any]]:
+        """Drops the evaluations after `last_step` (they will be made again) and returns the others; `at_least` as for
+        `metrics`."""
+        records = [record for record in self.metrics(at_least) if record["step"] <= last_step]
         if not records and not (self.path / "metrics.jsonl").exists():
             return []
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+        write_text(self.path / "metrics.jsonl", "".join(map(checksums.line, records)))
         return records
 
     # -- checkpoints and weights --------------------------------------------------------------------------------------
@@ -286,10 +308,75 @@ class RunFolder:
         return (self.path / CHECKPOINT).exists()
 
     def save_checkpoint(self, arrays: dict[str, Shaped[Array, "..."]], about: dict[str, Any]) -> None:
-        write_arrays(self.path / CHECKPOINT, arrays, about)
+        path, previous = self.path / CHECKPOINT, self.path / PREVIOUS
+        if path.exists():
+            # A second name for the file, not the file renamed: there is a checkpoint at every moment.
+            link = previous.with_name(f".{previous.name}.part")
+            with contextlib.suppress(OSError):  # a file system without links keeps the last one only
+                link.unlink(missing_ok=True)
+                os.link(path, link)
+                link.replace(previous)
+        write_arrays(path, arrays, about)
 
     def load_checkpoint(self) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
-        return read_arrays(self.path / CHECKPOINT)
+        try:
+            return self.arrays(CHECKPOINT)
+        except RunError as error:
+            try:
+                _, about = self.arrays(PREVIOUS)
+            except RunError:
+                raise error from None
+            path, previous = self.path / CHECKPOINT, self.path / PREVIOUS
+            raise RunError(
+                f"{error}. The checkpoint before it is whole: mv {previous} {path}, and --resume goes on from step "
+                f"{about['step']}"
+            ) from None
+
+    def examined(self) -> dict[str, str]:
+        """Of each of the run's files whether it is whole: "whole", "missing" (where a run has such a file by now), or
+        what is wrong with it."""
+        readers: dict[str, Callable[[str], object]] = {
+            "config.toml": lambda name: checksums.check_toml(self.path / name, self.trust) or self.config(),
+            "metrics.jsonl": lambda _: self.metrics((self.json("summary.json") or {}).get("evaluations", 0)),
+            "summary.json": self.json,
+            "table.json": self.json,
+            **dict.fromkeys(("preprocessing.safetensors", CHECKPOINT, PREVIOUS), self.arrays),
+            **dict.fromkeys(("model.safetensors", "best.safetensors"), self.arrays),
+            **dict.fromkeys(("curves.png", "confusion.png"), self._verify_image),
+        }
+        found = {}
+        for name, read_file in readers.items():
+            if not (self.path / name).exists():
+                if name in ("config.toml", "preprocessing.safetensors"):
+                    found[name] = "missing"
+                continue
+            try:
+                read_file(name)
+                found[name] = "whole"
+            except (RunError, ConfigError) as error:
+                found[name] = str(error)
+        return found
+
+    def _verify_image(self, name: str) -> None:
+        from PIL import Image
+
+        try:
+            with Image.open(self.path / name) as image:
+                image.verify()
+        except (OSError, SyntaxError) as error:
+            raise RunError(f"{self.path / name} is damaged: {error}") from None
+
+    def arrays(self, name: str) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
+        """The arrays of one of the run's files, and what it says about them; raises as `read_arrays`."""
+        return read_arrays(self.path / name, self.trust)
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        """The object in one of the run's JSON files, None where there is no such file. Raises RunError where it is
+        damaged."""
+        try:
+            return checksums.read_json(self.path / name, self.trust)
+        except FileNotFoundError:
+            return None
 
     def save_model(self, name: str, engine: Engine, step: int) -> None:
         about = {"step": step, "architecture": engine.architecture.to_dict()}
@@ -315,16 +402,17 @@ class RunFolder:
             arrays |= {"target_shift": targets.shift, "target_scale": targets.scale}
         write_arrays(self.path / "preprocessing.safetensors", arrays, about)
         if dataset.encoder is not None:
-            write_text(self.path / "table.json", json.dumps(dataset.encoder.to_dict(), indent=2) + "\n")
+            write_text(self.path / "table.json", checksums.json_text(dataset.encoder.to_dict()))
 
     def copy_preprocessing(self, other: RunFolder) -> None:
         """Takes the preprocessing of a run on the same data."""
-        name = "preprocessing.safetensors"
-        with replacing(self.path / name) as temporary:
-            shutil.copyfile(other.path / name, temporary)
+        for name in ("preprocessing.safetensors", "table.json"):
+            if (other.path / name).exists():
+                with replacing(self.path / name) as temporary:
+                    shutil.copyfile(other.path / name, temporary)
 
     def save_summary(self, summary: dict[str, Any]) -> None:
-        write_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        write_text(self.path / "summary.json", checksums.json_text(summary))
 
     def save_curves(self, records: list[dict[str, Any]], title: str) -> str | None:
         """Draws `curves.png`; returns why it could not, as `write_figure` does."""
@@ -399,10 +487,11 @@ class Run:
 
     Arguments:
         path: the run folder.
+        trust: as for `load_run`.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.folder = RunFolder(path)
+    def __init__(self, path: str | Path, *, trust: bool = False) -> None:
+        self.folder = RunFolder(path, trust=trust)
         self.path = self.folder.path
         self.config = self.folder.config()
 
@@ -413,7 +502,8 @@ class Run:
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
         """One dictionary an evaluation: the lines of `metrics.jsonl`."""
-        return self.folder.metrics()
+        summary = self.folder.json("summary.json") or {}
+        return self.folder.metrics(at_least=summary.get("evaluations", 0))
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -422,15 +512,10 @@ class Run:
         Raises:
             RunError: the run has not finished.
         """
-        path = self.path / "summary.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(
-                f"{self.path} has not finished: go on with handgrad train --run-dir {self.path} --resume"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"cannot read {path}: {error}") from None
+        summary = self.folder.json("summary.json")
+        if summary is None:
+            raise RunError(f"{self.path} has not finished: {self._how_to_go_on}")
+        return summary
 
     def engine(self, weights: str = "last", *, engine: str | None = None, device: str | None = None) -> Engine:
         """An engine with the run's network: the weights of the `last` step or of the `best` evaluation.
@@ -443,7 +528,7 @@ class Run:
         path = self.path / ("model.safetensors" if weights == "last" else "best.safetensors")
         if not path.exists():
             raise RunError(f"{self.path} has no {path.name} yet: {self._how_to_go_on}")
-        state, about = read_arrays(path)
+        state, about = self.folder.arrays(path.name)
         architecture = Architecture.from_dict(about["architecture"])
         name = engine or self.config.engine
         precision = self.config.precision
@@ -458,7 +543,7 @@ class Run:
 
     @cached_property
     def _preprocessing(self) -> tuple[Preprocessing, dict[str, Any]]:
-        arrays, about = read_arrays(self.path / "preprocessing.safetensors")
+        arrays, about = self.folder.arrays("preprocessing.safetensors")
         return Preprocessing(about["kind"], arrays["shift"], arrays["scale"]), about
 
     @cached_property
@@ -466,7 +551,7 @@ class Run:
         """Of a regression: what the network's outputs are, (target - shift) * scale."""
         if self.task == "classification":
             return None
-        arrays, _ = read_arrays(self.path / "preprocessing.safetensors")
+        arrays, _ = self.folder.arrays("preprocessing.safetensors")
         return Preprocessing("standard", arrays["target_shift"], arrays["target_scale"])
 
     @property
@@ -481,13 +566,11 @@ class Run:
         Raises:
             RunError: `table.json` is damaged.
         """
-        path = self.path / "table.json"
+        described = self.folder.json("table.json")
         try:
-            return TableEncoder.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise RunError(f"cannot read {path}: {error}. The file is damaged: train anew") from None
+            return None if described is None else TableEncoder.from_dict(described)
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"cannot read {self.path / 'table.json'}: {error}. {checksums.DAMAGED}") from None
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -511,7 +594,7 @@ class Run:
 
     def check_takes_samples(self) -> None:
         """Raises ConfigError where the network was trained on windows of frames, which only whole utterances give."""
-        if self.config.dataset == "speech":
+        if self.config.on_frames:
             raise ConfigError("a run on speech predicts whole utterances: use handgrad speech predict")
 
     def convolutions(self) -> dict[str, str]:
@@ -676,7 +759,7 @@ class Run:
     def network(self) -> nn.Sequential:
         """The layers with the weights of the last step, in evaluation mode: `forward` takes preprocessed inputs, as
         `Dataset.gather` gives them, in the shape of the first layer's input."""
-        state, about = read_arrays(self.path / "model.safetensors")
+        state, about = self.folder.arrays("model.safetensors")
         dtype = np.float64 if self.config.precision == "float64" else np.float32
         network = build(Architecture.from_dict(about["architecture"]), init="zeros", dtype=dtype)
         network.load_state_dict(state)
@@ -728,13 +811,17 @@ def _nearest_probabilities(outputs: Float[Array, "N K"]) -> Float[Array, "N K"]:
     return np.maximum(outputs - theta, 0).astype(outputs.dtype)
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | Path, *, trust: bool = False) -> Run:
     """The run in a folder.
 
+    Arguments:
+        trust: read files too that have no checksum (an older handgrad or another program wrote them), or that were
+            changed since.
+
     Raises:
-        RunError: the folder holds no run.
+        RunError: the folder holds no run, or a file of it is damaged.
     """
-    return Run(path)
+    return Run(path, trust=trust)
 
 
 def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: bool = False) -> Dataset:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 import threading
@@ -63,17 +64,24 @@ def groups(configs: Sequence[TrainConfig], at_least: int = 1) -> list[list[int]]
     for i, config in enumerate(configs):
         kinds.setdefault(_kind(config) or i, []).append(i)
     parts = {kind: math.ceil(len(members) / _most(configs[members[0]])) for kind, members in kinds.items()}
-    while sum(parts.values()) < at_least:
-        kind = max(kinds, key=lambda kind: len(kinds[kind]) / parts[kind])
-        if parts[kind] >= len(kinds[kind]):
-            break
-        parts[kind] += 1
-    found = []
-    for kind, members in kinds.items():
-        members.sort(key=lambda i: _order(configs[i]))
-        edges = [len(members) * k // parts[kind] for k in range(parts[kind] + 1)]
-        found += [members[begin:end] for begin, end in itertools.pairwise(edges)]
-    return found
+    while sum(parts.values()) < min(at_least, len(configs)):
+        largest = max(kinds, key=lambda kind: len(kinds[kind]) / parts[kind])
+        parts[largest] += 1
+    return [part for kind, members in kinds.items() for part in _split(configs, members, parts[kind])]
+
+
+def _split(configs: Sequence[TrainConfig], members: list[int], parts: int) -> list[list[int]]:
+    """The runs in so many parts, or fewer where too many are read off others: those that are stay together."""
+    rows: dict[Any, list[int]] = {}
+    for i in sorted(members, key=lambda i: _order(configs[i])):
+        rows.setdefault(_row(configs[i]), []).append(i)
+    units, parts = list(rows.values()), min(parts, len(rows))
+    if len({configs[i].seeds()["data_seed"] for i in members}) > 1:  # few batches in each part
+        edges = [len(units) * k // parts for k in range(parts + 1)]
+        chosen = [units[begin:end] for begin, end in itertools.pairwise(edges)]
+    else:  # of each update rule alike: some cost more
+        chosen = [units[k::parts] for k in range(parts)]
+    return [[i for unit in part for i in unit] for part in chosen]
 
 
 def _kind(config: TrainConfig) -> Any:
@@ -115,6 +123,7 @@ def train_stacked(
     reporter: Reporter | Sequence[Reporter] | None = None,
     threads: int | None = None,
     dataset: Dataset | None = None,
+    read_off: bool = True,
 ) -> list[Run | Exception]:
     """Trains several runs together and leaves the folder of each, as separate runs would.
 
@@ -129,6 +138,7 @@ def train_stacked(
         threads: how many threads share out the models; 1 by default. No figure depends on it.
         dataset: what `load_dataset` gives for each of them, where it is loaded already; without a "test" split nothing
             is evaluated on it.
+        read_off: whether a run that differs from a longer one in its length alone is read off it, not trained.
 
     Returns: each run; or, of one that ended early, why: a `NonFiniteError` as `train` raises it, or what its reporter
         raised.
@@ -152,7 +162,7 @@ def train_stacked(
                 )
         data = dataset or load_dataset(configs[0])
         trainings = [
-            _StackedTraining(i, folder, config, own, dataset=data)
+            _StackedTraining(i, None if read_off else i, folder, config, own, dataset=data)
             for i, (folder, config, own) in enumerate(zip(folders, configs, given, strict=True))
             if not (folder.path / "summary.json").exists()
         ]
@@ -194,10 +204,10 @@ class _StackedTraining(Training):
 
     engine: Model
 
-    def __init__(self, number: int, *arguments: Any, **options: Any) -> None:
+    def __init__(self, number: int, apart: int | None, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.number = number
-        self.row = _row(self.config)
+        self.row = apart, _row(self.config)
         self.spent = 0.0
         self._best: _Weights | None = None
 
@@ -305,7 +315,8 @@ class _Stack:
         while len(self.live) and all(run in self.live for run in behind) and step < goal:
             until = int(min(step + self.chunk, goal, *(run.next_evaluation() for run in behind)))
             began = time.perf_counter()
-            trained = list(pool.map(lambda lane, step=step, until=until: lane.train(step, until), lanes))
+            train: Any = functools.partial(_Lane.train, step=step, until=until)
+            trained = list(map(train, lanes) if len(lanes) == 1 else pool.map(train, lanes))
             seconds = time.perf_counter() - began
             self.chunk = next_chunk(self.chunk, seconds)
             self._share(lanes, trained, until, seconds)
@@ -352,7 +363,7 @@ class _Stack:
 
     def _evaluate(self, pool: ThreadPoolExecutor, lanes: list[_Lane]) -> None:
         began = time.perf_counter()
-        evaluated = list(pool.map(_Lane.evaluate, lanes))
+        evaluated = list(map(_Lane.evaluate, lanes) if len(lanes) == 1 else pool.map(_Lane.evaluate, lanes))
         share = (time.perf_counter() - began) / sum(len(lane.rows) for lane in lanes)
         for lane, of_splits in zip(lanes, evaluated, strict=True):
             for number, row in enumerate(lane.rows):

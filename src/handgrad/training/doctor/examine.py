@@ -14,7 +14,7 @@ from handgrad.training.doctor import curve_checks, data_checks, learning_checks,
 from handgrad.training.doctor.findings import CANNOT_JUDGE, OK, PROBLEM, WARNING, Finding, Report
 from handgrad.training.doctor.inside import Look
 from handgrad.training.doctor.patient import Patient, State
-from handgrad.training.run import CHECKPOINT, Run, load_dataset, read_arrays
+from handgrad.training.run import CHECKPOINT, Run, load_dataset
 
 #: Steps of all trials together.
 BUDGET = 2000
@@ -126,7 +126,7 @@ def weights_of(run: Run) -> tuple[str, State] | None:
     """The latest weights that a run has saved: of its last step, of its checkpoint, or of its best evaluation."""
     for name in ("model.safetensors", CHECKPOINT, "best.safetensors"):
         if (run.path / name).exists():
-            arrays, _ = read_arrays(run.path / name)
+            arrays, _ = run.folder.arrays(name)
             if name == CHECKPOINT:
                 arrays = {n.removeprefix("model/"): a for n, a in arrays.items() if n.startswith("model/")}
             return name, arrays

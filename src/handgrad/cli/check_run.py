@@ -1,0 +1,37 @@
+"""`handgrad check-run RUN`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from handgrad.cli.common import Json, new_app
+from handgrad.errors import RunError
+from handgrad.training.run import RunFolder
+
+app = new_app(
+    "check-run",
+    "Whether the files of a run are whole: each is compared with the checksum that it was written with.\n\n"
+    "Exit code 0: all are. 1: a file is damaged, was changed, or has no checksum.",
+)
+
+
+@app.default
+def check_run(run: Annotated[Path, Parameter(help="run folder")], /, *, json_: Json = False) -> int:
+    folder = RunFolder(run)
+    if not folder.path.is_dir():
+        raise RunError(f"there is no run folder {run}")
+    found = folder.examined()
+    whole = all(state == "whole" for state in found.values())
+    if json_:
+        print(json.dumps({"run": str(run), "whole": whole, "files": found}, indent=2))
+        return 0 if whole else 1
+    for name, state in found.items():
+        print(f"{name:<32}{state if state in ('whole', 'missing') else 'NOT WHOLE'}")
+    for state in found.values():
+        if state not in ("whole", "missing"):
+            print(state)
+    return 0 if whole else 1
