@@ -90,6 +90,8 @@ def prepared(plan: Plan, watcher: Watcher) -> tuple[Plan, Datasets, dict[str, An
     """
     first = _data_config(plan, {})
     dataset = Datasets().load(first)
+    if plan.select == "test" and "test" not in dataset.splits:
+        raise ConfigError(f"select=test: {dataset.name} has no labelled test samples; choose by --select validation")
     about = recorded(first, dataset)
     if about.data is not None:  # with its checksum, so that every machine has the same
         plan = dataclasses.replace(
