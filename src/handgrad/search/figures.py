@@ -76,7 +76,7 @@ def points_of(found: Findings) -> list[Point]:
                 tuple(numbers),
                 row.mean,
                 row.spread,
-                row.average("seconds") or 0.0,
+                (row.average("multiply_adds") or 0.0) / 1e9,
                 " · ".join(map(shown, row.combination.values())),
                 _curve(row),
             )

@@ -231,7 +231,14 @@ def to_csv(found: Findings) -> str:
     writer = csv.writer(text, lineterminator="\n")
     recorded = _figures(found)
     writer.writerow(
-        [*("rank", "run", *names, "seed", "state", "best_step", "steps"), *recorded, "seconds", "parameters", "message"]
+        [
+            *("rank", "run", *names, "seed", "state", "best_step", "steps"),
+            *recorded,
+            "seconds",
+            "multiply_adds",
+            "parameters",
+            "message",
+        ]
     )
     for rank, row in enumerate(found.rows, start=1):
         for result in row.results:
@@ -245,7 +252,8 @@ def to_csv(found: Findings) -> str:
             cells += [result.seed, result.state, result.figures.get("best_step"), result.figures.get("steps")]
             cells += [figures.get(name) for name in recorded]
             read_off = f"read off {result.figures['read_off']}" if "read_off" in result.figures else ""
-            cells += [result.figures.get("seconds"), result.figures.get("parameters"), result.message or read_off]
+            cells += [result.figures.get(name) for name in ("seconds", "multiply_adds", "parameters")]
+            cells.append(result.message or read_off)
             writer.writerow(cells)
     return text.getvalue()
 

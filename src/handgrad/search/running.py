@@ -90,6 +90,8 @@ def prepared(plan: Plan, watcher: Watcher) -> tuple[Plan, Datasets, dict[str, An
     """
     first = _data_config(plan, {})
     dataset = Datasets().load(first)
+    if plan.select == "test" and "test" not in dataset.splits:
+        raise ConfigError(f"select=test: {dataset.name} has no labelled test samples; choose by --select validation")
     about = recorded(first, dataset)
     if about.data is not None:  # with its checksum, so that every machine has the same
         plan = dataclasses.replace(
@@ -427,7 +429,12 @@ def leave_results(study: Study, watcher: Watcher | None = None, *, figures: bool
     watcher = watcher or Watcher()
     found = study.store.patiently(lambda: findings(study), watcher.note)
     advice = "Free some space; handgrad search show STUDY writes the results again"
-    write_text(study.folder / "trials.csv", to_csv(found), advice=advice)
+    table, lines = study.folder / "trials.csv", to_csv(found)
+    page = study.folder / "study.html"
+    if page.exists() and table.exists() and table.read_text(encoding="utf-8") == lines:
+        return found  # drawn already
+    page.unlink(missing_ok=True)  # of fewer runs
+    write_text(table, lines, advice=advice)
     best = best_toml(found)
     if best is not None:
         write_text(study.folder / "best.toml", best, advice=advice)

@@ -230,7 +230,10 @@ class Worker:
         if len(runs) > 1:
             try:
                 ends = self._stacked(runs, plan, figure)
-            except (ConfigError, MemoryError):  # each may yet be trained alone
+            except (RunError, DataError, OSError):  # a matter of the machine
+                raise
+            except Exception as error:  # each may yet be trained alone
+                self.tell("note", f"{len(runs)} runs do not train together ({_in_short(error)}): each trains alone")
                 ends = None
             if ends is not None:
                 for run, end in zip(runs, ends, strict=True):
@@ -286,10 +289,17 @@ class Worker:
             elif isinstance(end, ConfigError):
                 why, message = ERROR, str(end)
             else:  # a mistake of ours: one run less is better than none
-                why, message = ERROR, f"{type(end).__name__}: {' '.join(str(end).split())[:300]}"
+                why, message = ERROR, _in_short(end)
             self.patiently(lambda: self.queue.fail(job.trial_id, why, message))
             self.tell("ended", job.run, why, None)
         self.trial_ids.discard(job.trial_id)
+
+    def _cost(self, config: TrainConfig, steps: int) -> int:
+        """The multiply-adds of so many training steps: a backward pass takes twice those of its forward pass. Seconds
+        would say as much of what else the machine did, and of the runs that were trained beside this one."""
+        dataset = self.datasets.load(config)
+        network = config.architecture(dataset.input_shape, len(dataset.classes))
+        return 3 * network.multiply_adds * config.batch_size * steps
 
     def _wait_for(self, folder: RunFolder) -> None:
         """Waits while a worker that was taken for dead is still training in the folder."""
@@ -317,6 +327,7 @@ class Worker:
             return result
         trained = Run(run.folder.path)
         result["parameters"] = trained.summary["parameters"]
+        result["multiply_adds"] = self._cost(run.config, result["steps"])
         result["seconds"] = trained.summary["seconds"]
         if "read_off" in trained.summary:
             result["read_off"] = Path(trained.summary["read_off"]).name
@@ -327,6 +338,10 @@ class Worker:
             figures = averages(engine.evaluate(indices), dataset, indices)
             result |= {f"test_{name}": value for name, value in figures.items()}
         return result
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def thinned(records: Sequence[Any], most: int = 200) -> list[Any]:
