@@ -282,6 +282,8 @@ def make_engine(
             raise ConfigError(
                 'engine=torch requires PyTorch, which is not installed: pip install "handgrad[torch]"'
             ) from None
+        if not isinstance(optimizer, OptimizerSpec):
+            raise ConfigError("several optimizers are for a stack of models, which requires engine=numpy")
         return TorchEngine(architecture, optimizer, spec, loss, processes=processes, **options)
     from handgrad.engines.numpy import NumpyEngine
 

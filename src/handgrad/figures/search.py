@@ -235,7 +235,7 @@ def heat(points: Sequence[Point], axes: Sequence[Axis], one: int, other: int, *,
     for (r, c), value in cells.items():
         if columns > 25:
             break
-        bright = sum(w * x for w, x in zip((0.299, 0.587, 0.114), image.cmap(image.norm(value))[:3], strict=True))
+        bright = sum(w * x for w, x in zip((0.299, 0.587, 0.114), image.to_rgba(np.asarray(value))[:3], strict=True))
         panel.text(
             c,
             r,

@@ -294,7 +294,8 @@ class _Parent:
             worker.runs[run] = step, worker.runs[run][1]
         elif what == "ended":
             worker.runs.pop(about[0], None)
-            self.watcher.ended(*about, self._look())
+            run, how, value = about
+            self.watcher.ended(run, how, value, self._look())
 
     def _buried(self, worker: _Worker) -> None:
         """A worker has ended: where it died, its run is given back, and another takes its place."""

@@ -192,6 +192,7 @@ class DatabaseStore(Store):
         try:
             import psycopg  # noqa: F401
             import sqlalchemy
+            import sqlalchemy.exc
         except ImportError as error:
             raise ConfigError(
                 f'--join {hidden(url)} requires psycopg ({error}): pip install "handgrad[search]"'
@@ -200,7 +201,7 @@ class DatabaseStore(Store):
         options = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
         # A connection for as long as it is used: a hundred workers would otherwise hold more than a server has.
         engine_options = {"poolclass": sqlalchemy.pool.NullPool, "connect_args": options}
-        self._sqlalchemy = sqlalchemy
+        self._sqlalchemy: Any = sqlalchemy
 
         def connected() -> BaseStorage:
             with warnings.catch_warnings():
@@ -212,7 +213,7 @@ class DatabaseStore(Store):
         try:
             self.engine = sqlalchemy.create_engine(driver, **engine_options)
             with self.locked():  # two that make the tables at once would trip over each other
-                self._rdb = connected()
+                self._rdb: Any = connected()
         except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, ValueError) as error:
             raise RunError(
                 f"cannot use --join {hidden(url)}: {_reason(error)}. Check the address, and that the server runs"
@@ -221,7 +222,7 @@ class DatabaseStore(Store):
 
     def is_away(self, error: Exception) -> bool:
         exc = self._sqlalchemy.exc
-        cause: BaseException | None = error
+        cause: Any = error
         while cause is not None:
             if isinstance(cause, (exc.OperationalError, exc.InterfaceError, exc.PendingRollbackError)):
                 return True
