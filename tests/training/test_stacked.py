@@ -30,6 +30,9 @@ class Plain(RunFolder):
     def save_curves(self, records, title):
         return None
 
+    def save_confusion(self, details, title):
+        return None
+
 
 def configs(*varied, **common):
     return [TrainConfig.from_settings({**SMALL, **common, **own}) for own in varied]
