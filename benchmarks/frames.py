@@ -31,7 +31,7 @@ CASES = {
 }
 QUICK = [next(iter(CASES))]
 OURS = ("gather", "torch engine", "step")
-NEEDS = dict.fromkeys(("torch engine", "DataLoader", "DataLoader 2 workers"), "torch")
+NEEDS: dict[str, str] = dict.fromkeys(("torch engine", "DataLoader", "DataLoader 2 workers"), "torch")
 
 
 def _frames():
@@ -154,7 +154,7 @@ def version(peer: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="What gathering windows of speech frames costs.")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="end within 45 seconds, and name what was left out")
     parser.add_argument("--rounds", type=int, default=11, help="rounds a case, 0.6 s each for every peer [11]")

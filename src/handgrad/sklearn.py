@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -50,6 +50,9 @@ class _Estimator(BaseEstimator):
     """What both estimators share: parameters, the loop over epochs, the state that is kept."""
 
     _task: str
+    #: What a pickled copy is restored from: the engine's checkpoint, and the weights.
+    _saved: tuple[dict[str, Any], dict[str, Any]]
+    _weights: dict[str, Any]
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class _Estimator(BaseEstimator):
         dropout=0.0,
         norm="none",
         num_groups=4,
-        init="kaiming",
+        init="xavier_uniform",
         batch_size="auto",
         learning_rate="constant",
         learning_rate_init=1e-3,
@@ -150,26 +153,27 @@ class _Estimator(BaseEstimator):
         return {}
 
     def _check_parameters(self) -> None:
-        for name, fits, expected in (
-            ("max_iter", lambda v: isinstance(v, Integral) and v >= 1, "a whole number of at least 1"),
-            ("n_iter_no_change", lambda v: v == math.inf or (isinstance(v, Integral) and v >= 1), "at least 1"),
-            ("tol", lambda v: isinstance(v, Real) and v >= 0, "a number of at least 0"),
-            ("validation_fraction", lambda v: isinstance(v, Real) and 0 < v < 1, "a number in (0, 1)"),
-            ("batch_size", lambda v: v == "auto" or (isinstance(v, Integral) and v >= 1), "'auto' or at least 1"),
+        rules: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+            ("max_iter", _is_count, "a whole number of at least 1"),
+            ("n_iter_no_change", lambda v: v == math.inf or _is_count(v), "at least 1"),
+            ("tol", lambda v: isinstance(v, Real) and float(v) >= 0, "a number of at least 0"),
+            ("validation_fraction", lambda v: isinstance(v, Real) and 0 < float(v) < 1, "a number in (0, 1)"),
+            ("batch_size", lambda v: v == "auto" or _is_count(v), "'auto' or at least 1"),
             ("precision", lambda v: v in ("auto", "float32", "float64"), "auto, float32 or float64"),
-            ("n_jobs", lambda v: v is None or (isinstance(v, Integral) and v >= 1), "None or at least 1"),
+            ("n_jobs", lambda v: v is None or _is_count(v), "None or at least 1"),
             (
                 "hidden_layer_sizes",
                 lambda v: isinstance(v, Integral) or (np.iterable(v) and not isinstance(v, str)),
                 "a whole number or several",
             ),
-        ):
+        )
+        for name, fits, expected in rules:
             value = getattr(self, name)
             if isinstance(value, bool) or not fits(value):
                 raise ValueError(f"{type(self).__name__}: {name}={value!r}, expected {expected}")
 
     def _batch(self, samples: int) -> int:
-        return min(200 if self.batch_size == "auto" else self.batch_size, samples)
+        return min(200 if self.batch_size == "auto" else int(self.batch_size), samples)
 
     # -- the network and its state ------------------------------------------------------------------------------------
 
@@ -215,7 +219,7 @@ class _Estimator(BaseEstimator):
         return self._restored().state_dict()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+        state: dict[str, Any] = {**super().__getstate__()}  # pyright: ignore[reportGeneralTypeIssues]
         engine = state.pop("_engine", None)
         if engine is not None:
             state["_saved"], state["_weights"] = engine.checkpoint(), engine.state_dict()
@@ -247,13 +251,13 @@ class _Estimator(BaseEstimator):
     def _scaling(self) -> Preprocessing | None:
         return None
 
-    def _train(self, x, y, weights, *, incremental: bool = False) -> None:
+    def _train(self, x: Any, y: Any, weights: Any, *, incremental: bool = False) -> None:
         """Epochs until the parameters say that it is enough; a single one where data comes in parts."""
         validation = None
         if self.early_stopping and not incremental:
             parts = [x, y] if weights is None else [x, y, weights]
             seed = int(self._order.integers(2**31))
-            split = train_test_split(
+            split: Any = train_test_split(
                 *parts, test_size=self.validation_fraction, random_state=seed, stratify=self._strata(y)
             )
             x, y, *rest = split[::2]
@@ -267,7 +271,7 @@ class _Estimator(BaseEstimator):
         config = self._config(len(x), steps_an_epoch * epochs)
         engine = self._restored(config)
         data = self._dataset(x, y, weights)
-        held = None if validation is None else self._dataset(*validation, None)
+        held = None if validation is None else self._dataset(validation[0], validation[1], None)
         engine.load(data)
         schedule = config.learning_rates(steps_an_epoch * epochs)
         without_progress, best = 0, None
@@ -279,6 +283,9 @@ class _Estimator(BaseEstimator):
                 self.n_iter_ += 1
                 self.t_ += len(x)
                 if held is not None:
+                    assert self.validation_scores_ is not None
+                    assert self.validation_loss_curve_ is not None
+                    assert self.best_validation_score_ is not None
                     engine.load(held)
                     figures = engine.evaluate(np.arange(len(held.inputs)))
                     engine.load(data)
@@ -351,15 +358,16 @@ class _Estimator(BaseEstimator):
 
     # -- prediction ---------------------------------------------------------------------------------------------------
 
-    def _outputs(self, x) -> Float[Array, "n K"]:
+    def _outputs(self, x: Any) -> Float[Array, "n K"]:
         check_is_fitted(self)
-        x = validate_data(self, x, reset=False, dtype=[np.float64, np.float32])
+        checked: Any = validate_data(self, x, reset=False, dtype=[np.float64, np.float32])
         with threadpool_limits(1, "blas"):
-            return self._restored().predict(x.astype(self._dtype, copy=False)).astype(np.float64)
+            return self._restored().predict(checked.astype(self._dtype, copy=False)).astype(np.float64)
 
-    def _checked(self, x, y, sample_weight, *, reset: bool, **options):
+    def _checked(self, x: Any, y: Any, sample_weight: Any, *, reset: bool, **options: Any) -> tuple[Any, Any, Any]:
         """Inputs, targets and weights as arrays; samples of weight 0 are left out."""
-        x, y = validate_data(self, x, y, reset=reset, dtype=[np.float64, np.float32], **options)
+        checked: Any = validate_data(self, x, y, reset=reset, dtype=[np.float64, np.float32], **options)
+        x, y = checked
         if reset:
             one_batch = self._batch(len(x)) == len(x)
             self._dtype = np.dtype(self.precision if self.precision != "auto" else f"float{64 if one_batch else 32}")
@@ -395,7 +403,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
             the batch size: it is `weight_decay * batch_size`.)
         dropout: probability of zeroing a hidden unit while training.
         norm: normalisation before each activation: none, batch, layer, group (in `num_groups`) or rms.
-        init: initial weights: kaiming, xavier, orthogonal, normal:STD, ….
+        init: initial weights: xavier_uniform (as `MLPClassifier`), kaiming, orthogonal, pytorch, normal:STD, ….
         batch_size: most samples per step; auto: 200. The batches of an iteration are of one size, at most this.
         learning_rate: schedule over all iterations: constant, step, cosine, one_cycle, plateau, ….
         learning_rate_init: learning rate; `warmup_steps`: steps in which it rises from 0.
@@ -437,7 +445,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
         dropout=0.0,
         norm="none",
         num_groups=4,
-        init="kaiming",
+        init="xavier_uniform",
         batch_size="auto",
         learning_rate="constant",
         learning_rate_init=1e-3,
@@ -501,7 +509,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
         x, y, weights = self._checked(X, y, sample_weight, reset=first)
         check_classification_targets(y)
         if first:
-            self.classes_ = np.unique(classes)
+            self.classes_ = np.unique(np.asarray(classes))
             self._begin(self._config(len(x), 1), x.shape[1], len(self.classes_))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"classes={classes} is not what the first call of partial_fit had: {self.classes_}")
@@ -571,7 +579,7 @@ class HandgradRegressor(RegressorMixin, _Estimator):
         dropout=0.0,
         norm="none",
         num_groups=4,
-        init="kaiming",
+        init="xavier_uniform",
         batch_size="auto",
         learning_rate="constant",
         learning_rate_init=1e-3,
@@ -654,6 +662,10 @@ class HandgradRegressor(RegressorMixin, _Estimator):
 
 
 _SHARED = [name for name in _Estimator.__init__.__code__.co_varnames[1:] if name != "self"]
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
 
 
 def _plain(value: Any) -> Any:

@@ -389,6 +389,21 @@ def test_an_import_that_fails_is_one_finding(hand_in):
     assert (bug.id, bug.line) == ("raises", 1)
     others = {part.verdict for part in report.parts if not part.bugs}
     assert others <= {"cannot judge", "missing"}
-    report = alone.checker.check(hand_in("import tqdm_of_old\n" + SIGMOID))
+
+
+def test_a_package_that_is_not_there_matters_where_it_is_used(hand_in):
+    assert alone.checker.check(hand_in("import tqdm_of_old\n" + SIGMOID)).verdict == "right"
+    used = SIGMOID.replace(
+        "        self.state = np.tanh(x)", "        tqdm_of_old.tqdm(x)\n        self.state = np.tanh(x)"
+    )
+    assert used != SIGMOID
+    report = alone.checker.check(hand_in("import tqdm_of_old\n" + used))
     assert report.verdict == "cannot judge"
     assert [bug.id for bug in report.bugs] == ["missing-package"]
+    assert {part.part for part in report.parts if part.verdict == "cannot judge"} >= {"Tanh.forward"}
+    assert {part.verdict for part in report.parts if part.part.startswith("Sigmoid")} == {"right"}
+
+
+def test_a_package_that_a_try_does_without_stays_away(hand_in):
+    text = "try:\n    import tqdm_of_old as np\nexcept ImportError:\n    pass\n" + SIGMOID
+    assert alone.checker.check(hand_in(text)).verdict == "right"

@@ -24,6 +24,7 @@ def contracts_of(folder: Path) -> list[str]:
     [
         ("cmu-2019", ["cmu-2019"]),
         ("cmu-2020", ["cmu-2020"]),
+        ("cmu-2022", ["cmu-2022"]),
         ("uva-apr19", ["uva-apr19"]),
         ("uva-nov19", ["uva-nov19"]),
         ("uva-2020", ["uva-2020"]),

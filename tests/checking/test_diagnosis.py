@@ -1,5 +1,6 @@
 """Fitting: what is named, what is not, and on what evidence."""
 
+import math
 import re
 from pathlib import Path
 
@@ -177,3 +178,42 @@ def test_every_step_of_a_derivation_is_there():
         assert step_of(id).startswith("handgrad derive ")
     assert step_of("norm-mean-constant") == "handgrad derive batchnorm, step 9: gradient of the mean"
     assert step_of("raises") == ""
+
+
+#: What the words of a form may hold, entry by entry.
+WORDS = {
+    "exp": math.exp,
+    "tanh": math.tanh,
+    "cosh": math.cosh,
+    "log": math.log,
+    "sqrt": math.sqrt,
+    "erf": math.erf,
+    "pi": math.pi,
+    "max": max,
+    "min": min,
+    "abs": abs,
+    "sign": lambda x: math.copysign(1.0, x),
+    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
+}
+#: Words that are no expression.
+SPOKEN = {"right", "negative", "ones", "x > 0, times x", "max(x, max(0, mean))", "s * (1 - s)"}
+FORMS = [
+    (side, kind, form)
+    for side, table in (("forward", layers.FORWARD), ("backward", layers.BACKWARD))
+    for kind, forms in table.items()
+    for form in forms
+    if form not in SPOKEN
+]
+
+
+@pytest.mark.parametrize(("side", "kind", "form"), FORMS)
+def test_the_words_of_a_form_are_its_code(side, kind, form):
+    """A student reads the words: they have to be what was fitted."""
+    x, p = np.array([-1.3, -0.4, 0.3, 0.8, 1.7]), 0.3
+    y = layers.FORWARD[kind]["right"](x, p)
+    code = layers.FORWARD[kind][form](x, p) if side == "forward" else layers.BACKWARD[kind][form](x, y, p)
+    said = [
+        float(eval(form, WORDS, {"x": float(a), "y": float(b), "slope": p, "alpha": p}))
+        for a, b in zip(x, y, strict=True)
+    ]
+    assert np.allclose(code, said), (code, said)

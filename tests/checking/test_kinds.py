@@ -89,8 +89,9 @@ def test_what_uses_the_stand_in_cannot_be_judged(tmp_path):
 
 def test_what_numpy_2_refuses_is_told_once():
     report = check(CASES / "numpy-2-zeros-none")
-    assert wrong(report.parts) == {"NumPy 2": "raises"}
+    assert report.verdict == "right"
     (bug,) = report.bugs
+    assert bug.id == "raises"
     assert "np.zeros(None)" in bug.evidence
     assert (bug.file, bug.line) == ("mytorch/linear.py", 9)
 
@@ -135,3 +136,14 @@ def test_the_checkers_own_failure_takes_one_part_alone(monkeypatch):
     assert parts["SoftMaxModule"].verdict == "cannot judge"
     assert parts["SoftMaxModule"].bugs[0].id == "checker-failed"
     assert parts["LinearModule.backward"].verdict == "right"
+
+
+@pytest.mark.parametrize("name", ["uva2021", "uva2022", "uva2024", "nov19", "cmu20"])
+def test_an_untouched_starter_is_not_wrong(name):
+    """Templates in the courses' form: what nobody has touched is not started, and never wrong."""
+    folder = CASES.parent / "starters" / name
+    # CMU's own lines need what the sandbox does for code from before NumPy 2
+    parts = check(folder).parts if name == "cmu20" else mutation.judge(folder, torch=False)
+    allowed = ("missing", "right", "cannot judge", "not judged")
+    assert {part.part: part.verdict for part in parts if part.verdict not in allowed} == {}
+    assert "missing" in {part.verdict for part in parts}

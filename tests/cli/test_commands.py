@@ -369,7 +369,9 @@ def test_data(capsys, small_mnist):
     assert main(["data", "check", "mnist", "--data-dir", str(small_mnist), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["sizes"] == {"train": 64, "test": 16}
     assert main(["data", "check", "mnist", "--data-dir", str(small_mnist)]) == 0
-    assert "sound, 64 train, 16 test samples" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "structure sound, 4 of 4 files altered, 64 train, 16 test samples" in out
+    assert "t10k-labels-idx1-ubyte: altered: its content is not that of the official file" in out
     assert main(["data", "list", "--json"]) == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == [
         "digits",

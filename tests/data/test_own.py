@@ -101,6 +101,7 @@ def test_shapes_and_preprocessing():
     images = RNG.integers(0, 256, (50, 8, 9), np.uint8)
     grey = from_arrays(images, y)
     assert (grey.input_shape, grey.preprocessing.kind, grey.value_range) == ((1, 8, 9), "unit", 255)
+    assert from_arrays(images % 17, y).value_range == 16
     last = from_arrays(RNG.integers(0, 256, (50, 8, 9, 3), np.uint8), y, preprocessing="mean-image")
     assert last.input_shape == (3, 8, 9)
 

@@ -11,16 +11,23 @@ import pytest
 from tests.speech_files import CLASSES, objects, write_set, write_split
 
 from handgrad import data
+from handgrad.data import FrameDataset
 from handgrad.data.frames import Frames
 from handgrad.data.speech import read_frames, read_labels
 from handgrad.errors import ConfigError, DataError
+
+
+def load(folder, **options) -> FrameDataset:
+    dataset = data.load("speech", data_dir=folder, **options)
+    assert isinstance(dataset, FrameDataset)
+    return dataset
 
 
 @pytest.mark.parametrize("layout", ["objects", "flat"])
 @pytest.mark.parametrize("test_labels", [False, True])
 def test_the_competitions_files(tmp_path, layout, test_labels):
     written = write_set(tmp_path / "speech", layout=layout, test_labels=test_labels)
-    speech = data.load("speech", data_dir=tmp_path, preprocessing="none", context=2)
+    speech = load(tmp_path, preprocessing="none", context=2)
     assert list(speech.splits) == ["train", "validation", "test"][: 3 if test_labels else 2]
     assert speech.unlabelled == (() if test_labels else ("test",))
     assert speech.input_shape == (5, 40)
@@ -36,13 +43,13 @@ def test_the_competitions_files(tmp_path, layout, test_labels):
 @pytest.mark.parametrize("classes", [126, 7])
 def test_the_classes_are_those_of_the_labels(tmp_path, classes):
     write_set(tmp_path, classes=classes)
-    assert len(data.load("speech", data_dir=tmp_path).classes) == classes
+    assert len(load(tmp_path).classes) == classes
 
 
 def test_states_are_named_by_a_file(tmp_path):
     write_set(tmp_path, classes=6)
     (tmp_path / "states.txt").write_text("AA_0\nAA_1\nAA_2\nSIL_0\nSIL_1\nSIL_2\nnever_0\n")
-    assert data.load("speech", data_dir=tmp_path).classes == ("AA_0", "AA_1", "AA_2", "SIL_0", "SIL_1", "SIL_2")
+    assert load(tmp_path).classes == ("AA_0", "AA_1", "AA_2", "SIL_0", "SIL_1", "SIL_2")
 
 
 def naive_window(x, t, k):
@@ -53,7 +60,7 @@ def naive_window(x, t, k):
 @pytest.mark.parametrize("k", [0, 1, 12, 70])  # 70: wider than the utterances
 def test_windows_repeat_the_edges_of_their_own_utterance(tmp_path, layout, k):
     written = write_set(tmp_path, (3, 2, 1), layout=layout, frames=(1, 30))
-    speech = data.load("speech", data_dir=tmp_path, preprocessing="none", context=k)
+    speech = load(tmp_path, preprocessing="none", context=k)
     expected = [naive_window(x, t, k) for stem in ("train", "dev") for x in written[stem][0] for t in range(len(x))]
     order = np.random.default_rng(0).permutation(len(expected))  # of both splits in one batch
     np.testing.assert_array_equal(speech.gather(order), np.array(expected)[order])
@@ -65,7 +72,7 @@ def test_windows_repeat_the_edges_of_their_own_utterance(tmp_path, layout, k):
 
 def test_preprocessing_is_fitted_on_training_frames_and_per_feature(tmp_path):
     written = write_set(tmp_path)
-    speech = data.load("speech", data_dir=tmp_path, context=1)
+    speech = load(tmp_path, context=1)
     frames = np.concatenate(written["train"][0]).astype(np.float64)
     assert speech.preprocessing.shift.shape == (40,)
     np.testing.assert_allclose(speech.preprocessing.shift, frames.mean(axis=0), rtol=1e-5, atol=1e-6)
@@ -78,7 +85,7 @@ def test_preprocessing_is_fitted_on_training_frames_and_per_feature(tmp_path):
 
 def test_indices_outside_are_refused(tmp_path):
     write_set(tmp_path)
-    speech = data.load("speech", data_dir=tmp_path)
+    speech = load(tmp_path)
     for wrong in (-1, len(speech.labels)):
         with pytest.raises(IndexError, match=rf"indices from {wrong} to {wrong}, expected 0 to"):
             speech.gather(np.array([wrong]))
@@ -97,7 +104,7 @@ def test_frames_of_several_arrays_are_like_one():
 
 def test_flat_files_are_mapped_and_not_read(tmp_path):
     write_set(tmp_path, layout="flat")
-    speech = data.load("speech", data_dir=tmp_path)
+    speech = load(tmp_path)
     assert all(isinstance(part.base, np.memmap) or isinstance(part, np.memmap) for part in speech.inputs.parts)
     assert not any(part.flags.writeable for part in speech.inputs.parts)
 
@@ -230,11 +237,11 @@ def with_value(array, where, value):
 )  # fmt: skip
 def test_bad_files(tmp_path, files, message):
     with pytest.raises(DataError, match=message):
-        data.load("speech", data_dir=broken(tmp_path, **files))
+        load(broken(tmp_path, **files))
 
 
 def test_the_sound_set_of_the_tests_above_is_sound(tmp_path):
-    assert len(data.load("speech", data_dir=broken(tmp_path)).labels) == 12
+    assert len(load(broken(tmp_path)).labels) == 12
 
 
 def test_labels_without_a_name(tmp_path):
@@ -243,10 +250,10 @@ def test_labels_without_a_name(tmp_path):
     with pytest.raises(
         DataError, match=r"train_labels.npy has label 3 at utterance 0, frame 3 .*states.txt names 3 st"
     ):
-        data.load("speech", data_dir=tmp_path)
+        load(tmp_path)
     (tmp_path / "states.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"states.txt cannot be read .*: expected the name of a state in each line"):
-        data.load("speech", data_dir=tmp_path)
+        load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +272,7 @@ def test_bad_offsets(tmp_path, offsets, message):
     write_split(tmp_path, "dev", [X], [Y], "flat")
     np.save(tmp_path / "train_offsets.npy", np.array(offsets))
     with pytest.raises(DataError, match=message):
-        data.load("speech", data_dir=tmp_path)
+        load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +288,7 @@ def test_other_files(tmp_path, content, message):
     broken(tmp_path)
     (tmp_path / "train.npy").write_bytes(content)
     with pytest.raises(DataError, match=message):
-        data.load("speech", data_dir=tmp_path)
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("layout", ["objects", "flat"])
@@ -294,7 +301,7 @@ def test_files_that_are_cut_off(tmp_path, layout):
         with pytest.raises(
             DataError, match=r"train.npy(: refuses to load this pickle, which ends too early| cannot be)"
         ):
-            data.load("speech", data_dir=tmp_path)
+            load(tmp_path)
 
 
 def test_settings_that_do_not_go_with_frames(tmp_path):
@@ -302,13 +309,13 @@ def test_settings_that_do_not_go_with_frames(tmp_path):
     with pytest.raises(
         ConfigError, match="preprocessing=unit goes with images, not with dataset=speech: choose standard"
     ):
-        data.load("speech", data_dir=tmp_path, preprocessing="unit")
+        load(tmp_path, preprocessing="unit")
     with pytest.raises(ConfigError, match=r"validation_size=2: speech is validated on its dev.npy; leave it out"):
-        data.load("speech", data_dir=tmp_path, validation_size=2)
+        load(tmp_path, validation_size=2)
     with pytest.raises(ConfigError, match="context=3 goes with dataset=speech, not with digits: leave it out"):
         data.load("digits", context=3)
     with pytest.raises(ConfigError, match="preprocessing=mean-image goes with images"):
-        data.load("speech", data_dir=tmp_path, preprocessing="mean-image")
+        load(tmp_path, preprocessing="mean-image")
 
 
 def test_nothing_to_download(tmp_path):

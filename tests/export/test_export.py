@@ -91,6 +91,19 @@ def test_it_imports_numpy_and_what_comes_with_python(run):
         assert imported - sys.stdlib_module_names == {"numpy"}
 
 
+@pytest.mark.parametrize("name", ["vgg", "preact-resnet", "nested", "mlp-gelu", "no-hidden-layer"])
+def test_it_holds_what_it_uses_and_nothing_else(name):
+    network = networks.trained(name)
+    for training in (False, True):
+        tree = ast.parse(python_file(network, file_name="net.py", training=training))
+        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert imported - used - {"numpy"} == set()
+        offered = {"predict", "main", *(["check", "train", "initialise"] if training else [])}
+        assert defined - used <= offered
+
+
 def test_the_weights_of_the_last_step_where_they_are_asked_for(run, tmp_path):
     for weights, file in (("best", "best.safetensors"), ("last", "model.safetensors")):
         (out, _) = export(run, "safetensors", tmp_path / f"{weights}.safetensors", weights=weights)
@@ -139,6 +152,29 @@ def test_the_name_says_what_is_in_it(form, run, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["my-net.py", "numpy.py", "class.py", "random.py", "1.py"])
+def test_a_name_that_cannot_be_imported(name, run, tmp_path):
+    for form in ("python", "torch"):
+        with pytest.raises(ConfigError, match=r"Python could not import it, .*choose another, as net.py"):
+            export(run, form, tmp_path / name)
+
+
+def test_all_files_or_none(run, tmp_path, monkeypatch):
+    written = []
+
+    def full(path, content):
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        with path.open("wb") as file:
+            file.write(content)
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(RunError, match=r"cannot write .*No space left"):
+        export(run, "torch", tmp_path / "net.py")
+    assert not list(tmp_path.iterdir())
+
+
 def test_unknown_arguments(run, tmp_path):
     with pytest.raises(ConfigError, match="to='keras': expected one of python, onnx, torch, safetensors"):
         export(run, "keras", tmp_path / "net.py")
@@ -158,6 +194,15 @@ def test_no_run_and_no_weights(run, tmp_path, capsys):
     seal(tmp_path / "begun" / "config.toml")
     message = refused(capsys, "export", tmp_path / "begun", "--to", "onnx", "--out", tmp_path / "net.onnx")
     assert "has no best.safetensors yet: finish the run with" in message
+
+
+def test_a_run_under_way_can_be_exported(run, tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in ("config.toml", "best.safetensors", "preprocessing.safetensors"):
+        (tmp_path / "run" / name).write_bytes((run.path / name).read_bytes())
+    (out, card) = export(handgrad.load_run(tmp_path / "run"), "safetensors", tmp_path / "net.safetensors")
+    assert out.exists()
+    assert "How good it is" not in card.read_text("utf-8")
 
 
 def test_a_place_that_cannot_be_written_to(run, tmp_path):
@@ -180,7 +225,7 @@ def test_a_layer_of_ones_own_has_no_form(monkeypatch):
 
     monkeypatch.setitem(KINDS, "own", Kind(Own, lambda shape: (shape, 0, 0)))
     network = networks.trained(architecture=Architecture("own", (3,), (LayerSpec("own"),)), state={})
-    with pytest.raises(ConfigError, match=r"layer 0 \(own\) is a class of your own"):
+    with pytest.raises(ConfigError, match=r"layer 0 \(own\) is a layer class of your own, which cannot be exported"):
         python_file(network, file_name="net.py")
 
 
@@ -220,6 +265,7 @@ def test_the_card_says_what_it_is_how_good_and_how_to_run_it(run, tmp_path):
         "tells 10 classes apart: 1,242 parameters",
         "1 × 8 × 8 numbers per sample, raw values from 0 to 16",
         f"| test | {run.summary['best']['test_loss']:.4f} | {run.summary['best']['test_accuracy']:.4f} |",
+        "| test | precision | recall | f1 | support |",
         "Licence: CC BY 4.0",
         "python net.py inputs.npy --out predictions.csv",  # the earlier file is still there
         'InferenceSession("net.onnx")',

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -131,6 +132,23 @@ def test_an_architecture_as_json(tmp_path, capsys):
     np.testing.assert_allclose(run.predict(digits.inputs[:5]), expected, atol=1e-6)
 
 
+def test_a_softmax_at_the_end_is_left_to_predict(tmp_path):
+    rng = np.random.default_rng(0)
+    state = {"0.weight": rng.normal(size=(10, 64)).astype(np.float32), "0.bias": np.zeros(10, np.float32)}
+    layers = [{"kind": "linear", "in_features": 64, "out_features": 10}, {"kind": "softmax"}]
+    (tmp_path / "net.json").write_text(json.dumps({"name": "mine", "input_shape": [64], "layers": layers}))
+    save_file(state, tmp_path / "net.safetensors")
+    options = {"arch": tmp_path / "net.json", "dataset": "digits", "preprocessing": "none"}
+    run, notes = import_weights(tmp_path / "net.safetensors", tmp_path / "run", **options)
+    assert notes == ["the last layer, softmax, is left out: predict and export turn scores into probabilities"]
+    digits = handgrad.data.load("digits").inputs[:5]
+    scores = digits.reshape(5, 64) @ state["0.weight"].T
+    expected = np.exp(scores - scores.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        run.predict(digits), expected / expected.sum(axis=1, keepdims=True), rtol=1e-3, atol=1e-6
+    )
+
+
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +216,13 @@ def test_a_pickle_that_calls_something_is_not_run(tmp_path):
     refuse(DataError, "cannot read .*net.pt as weights alone", file, tmp_path, **SETTINGS)
     torch.save([torch.ones(2)], file)
     refuse(DataError, "holds a list with more than tensors: expected a state dict", file, tmp_path, **SETTINGS)
+
+
+def test_where_pytorch_is_missing(tmp_path, monkeypatch):
+    torch.save({"0.weight": torch.ones(2)}, tmp_path / "net.pt")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    message = r'reading net.pt requires torch, .*pip install "handgrad\[torch\]"; or save the weights as .safetensors'
+    refuse(ConfigError, message, tmp_path / "net.pt", tmp_path, **SETTINGS)
 
 
 def test_a_run_folder_that_is_there(run, state, tmp_path):

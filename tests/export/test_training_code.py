@@ -202,5 +202,5 @@ def test_a_network_without_layers_to_train_still_has_a_step():
 
 def test_a_loss_that_it_does_not_know_is_refused(monkeypatch):
     monkeypatch.setattr(TrainConfig, "loss_spec", lambda *_: types.SimpleNamespace(name="hinge"))
-    with pytest.raises(ConfigError, match="with_training: loss=hinge"):
+    with pytest.raises(ConfigError, match="with_training does not support loss=hinge"):
         python_file(networks.trained(), file_name="net.py", training=True)

@@ -1,9 +1,6 @@
 """The command on the competition's files: train, evaluate, predict, submit."""
 
 import json
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from handgrad.cli import main
 from handgrad.data.speech import read_frames
 from handgrad.errors import ConfigError
 from handgrad.speech.evaluation import FrameFigures, evaluate_frames
+from handgrad.speech.prediction import write_submission
 
 FLAGS = ("--context", "1", "--hidden-units", "64", "--eval-freq", "50", "--learning-rate", "0.01")
 
@@ -201,6 +199,14 @@ def test_settings_that_do_not_go_together(settings, message):
         training.TrainConfig.from_settings(settings)
 
 
+def test_a_table_of_that_name_is_a_table(tmp_path):
+    (tmp_path / "speech.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(60)))
+    run = training.train(data=str(tmp_path / "speech.csv"), target="y", max_steps=2, run_dir=tmp_path / "run")
+    assert run.config.dataset == "speech"
+    assert not run.config.on_frames
+    assert run.predict(np.zeros((1, 1), np.float32)).shape == (1, 2)
+
+
 def test_show_and_the_notes_of_training(speech, run, capsys):
     assert main(["show", str(run), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
@@ -208,26 +214,27 @@ def test_show_and_the_notes_of_training(speech, run, capsys):
     assert shown["layers"][-1]["output_shape"] == [CLASSES]
 
 
-def test_a_kill_while_predicting_leaves_nothing(speech, run, tmp_path):
-    """The CSV appears when it is whole."""
-    xs = [np.zeros((200_000, 40), np.float32)]
-    write_split(tmp_path, "large", xs, None)
-    command = [sys.executable, "-m", "handgrad", "speech", "predict", str(run), str(tmp_path / "large.npy")]
-    process = subprocess.Popen([*command, "--out", str(tmp_path / "s.csv")])
-    while process.poll() is None and not list(tmp_path.glob(".s.csv.*")):
-        threading.Event().wait(0.01)
-    process.kill()
-    process.wait()
-    assert not (tmp_path / "s.csv").exists()
-    assert list(tmp_path.glob(".s.csv.*"))
+def test_an_interrupt_while_predicting_leaves_nothing(speech, run, tmp_path):
+    """The CSV appears when it is whole, an earlier one stays until then."""
+    out = tmp_path / "s.csv"
+    out.write_text("earlier")
+
+    def interrupt(done, total):
+        assert 0 < done <= total
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_submission(training.load_run(run), speech / "test.npy", out, progress=interrupt)
+    assert list(tmp_path.iterdir()) == [out]
+    assert out.read_text() == "earlier"
 
 
 def test_evaluation_by_phone_from_python(run):
     figures = evaluate_frames(training.load_run(run), "best")
     assert figures["test"] is None
-    assert figures["validation"].accuracy == pytest.approx(
-        training.load_run(run).summary["best"]["validation_accuracy"]
-    )
+    validation = figures["validation"]
+    assert validation is not None
+    assert validation.accuracy == pytest.approx(training.load_run(run).summary["best"]["validation_accuracy"])
 
 
 def test_the_doctor_judges_by_dev_where_test_has_no_labels(speech, tmp_path, capsys):

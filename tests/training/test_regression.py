@@ -40,7 +40,8 @@ def trained(tmp_path, monkeypatch):
     def train(dataset: Dataset, name: str = "run", **settings):
         for module in ("loop", "run"):
             monkeypatch.setattr(f"handgrad.training.{module}.load_dataset", lambda *_, **__: dataset)
-        settings = {"hidden_units": (16,), "max_steps": 200, "batch_size": 50, **settings}
+        own = {} if "model" in settings else {"hidden_units": (16,)}
+        settings = {**own, "max_steps": 200, "batch_size": 50, **settings}
         return handgrad.train(run_dir=tmp_path / name, dataset="digits", **settings)
 
     return train
@@ -140,6 +141,33 @@ def test_a_regression_that_diverges_keeps_the_figures_before():
             engine.train(np.arange(120).reshape(4, 30), rates)
         assert error.value.figures.errors.shape == (error.value.step, 2, 1)
         assert np.isfinite(error.value.figures.errors).all()
+
+
+def test_predictions_of_images_come_in_the_targets_own_unit(trained, tmp_path, capsys):
+    from handgrad.cli import main
+
+    plain = regression()
+    none = fit_preprocessing("unit", plain.inputs.reshape(N, 1, 2, 5), 300.0)
+    dataset = dataclasses.replace(
+        plain, inputs=plain.inputs.reshape(N, 1, 2, 5).clip(0, 300), value_range=300.0, preprocessing=none
+    )
+    run = trained(dataset, model="cnn", channels=(4, 8), norm="batch", max_steps=20)
+    test = dataset.indices("test")
+    predicted = run.predict(dataset.inputs[test])
+    rmse = sklearn_metrics.root_mean_squared_error(dataset.labels[test], predicted)
+    assert rmse == pytest.approx(run.summary["last"]["test_rmse"], rel=1e-4)
+    np.save(tmp_path / "x.npy", dataset.inputs[test[:2]])
+    assert main(["predict", str(run.path), str(tmp_path / "x.npy")]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"0  progression {predicted[0, 0]:.6g}"
+    assert main(["predict", str(run.path), str(tmp_path / "x.npy"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["targets"] == ["progression"]
+
+
+def test_the_doctor_examines_no_regression():
+    from handgrad.training.doctor.patient import Patient
+
+    with pytest.raises(ConfigError, match="the doctor examines classifications, and diabetes is a regression"):
+        Patient(handgrad.TrainConfig(), regression())
 
 
 def test_targets_are_scaled_by_the_weights_of_the_training_samples():

@@ -43,7 +43,8 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "A name that nothing defines",
             "NameError",
             "Is the name spelled alike everywhere? Is it imported?",
-            "Define or import the name, or correct its spelling.",
+            "Define or import the name, or correct its spelling. For a function of a package, look up where it is: "
+            "np.random.normal, not np.normal.",
         ),
         Bug(
             "missing-attribute",
@@ -233,7 +234,8 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "The function itself in the place of its derivative",
             "dx holds f(x), not f'(x)",
             "What should the derivative of a straight piece be?",
-            "Return the derivative: 1 where ReLU passes its input on, not the input.",
+            "Return the derivative in place of the function: its slope at x, times dy. "
+            "For ReLU that is 1 where x > 0, for ELU alpha * exp(x) where x < 0.",
         ),
         Bug(
             "derivative-for-function",
@@ -1369,7 +1371,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "not-a-parameter",
             "gamma or beta is no parameter",
-            "an optimiser would not find it",
+            "parameters() lists fewer than two",
             "What does `parameters()` list?",
             "Wrap it in torch.nn.Parameter.",
         ),

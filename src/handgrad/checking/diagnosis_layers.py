@@ -6,6 +6,7 @@ formulas: x the input, y the output, dy the upstream gradient, dx what backward 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from handgrad.checking.diagnosis import NOT_AVERAGED, Array, Draw, Subject, slip
 def _sigmoid(x: Array) -> Array:
     return np.exp(-np.logaddexp(0, -x))
 
+
+erf = np.vectorize(math.erf, otypes=[float])
 
 Forms = dict[str, Callable[[Array, float], Array]]
 
@@ -96,6 +99,14 @@ FORWARD: dict[str, Forms] = {
         ),
         "x if x > 0 else alpha * exp(x - 1)": lambda x, p: np.where(x > 0, x, p * np.exp(np.minimum(x, 0) - 1)),
         "x": lambda x, p: x,
+    },
+    "gelu": {
+        "right": lambda x, p: 0.5 * x * (1 + erf(x / np.sqrt(2))),
+        "x / 2 * (1 + erf(x))": lambda x, p: 0.5 * x * (1 + erf(x)),
+        "x * (1 + erf(x / sqrt(2)))": lambda x, p: x * (1 + erf(x / np.sqrt(2))),
+        "(1 + erf(x / sqrt(2))) / 2": lambda x, p: 0.5 * (1 + erf(x / np.sqrt(2))),
+        "x * sigmoid(x)": lambda x, p: x * _sigmoid(x),
+        "max(x, 0)": lambda x, p: np.maximum(x, 0),
     },
 }
 
@@ -258,6 +269,24 @@ BACKWARD: dict[str, Derivatives] = {
         "1 if x > 0 else x + alpha": lambda x, y, p: np.where(x > 0, 1.0, x + p),
         "1 if x > 0 else alpha * exp(x - 1)": lambda x, y, p: np.where(x > 0, 1.0, p * np.exp(np.minimum(x, 0) - 1)),
         "1 if x > 0 else alpha * x * exp(x)": lambda x, y, p: np.where(x > 0, 1.0, p * x * np.exp(np.minimum(x, 0))),
+    },
+    "gelu": {
+        "right": lambda x, y, p: 0.5 * (1 + erf(x / np.sqrt(2))) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
+        "y": lambda x, y, p: y,
+        "1": lambda x, y, p: np.ones_like(x),
+        "(1 + erf(x / sqrt(2))) / 2": lambda x, y, p: 0.5 * (1 + erf(x / np.sqrt(2))),
+        "(1 + erf(x / sqrt(2))) / 2 + exp(-x**2 / 2) / sqrt(2 * pi)": lambda x, y, p: (
+            0.5 * (1 + erf(x / np.sqrt(2))) + np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+        ),
+        "(1 + erf(x / sqrt(2))) / 2 + x * exp(-x**2) / sqrt(2 * pi)": lambda x, y, p: (
+            0.5 * (1 + erf(x / np.sqrt(2))) + x * np.exp(-x * x) / np.sqrt(2 * np.pi)
+        ),
+        "(1 + erf(x / sqrt(2))) / 2 + x * exp(-x**2 / 2) / sqrt(pi)": lambda x, y, p: (
+            0.5 * (1 + erf(x / np.sqrt(2))) + x * np.exp(-x * x / 2) / np.sqrt(np.pi)
+        ),
+        "(1 + erf(x / sqrt(2))) / 2 - x * exp(-x**2 / 2) / sqrt(2 * pi)": lambda x, y, p: (
+            0.5 * (1 + erf(x / np.sqrt(2))) - x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+        ),
     },
 }
 _BACKWARD_BUGS = {

@@ -168,7 +168,7 @@ def convolution_forward() -> Subject:
             if pad == "one side"
             else _padded(draw.x, draw.pad)
         )
-        windows = _windows(x, *weight.shape[2:], draw.stride)
+        windows = _windows(x, weight.shape[2], weight.shape[3], draw.stride)
         if channels == "first":
             windows, weight = windows[:, :1], weight[:, :1]
         product = np.einsum("nchwij,fcij->nfhw", windows, weight)
@@ -224,7 +224,7 @@ def convolution_dweight() -> Subject:
     """dw = sum over samples and places of dout times the window of x. The draw: x, dy, weight, stride, pad."""
 
     def compute(draw: Draw, sample: str = "all", flipped: bool = False) -> Array:
-        windows = _windows(_padded(draw.x, draw.pad), *draw.weight.shape[2:], draw.stride)
+        windows = _windows(_padded(draw.x, draw.pad), draw.weight.shape[2], draw.weight.shape[3], draw.stride)
         dy = draw.dy
         if sample == "last":
             windows, dy = windows[-1:], dy[-1:]
@@ -263,7 +263,7 @@ def pooling_forward() -> Subject:
     """The largest of each window. The draw: x, window (height, width), stride."""
 
     def compute(draw: Draw, of: str = "largest") -> Array:
-        windows = _windows(draw.x, *draw.window, draw.stride)
+        windows = _windows(draw.x, draw.window[0], draw.window[1], draw.stride)
         return {"largest": windows.max, "mean": windows.mean, "smallest": windows.min}[of](axis=(-2, -1))
 
     slips = (

@@ -19,6 +19,7 @@ import contextlib
 import ctypes
 import errno
 import importlib
+import importlib.abc
 import importlib.machinery
 import io
 import json
@@ -73,7 +74,7 @@ class Packages:
         return importlib.machinery.PathFinder.find_spec(name, self.folders) if path is None else None
 
 
-class StandIns:
+class StandIns(importlib.abc.Loader):
     """Modules that the hand-in imports and that are nowhere: the course's own helpers, a package that is not installed.
 
     What is in them can be imported and derived from; using it raises ModuleNotFoundError, there and not at the import.

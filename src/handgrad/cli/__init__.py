@@ -17,17 +17,17 @@ from handgrad.cli import output
 #: Every subcommand: the file of this folder that holds its `app`, and what it does.
 COMMANDS = {
     "train": "train a network and leave a run folder: figures, curves, weights, checkpoint",
+    "evaluate": "loss and accuracy of a finished run, on every split of its data or on new data",
+    "predict": "predict the class, or the targets, of every row, array or image in a file",
     "search": "many runs of one plan: what works best, and what mattered; one machine or many",
-    "evaluate": "loss and accuracy of a finished run, on every split of its data",
-    "predict": "classes of images from a .npy or .png file",
-    "export": "write a network to a file that needs no handgrad: Python, ONNX, PyTorch, safetensors",
-    "import": "make a run folder of weights from a safetensors or PyTorch file",
+    "export": "write a network to a file for use elsewhere: Python, ONNX, PyTorch, safetensors",
+    "import": "make a run folder from the weights in a safetensors or PyTorch file",
     "compare": "two runs step by step: where they part, by how much, which layer first",
     "doctor": "why a network does not learn: checks with evidence, and what to change",
     "check-run": "whether the files of a run are whole",
     "show": "a network's layers, shapes, parameters and multiply-adds",
     "recipes": "complete configurations by name",
-    "data": "the data sets: list, get, check",
+    "data": "built-in data sets: list, get, check; your own: check",
     "check": "other people's layers: which parts are right, and what is wrong with the rest",
     "derive": "derivations that run: every formula step by step, each step checked",
     "speech": "speech in frames: prepare recordings, predict and label the phoneme state of every frame",
@@ -40,6 +40,7 @@ _PAGE = """\
 {bold}Begin{reset}
   handgrad train                        digits, a few seconds, no download
   handgrad train --recipe cmu-mnist     one of the recipes
+  handgrad train --data table.csv --target COLUMN
   handgrad train --dataset mnist --hidden-units 256,128 --norm batch --epochs 10
 
 {bold}Commands{reset}

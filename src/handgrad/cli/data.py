@@ -19,7 +19,7 @@ from handgrad.training import TrainConfig
 #: Settings that say how data are read and split.
 _READING = (
     *("data_dir", "validation_size", "validation_split", "preprocessing", "target", "task", "ignore", "categories"),
-    *("group", "test_size", "arrays", "image_size", "image_mode", "seed"),
+    *("group", "sample_weight", "test_size", "arrays", "image_size", "image_mode", "seed"),
 )
 
 #: Classes of which the counts are printed.
@@ -64,7 +64,7 @@ def _where(listing: data.Listing) -> str:
     if listing.entry.format == "digits":
         return "inside the package"
     if not listing.found and not listing.entry.downloads:
-        return "not here: your own files"
+        return "not here: make it with handgrad speech prepare, or name the folder"
     return str(listing.found) if listing.found else f"not here yet: handgrad data get {listing.entry.name}"
 
 
@@ -102,7 +102,7 @@ def check(
     words = {
         True: "the official file",
         False: "altered: its content is not that of the official file",
-        None: "structure sound; there is no official checksum of it",
+        None: "structure sound; there is no official checksum of its content",
     }
     for path, official in seen.official.items():
         print(f"  {path.name}: {words[official]}{', packed in another way' if path in seen.repacked else ''}")
@@ -124,7 +124,7 @@ def _check_own(path: str, settings: dict[str, Any], json_: bool) -> int:
         print(json.dumps(dataclasses.asdict(seen), indent=2))
         return 0
     console = Console(highlight=False, soft_wrap=True)
-    shape = "x".join(map(str, seen.input_shape))
+    shape = "x".join(map(str, seen.shape))
     files = "1 file" if seen.files == 1 else f"{seen.files:,} files"
     console.print(f"{seen.path}: {seen.shown}, {files}, {seen.bytes:,} bytes, SHA-256 {seen.sha256}", markup=False)
     what = f"{len(seen.classes)} classes" if seen.classes else f"{len(seen.targets)} targets"

@@ -46,7 +46,7 @@ def evaluate(
     options = {"data_dir": data_dir, "offline": offline, "engine": engine, "device": device}
     options |= {"data": data, "target": target or ""}
     figures = {weights: loaded.evaluate(weights, **options, in_detail=True) for weights in ("last", "best")}
-    if loaded.config.dataset == "speech" and data is None:
+    if loaded.config.on_frames and data is None:
         if "test" not in figures["last"]:
             print("the test split has no labels: nothing is evaluated on it", file=sys.stderr)
         print(f"without silence, by phone: handgrad speech evaluate {run}", file=sys.stderr)

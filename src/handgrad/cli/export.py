@@ -12,7 +12,7 @@ from handgrad.cli.common import Json, new_app
 from handgrad.export import export
 from handgrad.training import load_run
 
-app = new_app("export", "Write a run's network to files that need no handgrad.")
+app = new_app("export", "Write a run's network to files that do not need handgrad.")
 _SWITCH: Any = {"negative": "", "show_default": False}
 
 

@@ -15,7 +15,7 @@ from handgrad.export import import_weights
 
 app = new_app(
     "import",
-    "Make a run folder of weights that were trained elsewhere.\n\nFILE is a .safetensors, .pt or .pth file with a "
+    "Make a run folder from weights that were trained elsewhere.\n\nFILE is a .safetensors, .pt or .pth file with a "
     "state dict. Its network is that of --arch, or of the settings; class names and preprocessing are the data set's.",
 )
 _IMPORT = Group("Import", sort_key=0)

@@ -20,8 +20,9 @@ from handgrad.errors import ConfigError
 app = new_app(
     "search",
     "Train many combinations of settings, and say which is best and what mattered.\n\n"
-    "STUDY is a TOML file of settings, any of which may be a list or a range {low, high, log}, or the folder of a "
-    "study; --vary does the same in the command. handgrad search show STUDY prints what a study has found. "
+    "STUDY is a TOML file of settings, any of which may be a list or a range {low, high, log}; the name of one that "
+    "comes with handgrad, uva-apr19-table-3 or uva-apr19-grid; or the folder of a study. --vary does the same in the "
+    "command. handgrad search show STUDY prints what a study has found. "
     'Requires pip install "handgrad[search]".',
 )
 _STUDY = Group("Study", sort_key=0)
@@ -33,7 +34,7 @@ def _option(help: str, **more: Any) -> Parameter:
 
 
 def search(
-    study: Annotated[Path | None, Parameter(group=_STUDY, help="a study file, or the folder of a study")] = None,
+    study: Annotated[Path | None, _option("a study file, the name of one, or the folder of a study")] = None,
     /,
     *,
     recipe: Annotated[str | None, _option("a recipe by name, see handgrad recipes")] = None,
@@ -131,8 +132,13 @@ def show(
 
 def _where(study: Path | None, study_dir: Path | None, name: str | None) -> tuple[Path | None, Path | None, str | None]:
     """The study file, the folder and the name that an argument STUDY stands for."""
+    from handgrad.search import shipped
+
     if study is None:
         return None, study_dir, name
+    if not study.exists() and str(study) in shipped():
+        name = name or str(study)
+        return shipped()[str(study)], study_dir or Path("studies") / name, name
     if study.is_dir():
         if not (study / "study.toml").exists():
             raise ConfigError(
@@ -254,7 +260,7 @@ def _table(study, found, rows: int) -> Table:
         table.add_column("±", justify="right")
     tests = any(found.shows_test(row) for row in found.rows) and found.plan.select != "test"
     if tests:
-        table.add_column("test accuracy" if found.figure.endswith("accuracy") else "test loss", justify="right")
+        table.add_column(f"test {found.figure.partition('_')[2]}", justify="right")
     table.add_column("step", justify="right")
     table.add_column("seconds", justify="right")
     test = f"test_{found.figure.partition('_')[2]}"

@@ -86,7 +86,7 @@ def prepare(
         minutes = prepared.frames[name] / 6000
         print(f"{name:<6}{utterances:>8,} utterances {prepared.frames[name]:>12,} frames {minutes:>8.1f} minutes")
     if prepared.left_out:
-        print(f"{len(prepared.left_out)} utterances are left out: see {out / 'report.txt'}")
+        print(f"left out: {len(prepared.left_out)} (why: {out / 'report.txt'})")
     print(f"{out}: handgrad train --dataset speech --data-dir {out}")
     return 0
 
@@ -107,7 +107,6 @@ class _Shown(Progress):
         self.total = self.done = 0
 
     def __enter__(self) -> _Shown:
-        self.bar.start()
         return self
 
     def __exit__(self, *_) -> None:
@@ -115,6 +114,7 @@ class _Shown(Progress):
 
     def started(self, utterances: int, resumed: int) -> None:
         self.total, self.done = utterances, resumed
+        self.bar.start()
         self.bar.update(self.task, total=utterances, completed=resumed)
         if resumed:
             self._say(f"resumes: {resumed:,} of {utterances:,} utterances are aligned already")
@@ -150,7 +150,14 @@ def predict(
     from handgrad.speech.prediction import write_submission
     from handgrad.training import load_run
 
-    frames = write_submission(load_run(run), utterances, out, weights, engine=engine, device=device)
+    console = Console(stderr=True)
+    columns = (BarColumn(bar_width=32), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        frames = write_submission(
+            load_run(run), utterances, out, weights, engine=engine, device=device,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
     print(f"{out}: {frames:,} frames")
     return 0
 
@@ -189,13 +196,13 @@ def evaluate(
 
 def _draw(figures: FrameFigures, path: Path, title: str) -> None:
     from handgrad.errors import ConfigError
-    from handgrad.figures import phone_confusion
+    from handgrad.figures import confusion
     from handgrad.training.run import write_figure
 
     if not figures.phones:
         count = len(figures.classes)
         raise ConfigError(f"{count} states make no phones of three: name them in states.txt, a line per state")
-    why_not = write_figure(path, lambda: phone_confusion(figures.phone_confusion, figures.phones, title=title))
+    why_not = write_figure(path, lambda: confusion(figures.phone_confusion.tolist(), figures.phones, title=title))
     if why_not:
         print(why_not, file=sys.stderr)
 
@@ -212,3 +219,48 @@ def _print(figures: dict[str, FrameFigures]) -> None:
         cells = ("not known" if share is None else f"{share:.4f}" for share in shares)
         table.add_row(split, f"{figure.frames:,}", *cells)
     Console().print(table)
+
+
+@app.command
+def label(
+    run: Annotated[Path, Parameter(help="run folder")],
+    audio: Annotated[Path, Parameter(name="AUDIO", help="recording, of any format and rate that soundfile reads")],
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="PNG file [AUDIO with the ending .png, in the current folder]")] = None,
+    textgrid: Annotated[Path | None, Parameter(help="TextGrid file for Praat, with the phones")] = None,
+    normalize: Annotated[
+        Literal["none", "utterance", "speaker"] | None, Parameter(help="as the training data [as beside them]")
+    ] = None,
+    weights: Weights = "best",
+    engine: Engine = None,
+    device: Device = None,
+    json_: Json = False,
+) -> int:
+    """The phones that a network hears in a recording, printed and drawn over its spectrogram."""
+    from handgrad.figures import labelled_spectrogram
+    from handgrad.speech.label import FIRST_SECOND
+    from handgrad.speech.label import label as label_audio
+    from handgrad.speech.textgrid import textgrid as praat
+    from handgrad.training import load_run
+    from handgrad.training.run import write_figure, write_text
+
+    labelled = label_audio(load_run(run), audio, weights, normalize=normalize, engine=engine, device=device)
+    for note in labelled.notes:
+        print(f"{audio}: {note}", file=sys.stderr)
+    out = Path(f"{audio.stem}.png") if out is None else out
+    why_not = write_figure(
+        out,
+        lambda: labelled_spectrogram(labelled.features, labelled.phones, first=FIRST_SECOND, title=audio.name),
+        advice="Free some space or choose another --out",
+    )
+    if textgrid is not None:
+        tiers = {"phones": labelled.phones}
+        write_text(textgrid, praat(tiers, labelled.seconds), advice="Free some space or choose another --textgrid")
+    if json_:
+        print(json.dumps(labelled.as_dict()))
+    else:
+        for start, end, phone in labelled.phones:
+            print(f"{start:8.3f} {end:8.3f}  {phone}")
+    print(why_not or f"{out}: the phones over the spectrogram", file=sys.stderr)
+    return 0

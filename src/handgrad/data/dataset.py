@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Preprocessing:
         return bool(np.any(self.scale != 1))
 
     def apply(
-        self, x: Num[Array, "n *shape"], out: Float[Array, "n *shape"] | None = None, dtype=np.float32
+        self, x: Num[Array, "n *shape"], out: Float[Array, "n *shape"] | None = None, dtype: Any = np.float32
     ) -> Float[Array, "n *shape"]:
         """(x - shift) * scale, computed in `dtype`.
 
@@ -170,7 +171,7 @@ class Dataset:
     name: str
     inputs: Num[Array, "n *shape"]
     labels: Num[Array, "n *targets"]
-    splits: dict[str, range | Integer[Array, "m"]]
+    splits: Mapping[str, range | Integer[Array, "m"]]
     classes: tuple[str, ...]
     value_range: float
     preprocessing: Preprocessing

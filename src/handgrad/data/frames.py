@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ class FrameDataset(Dataset):
         return np.clip(rows, first[:, None], last[:, None], out=rows)
 
     def gather(
-        self, indices: Integer[Array, "b"], out: Float[Array, "b window F"] | None = None, dtype=np.float32
+        self, indices: Integer[Array, "b"], out: Float[Array, "b window F"] | None = None, dtype: Any = np.float32
     ) -> Float[Array, "b window F"]:
         """The preprocessed windows around the frames at `indices`. Arguments and result as for `Dataset.gather`."""
         rows = self.rows(indices)
@@ -115,7 +116,11 @@ class FrameDataset(Dataset):
         return self.preprocessing.apply(self.inputs.take(rows, out), out)
 
     def gather_for_training(
-        self, indices: Integer[Array, "b"], step: int, out: Num[Array, "b window F"] | None = None, dtype=np.float32
+        self,
+        indices: Integer[Array, "b"],
+        step: int,
+        out: Num[Array, "b window F"] | None = None,
+        dtype: Any = np.float32,
     ) -> Float[Array, "b window F"]:
         """Like `gather`: frames are not augmented."""
         return self.gather(indices, out, dtype)

@@ -33,7 +33,7 @@ class Inspection:
         path, shown: where the data are, and what they are, in words.
         files, bytes, sha256: how many files, their size together, and the checksum that a run records.
         task: "classification" or "regression".
-        input_shape, dtype: of one raw input.
+        shape, dtype: of one raw input.
         splits: how many samples "train", "validation" and "test" have.
         classes: of a classification, for each class how many samples each split has.
         targets: of a regression, the least, mean and largest value of each target.
@@ -49,7 +49,7 @@ class Inspection:
     bytes: int
     sha256: str
     task: str
-    input_shape: tuple[int, ...]
+    shape: tuple[int, ...]
     dtype: str
     splits: dict[str, int]
     classes: dict[str, dict[str, int]]
@@ -90,7 +90,7 @@ def inspect(path: str | Path, reading: Reading, **options: Any) -> Inspection:
         bytes=size,
         sha256=sha256,
         task=dataset.task,
-        input_shape=dataset.input_shape,
+        shape=dataset.input_shape,
         dtype=str(dataset.inputs.dtype),
         splits={name: len(rows) for name, rows in splits.items()},
         classes=classes,

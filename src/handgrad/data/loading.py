@@ -164,7 +164,7 @@ def check(name: str, *, data_dir: str | Path | None = None) -> Check:
             if entry.format == "idx":
                 repacked.append(path)
         else:
-            official[path] = False if path.name in checksums else None
+            official[path] = None
     return Check(folder, sizes, official, tuple(path for path in repacked if official[path]))
 
 
@@ -253,7 +253,10 @@ def _missing(entry: Entry, data_dir: str | Path | None, offline: bool) -> str:
         what = f"{entry.name} is not in {base}" + _what_lies_there(entry, base)
     where = f" --data-dir {base}" if data_dir is not None else ""
     if not entry.downloads:
-        return f"{what}: expected there {_format(entry).wanted(entry)}; name their folder with --data-dir"
+        return (
+            f"{what}: expected there {_format(entry).wanted(entry)}; name their folder with --data-dir, or make them "
+            "from recordings with handgrad speech prepare"
+        )
     fetch_it = f"run `handgrad data get {entry.name}{where}`" + (" where there is a network" if offline else "")
     return f"{what}: expected there {_format(entry).wanted(entry)}; put them there or {fetch_it}"
 

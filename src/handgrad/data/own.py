@@ -37,7 +37,9 @@ class Raw:
         sizes: how many samples are for "train", "validation" and "test", in this order, where the source itself says
             so; else empty.
         groups: what must not lie on two sides of a split (n,), or None.
-        value_range: the largest raw value of images of unsigned bytes, 255; None for other inputs.
+        weights: how much each sample counts in training (n,), or None.
+        value_range: the largest raw value of images of unsigned bytes: 255, or 1 or 16 where that is enough; None for
+            other inputs.
         of_images: whether they come from image files, whose values go from 0 (black) to 255.
         items: a name for each sample (n,), such as that of its file; empty where there are none.
         files: the files that all of it came from.
@@ -50,6 +52,7 @@ class Raw:
     targets: dict[str, Shaped[Array, "n"]]
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
     groups: Shaped[Array, "n"] | None = None
+    weights: Shaped[Array, "n"] | None = None
     value_range: float | None = None
     of_images: bool = False
     items: tuple[str, ...] = ()
@@ -65,6 +68,7 @@ def from_arrays(
     x_test: Any = None,
     y_test: Any = None,
     groups: Any = None,
+    sample_weight: Any = None,
     ignore: str = "",
     categories: str = "",
     task: str | None = None,
@@ -84,6 +88,7 @@ def from_arrays(
             DataFrame, the name of its target column, or a list of names.
         x_test, y_test: test samples; where there are none, `test_size` of the others are held out.
         groups: (n,) or the name of a column: samples with one value are never split.
+        sample_weight: (n,) or the name of a column: how much each sample counts in training, numbers of at least 0.
         ignore, categories: columns of a DataFrame, separated by commas: those that are no input, and those of numbers
             that are names.
         task: "classification" or "regression"; None goes by the targets.
@@ -104,7 +109,8 @@ def from_arrays(
     >>> dataset.classes, dataset.input_shape, dataset.splits
     (('no', 'yes'), (3,), {'train': range(0, 80), 'test': range(80, 100)})
     """
-    raw = raw_from_arrays(x, y, x_test=x_test, y_test=y_test, groups=groups, name=name)
+    more = {"x_test": x_test, "y_test": y_test, "groups": groups, "sample_weight": sample_weight}
+    raw = raw_from_arrays(x, y, **more, name=name)
     options = {"task": task, "test_size": test_size, "validation_size": validation_size, "seed": seed}
     return assemble(
         raw,
@@ -117,13 +123,20 @@ def from_arrays(
 
 
 def raw_from_arrays(
-    x: Any, y: Any, *, x_test: Any = None, y_test: Any = None, groups: Any = None, name: str = "arrays"
+    x: Any,
+    y: Any,
+    *,
+    x_test: Any = None,
+    y_test: Any = None,
+    groups: Any = None,
+    sample_weight: Any = None,
+    name: str = "arrays",
 ) -> Raw:
     """Inputs and targets in memory as a `Raw`; arguments as for `from_arrays`."""
     if (x_test is None) != (y_test is None):
         raise ConfigError("x_test goes with y_test: give both, or neither")
     if is_frame(x):
-        return _raw_from_frame(x, y, x_test, y_test, groups, name)
+        return _raw_from_frame(x, y, x_test, y_test, groups, sample_weight, name)
     inputs = as_inputs(x, f"x of {name}")
     targets = as_targets(y, f"y of {name}")
     sizes = {}
@@ -140,11 +153,12 @@ def raw_from_arrays(
         targets=targets,
         sizes=sizes,
         groups=groups,
+        weights=None if sample_weight is None else as_column(sample_weight, f"sample_weight of {name}"),
         value_range=byte_range(inputs),
     )
 
 
-def _raw_from_frame(x: Any, y: Any, x_test: Any, y_test: Any, groups: Any, name: str) -> Raw:
+def _raw_from_frame(x: Any, y: Any, x_test: Any, y_test: Any, groups: Any, sample_weight: Any, name: str) -> Raw:
     table = x if isinstance(x, Table) else Table.from_frame(x, name)
     n = len(table)
     if x_test is not None:
@@ -154,6 +168,12 @@ def _raw_from_frame(x: Any, y: Any, x_test: Any, y_test: Any, groups: Any, name:
         groups = table.column(groups)
     elif groups is not None:
         groups = as_column(groups, f"groups of {name}")
+    weights = None
+    if isinstance(sample_weight, str):
+        weights = table.column(sample_weight)
+        table = table.without([sample_weight])
+    elif sample_weight is not None:
+        weights = as_column(sample_weight, f"sample_weight of {name}")
     named = [y] if isinstance(y, str) else list(y) if isinstance(y, (list, tuple)) else []
     if named and all(isinstance(column, str) and column in table.columns for column in named):
         targets = {column: table.column(column) for column in named}
@@ -167,7 +187,7 @@ def _raw_from_frame(x: Any, y: Any, x_test: Any, y_test: Any, groups: Any, name:
             other = as_targets(y_test, f"y_test of {name}", getattr(y, "name", None))
             targets = {key: join_columns(targets[key], other[key]) for key in targets}
     sizes = {"train": n, "test": len(table) - n} if x_test is not None else {}
-    return Raw(name=name, inputs=table, targets=targets, sizes=sizes, groups=groups, shown="a table")
+    return Raw(name=name, inputs=table, targets=targets, sizes=sizes, groups=groups, weights=weights, shown="a table")
 
 
 # -- arrays -----------------------------------------------------------------------------------------------------------
@@ -223,8 +243,11 @@ def _check_finite(x: Num[Array, "n *shape"], where: str) -> None:
 
 
 def byte_range(x: Num[Array, "n *shape"] | Table) -> float | None:
-    """255 for images of unsigned bytes, else None."""
-    return 255.0 if isinstance(x, np.ndarray) and x.ndim == 4 and x.dtype == np.uint8 else None
+    """The largest value that images of unsigned bytes go to, else None: 255, or less where they hold fewer levels."""
+    if not (isinstance(x, np.ndarray) and x.ndim == 4 and x.dtype == np.uint8):
+        return None
+    largest = max(int(x[i : i + _CHUNK].max()) for i in range(0, len(x), _CHUNK))
+    return next(float(most) for most in (1, 16, 255) if largest <= most)
 
 
 def as_targets(y: Any, where: str, name: str | None = None) -> dict[str, Shaped[Array, "n"]]:
@@ -341,10 +364,11 @@ def class_labels(
         if any(number is not None and np.isinf(number) for number in numeric.values()):
             raise DataError(f"{where} holds infinity: expected classes, or finite numbers")
         known = {v: n for v, n in numeric.items() if n is not None and n == n}
-        classes = (*sorted(known, key=lambda v: (known[v], v)), *sorted(values - known.keys()))
+        names = sorted(known, key=lambda v: (known[v], v)) + sorted(values - known.keys())
+        classes = tuple(names)
         if len(classes) < 2:
             raise DataError(
-                f"{where} has one class only, {classes[0]!r}: expected two at least, or there is nothing to tell apart"
+                f"{where} has one class only, {names[0]!r}: expected two at least, or there is nothing to tell apart"
             )
         if len(classes) > max(2, len(text) / 2):
             raise DataError(
@@ -402,6 +426,7 @@ def assemble(
     if raw.groups is not None and len(raw.groups) != len(raw.inputs):
         raise DataError(f"{raw.name} has {len(raw.inputs)} samples and {len(raw.groups)} groups: expected one for each")
     n = len(raw.inputs)
+    weights = _checked_weights(raw, n)
     task = task or choose_task(raw.targets)
     if task == "regression":
         labels, classes = real_targets(raw.targets, raw.name), tuple(raw.targets)
@@ -419,6 +444,9 @@ def assemble(
     encoder, notes = None, list(raw.notes)
     inputs = raw.inputs
     if isinstance(inputs, Table):
+        for option, value in (("ignore", ignore), ("categories", categories)):
+            if found := [name for name in columns_named(value, inputs, tuple(raw.targets)) if name in raw.targets]:
+                raise ConfigError(f"{option}={value}: {found[0]} is the target, and no input; leave it out there")
         ignored, named = columns_named(ignore, inputs), columns_named(categories, inputs)
         inputs = inputs.without(ignored)
         if raw.groups is not None:  # one person's number says nothing about another's
@@ -443,6 +471,7 @@ def assemble(
         fitted = fit_preprocessing(kind, inputs, value_range, rows=splits["train"])
     else:
         inputs, labels = inputs[order], labels[order]
+        weights = weights[order] if weights is not None else None
         if inputs.dtype not in (np.uint8, np.float32):
             inputs = inputs.astype(np.float32)
         ends = np.cumsum([0, *sizes.values()]).tolist()
@@ -461,10 +490,33 @@ def assemble(
         value_range,
         fitted,
         task=task,
+        weights=weights,
         encoder=encoder,
         notes=tuple(notes),
         files=raw.files,
     )
+
+
+def _checked_weights(raw: Raw, n: int) -> Float[Array, "n"] | None:
+    """The weights of samples, 1 where a test part has none. Raises DataError where one is no number of at least 0."""
+    if raw.weights is None:
+        return None
+    weights, other = numbers_in(raw.weights)
+    bad = other | ~np.isfinite(weights) | (weights < 0)
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"the weights of {raw.name} hold {str(raw.weights[row])!r:.40} in row {row + 1}: expected finite numbers "
+            "of at "
+            "least 0"
+        )
+    if len(weights) == raw.sizes.get("train"):
+        weights = np.concatenate([weights, np.ones(n - len(weights))])
+    if len(weights) != n:
+        raise DataError(f"{raw.name} has {n} samples and {len(weights)} weights: expected one for each")
+    if not weights.any():
+        raise DataError(f"the weights of {raw.name} are all 0: expected some above")
+    return weights.astype(np.float32)
 
 
 def _is_mapped(x: np.ndarray | None) -> bool:

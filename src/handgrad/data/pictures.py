@@ -90,13 +90,12 @@ def read_images(paths: list[Path], size: str | None, mode: str | None) -> tuple[
         with opened(path) as image:
             sizes.setdefault(_upright_size(image), path)
             modes.setdefault("grey" if image.mode in _GREY else "rgb", path)
-    if mode is None:
-        if len(modes) > 1:
-            raise DataError(
-                f"{modes['grey']} is grey and {modes['rgb']} has colours: choose what all are turned into, with "
-                "--image-mode grey or rgb"
-            )
-        mode = next(iter(modes))
+    if mode is None and len(modes) > 1:
+        raise DataError(
+            f"{modes['grey']} is grey and {modes['rgb']} has colours: choose what all are turned into, with "
+            "--image-mode grey or rgb"
+        )
+    mode = mode or next(iter(modes))
     if wanted is None and len(sizes) > 1:
         (one, first), (two, second) = list(sizes.items())[:2]
         raise DataError(

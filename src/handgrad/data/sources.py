@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,7 @@ class Reading:
         target: of a table: the column to predict, or several, separated by commas; of an .npy file: the .npy file of
             its targets.
         group: a column, an array in the .npz file, or an .npy file: samples with one value are never split.
+        sample_weight: likewise: how much each sample counts in training.
         categories: columns of a table that are names, though they look like numbers.
         arrays: the names in an .npz file: "x,y" or "x_train,y_train,x_test,y_test".
         image_size, image_mode: as for `read_images`.
@@ -61,6 +63,7 @@ class Reading:
 
     target: str = ""
     group: str = ""
+    sample_weight: str = ""
     categories: str = ""
     arrays: str = ""
     image_size: str | None = None
@@ -72,6 +75,7 @@ def from_path(
     *,
     target: str = "",
     group: str = "",
+    sample_weight: str = "",
     ignore: str = "",
     categories: str = "",
     arrays: str = "",
@@ -88,7 +92,7 @@ def from_path(
 
     Arguments:
         path: a table, arrays, a folder of images or of IDX files.
-        target, group, categories, arrays, image_size, image_mode: how to read it, see `Reading`.
+        target, group, sample_weight, categories, arrays, image_size, image_mode: how to read it, see `Reading`.
         The others: as for `from_arrays`.
 
     Returns: the `Dataset`.
@@ -97,6 +101,7 @@ def from_path(
     reading = Reading(
         target=target,
         group=group,
+        sample_weight=sample_weight,
         categories=categories,
         arrays=arrays,
         image_size=image_size,
@@ -182,6 +187,7 @@ def _refuse_options(path: Path, reading: Reading) -> None:
     fits = {
         "target": is_table or suffix == ".npy",
         "group": is_table or suffix in (".npz", ".npy"),
+        "sample_weight": is_table or suffix in (".npz", ".npy"),
         "categories": is_table,
         "arrays": suffix == ".npz",
         "image_size": is_folder or suffix in pictures.SUFFIXES,
@@ -190,6 +196,7 @@ def _refuse_options(path: Path, reading: Reading) -> None:
     where = {
         "target": "a table, or an .npy file whose targets lie in another",
         "group": "a table or arrays",
+        "sample_weight": "a table or arrays",
         "categories": "a table",
         "arrays": "an .npz file",
         "image_size": "images",
@@ -227,9 +234,11 @@ def _read_table(path: Path, reading: Reading, targets: bool) -> Raw:
         if reading.group in names:
             raise ConfigError(f"group={reading.group} is the target: name another column")
     columns = {name: table.column(name) for name in names}
+    weights = table.column(reading.sample_weight) if reading.sample_weight and targets else None
     return Raw(
         name=str(path),
-        inputs=table.without(names),
+        inputs=table.without((*names, reading.sample_weight)),
+        weights=weights,
         targets=columns,
         groups=groups,
         files=(path,),
@@ -261,8 +270,9 @@ def _read_npz(path: Path, reading: Reading, targets: bool) -> Raw:
                 "y_test; name them with --arrays, as --arrays inputs,labels"
             )
         names = known[0] if targets or set(known[0]) <= set(there) else known[0][:1]
-    group = (reading.group,) if reading.group and (targets or reading.group in there) else ()
-    arrays = array_files.read_npz(path, (*names, *group))
+    group = (reading.group,) if reading.group and targets else ()
+    weight = (reading.sample_weight,) if reading.sample_weight and targets else ()
+    arrays = array_files.read_npz(path, (*names, *group, *weight))
     parts = {}
     for part, pair in zip(("train", "test"), (names[:2], names[2:]), strict=True):
         if pair:
@@ -273,8 +283,16 @@ def _read_npz(path: Path, reading: Reading, targets: bool) -> Raw:
         raise ConfigError(f"group={reading.group}: {path} has a test part of its own; leave group out")
     x, y, sizes = join_parts(str(path), parts) if len(parts) > 1 else (*parts["train"], {})
     groups = as_column(arrays[group[0]], f"array {group[0]!r} in {path}") if group else None
+    weights = as_column(arrays[weight[0]], f"array {weight[0]!r} in {path}") if weight else None
     return Raw(
-        name=str(path), inputs=x, targets=y, sizes=sizes, groups=groups, value_range=byte_range(x), files=(path,)
+        name=str(path),
+        inputs=x,
+        targets=y,
+        sizes=sizes,
+        groups=groups,
+        weights=weights,
+        value_range=byte_range(x),
+        files=(path,),
     )
 
 
@@ -286,15 +304,17 @@ def _read_npy(path: Path, reading: Reading, targets: bool) -> Raw:
             "with x.npy and y.npy as the data"
         )
     x = as_inputs(array_files.read_npy(path), str(path))
-    files, columns, groups = (path,), {}, None
+    files, columns = (path,), {}
+    more: dict[str, Any] = {}
     if targets:
         other = Path(reading.target).expanduser()
         columns = as_targets(np.array(array_files.read_npy(other)), str(other))
         files = (path, other)
-        if reading.group:
-            groups = as_column(np.array(array_files.read_npy(Path(reading.group))), reading.group)
-            files = (*files, Path(reading.group))
-    return Raw(name=str(path), inputs=x, targets=columns, groups=groups, value_range=byte_range(x), files=files)
+        for name, beside in (("groups", reading.group), ("weights", reading.sample_weight)):
+            if beside:
+                more[name] = as_column(np.array(array_files.read_npy(Path(beside).expanduser())), beside)
+                files = (*files, Path(beside).expanduser())
+    return Raw(name=str(path), inputs=x, targets=columns, value_range=byte_range(x), files=files, **more)
 
 
 # -- folders ----------------------------------------------------------------------------------------------------------

@@ -115,11 +115,12 @@ def load_frames(entry: Entry, folder: Path, kind: str, context: int) -> FrameDat
     splits, classes = _read_splits(folder)
     labelled = {name: (frames, labels) for name, (frames, labels) in splits.items() if labels is not None}
     inputs = Frames([frames.values for frames, _ in labelled.values()])
-    ranges = {
+    ranges: dict[str, range | Integer[Array, "m"]] = {
         name: range(int(start), int(end))
         for name, start, end in zip(labelled, inputs.starts[:-1], inputs.starts[1:], strict=True)
     }
-    offsets = [frames.offsets[:-1] + ranges[name].start for name, (frames, _) in labelled.items()]
+    starts = zip(labelled.values(), inputs.starts[:-1], strict=True)
+    offsets = [frames.offsets[:-1] + start for (frames, _), start in starts]
     return FrameDataset(
         entry.name,
         inputs,
@@ -138,7 +139,7 @@ def load_frames(entry: Entry, folder: Path, kind: str, context: int) -> FrameDat
 
 
 def load_utterances(path: Path, features: int, preprocessing: Preprocessing, context: int) -> FrameDataset:
-    """A file of utterances without labels, as a data set with the one split "test", to predict.
+    """A file of utterances without labels, as a data set without splits, to predict.
 
     Arguments:
         features: F, how many numbers each frame must have.
@@ -157,13 +158,12 @@ def load_utterances(path: Path, features: int, preprocessing: Preprocessing, con
         path.name,
         inputs,
         np.empty(0, np.int64),
-        {"test": range(len(inputs))},
+        {},
         (),
         1.0,
         preprocessing,
         offsets=frames.offsets,
         context=context,
-        unlabelled=("test",),
     )
 
 

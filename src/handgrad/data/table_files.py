@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -221,7 +221,7 @@ def _read_parquet(path: Path) -> Table:
     literal = re.sub(r"([*?[])", r"[\1]", str(path.absolute()))  # the name of one file, and no pattern
     try:
         # Its extensions would be fetched from the network. Reading Parquet needs none.
-        options = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        options: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         with duckdb.connect(":memory:", config=options) as connection:
             relation = connection.read_parquet(literal)
             names, columns = relation.columns, relation.fetchnumpy()

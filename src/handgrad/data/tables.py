@@ -58,11 +58,11 @@ class Table:
 
     @classmethod
     def from_frame(cls, frame: Any, name: str = "the table") -> Table:
-        """The columns of a pandas or polars DataFrame, or of a mapping from names to sequences.
+        """The columns of a pandas or polars DataFrame, an Arrow table, or a mapping from names to sequences.
 
         Raises: DataError where two columns have one name, or a column is no column of numbers, text or dates.
         """
-        names = list(frame) if isinstance(frame, Mapping) else list(frame.columns)
+        names = list(frame) if isinstance(frame, Mapping) else list(getattr(frame, "column_names", frame.columns))
         check_names(name, [str(column) for column in names])
         columns = {str(column): as_column(frame[column], f"column {str(column)!r} of {name}") for column in names}
         lengths = {len(column) for column in columns.values()}
@@ -86,8 +86,10 @@ class Table:
 
 
 def is_frame(x: object) -> bool:
-    """Whether `x` is a table of named columns: a `Table`, or a DataFrame of any library."""
-    return isinstance(x, Table) or (hasattr(x, "columns") and hasattr(x, "__getitem__") and not hasattr(x, "dtype"))
+    """Whether `x` is a table of named columns: a `Table`, a mapping, or a DataFrame of any library."""
+    if isinstance(x, (Table, Mapping)):
+        return True
+    return hasattr(x, "columns") and hasattr(x, "__getitem__") and not hasattr(x, "dtype")
 
 
 def check_names(where: str, names: list[str]) -> None:

@@ -310,7 +310,7 @@ class NumpyEngine:
         return Figures(np.zeros(shape), np.zeros(shape, np.int64), samples, errors)
 
     def _errors(
-        self, outputs: Float[Array, "*models N T"], targets: Float[Array, "... N T"]
+        self, outputs: Float[Array, "*models N T"], targets: Float[Array, "*#models N T"]
     ) -> Float[Array, "*models 2 T"]:
         """Sums over the samples of the squared and of the absolute distances, in the targets' own units."""
         scaling = self._loaded().target_scaling

@@ -40,6 +40,7 @@ from handgrad.engines.processes import Processes, local_rank, reporting_lost_pro
 from handgrad.errors import ConfigError
 from handgrad.nn.dropout import draw_mask
 from handgrad.nn.layer import check_state
+from handgrad.torch.losses import mean as weighted_mean
 from handgrad.torch.synchronized import synchronized
 
 #: Numbers that one layer of an evaluation may give at a time: 128 MiB in float32.
@@ -279,7 +280,8 @@ class TorchEngine:
             sums = self._over_all(loss, torch.stack(judged).cpu().double())
             return Figures(sums[0], np.zeros(steps, np.int64), batch, sums[1])
         correct = (torch.stack(judged) == self._dataset.labels[indices[:steps]]).sum(dim=1)
-        return Figures(*self._over_all(loss, correct.cpu()), batch)
+        sums = self._over_all(loss, correct.cpu())
+        return Figures(sums[0], sums[1], batch)
 
     def _over_all(self, *sums: Tensor) -> list[np.ndarray]:
         """The sums of all processes of what lies in main memory."""
@@ -310,7 +312,8 @@ class TorchEngine:
             return Figures(loss, nothing, samples, errors)
         labels, guesses = self._dataset.labels[on_device], torch.cat(judged) if judged else on_device
         if k > MOST_CONFUSED:
-            return Figures(*self._over_all(total, (labels == guesses).sum().cpu().reshape(1)), samples)
+            loss, correct = self._over_all(total, (labels == guesses).sum().cpu().reshape(1))
+            return Figures(loss, correct, samples)
         pairs = torch.zeros(k * k, dtype=torch.int64, device=self.device)
         pairs.scatter_add_(0, labels * k + guesses, torch.ones_like(labels))
         loss, confusion = self._over_all(total, pairs.cpu().reshape(k, k))
@@ -573,7 +576,7 @@ def _array(tensor: Tensor) -> np.ndarray:
     return np.array(tensor.detach().cpu().numpy(), order="C")
 
 
-def _make_loss(spec: LossSpec, gradients: str) -> Callable[[Tensor, Tensor], Tensor]:
+def _make_loss(spec: LossSpec, gradients: str) -> Callable[..., Tensor]:
     by_hand = gradients == "hand"
     smoothing = {"label_smoothing": spec.label_smoothing} if spec.name == "cross_entropy" else {}
     if by_hand:
@@ -593,7 +596,7 @@ def _make_loss(spec: LossSpec, gradients: str) -> Callable[[Tensor, Tensor], Ten
         if weight is None:
             return of_batch(outputs, labels, **smoothing)
         of_samples = of_batch(outputs, labels, reduction="none", **smoothing)
-        return hand.losses.mean(of_samples.reshape(len(outputs), -1).mean(-1), weight)
+        return weighted_mean(of_samples.reshape(len(outputs), -1).mean(-1), weight)
 
     return loss
 

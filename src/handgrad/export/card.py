@@ -101,7 +101,7 @@ def _inputs(trained: Trained) -> str:
                 missing = "a value of its own" if "" in column["values"] else "all 0"
                 values = ", ".join(str(v) for v in column["values"][:10]) + (" …" if len(column["values"]) > 10 else "")
                 rows.append(
-                    f"| {name} | one of {values.replace('|', chr(92) + '|')} (another one: all 0) | {missing} "
+                    f"| {name} | one of {values.replace('|', chr(92) + '|')} (any other value: all 0) | {missing} "
                     f"| {len(column['values'])} |"
                 )
         return "## Inputs\n\nRows of a table with these columns:\n\n" + "\n".join(rows)
@@ -147,10 +147,27 @@ def _figures(trained: Trained) -> str:
         values = [figures.get(f"{split}_{name}") for name in names]
         shown = " | ".join("" if value is None else f"{value:.4f}" for value in values)
         rows.append(f"| {split} | {shown} |")
-    note = ""
+    note = _parts(trained)
     if trained.weights == "best" and str(trained.summary.get("selected_by", "")).startswith("test"):
-        note = "\n\nThis step was chosen by its result on the test data, which flatters that result."
+        note += "\n\nThis step was chosen by its result on the test data, which flatters that result."
     return f"## How good it is\n\nAfter {figures['step']:,} steps:\n\n" + "\n".join(rows) + note
+
+
+def _parts(trained: Trained) -> str:
+    """The figures of each class, or each target, on the last split that there is."""
+    found = trained.summary.get("details", {}).get(trained.weights, {})
+    split = next((split for split in ("test", "validation") if found.get(split)), None)
+    if split is None:
+        return ""
+    parts = found[split].get("targets" if trained.regression else "classes") or {}
+    if not 1 < len(parts) <= _MOST_NAMES:
+        return ""
+    names = list(next(iter(parts.values())))
+    rows = [f"| {split} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for part, figures in parts.items():
+        values = [str(value) if isinstance(value, int) else f"{value:.4f}" for value in figures.values()]
+        rows.append(f"| {part.replace('|', chr(92) + '|')} | {' | '.join(values)} |")
+    return "\n\n" + "\n".join(rows)
 
 
 def _data(trained: Trained) -> str:

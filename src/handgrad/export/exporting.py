@@ -1,9 +1,11 @@
-"""From a run folder to files that need no handgrad."""
+"""From a run folder to files that do not need handgrad."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import keyword
+import sys
 from pathlib import Path
 
 from handgrad.errors import ConfigError
@@ -30,7 +32,7 @@ def export(
     with_card: bool = True,
     force: bool = False,
 ) -> list[Path]:
-    """Writes a run's network to files that need no handgrad.
+    """Writes a run's network to files that do not need handgrad.
 
     Arguments:
         to: one of `FORMS`.
@@ -53,6 +55,10 @@ def export(
         raise ConfigError(f"to={to!r}: expected one of {', '.join(FORMS)}")
     if out.suffix != FORMS[to] or out.is_dir():
         raise ConfigError(f"out={out}: expected the name of a file that ends in {FORMS[to]}, as net{FORMS[to]}")
+    if FORMS[to] == ".py" and not _can_be_imported(out.stem):
+        raise ConfigError(
+            f"out={out}: Python could not import it, or no longer the library of that name; choose another, as net.py"
+        )
     for name, given, form in (
         ("with_training", with_training, "python"),
         ("with_preprocessing", with_preprocessing, "onnx"),
@@ -74,6 +80,12 @@ def export(
             temporary = stack.enter_context(replacing(path, advice="Free some space or choose another --out"))
             temporary.write_bytes(content)
     return list(contents)
+
+
+def _can_be_imported(name: str) -> bool:
+    """Whether `import NAME` finds a file of this name, and no other library is hidden by it."""
+    taken = {"numpy", "torch", "safetensors", "PIL", *sys.stdlib_module_names}
+    return name.isidentifier() and not keyword.iskeyword(name) and name not in taken
 
 
 def _contents(network: Trained, to: str, out: Path, with_training: bool, with_preprocessing: bool) -> dict[Path, bytes]:

@@ -29,6 +29,7 @@ State = dict[str, np.ndarray]
 
 #: Buffers that `export --to torch` adds.
 _OWN_BUFFERS = ("shift", "scale", "target_shift", "target_scale")
+_WITHOUT_SOFTMAX = "the last layer, softmax, is left out: predict and export turn scores into probabilities"
 #: Keys under which training scripts keep the state dict in a .pt file.
 _NESTED = ("state_dict", "model_state_dict", "model", "network")
 
@@ -67,11 +68,15 @@ def import_weights(
         )
     dataset = load_dataset(config)
     architecture = described or config.architecture(dataset.input_shape, len(dataset.classes))
+    softmax = bool(architecture.layers) and architecture.layers[-1].kind == "softmax"
+    if softmax:  # a run's network gives scores, or their logarithms
+        architecture = replace(architecture, layers=architecture.layers[:-1])
     config = replace(config, engine="numpy", precision="float32", device=None, compile=False, gradients=None)
     loss = config.loss_spec(dataset.task)
     check_dataset(architecture, dataset, loss)
     engine = make_engine(config.engine_spec(), architecture, config.optimizer_spec(), loss)
-    fitted, notes = match_names(state, engine.state_dict(), str(file), ordered=file.suffix != ".safetensors")
+    fitted, matched = match_names(state, engine.state_dict(), str(file), ordered=file.suffix != ".safetensors")
+    notes = [*matched, _WITHOUT_SOFTMAX] if softmax else matched
     engine.load_state_dict(fitted)
     engine.load(dataset)
     _write(run_dir, config, dataset, engine, file)
@@ -156,7 +161,10 @@ def _in_float32(array: np.ndarray) -> np.ndarray:
 
 def _read_pt(file: Path) -> State:
     """A state dict by PyTorch's reader of weights alone, which calls nothing that the file names."""
-    (torch,) = require("torch", extra="torch", why=f"reading {file.name}")
+    try:
+        (torch,) = require("torch", extra="torch", why=f"reading {file.name}")
+    except ConfigError as error:
+        raise ConfigError(f"{error}; or save the weights as .safetensors, which requires nothing") from None
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever zip, pickle and PyTorch raise

@@ -31,7 +31,7 @@ def training_code(trained: Trained) -> str:
     """The functions `gradients`, `update`, `initialise`, `train` and `check`.
 
     Raises:
-        ConfigError: the run's loss or update rule has no form here.
+        ConfigError: the run's loss or update rule is not supported.
     """
     check = _CHECK.strip("\n").replace("{rng}", ", np.random.default_rng(seed)" if _draws(trained) else "")
     return "\n\n\n".join([_gradients(trained), _update(trained), _initialise(trained), _train(trained), check])
@@ -143,7 +143,7 @@ def _loss(trained: Trained, x: str, dx: str) -> list[str]:
         return [*lines, "loss = np.abs(d).mean()", f"{dx} = np.sign(d) / d.size"]
     if spec.name == "huber":
         return [*lines, "c = np.clip(d, -1, 1)", "loss = (c * (d - c / 2)).mean()", f"{dx} = c / d.size"]
-    raise ConfigError(f"with_training: loss={spec.name} has no form here: leave with_training out")
+    raise ConfigError(f"with_training does not support loss={spec.name}: leave with_training out")
 
 
 # -- layers -----------------------------------------------------------------------------------------------------------
@@ -365,7 +365,7 @@ def _update(trained: Trained) -> str:
         "adadelta": _adadelta,
     }.get(spec.name)
     if rule is None:
-        raise ConfigError(f"with_training: optimizer={spec.name} has no form here: leave with_training out")
+        raise ConfigError(f"with_training does not support optimizer={spec.name}: leave with_training out")
     if hidden:
         names = f"[name for name in dW if name not in ({', '.join(map(repr, hidden))},)]".replace("'", '"')
     else:
@@ -481,7 +481,7 @@ def _initialise(trained: Trained) -> str:
     return "\n".join(
         [
             f"def initialise(seed={config.seeds()['init_seed']}):",
-            f'    """Draws new weights ({config.init}); the default seed gives those that the run began with."""',
+            f'    """Draws new weights ({config.init}); the default seed gives the run\'s initial weights."""',
             "    rng = np.random.default_rng(seed)",
             *lines,
             "    STATE.clear()",
@@ -520,7 +520,10 @@ def _train(trained: Trained) -> str:
     return f'''\
 def train(x, labels, steps={config.max_steps or 1000}, learning_rate={config.learning_rate!r}, \
 batch_size={config.batch_size}, seed=0):
-    """Trains on raw inputs and their labels, batch by batch; goes on from the present weights."""
+    """Trains on raw inputs and their labels, batch by batch; goes on from the present weights.
+
+    The rate stays as it is; schedules, augmentation and weights of samples or classes are the run's alone.
+    """
     x, labels, rng = preprocess(x), np.asarray(labels), np.random.default_rng(seed)
     for step in range(1, steps + 1):
         batch = rng.permutation(len(x))[:batch_size]
@@ -532,7 +535,7 @@ batch_size={config.batch_size}, seed=0):
 
 _CHECK = '''
 def check(x, labels, entries=5, seed=0):
-    """Holds `gradients` to differences of the loss, in float64, at some entries of every parameter.
+    """Compares `gradients` with numerical derivatives of the loss, in float64, at some entries of every parameter.
 
     Returns the largest relative error of each parameter: about 1e-6 or less where the gradient is right (a kink, as
     that of ReLU, may raise it).

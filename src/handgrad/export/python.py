@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pprint
+import re
 import textwrap
 
 import numpy as np
@@ -50,7 +51,7 @@ def python_file(trained: Trained, *, file_name: str, training: bool = False) -> 
         for part in (*parts, *helpers, _UNPACK, _reader(trained), _command_line(trained, training), _weights(trained))
     )
     modules = [
-        name for name in ("argparse", "base64", "csv", "gzip", "json", "math", "re", "sys") if f"{name}." in text
+        name for name in ("argparse", "base64", "csv", "gzip", "math", "re", "sys") if re.search(rf"\b{name}\.", text)
     ]
     head = [_docstring(trained, file_name, training), "", *(f"import {name}" for name in modules), ""]
     return "\n".join([*head, "import numpy as np", "", text, "", "", 'if __name__ == "__main__":', "    main()", ""])
@@ -64,7 +65,7 @@ def _docstring(trained: Trained, file_name: str, training: bool) -> str:
     lines = [
         f"{trained.name}: a neural network trained with handgrad {__version__}; this file needs NumPy alone.",
         "",
-        f"Input: {_input_words(trained)}.",
+        *textwrap.wrap(f"Input: {_input_words(trained)}.", 110, subsequent_indent="    "),
         *textwrap.wrap(f"Output: {what}{names}.", 110, subsequent_indent="    "),
         "",
         "On the command line:",
@@ -302,7 +303,7 @@ def _reader(trained: Trained) -> str:
 
 
 _TRAINING_FLAGS = """\
-    parser.add_argument("--labels", help="a .npy file of the inputs' labels: first hold the gradients to differences")
+    parser.add_argument("--labels", help="a .npy file of the inputs' labels: first check the gradients numerically")
     parser.add_argument("--train", type=int, default=0, metavar="STEPS", help="then train so many steps on them")
     parser.add_argument("--fresh", action="store_true", help="from newly drawn weights")
 """

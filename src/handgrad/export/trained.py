@@ -136,14 +136,14 @@ class Trained:
         """The layers in the order of the forward pass.
 
         Raises:
-            ConfigError: one is a layer of the user's own, which no format knows.
+            ConfigError: one is a layer class of the user's own, which no format knows.
         """
         rows = iter(self.architecture.rows())
         for spec in self.architecture.rows():
             if not isinstance(KINDS[spec.kind].layer, str):
                 raise ConfigError(
-                    f"layer {spec.name} ({spec.kind}) is a class of your own, which has no form to export: "
-                    "only weights can be, with --to safetensors"
+                    f"layer {spec.name} ({spec.kind}) is a layer class of your own, which cannot be exported: "
+                    "only its weights can, with --to safetensors"
                 )
         return list(_items(build(self.architecture, init="zeros"), rows))
 

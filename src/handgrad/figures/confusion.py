@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Classes up to which the cells hold their numbers, and the axes every name.
-MOST_NUMBERED, MOST_NAMED = 20, 40
+MOST_NUMBERED, MOST_NAMED = 20, 48
 
 
 @drawn

@@ -54,7 +54,7 @@ class Point:
         numbers: for each factor its value, where that is a number of a range.
         value: accuracy, or loss.
         spread: over seeds; None for one seed.
-        seconds: that a run took.
+        cost: of a run, in billions of multiply-adds.
         label: the combination in words.
         curve: steps and values.
     """
@@ -63,7 +63,7 @@ class Point:
     numbers: tuple[float | None, ...]
     value: float
     spread: float | None
-    seconds: float
+    cost: float
     label: str
     curve: tuple[tuple[float, float], ...] = ()
 
@@ -209,6 +209,7 @@ def heat(points: Sequence[Point], axes: Sequence[Axis], one: int, other: int, *,
 
     Returns: a figure that grows with the number of cells.
     """
+    import numpy as np
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -224,7 +225,11 @@ def heat(points: Sequence[Point], axes: Sequence[Axis], one: int, other: int, *,
     values = [[cells.get((r, c), math.nan) for c in range(columns)] for r in range(rows)]
     low, high = min(cells.values()), max(cells.values())
     colors = colormaps["viridis" if better is max else "viridis_r"].with_extremes(bad=(0.5, 0.5, 0.5, 0.12))
-    image = panel.imshow(values, cmap=colors, aspect="auto", vmin=low, vmax=high if high > low else low + 1e-9)
+    edges = [i - 0.5 for i in range(columns + 1)], [i - 0.5 for i in range(rows + 1)]
+    masked = np.ma.masked_invalid(values)
+    top = high if high > low else low + 1e-9
+    image = panel.pcolormesh(*edges, masked, cmap=colors, vmin=low, vmax=top, rasterized=rows * columns > MANY)
+    panel.invert_yaxis()
     best = better(cells.values())
     decimals = 3 if columns <= 14 else 2
     for (r, c), value in cells.items():
@@ -319,7 +324,7 @@ def _short(label: str, most: int = 48) -> str:
 
 @_in_our_colors
 def cost(points: Sequence[Point], *, figure: str, sign: int = 1, names: str = "") -> Figure:
-    """What accuracy costs: each combination by its training time, and the front that none beats in both.
+    """What accuracy costs: each combination by the arithmetic of a run, and the front that none beats in both.
 
     Arguments:
         sign: 1 where larger values are better, -1 where smaller ones are.
@@ -333,7 +338,7 @@ def cost(points: Sequence[Point], *, figure: str, sign: int = 1, names: str = ""
     panel = made.subplots()
     on_front = front(points, sign)
     panel.plot(
-        [p.seconds for p in points],
+        [p.cost for p in points],
         [p.value for p in points],
         "o",
         color=COLORS[0],
@@ -344,24 +349,24 @@ def cost(points: Sequence[Point], *, figure: str, sign: int = 1, names: str = ""
         rasterized=len(points) > MANY,
     )
     if on_front:
-        xs, ys = [p.seconds for p in on_front], [p.value for p in on_front]
+        xs, ys = [p.cost for p in on_front], [p.value for p in on_front]
         panel.step(xs, ys, where="post", color=COLORS[3], linewidth=1.6, zorder=1)
         panel.plot(xs, ys, "o", color=COLORS[3], markersize=7, markeredgecolor="white", label="front")
-    seconds = [p.seconds for p in points if p.seconds > 0]
-    if seconds and max(seconds) > 8 * min(seconds):
+    costs = [p.cost for p in points if p.cost > 0]
+    if costs and max(costs) > 8 * min(costs):
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter("{x:g}")
     _label_front(panel, on_front, names)
-    panel.set_xlabel("training time of a run (s)")
+    panel.set_xlabel("cost of a run (billion multiply-adds)")
     panel.set_ylabel(figure)
     _plain(panel)
     return made
 
 
 def front(points: Sequence[Point], sign: int = 1) -> list[Point]:
-    """The points that no other beats in both time and value, the quickest first."""
+    """The points that no other beats in both cost and value, the cheapest first."""
     found: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.seconds, -sign * p.value)):
+    for point in sorted(points, key=lambda p: (p.cost, -sign * p.value)):
         if not found or sign * point.value > sign * found[-1].value:
             found.append(point)
     return found
@@ -373,8 +378,8 @@ def _label_front(panel: Axes, on_front: Sequence[Point], names: str) -> None:
     lines = []
     for i, point in enumerate(shown, start=1):
         how: dict[str, Any] = {"textcoords": "offset points", "xytext": (-4, 6), "ha": "right", "fontsize": 9}
-        panel.annotate(str(i), (point.seconds, point.value), color=COLORS[3], fontweight="bold", **how)
-        lines.append(f"{i}  {point.value:.3f}   {_seconds(point.seconds)}   {_short(point.label, 70)}")
+        panel.annotate(str(i), (point.cost, point.value), color=COLORS[3], fontweight="bold", **how)
+        lines.append(f"{i}  {point.value:.3f}   {point.cost:,.3g}   {_short(point.label, 70)}")
     if lines:
         panel.figure.legend(
             handles=[_empty_handle() for _ in lines],
@@ -390,10 +395,6 @@ def _label_front(panel: Axes, on_front: Sequence[Point], names: str) -> None:
             alignment="left",
             title_fontsize=9,
         )
-
-
-def _seconds(value: float) -> str:
-    return f"{value:,.0f} s" if value >= 100 else f"{value:.2g} s"
 
 
 def _empty_handle() -> Any:

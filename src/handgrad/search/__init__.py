@@ -1,8 +1,15 @@
 """Studies: many runs of one plan, on one machine or many, and what they show. Requires Optuna (the extra `search`)."""
 
+from handgrad.errors import ConfigError
+
+try:
+    import optuna  # noqa: F401
+except ImportError as error:
+    raise ConfigError(f'handgrad search requires Optuna ({error}): pip install "handgrad[search]"') from None
+
 from handgrad.search.results import Findings, Result, Row, findings
 from handgrad.search.running import Progress, Watcher, leave_results, search
-from handgrad.search.study import Plan, Study, load_study, plan_from
+from handgrad.search.study import Plan, Study, load_study, plan_from, shipped
 
 __all__ = [
     "Findings",
@@ -17,4 +24,5 @@ __all__ = [
     "load_study",
     "plan_from",
     "search",
+    "shipped",
 ]

@@ -21,6 +21,7 @@ from handgrad.figures.search import Axis, Point
 from handgrad.search.results import Findings, Row
 from handgrad.search.sampling import in_memory
 from handgrad.search.space import Factor, shown
+from handgrad.search.worker import sign_of
 from handgrad.training.run import replacing
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def points_of(found: Findings) -> list[Point]:
                 tuple(numbers),
                 row.mean,
                 row.spread,
-                row.average("seconds") or 0.0,
+                (row.average("multiply_adds") or 0.0) / 1e9,
                 " · ".join(map(shown, row.combination.values())),
                 _curve(row),
             )
@@ -116,7 +117,7 @@ def figures_of(found: Findings) -> dict[str, tuple[str, Callable[[], Figure]]]:
     points, axes = points_of(found), axes_of(found)
     if not points:
         return {}
-    name, sign = found.figure.replace("_", " "), 1 if found.figure.endswith("accuracy") else -1
+    name, sign = found.figure.replace("_", " "), sign_of(found.figure)
     matters = importances(found)
     names = [axis.name for axis in axes]
     order = sorted(range(len(axes)), key=lambda i: (-matters.get(names[i], 0.0), i))
@@ -146,7 +147,7 @@ def figures_of(found: Findings) -> dict[str, tuple[str, Callable[[], Figure]]]:
             "Learning curves of the best ten" + (" and the worst" if worst else ""),
             lambda: draw.best_curves(points[:10], worst, figure=name, names=" · ".join(names)),
         )
-    made["cost"] = ("Cost against accuracy", lambda: draw.cost(points, figure=name, sign=sign, names=" · ".join(names)))
+    made["cost"] = (f"Cost against {name}", lambda: draw.cost(points, figure=name, sign=sign, names=" · ".join(names)))
     return made
 
 

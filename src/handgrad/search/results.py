@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from handgrad.search.queue import combination_key, is_final
 from handgrad.search.space import Combination, shown
 from handgrad.search.study import Plan, Study, in_words
-from handgrad.search.worker import objective
+from handgrad.search.worker import objective, sign_of
+from handgrad.training.judging import MEASURES
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def findings(study: Study, trials: Sequence[FrozenTrial] | None = None) -> Findi
     about = study.about
     plan = study.plan
     task = about["data"]["task"]
-    sign = 1 if task == "classification" else -1
+    sign = sign_of(objective(plan, task))
     if trials is None:
         trials = study.storage.get_all_trials(study.id, deepcopy=False)
     results: dict[str, Result] = {}
@@ -215,7 +216,12 @@ def with_spread(row: Row, name: str | None = None) -> str:
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
-_FIGURES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+
+def _figures(found: Findings) -> list[str]:
+    """What is recorded of an evaluation."""
+    measure = found.figure.partition("_")[2]
+    measures = next(names for names in MEASURES.values() if measure in names)
+    return [f"{split}_{name}" for split in ("train", "validation", "test") for name in ("loss", *measures)]
 
 
 def to_csv(found: Findings) -> str:
@@ -223,22 +229,31 @@ def to_csv(found: Findings) -> str:
     names = [factor.name for factor in found.plan.factors]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    recorded = _figures(found)
     writer.writerow(
-        [*("rank", "run", *names, "seed", "state", "best_step", "steps"), *_FIGURES, "seconds", "parameters", "message"]
+        [
+            *("rank", "run", *names, "seed", "state", "best_step", "steps"),
+            *recorded,
+            "seconds",
+            "multiply_adds",
+            "parameters",
+            "message",
+        ]
     )
     for rank, row in enumerate(found.rows, start=1):
         for result in row.results:
             figures = {
                 name: result.figures.get(name)
-                for name in _FIGURES
+                for name in recorded
                 if not name.startswith("test_") or found.shows_test(row)
             }
             cells = [rank if row.mean is not None else "", result.run]
             cells += [_cell(result.combination[name]) for name in names]
             cells += [result.seed, result.state, result.figures.get("best_step"), result.figures.get("steps")]
-            cells += [figures.get(name) for name in _FIGURES]
+            cells += [figures.get(name) for name in recorded]
             read_off = f"read off {result.figures['read_off']}" if "read_off" in result.figures else ""
-            cells += [result.figures.get("seconds"), result.figures.get("parameters"), result.message or read_off]
+            cells += [result.figures.get(name) for name in ("seconds", "multiply_adds", "parameters")]
+            cells.append(result.message or read_off)
             writer.writerow(cells)
     return text.getvalue()
 
@@ -268,8 +283,9 @@ def summary_lines(found: Findings) -> list[str]:
         )
     elif found.best:
         name = "test_" + found.figure.partition("_")[2]
-        tested = "; ".join(f"{with_spread(row, name)}" for row in found.best[:3])
-        lines.append(f"Test {name.partition('_')[2]} of the best, measured once: {tested}.")
+        tested = "; ".join(text for row in found.best[:3] if (text := with_spread(row, name)))
+        if tested:
+            lines.append(f"Test {name.partition('_')[2]} of the best, measured once: {tested}.")
     read_off = sum("read_off" in result.figures for row in found.rows for result in row.results)
     if read_off:
         lines.append(

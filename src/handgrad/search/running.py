@@ -32,9 +32,9 @@ from handgrad.search.study import (
     load_study,
     why_impossible,
 )
-from handgrad.search.worker import FATAL, Datasets, process
-from handgrad.training.config import GROUPS, TrainConfig
-from handgrad.training.loop import Interrupted
+from handgrad.search.worker import DATA_SETTINGS, FATAL, Datasets, process
+from handgrad.training.config import TrainConfig
+from handgrad.training.loop import Interrupted, recorded
 from handgrad.training.run import write_text
 
 #: Workers that die one after the other before they have begun a run.
@@ -89,8 +89,16 @@ def prepared(plan: Plan, watcher: Watcher) -> tuple[Plan, Datasets, dict[str, An
         ConfigError: combinations cannot be, and the plan does not say to skip them; or none can be.
     """
     first = _data_config(plan, {})
-    if plan.select == "validation" and not first.validation_size:
-        samples = len(Datasets().load(first).indices("train"))
+    dataset = Datasets().load(first)
+    if plan.select == "test" and "test" not in dataset.splits:
+        raise ConfigError(f"select=test: {dataset.name} has no labelled test samples; choose by --select validation")
+    about = recorded(first, dataset)
+    if about.data is not None:  # with its checksum, so that every machine has the same
+        plan = dataclasses.replace(
+            plan, fixed={**plan.fixed, "data_bytes": about.data_bytes, "data_sha256": about.data_sha256}
+        )
+    if plan.select == "validation" and "validation" not in dataset.splits:
+        samples = len(dataset.indices("train"))
         kept = max(1, samples // 10)
         plan = dataclasses.replace(plan, fixed={**plan.fixed, "validation_size": kept})
         watcher.note(
@@ -115,12 +123,12 @@ def prepared(plan: Plan, watcher: Watcher) -> tuple[Plan, Datasets, dict[str, An
 
 
 def _data_combinations(plan: Plan) -> Iterator[dict[str, Any]]:
-    return grid([factor for factor in plan.factors if factor.name in GROUPS["Data"] and factor.range is None])
+    return grid([factor for factor in plan.factors if factor.name in DATA_SETTINGS and factor.range is None])
 
 
 def _data_config(plan: Plan, combination: dict[str, Any]) -> TrainConfig:
     """A configuration with a plan's data."""
-    fixed = {name: value for name, value in plan.fixed.items() if name in GROUPS["Data"]}
+    fixed = {name: value for name, value in plan.fixed.items() if name in (*DATA_SETTINGS, "seed")}
     return TrainConfig.from_settings({**fixed, **combination})
 
 
@@ -405,7 +413,7 @@ def search(
 
 
 def _usual_name(plan: Plan) -> str:
-    return plan.fixed.get("recipe") or f"{plan.fixed.get('dataset', 'digits')}-{plan.fixed.get('model', 'mlp')}"
+    return plan.fixed.get("recipe") or f"{_data_config(plan, {}).dataset}-{plan.fixed.get('model', 'mlp')}"
 
 
 def _existing(name: str | None, study_dir: str | Path | None, join_at: str | Path | None) -> Study:
@@ -421,7 +429,12 @@ def leave_results(study: Study, watcher: Watcher | None = None, *, figures: bool
     watcher = watcher or Watcher()
     found = study.store.patiently(lambda: findings(study), watcher.note)
     advice = "Free some space; handgrad search show STUDY writes the results again"
-    write_text(study.folder / "trials.csv", to_csv(found), advice=advice)
+    table, lines = study.folder / "trials.csv", to_csv(found)
+    page = study.folder / "study.html"
+    if page.exists() and table.exists() and table.read_text(encoding="utf-8") == lines:
+        return found  # drawn already
+    page.unlink(missing_ok=True)  # of fewer runs
+    write_text(table, lines, advice=advice)
     best = best_toml(found)
     if best is not None:
         write_text(study.folder / "best.toml", best, advice=advice)

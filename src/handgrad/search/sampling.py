@@ -78,7 +78,7 @@ def draw(
 ) -> tuple[Combination, str | None] | tuple[None, None]:
     """A combination that the study does not have yet, and why it cannot be trained, where it cannot; None where the
     sampler finds none that is new."""
-    sign = 1.0 if data["task"] == "classification" else -1.0
+    sign = 1.0 if data["task"] == "classification" else -1.0  # the study in memory is to be maximized
     there = {key_of(trial.user_attrs["combination"]) for trial in trials if "combination" in trial.user_attrs}
     seed = (plan.seed * 1_000_003 + len(there)) % 2**32
     with warnings.catch_warnings():

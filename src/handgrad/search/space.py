@@ -18,6 +18,7 @@ from handgrad.training.config import TrainConfig, check_keys
 FIXED = (
     *("recipe", "dataset", "data_dir", "offline", "validation_size", "validation_split", "eval_size"),
     *("checkpoint_seconds", "device"),
+    *("data", "target", "task", "ignore", "categories", "group", "test_size", "data_bytes", "data_sha256"),
 )
 _RANGE_KEYS = ("low", "high", "log")
 
@@ -135,7 +136,7 @@ def _fitting(field: dataclasses.Field, value: Any) -> Any:
         value = float(value)
     if _is_list(field) and isinstance(value, (int, tuple)):
         value = list(value) if isinstance(value, tuple) else [value]
-    expected, fits = field.metadata["rule"]
+    expected, fits, _ = field.metadata["rule"]
     if value is not None and not fits(tuple(value) if isinstance(value, list) else value):
         raise ConfigError(f"{field.name}={shown(value)}: expected {expected}")
     return value

@@ -18,16 +18,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
 from handgrad.data.lock import exclusive
 from handgrad.errors import ConfigError, RunError
-
-try:
-    import optuna
-    from optuna.exceptions import StorageInternalError
-    from optuna.storages import BaseStorage, JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-except ImportError as error:
-    raise ConfigError(f'handgrad search requires Optuna ({error}): pip install "handgrad[search]"') from None
 
 T = TypeVar("T")
 

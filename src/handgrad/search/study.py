@@ -98,8 +98,15 @@ class Plan:
         return self.fixed.get("seed", 0)
 
     def config(self, combination: Mapping[str, Any], seed: int = 0) -> TrainConfig:
-        """The configuration of a run: the combination's, with the seed that lies so far above the first."""
-        return configured(self.fixed, combination, self.seed + seed)
+        """The configuration of a run: the combination's, with the seed that lies so far above the first.
+
+        The seed of data of one's own also decides which samples are kept aside: there the first stays, and the seeds
+        of weights, order and noise are those of the other, so that all runs are judged by the same samples.
+        """
+        if self.fixed.get("data") is None:
+            return configured(self.fixed, combination, self.seed + seed)
+        drawn = TrainConfig(seed=self.seed + seed).seeds() if seed else {}
+        return configured({**drawn, **self.fixed}, combination, self.seed)
 
     def to_toml(self) -> dict[str, Any]:
         """The plan as a study file. `plan_from` gives it back."""
@@ -116,6 +123,12 @@ def _without_none(value: Any) -> Any:
 
 
 _OPTIONS = [field.name for field in dataclasses.fields(Plan) if field.name not in ("fixed", "factors")]
+
+
+def shipped() -> dict[str, Path]:
+    """The study files that come with handgrad, by name."""
+    folder = Path(__file__).with_name("studies")
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def plan_from(
@@ -169,7 +182,8 @@ def why_impossible(plan: Plan, combination: Combination, data: Mapping[str, Any]
     """Why a combination cannot be trained on the study's data, in a line; None where it can be."""
     try:
         config = plan.config(combination)
-        if config.batch_size > data["samples"]:
+        fitted = config.data is not None and config.batch_size == TrainConfig.batch_size
+        if config.batch_size > data["samples"] and not fitted:
             raise ConfigError(
                 f"batch_size={config.batch_size}: expected at most {data['samples']}, the training samples"
             )
@@ -385,7 +399,7 @@ def _grown(before: Plan, now: Plan, where: str) -> Plan:
 
 def _compared(fixed: Mapping[str, Any]) -> dict[str, Any]:
     """Fixed settings, without where things lie and how quickly they are computed."""
-    aside = ("data_dir", "offline", "checkpoint_seconds", "threads")
+    aside = ("data", "data_dir", "offline", "checkpoint_seconds", "threads")
     return {name: value for name, value in fixed.items() if name not in aside and value is not None}
 
 

@@ -23,13 +23,17 @@ from handgrad.search.queue import DIVERGED, ERROR, LOST, Job, Queue
 from handgrad.search.store import GRACE_SECONDS, HEARTBEAT_SECONDS, Store, open_store
 from handgrad.search.study import Plan, Study, join
 from handgrad.training.config import GROUPS, TrainConfig
-from handgrad.training.judging import averages
-from handgrad.training.loop import Interrupted, Reporter, train_in
+from handgrad.training.judging import MEASURES, averages, better
+from handgrad.training.loop import Interrupted, Reporter, fitted_to, train_in
 from handgrad.training.run import Run, RunFolder, as_configured, load_dataset
 from handgrad.training.stacked import groups, train_stacked
 
 #: Exit code of a worker that could not go on; it has said why.
 FATAL = 3
+
+
+#: Settings that decide what a data set is.
+DATA_SETTINGS = (*GROUPS["Data"], *GROUPS["Data of your own"])
 
 
 class Datasets:
@@ -40,8 +44,8 @@ class Datasets:
 
     def load(self, config: TrainConfig) -> Dataset:
         """What `load_dataset(config)` gives."""
-        plain = dataclasses.replace(config, random_crop=0, horizontal_flip=False)
-        key = tuple(getattr(plain, name) for name in GROUPS["Data"])
+        plain = dataclasses.replace(config, random_crop=0, horizontal_flip=False, class_weight="none")
+        key = (*(getattr(plain, name) for name in DATA_SETTINGS), plain.seed if plain.data is not None else 0)
         if key not in self._loaded:
             self._loaded[key] = load_dataset(plain)
         return as_configured(config, self._loaded[key])
@@ -63,13 +67,17 @@ class _Pruned(Exception):
 
 def objective(plan: Plan, task: str) -> str:
     """The figure of an evaluation that a study goes by."""
-    return f"{plan.select}_{'accuracy' if task == 'classification' else 'loss'}"
+    return f"{plan.select}_{MEASURES[task][0]}"
+
+
+def sign_of(figure: str) -> int:
+    """1 where larger figures are better, -1 where smaller ones are."""
+    return 1 if better(figure, {figure: 1.0}, {figure: 0.0}) else -1
 
 
 def best_record(records: Sequence[dict[str, Any]], figure: str) -> dict[str, Any]:
     """The first of the evaluations with the best figure."""
-    better = max if figure.endswith("accuracy") else min
-    return better(records, key=lambda record: record[figure])
+    return max(records, key=lambda record: sign_of(figure) * record[figure])
 
 
 class _Reporter(Reporter):
@@ -214,6 +222,7 @@ class Worker:
         runs = []
         for job in jobs:
             folder, config = TrialFolder(self.study.run_dir(job.run)), plan.config(job.combination, job.seed)
+            config = fitted_to(config, self.datasets.load(config))
             self._wait_for(folder)
             if folder.exists() and folder.config() != config:
                 shutil.rmtree(folder.path)  # of another study that was here
@@ -221,7 +230,10 @@ class Worker:
         if len(runs) > 1:
             try:
                 ends = self._stacked(runs, plan, figure)
-            except (ConfigError, MemoryError):  # each may yet be trained alone
+            except (RunError, DataError, OSError):  # a matter of the machine
+                raise
+            except Exception as error:  # each may yet be trained alone
+                self.tell("note", f"{len(runs)} runs do not train together ({_in_short(error)}): each trains alone")
                 ends = None
             if ends is not None:
                 for run, end in zip(runs, ends, strict=True):
@@ -277,10 +289,17 @@ class Worker:
             elif isinstance(end, ConfigError):
                 why, message = ERROR, str(end)
             else:  # a mistake of ours: one run less is better than none
-                why, message = ERROR, f"{type(end).__name__}: {' '.join(str(end).split())[:300]}"
+                why, message = ERROR, _in_short(end)
             self.patiently(lambda: self.queue.fail(job.trial_id, why, message))
             self.tell("ended", job.run, why, None)
         self.trial_ids.discard(job.trial_id)
+
+    def _cost(self, config: TrainConfig, steps: int) -> int:
+        """The multiply-adds of so many training steps: a backward pass takes twice those of its forward pass. Seconds
+        would say as much of what else the machine did, and of the runs that were trained beside this one."""
+        dataset = self.datasets.load(config)
+        network = config.architecture(dataset.input_shape, len(dataset.classes))
+        return 3 * network.multiply_adds * config.batch_size * steps
 
     def _wait_for(self, folder: RunFolder) -> None:
         """Waits while a worker that was taken for dead is still training in the folder."""
@@ -308,16 +327,21 @@ class Worker:
             return result
         trained = Run(run.folder.path)
         result["parameters"] = trained.summary["parameters"]
+        result["multiply_adds"] = self._cost(run.config, result["steps"])
         result["seconds"] = trained.summary["seconds"]
         if "read_off" in trained.summary:
             result["read_off"] = Path(trained.summary["read_off"]).name
-        if plan.select == "validation":
+        if plan.select == "validation" and "test" in self.datasets.load(run.config).splits:
             engine, dataset = trained.engine("best"), self.datasets.load(run.config)
             engine.load(dataset)
             indices = dataset.indices("test")
             figures = averages(engine.evaluate(indices), dataset, indices)
             result |= {f"test_{name}": value for name, value in figures.items()}
         return result
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def thinned(records: Sequence[Any], most: int = 200) -> list[Any]:

@@ -63,7 +63,7 @@ class Aligner:
         """The states of an utterance.
 
         Two passes: the first finds the words' times, over all their pronunciations, with pauses between them; the
-        second the states within.
+        second the states within. The result does not depend on what was aligned before.
 
         Arguments:
             signal: samples at 16 kHz (N,), full scale -1 to 1.
@@ -83,7 +83,11 @@ class Aligner:
             )
         samples = np.round(np.clip(signal, -1, 1) * 32767).astype("<i2").tobytes()
         try:
+            # The decoder carries its estimate of the noise from one utterance to the next: begin anew, and let it hear
+            # the utterance once without searching. Without that, it misses the silence at the beginning.
+            self._decoder.reinit_feat()
             self._decoder.set_align_text(" ".join(entries))
+            self._pass(samples, no_search=True)
             self._pass(samples)
             if self._decoder.hyp() is None:
                 raise RuntimeError("no path")
@@ -102,9 +106,9 @@ class Aligner:
         score = float(scores[spoken].mean()) if spoken.any() else float(scores.mean())
         return Alignment(labels, score, spelled)
 
-    def _pass(self, samples: bytes) -> None:
+    def _pass(self, samples: bytes, *, no_search: bool = False) -> None:
         self._decoder.start_utt()
-        self._decoder.process_raw(samples, full_utt=True)
+        self._decoder.process_raw(samples, no_search=no_search, full_utt=True)
         self._decoder.end_utt()
 
     def _states(self, frames: int) -> tuple[Integer[Array, "T"], Float[Array, "T"]]:

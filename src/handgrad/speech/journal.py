@@ -67,18 +67,21 @@ class Journal:
         kept = 0
         with path.open("rb") as file:
             for i, line in enumerate(file):
+                if not line.endswith(b"\n"):
+                    break
                 try:
-                    value = json.loads(line) if line.endswith(b"\n") else None
-                    if i == 0 and value != header:
-                        return 0
-                    entry = Entry(**{**value, "notes": tuple(value["notes"])}) if i else None
+                    value = json.loads(line)
+                    if i == 0:
+                        if value != header:
+                            return 0
+                    else:
+                        entry = Entry(**{**value, "notes": tuple(value["notes"])})
+                        if entry.first != self.frames or entry.first + entry.frames > there:
+                            break
+                        self.entries[entry.name] = entry
+                        self.frames += entry.frames
                 except (ValueError, TypeError, KeyError):
                     break
-                if entry is not None:
-                    if entry.first != self.frames or entry.first + entry.frames > there:
-                        break
-                    self.entries[entry.name] = entry
-                    self.frames += entry.frames
                 kept += len(line)
         return kept
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,11 @@ from handgrad.training.run import replacing
 BATCH = 1024
 
 
-def guesses(engine: Engine, dataset: FrameDataset, frames: range) -> Iterator[tuple[range, Integer[Array, "b"]]]:
-    """The most likely class of each of the `frames`, in batches: which frames, and their classes (b,), int64."""
-    for start in range(frames.start, frames.stop, BATCH):
-        part = range(start, min(start + BATCH, frames.stop))
+def guesses(engine: Engine, dataset: FrameDataset) -> Iterator[tuple[range, Integer[Array, "b"]]]:
+    """The most likely class of every frame, in batches: which frames, and their classes (b,), int64."""
+    n = len(dataset.inputs)
+    for start in range(0, n, BATCH):
+        part = range(start, min(start + BATCH, n))
         windows = dataset.gather(np.arange(part.start, part.stop))
         yield part, engine.predict(windows).argmax(axis=-1)
 
@@ -35,6 +36,7 @@ def write_submission(
     *,
     engine: str | None = None,
     device: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Writes the class of every frame of a file, in order: a line `id,label` per frame under a header, ids from 0.
 
@@ -45,6 +47,7 @@ def write_submission(
         out: the CSV file.
         weights: of the `last` step or of the `best` evaluation.
         engine, device: what computes; by default what trained the run.
+        progress: called now and then with the number of frames done, and of all frames.
 
     Returns: the number of frames.
     Raises:
@@ -59,8 +62,10 @@ def write_submission(
         temporary.open("w", encoding="ascii", newline="\n") as file,
     ):
         file.write("id,label\n")
-        for part, labels in guesses(chosen, dataset, dataset.splits["test"]):
+        for part, labels in guesses(chosen, dataset):
             file.writelines(f"{i},{label}\n" for i, label in zip(part, labels.tolist(), strict=True))
+            if progress is not None:
+                progress(part.stop, len(dataset.inputs))
     return len(dataset.inputs)
 
 
@@ -75,5 +80,5 @@ def load_for(run: Run, utterances: Path) -> FrameDataset:
 
 def check_on_frames(run: Run) -> None:
     """Raises ConfigError where a run was not trained on frames of speech."""
-    if run.config.dataset != "speech":
+    if not run.config.on_frames:
         raise ConfigError(f"{run.path} was trained on dataset={run.config.dataset}: expected a run with dataset=speech")

@@ -176,6 +176,8 @@ def prepare(
         raise DataError(f"{out} has {there[0]} already: choose another --out, or give --overwrite")
     pronunciations = read_lexicon(lexicon) if lexicon is not None else {}
     utterances, left_out = read_corpus(folders)
+    if config.split == "speaker" and utterances:
+        _split(utterances, config)  # too few speakers, or unknown ones, are said before the work begins
     prepared = Prepared(out)
 
     def leave_out(item: LeftOut) -> None:
@@ -271,18 +273,7 @@ def _write(used: list[Utterance], journal: Journal, config: PrepareConfig, prepa
     """Writes every file under another folder, then moves them to their places."""
     if not used:
         raise DataError(_nothing_left(prepared.left_out))
-    names = [utterance.speaker for utterance in used]
-    if config.split == "utterance":
-        splits = by_utterance(names, config.dev, config.test, config.seed)
-    else:
-        splits = by_speaker(
-            names,
-            config.dev,
-            config.test,
-            config.seed,
-            dev_speakers=config.dev_speakers,
-            test_speakers=config.test_speakers,
-        )
+    splits = _split(used, config)
     finished = journal.folder / "finished"
     shutil.rmtree(finished, ignore_errors=True)
     finished.mkdir()
@@ -296,7 +287,7 @@ def _write(used: list[Utterance], journal: Journal, config: PrepareConfig, prepa
         prepared.speakers[split] = len({utterance.speaker for utterance in chosen})
         lines += [f"{split} {utterance.name} {'_'.join(utterance.speaker.split())}\n" for utterance in chosen]
         features = (
-            _normalized(journal.features(entry), config.normalize, statistics.get(utterance.speaker))
+            normalized(journal.features(entry), config.normalize, statistics.get(utterance.speaker))
             for utterance, entry in zip(chosen, entries, strict=True)
         )
         labels = (journal.labels(entry) for entry in entries)
@@ -319,6 +310,20 @@ def _write(used: list[Utterance], journal: Journal, config: PrepareConfig, prepa
         (prepared.folder / name).unlink(missing_ok=True)  # of an earlier preparation in the other layout
     for path in sorted(finished.iterdir()):
         path.replace(prepared.folder / path.name)
+
+
+def _split(utterances: list[Utterance], config: PrepareConfig) -> list[str]:
+    speakers = [utterance.speaker for utterance in utterances]
+    if config.split == "utterance":
+        return by_utterance(speakers, config.dev, config.test, config.seed)
+    return by_speaker(
+        speakers,
+        config.dev,
+        config.test,
+        config.seed,
+        dev_speakers=config.dev_speakers,
+        test_speakers=config.test_speakers,
+    )
 
 
 def _nothing_left(left_out: list[LeftOut]) -> str:
@@ -358,7 +363,13 @@ def _speaker_statistics(used: list[Utterance], journal: Journal) -> dict[str, tu
     }
 
 
-def _normalized(x: np.ndarray, kind: Normalization, of_speaker: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+def normalized(
+    x: np.ndarray, kind: Normalization, of_speaker: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
+    """Frames (T, 40) with mean 0 and variance 1 in each feature, over themselves or by a speaker's mean and deviation.
+
+    A feature that does not vary is 0.
+    """
     if kind == "none":
         return x
     mean, deviation = (

@@ -25,8 +25,8 @@ def by_utterance(speakers: Sequence[str], dev: float, test: float, seed: int) ->
         raise DataError(
             f"{len(speakers)} utterances can be used: expected 3 or more, one for each of train, dev and test"
         )
-    order = np.random.default_rng(seed).permutation(len(speakers))
-    order = sorted(order.tolist(), key=lambda i: speakers[i])  # stable: shuffled within a speaker
+    shuffled: list[int] = np.random.default_rng(seed).permutation(len(speakers)).tolist()
+    order = sorted(shuffled, key=lambda i: speakers[i])  # stable: shuffled within a speaker
     splits = ["train"] * len(speakers)
     rest = _take_every(order, test, splits, "test")
     _take_every(rest, dev / (1 - test), splits, "dev")

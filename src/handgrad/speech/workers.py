@@ -21,6 +21,8 @@ from handgrad.speech.features import FEATURES
 
 #: An aligner that has not answered after so long is taken for hung: it needs a twentieth of a recording's time.
 _SECONDS_TO_ANSWER = 300.0
+#: What a process runs; -P: none of its modules are taken from the current folder.
+COMMAND = [sys.executable, "-P", "-m", "handgrad.speech.worker"]
 #: There are as many processes as there are cores.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -150,9 +152,8 @@ class _Worker:
 
     def _ask(self, utterance: Utterance) -> Aligned:
         if self.process is None:
-            command = [sys.executable, "-P", "-m", "handgrad.speech.worker"]  # -P: no module of the current folder
             environment = {**os.environ, **_ONE_THREAD}
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            self.process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
             self._send(self.settings)
         self._send(
             {

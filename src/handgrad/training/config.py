@@ -124,7 +124,7 @@ GROUPS = {
         *("random_crop", "horizontal_flip", "context"),
     ),
     "Data of your own": (
-        *("data", "target", "task", "ignore", "categories", "group", "test_size"),
+        *("data", "target", "task", "ignore", "categories", "group", "sample_weight", "test_size"),
         *("arrays", "image_size", "image_mode", "data_bytes", "data_sha256"),
     ),
     "Network": (
@@ -189,6 +189,7 @@ class TrainConfig:
     group: str | None = _setting(
         None, _TEXT, "column or array: samples with the same value stay on one side of a split, as one person's do"
     )
+    sample_weight: str | None = _setting(None, _TEXT, "column or array: how much each sample counts in training")
     test_size: int | float | None = _setting(
         None,
         Rule("a whole number of at least 1, or a share between 0 and 1", lambda v: _share_or_count(v) and v > 0),
@@ -364,15 +365,20 @@ class TrainConfig:
         if self.num_groups != 4 and self.norm != "group":
             raise ConfigError(f"num_groups={self.num_groups} goes with norm=group, not with {self.norm}: leave it out")
 
+    @property
+    def on_frames(self) -> bool:
+        """Whether the samples are windows of frames of speech (data of one's own may have that name, too)."""
+        return self.data is None and self.dataset == "speech"
+
     def _check_speech(self) -> None:
         """A setting of images says nothing about frames of speech, and the other way round."""
-        own = ("context",) if self.dataset != "speech" else ("random_crop", "horizontal_flip", "validation_size")
+        own = ("context",) if not self.on_frames else ("random_crop", "horizontal_flip", "validation_size")
         for field in dataclasses.fields(self):
             if field.name in own and getattr(self, field.name) != field.default:
                 setting = f"{field.name}={_show(getattr(self, field.name))}"
                 kind = "goes with dataset=speech, not with" if field.name == "context" else "does not go with dataset"
                 raise ConfigError(f"{setting} {kind} {self.dataset}: leave it out")
-        if self.dataset == "speech" and self.model != "mlp":
+        if self.on_frames and self.model != "mlp":
             raise ConfigError(f"model={self.model} classifies images: dataset=speech requires model=mlp")
 
     # -- what the settings stand for ----------------------------------------------------------------------------------

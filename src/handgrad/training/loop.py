@@ -60,6 +60,7 @@ def train(
     x_test: Any = None,
     y_test: Any = None,
     groups: Any = None,
+    sample_weight: Any = None,
     progress: bool | None = None,
     tensorboard: bool = False,
     **settings: Any,
@@ -67,9 +68,9 @@ def train(
     """Trains a network and leaves a run folder.
 
     Arguments:
-        x, y, x_test, y_test, groups: data of one's own in memory, as for `handgrad.data.from_arrays`: arrays, or a
-            DataFrame and the name of its target column. They are not written to the run folder, only their checksum
-            is: `resume` needs them again.
+        x, y, x_test, y_test, groups, sample_weight: data of one's own in memory, as for `handgrad.data.from_arrays`:
+            arrays, or a DataFrame and the name of its target column. They are not written to the run folder, only
+            their checksum is: `resume` needs them again.
         recipe: a complete configuration by name; `digits` where neither a recipe nor a data set nor a file is named.
         config_file: a TOML file whose settings go over the recipe's.
         run_dir: the run folder; by default a new one in `runs/`, named after the recipe.
@@ -99,8 +100,11 @@ def train(
             raise ConfigError("x goes with y: give both, inputs and targets")
         if settings.get("data") is not None:
             raise ConfigError(f"data={settings['data']} and x are two sets of data: give one of them")
-        raw = raw_from_arrays(x, y, x_test=x_test, y_test=y_test, groups=groups)
+        more = {"x_test": x_test, "y_test": y_test, "groups": groups, "sample_weight": sample_weight}
+        raw = raw_from_arrays(x, y, **more)
         settings["data"] = IN_MEMORY
+    elif sample_weight is not None:  # the setting: the name of a column or an array
+        settings["sample_weight"] = sample_weight
     settings = _with_whole_paths(settings)
     given = _with_whole_paths(merge_settings(recipe, config_file, settings))
     with contextlib.ExitStack() as stack:
@@ -119,7 +123,7 @@ def _with_whole_paths(settings: dict[str, Any]) -> dict[str, Any]:
     data = settings.get("data")
     if data in (None, "", IN_MEMORY):
         return settings
-    names = ("data", "target", "group") if str(data).lower().endswith(".npy") else ("data",)
+    names = ("data", "target", "group", "sample_weight") if str(data).lower().endswith(".npy") else ("data",)
     whole = {name: str(Path(settings[name]).expanduser().absolute()) for name in names if settings.get(name)}
     return {**settings, **whole}
 
@@ -258,7 +262,8 @@ def recorded(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     if config.data is None:
         return config
     if config.data == IN_MEMORY:
-        size, sha256 = digest_arrays(dataset.inputs, dataset.labels)
+        weights = () if dataset.weights is None else (dataset.weights,)
+        size, sha256 = digest_arrays(dataset.inputs, dataset.labels, *weights)
         check_unchanged(config, sha256)
     elif config.data_sha256 is not None:  # `load_dataset` has compared them
         return config

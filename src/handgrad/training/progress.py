@@ -65,6 +65,7 @@ class NotebookProgress(Reporter):
         self._notes: list[str] = []
         self._record: dict[str, Any] = {}
         self._shown = 0.0
+        self._handle: Any = None
         self._step, self._loss = 0, ""
 
     def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None:
@@ -89,7 +90,7 @@ class NotebookProgress(Reporter):
 
     def note(self, text: str) -> None:
         self._notes.append(text)
-        if hasattr(self, "_handle"):
+        if self._handle is not None:
             self._show(at_once=True)
         else:
             print(text, flush=True)

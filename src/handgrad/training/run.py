@@ -594,7 +594,7 @@ class Run:
 
     def check_takes_samples(self) -> None:
         """Raises ConfigError where the network was trained on windows of frames, which only whole utterances give."""
-        if self.config.dataset == "speech":
+        if self.config.on_frames:
             raise ConfigError("a run on speech predicts whole utterances: use handgrad speech predict")
 
     def convolutions(self) -> dict[str, str]:

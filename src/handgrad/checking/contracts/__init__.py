@@ -7,6 +7,7 @@ what came back (`judge`).
 from __future__ import annotations
 
 from handgrad.checking.contracts.cmu import CMU2019, CMU2020
+from handgrad.checking.contracts.cmu_2022 import CMU2022
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import CachedPairs, CS231n
 from handgrad.checking.contracts.generic import FunctionGradient, GenericLayer
@@ -18,6 +19,7 @@ from handgrad.checking.contracts.uva import UvA2019April, UvA2019November, UvA20
 CONTRACTS: tuple[type[Contract], ...] = (
     CMU2019,
     CMU2020,
+    CMU2022,
     UvA2019April,
     UvA2019November,
     UvA2020,

@@ -521,6 +521,9 @@ def judge_norm(judges: Mapping[str, Judge], observations, groups, main: Sequence
         evaluation.fit(subject, trials, "y", givens=({}, given) if given else ({},))
         _evaluated_alone(evaluation, main, observations)
 
+    for judge in (running, evaluation):
+        if training.missing and not judge.judged and not judge.findings:
+            judge.missing = training.missing
     # backward, by the right figures, or by what the hand-in's forward pass has stored
     if backward.missing:
         return

@@ -477,6 +477,10 @@ def judge_mlp(
     """Fills the judges of the MLP's parts from one set of trials."""
     known = [each for each in trials if each.name in observations]
     _judge_constructor(judges["MLP.__init__"], known, observations)
+    if known and all(_without_layers(observations[each.name]) for each in known):
+        for judge in judges.values():
+            judge.missing, judge.findings = judge.missing or "not filled in: the network has no layers yet", []
+        return
     usable = [each for each in known if _built(observations[each.name])]
     if not any(each.draw.net.norms for each in usable):
         _not_built([judges[part] for part in judges if "BatchNorm" in part or "train" in part], known, observations)
@@ -501,6 +505,13 @@ def judge_mlp(
     forward = judges["MLP.forward with BatchNorm"]
     normalises = not any(bug.id.startswith("norm-") for bug in forward.findings)
     _judge_modes(judges["MLP.train and eval"], normalised, observations, normalises)
+
+
+def _without_layers(observation: Observation) -> bool:
+    """The starter's constructor: no weight is drawn, and where the layers are to be there is None."""
+    calls, first = observation.values.get("calls"), observation.values.get("W0 start")
+    failure = first.failure if first is not None else None
+    return calls is not None and not calls.length and failure is not None and "'NoneType'" in failure.message
 
 
 def _told_once(first: Judge, second: Judge) -> None:

@@ -224,24 +224,25 @@ def _classifier(g: np.random.Generator, position: int) -> Given:
     return Given({"W": W, "X": X, "y": t.argmax(axis=1), "reg": reg}, draw)
 
 
-def _large(given: Given, function: str) -> Given:
+def large(given: Given, function: str, module: str = "m") -> Given:
     """And once more with 1000 added, of which the exponential is infinite; the loss stays what it is."""
     first, *rest = given.arrays.items()
     args = [{"fresh": "large"}, *({"fresh": k} if isinstance(v, np.ndarray) else v for k, v in rest)]
-    after = (call("m", function, args=args, to="large f", send=False), get("large f", 0, to="large y"))
+    after = (call(module, function, args=args, to="large f", send=False), get("large f", 0, to="large y"))
     return replace(given, after=after, besides={"large": first[1] + 1e3})
 
 
 # -- further properties -----------------------------------------------------------------------------------------------
 
 
-def _stable(forward: Judge, backward: Judge, trials: Pairs) -> None:
+def stable(forward: Judge, backward: Judge, trials: Pairs) -> None:
     """Scores around a thousand give a finite loss."""
     for _, observation in trials:
         found = observation.get("large y")
         if found is not None and found.dtype.kind == "f" and not np.isfinite(found).all() and forward.judged:
             forward.bug(
-                "softmax-no-shift", f"with 1000 added to all of it the loss is {found.ravel()[0]}: exp overflows"
+                "softmax-no-shift",
+                f"with 1000 added to every input there is {found[~np.isfinite(found)].ravel()[0]}: exp overflows",
             )
             return
 
@@ -423,11 +424,11 @@ def _described() -> Iterator[Described]:
         "softmax_loss",
         "softmax_loss",
         "",
-        lambda g, position: _large(_scores(g, position), "softmax_loss"),
+        lambda g, position: large(_scores(g, position), "softmax_loss"),
         more.softmax_loss(),
         softmax,
         shared={"dx": SOFTMAX_OPTIONS},
-        more=(_stable,),
+        more=(stable,),
     )
     for backward in ("batchnorm_backward", "batchnorm_backward_alt"):
         name = backward.replace("_backward", "")
@@ -514,13 +515,13 @@ def _described() -> Iterator[Described]:
             name,
             name,
             "",
-            lambda g, position, name=name: _large(_classifier(g, position), name),
+            lambda g, position, name=name: large(_classifier(g, position), name),
             subjects[0],
             {"dW": subjects[1]},
             choices=SHARES,
             starts_at_zero=True,
             shared={"dW": SOFTMAX_OPTIONS},
-            more=(_stable,),
+            more=(stable,),
         )
 
 

@@ -82,6 +82,11 @@ class Described:
         more: further properties: (runner, judges, trials with observations).
         numeric: whether the derivative of the hand-in's own forward is taken by differences.
         shared: gradient -> the options of output's slips that it has too: what is wrong there is not told again.
+        columns: gradients that the interface has with an axis of one more than the subject: their shape is no note.
+        adapter: source of functions of those names, where the hand-in has a class: `forward` makes an object and gives
+            (output, object), `backward` takes the object for its cache. The hand-in's file is `m` in it.
+        owner, methods: the class, and which of its methods forward and backward are.
+        conventions: what the draw may be changed by for the gradients, all of them alike: editions that differ.
         starts_at_zero: the starter's own code gives zeros where nothing is filled in.
         choices: what the draw may be changed by, each as right as the first: a convention that forward chooses and its
             gradients keep to.
@@ -101,6 +106,11 @@ class Described:
     numeric: bool = True
     shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     starts_at_zero: bool = False
+    columns: tuple[str, ...] = ()
+    adapter: str = ""
+    owner: str = ""
+    methods: tuple[str, str] = ("", "")
+    conventions: tuple[Mapping[str, Any], ...] = ({},)
     choices: tuple[Mapping[str, Any], ...] = ({},)
     further: tuple[Any, ...] = ()
 
@@ -120,7 +130,7 @@ class Runner(Contract):
             self._trials = {
                 each.name: [self._trial(each, module, position) for position in range(each.trials)]
                 for each, module in self.described
-                if not empty(module.functions[each.forward])
+                if each.owner or not empty(module.functions[each.forward])
             }
         return self._trials
 
@@ -137,13 +147,14 @@ class Runner(Contract):
             {**one, "layout": layout} if layout and isinstance(one, dict) and "array" in one else one for one in handed
         ]
         fresh = [{"fresh": name} if name in arrays else _plain(value) for name, value in given.arrays.items()]
-        up = g.normal(size=4096)
+        up, where = g.normal(size=4096), "made" if each.adapter else "m"
         operations: list[Operation] = [
             {"op": "import", "module": module_name(module), "as": "m", "send": False},
             {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+            *([{"op": "define", "source": each.adapter, "as": "made", "send": False}] if each.adapter else []),
             *given.setup,
             {"op": "seed", "value": 0},
-            call("m", each.forward, args=handed, to="f", send=False),
+            call(where, each.forward, args=handed, to="f", send=False),
         ]
         sent = {**arrays, **given.besides, "up": up}
         back = [{"path": ["dy"]}, {"path": ["f", 1]}, *each.further]
@@ -151,18 +162,18 @@ class Runner(Contract):
             operations += [
                 get("f", 0, to="y", optional=True),
                 {"op": "let", "value": {"shaped": "up", "like": ["y"]}, "as": "dy", "send": False},
-                call("m", each.backward, args=back, to="g", attempt=True),
+                call(where, each.backward, args=back, to="g", attempt=True),
                 get("dy", to="dy after", optional=True),
-                call("m", each.backward, args=back, to="g again", attempt=True),
+                call(where, each.backward, args=back, to="g again", attempt=True),
                 get("f", 0, to="y after", optional=True),
             ]
         else:
-            operations += [get("f", to="all"), call("m", each.forward, args=fresh, to="again", attempt=True)]
+            operations += [get("f", to="all"), call(where, each.forward, args=fresh, to="again", attempt=True)]
         operations += [get(*path, to=key, optional=True) for key, path in given.keep.items()]
         operations += [{**one, "try": True} for one in given.after]
         around = {}
         if each.numeric and each.backward:
-            operations.append(call("ours", "value", args=[{"path": ["m", each.forward]}, 0], to="only", send=False))
+            operations.append(call("ours", "value", args=[{"path": [where, each.forward]}, 0], to="only", send=False))
             for k, (name, value) in enumerate(given.arrays.items()):
                 if name not in arrays or value.dtype.kind != "f" or k >= len(each.gradients):
                     continue
@@ -193,7 +204,13 @@ class Runner(Contract):
 
     def _judge(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> list[Part]:
         forward = Judge(each.forward, observations, module, "", each.forward, each.group or each.name)
-        if not each.backward:
+        if each.owner:
+            group = each.group or each.owner
+            forward, gradient = (
+                Judge(f"{each.name}.{method}", observations, module, each.owner, method, group)
+                for method in each.methods
+            )
+        elif not each.backward:
             gradient = Judge(
                 f"{each.forward}, gradient", observations, module, "", each.forward, each.group or each.name
             )
@@ -239,11 +256,19 @@ class Runner(Contract):
         forward.unchanged([one for one in trials if one.name in observations], handed)
         if not gradient.missing:
             self._gradients(each, forward, gradient, trials, shown, named, observations)
+        if alone and len(each.conventions) > 1:
+            choice = self._convention(each, shown, named)
+            alone = [Trial(one.probe, one.draw.changed(**choice)) for one in alone]
         for one in self._chosen(each, alone, named):
             self._alone(each, forward, gradient, one, named[one.name])
+        for judge in (forward, gradient):
+            judge.notes = [note for note in judge.notes if not any(f"`{name}`" in note for name in each.columns)]
         for check in each.more:
             check(forward, gradient, [(one, observations[one.name]) for one in trials if one.name in observations])
-        told = next(other for other, _ in self.described if other.forward == each.forward) is not each
+        same = (each.owner, each.forward)
+        told = next(other for other, _ in self.described if (other.owner, other.forward) == same) is not each
+        if not each.gradients and each.owner:
+            return [forward.result()]
         return [gradient.result()] if told else [forward.result(), gradient.result()]
 
     def _chosen(self, each: Described, shown: list[Trial], named: Mapping[str, Observation]) -> list[Trial]:
@@ -341,6 +366,8 @@ class Runner(Contract):
                 forward.missing, forward.findings = "the loss is still zero, as in the starter: not filled in", []
             return
         nothing = [value for one in named.values() for value in one.values.values() if value.kind == "none"]
+        choice = self._convention(each, shown, named)
+        shown = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
         for k, (name, subject) in enumerate(each.gradients.items()):
             values = [one.values.get(name) for one in named.values()]
             if all(value is None for value in values):
@@ -385,6 +412,22 @@ class Runner(Contract):
             judge.findings = [bug for bug in judge.findings if bug.id not in AVERAGED]
             judge.note(f"{' and '.join(names)}: averaged over the batch, all alike")
         self._again(each, judge, trials, observations)
+
+    def _convention(self, each: Described, shown: list[Trial], named: Mapping[str, Observation]) -> Mapping[str, Any]:
+        """The convention under which the most gradients are right."""
+
+        def right(choice: Mapping[str, Any]) -> int:
+            trials = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
+            return sum(
+                all(
+                    (found := named[one.name].get(name)) is not None
+                    and any(close(sign * found, right_value(subject, one.draw), 1e-5) for sign in (1.0, -1.0))
+                    for one in trials
+                )
+                for name, subject in each.gradients.items()
+            )
+
+        return max(each.conventions, key=right) if len(each.conventions) > 1 else {}
 
     def _by_differences(self, each: Described, k: int, trials, observations) -> dict[str, np.ndarray]:
         """The gradient of the hand-in's own forward by its argument k, where differences give one."""

@@ -21,7 +21,17 @@ from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.checks import judge_extras, judge_later, overflow, softmax_stability
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.differences import Sweep, amounts, nudged
-from handgrad.checking.contracts.judging import Judge, Trial, array, call, each_alone, get, right_value, trial
+from handgrad.checking.contracts.judging import (
+    Judge,
+    Trial,
+    array,
+    call,
+    each_alone,
+    get,
+    judge_joined,
+    right_value,
+    trial,
+)
 from handgrad.checking.contracts.source import Module, Source, empty
 from handgrad.checking.diagnosis import NOT_AVERAGED, Draw, Subject, close, departure, slip
 from handgrad.checking.probe import Observation, Operation, Probe, Value
@@ -568,6 +578,8 @@ class GenericLayer(Contract):
                 continue
             subject = parameter_subject(gradient, bias=bool(BIASES.search(where)))
             judge.fit(subject, trials, "g")
+            stored = after.items[gradient].array if gradient in after.items else None
+            judge_joined(judge, where, own[where], stored, gradient)
             if judge.findings == before:
                 for one in passes:
                     later_gradients(judge, gradient, one)

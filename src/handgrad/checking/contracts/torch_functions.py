@@ -308,7 +308,7 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
     if not ran:
         for each in trials:
             found = observations.get(each.name)
-            if found is not None and found.failure is not None:
+            if found is not None and found.failure is not None and not forward.missing:
                 forward.failed(found.failure)
                 break
         if not backward.missing:

@@ -236,7 +236,7 @@ class UvA(Contract):
             found = self.source.module("mlp_numpy")
             if found is not None and "MLP" in found.classes:
                 return found
-            candidates = [m for m in self.source.modules if "MLP" in m.classes and not _imports_torch(m)]
+            candidates = [m for m in self.source.modules if "MLP" in m.classes and not imports_torch(m)]
             return candidates[0] if candidates else None
         module = _modules(self.source)
         return module if module is not None and name in module.classes else None
@@ -1304,7 +1304,7 @@ def edition_of(module: Module) -> str:
     return "uva-apr19"
 
 
-def _imports_torch(module: Module) -> bool:
+def imports_torch(module: Module) -> bool:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import) and any(each.name.split(".")[0] == "torch" for each in node.names):
             return True

@@ -1,0 +1,359 @@
+"""CMU 11-785 from 2022 on, as a description: `mytorch/nn` with layers whose `backward` takes the upstream gradient.
+
+W (out, in), b (out, 1). Whether the parameters' gradients, or the loss's, are divided by N is the edition's: either is
+right where it is kept to.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from handgrad.checking import diagnosis_layers as layers
+from handgrad.checking import diagnosis_more as more
+from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.cs231n import large, stable
+from handgrad.checking.contracts.described import Described, Given, Runner
+from handgrad.checking.contracts.generic import required, spread_out
+from handgrad.checking.contracts.judging import Judge, Trial, call, right_value
+from handgrad.checking.contracts.source import Module, Source
+from handgrad.checking.contracts.uva import imports_torch
+from handgrad.checking.diagnosis import Draw, Subject, close, departure, slip
+from handgrad.checking.probe import Observation
+
+_NONE = next(node for node in ast.parse("def nothing(): pass").body if isinstance(node, ast.FunctionDef))
+SIZES = ((6, 4, 3), (5, 3, 5), (4, 4, 4), (1, 5, 4))
+ACTIVATIONS = {"Identity": "identity", "Sigmoid": "sigmoid", "Tanh": "tanh", "ReLU": "relu", "GELU": "gelu"}
+
+LINEAR = """
+def forward(x, W, b):
+    layer = m.Linear(W.shape[1], W.shape[0])
+    layer.W, layer.b = W, b
+    return layer.forward(x), layer
+
+def backward(dy, layer):
+    dx = layer.backward(dy)
+    return dx, layer.dLdW, layer.dLdb
+"""
+ACTIVATION = """
+def forward(x):
+    layer = m.{name}()
+    return layer.forward(x), layer
+
+def backward(dy, layer):
+    return layer.backward({dy})
+"""
+LOSS = """
+def forward(x, t):
+    loss = m.{name}()
+    return loss.forward(x, t), loss.backward()
+"""
+NORM = """
+def forward(x, gamma, beta, alpha=0.9):
+    layer = m.{name}(x.shape[1], alpha)
+    layer.BW, layer.Bb = gamma, beta
+    return layer.forward(x), layer
+
+def backward(dy, layer):
+    dx = layer.backward(dy)
+    return dx, layer.dLdBW, layer.dLdBb
+
+def evaluated(x, gamma, beta, mean, var):
+    layer = m.{name}(x.shape[1])
+    layer.BW, layer.Bb, layer.running_M, layer.running_V = gamma, beta, mean, var
+    return layer.forward(x, eval=True)
+"""
+SGD = """
+class Holder:
+    pass
+
+def forward(w, dw0, dw1, dw2, lr, momentum):
+    layer, model = Holder(), Holder()
+    layer.W, layer.b = w.copy(), w[:, :1].copy()
+    layer.dLdW, layer.dLdb = dw0, dw0[:, :1]
+    model.layers = [layer]
+    optimiser = m.SGD(model, lr=lr, momentum=momentum)
+    for dw in (dw0, dw1, dw2):
+        layer.dLdW, layer.dLdb = dw, dw[:, :1]
+        optimiser.step()
+    return np.concatenate([layer.W, layer.b], axis=1), None
+"""
+
+
+#: What editions divide the derivative of the mean squared error by.
+MSE_FACTORS = tuple(
+    {"factor": factor}
+    for factor in (
+        lambda draw: 2 / draw.x.size,
+        lambda draw: 1.0,
+        lambda draw: 2.0,
+        lambda draw: 2 / len(draw.x),
+        lambda draw: 1 / len(draw.x),
+        lambda draw: 1 / draw.x.size,
+    )
+)
+
+
+def _linear(g: np.random.Generator, position: int) -> Given:
+    N, D, K = SIZES[position]
+    x, W, b = g.normal(size=(N, D)), g.normal(size=(K, D)), g.normal(size=(K, 1))
+    return Given({"x": x, "W": W, "b": b}, Draw({"N": N, "D": D, "K": K}, x=x, weight=W, bias=b, averaged=False))
+
+
+def _one_input(g: np.random.Generator, position: int) -> Given:
+    N, D, _ = SIZES[position]
+    x = spread_out(g, (N, D))
+    return Given({"x": x}, Draw({"N": N, "D": D}, x=x, p=0.0))
+
+
+def _loss(g: np.random.Generator, position: int) -> Given:
+    N, _, K = SIZES[position]
+    x, t = 2 * g.normal(size=(N, K)), np.eye(K)[g.integers(0, K, N)]
+    return Given(
+        {"x": x, "t": t},
+        Draw({"N": N, "K": K}, x=x, t=t, averaged=True, scale=1.0, mean=1.0, factor=MSE_FACTORS[0]["factor"]),
+    )
+
+
+def _large_loss(g: np.random.Generator, position: int) -> Given:
+    return large(_loss(g, position), "forward", "made")
+
+
+def _large_input(g: np.random.Generator, position: int) -> Given:
+    return large(_one_input(g, position), "forward", "made")
+
+
+def _norm(g: np.random.Generator, position: int) -> Given:
+    N, D = ((6, 4), (9, 3), (5, 5), (7, 2))[position]
+    x = 0.5 * g.normal(size=(1, D)) + g.normal(size=(N, D))
+    gamma, beta = g.uniform(0.5, 2, (1, D)) * g.choice([-1, 1], (1, D)), g.normal(size=(1, D))
+    mean, var = g.normal(size=(1, D)), g.uniform(0.5, 2, (1, D))
+    draw = Draw({"N": N, "D": D}, x=x, gamma=gamma.ravel(), beta=beta.ravel(), eps=1e-8, running=(mean, var))
+    draw.running_mean = draw.running_mean_before = np.zeros(D)
+    draw.running_var = draw.running_var_before = np.ones(D)
+    draw.xhat, _, _, draw.inverse = layers.normalised(x, 1e-8)
+    draw.train_mean, draw.train_var, draw.train_n = x.mean(axis=0), x.var(axis=0), N
+    draw.train_x, draw.train_xhat = x, draw.xhat
+    given = [{"fresh": name} for name in ("x", "gamma", "beta", "rm", "rv")]
+    return Given(
+        {"x": x, "gamma": gamma, "beta": beta},
+        draw,
+        keep={"running_mean": ("f", 1, "running_M"), "running_var": ("f", 1, "running_V")},
+        after=(call("made", "evaluated", args=given, to="y test"),),
+        besides={"rm": mean, "rv": var},
+    )
+
+
+def _sgd(g: np.random.Generator, position: int) -> Given:
+    w, steps = g.normal(size=(3, 2 + position)), [g.normal(size=(3, 2 + position)) for _ in range(3)]
+    settings = {"learning_rate": 0.1 / (position + 1), "momentum": (0.0, 0.9, 0.6, 0.8)[position]}
+    both = [np.concatenate([one, one[:, :1]], axis=1) for one in [w, *steps]]
+    draw = Draw({}, w=both[0], gradients=np.array(both[1:]), settings=settings)
+    handed = {"w": w, **{f"dw{k}": one for k, one in enumerate(steps)}}
+    return Given({**handed, "lr": settings["learning_rate"], "momentum": settings["momentum"]}, draw)
+
+
+def _by_edition(subject: Subject, other: Subject) -> Subject:
+    """A gradient that is divided by N where the draw says so."""
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        return (other if draw.averaged else subject).compute(draw, **options)
+
+    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
+
+
+def _right_output(kind: str) -> Subject:
+    """A derivative whose models want the output, which here is the right one."""
+    subject = layers.activation_backward(kind, upstream=True)
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        return subject.compute(draw.changed(y=layers.FORWARD[kind]["right"](draw.x, 0.0)), **options)
+
+    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
+
+
+def _alone(kind: str) -> Subject:
+    """The derivative that backward() without arguments gives."""
+    subject = layers.activation_backward(kind, upstream=False)
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        return subject.compute(draw.changed(y=layers.FORWARD[kind]["right"](draw.x, 0.0)), **options)
+
+    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
+
+
+def _softmax_dx() -> Subject:
+    subject = layers.softmax_backward()
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        return subject.compute(draw.changed(y=layers.softmax(draw.x)), **options)
+
+    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
+
+
+def mean_square() -> Subject:
+    """The mean of (x - t)² over all entries, or over the samples, or half of it: draw.mean and draw.scale say which."""
+
+    def compute(draw: Draw, form: str = "square") -> Any:
+        difference = draw.x - draw.t
+        total = {"square": difference**2, "absolute": np.abs(difference), "plain": difference}[form].sum()
+        return draw.scale * total / (draw.x.size if draw.mean == 1.0 else len(draw.x))
+
+    slips = (
+        slip("square-missing", "the mean of x - t", form="plain"),
+        slip("wrong-function", "the mean of |x - t|", form="absolute"),
+    )
+    return Subject("the loss", compute, slips, factors={"N": "batch-mean-missing", "1/N": "batch-mean-twice"})
+
+
+def mean_square_dx() -> Subject:
+    def compute(draw: Draw) -> Any:
+        return draw.factor(draw) * (draw.x - draw.t)
+
+    return Subject("dLdA", compute, factors={"-1": "label-sign", "N": "batch-mean-missing", "1/N": "batch-mean-twice"})
+
+
+AVERAGED = ({"averaged": False}, {"averaged": True})
+
+
+def _evaluated(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
+    """eval=True takes the running figures; training moves them by alpha."""
+    subject = layers.norm_forward(0, evaluating=True)
+    for one, observation in trials:
+        value, (mean, var) = observation.values.get("y test"), one.draw.running
+        if forward.missing or not forward.judged or value is None:
+            continue
+        if value.failure is not None:
+            forward.failed(value.failure, "(with eval=True)")
+            return
+        wanted = one.draw.changed(running_mean=mean, running_var=var, x=one.draw.x)
+        expected = right_value(subject, wanted)
+        if value.array is not None and not forward.findings and not close(value.array, expected):
+            own = right_value(layers.norm_forward(0), wanted)
+            forward.bug(
+                "evaluation-batch-figures" if close(value.array, own) else "evaluation-stale",
+                f"with eval=True: {departure('the output', value.array, expected)}",
+            )
+        x = one.draw.x
+        for name, start, figure in (("running_mean", 0.0, x.mean(axis=0)), ("running_var", 1.0, x.var(axis=0))):
+            found = observation.get(name)
+            right = 0.9 * start + 0.1 * figure
+            if found is None or close(np.ravel(found), right):
+                continue
+            swapped, same = 0.1 * start + 0.9 * figure, np.full_like(right, start)
+            ids = {"running-alpha-swapped": swapped, "running-never-updated": same, "running-is-last-batch": figure}
+            unbiased = 0.9 * start + 0.1 * x.var(axis=0, ddof=1)
+            if name == "running_var":
+                ids["running-unbiased"] = unbiased
+            named = next((id for id, value in ids.items() if close(np.ravel(found), value)), None)
+            if named is not None or not forward.findings:
+                forward.bug(named or "running-sum", f"after one pass {departure(name, np.ravel(found), right)}")
+
+
+def described(module: Module) -> Iterator[Described]:
+    """The parts of one file."""
+    both = ("forward", "backward")
+    if "Linear" in module.classes and len(required(module.methods("Linear").get("__init__", _NONE))) == 2:
+        gradients = {
+            "dx": layers.linear_dx(),
+            "dLdW": _by_edition(
+                layers.linear_dweight("dLdW", averaged=False), layers.linear_dweight("dLdW", averaged=True)
+            ),
+            "dLdb": _by_edition(
+                layers.linear_dbias("dLdb", averaged=False), layers.linear_dbias("dLdb", averaged=True)
+            ),
+        }
+        yield Described(
+            "Linear", *both, _linear, layers.linear_forward(), gradients, adapter=LINEAR, owner="Linear",
+            methods=both, conventions=AVERAGED, numeric=False, more=(_shapes,), columns=("dLdb",),
+        )  # fmt: skip
+    for name, kind in ACTIVATIONS.items():
+        if name not in module.classes or "backward" not in module.methods(name):
+            continue
+        upstream = bool(required(module.methods(name)["backward"]))
+        adapter = ACTIVATION.format(name=name, dy="dy" if upstream else "")
+        subject = _right_output(kind) if upstream else _alone(kind)
+        yield Described(
+            name, *both, _one_input, layers.activation_forward(kind), {"dx": subject}, adapter=adapter, owner=name,
+            methods=both, numeric=False, group="activations",
+        )  # fmt: skip
+    if "Softmax" in module.classes and required(module.methods("Softmax").get("backward", _NONE)):
+        yield Described(
+            "Softmax", *both, _large_input, layers.softmax_forward(), {"dx": _softmax_dx()},
+            adapter=ACTIVATION.format(name="Softmax", dy="dy"), owner="Softmax", methods=both, numeric=False,
+            group="activations", more=(stable,),
+        )  # fmt: skip
+    if "CrossEntropyLoss" in module.classes:
+        derivative = _by_edition(
+            layers.softmax_crossentropy_derivative(averaged=False),
+            layers.softmax_crossentropy_derivative(averaged=True),
+        )
+        yield Described(
+            "CrossEntropyLoss", "forward", "", _large_loss, more.softmax_loss(), {"dLdA": derivative},
+            adapter=LOSS.format(name="CrossEntropyLoss"), owner="CrossEntropyLoss", methods=both, conventions=AVERAGED,
+            shared={"dLdA": ("axis", "shift", "form", "twice")}, more=(stable,),
+        )  # fmt: skip
+    if "MSELoss" in module.classes:
+        yield Described(
+            "MSELoss", "forward", "", _loss, mean_square(), {"dLdA": mean_square_dx()},
+            adapter=LOSS.format(name="MSELoss"), owner="MSELoss", methods=both, conventions=MSE_FACTORS,
+            choices=({}, {"mean": 0.0}, {"scale": 0.5}, {"mean": 0.0, "scale": 0.5}),
+        )  # fmt: skip
+    norm = next((name for name in ("BatchNorm1d", "BatchNorm") if name in module.classes), None)
+    if norm is not None and "dLdBW" in ast.unparse(module.classes[norm]):
+        gradients = {
+            "dx": layers.norm_dx(0),
+            "dLdBW": layers.norm_parameter_gradient("gamma"),
+            "dLdBb": layers.norm_parameter_gradient("beta"),
+        }
+        yield Described(
+            norm, *both, _norm, layers.norm_forward(0), gradients, adapter=NORM.format(name=norm), owner=norm,
+            methods=both, numeric=False, more=(_evaluated,), shared={"dx": ("ddof", "eps_at", "eps_value", "root")},
+        )  # fmt: skip
+    if "SGD" in module.classes and required(module.methods("SGD").get("__init__", _NONE))[:1] == ["model"]:
+        yield Described(
+            "SGD", "forward", "", _sgd, more.update("momentum"), {}, adapter=SGD, owner="SGD",
+            methods=("step", "step"), numeric=False,
+        )  # fmt: skip
+
+
+def _shapes(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
+    """dLdb beside b (out, 1): a step must not make a square of it."""
+    for one, observation in trials:
+        value = observation.values.get("g")
+        items = list(value.items.values()) if value is not None else []
+        if len(items) == 3 and items[2].array is not None and one.draw.sizes["K"] > 1:
+            wanted = (int(one.draw.sizes["K"]), 1)
+            if items[2].array.shape != wanted and items[2].array.size == wanted[0]:
+                backward.bug(
+                    "wrong-shape",
+                    f"`dLdb` has the shape {items[2].array.shape}, `b` has {wanted}: b - lr * dLdb has the shape "
+                    f"{np.broadcast_shapes(items[2].array.shape, wanted)}",
+                )
+                return
+
+
+class CMU2022(Runner):
+    """2022 on: `mytorch/nn/{linear,activation,loss,batchnorm}.py`, `mytorch/optim/sgd.py`."""
+
+    name = "cmu-2022"
+    title = "CMU 11-785, homework 1 part 1, from 2022 on (mytorch.nn)"
+
+    def __init__(self, source: Source, found: list[tuple[Described, Module]]) -> None:
+        super().__init__(source)
+        self.described = found
+
+    @classmethod
+    def recognise(cls, source: Source) -> Contract | None:
+        marks = ("dLdZ", "dLdA", "dLdW", "dAdZ", "dLdBZ")
+        if not any(mark in ast.unparse(module.tree) for module in source.modules for mark in marks):
+            return None
+        chosen = [module for module in source.modules if not imports_torch(module)]
+        found: dict[str, tuple[Described, Module]] = {}
+        for module in sorted(chosen, key=lambda module: (module.path.count("/"), module.path)):
+            for each in described(module):
+                found.setdefault(each.name, (each, module))
+        return cls(source, list(found.values())) if found else None
