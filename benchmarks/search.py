@@ -98,6 +98,9 @@ def handgrad_peer(own: list[dict[str, Any]], share: float, stacked: bool) -> Cal
         def save_curves(self, records, title):
             return None
 
+        def save_confusion(self, details, title):
+            return None
+
     threadpool_limits(1, user_api="blas")
     inputs, labels = images()
     preprocessing = fit_preprocessing("mean-image", inputs[:TRAINING], 255.0)

@@ -30,6 +30,9 @@ class Plain(RunFolder):
     def save_curves(self, records, title):
         return None
 
+    def save_confusion(self, details, title):
+        return None
+
 
 def configs(*varied, **common):
     return [TrainConfig.from_settings({**SMALL, **common, **own}) for own in varied]
@@ -268,6 +271,25 @@ def test_killed_between_the_checkpoints_of_two_runs(tmp_path, monkeypatch, write
 
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "save_checkpoint", deadly)
+        with pytest.raises(SystemExit):
+            train_stacked(runs, together)
+    train_stacked(runs, together)
+    assert_same_runs(together, apart(tmp_path, runs))
+
+
+@pytest.mark.parametrize("method", ["save_model", "save_summary"])
+def test_killed_while_a_finished_run_is_written(tmp_path, monkeypatch, method):
+    runs = configs({"max_steps": 20}, {"seed": 1})
+    together = folders(tmp_path, "stacked", runs)
+    original = getattr(RunFolder, method)
+
+    def deadly(self, *arguments):
+        if arguments[0] != "best":
+            raise SystemExit
+        original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, method, deadly)
         with pytest.raises(SystemExit):
             train_stacked(runs, together)
     train_stacked(runs, together)

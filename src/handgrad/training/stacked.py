@@ -181,11 +181,16 @@ def train_stacked(
         trainings = [
             _StackedTraining(i, None if read_off else i, folder, config, own, dataset=data)
             for i, (folder, config, own) in enumerate(zip(folders, configs, given, strict=True))
-            if not (folder.path / "summary.json").exists()
+            if not _finished(folder)
         ]
         if trainings:
             ended = _Stack(trainings, data, threads or 1).run()
     return [ended.get(i) or Run(folder.path) for i, folder in enumerate(folders)]
+
+
+def _finished(folder: RunFolder) -> bool:
+    """Whether a run has left all it leaves: no kill has cut short a drawing, which comes after the summary."""
+    return (folder.path / "summary.json").exists() and not any(folder.path.glob(".*.part"))
 
 
 def _check(configs: Sequence[TrainConfig], run_dirs: Sequence[Any]) -> None:
@@ -328,6 +333,9 @@ class _Stack:
         behind = [run for run in self.live if run.step == step]
         goal = min((run.step for run in self.live if run.step > step), default=math.inf)
         lanes = self._lanes(behind)
+        for run in behind:
+            if run in self.live and run.over():  # killed while it wrote what it leaves
+                self._finish(run)
         while len(self.live) and all(run in self.live for run in behind) and step < goal:
             until = int(min(step + self.chunk, goal, *(run.next_evaluation() for run in behind)))
             began = time.perf_counter()
