@@ -33,7 +33,7 @@ def evaluate(seed: int = 0) -> list[Result]:
     """The verdict on every equation, in the order of the documents.
 
     Args:
-        seed: of the random points.
+        seed: seed of the random points.
 
     Raises:
         Unsettled: the two sides of some equation, as transcribed, support no verdict.

@@ -1,4 +1,4 @@
-"""Errors that a user can mend: the command prints their message and exits with code 2, without a traceback."""
+"""Errors that a user can fix: the command prints their message and exits with code 2, without a traceback."""
 
 
 class HandgradError(Exception):

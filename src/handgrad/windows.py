@@ -1,4 +1,4 @@
-"""Sizes of windows that slide over an image, for whoever describes, computes or copies a layer."""
+"""Sizes of windows that slide over an image, for anyone who describes, computes or copies a layer."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_a_warning_ends_with_0(capsys, tmp_path):
     code, out, _ = run(capsys, "doctor", *QUICK, "--preprocessing", "none", "--out", tmp_path / "a")
     assert code == 0
     assert "warning       input-scale" in out
-    assert "Mend the first one first: it can cause the others." in out
+    assert "Fix the first problem first: it may cause the others." in out
 
 
 def test_json_is_the_report_and_nothing_else(capsys, tmp_path):

@@ -95,7 +95,7 @@ def test_a_run_of_two_processes(alone, tmp_path):
     # And again: refused, once, in one line.
     code, _, err = finished(torchrun("-m", "handgrad", "train", *flags(), "--run-dir", tmp_path / "two"))
     assert code != 0
-    assert err.count("holds a run already: go on with --resume, or choose another --run-dir") == 1
+    assert err.count("holds a run already: resume it with --resume, or choose another --run-dir") == 1
     assert 'Traceback (most recent call last):\n  File "' + str(HERE) not in err
 
 
@@ -121,7 +121,7 @@ def test_a_killed_worker_means_a_clear_end(tmp_path):
     assert killed_after_a_checkpoint(process, tmp_path / "two")
     code, _, err = finished(process)
     assert code != 0
-    assert "another process of this run ended or cannot be reached" in err or "Go on with: handgrad train" in err
+    assert "another process of this run ended or cannot be reached" in err or "Resume with: handgrad train" in err
     # One process goes on with what two began.
     from safetensors import safe_open
 

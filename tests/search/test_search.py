@@ -247,7 +247,7 @@ def test_the_parent_may_die_and_ctrl_c_saves_everything(file, tmp_path):
     output = process.communicate(timeout=60)[0]
     if process.returncode:  # on a quick machine it has finished
         assert process.returncode == 130
-        assert "all of it is saved. Go on with: handgrad search s --resume" in output
+        assert "all of it is saved. Resume with: handgrad search s --resume" in output
     assert "Traceback" not in output
 
     process = searching(tmp_path, study_dir="s", resume=True)
@@ -268,7 +268,7 @@ def test_an_interrupt_in_the_process_itself(file, tmp_path):
         def progressed(self, progress) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Interrupted, match=r"stopped after \d runs; all of it is saved. Go on with: handgrad search"):
+    with pytest.raises(Interrupted, match=r"stopped after \d runs; all of it is saved. Resume with: handgrad search"):
         search(
             plan_from(file, settings={"max_steps": 20000}),
             study_dir=tmp_path / "s",

@@ -21,7 +21,7 @@ def finished(tmp_path_factory):
 
 
 def header(path, change) -> None:
-    """Puts `change(header)` in the place of a safetensors file's header."""
+    """Puts `change(header)` in place of a safetensors file's header."""
     data = path.read_bytes()
     (size,) = struct.unpack("<Q", data[:8])
     new = json.dumps(change(json.loads(data[8 : 8 + size]))).encode()

@@ -11,7 +11,7 @@ from handgrad import data
 from handgrad.training import Reporter, TrainConfig, merge_settings, train
 from handgrad.training.doctor import OK, PROBLEM, WARNING, Finding, Report, Watch, examine, examine_run
 from handgrad.training.doctor.curve_checks import check_curve
-from handgrad.training.doctor.findings import MEND_FIRST
+from handgrad.training.doctor.findings import FIX_FIRST
 from handgrad.training.doctor.inside import Inside
 from handgrad.training.doctor.learning_checks import RangeTest, check_learning_rate
 from handgrad.training.doctor.network_checks import check_normalization
@@ -178,7 +178,7 @@ def test_what_dropout_costs_is_shown_and_comes_first(digits):
         assert "above" not in " ".join(other.change), other
     (one_batch,) = found(report, "one-batch")
     if one_batch.verdict != OK:
-        assert one_batch.change[0] == "mend dropout-too-high first, see there"
+        assert one_batch.change[0] == "fix dropout-too-high first, see there"
 
 
 # -- short trials ------------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_a_rate_that_shakes_in_a_few_steps_is_not_too_high(steps, own_loss, diag
 
 
 def test_a_finding_refers_to_what_was_found_or_to_nothing():
-    late = Finding("one-batch", WARNING, "cannot-learn-one-batch", "1", change=(MEND_FIRST, "--dropout 0"))
+    late = Finding("one-batch", WARNING, "cannot-learn-one-batch", "1", change=(FIX_FIRST, "--dropout 0"))
     alone = Report("")
     alone.add("trials", late)
     alone.settle()
@@ -218,16 +218,16 @@ def test_a_finding_refers_to_what_was_found_or_to_nothing():
     together.add("figures", Finding("curve", PROBLEM, "never-learned", "1"))
     together.settle()
     together.settle()  # once more changes nothing
-    assert found(together, "one-batch")[0].change == ("mend signal-fades first, see there", "--dropout 0")
+    assert found(together, "one-batch")[0].change == ("fix signal-fades first, see there", "--dropout 0")
 
 
 def test_what_became_of_a_network_comes_after_what_its_settings_do():
     report = Report("")
     report.add("trials", Finding("dropout", PROBLEM, "dropout-too-high", "1"))
-    report.add("trained", Finding("dead-units", PROBLEM, "units-dead", "1", change=(MEND_FIRST,)))
+    report.add("trained", Finding("dead-units", PROBLEM, "units-dead", "1", change=(FIX_FIRST,)))
     report.settle()
     assert report.diagnoses == ["dropout-too-high", "units-dead"]
-    assert found(report, "dead-units")[0].change == ("mend dropout-too-high first, see there",)
+    assert found(report, "dead-units")[0].change == ("fix dropout-too-high first, see there",)
 
 
 def test_a_run_that_is_ill_is_not_to_be_trained_on():

@@ -176,7 +176,7 @@ def test_other_settings_cannot_be_resumed_with(tmp_path):
         ConfigError, match=r"begun with kernels=numpy, now it is kernels=numba: leave that out, or start"
     ):
         train(run_dir=tmp_path / "a", resume=True, kernels="numba")
-    with pytest.raises(RunError, match=r"holds a run already: go on with --resume, or choose another --run-dir"):
+    with pytest.raises(RunError, match=r"holds a run already: resume it with --resume, or choose another --run-dir"):
         train(run_dir=tmp_path / "a", **SMALL)
     with pytest.raises(ConfigError, match=r"resume needs the run folder"):
         train(resume=True)
@@ -260,7 +260,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_step_layer_and_cause(tmp_pa
     with pytest.raises(NonFiniteError, match=r"at step \d+: .*layer \d+ \(linear\).*learning rate.*try a tenth"):
         train(run_dir=tmp_path / "a", **{**SMALL, "optimizer": "sgd", "learning_rate": 1e38})
     assert not (tmp_path / "a" / "summary.json").exists()
-    with pytest.raises(RunError, match=r"has not finished: go on with handgrad train --run-dir .*a --resume"):
+    with pytest.raises(RunError, match=r"has not finished: resume with handgrad train --run-dir .*a --resume"):
         _ = load_run(tmp_path / "a").summary
 
 

@@ -56,7 +56,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "returns-nothing",
             "Nothing comes back",
-            "None in the place of an array",
+            "None in place of an array",
             "What does this method return on its way out?",
             "Return the result (or store it where the interface wants it); a method without return gives None.",
         ),
@@ -158,7 +158,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         ),
         Bug(
             "batch-size-hard-coded",
-            "Divided by a fixed number in the place of the batch size",
+            "Divided by a fixed number in place of the batch size",
             "the ratio to the right value is N over a constant",
             "Does your result depend on the batch size in the way that it should? Try two sizes.",
             "Take N from the array, `x.shape[0]`, not from a constant.",
@@ -207,7 +207,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         ),
         Bug(
             "bessel",
-            "Divided by N - 1 in the place of N",
+            "Divided by N - 1 in place of N",
             "a variance with Bessel's correction",
             "Which variance does the formula ask for?",
             "Use the biased variance, divided by N (`np.var` with ddof=0), forward and backward alike.",
@@ -231,7 +231,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         ),
         Bug(
             "function-for-derivative",
-            "The function itself in the place of its derivative",
+            "The function itself in place of its derivative",
             "dx holds f(x), not f'(x)",
             "What should the derivative of a straight piece be?",
             "Return the derivative in place of the function: its slope at x, times dy. "
@@ -239,7 +239,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         ),
         Bug(
             "derivative-for-function",
-            "The derivative in the place of the function",
+            "The derivative in place of the function",
             "forward gives f'(x)",
             "Which of the two do you return in forward?",
             "Return f(x) in forward, and keep what backward needs.",
@@ -281,14 +281,14 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         ),
         Bug(
             "derivative-clipped-output",
-            "min(y, 1) in the place of the derivative",
+            "min(y, 1) in place of the derivative",
             "right only where the output is above 1",
             "What is the slope at x = 0.5?",
             "The derivative is 1 wherever x > 0: compare with 0, do not clip.",
         ),
         Bug(
             "derivative-sign-function",
-            "sign(x) in the place of the derivative",
+            "sign(x) in place of the derivative",
             "-1 where x < 0",
             "What is the slope left of 0?",
             "The slope left of 0 is not -1: use x > 0.",
@@ -360,7 +360,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "exponent-sign",
             "The exponent has the wrong sign",
-            "f(-x) in the place of f(x)",
+            "f(-x) in place of f(x)",
             "Does it rise or fall with x?",
             "Flip the sign in the exponent.",
         ),
@@ -374,7 +374,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "square-missing",
             "A square is missing",
-            "1 - y in the place of 1 - y²",
+            "1 - y in place of 1 - y²",
             "What is the derivative of tanh at 0, and at 1?",
             "tanh' = 1 - y², with the square.",
         ),
@@ -387,7 +387,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         ),
         Bug(
             "mask-from-gradient",
-            "Masked by the sign of dy in the place of x",
+            "Masked by the sign of dy in place of x",
             "zeros where dy < 0",
             "Which array's sign decides in forward?",
             "Keep the mask x > 0 from forward and use it in backward.",
@@ -440,7 +440,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         ),
         Bug(
             "softmax-axis",
-            "Softmax over the batch in the place of the classes",
+            "Softmax over the batch in place of the classes",
             "columns sum to 1, not rows",
             "What should sum to 1: a sample's classes, or a class's samples?",
             "Sum along axis 1 (the classes).",
@@ -462,7 +462,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "softmax-missing",
             "The softmax is missing",
-            "logits in the place of probabilities",
+            "logits in place of probabilities",
             "Are these probabilities?",
             "Apply the softmax before.",
         ),
@@ -532,7 +532,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "softmax-at-input",
             "The Jacobian is taken at the input",
-            "x in the place of y",
+            "x in place of y",
             "What did forward store?",
             "Store the softmax's output and use it in backward.",
         ),
@@ -567,14 +567,14 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "loss-averaged",
             "The loss is averaged, one a sample is asked for",
-            "one number in the place of N",
+            "one number in place of N",
             "What shape should the loss have?",
             "Return the loss of each sample.",
         ),
         Bug(
             "loss-summed",
             "The loss is summed, one a sample is asked for",
-            "one number in the place of N",
+            "one number in place of N",
             "What shape should the loss have?",
             "Return the loss of each sample.",
         ),
@@ -715,13 +715,13 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "division-missing",
             "The division by the probability is missing",
-            "t x or t in the place of t / x",
+            "t x or t in place of t / x",
             "What is the derivative of log x?",
             "d(-t log x)/dx = -t / x.",
         ),
         Bug(
             "loss-for-derivative",
-            "The loss in the place of its derivative",
+            "The loss in place of its derivative",
             "-t log x",
             "Did you differentiate the logarithm?",
             "Return the derivative.",
@@ -743,7 +743,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "reduced-over-batch",
             "Summed over the batch",
-            "one row in the place of N",
+            "one row in place of N",
             "Does each sample have a gradient of its own?",
             "Keep the batch axis.",
         ),
@@ -879,7 +879,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "reduced-over-wrong-axis",
             "Reduced over the wrong axis",
-            "a sum over the features in the place of the batch, or the reverse",
+            "a sum over the features in place of the batch, or the reverse",
             "Which axis is the batch?",
             "Axis 0 is the batch, axis 1 the features.",
         ),
@@ -893,7 +893,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "dx-from-dweight",
             "dx from the weight's gradient",
-            "dy dW in the place of dy W",
+            "dy dW in place of dy W",
             "Which array did x meet in forward?",
             "Use the weight, not its gradient.",
         ),
@@ -901,7 +901,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "dweight-from-preactivation",
             "The weight's gradient from the value before the activation",
-            "z in the place of the layer's input",
+            "z in place of the layer's input",
             "What did the weight meet in forward?",
             "Use the activation's output, the layer's input.",
         ),
@@ -1036,7 +1036,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "eps-misplaced",
             "eps in the wrong place",
-            "sqrt(var) + eps in the place of sqrt(var + eps)",
+            "sqrt(var) + eps in place of sqrt(var + eps)",
             "Is eps inside the root?",
             "sqrt(var + eps).",
         ),
@@ -1252,14 +1252,14 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "norm-mean-not-averaged",
             "The term of the mean is not divided by N",
-            "a sum in the place of a mean",
+            "a sum in place of a mean",
             "Where does the 1/N of the mean go in its derivative?",
             "d mean / dx = 1/N.",
         ),
         Bug(
             "norm-variance-not-averaged",
             "The term of the variance is not divided by N",
-            "a sum in the place of a mean",
+            "a sum in place of a mean",
             "Where does the 1/N of the variance go in its derivative?",
             "d var / dx = 2 (x - mean) / N.",
         ),
@@ -1335,14 +1335,14 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         ),
         Bug(
             "dgamma-from-input",
-            "dgamma from x in the place of x̂",
+            "dgamma from x in place of x̂",
             "sum(dy x)",
             "What did gamma meet in forward?",
             "dgamma = sum(dy x̂).",
         ),
         Bug(
             "dgamma-from-output",
-            "dgamma from the output in the place of x̂",
+            "dgamma from the output in place of x̂",
             "sum(dy y)",
             "What did gamma meet in forward?",
             "dgamma = sum(dy x̂).",
@@ -1760,7 +1760,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "jacobian-transposed",
             "The Jacobian is transposed",
-            "J dy in the place of Jᵀ dy",
+            "J dy in place of Jᵀ dy",
             "Which index is summed over?",
             "dx_j = sum_i dy_i dy_i/dx_j.",
         ),

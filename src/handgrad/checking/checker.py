@@ -43,7 +43,7 @@ def check(
 
     Arguments:
         path: the hand-in.
-        contract: the name of the interface it follows, where that is not to be found out; see `contract_names()`.
+        contract: the name of the interface it follows, if that cannot be detected; see `contract_names()`.
         gradient: `FUNCTION:GRADIENT`, two functions of the hand-in of which the second is the gradient of the first.
         limits: on time, memory and the rest, for the hand-in and for the checker's own work on it.
         seed: what the inputs are drawn from; None: from one that nobody could know before. The report has it.
@@ -295,7 +295,7 @@ def _two_names(gradient: str) -> tuple[str, str]:
 
 
 def _broken(path: str, why: str) -> Part:
-    hint = "Run python on the file and mend what it complains of first."
+    hint = "Run python on the file and fix what it complains of first."
     finding = Finding(
         "syntax-error", f"{path} cannot be read: {why}", "The file is not valid Python", path, None, hint, hint
     )

@@ -544,8 +544,8 @@ def softmax_backward() -> Subject:
         slip("softmax-jacobian-diagonal", "y * (dy - y * dy)", jacobian="y * (dy - y * dy)"),
         slip("softmax-backward-passes-through", "dy, unchanged", jacobian="none"),
         slip("softmax-jacobian-sum-missing", "y * dy", jacobian="y * dy"),
-        slip("softmax-at-input", "the formula with the input x in the place of the output y", at="input"),
-        slip("softmax-twice", "the formula with softmax(y) in the place of y", at="twice"),
+        slip("softmax-at-input", "the formula with the input x in place of the output y", at="input"),
+        slip("softmax-twice", "the formula with softmax(y) in place of y", at="twice"),
         slip("reduced-over-wrong-axis", "y * (dy - sum(dy * y)) with the sum over the batch", axis=0),
         slip("upstream-missing", "the Jacobian's rows summed, without dy", dy="missing"),
         slip("fused-gradient", "y - dy, the gradient of softmax and cross-entropy together", jacobian="p - dy"),
@@ -875,10 +875,8 @@ def linear_dx() -> Subject:
         compute,
         (
             slip("weight-transposed", "dy W with the weight's axes exchanged", by="transposed"),
-            slip("dx-from-dweight", "dy dW: the weight's gradient in the place of the weight", by="gradient"),
-            slip(
-                "dx-from-dweight", "dy dW / N: the weight's gradient in the place of the weight", by="averaged gradient"
-            ),
+            slip("dx-from-dweight", "dy dW: the weight's gradient in place of the weight", by="gradient"),
+            slip("dx-from-dweight", "dy dW / N: the weight's gradient in place of the weight", by="averaged gradient"),
             slip("upstream-passed-on", "dy, unchanged", by="nothing"),
         ),
         factors=NOT_AVERAGED,
@@ -1134,7 +1132,7 @@ def norm_running(which: str) -> Subject:
         ]
     else:
         slips.append(slip("running-exchanged", "updated with the batch's variance", batch="other"))
-    slips.append(slip("running-sum", "updated with a sum in the place of a mean", batch="sum"))
+    slips.append(slip("running-sum", "updated with a sum in place of a mean", batch="sum"))
     return Subject(name, compute, tuple(slips))
 
 
@@ -1219,7 +1217,7 @@ def norm_dx(axis: int) -> Subject:
             )
         ),
         slip("xhat-forgotten", "dx with mean(dxhat * xhat) not multiplied by xhat", through="xhat missing"),
-        slip("mean-not-subtracted", "dx with x in the place of x - mean", through="x not centred"),
+        slip("mean-not-subtracted", "dx with x in place of x - mean", through="x not centred"),
     )
     return Subject(
         "dx",
@@ -1278,8 +1276,8 @@ def norm_parameter_gradient(which: str, *, averaged: bool = False) -> Subject:
     ]
     if which == "gamma":
         slips[1:1] = [
-            slip("dgamma-from-input", "sum(dy * x): x in the place of xhat", by="x"),
-            slip("dgamma-from-output", "sum(dy * y): the output in the place of xhat", by="y"),
+            slip("dgamma-from-input", "sum(dy * x): x in place of xhat", by="x"),
+            slip("dgamma-from-output", "sum(dy * y): the output in place of xhat", by="y"),
             slip("dgamma-from-input", "sum(dy * (x - mean)): not divided by the standard deviation", by="uncentred"),
             slip("upstream-missing", "sum(xhat), without dy", by="xhat"),
         ]

@@ -63,7 +63,7 @@ _LEAVE_FILES = ("train", "search", "doctor", "courses", "speech")
 def main(argv: list[str] | None = None) -> int:
     """Runs the command with these arguments (by default the process's own) and returns its exit code.
 
-    0: done. 1: a run whose loss stopped being a number. 2: something in what was asked for has to be mended, or its
+    0: done. 1: a run whose loss stopped being a number. 2: something in what was asked for has to be fixed, or its
     answer could not be written to stdout; one line on stderr says what. 130: interrupted, everything saved.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)

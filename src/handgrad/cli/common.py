@@ -9,7 +9,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON", 
 Offline = Annotated[bool, Parameter(negative="", help="never download", show_default=False)]
 DataDir = Annotated[str | None, Parameter(help="folder of the data [$HANDGRAD_DATA, else the user's cache]")]
 Engine = Annotated[str | None, Parameter(help="what computes, numpy or torch [what trained the run]")]
-Device = Annotated[str | None, Parameter(help="where the torch engine computes: cpu, cuda or mps")]
+Device = Annotated[str | None, Parameter(help="device of the torch engine: cpu, cuda or mps")]
 
 
 def whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:

@@ -25,8 +25,8 @@ def derive(
     name: Annotated[str | None, Parameter(help="a derivation")] = None,
     /,
     *,
-    at: Annotated[str | None, Parameter(help="sizes of the random points, such as N=4,D=3")] = None,
-    seed: Annotated[int, Parameter(help="of the random points")] = 0,
+    at: Annotated[str | None, Parameter(help="sizes seed of the random points, such as N=4,D=3")] = None,
+    seed: Annotated[int, Parameter(help="seed of the random points")] = 0,
     break_: Annotated[
         int | None, Parameter(name="--break", help="change a sign in this step, and see the check catch it")
     ] = None,

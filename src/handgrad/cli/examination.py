@@ -17,7 +17,7 @@ STYLES = {doctor.OK: "green", doctor.WARNING: "yellow", doctor.PROBLEM: "bold re
 
 
 def print_report(report: doctor.Report, folder: Path | None = None, *, stream: TextIO | None = None) -> None:
-    """A line a check, then what to make of those that are not well, the first to mend first."""
+    """A line a check, then what to make of those that are not well, the first to fix first."""
     console = Console(file=stream or sys.stdout, highlight=False)
     if report.subject:
         console.print(report.subject, style="bold", soft_wrap=True)
@@ -62,4 +62,4 @@ def _print_advice(console: Console, report: doctor.Report) -> None:
                 Padding(Text("change: " if i == 0 else "    or: ") + Text(change, style="bold"), (0, 0, 0, 3))
             )
     if len(wrong) > 1:
-        console.print("\nMend the first one first: it can cause the others.")
+        console.print("\nFix the first problem first: it may cause the others.")

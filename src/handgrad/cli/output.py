@@ -1,7 +1,7 @@
 """Where the commands print: streams that survive a reader who has left, a full disk, a closed terminal, a missing
 stdout, and characters that the terminal cannot show.
 
-`main` puts them in the place of `sys.stdout` and `sys.stderr`, so every command prints as usual, with `print` or rich.
+`main` puts them in place of `sys.stdout` and `sys.stderr`, so every command prints as usual, with `print` or rich.
 """
 
 from __future__ import annotations
@@ -124,12 +124,12 @@ class Stream:
 
 @contextlib.contextmanager
 def kept(on_loss: Callable[[Stream], None]) -> Iterator[Stream]:
-    """`Stream`s in the place of stdout and stderr for as long as the context lasts.
+    """`Stream`s in place of stdout and stderr for as long as the context lasts.
 
     Arguments:
         on_loss: called when stdout cannot be written to any more.
 
-    Yields: the stream in the place of stdout.
+    Yields: the stream in place of stdout.
     """
     _open_the_standard_descriptors()
     before = sys.stdout, sys.stderr

@@ -32,7 +32,7 @@ def train(
         Path | None, Parameter(group=_RUN, help="a TOML file of settings, like config.toml of a run")
     ] = None,
     run_dir: Annotated[Path | None, Parameter(group=_RUN, help="the run folder [a new one in runs/]")] = None,
-    resume: Annotated[bool, Parameter(group=_RUN, help="go on with the run in --run-dir", **_SWITCH)] = False,
+    resume: Annotated[bool, Parameter(group=_RUN, help="resume the run in --run-dir", **_SWITCH)] = False,
     quiet: Annotated[bool, Parameter(group=_RUN, help="print the result only", **_SWITCH)] = False,
     doctor: Annotated[
         bool,

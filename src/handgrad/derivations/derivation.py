@@ -106,7 +106,7 @@ class Step:
     `function` is the executable form. It is compared with each of: the form it rewrites (`same`, another step's name),
     the numerical derivative (`derivative`), and a direct computation of the same quantity (`direct`). `scale` is what
     an error is compared with where the values themselves are smaller: 1 for a quantity that is 0 in exact arithmetic.
-    `at` puts other quantities in the place of some, for this step's check: with `{"mu": "center"}` it is checked at a
+    `at` puts other quantities in place of some, for this step's check: with `{"mu": "center"}` it is checked at a
     free mean, because a term that is 0 at the batch's own mean could carry any factor there.
     """
 
@@ -233,7 +233,7 @@ class Derivation:
 
         Arguments:
             sizes: some or all of the axes' sizes; by default the derivation's own, and once more with a batch of 1.
-            seed: of the random points.
+            seed: seed of the random points.
             break_step: number of a step, from 1, in whose executable form one sign is changed.
 
         Returns:

@@ -20,7 +20,7 @@ P = ParamSpec("P")
 
 @contextlib.contextmanager
 def own_settings() -> Iterator[None]:
-    """matplotlib's defaults in the place of what a style file, `MPLBACKEND` or the running program has set.
+    """matplotlib's defaults in place of what a style file, `MPLBACKEND` or the running program has set.
 
     `text.usetex` needs LaTeX, a notebook's backend its package: a figure that goes to a file needs neither.
     """

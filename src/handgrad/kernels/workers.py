@@ -18,7 +18,7 @@ Part = TypeVar("Part")
 class Workers:
     """A fixed number of threads, the caller's own among them, that an engine lends to its kernels.
 
-    Whoever uses more than one keeps the threads of the products (BLAS) at one: two pools in one process disturb each
+    Anyone who uses more than one keeps the threads of the products (BLAS) at one: two pools in one process disturb each
     other. Threads without work sleep; waking one takes 25 to 45 µs. They end with the object.
 
     Arguments:

@@ -402,7 +402,7 @@ def search(
         found = leave_results(study, watcher, figures=False)
         where = f"--join {hidden(study.store.address)}" if join_at is not None else f"{study.folder} --resume"
         raise Interrupted(
-            f"stopped after {found.runs:,} runs; all of it is saved. Go on with: handgrad search {where}"
+            f"stopped after {found.runs:,} runs; all of it is saved. Resume with: handgrad search {where}"
         ) from None
     try:
         return study, leave_results(study, watcher, figures=figures)

@@ -42,7 +42,7 @@ class SoftmaxCrossEntropyFunction(Function):
     Formula, with s = softmax(x):
         L  = 1/N Σₙ (log Σₖ eˣⁿᵏ - Σₖ tₙₖ xₙₖ),   dx = (s - t) / N
     (for rows of t that do not sum to 1, the logarithm and s are multiplied by that sum). Label smoothing ε puts
-    (1 - ε) t + ε/K in the place of t. Second derivatives: yes.
+    (1 - ε) t + ε/K in place of t. Second derivatives: yes.
 
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), equation 6.30; Szegedy et al. (2016), Rethinking the
     inception architecture for computer vision, section 7 (label smoothing).

@@ -238,8 +238,8 @@ class TrainConfig:
     beta1: float = _setting(0.9, _SHARE, "share that adam's running mean of the gradient keeps per step")
     beta2: float = _setting(0.999, _SHARE, "share that adam's running mean of the squared gradient keeps per step")
     clip_norm: float | None = _setting(None, _POSITIVE, "largest norm of the gradient, above which it is scaled down")
-    batch_size: int = _setting(64, _at_least(1), "samples a step")
-    max_steps: int | None = _setting(1500, _at_least(1), "steps to make")
+    batch_size: int = _setting(64, _at_least(1), "samples per step (batch size)")
+    max_steps: int | None = _setting(1500, _at_least(1), "number of training steps")
     epochs: int | None = _setting(None, _at_least(1), "passes over the training data, instead of --max-steps")
     eval_freq: int = _setting(100, _at_least(1), "steps between two evaluations")
     eval_size: int | None = _setting(None, _at_least(1), "samples an evaluation takes of a split [all of them]")
@@ -256,8 +256,8 @@ class TrainConfig:
     class_weight: str = _setting(
         "none", _one_of(CLASS_WEIGHTS), "balanced: samples of rare classes weigh more, so that all classes count alike"
     )
-    schedule: str = _setting("constant", _one_of(SCHEDULES), "how the learning rate goes on from step to step")
-    warmup_steps: int = _setting(0, _at_least(0), "steps in which the learning rate rises in a line to its start")
+    schedule: str = _setting("constant", _one_of(SCHEDULES), "learning-rate schedule")
+    warmup_steps: int = _setting(0, _at_least(0), "steps of linear warm-up")
     step_size: int | None = _setting(None, _at_least(1), "steps between two drops, of step [a third of all]")
     gamma: float | None = _setting(None, _SHARE, "factor of a drop, of step and plateau [0.1]")
     min_learning_rate: float | None = _setting(
@@ -266,18 +266,18 @@ class TrainConfig:
     pct_start: float | None = _setting(None, _SHARE, "share of the steps in which one_cycle rises [0.3]")
     div_factor: float | None = _setting(None, _POSITIVE, "one_cycle starts at learning_rate divided by this [25]")
     plateau_patience: int | None = _setting(
-        None, _at_least(0), "evaluations without a smaller loss that plateau bears before a drop [3]"
+        None, _at_least(0), "evaluations without improvement before plateau reduces the rate [3]"
     )
     seed: int = _setting(0, _at_least(0), "seed of everything random")
     init_seed: int | None = _setting(None, _at_least(0), "seed of the initial weights [from --seed]")
     data_seed: int | None = _setting(None, _at_least(0), "seed of the order of the data [from --seed]")
     noise_seed: int | None = _setting(None, _at_least(0), "seed of the dropout masks [from --seed]")
-    engine: str = _setting("numpy", _one_of(ENGINES), "what computes")
+    engine: str = _setting("numpy", _one_of(ENGINES), "compute engine")
     precision: str = _setting(
-        "float32", _one_of(PRECISIONS), "numbers to compute in; bf16 and fp16 with the torch engine"
+        "float32", _one_of(PRECISIONS), "floating-point precision; bf16 and fp16 with the torch engine"
     )
-    device: str | None = _setting(None, _one_of(DEVICES), "where the torch engine computes: cpu, cuda or mps [cpu]")
-    compile: bool = _setting(False, _SWITCH, "let torch.compile join the torch engine's operations")
+    device: str | None = _setting(None, _one_of(DEVICES), "device of the torch engine: cpu, cuda or mps [cpu]")
+    compile: bool = _setting(False, _SWITCH, "compile the network with torch.compile (torch engine)")
     gradients: str | None = _setting(
         None, _one_of(GRADIENTS), "the torch engine's derivatives: ours (hand) or PyTorch's (autograd) [autograd]"
     )

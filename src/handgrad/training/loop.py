@@ -190,13 +190,13 @@ def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[Run
     begin_with = given if named else merge_settings("digits", None, settings)
     if run_dir is None:
         if resume:
-            raise ConfigError("resume needs the run folder to go on with: give it with --run-dir")
+            raise ConfigError("resume needs the folder of the run: give it with --run-dir")
         config = TrainConfig.from_settings(begin_with)
         return RunFolder.new(Path("runs"), config.recipe or f"{config.dataset}-{config.model}"), config
     folder = RunFolder(run_dir)
     if folder.exists():
         if not resume:
-            raise RunError(f"{folder.path} holds a run already: go on with --resume, or choose another --run-dir")
+            raise RunError(f"{folder.path} holds a run already: resume it with --resume, or choose another --run-dir")
         config = _changed(folder.config(), given)
     elif leftovers := folder.leftovers():
         raise RunError(
@@ -407,7 +407,7 @@ class Training:
                     self.save_checkpoint()
                     raise Interrupted(
                         f"stopped at step {self.step} of {self.steps}; all of it is saved. "
-                        f"Go on with: handgrad train --run-dir {self.folder.path} --resume"
+                        f"Resume with: handgrad train --run-dir {self.folder.path} --resume"
                     )
                 if time.perf_counter() - self.saved_at >= self.config.checkpoint_seconds:
                     self.save_checkpoint()

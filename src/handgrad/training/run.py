@@ -497,7 +497,7 @@ class Run:
 
     @property
     def _how_to_go_on(self) -> str:
-        return f"go on with handgrad train --run-dir {self.path} --resume"
+        return f"resume with handgrad train --run-dir {self.path} --resume"
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:

@@ -157,7 +157,7 @@ def overflow(judge: Judge, large: Trial, key: str, where: str, *, tolerance: flo
 
 
 def better_parts(ours: Mapping[str, Part], own: Mapping[str, Part]) -> list[Part]:
-    """Of each part that was judged with our layers in the place of the hand-in's, and with its own, the fairer verdict.
+    """Of each part that was judged with our layers in place of the hand-in's, and with its own, the fairer verdict.
 
     That is the one with ours, unless the part is right with its own, or could not be run with ours.
     """

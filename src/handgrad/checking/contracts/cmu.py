@@ -459,7 +459,7 @@ class CMU(Contract):
                 forward.bug(
                     "log-of-zero",
                     "with logits 1000 apart the loss is "
-                    f"{found.ravel()[~np.isfinite(found.ravel())][0]}; it is 1000, to be had by log-sum-exp",
+                    f"{found.ravel()[~np.isfinite(found.ravel())][0]}; it is 1000, which log-sum-exp gives",
                 )
         if not backward.missing:
             twice(backward, groups["main"], "d", "d2", "derivative() called a second time gives something else")

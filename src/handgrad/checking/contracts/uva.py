@@ -2,7 +2,7 @@
 training script.
 
 The editions differ in the activation, and since 2021 in integer labels and the initial weights. The MLP is judged with
-modules of the checker's own in the place of the hand-in's; where it does not work with them, with the hand-in's.
+modules of the checker's own in place of the hand-in's; where it does not work with them, with the hand-in's.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class MLP(_MLP):
 class MLP2020(_MLP):
     """A multi-layer perceptron that holds `Linear` layers, as in the 2020 and 2021 editions.
 
-    As `MLP`, with `linear_layers` in the place of `W`, `dW`, `b`, `db`, and gradients db, dgamma, dbeta `(1, n)`. Each
+    As `MLP`, with `linear_layers` in place of `W`, `dW`, `b`, `db`, and gradients db, dgamma, dbeta `(1, n)`. Each
     layer draws its weight, then its bias.
     """
 

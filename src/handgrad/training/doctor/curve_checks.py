@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from handgrad.training.doctor.findings import CANNOT_JUDGE, MEND_FIRST, OK, PROBLEM, WARNING, Finding, number
+from handgrad.training.doctor.findings import CANNOT_JUDGE, FIX_FIRST, OK, PROBLEM, WARNING, Finding, number
 
 #: Loss on unseen samples by its lowest, and accuracy on training samples above it, that count as learning by heart.
 RISEN, BEHIND = 1.15, 0.05
@@ -65,7 +65,7 @@ def check_curve(
             "never-learned",
             evidence + f"; no opinion is {number(chance)}",
             "from its first to its last step the network was no better than chance",
-            (MEND_FIRST, f"handgrad doctor {run_dir} --budget 10000, should nothing be named"),
+            (FIX_FIRST, f"handgrad doctor {run_dir} --budget 10000, should nothing be named"),
             figures,
         )
     if len(records) < FEWEST:

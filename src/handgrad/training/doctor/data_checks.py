@@ -47,7 +47,7 @@ def check_inputs(patient: Patient) -> Finding:
             "inputs-not-finite",
             f"{len(bad):,} of {len(dataset.inputs):,} samples hold NaN or infinity, the first is {sample}",
             "one such sample makes the loss and then every weight NaN",
-            ("mend or leave out these samples",),
+            ("fix or leave out these samples",),
             {"samples": len(bad), "first": int(bad[0])},
         )
     x = patient.probe.x.reshape(len(patient.probe.x), -1)

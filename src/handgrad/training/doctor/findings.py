@@ -46,7 +46,7 @@ class Finding:
         }
 
 
-#: Every check, in the order in which to mend: what comes first can cause what comes after it. Each with its question.
+#: Every check, in the order in which to fix: what comes first can cause what comes after it. Each with its question.
 CHECKS = {
     "inputs": "are the inputs finite numbers that vary?",
     "features": "does every feature say something of its own?",
@@ -71,7 +71,7 @@ CHECKS = {
 
 
 #: Stands in `Finding.change` until `Report.settle` knows what else was found.
-MEND_FIRST = "mend what comes before it"
+FIX_FIRST = "fix what comes before it"
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Report:
     Arguments:
         subject: what was examined.
         findings: in the order of `CHECKS`, those of a part together.
-        series: numbers by layer, step or learning rate, for figures and for whoever wants to look further.
+        series: numbers by layer, step or learning rate, for figures and for anyone who wants to look further.
     """
 
     subject: str
@@ -99,22 +99,22 @@ class Report:
         self.parts[part] = sorted(together, key=lambda finding: order.index(finding.check))
 
     def settle(self) -> None:
-        """Puts the name of what has to be mended first where a finding refers to it; where nothing comes before a
+        """Puts the name of what has to be fixed first where a finding refers to it; where nothing comes before a
         finding, it does not refer to anything."""
         places = self._places()
         wrong = [finding for verdict in (PROBLEM, WARNING) for finding in self.having(verdict)]
 
         def settled(finding: Finding) -> Finding:
             before = [other.diagnosis for other in wrong if places[id(other)] < places[id(finding)]]
-            first = (f"mend {before[0]} first, see there",) if before else ()
-            change = tuple(text for change in finding.change for text in (first if change == MEND_FIRST else (change,)))
+            first = (f"fix {before[0]} first, see there",) if before else ()
+            change = tuple(text for change in finding.change for text in (first if change == FIX_FIRST else (change,)))
             return dataclasses.replace(finding, change=change)
 
-        # All of them before any is put in the place of another: places are those of the findings as they are.
+        # All of them before any is put in place of another: places are those of the findings as they are.
         self.parts = {part: [settled(finding) for finding in findings] for part, findings in self.parts.items()}
 
     def _places(self) -> dict[int, tuple[int, int]]:
-        """Where each finding stands in the order in which to mend: what the data and the settings do to a network comes
+        """Where each finding stands in the order in which to fix: what the data and the settings do to a network comes
         before what has become of it, and within a part the order is that of `CHECKS`."""
         order = list(CHECKS)
         return {
@@ -124,7 +124,7 @@ class Report:
         }
 
     def having(self, verdict: str) -> list[Finding]:
-        """The findings with this verdict, the first to mend first."""
+        """The findings with this verdict, the first to fix first."""
         places = self._places()
         return sorted((f for f in self if f.verdict == verdict), key=lambda finding: places[id(finding)])
 
@@ -135,7 +135,7 @@ class Report:
 
     @property
     def diagnoses(self) -> list[str]:
-        """Names of the problems, then of the warnings, the first to mend first."""
+        """Names of the problems, then of the warnings, the first to fix first."""
         return [finding.diagnosis for verdict in (PROBLEM, WARNING) for finding in self.having(verdict)]
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handgrad.training.doctor.findings import CANNOT_JUDGE, MEND_FIRST, OK, PROBLEM, WARNING, Finding, number, percent
+from handgrad.training.doctor.findings import CANNOT_JUDGE, FIX_FIRST, OK, PROBLEM, WARNING, Finding, number, percent
 from handgrad.training.doctor.inside import LayerLook
 from handgrad.training.doctor.patient import Patient, Trial
 
@@ -152,7 +152,7 @@ def check_learning_rate(test: RangeTest) -> Finding:
             f"no opinion is {number(test.base)}",
             "it is not the learning rate that is wrong: something before it is",
             (
-                MEND_FIRST,
+                FIX_FIRST,
                 "--budget 10000, should nothing be named: some networks take long to begin",
             ),
             figures,
@@ -231,7 +231,7 @@ def judge_updates(
     evidence = (
         f"step {step} changes weights by {number(last[low])} ({low}) to {number(last[high])} ({high}) of their size"
     )
-    change = (f"--learning-rate {rate}",) if rate else (MEND_FIRST,)
+    change = (f"--learning-rate {rate}",) if rate else (FIX_FIRST,)
     if not last[high]:
         return Finding(
             "updates",
@@ -304,7 +304,7 @@ def check_one_batch(patient: Patient, test: RangeTest | None, steps: int) -> Fin
         evidence += f"; {ENOUGH_FOR_ONE_BATCH} steps are needed to judge"
         return Finding("one-batch", CANNOT_JUDGE, "one-batch", evidence, change=("--budget 400",), figures=figures)
     config = patient.config
-    change = [MEND_FIRST]
+    change = [FIX_FIRST]
     if config.dropout:
         change.append("--dropout 0")
     if config.weight_decay:
