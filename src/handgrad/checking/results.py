@@ -21,7 +21,7 @@ def printable(text: str) -> str:
 
 
 def shown(name: str) -> str:
-    """A name that somebody else has chosen, for anyone who reads or parses it: nothing that does anything, on one line."""
+    """A name that somebody else has chosen, made harmless to print or parse, and on one line."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
 
 
