@@ -137,8 +137,9 @@ def test_a_regression_with_weights_on_data_of_ones_own(tmp_path):
     rows = np.column_stack([x, x @ [1.0, -2.0, 0.5, 0.0] + 3, rng.uniform(0.5, 2, 300)])
     np.savetxt(tmp_path / "table.csv", rows, delimiter=",", header="a,b,c,d,y,w", comments="")
     common = {"data": str(tmp_path / "table.csv"), "target": "y", "validation_size": 50, "loss": "huber"}
-    runs = configs({}, {"seed": 1}, {"optimizer": "sgd", "learning_rate": 0.1}, dataset="table", **common)
+    runs = configs({}, {"init_seed": 1}, {"optimizer": "sgd", "learning_rate": 0.1}, dataset="table", **common)
     assert len(groups(runs)) == 1
+    assert groups([*runs, *configs({"seed": 1}, dataset="table", **common)])[-1] == [3]  # another split of the rows
     whole = load_dataset(runs[0])
     weighted = dataclasses.replace(whole, weights=np.linspace(0.5, 2, len(whole.labels), dtype=np.float32))
     for name, dataset in (("plain", whole), ("weighted", weighted)):

@@ -103,6 +103,8 @@ def _kind(config: TrainConfig) -> Any:
     values = {name: value for name, value in config.to_dict().items() if name not in FREE}
     if config.random_crop or config.horizontal_flip:
         values["data_seed"] = config.seeds()["data_seed"]  # which decides how images are changed
+    if config.data is not None:
+        values["seed"] = config.seed  # which decides how data of one's own are split
     return _hashable(values)
 
 
