@@ -15,9 +15,10 @@ def seal(path: Path) -> None:
     """Replaces the checksum of a `.toml`, `.json`, `.jsonl` or `.safetensors` file of a run, or adds one."""
     if path.suffix == ".safetensors":
         with safe_open(path, framework="numpy") as file:
-            said = (file.metadata() or {}).get("handgrad", "{}")
+            about = json.loads((file.metadata() or {}).get("handgrad", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        save_file(arrays, path, metadata={"handgrad": said, "sha256": checksums.of_arrays(arrays, said)})
+        about.pop("sha256", None)
+        save_file(arrays, path, metadata={"handgrad": checksums.header(arrays, about)})
         return
     text = path.read_text()
     if path.suffix == ".toml":

@@ -7,6 +7,7 @@ import resource
 import struct
 import subprocess
 import sys
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_json_prints_the_summary_and_nothing_else(capsys, tmp_path):
     captured = capsys.readouterr()
     summary = json.loads(captured.out)
     assert summary.pop("run_dir") == str(tmp_path / "a")
-    assert summary == json.loads((tmp_path / "a" / "summary.json").read_text())
+    assert {**summary, "sha256": ANY} == json.loads((tmp_path / "a" / "summary.json").read_text())
     assert "step 10/20" in captured.err
 
 
@@ -174,7 +175,7 @@ def test_no_hidden_layer_is_logistic_regression(capsys, tmp_path):
         (["train", "--hidden-units", "10,x"], "hidden_units=10,x: expected whole numbers above 0, as 100,50, or none"),
         (["train", "--recipe", "digit"], "did you mean 'digits'?"),
         (["train", "--config", "/nonexistent.toml"], "cannot read the configuration /nonexistent.toml"),
-        (["train", "--resume"], "resume needs the run folder"),
+        (["train", "--resume"], "resume needs the folder of the run"),
         (["train", "--optimizer", "adam", "--nesterov"], "nesterov=true needs optimizer=sgd and momentum"),
         (["train", "--dataset", "mnist", "--data-dir", "/nonexistent"], "mnist is not in /nonexistent"),
         (["train", "surplus"], "surplus"),

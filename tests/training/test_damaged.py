@@ -74,5 +74,5 @@ def test_a_damaged_summary_is_one_line(finished, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     (run / "summary.json").write_text(DEEP)
-    with pytest.raises(RunError, match=r"cannot read .*summary.json"):
+    with pytest.raises(RunError, match=r"summary.json has no checksum"):
         _ = load_run(run).summary

@@ -178,7 +178,7 @@ def test_other_settings_cannot_be_resumed_with(tmp_path):
         train(run_dir=tmp_path / "a", resume=True, kernels="numba")
     with pytest.raises(RunError, match=r"holds a run already: resume it with --resume, or choose another --run-dir"):
         train(run_dir=tmp_path / "a", **SMALL)
-    with pytest.raises(ConfigError, match=r"resume needs the run folder"):
+    with pytest.raises(ConfigError, match=r"resume needs the folder of the run"):
         train(resume=True)
 
 
@@ -345,7 +345,7 @@ def test_damaged_files_are_refused(tmp_path):
     with pytest.raises(RunError, match=r"cannot read .*state.safetensors: .*The file is damaged"):
         train(run_dir=tmp_path / "a", resume=True)
     (tmp_path / "a" / "model.safetensors").unlink()
-    with pytest.raises(RunError, match=r"has no model.safetensors yet: go on with"):
+    with pytest.raises(RunError, match=r"has no model.safetensors yet: resume with"):
         load_run(tmp_path / "a").predict(np.zeros((1, 64)))
     state.write_bytes(whole)
     config = tmp_path / "a" / "config.toml"

@@ -152,7 +152,7 @@ def _momentum_nn(w, A, c, steps):
     "v ← μ v + g, w ← w − η v",
     "The recursion, in place.",
     same="path",
-    link=Link(nn.SGD._update, "self.momentum * v + g"),
+    link=Link(nn.SGD._update, "momentum * v + g"),
 )
 def momentum_nn(w, A, c, steps):
     return _momentum_nn(w, A, c, steps)
@@ -278,7 +278,7 @@ def _nesterov_nn(w, A, c, steps):
     "v ← μ v + g, w ← w − η (g + μ v)",
     "The second form.",
     same="second",
-    link=Link(nn.SGD._update, "g + self.momentum * v"),
+    link=Link(nn.SGD._update, "g + momentum * v"),
 )
 def nesterov_nn(w, A, c, steps):
     return _nesterov_nn(w, A, c, steps)
@@ -676,7 +676,7 @@ def _decayed_adam(w, A, c, steps):
     "g ← g + λ w",
     "nn's weight_decay is the L2 penalty, as in PyTorch's SGD and Adam.",
     same="sgd_l2",
-    link=Link(nn.Optimizer.step, "g + self.weight_decay * w"),
+    link=Link(nn.Optimizer.step, "g + decay * w"),
 )
 def weight_decay_nn(w, A, c, steps):
     return _decayed_sgd(w, A, c, steps)

@@ -26,6 +26,7 @@ _trusting: ContextVar[bool] = ContextVar("trusting", default=False)
 
 _JSON_END = re.compile(r',\n  "sha256": "([0-9a-f]{64})"\n}\n\Z')
 _TOML_END = re.compile(r"# sha256 of the lines above: ([0-9a-f]{64})\n\Z")
+_HEADER_END = re.compile(r', "sha256": "([0-9a-f]{64})"}\Z')
 _LINE_END = re.compile(r', "crc32": "([0-9a-f]{8})"}\Z')
 
 
@@ -39,7 +40,30 @@ def trusted(trust: bool = True) -> Iterator[None]:
         _trusting.reset(token)
 
 
-def of_arrays(arrays: Mapping[str, Shaped[Array, "..."]], about: str) -> str:
+def header(arrays: Mapping[str, Shaped[Array, "..."]], about: Mapping[str, Any]) -> str:
+    """What is said about arrays as JSON, with the checksum of both as the last entry.
+
+    It is one entry of a safetensors header: several are written in any order, and equal runs would leave different
+    files.
+    """
+    said = json.dumps(about)
+    return f'{said[:-1]}, "sha256": "{_of_arrays(arrays, said)}"}}'
+
+
+def read_header(path: Path, arrays: Mapping[str, Shaped[Array, "..."]], text: str, trust: bool = False) -> Any:
+    """What `header` was given, as the value in JSON.
+
+    Raises:
+        RunError: the arrays or what is said about them are damaged.
+        ValueError: it is no JSON.
+    """
+    found = _HEADER_END.search(text)
+    said = text[: found.start()] + "}" if found else text
+    check(path, found and found[1], found and _of_arrays(arrays, said), trust)
+    return json.loads(said)
+
+
+def _of_arrays(arrays: Mapping[str, Shaped[Array, "..."]], about: str) -> str:
     """SHA-256 of arrays, their names, dtypes and shapes, and of what is said about them."""
     digest = hashlib.sha256(about.encode())
     for name in sorted(arrays):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import json
 import os
 import shutil
 import tempfile
@@ -115,9 +114,8 @@ def write_arrays(path: Path, arrays: dict[str, Shaped[Array, "..."]], about: dic
     """Replaces a safetensors file atomically; `about`, a JSON value, goes into its header with the format's version,
     and a checksum of it all."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    said = json.dumps({"format": FORMAT, **about})
+    header = {"handgrad": checksums.header(contiguous, {"format": FORMAT, **about})}
     with replacing(path) as temporary:
-        header = {"handgrad": said, "sha256": checksums.of_arrays(contiguous, said)}
         save_file(contiguous, temporary, metadata=header)
 
 
@@ -131,9 +129,7 @@ def read_arrays(path: Path, trust: bool = False) -> tuple[dict[str, Shaped[Array
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-        said = header.get("handgrad", "{}")
-        checksums.check(path, header.get("sha256"), checksums.of_arrays(arrays, said), trust)
-        about = json.loads(said)
+        about = checksums.read_header(path, arrays, header.get("handgrad", "{}"), trust)
         if not isinstance(about, dict):
             raise ValueError("its header does not describe a run")
     except FileNotFoundError:
