@@ -5,7 +5,7 @@ import pytest
 from tests.specs import specs
 
 from handgrad.architectures import ACTIVATIONS
-from handgrad.engines import LOSSES
+from handgrad.engines import LOSSES_OF
 from handgrad.errors import ConfigError
 from handgrad.training import TrainConfig, train
 from handgrad.training.run import _nearest_probabilities, load_dataset
@@ -22,7 +22,7 @@ def digits():
 @pytest.mark.parametrize(
     "settings",
     [
-        *({"loss": loss} for loss in LOSSES if loss != "mse"),
+        *({"loss": loss} for loss in LOSSES_OF["classification"] if loss != "mse"),
         {"loss": "mse", "activation": "tanh", "max_steps": 300},  # with so few ReLUs, too many die in the first steps
         {"label_smoothing": 0.2},
         *({"activation": activation} for activation in ACTIVATIONS if activation != "identity"),

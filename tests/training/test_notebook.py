@@ -58,7 +58,7 @@ def test_a_run_under_way_says_so(run, tmp_path):
     for name in ("config.toml", "metrics.jsonl"):
         (tmp_path / name).write_bytes((run.path / name).read_bytes())
     text = handgrad.load_run(tmp_path)._repr_html_()
-    assert "not finished: go on with" in text
+    assert "not finished: resume with" in text
     assert "step 20" in text
     assert "<img" not in text
     (tmp_path / "metrics.jsonl").unlink()
