@@ -53,7 +53,7 @@ def test_a_flag_of_another_library_is_answered_by_its_meaning(capsys, given, mea
 
 def test_a_command_without_that_flag_does_not_name_it(capsys):
     assert main(["predict", "run", "x.npy", "--lr", "3"]) == 2
-    assert "Unknown option: --lr. See handgrad predict --help" in capsys.readouterr().err
+    assert re.search('Unknown option: "?--lr"?. See handgrad predict --help', capsys.readouterr().err)
 
 
 def test_every_meaning_is_a_setting():
@@ -62,7 +62,8 @@ def test_every_meaning_is_a_setting():
 
 def test_a_choice_that_is_none(capsys):
     assert main(["train", "--optimizer", "adamm"]) == 2
-    assert 'Invalid value "adamm" for --optimizer. Choose from: "sgd", "adam"' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert all(word in said for word in ("Invalid value", "--optimizer", "adamm", "sgd", "muon"))
 
 
 def test_versions_for_a_bug_report(capsys):
