@@ -69,7 +69,7 @@ class NotebookProgress(Reporter):
         self._step, self._loss = 0, ""
 
     def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None:
-        from IPython.display import HTML, display
+        from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
 
         self._html = HTML
         self._title = _opening(run_dir, config, engine, steps, first_step)
