@@ -157,6 +157,8 @@ def gain_of(activation: str, negative_slope: float = 0.0) -> float:
 
     Source: He, Zhang, Ren, Sun (2015), Delving deep into rectifiers, equations 10 and 15.
     """
+    if activation not in ACTIVATIONS:
+        raise ConfigError(f"activation={activation!r} is unknown, expected one of {', '.join(ACTIVATIONS)}")
     return math.sqrt(2 / (1 + negative_slope**2)) if activation == "leaky_relu" else _GAINS[activation]
 
 
@@ -197,13 +199,11 @@ def mlp(
     Raises:
         ConfigError: a value is out of its range.
     """
-    if activation not in ACTIVATIONS:
-        raise ConfigError(f"activation={activation!r} is unknown, expected one of {', '.join(ACTIVATIONS)}")
+    gain = gain_of(activation, negative_slope)
     if norm not in NORMS:
         raise ConfigError(f"norm={norm!r} is unknown, expected one of {', '.join(NORMS)}")
     if classes < 1:
         raise ConfigError(f"classes={classes}, expected at least 1")
-    gain = gain_of(activation, negative_slope)
     layers: list[LayerSpec] = []
     width = math.prod(input_shape)
     for units in hidden_units:
@@ -262,12 +262,11 @@ def cnn(
     """
     if not channels or min(channels) < 1:
         raise ConfigError(f"channels={','.join(map(str, channels))}: expected whole numbers above 0, as 32,64,128")
-    if activation not in ACTIVATIONS:
-        raise ConfigError(f"activation={activation!r} is unknown, expected one of {', '.join(ACTIVATIONS)}")
+    gain = gain_of(activation, negative_slope)
     before, _, _ = _image(input_shape, classes, min(channels), "batch" if norm == "none" else norm)
     layers: list[LayerSpec] = []
     for after in channels:
-        layers.append(_conv(before, after, 3, gain=gain_of(activation, negative_slope)))
+        layers.append(_conv(before, after, 3, gain=gain))
         if norm != "none":
             layers.append(_norm_spec(norm, after, num_groups, images=True))
         layers += [activation_spec(activation, negative_slope), _halving()]

@@ -114,7 +114,7 @@ def _run(name: str, arguments: list[str]) -> int:
 
     from handgrad.errors import HandgradError, NonFiniteError
 
-    app = importlib.import_module(f"handgrad.cli.{name.replace('-', '_')}").app
+    app = _app(name)
     arguments = ["--help" if argument == "--help-all" else argument for argument in arguments]
     trust = contextlib.nullcontext()
     if "--trust" in arguments:
@@ -187,10 +187,15 @@ def _install_completion(arguments: list[str]) -> int:
     sys.argv.append("--help-all")  # complete every setting
     whole = App(name="handgrad", help=_PAGE.splitlines()[0], help_format="plaintext")
     for name in COMMANDS:
-        whole.command(importlib.import_module(f"handgrad.cli.{name.replace('-', '_')}").app, name=name)
+        whole.command(_app(name), name=name)
     path = whole.install_completion(shell=shell)
     print(f"completion for {shell} is in {path}; open a new shell to use it")
     return 0
+
+
+def _app(name: str):
+    """The application of a subcommand."""
+    return importlib.import_module(f"handgrad.cli.{name.replace('-', '_')}").app
 
 
 def _empty(arguments: list[str]) -> str | None:

@@ -8,6 +8,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from handgrad.cli.reporting import measure_name
+
 #: Classes up to which there is a row for each, and up to which the table of what is taken for what is shown.
 MOST_ROWS, MOST_COLUMNS = 60, 20
 
@@ -36,7 +38,7 @@ def _rows(title: str, kind: str, rows: Mapping[str, Mapping[str, float]]) -> Tab
     table.add_column(kind)
     columns = list(next(iter(rows.values())))
     for column in columns:
-        table.add_column({"f1": "F1", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}.get(column, column), justify="right")
+        table.add_column(measure_name(column), justify="right")
     for name, row in rows.items():
         table.add_row(escape(name), *(_cell(column, row[column]) for column in columns))
     return table

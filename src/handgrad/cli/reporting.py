@@ -13,9 +13,8 @@ from rich.table import Table
 
 from handgrad.engines import Engine
 from handgrad.training import Reporter, Run, TrainConfig
-from handgrad.training.judging import MEASURES
-
-SPLITS = ("train", "validation", "test")
+from handgrad.training.display import number
+from handgrad.training.judging import MEASURES, SPLITS
 
 
 class QuietReporter(Reporter, contextlib.AbstractContextManager):
@@ -95,7 +94,7 @@ def _opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, fir
 def _line(record: dict[str, Any], steps: int) -> str:
     parts = [f"step {record['step']:>{len(str(steps))}}/{steps}"]
     parts += [
-        f"{split} loss {_number(record[f'{split}_loss'])} {measure_name(m)} {_number(record[f'{split}_{m}'])}"
+        f"{split} loss {number(record[f'{split}_loss'])} {measure_name(m)} {number(record[f'{split}_{m}'])}"
         for m in (_measure(record),)
         for split in SPLITS
         if record[f"{split}_loss"] is not None
@@ -110,11 +109,7 @@ def _measure(record: dict[str, Any]) -> str:
 
 def measure_name(measure: str) -> str:
     """How a measure of `training.judging` is headed."""
-    return {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}.get(measure, measure)
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.3e}"
+    return {"f1": "F1", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}.get(measure, measure)
 
 
 def print_result(run: Run) -> None:
@@ -131,7 +126,7 @@ def print_result(run: Run) -> None:
             table.add_column(f"{head}\n{measure_name(measure)}", justify="right")
     for split in SPLITS:
         if summary["last"][f"{split}_loss"] is not None:
-            cells = [_number(summary[n][f"{split}_{f}"]) for n in ("last", "best") for f in measures]
+            cells = [number(summary[n][f"{split}_{f}"]) for n in ("last", "best") for f in measures]
             table.add_row(split, *cells, style="bold" if split == "test" else "")
     console.print(table)
     if selecting == "test":

@@ -109,16 +109,16 @@ def from_arrays(
     >>> dataset.classes, dataset.input_shape, dataset.splits
     (('no', 'yes'), (3,), {'train': range(0, 80), 'test': range(80, 100)})
     """
-    more = {"x_test": x_test, "y_test": y_test, "groups": groups, "sample_weight": sample_weight}
-    raw = raw_from_arrays(x, y, **more, name=name)
-    options = {"task": task, "test_size": test_size, "validation_size": validation_size, "seed": seed}
     return assemble(
-        raw,
+        raw_from_arrays(x, y, x_test=x_test, y_test=y_test, groups=groups, sample_weight=sample_weight, name=name),
         ignore=ignore,
         categories=categories,
+        task=task,
+        test_size=test_size,
+        validation_size=validation_size,
         validation_split=validation_split,
+        seed=seed,
         preprocessing=preprocessing,
-        **options,
     )
 
 

@@ -10,10 +10,10 @@ import handgrad
 from handgrad.data import DATASETS
 from handgrad.export.onnx import output_name
 from handgrad.export.trained import Trained
+from handgrad.training.judging import SPLITS
 
 #: The first line of a card: whose it is, and the files that it describes, with their forms.
 _MARK = "<!-- handgrad model card: "
-_SPLITS = ("train", "validation", "test")
 #: More names than these are counted, not listed.
 _MOST_NAMES = 100
 
@@ -131,7 +131,7 @@ def _outputs(trained: Trained) -> str:
 def _figures(trained: Trained) -> str:
     """The evaluation that the weights are of."""
     figures = trained.figures
-    splits = [split for split in _SPLITS if figures.get(f"{split}_loss") is not None]
+    splits = [split for split in SPLITS if figures.get(f"{split}_loss") is not None]
     if not splits:
         return ""
     names = list(

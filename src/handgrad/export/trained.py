@@ -15,7 +15,7 @@ from handgrad.engines.numpy import build
 from handgrad.errors import ConfigError, RunError
 from handgrad.nn.softmax import softmax
 from handgrad.training import Run, TrainConfig
-from handgrad.training.run import _nearest_probabilities
+from handgrad.training.run import nearest_probabilities
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Trained:
     @property
     def frames(self) -> bool:
         """Whether an input is a window of frames of speech."""
-        return self.config.dataset == "speech" and len(self.input_shape) == 2
+        return self.config.on_frames
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Trained:
             "scores": softmax,
             "log-probabilities": np.exp,
             "probabilities": lambda outputs: outputs,
-            "outputs": _nearest_probabilities,
+            "outputs": nearest_probabilities,
         }[self.output](outputs)
 
     def items(self) -> list[Item]:

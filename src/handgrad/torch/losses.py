@@ -186,21 +186,31 @@ def _check(loss: torch.nn.Module, x: Tensor, target: Tensor, weight: Tensor | No
         raise ValueError(f"{loss!r} got weight with shape={tuple(weight.shape)}, expected ({len(x)},), one per sample")
 
 
-class CrossEntropy(torch.nn.Module):
+class Loss(torch.nn.Module):
+    """Base of the modules: checks shapes, and applies its `function` with its `options`."""
+
+    function: type[Function]
+    #: Attributes that the function takes between the target and the weights.
+    options: tuple[str, ...] = ()
+
+    def forward(
+        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
+    ) -> Float[Tensor, ""]:
+        _check(self, x, target, weight)
+        return self.function.apply(x, target, *(getattr(self, name) for name in self.options), weight)
+
+
+class CrossEntropy(Loss):
     """`CrossEntropyFunction`: of probabilities `(N, K)` and classes `(N,)` or rows `(N, K)`.
 
     Raises:
         ValueError: shapes that do not fit, or no samples.
     """
 
-    def forward(
-        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
-    ) -> Float[Tensor, ""]:
-        _check(self, x, target, weight)
-        return CrossEntropyFunction.apply(x, target, weight)
+    function = CrossEntropyFunction
 
 
-class SoftmaxCrossEntropy(torch.nn.Module):
+class SoftmaxCrossEntropy(Loss):
     """`SoftmaxCrossEntropyFunction`: of scores `(N, K)` and classes `(N,)` or rows `(N, K)`.
 
     Arguments:
@@ -210,65 +220,50 @@ class SoftmaxCrossEntropy(torch.nn.Module):
         ValueError: ε out of range, shapes that do not fit, or no samples.
     """
 
+    function = SoftmaxCrossEntropyFunction
+    options = ("label_smoothing",)
+
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"SoftmaxCrossEntropy got label_smoothing={label_smoothing}, expected a share in [0, 1)")
         self.label_smoothing = label_smoothing
 
-    def forward(
-        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
-    ) -> Float[Tensor, ""]:
-        _check(self, x, target, weight)
-        return SoftmaxCrossEntropyFunction.apply(x, target, self.label_smoothing, weight)
-
     def extra_repr(self) -> str:
         return f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
 
 
-class NegativeLogLikelihood(torch.nn.Module):
+class NegativeLogLikelihood(Loss):
     """`NegativeLogLikelihoodFunction`: of logarithms of probabilities `(N, K)` and classes `(N,)` or rows `(N, K)`.
 
     Raises:
         ValueError: shapes that do not fit, or no samples.
     """
 
-    def forward(
-        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
-    ) -> Float[Tensor, ""]:
-        _check(self, x, target, weight)
-        return NegativeLogLikelihoodFunction.apply(x, target, weight)
+    function = NegativeLogLikelihoodFunction
 
 
-class MeanSquaredError(torch.nn.Module):
+class MeanSquaredError(Loss):
     """`MeanSquaredErrorFunction`: of outputs `(N, K)` and numbers `(N, K)`, or classes `(N,)` for one-hot rows.
 
     Raises:
         ValueError: shapes that do not fit, or no samples.
     """
 
-    def forward(
-        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
-    ) -> Float[Tensor, ""]:
-        _check(self, x, target, weight)
-        return MeanSquaredErrorFunction.apply(x, target, weight)
+    function = MeanSquaredErrorFunction
 
 
-class MeanAbsoluteError(torch.nn.Module):
+class MeanAbsoluteError(Loss):
     """`MeanAbsoluteErrorFunction`: of outputs `(N, K)` and numbers `(N, K)`, or classes `(N,)` for one-hot rows.
 
     Raises:
         ValueError: shapes that do not fit, or no samples.
     """
 
-    def forward(
-        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
-    ) -> Float[Tensor, ""]:
-        _check(self, x, target, weight)
-        return MeanAbsoluteErrorFunction.apply(x, target, weight)
+    function = MeanAbsoluteErrorFunction
 
 
-class Huber(torch.nn.Module):
+class Huber(Loss):
     """`HuberFunction`: of outputs `(N, K)` and numbers `(N, K)`, or classes `(N,)` for one-hot rows.
 
     Arguments:
@@ -278,17 +273,14 @@ class Huber(torch.nn.Module):
         ValueError: δ out of range, shapes that do not fit, or no samples.
     """
 
+    function = HuberFunction
+    options = ("delta",)
+
     def __init__(self, delta: float = 1.0) -> None:
         super().__init__()
         if not delta > 0:
             raise ValueError(f"Huber got delta={delta}, expected a number above 0")
         self.delta = delta
-
-    def forward(
-        self, x: Float[Tensor, "N K"], target: Num[Tensor, "..."], weight: Float[Tensor, "N"] | None = None
-    ) -> Float[Tensor, ""]:
-        _check(self, x, target, weight)
-        return HuberFunction.apply(x, target, self.delta, weight)
 
     def extra_repr(self) -> str:
         return f"delta={self.delta}"

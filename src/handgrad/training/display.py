@@ -8,10 +8,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from handgrad.training.judging import SPLITS
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SPLITS = ("train", "validation", "test")
 
 
 def showing_itself(figure: Figure) -> Figure:

@@ -11,6 +11,9 @@ from handgrad._typing import Array, Float, Integer
 from handgrad.data import Dataset
 from handgrad.engines import Figures
 
+#: In the order in which they are shown.
+SPLITS = ("train", "validation", "test")
+
 #: What is reported of a task beside the loss; the first decides which evaluation was the best.
 MEASURES = {"classification": ("accuracy",), "regression": ("rmse", "mae", "r2")}
 

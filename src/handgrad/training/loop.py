@@ -100,8 +100,7 @@ def train(
             raise ConfigError("x goes with y: give both, inputs and targets")
         if settings.get("data") is not None:
             raise ConfigError(f"data={settings['data']} and x are two sets of data: give one of them")
-        more = {"x_test": x_test, "y_test": y_test, "groups": groups, "sample_weight": sample_weight}
-        raw = raw_from_arrays(x, y, **more)
+        raw = raw_from_arrays(x, y, x_test=x_test, y_test=y_test, groups=groups, sample_weight=sample_weight)
         settings["data"] = IN_MEMORY
     elif sample_weight is not None:  # the setting: the name of a column or an array
         settings["sample_weight"] = sample_weight

@@ -10,7 +10,8 @@ from typing import Any, TextIO
 
 from handgrad.engines import Engine
 from handgrad.training.config import TrainConfig
-from handgrad.training.display import SPLITS, evaluations_table, measures_in, number
+from handgrad.training.display import evaluations_table, measures_in, number
+from handgrad.training.judging import SPLITS
 from handgrad.training.reporter import Reporter
 
 #: Seconds between two changes of the bar.

@@ -332,7 +332,7 @@ class RunFolder:
         """Of each of the run's files whether it is whole: "whole", "missing" (where a run has such a file by now), or
         what is wrong with it."""
         readers: dict[str, Callable[[str], object]] = {
-            "config.toml": lambda name: checksums.check_toml(self.path / name, self.trust) or self.config(),
+            "config.toml": lambda _: self.config(),
             "metrics.jsonl": lambda _: self.metrics((self.json("summary.json") or {}).get("evaluations", 0)),
             "summary.json": self.json,
             "table.json": self.json,
@@ -640,7 +640,7 @@ class Run:
         if (scaling := self._target_scaling) is not None:
             return (scores / scaling.scale + scaling.shift).astype(scores.dtype)
         if self.config.loss == "mse":
-            return _nearest_probabilities(scores)
+            return nearest_probabilities(scores)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return scores / scores.sum(axis=-1, keepdims=True)
 
@@ -795,7 +795,7 @@ class Run:
         return f"Run({str(self.path)!r})"
 
 
-def _nearest_probabilities(outputs: Float[Array, "N K"]) -> Float[Array, "N K"]:
+def nearest_probabilities(outputs: Float[Array, "N K"]) -> Float[Array, "N K"]:
     """The rows that are nowhere negative, sum to 1 and lie nearest to those of `outputs`: max(0, outputs - θ).
 
     Source: Duchi, Shalev-Shwartz, Singer, Chandra (2008), Efficient projections onto the l1-ball, figure 1.

@@ -11,9 +11,8 @@ from typing import Any
 from handgrad.engines import Engine
 from handgrad.errors import ConfigError
 from handgrad.training.config import TrainConfig
+from handgrad.training.judging import SPLITS
 from handgrad.training.reporter import Reporter
-
-SPLITS = ("train", "validation", "test")
 
 
 class TensorBoard(Reporter):
