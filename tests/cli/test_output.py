@@ -91,6 +91,19 @@ def test_an_answer_that_was_lost_is_no_success(arguments):
 
 
 @LINUX
+def test_the_table_of_a_study_that_was_lost_is_no_success(tmp_path):
+    pytest.importorskip("optuna")
+    study = tmp_path / "s"
+    varied = ("--recipe", "digits", "--vary", "max_steps=5,6", "--workers", 1, "--quiet")
+    assert shell(command("search", *varied, "--study-dir", study)).returncode == 0
+    done = shell(f"{command('search', 'show', study)} > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "handgrad: error: cannot write to stdout: No space left on device. Free some space or write to another place"
+    ]
+
+
+@LINUX
 def test_a_summary_that_was_asked_for_and_lost_is_no_success(tmp_path):
     done = shell(f"{command(*TRAIN, '--json', '--run-dir', tmp_path / 'run')} > /dev/full")
     assert done.returncode == 2

@@ -58,6 +58,8 @@ moment (Ctrl-C, even kill -9) and goes on, bit for bit, with --run-dir FOLDER --
 
 #: Commands that leave their results in files: one that loses its stdout says so and goes on, and has not failed.
 _LEAVE_FILES = ("train", "search", "doctor", "courses", "speech")
+#: Their subcommands whose answer is what they print.
+_ANSWER = (["search", "show"], ["speech", "evaluate"])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
     answer could not be written to stdout; one line on stderr says what. 130: interrupted, everything saved.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    leaves_files = bool(arguments) and arguments[0] in _LEAVE_FILES and "--json" not in arguments
+    answers = "--json" in arguments or arguments[:2] in _ANSWER
+    leaves_files = bool(arguments) and arguments[0] in _LEAVE_FILES and not answers
 
     def stdout_lost(stdout: output.Stream) -> None:
         if "--watch" in arguments:  # it would go on for ever: end it as Ctrl-C does
