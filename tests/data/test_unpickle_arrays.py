@@ -1,11 +1,9 @@
 """Object arrays through the restricted unpickler: arrays of numbers come out, nothing else does, nothing is called."""
 
-import builtins
 import io
 import os
 import pickle
 import struct
-import subprocess
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.pickles import CALLS, Call
 from tests.speech_files import objects
 
 from handgrad.data.unpickle import PickledArray, unpickle_arrays
@@ -23,28 +22,9 @@ PATH = Path("train.npy")
 ARRAYS = [np.arange(n * 40, dtype=np.float32).reshape(n, 40) for n in (1, 5, 20)]
 
 
-class _Call:
-    def __init__(self, function, *arguments):
-        self.called = (function, arguments)
-
-    def __reduce__(self):
-        return self.called
-
-
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize(
-    "call",
-    [
-        _Call(os.system, "exit 1"),
-        _Call(builtins.eval, "1/0"),
-        _Call(builtins.exec, "raise SystemExit"),
-        _Call(builtins.getattr, "x", "y"),
-        _Call(subprocess.Popen, "x"),
-        _Call(np.ones, 10**12),
-        _Call(np.load, "x"),
-        _Call(np.frombuffer, b"1234", "f4"),
-    ],
-    ids=lambda call: call.called[0].__name__,
+    "call", [*CALLS, Call(np.load, "x"), Call(np.frombuffer, b"1234", "f4")], ids=lambda call: call.called[0].__name__
 )
 def test_refuses_every_other_name(protocol, call):
     for content in (objects([call]), objects([*ARRAYS, call]), objects([objects([call])]), call, [call]):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.export import networks
-from tests.sealed import seal
+from tests.run_files import seal
 
 import handgrad
 from handgrad.architectures import KINDS, Architecture, Kind, LayerSpec

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from tests.sealed import seal
+from tests.run_files import seal
 
 from handgrad.architectures import Architecture, LayerSpec, mlp, preact_resnet, vgg
 from handgrad.cli import main

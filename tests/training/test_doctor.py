@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from tests.sealed import seal
+from tests.run_files import figures, seal
 
 from handgrad import data
 from handgrad.architectures import ACTIVATIONS
@@ -758,11 +758,6 @@ def run_files(path):
     }
 
 
-def lines(path):
-    read = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in record.items() if name not in ("seconds", "crc32")} for record in read]
-
-
 WATCHED = {**SHORT, "max_steps": 60, "eval_freq": 20, "norm": "batch", "dropout": 0.3}
 
 
@@ -777,7 +772,7 @@ def test_watching_changes_no_bit_of_a_run(tmp_path, given):
     one, other = (load_file(run.path / "checkpoint" / "state.safetensors") for run in (plain, watched))
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
-    assert lines(plain.path) == lines(watched.path)
+    assert figures(plain.path) == figures(watched.path)
     assert watch.report.parts.keys() >= {"while training", "the trained network", "the run's own figures"}
     assert {path.name for path in (watched.path / "doctor").iterdir()} == {
         *("doctor.json", "layers.png", "learning-rate.png")

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tests.sealed import seal
+from tests.run_files import figures, seal
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import handgrad
@@ -21,12 +21,6 @@ DROPOUT = {**SMALL, "norm": "batch", "dropout": 0.3}
 
 def weights(path, name="model"):
     return load_file(path / f"{name}.safetensors")
-
-
-def figures(path):
-    """The evaluations without their times."""
-    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in ("seconds", "crc32")} for line in lines]
 
 
 def assert_same_run(a, b):

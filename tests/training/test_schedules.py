@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from tests.run_files import figures
 
 from handgrad.errors import ConfigError
 from handgrad.training import Reporter, TrainConfig, train
@@ -233,11 +234,6 @@ class StopAt(Reporter):
             raise SystemExit
 
 
-def evaluations(path) -> list[dict]:
-    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key not in ("seconds", "crc32")} for line in lines]
-
-
 def test_every_schedule_is_tried_in_runs():
     assert IN_RUNS.keys() == SCHEDULES.keys()
 
@@ -257,8 +253,8 @@ def test_a_resumed_run_takes_the_same_rates(tmp_path, monkeypatch, name):
                 **settings,
             )
     train(run_dir=tmp_path / "b", resume=True)
-    records = evaluations(tmp_path / "a")
-    assert evaluations(tmp_path / "b") == records
+    records = figures(tmp_path / "a")
+    assert figures(tmp_path / "b") == records
     one, other = (load_file(tmp_path / run / "model.safetensors") for run in "ab")
     assert all(np.array_equal(one[key], other[key]) for key in one)
 
@@ -314,4 +310,4 @@ def test_the_end_of_other_schedules_can_be_moved(tmp_path, settings):
     train(run_dir=tmp_path / "a", **{**RUN, "max_steps": 20}, **settings)
     train(run_dir=tmp_path / "a", resume=True, max_steps=40)
     train(run_dir=tmp_path / "b", **RUN, **settings)
-    assert evaluations(tmp_path / "a") == evaluations(tmp_path / "b")
+    assert figures(tmp_path / "a") == figures(tmp_path / "b")

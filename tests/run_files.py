@@ -1,4 +1,4 @@
-"""Gives a run's file that a test has changed on purpose the checksum that it would have been written with."""
+"""What tests read from the files of a run, and what they do to them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from safetensors.numpy import save_file
 from handgrad.training import checksums
 
 
+def figures(run_dir: Path) -> list[dict]:
+    """The evaluations of a run without their times."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in ("seconds", "crc32")} for line in lines]
+
+
 def seal(path: Path) -> None:
-    """Replaces the checksum of a `.toml`, `.json`, `.jsonl` or `.safetensors` file of a run, or adds one."""
+    """Gives a file that was changed on purpose the checksum that it would have been written with.
+
+    Replaces the checksum of a `.toml`, `.json`, `.jsonl` or `.safetensors` file of a run, or adds one.
+    """
     if path.suffix == ".safetensors":
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {}).get("handgrad", "{}"))
