@@ -8,7 +8,7 @@ from handgrad.architectures import ACTIVATIONS
 from handgrad.engines import LOSSES_OF
 from handgrad.errors import ConfigError
 from handgrad.training import TrainConfig, train
-from handgrad.training.run import _nearest_probabilities, load_dataset
+from handgrad.training.run import nearest_probabilities, load_dataset
 
 SMALL = {"dataset": "digits", "hidden_units": (16,), "max_steps": 60, "eval_freq": 30, "learning_rate": 0.01}
 
@@ -62,14 +62,14 @@ def test_probabilities_of_a_network_trained_by_squares(tmp_path):
     assert right == run.summary["last"]["test_accuracy"]
 
 
-def test_the_nearest_probabilities_by_hand():
+def test_thenearest_probabilities_by_hand():
     # (0.6, 0.6, -1): taking 0.1 from the first two leaves the third below 0; probabilities stay as they are
     outputs = np.array([[0.6, 0.6, -1.0], [0.2, 0.5, 0.3], [3.0, 0.0, 0.0], [-1.0, -1.0, -1.0]])
     expected = [[0.5, 0.5, 0], [0.2, 0.5, 0.3], [1, 0, 0], [1 / 3, 1 / 3, 1 / 3]]
-    np.testing.assert_allclose(_nearest_probabilities(outputs), expected, atol=1e-15)
+    np.testing.assert_allclose(nearest_probabilities(outputs), expected, atol=1e-15)
     rng = np.random.default_rng(0)
     for row in rng.standard_normal((20, 5)):
-        nearest = _nearest_probabilities(row[None])[0]
+        nearest = nearest_probabilities(row[None])[0]
         others = rng.dirichlet(np.ones(5), 300)
         assert (((others - row) ** 2).sum(axis=1) >= ((nearest - row) ** 2).sum() - 1e-12).all()
 
