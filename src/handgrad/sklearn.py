@@ -380,7 +380,7 @@ class _Estimator(BaseEstimator):
             raise ValueError("sample_weight is 0 for every sample: expected at least one above 0")
         return (x, y, weights) if counted.all() else (x[counted], y[counted], weights[counted])
 
-    def _check_goes_on(self, incremental: bool) -> None:
+    def _check_continuation(self, incremental: bool) -> None:
         if incremental and self.early_stopping:
             raise ValueError("early_stopping=True goes with fit: partial_fit sees the data in parts")
         if incremental and self.learning_rate != "constant":
@@ -501,7 +501,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
 
         Arguments: as for `fit`; classes: all labels there are, at the first call.
         """
-        self._check_goes_on(True)
+        self._check_continuation(True)
         first = not self.__sklearn_is_fitted__()
         if first and classes is None:
             raise ValueError("partial_fit needs all classes at its first call, as in classes=[0, 1]")
@@ -616,7 +616,7 @@ class HandgradRegressor(RegressorMixin, _Estimator):
 
     def partial_fit(self, X, y, sample_weight=None) -> HandgradRegressor:
         """One iteration over a part of the data."""
-        self._check_goes_on(True)
+        self._check_continuation(True)
         return self._fit(X, y, sample_weight, going_on=True, incremental=True)
 
     def _fit(self, X, y, sample_weight, *, going_on: bool, incremental: bool) -> HandgradRegressor:

@@ -98,7 +98,7 @@ def layer_pair(name, dtype=np.float32):
     """The kernels of one of `LAYERS`, whose parameters are random."""
     base, compiled = pair(LAYERS[name], prepare=functools.partial(prepared, dtype=dtype))
     for kernel in (base, compiled):
-        kernel.rectifies = "rectifying" in name
+        kernel.fuses_relu = "rectifying" in name
     return base, compiled
 
 

@@ -77,8 +77,8 @@ def test_a_fused_network_computes_the_same(make, shape, models, fused, compiled)
     apart_network, fused_network = make(models), make(models)
     apart = Apart(apart_network, Kernels(compiled=compiled))
     together = Kernels(compiled=compiled).lend(fused_network)
-    able = [kernel for kernel in together.kernels() if kernel.fuses_relu != "none"]
-    assert [kernel.rectifies for kernel in able] == fused
+    able = [kernel for kernel in together.kernels() if kernel.can_fuse_relu != "none"]
+    assert [kernel.fuses_relu for kernel in able] == fused
     rng = np.random.default_rng(0)
     for n in (512, 7, 512) if len(shape) == 1 else (6, 4, 6):
         for each in (apart_network, fused_network):
@@ -101,14 +101,14 @@ def test_what_is_fused():
 
     assert kinds(nn.BatchNorm2d(2), nn.ReLU())[1] is PassThrough
     rectified = Kernels().lend(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.ReLU(), nn.BatchNorm1d(2), nn.Tanh()))
-    assert [type(part) is ReLUKernel and part.rectified for part in rectified.parts] == [
+    assert [type(part) is ReLUKernel and part.relu_fused for part in rectified.parts] == [
         False,
         True,
         False,
         False,
         False,
     ]
-    assert [part.rectifies for part in rectified.parts] == [True, False, False, False, False]
+    assert [part.fuses_relu for part in rectified.parts] == [True, False, False, False, False]
     assert kinds(nn.ReLU(), nn.BatchNorm2d(2)) == [ReLUKernel, kinds(nn.BatchNorm2d(2))[0]]
 
 
@@ -144,5 +144,5 @@ def test_a_layer_of_ones_own_is_not_fused(compiled):
         y = sequence.forward(x)
         assert (y < 0).any() == (type(layers[1]) is Leaky)
         kernel = Kernels(compiled=compiled).lend(sequence)
-        assert not any(part.rectifies for part in kernel.parts)
+        assert not any(part.fuses_relu for part in kernel.parts)
         np.testing.assert_allclose(kernel.forward(x), y, rtol=1e-5, atol=1e-6)

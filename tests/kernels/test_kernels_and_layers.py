@@ -346,7 +346,7 @@ def test_a_layer_without_a_kernel_runs_as_it_is(kernels):
     parts = {type(part.layer): part for part in kernels.lend(network).parts}
     for kind in (Own, Shifted, *(kind for kind in (nn.RMSNorm, nn.GroupNorm) if kind not in NUMPY_KERNELS)):
         assert type(parts[kind]) is Kernel
-        assert not parts[kind].rectifies
+        assert not parts[kind].fuses_relu
     assert type(parts[nn.Linear]) is NUMPY_KERNELS[nn.Linear]
 
 

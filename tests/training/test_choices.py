@@ -8,7 +8,7 @@ from handgrad.architectures import ACTIVATIONS
 from handgrad.engines import LOSSES_OF
 from handgrad.errors import ConfigError
 from handgrad.training import TrainConfig, train
-from handgrad.training.run import nearest_probabilities, load_dataset
+from handgrad.training.run import load_dataset, nearest_probabilities
 
 SMALL = {"dataset": "digits", "hidden_units": (16,), "max_steps": 60, "eval_freq": 30, "learning_rate": 0.01}
 

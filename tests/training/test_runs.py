@@ -96,7 +96,7 @@ def test_the_saved_configuration_repeats_the_run(tmp_path):
 
 def test_how_long_the_loop_stays_in_the_engine_changes_nothing(tmp_path, monkeypatch):
     train(run_dir=tmp_path / "a", **DROPOUT)
-    monkeypatch.setattr("handgrad.training.loop.SECONDS_A_CHUNK", 0.0)  # one step at a time
+    monkeypatch.setattr("handgrad.training.loop.SECONDS_PER_CHUNK", 0.0)  # one step at a time
     train(run_dir=tmp_path / "b", **DROPOUT)
     assert_same_run(tmp_path / "a", tmp_path / "b")
 
@@ -114,7 +114,7 @@ class StopAt(Reporter):
 
 @pytest.mark.parametrize("step", [1, 20, 33, 59])
 def test_a_resumed_run_ends_as_the_uninterrupted_one(tmp_path, monkeypatch, step):
-    monkeypatch.setattr("handgrad.training.loop.SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr("handgrad.training.loop.SECONDS_PER_CHUNK", 0.0)
     train(run_dir=tmp_path / "a", **DROPOUT)
     with pytest.raises(SystemExit):
         train(run_dir=tmp_path / "b", reporter=StopAt(step), checkpoint_seconds=0, **DROPOUT)
@@ -124,7 +124,7 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(tmp_path, monkeypatch, step
 
 
 def test_a_kill_before_the_first_checkpoint_leaves_no_evaluation_twice(tmp_path, monkeypatch):
-    monkeypatch.setattr("handgrad.training.loop.SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr("handgrad.training.loop.SECONDS_PER_CHUNK", 0.0)
     train(run_dir=tmp_path / "a", **DROPOUT)
     with pytest.raises(SystemExit):
         train(run_dir=tmp_path / "b", reporter=StopAt(45), checkpoint_seconds=1000, **DROPOUT)
@@ -261,7 +261,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_step_layer_and_cause(tmp_pa
 def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path, monkeypatch):
     import signal
 
-    monkeypatch.setattr("handgrad.training.loop.SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr("handgrad.training.loop.SECONDS_PER_CHUNK", 0.0)
     train(run_dir=tmp_path / "a", **DROPOUT)
 
     class CtrlC(Reporter):

@@ -242,7 +242,7 @@ def test_every_schedule_is_tried_in_runs():
 def test_a_resumed_run_takes_the_same_rates(tmp_path, monkeypatch, name):
     settings = {**RUN, "schedule": name, **IN_RUNS[name]}
     train(run_dir=tmp_path / "a", **settings)
-    monkeypatch.setattr("handgrad.training.loop.SECONDS_A_CHUNK", 0.0)  # one step at a time
+    monkeypatch.setattr("handgrad.training.loop.SECONDS_PER_CHUNK", 0.0)  # one step at a time
     for stop in (7, 22, 31):
         with pytest.raises(SystemExit):
             train(

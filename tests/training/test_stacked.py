@@ -247,7 +247,7 @@ def test_a_reporter_can_end_its_run_alone(tmp_path):
 
 @pytest.mark.parametrize("step", [1, 10, 17])
 def test_an_interrupted_stack_goes_on_bit_for_bit(tmp_path, monkeypatch, step):
-    monkeypatch.setattr("handgrad.training.loop.SECONDS_A_CHUNK", 0.0)  # one step at a time
+    monkeypatch.setattr("handgrad.training.loop.SECONDS_PER_CHUNK", 0.0)  # one step at a time
     runs = configs(*SEEDS, {"max_steps": 20}, **{**DEEP, "checkpoint_seconds": 0.0})
     together = folders(tmp_path, "stacked", runs)
     with pytest.raises(SystemExit):
@@ -259,7 +259,7 @@ def test_an_interrupted_stack_goes_on_bit_for_bit(tmp_path, monkeypatch, step):
 @pytest.mark.parametrize("write", [1, 3, 4, 9])
 def test_killed_between_the_checkpoints_of_two_runs(tmp_path, monkeypatch, write):
     """Some runs are at a later step then: the others catch up with them."""
-    monkeypatch.setattr("handgrad.training.loop.SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr("handgrad.training.loop.SECONDS_PER_CHUNK", 0.0)
     runs = configs({}, {"seed": 1}, {"optimizer": "sgd"}, {"max_steps": 20}, checkpoint_seconds=0.0)
     together = folders(tmp_path, "stacked", runs)
     save, writes = RunFolder.save_checkpoint, []

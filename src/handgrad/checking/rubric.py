@@ -114,7 +114,7 @@ def scores(report: Report, rubric: Rubric | None = None) -> list[Score]:
     Without a rubric: the handout's points where the contract has any, else a point a part. A hand-in in which no
     contract was found gets 0 of each entry of a rubric, and of 1 without one.
     """
-    rubric = rubric or _of_the_handout(report)
+    rubric = rubric or _handout_rubric(report)
     if rubric is None:
         judged = [part for part in report.parts if part.verdict != "not judged"]
         judged = judged or [Part("hand-in", "cannot judge")]
@@ -128,7 +128,7 @@ def scores(report: Report, rubric: Rubric | None = None) -> list[Score]:
     return rows
 
 
-def _of_the_handout(report: Report) -> Rubric | None:
+def _handout_rubric(report: Report) -> Rubric | None:
     names = (report.contract or "").split("+")
     points = {group: worth for kind in CONTRACTS if kind.name in names for group, worth in kind.points.items()}
     return Rubric(points) if points else None

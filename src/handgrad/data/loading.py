@@ -222,10 +222,10 @@ def _base(data_dir: str | Path | None) -> Path:
 
 def _folders(entry: Entry, data_dir: str | Path | None) -> list[Path]:
     """Where the data set is looked for."""
-    return [folder for folder in _format(entry).folders(entry, _base(data_dir)) if not _is_anothers(entry, folder)]
+    return [folder for folder in _format(entry).folders(entry, _base(data_dir)) if not _is_other_set(entry, folder)]
 
 
-def _is_anothers(entry: Entry, folder: Path) -> bool:
+def _is_other_set(entry: Entry, folder: Path) -> bool:
     """MNIST and Fashion-MNIST have the same file names: a folder of another's name is not taken for this one."""
     others = [other for other in DATASETS.values() if other.format == entry.format and other != entry]
     names = {name for other in others for name in (other.name, other.torchvision)}
@@ -265,7 +265,7 @@ def _what_lies_there(entry: Entry, base: Path) -> str:
     """What to rename, where the files are there under another name; else the names that are there, in words."""
     form = _format(entry)
     for folder in form.folders(entry, base):
-        if _is_anothers(entry, folder) and not form.files(folder)[1]:
+        if _is_other_set(entry, folder) and not form.files(folder)[1]:
             return f" ({folder} has such files, and is named for another data set: rename the folder if they are yours)"
     try:
         names = sorted(path.name + "/" * path.is_dir() for path in base.iterdir() if not path.name.startswith("."))

@@ -181,13 +181,13 @@ def _as_shown(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
         if alpha is not None:
             image.putalpha(Image.fromarray(alpha))
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
-        image, ground = _on_a_ground(image.convert("RGBA"))
+        image, ground = _composite(image.convert("RGBA"))
         if ground:
             notes.append(f"transparent: put on a {ground} ground")
     return image, notes
 
 
-def _on_a_ground(image: Image.Image) -> tuple[Image.Image, str]:
+def _composite(image: Image.Image) -> tuple[Image.Image, str]:
     """An RGBA image on black where what it shows is light, else on white; the ground's name, empty where none shows."""
     from PIL import Image
 

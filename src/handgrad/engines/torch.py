@@ -525,7 +525,7 @@ class _ResidentFrames(_Resident):
     def _hold(self, dataset: Dataset, device: torch.device) -> None:
         assert isinstance(dataset, FrameDataset)
         frames = dataset.inputs
-        if not _has_memory_of_its_own(device):
+        if not _owns_its_memory(device):
             self.parts, starts = [_shared(part) for part in frames.parts], frames.starts
         else:
             whole = torch.empty(frames.shape, device=device)
@@ -557,7 +557,7 @@ class _ResidentFrames(_Resident):
         return x
 
 
-def _has_memory_of_its_own(device: torch.device) -> bool:
+def _owns_its_memory(device: torch.device) -> bool:
     return device.type != "cpu"
 
 

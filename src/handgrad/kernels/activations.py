@@ -74,10 +74,10 @@ class ReLUKernel(ActivationKernel):
     layer: nn.ReLU
 
     #: Whether the layer before has done the forward pass: see `kernels.sequential`.
-    rectified = False
+    relu_fused = False
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        if not self.rectified:
+        if not self.relu_fused:
             return super().forward(x)
         self._keep(x)
         return x
@@ -89,10 +89,10 @@ class ReLUKernel(ActivationKernel):
         np.greater(y, 0, out=slope)
 
     def _zeros(self, x):
-        return zeros_beside(x) if x.flags.c_contiguous else 0
+        return zeros_like_rows(x) if x.flags.c_contiguous else 0
 
 
-def zeros_beside(x: np.ndarray) -> np.ndarray:
+def zeros_like_rows(x: np.ndarray) -> np.ndarray:
     """Zeros for `np.maximum`, which is several times as fast beside an array as beside a number, and faster yet beside
     one as large as `x`."""
     return zeros(x.shape if x.size <= 2**17 else x.shape[1:], x.dtype)

@@ -23,7 +23,7 @@ class BatchNorm2dKernel(Kernel):
     """
 
     layer: nn.BatchNorm2d
-    fuses_relu = "both"
+    can_fuse_relu = "both"
 
     #: Numbers that are worked on at a time. Fewer would stay in a core's own cache, but after every NumPy call a thread
     #: waits for the interpreter: 2**15 took 3.2 and 4.6 ms forward and backward at 64 channels, 32x32 and batch 32, on
@@ -54,7 +54,7 @@ class BatchNorm2dKernel(Kernel):
             part = np.subtract(rows[block], mean, out=out[block])
             part *= scale
             part += shift
-            if self.rectifies:
+            if self.fuses_relu:
                 np.maximum(part, zeros, out=part)
 
         self.workers.run(normalise, self._blocks(rows))
@@ -74,7 +74,7 @@ class BatchNorm2dKernel(Kernel):
         def add_up(chain: int) -> None:
             for i in chains[chain]:
                 block = upstream[blocks[i]]
-                if self.rectifies:  # out[block] waits there for the second walk
+                if self.fuses_relu:  # out[block] waits there for the second walk
                     np.greater(y[blocks[i]], 0, out=out[blocks[i]])
                     block = np.multiply(out[blocks[i]], block, out=out[blocks[i]])
                 centred = np.subtract(x[blocks[i]], mean, out=memory[chain][: len(block)])
@@ -96,7 +96,7 @@ class BatchNorm2dKernel(Kernel):
         def differentiate(chain: int) -> None:
             for i in chains[chain]:
                 part = out[blocks[i]]
-                np.multiply(part if self.rectifies else upstream[blocks[i]], scale, out=part)
+                np.multiply(part if self.fuses_relu else upstream[blocks[i]], scale, out=part)
                 if from_batch:  # the running figures are constants, those of the batch are not
                     centred = np.subtract(x[blocks[i]], mean, out=memory[chain][: len(part)])
                     centred *= slope

@@ -329,7 +329,7 @@ class BatchNorm1dKernel(normalization.BatchNorm1dKernel):
         check_features(self.layer, x, self.layer.num_features, self.layer.weight)
         mean, variance, inverse_std = self.work.empty("figures", (3, self.layer.num_features), x.dtype)
         y, normalized = (self.work.empty(name, x.shape, x.dtype) for name in ("y", "normalized"))
-        eps, least = x.dtype.type(self.layer.eps), x.dtype.type(0 if self.rectifies else -math.inf)
+        eps, least = x.dtype.type(self.layer.eps), x.dtype.type(0 if self.fuses_relu else -math.inf)
         _batch_norm(x, weight, bias, eps, least, mean, variance, inverse_std, normalized, y)
         self.layer.update_running_statistics(mean, variance, len(x))
         self._keep(normalized, inverse_std[None], y.shape, True)

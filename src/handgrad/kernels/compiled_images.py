@@ -168,7 +168,7 @@ def _kernel_lines_back(s, columns, t):
 
 
 @_compiled
-def _tiles_a_run(channels):
+def _tiles_per_run(channels):
     return max(1, RUN // channels)
 
 
@@ -235,7 +235,7 @@ def _take_apart(images, size, top, left, down, across, tiles, start):
     """Transforms the squares of images, from (-top, -left) on every 4 pixels, into tiles, from number `start` on."""
     n, _, _, channels = images.shape
     s, t, stage = _memory(images)
-    count, together = n * down * across, _tiles_a_run(channels)
+    count, together = n * down * across, _tiles_per_run(channels)
     for group in range(0, count, together):
         several = min(together, count - group)
         for run in range(0, channels, RUN):
@@ -266,7 +266,7 @@ def _put_together(tiles, start, size, top, left, down, across, added, images):
     s, t, stage = _memory(images)
     if size == 6:
         images[:] = 0
-    count, together = n * down * across, _tiles_a_run(channels)
+    count, together = n * down * across, _tiles_per_run(channels)
     for group in range(0, count, together):
         several = min(together, count - group)
         for run in range(0, channels, RUN):

@@ -42,9 +42,9 @@ class Kernel:
 
     layer: Any
     #: Which directions of a ReLU behind the layer the kernel can take over: see `kernels.sequential`.
-    fuses_relu: str = "none"
+    can_fuse_relu: str = "none"
     #: Whether it does.
-    rectifies = False
+    fuses_relu = False
 
     def __init__(self, layer: nn.Layer, lender: Lender) -> None:
         self.layer = layer

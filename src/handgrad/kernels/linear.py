@@ -8,7 +8,7 @@ import numpy as np
 
 from handgrad import nn
 from handgrad._typing import Array, Inexact
-from handgrad.kernels.activations import zeros_beside
+from handgrad.kernels.activations import zeros_like_rows
 from handgrad.kernels.kernel import Kernel, kernel_of
 from handgrad.kernels.products import product
 from handgrad.kernels.workers import SERIAL
@@ -24,7 +24,7 @@ _WHOLE = [(_ALL, _ALL)]
 @kernel_of(nn.Linear)
 class LinearKernel(Kernel):
     layer: nn.Linear
-    fuses_relu = "forward"
+    can_fuse_relu = "forward"
 
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N K"]:
         bias = self.layer.bias
@@ -75,7 +75,7 @@ class LinearKernel(Kernel):
         x, y = x[..., n, :], y[..., n, k]
         multiply = product(x, self.layer.weight.value[..., k, :].swapaxes(-1, -2), out=y)
         bias = None if self.layer.bias is None else self.layer.bias.value[..., None, k]
-        zeros = zeros_beside(y) if self.rectifies else None
+        zeros = zeros_like_rows(y) if self.fuses_relu else None
 
         def outputs() -> None:
             multiply()

@@ -6,7 +6,7 @@ import numpy as np
 
 from handgrad import nn
 from handgrad._typing import Array, Inexact
-from handgrad.kernels.activations import zeros_beside
+from handgrad.kernels.activations import zeros_like_rows
 from handgrad.kernels.kernel import Kernel, kernel_of
 from handgrad.nn.layer import check_features, check_gradient, computing_dtype, sum_over_batch
 
@@ -51,7 +51,7 @@ class _NormalizationKernel(Kernel):
 @kernel_of(nn.BatchNorm1d)
 class BatchNorm1dKernel(_NormalizationKernel):
     layer: nn.BatchNorm1d
-    fuses_relu = "forward"
+    can_fuse_relu = "forward"
 
     def forward(self, x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*stacked N D"]:
         layer = self.layer
@@ -61,7 +61,7 @@ class BatchNorm1dKernel(_NormalizationKernel):
             centered = self._centered(x, layer.running_mean[..., None, :])
             y, *kept = self._normalized(x, centered, layer.running_var[..., None, :])
             self._keep(*kept, y.shape, False)
-            return self._rectified(y)
+            return self._fused_relu(y)
         layer.check_batch(x.shape[-2])
         mean = self._mean(x)
         centered = self._centered(x, mean)
@@ -69,13 +69,13 @@ class BatchNorm1dKernel(_NormalizationKernel):
         layer.update_running_statistics(mean[..., 0, :].real, variance[..., 0, :].real, x.shape[-2])
         y, *kept = self._normalized(x, centered, variance)
         self._keep(*kept, y.shape, True)
-        return self._rectified(y)
+        return self._fused_relu(y)
 
     def _mean(self, x):
         return sum_over_batch(x)[..., None, :] * (1 / x.shape[-2])
 
-    def _rectified(self, y):
-        return np.maximum(y, self.work.plan(zeros_beside, y), out=y) if self.rectifies else y
+    def _fused_relu(self, y):
+        return np.maximum(y, self.work.plan(zeros_like_rows, y), out=y) if self.fuses_relu else y
 
     def backward(self, dy: Inexact[Array, "*models N D"]) -> Inexact[Array, "*models N D"]:
         normalized, inverse_std, shape, from_batch = self._recall()

@@ -84,8 +84,8 @@ class MaxPool2dKernel(_WindowPoolKernel):
         def run(chain: int) -> None:
             for images in chains[chain]:
                 between = memory[chain][: images.stop - images.start]
-                _to_the_largest(last[images], found_rows[images], rows, 1, between)
-                _to_the_largest(between, found_columns[images], columns, 2, dx[images])
+                _scatter_to_maxima(last[images], found_rows[images], rows, 1, between)
+                _scatter_to_maxima(between, found_columns[images], columns, 2, dx[images])
 
         self.workers.run(run, range(len(chains)))
         return channels_first(dx)
@@ -125,7 +125,7 @@ def _largest(x, places, axis: int, y, found) -> None:
         np.maximum(here, np.multiply(larger.view(np.int8), found.dtype.type(t)), out=here)
 
 
-def _to_the_largest(dy, found, places, axis: int, dx) -> None:
+def _scatter_to_maxima(dy, found, places, axis: int, dx) -> None:
     """Gives each dy to the place that its largest was found at; where windows overlap they add up."""
     dx.fill(0)
     for t, pixels, outputs in places:

@@ -44,12 +44,12 @@ class SequentialKernel(Kernel):
         for child in layer.layers:
             kernel = lender.lend(child)
             before = self.parts[-1] if self.parts else None
-            if isinstance(kernel, ReLUKernel) and before is not None and before.fuses_relu != "none":
-                before.rectifies = True
-                if before.fuses_relu == "both":
+            if isinstance(kernel, ReLUKernel) and before is not None and before.can_fuse_relu != "none":
+                before.fuses_relu = True
+                if before.can_fuse_relu == "both":
                     kernel = PassThrough(child, lender)
                 else:
-                    kernel.rectified = True
+                    kernel.relu_fused = True
             self.parts.append(kernel)
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:

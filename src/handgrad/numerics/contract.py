@@ -175,7 +175,7 @@ class _Contract:
         subject.layer.train() if training else subject.layer.eval()
         return subject
 
-    def what_is_wrong(self, subject: Subject) -> str:
+    def describe_errors(self, subject: Subject) -> str:
         """Which gradients are wrong, empty if none is; and if they are wrong in the first place."""
         if self.wrong:
             return ""
@@ -244,7 +244,7 @@ class _Contract:
                     raise _Broken(f"{name} has shape {results[name].shape} for {n} samples, expected {expected}")
             if name in results and not np.isfinite(results[name]).all():
                 raise _Broken(f"{name} is not finite")
-        if n and (said := self.what_is_wrong(replace(self.subject, inputs=inputs).used_before())):
+        if n and (said := self.describe_errors(replace(self.subject, inputs=inputs).used_before())):
             raise _Broken(said)
         return "works, with right gradients"
 
@@ -272,7 +272,7 @@ class _Contract:
             subject.forward(list(fewer))
         if not np.array_equal(kept, y, equal_nan=True):
             raise _Broken("the second forward overwrites what the first one returned: return a new array")
-        if said := self.what_is_wrong(replace(subject, inputs=fewer)):
+        if said := self.describe_errors(replace(subject, inputs=fewer)):
             raise _Broken(f"backward after a second forward with fewer samples does not belong to it: {said}")
         return "backward belongs to the last forward, and earlier outputs stay"
 
@@ -316,7 +316,7 @@ class _Contract:
                 raise _Broken(
                     "in eval mode a sample alone gives another output than in a batch: use no batch statistics there"
                 )
-        if said := self.what_is_wrong(self.in_mode(False)):
+        if said := self.describe_errors(self.in_mode(False)):
             raise _Broken(f"the gradient is wrong in eval mode: {said}")
         fresh, back = self.in_mode(True), self.in_mode(False)
         back.layer.train()

@@ -246,7 +246,7 @@ def swept_slope(
     noise = np.zeros(len(dys))
     if h < NOISY_STEP * max(scale, 1.0):
         noise = _noise(along, center, x, dys, abs(x) or smallest)
-    return _most_trustworthy(tableau, noise)
+    return _most_reliable(tableau, noise)
 
 
 def _noise(along: Callable, center: np.ndarray, x: float, dys: np.ndarray, size: float) -> np.ndarray:
@@ -276,7 +276,7 @@ class _Estimate:
         return self.slope_error + abs(self.gap) + self.gap_error
 
 
-def _most_trustworthy(tableau: list[_Estimate], noise: np.ndarray) -> Slope:
+def _most_reliable(tableau: list[_Estimate], noise: np.ndarray) -> Slope:
     draws = len(noise)
     if not tableau:
         nothing, no = np.full(draws, np.nan), np.zeros(draws, dtype=bool)

@@ -25,7 +25,7 @@ from handgrad.errors import ConfigError
 from handgrad.search.sampling import draw
 from handgrad.search.space import Combination, every, key_of, size
 from handgrad.search.store import GRACE_SECONDS
-from handgrad.search.study import Plan, Study, first_combinations, in_words, why_impossible
+from handgrad.search.study import Plan, Study, describe, first_combinations, why_impossible
 
 #: Trials that wait at a time: each look at the store reads them all, and runs that train together come from them.
 WAITING = 256
@@ -222,7 +222,7 @@ class Queue:
             if combination is not None and impossible is not None:
                 if plan.impossible == "refuse":
                     raise ConfigError(
-                        f"{in_words(combination)} cannot be trained: {impossible}. Take it out of the ranges, or "
+                        f"{describe(combination)} cannot be trained: {impossible}. Take it out of the ranges, or "
                         "skip such combinations with --impossible skip"
                     )
                 self._add(combination, 0, why=IMPOSSIBLE, message=impossible)

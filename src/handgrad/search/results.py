@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from handgrad.search.queue import combination_key, is_final
 from handgrad.search.space import Combination, shown
-from handgrad.search.study import Plan, Study, in_words
+from handgrad.search.study import Plan, Study, describe
 from handgrad.search.worker import objective, sign_of
 from handgrad.training.judging import MEASURES
 
@@ -268,7 +268,7 @@ def best_toml(found: Findings) -> str | None:
         return None
     first = found.best[0]
     lines = [f"# {in_a_row(found)}", "# handgrad train --config THIS_FILE trains it"]
-    lines += [f"# ties with it: {in_words(row.combination)}" for row in found.best[1:6]]
+    lines += [f"# ties with it: {describe(row.combination)}" for row in found.best[1:6]]
     body = found.plan.config(first.combination).to_toml().split("\n", 1)[1]
     return "\n".join(lines) + "\n" + body
 

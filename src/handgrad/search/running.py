@@ -26,8 +26,8 @@ from handgrad.search.study import (
     Plan,
     Study,
     create,
+    describe,
     first_combinations,
-    in_words,
     join,
     load_study,
     why_impossible,
@@ -139,7 +139,7 @@ def _check_combinations(plan: Plan, data: dict[str, Any], watcher: Watcher) -> N
     bad = [(combination, why) for combination in every if (why := why_impossible(plan, combination, data))]
     if not bad:
         return
-    named = "; ".join(f"{in_words(combination)}: {why}" for combination, why in bad[:3])
+    named = "; ".join(f"{describe(combination)}: {why}" for combination, why in bad[:3])
     more = f"; and {len(bad) - 3:,} more" if len(bad) > 3 else ""
     said = f"{len(bad):,} of {len(every):,} combinations cannot be trained: {named}{more}"
     if len(bad) == len(every):
@@ -331,7 +331,7 @@ class _Parent:
     def _progress(self, found: Findings) -> Progress:
         total, finished = self.queue.wanted(), found.runs
         first = found.best[0] if found.best else None
-        best = f"{first.mean:.4f} with {in_words(first.combination)}" if first is not None else ""
+        best = f"{first.mean:.4f} with {describe(first.combination)}" if first is not None else ""
         seconds = [r.figures["seconds"] for row in found.rows for r in row.results if r.figures.get("seconds")]
         left = self.deadline - time.monotonic()
         if total is not None and seconds:

@@ -193,7 +193,7 @@ def why_impossible(plan: Plan, combination: Combination, data: Mapping[str, Any]
     return None
 
 
-def in_words(combination: Mapping[str, Any]) -> str:
+def describe(combination: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={shown(value)}" for name, value in combination.items())
 
 

@@ -257,12 +257,10 @@ def _other_layer(a: Architecture, b: Architecture, one: Run, other: Run) -> str:
         f"{name}={_shown(getattr(other.config, name))} in {other.path}"
         for name in names
     )
-    return (
-        f"{settings} ({where})" if (where := _first_other_layer(a, b, one, other)) and settings else settings or where
-    )
+    return f"{settings} ({where})" if (where := _first_difference(a, b, one, other)) and settings else settings or where
 
 
-def _first_other_layer(a: Architecture, b: Architecture, one: Run, other: Run) -> str:
+def _first_difference(a: Architecture, b: Architecture, one: Run, other: Run) -> str:
     if a.input_shape != b.input_shape:
         return f"input_shape={a.input_shape} in {one.path}, {b.input_shape} in {other.path}"
     for x, y in zip(a.rows(), b.rows(), strict=False):

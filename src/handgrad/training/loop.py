@@ -32,7 +32,7 @@ from handgrad.training.tensorboard import TensorBoard
 
 #: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
 #: not depend on it: the engine gives back figures a step, and they are added up in order.
-SECONDS_A_CHUNK = 0.1
+SECONDS_PER_CHUNK = 0.1
 
 #: Settings that a resumed run may be given anew: they decide where it ends or where things lie, not what a step does.
 #: (The engines are twins: what one has begun another goes on with, within rounding.)
@@ -591,7 +591,7 @@ class Training:
 
 def next_chunk(chunk: int, seconds: float) -> int:
     """How many steps to make at a time, where the last `chunk` took so long."""
-    return max(1, min(1024, int(chunk * min(4.0, SECONDS_A_CHUNK / max(seconds, 1e-6)))))
+    return max(1, min(1024, int(chunk * min(4.0, SECONDS_PER_CHUNK / max(seconds, 1e-6)))))
 
 
 @contextlib.contextmanager

@@ -138,7 +138,7 @@ def empty(function: ast.FunctionDef) -> bool:
             continue
         if isinstance(node, ast.Raise) and node.exc is not None and "NotImplemented" in ast.unparse(node.exc):
             return True
-        if isinstance(node, ast.Expr) and (isinstance(node.value, ast.Constant) or _starts_the_base(node.value)):
+        if isinstance(node, ast.Expr) and (isinstance(node.value, ast.Constant) or _calls_super(node.value)):
             continue
         if isinstance(node, ast.Assign) and _placeholder(node.value, assigned):
             if not _nothing(node.value, set()):
@@ -152,7 +152,7 @@ def _names(node: ast.AST) -> list[ast.Name]:
     return [each for each in ast.walk(node) if isinstance(each, ast.Name)]
 
 
-def _starts_the_base(node: ast.expr) -> bool:
+def _calls_super(node: ast.expr) -> bool:
     """`super().__init__()`: what a starter's constructor holds."""
     return isinstance(node, ast.Call) and ast.unparse(node.func).startswith("super(")
 

@@ -926,7 +926,7 @@ class UvA(Contract):
             if judge.missing or any(self._takes_labels(groups["main"], observations, key) for key in keys):
                 continue
             if any(self._takes_labels(other["main"], observations, key) for key in keys):
-                self._other_labels(judge, groups["main"][0], observations, keys[0])
+                self._check_label_format(judge, groups["main"][0], observations, keys[0])
         if not any(self._takes_labels(groups["main"], observations, key) for key in ("y", "dx fresh")) and any(
             self._takes_labels(other["main"], observations, key) for key in ("y", "dx fresh")
         ):
@@ -999,7 +999,7 @@ class UvA(Contract):
         found = [observations[each.name].get(key) for each in trials if each.name in observations]
         return bool(found) and all(value is not None and not np.isnan(value).any() for value in found)
 
-    def _other_labels(self, judge: Judge, each: Trial, observations, key: str) -> None:
+    def _check_label_format(self, judge: Judge, each: Trial, observations, key: str) -> None:
         """It wants other labels than this edition hands it."""
         if not self.integer_labels:
             judge.note("it takes integer labels")

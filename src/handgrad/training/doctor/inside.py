@@ -122,7 +122,7 @@ class Inside:
         self._kernel = self._watcher.lend(self.network)
 
     @property
-    def memory_a_sample(self) -> int:
+    def bytes_per_sample(self) -> int:
         """Bytes that the outputs of all layers take for one sample."""
         return self.dtype.itemsize * sum(math.prod(row.output_shape) for row in self.architecture.rows())
 

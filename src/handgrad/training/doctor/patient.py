@@ -107,7 +107,7 @@ class Patient:
     def samples(self, split: str, most: int = PROBE) -> Samples:
         """Some samples of a split, chosen by the run's `data_seed`: the same at every call."""
         if self.inside is not None:
-            most = max(2, min(most, PROBE_BYTES // max(1, self.inside.memory_a_sample)))
+            most = max(2, min(most, PROBE_BYTES // max(1, self.inside.bytes_per_sample)))
         return self.gather(self.choose(split, most))
 
     def choose(self, split: str, most: int) -> Integer[Array, "n"]:
