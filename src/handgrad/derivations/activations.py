@@ -245,9 +245,10 @@ sigmoid = _activation(
     "definition",
     r"y = \frac{1}{1 + e^{-x}}",
     "y = 1 / (1 + e^(−x))",
-    "Maps a score to a probability.",
+    "Maps a score to a probability. For an x far below 0, e^(−x) overflows to infinity and y is 0, as it should be.",
     direct=lambda x: nn.Sigmoid().forward(x),
     direct_label="nn.Sigmoid",
+    link=Link(logistic_function, "1 / (1 + np.exp(-x))"),
 )
 def y(x):
     return 1 / (1 + np.exp(-x))
@@ -257,10 +258,9 @@ def y(x):
     "multiplied by e^x",
     r"y = \frac{e^x}{1 + e^x}",
     "y = e^x / (1 + e^x)",
-    "Numerator and denominator times e^x. Nothing cancels for an x far below 0, so nn computes this form. For a large "
-    "x, e^x would overflow, and y is 1 to the last digit: nn limits x first.",
+    "Numerator and denominator times e^x. The fast kernels compute this form. For a large x, e^x would overflow and y "
+    "is 1 to the last digit: they limit x first.",
     same=True,
-    link=Link(logistic_function, "e /= 1 + e"),
 )
 def by_exponential(x):
     return np.exp(x) / (1 + np.exp(x))
