@@ -93,6 +93,7 @@ MLPS = [
 ] + [mlp((7,), (), 2)]
 SMALL_CNNS = [
     cnn((2, 5, 7), 3, channels=(3, 4), norm="batch", activation="silu"),
+    cnn((2, 5, 7), 3, channels=(3, 4), blocks=2, norm="batch"),
     vgg((1, 9, 8), 3, width=2),
     preact_resnet((2, 8, 10), 3, width=2),
 ]
@@ -472,9 +473,21 @@ def test_a_small_convolutional_network():
     assert Architecture.from_dict(network.to_dict()) == network
 
 
+def test_residual_blocks_by_hand():
+    """A stage with a block is pool(relu(conv x)), then x + relu(conv relu(conv x))."""
+    network = build(cnn((1, 4, 4), 2, channels=(3,), blocks=1), init_rng=0, noise_rng=0)
+    entry, relu, pool, block, mean, scores = network.layers
+    first, _, second, _ = block.layers
+    x = np.random.default_rng(0).standard_normal((2, 1, 4, 4))
+    h = pool(relu(entry(x)))
+    expected = scores(mean(h + np.maximum(second(np.maximum(first(h), 0)), 0)))
+    np.testing.assert_allclose(network(x), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"blocks": -1}, "blocks=-1, expected at least 0"),
         ({"channels": ()}, "channels=: expected whole numbers above 0, as 32,64,128"),
         ({"channels": (4, 0)}, "channels=4,0: expected whole numbers above 0, as 32,64,128"),
         ({"norm": "layer"}, "norm='layer': expected one of batch, group for images"),

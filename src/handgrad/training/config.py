@@ -106,7 +106,7 @@ CLASS_WEIGHTS = ("none", "balanced")
 #: Settings that only some models have, and those models; with norms, all that another model over a recipe puts aside.
 _OF_MODELS = {
     "hidden_units": ("mlp",),
-    "channels": ("cnn",),
+    **dict.fromkeys(("channels", "blocks"), ("cnn",)),
     "width": ("vgg", "preact-resnet"),
     **dict.fromkeys(("activation", "negative_slope", "dropout"), ("mlp", "cnn")),
 }
@@ -128,7 +128,7 @@ GROUPS = {
         *("arrays", "image_size", "image_mode", "data_bytes", "data_sha256"),
     ),
     "Network": (
-        *("model", "channels", "width", "hidden_units", "activation", "negative_slope"),
+        *("model", "channels", "blocks", "width", "hidden_units", "activation", "negative_slope"),
         *("norm", "num_groups", "dropout", "init"),
     ),
     "Training": (
@@ -211,7 +211,8 @@ class TrainConfig:
     context: int = _setting(0, _at_least(0), "frames of speech on each side of the one to classify")
     model: str = _setting("mlp", _one_of(MODELS), "architecture")
     width: int = _setting(64, _at_least(1), "channels of the first convolution, of vgg and preact-resnet")
-    channels: tuple[int, ...] = _setting((32, 64, 128), _WHOLE_NUMBERS, "channels of each convolution, of cnn")
+    channels: tuple[int, ...] = _setting((32, 64, 128), _WHOLE_NUMBERS, "channels of each stage, of cnn")
+    blocks: int = _setting(0, _at_least(0), "residual blocks in each stage, of cnn")
     hidden_units: tuple[int, ...] = _setting(
         (100,),
         _WHOLE_NUMBERS,
@@ -391,7 +392,7 @@ class TrainConfig:
             if self.model == "mlp":
                 network = mlp(input_shape, self.hidden_units, classes, **own)
             else:
-                network = cnn(input_shape, classes, channels=self.channels, **own)
+                network = cnn(input_shape, classes, channels=self.channels, blocks=self.blocks, **own)
         else:
             make = {"vgg": vgg, "preact-resnet": preact_resnet}[self.model]
             norm = "batch" if self.norm == "none" else self.norm
