@@ -41,8 +41,8 @@ def export(
         weights: `best`, of the best evaluation, or `last`, of the last step.
         with_training: of `python`: also one training step of this network, written out.
         with_preprocessing: of `onnx`: raw values in, probabilities (or the targets in their own units) out.
-        opset: of `onnx`: the newest operator set that the file may require, 17 to 24; None allows all of them, as far as
-            the onnxruntime that is installed knows them.
+        opset: of `onnx`: the newest operator set that the file may require, 17 to 24; None allows all of them, as
+            far as the onnxruntime that is installed knows them.
         with_card: also a model card beside it: `README.md`, or, where there is one of something else, the name of the
             file with .md behind it.
         force: replace files that are there.
