@@ -16,7 +16,6 @@ from handgrad.training import Reporter, Run, TrainConfig
 from handgrad.training.display import number, opening
 from handgrad.training.judging import MEASURES, SPLITS
 
-
 #: Columns that no table needs: to measure one as wide as it would like to be.
 _WIDEST = 1000
 
