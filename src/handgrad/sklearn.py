@@ -562,6 +562,7 @@ class HandgradRegressor(RegressorMixin, _Estimator):
 
     Arguments: those of `HandgradClassifier`, without the last two, and
         loss: mse (mean squared error), l1 or huber, which are less sensitive to outliers.
+        huber_delta: of huber, the distance, in standard deviations of the target, from which it grows linearly.
 
     Attributes: as of `HandgradClassifier`; `validation_scores_` are R².
     """
@@ -574,6 +575,7 @@ class HandgradRegressor(RegressorMixin, _Estimator):
         activation="relu",
         *,
         loss="mse",
+        huber_delta=1.0,
         solver="adam",
         weight_decay=0.0,
         dropout=0.0,
@@ -604,11 +606,12 @@ class HandgradRegressor(RegressorMixin, _Estimator):
         own = locals()
         super().__init__(**{name: own[name] for name in _SHARED})
         self.loss = loss
+        self.huber_delta = huber_delta
 
     def _own_settings(self) -> dict[str, Any]:
         if self.loss not in ("mse", "l1", "huber"):
             raise ValueError(f"HandgradRegressor: loss={self.loss!r}, expected mse, l1 or huber")
-        return {"loss": self.loss}
+        return {"loss": self.loss, "huber_delta": self.huber_delta}
 
     def fit(self, X, y, sample_weight=None) -> HandgradRegressor:
         """Trains on X `(n, D)` and targets y `(n,)` or `(n, T)`; weights `(n,)`, at least 0."""

@@ -245,6 +245,37 @@ def test_the_message_says_where_it_goes_on(fetch):
         fetch(lambda handler: breaks_off(handler, 10))
 
 
+def repacked(handler):
+    good(handler, BODY + b"packed worse")
+
+
+def holds_the_body(path):
+    return path.read_bytes().removesuffix(b"packed worse") == BODY
+
+
+def test_a_file_that_holds_the_same_in_another_packing_is_taken(fetch, server):
+    path = fetch(repacked, same_content=holds_the_body, most=2 * len(BODY))
+    assert path.read_bytes() == BODY + b"packed worse"
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+    fetch(good, same_content=holds_the_body, most=2 * len(BODY))
+    assert len(server.requests) == 1  # it is there already
+
+
+def test_a_transfer_of_another_packing_is_gone_on_from(fetch, part):
+    part(BODY[:70_000])
+    path = fetch(repacked, same_content=holds_the_body, most=2 * len(BODY))
+    assert path.read_bytes() == BODY + b"packed worse"
+
+
+def test_other_content_is_refused_whatever_its_size(fetch):
+    with pytest.raises(DataError, match="sent other bytes than expected"):
+        fetch(lambda handler: good(handler, BODY[:-1]), same_content=holds_the_body, most=2 * len(BODY))
+    with pytest.raises(DataError, match=f"offers {3 * len(BODY)} bytes, expected at most {2 * len(BODY)}"):
+        fetch(lambda handler: good(handler, BODY * 3), same_content=holds_the_body, most=2 * len(BODY))
+    with pytest.raises(DataError, match=f"sends more than the {2 * len(BODY)} bytes expected"):
+        fetch(endless, same_content=holds_the_body, most=2 * len(BODY))
+
+
 def test_a_redirect_is_followed(fetch, server):
     server.answers["/there"] = good
     assert alone(fetch(lambda handler: handler.answer(301, Location="/there")))

@@ -339,6 +339,9 @@ def catalogued(tmp_path, mirror, monkeypatch):
             (n.removesuffix(".gz"), "sha256", hashlib.sha256(gzip.decompress(content)).hexdigest())
             for n, content in files
             if name == "mnist"
+        ) or tuple(
+            (path.name, "sha1", hashlib.sha1(path.read_bytes()).hexdigest())
+            for path in (tmp_path / "made").rglob("*.bin")
         )
         new = {**vars(old), "mirrors": (f"{mirror}gone/", mirror), "downloads": downloads, "contents": contents}
         monkeypatch.setitem(data.DATASETS, name, data.Entry(**new))
@@ -428,7 +431,77 @@ def test_cifar10_is_downloaded_and_unpacked(tmp_path, mirror, make_cifar10, cata
     np.testing.assert_array_equal(data.load("cifar10", data_dir=base).inputs, inputs)
 
 
+@pytest.mark.usefixtures("mnist_mirror")
+def test_a_mirror_may_have_packed_the_files_again(tmp_path):
+    for path in (tmp_path / "mirror").iterdir():
+        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1))
+    folder = data.get("mnist", data_dir=tmp_path / "a", progress=quiet)
+    assert folder == tmp_path / "a" / "mnist"
+    seen = data.check("mnist", data_dir=folder)
+    assert set(seen.official.values()) == {True}
+    assert len(seen.repacked) == 4
+
+
+@pytest.mark.usefixtures("mnist_mirror")
+@pytest.mark.parametrize("how", ["altered", "not packed", "damaged"])
+def test_a_mirror_with_other_content_is_refused(tmp_path, how):
+    for path in (tmp_path / "mirror").iterdir():
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        content[-1] ^= how == "altered"
+        packed = bytes(content) if how == "not packed" else gzip.compress(content, 1)
+        path.write_bytes(packed[: -5 if how == "damaged" else None])
+    with pytest.raises(DataError, match=r"images-idx3-ubyte.gz could not be downloaded: .*other bytes than"):
+        data.get("mnist", data_dir=tmp_path / "a", progress=quiet)
+
+
+@pytest.mark.parametrize("altered", [False, True])
+def test_an_archive_of_cifar10_is_known_by_the_files_in_it(tmp_path, mirror, make_cifar10, catalogued, altered):
+    make_cifar10(tmp_path / "made")
+    made = tmp_path / "made" / "cifar-10-batches-bin"
+    archive = tmp_path / "mirror" / "cifar-10-binary.tar.gz"
+    with tarfile.open(archive, "w:gz") as entries:
+        entries.add(made, "cifar-10-batches-bin")
+    catalogued("cifar10")
+    if altered:
+        batch = bytearray((made / "data_batch_3.bin").read_bytes())
+        batch[5] ^= 1
+        (made / "data_batch_3.bin").write_bytes(batch)
+    with tarfile.open(archive, "w:gz", compresslevel=1) as entries:
+        for path in sorted(made.iterdir(), reverse=True):
+            entries.add(path, f"./cifar-10-batches-bin/{path.name}")
+    if altered:
+        with pytest.raises(DataError, match=r"cifar-10-binary.tar.gz could not be downloaded"):
+            data.get("cifar10", data_dir=tmp_path / "d", progress=quiet)
+    else:
+        folder = data.get("cifar10", data_dir=tmp_path / "d", progress=quiet)
+        assert set(data.check("cifar10", data_dir=folder).official.values()) == {True}
+
+
 # --- checking ---
+
+
+@pytest.mark.usefixtures("mnist_mirror")
+@pytest.mark.parametrize("layout", ["dotted", "torchvision"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_files_of_any_name_are_known_by_their_content(tmp_path, layout, packed):
+    folder = tmp_path / "MNIST" / "raw" if layout == "torchvision" else tmp_path / "mnist"
+    folder.mkdir(parents=True)
+    for path in (tmp_path / "mirror").iterdir():
+        name = path.name.replace("-idx", ".idx") if layout == "dotted" else path.name
+        content = gzip.decompress(path.read_bytes())
+        (folder / (name if packed else name.removesuffix(".gz"))).write_bytes(
+            gzip.compress(content, 1) if packed else content
+        )
+    seen = data.check("mnist", data_dir=tmp_path)
+    assert seen.folder == folder
+    assert set(seen.official.values()) == {True}
+    last = next(path for path in folder.iterdir() if "t10k" in path.name and "images" in path.name)
+    content = bytearray(gzip.decompress(last.read_bytes()) if packed else last.read_bytes())
+    content[-1] ^= 1
+    last.write_bytes(gzip.compress(content) if packed else content)
+    assert [path for path, official in data.check("mnist", data_dir=tmp_path).official.items() if not official] == [
+        last
+    ]
 
 
 @pytest.mark.usefixtures("mnist_mirror")
@@ -497,6 +570,7 @@ def test_the_catalogue_is_well_formed():
         assert bool(entry.downloads) == bool(entry.mirrors) == (name not in ("digits", "speech"))
         assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in entry.mirrors)
         for download in entry.downloads:
+            assert entry.contents
             assert len(bytes.fromhex(download.sha256)) == 32
             assert download.size > 1000
 

@@ -46,6 +46,11 @@ EQUIVALENT = [
         r"^([rs] - 1 → [rs]|1 → 0) in .*[rs] - 1, [rs]( - 0)?\)",
         "one more row or column of zeros",
     ),
+    *(
+        ("huber", function, r"abs\(d(\.real)?\) < delta", "both branches are the same at |d| = δ")
+        for function in ("two_branches", "clipped", "huber_branches")
+    ),
+    *(("huber", f, r"→ delta / np\.sign", "a sign is its own inverse") for f in ("clipped", "huber_branches")),
     ("adadelta", "rescaled", r"^1000\.0 → [1-9]", "the step says that no factor matters"),
 ]
 

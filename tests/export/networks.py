@@ -51,9 +51,12 @@ ARCHITECTURES = {
 }  # fmt: skip
 
 
+GELU_AND_RMS = _of((5,), _linear(5, 6), {"kind": "rms_norm", "num_features": 6}, {"kind": "gelu"}, _linear(6, 3))
+
+
 def trained(name="mlp-relu", *, loss="cross_entropy", task="classification", seed=0, **fields):
     """The network of that name, all its parameters and statistics drawn at random."""
-    architecture = ARCHITECTURES[name]
+    architecture = fields.get("architecture", ARCHITECTURES[name])
     rng = np.random.default_rng(seed)
     state = build(architecture, init_rng=seed).state_dict()
     for key, array in state.items():

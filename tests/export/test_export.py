@@ -16,6 +16,7 @@ from handgrad.architectures import KINDS, Architecture, Kind, LayerSpec
 from handgrad.cli import main
 from handgrad.errors import ConfigError, RunError
 from handgrad.export import FORMS, export, trained
+from handgrad.export.onnx import onnx_model
 from handgrad.export.python import python_file
 
 
@@ -238,7 +239,7 @@ def test_outputs_that_differ_are_not_written(run, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_onnx_is_pinned_and_says_what_it_is(run, tmp_path):
+def test_onnx_keeps_to_the_oldest_operator_set_and_says_what_it_is(run, tmp_path):
     import onnx
 
     (out, _) = export(run, "onnx", tmp_path / "net.onnx")
@@ -251,6 +252,61 @@ def test_onnx_is_pinned_and_says_what_it_is(run, tmp_path):
     assert [node.op_type for node in model.graph.node] == [
         *("Gemm", "BatchNormalization", "Relu", "Dropout", "Gemm", "Identity")
     ]
+
+
+@pytest.mark.parametrize(
+    ("layer", "operator", "opset", "ir_version"),
+    [
+        ("mlp-gelu", "Gelu", 20, 10),
+        ("mlp-gelu_tanh", "Gelu", 20, 10),
+        ("mlp-group", "GroupNormalization", 21, 10),
+        ("vgg-group", "GroupNormalization", 21, 10),
+        ("mlp-rms", "RMSNormalization", 23, 11),
+        ("mlp-silu", "Swish", 24, 12),
+    ],
+)
+def test_a_layer_is_one_node_of_the_lowest_operator_set_that_has_it(layer, operator, opset, ir_version):
+    import onnx
+
+    network = networks.trained(layer)
+    model = onnx.load_from_string(onnx_model(network, with_preprocessing=False))
+    assert (model.opset_import[0].version, model.ir_version) == (opset, ir_version)
+    rows = [row for row in network.architecture.rows() if row.kind != "residual"]
+    pooled = sum(row.kind == "global_avg_pool2d" for row in rows)
+    assert len(model.graph.node) == len(rows) + pooled + 1  # the last one names the output
+    assert operator in {node.op_type for node in model.graph.node}
+
+    older = onnx.load_from_string(onnx_model(network, with_preprocessing=False, opset=opset - 1))
+    assert older.opset_import[0].version == 17
+    assert operator not in {node.op_type for node in older.graph.node}
+
+
+def test_an_older_onnxruntime_gets_the_nodes_that_it_knows(monkeypatch):
+    import onnx
+    import onnxruntime
+
+    class Old(onnxruntime.InferenceSession):
+        def __init__(self, content, *args, **kwargs):
+            if onnx.load_from_string(content).opset_import[0].version > 20:
+                raise RuntimeError("ONNX Runtime only guarantees support for models of opset 20")
+            super().__init__(content, *args, **kwargs)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Old)
+    network = networks.trained("mlp-gelu", architecture=networks.GELU_AND_RMS)
+    model = onnx.load_from_string(onnx_model(network, with_preprocessing=False))
+    operators = [node.op_type for node in model.graph.node]
+    assert model.opset_import[0].version == 20
+    assert "Gelu" in operators
+    assert "RMSNormalization" not in operators
+
+
+def test_the_newest_operator_set_is_checked(run, tmp_path, capsys):
+    for opset in (16, 25):
+        with pytest.raises(ConfigError, match=f"opset={opset}: expected an operator set from 17 to 24"):
+            export(run, "onnx", tmp_path / "net.onnx", opset=opset)
+    with pytest.raises(ConfigError, match="opset goes with to=onnx, not with to=python: leave it out"):
+        export(run, "python", tmp_path / "net.py", opset=17)
+    assert not list(tmp_path.iterdir())
 
 
 # -- the model card ---------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ for number, file in json.loads(sys.argv[1]):
     answers[f"torch{number}"] = network.predict(x).numpy()
     seen = network.preprocess(x)
     answers[f"torch-forward{number}"] = network(seen).detach().numpy()
-    for name, inputs in (("onnx", x), ("onnx-bare", seen.numpy())):
+    for name, inputs in (("onnx", x), ("onnx-bare", seen.numpy()), ("onnx-old", x)):
         session = onnxruntime.InferenceSession(f"{name}{number}.onnx", options)
         answers[f"{name}{number}"] = session.run(None, {"input": inputs})[0]
         answers[f"{name}-one{number}"] = session.run(None, {"input": inputs[:1]})[0]
@@ -82,6 +82,8 @@ def answers(tmp_path_factory):
         folder.joinpath(f"torch{number}.safetensors").write_bytes(state_bytes(torch_state(network)))
         folder.joinpath(f"onnx{number}.onnx").write_bytes(onnx_model(network, with_preprocessing=True))
         folder.joinpath(f"onnx-bare{number}.onnx").write_bytes(onnx_model(network, with_preprocessing=False))
+        old = onnx_model(network, with_preprocessing=True, opset=17)
+        folder.joinpath(f"onnx-old{number}.onnx").write_bytes(old)
         np.save(folder / f"x{number}.npy", networks.inputs(network)[0])
     folder.joinpath("runner.py").write_text(RUNNER)
     names = json.dumps(list(enumerate(CASES)))
@@ -95,7 +97,7 @@ def answers(tmp_path_factory):
 def test_an_exported_network_gives_the_same_answer_without_handgrad(name, answers, close):
     number = list(CASES).index(name)
     _, outputs, values = networks.inputs(CASES[name])
-    for form in ("python", "python-flat", "torch", "onnx"):
+    for form in ("python", "python-flat", "torch", "onnx", "onnx-old"):
         close(answers[f"{form}{number}"], values, 3e-6)
         assert answers[f"{form}{number}"].dtype == np.float32
     for form in ("python-forward", "torch-forward", "onnx-bare"):

@@ -98,6 +98,19 @@ def test_the_loss_is_the_engines(loss, options, close):
     check_steps(networks.trained("mlp-tanh", loss=loss, config=config), close)
 
 
+@pytest.mark.parametrize(("loss", "options"), [("mse", {}), ("l1", {}), ("huber", {}), ("huber", {"huber_delta": 0.3})])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_the_loss_of_a_regression_is_the_engines(loss, options, scaled, close):
+    config = dataclasses.replace(TrainConfig(), loss=loss, **options)
+    scaling = {"target_shift": np.array([10, -2, 3]), "target_scale": np.array([0.5, 2, 1.0])} if scaled else {}
+    network = networks.trained("mlp-tanh", loss=loss, config=config, task="regression", **scaling)
+    targets = np.random.default_rng(5).normal(size=(6, 3))
+    targets[:3] *= 3  # some of them further away than any delta
+    check_steps(
+        network, close, targets=targets / scaling["target_scale"] + scaling["target_shift"] if scaled else targets
+    )
+
+
 def test_log_probabilities_and_their_loss(close):
     config = dataclasses.replace(TrainConfig(), loss="nll")
     check_steps(networks.trained("log-softmax", config=config), close)
@@ -125,16 +138,30 @@ def test_a_convolutional_step_is_the_engines(close):
     check_steps(networks.trained("preact-resnet", config=config), close)
 
 
-def check_steps(network, close, steps=3):
-    """Three steps of the file and of the NumPy engine, in float64."""
+def check_steps(network, close, steps=3, targets=None):
+    """Three steps of the file and of the NumPy engine, in float64; of a regression from these targets."""
     x, labels = batch(network)
+    scaling = None
+    if targets is not None:
+        labels, own = targets, (network.target_shift, network.target_scale)
+        scaling = (
+            Preprocessing("standard", *own) if own[0] is not None else Preprocessing("none", np.zeros(3), np.ones(3))
+        )
     module = load(network)
     config, shape = network.config, network.architecture.input_shape
     one = np.ones((1,) * len(shape), np.float32)
     dataset = Dataset(
-        "test", x, labels, {"train": range(len(x))}, network.classes, 1.0, Preprocessing("none", 0 * one, one)
+        "test",
+        x,
+        labels,
+        {"train": range(len(x))},
+        network.classes,
+        1.0,
+        Preprocessing("none", 0 * one, one),
+        task=network.task,
+        target_scaling=scaling,
     )
-    spec, loss = EngineSpec(precision="float64"), config.loss_spec()
+    spec, loss = EngineSpec(precision="float64"), config.loss_spec(network.task)
     engine = NumpyEngine(network.architecture, config.optimizer_spec(), spec, loss)
     engine.load(dataset)
     engine.load_state_dict(network.state)

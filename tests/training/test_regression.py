@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -79,6 +80,14 @@ def test_figures_are_scikit_learns_in_the_targets_own_unit(trained, engine, targ
     assert not (run.path / "confusion.png").exists()
 
 
+def test_the_distance_of_huber_is_a_setting(trained):
+    near = trained(regression(), "near", loss="huber", huber_delta=0.1, max_steps=20)
+    far = trained(regression(), "far", loss="huber", max_steps=20)
+    assert near.config.huber_delta == 0.1
+    assert near.metrics[-1]["train_loss"] < far.metrics[-1]["train_loss"]  # linear sooner
+    assert near.evaluate()["test"]["loss"] == near.summary["last"]["test_loss"]
+
+
 def test_an_interrupted_regression_goes_on_bit_for_bit(trained):
     whole = trained(regression(), "whole", loss="huber", dropout=0.2, eval_freq=40)
     trained(regression(), "parts", loss="huber", dropout=0.2, eval_freq=40, max_steps=70)
@@ -88,9 +97,11 @@ def test_an_interrupted_regression_goes_on_bit_for_bit(trained):
     assert whole.summary["details"] == parts.summary["details"]
 
 
-@pytest.mark.parametrize("loss", ["mse", "l1", "huber"])
+@pytest.mark.parametrize("loss", ["mse", "l1", "huber", "huber 0.3"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 def test_the_engines_are_twins(loss, weighted):
+    name, _, delta = loss.partition(" ")
+    loss_spec = LossSpec(name, huber_delta=float(delta or 1))
     rng = np.random.default_rng(3)
     weights = rng.uniform(0, 3, N).astype(np.float32) if weighted else None
     dataset = regression(2, weights=weights)
@@ -102,7 +113,7 @@ def test_the_engines_are_twins(loss, weighted):
         EngineSpec("torch", "float64", gradients="hand"),
         EngineSpec("torch", "float64", gradients="autograd"),
     ):
-        engine = make_engine(spec, architecture, OptimizerSpec("sgd"), LossSpec(loss))
+        engine = make_engine(spec, architecture, OptimizerSpec("sgd"), loss_spec)
         engine.load(dataset)
         figures.append((engine.train(indices, np.full(6, 0.1)), engine.evaluate(dataset.indices("test"))))
         states.append(engine.state_dict())
@@ -222,5 +233,10 @@ def test_settings_of_the_other_task(tmp_path):
         handgrad.train("digits", loss="l1", max_steps=1, run_dir=tmp_path / "run")
     with pytest.raises(ConfigError, match="class_weight=balanced goes with a classification, and diabetes is a re"):
         regression().balanced()
+    for wrong in (0, -1, math.nan):
+        with pytest.raises(ConfigError, match="huber_delta"):
+            handgrad.TrainConfig(loss="huber", huber_delta=wrong)
+    with pytest.raises(ConfigError, match=r"huber_delta=2.0 goes with loss=huber, not with l1: leave it out"):
+        handgrad.TrainConfig(loss="l1", huber_delta=2.0)
     with pytest.raises(ConfigError, match="class_weight=balanced goes with a classification, not with loss=huber"):
         handgrad.TrainConfig(loss="huber", class_weight="balanced")

@@ -33,11 +33,15 @@ def export_(
         bool, Parameter(help="python: also a training step of this network, written out", **_SWITCH)
     ] = False,
     with_preprocessing: Annotated[bool, Parameter(help="onnx: raw values in, probabilities out", **_SWITCH)] = False,
+    opset: Annotated[
+        int | None, Parameter(help="onnx: newest operator set that the file may require, 17 to 24", show_default=False)
+    ] = None,
     card: Annotated[bool, Parameter(help="a model card, README.md, beside it", show_default=False)] = True,
     force: Annotated[bool, Parameter(help="replace files that exist", **_SWITCH)] = False,
     json_: Json = False,
 ) -> int:
     options = {"weights": weights, "with_training": with_training, "with_preprocessing": with_preprocessing}
+    options["opset"] = opset
     written = export(load_run(run), to, out, with_card=card, force=force, **options)
     print(json.dumps([*map(str, written)]) if json_ else "\n".join(map(str, written)))
     return 0

@@ -13,8 +13,11 @@ from rich.table import Table
 
 from handgrad.engines import Engine
 from handgrad.training import Reporter, Run, TrainConfig
-from handgrad.training.display import number
+from handgrad.training.display import number, opening
 from handgrad.training.judging import MEASURES, SPLITS
+
+#: Columns that no table needs: to measure one as wide as it would like to be.
+_WIDEST = 1000
 
 
 class QuietReporter(Reporter, contextlib.AbstractContextManager):
@@ -34,7 +37,7 @@ class LineReporter(QuietReporter):
 
     def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None:
         self.steps = steps
-        print(_opening(run_dir, config, engine, steps, first_step), file=self.stream, flush=True)
+        print(opening(run_dir, config, engine, steps, first_step), file=self.stream, flush=True)
 
     def evaluated(self, record: dict[str, Any]) -> None:
         print(_line(record, self.steps), file=self.stream, flush=True)
@@ -48,7 +51,7 @@ class TerminalReporter(QuietReporter):
     def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None:
         self.steps = steps
         console = Console()
-        console.print(_opening(run_dir, config, engine, steps, first_step), style="bold", highlight=False)
+        console.print(opening(run_dir, config, engine, steps, first_step), style="bold", highlight=False)
         columns = (
             BarColumn(bar_width=32),
             MofNCompleteColumn(),
@@ -77,20 +80,6 @@ class TerminalReporter(QuietReporter):
         Console(stderr=True).print(text, style="yellow", highlight=False)
 
 
-def _opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> str:
-    begin = f"from step {first_step} " if first_step else ""
-    held = ""
-    if config.validation_size:
-        how = "drawn at random by class" if config.validation_split == "random" else "the last training samples"
-        size = config.validation_size
-        much = f"{size:,} samples" if size >= 1 else f"{100 * size:g}% of the training samples"
-        held = f"validation on {much}, {how}, "
-    return (
-        f"{config.dataset}: {config.model} with {engine.architecture.parameters:,} parameters, {config.optimizer}, "
-        f"{engine.name} engine, {held}{begin}to step {steps:,} -> {run_dir}"
-    )
-
-
 def _line(record: dict[str, Any], steps: int) -> str:
     parts = [f"step {record['step']:>{len(str(steps))}}/{steps}"]
     parts += [
@@ -116,19 +105,14 @@ def print_result(run: Run) -> None:
     """The table of a finished run: its best evaluation and its last, and where everything lies."""
     summary = run.summary
     console = Console()
-    table = Table(title=summary["recipe"] or summary["dataset"], title_justify="left")
-    table.add_column("")
     selecting = summary["selected_by"].partition("_")[0]
-    measures = [*MEASURES[summary.get("task", "classification")], "loss"]
-    for name, label in (("last", "last step"), ("best", f"best {selecting}")):
-        heads = [label, f"({summary[name]['step']:,})", *[""] * len(measures)]
-        for head, measure in zip(heads, measures, strict=False):
-            table.add_column(f"{head}\n{measure_name(measure)}", justify="right")
-    for split in SPLITS:
-        if summary["last"][f"{split}_loss"] is not None:
-            cells = [number(summary[n][f"{split}_{f}"]) for n in ("last", "best") for f in measures]
-            table.add_row(split, *cells, style="bold" if split == "test" else "")
-    console.print(table)
+    labels = {"last": "last step", "best": f"best {selecting}"}
+    both = _evaluations(summary, labels)
+    if console.measure(both, options=console.options.update(width=_WIDEST)).maximum <= console.width:
+        console.print(both)
+    else:  # one below the other
+        for name, label in labels.items():
+            console.print(_evaluations(summary, {name: label}))
     if selecting == "test":
         console.print(
             "The best step was chosen on the test set, which flatters; the last was not (see --validation-size).",
@@ -142,3 +126,19 @@ def print_result(run: Run) -> None:
     curves = run.path / "curves.png"
     where = f"curves: {curves}" if curves.exists() else f"run: {run.path}"
     console.print(where, highlight=False, soft_wrap=True)
+
+
+def _evaluations(summary: dict[str, Any], labels: dict[str, str]) -> Table:
+    """The figures of `last` and `best`, or of one of them, under these headings. No number is ever cut."""
+    table = Table(title=summary["recipe"] or summary["dataset"], title_justify="left")
+    table.add_column("", overflow="fold")
+    measures = [*MEASURES[summary.get("task", "classification")], "loss"]
+    for name, label in labels.items():
+        heads = [label, f"({summary[name]['step']:,})", *[""] * len(measures)]
+        for head, measure in zip(heads, measures, strict=False):
+            table.add_column(f"{head}\n{measure_name(measure)}", justify="right", overflow="fold")
+    for split in SPLITS:
+        if summary["last"][f"{split}_loss"] is not None:
+            cells = [number(summary[name][f"{split}_{measure}"]) for name in labels for measure in measures]
+            table.add_row(split, *cells, style="bold" if split == "test" else "")
+    return table

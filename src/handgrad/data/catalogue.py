@@ -176,6 +176,28 @@ _ENTRIES = (
                 5_148,
             ),
         ),
+        contents=(
+            (
+                "train-images-idx3-ubyte",
+                "sha256",
+                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            ),
+            (
+                "train-labels-idx1-ubyte",
+                "sha256",
+                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            ),
+            (
+                "t10k-images-idx3-ubyte",
+                "sha256",
+                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            ),
+            (
+                "t10k-labels-idx1-ubyte",
+                "sha256",
+                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            ),
+        ),
     ),
     Entry(
         name="cifar10",
@@ -199,7 +221,13 @@ _ENTRIES = (
                 170_052_171,
             ),
         ),
-        contents=(  # of the pickled files, as torchvision has them; the binary ones have no published checksums
+        contents=(  # of the binary files as MXNet publishes them, of the pickled ones as torchvision does
+            ("data_batch_1.bin", "sha1", "aadd24acce27caa71bf4b10992e9e7b2d74c2540"),
+            ("data_batch_2.bin", "sha1", "c0ba65cce70568cd57b4e03e9ac8d2a5367c1795"),
+            ("data_batch_3.bin", "sha1", "1dd00a74ab1d17a6e7d73e185b69dbf31242f295"),
+            ("data_batch_4.bin", "sha1", "aab85764eb3584312d3c7f65fd2fd016e36a258e"),
+            ("data_batch_5.bin", "sha1", "26e2849e66a845b7f1e4614ae70f4889ae604628"),
+            ("test_batch.bin", "sha1", "67eb016db431130d61cd03c7ad570b013799c88c"),
             ("data_batch_1", "md5", "c99cafc152244af753f735de768cd75f"),
             ("data_batch_2", "md5", "d4bba439e000b95fd0a9bffe97cbabec"),
             ("data_batch_3", "md5", "54ebc095f3ab1f0389bbae665268c751"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import tarfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from handgrad.errors import DataError
@@ -17,18 +19,42 @@ def file_sha256(path: Path) -> str:
 
 
 def content_checksum(path: Path, algorithm: str) -> str:
-    """The checksum of what a file holds, hexadecimal: of a .gz file, of its content unpacked.
+    """The checksum of what a file holds, hexadecimal: of a gzip file, whatever its name, of its content unpacked.
 
     Arguments:
-        algorithm: a name that `hashlib` knows, "sha256" or "md5".
+        algorithm: a name that `hashlib` knows, "sha256", "sha1" or "md5".
 
-    Raises: DataError where a .gz file is damaged.
+    Raises: DataError where a gzip file is damaged.
     """
-    total = hashlib.new(algorithm, usedforsecurity=False)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                total.update(block)
+        with gzip.open(path) if is_gzip(path) else path.open("rb") as stream:
+            return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is not a complete gzip file ({error}): fetch it again") from None
-    return total.hexdigest()
+        raise DataError(f"{path} is not a complete gzip file ({error}): replace it with a whole one") from None
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether a file begins as gzip files do."""
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def archive_holds(path: Path, checksums: Mapping[str, tuple[str, str]]) -> bool:
+    """Whether a .tar.gz holds files with these checksums, in whatever order and however it is packed.
+
+    Arguments:
+        checksums: of each path in the archive, the algorithm and the hexadecimal digits.
+    """
+    found = {}
+    try:
+        with tarfile.open(path, "r|gz") as entries:
+            for entry in entries:
+                name = entry.name.removeprefix("./")
+                if name in checksums and entry.isreg() and (stream := entries.extractfile(entry)) is not None:
+                    total = hashlib.new(checksums[name][0], usedforsecurity=False)
+                    while block := stream.read(1 << 20):
+                        total.update(block)
+                    found[name] = (checksums[name][0], total.hexdigest())
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error):
+        return False
+    return found == dict(checksums)

@@ -1,10 +1,11 @@
-"""Fetches one file over HTTP: from several mirrors, going on where a transfer broke off, checked by its SHA-256."""
+"""Fetches one file over HTTP: from several mirrors, going on where a transfer broke off, checked by a checksum."""
 
 from __future__ import annotations
 
 import http.client
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib import request
 from urllib.error import HTTPError, URLError
@@ -33,6 +34,8 @@ def download(
     *,
     sha256: str,
     size: int,
+    same_content: Callable[[Path], bool] | None = None,
+    most: int = 0,
     progress: Progress = lambda done, total: None,
     timeout: float = 30.0,
 ) -> None:
@@ -44,8 +47,10 @@ def download(
     Arguments:
         urls: http or https addresses of the same file, tried in turn.
         path: the target; its folder is made.
-        sha256: checksum that the file must have, hexadecimal.
-        size: bytes that the file must have; no mirror can send more than that.
+        sha256: checksum that the file must have, hexadecimal, unless `same_content` accepts it.
+        size: bytes that such a file has.
+        same_content: whether a file with another checksum holds the same, packed in another way; None accepts none.
+        most: bytes that such a file may have; no mirror can send more than the larger of `most` and `size`.
         progress: called with (bytes there, size).
         timeout: seconds without any answer after which a mirror is given up.
 
@@ -56,16 +61,21 @@ def download(
             raise DataError(
                 f"url={url!r} cannot be downloaded: expected an address that begins with http:// or https://"
             )
+
+    def is_right(file: Path) -> bool:
+        return file_sha256(file) == sha256 or (same_content is not None and same_content(file))
+
+    wanted = _Wanted(sha256, size, 1 if same_content else size, max(size, most) if same_content else size, is_right)
     part = path.with_name(f"{path.name}.part")
     failures: list[str] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(path.with_name(f"{path.name}.lock")):
-            if path.is_file() and file_sha256(path) == sha256:  # another process was faster
+            if path.is_file() and is_right(path):  # another process was faster
                 return
             for url in urls:
                 try:
-                    _fetch(url, part, sha256, size, progress, timeout)
+                    _fetch(url, part, wanted, progress, timeout)
                 except _MirrorFailed as failure:
                     failures.append(" ".join(f"{url} {failure}".split()))
                 else:
@@ -82,25 +92,37 @@ def download(
     )
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What a mirror has to send: how many bytes the official file has, how many are accepted, and the check of them."""
+
+    sha256: str
+    size: int
+    least: int
+    most: int
+    is_right: Callable[[Path], bool]
+
+    def of_size(self, bytes_: int) -> bool:
+        return self.least <= bytes_ <= self.most
+
+
 def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _fetch(url: str, part: Path, sha256: str, size: int, progress: Progress, timeout: float) -> None:
+def _fetch(url: str, part: Path, wanted: _Wanted, progress: Progress, timeout: float) -> None:
     """Leaves the complete, verified file at `part`, or raises _MirrorFailed."""
-    if _size(part) > size:
+    if _size(part) > wanted.most:
         part.unlink()
     for _ in range(_ATTEMPTS):
         start = _size(part)
-        failure = ""
-        if start < size:
-            failure = _transfer(url, part, start, size, progress, timeout)
+        failure = "" if start == wanted.size else _transfer(url, part, start, wanted, progress, timeout)
         now = _size(part)
-        if now == size:
-            if file_sha256(part) == sha256:
+        if not failure:
+            if wanted.is_right(part):
                 return
             part.unlink()
-            failure = f"sent other bytes than expected (SHA-256 is not {sha256[:12]}...)"
+            failure = f"sent other bytes than expected (SHA-256 is not {wanted.sha256[:12]}...)"
             if start == 0:  # all of them came from here: asking again brings the same
                 break
         elif now <= start and not (
@@ -110,8 +132,8 @@ def _fetch(url: str, part: Path, sha256: str, size: int, progress: Progress, tim
     raise _MirrorFailed(failure)
 
 
-def _transfer(url: str, part: Path, start: int, size: int, progress: Progress, timeout: float) -> str:
-    """Appends to `part` what the mirror sends from byte `start` on. Returns what went wrong, "" where nothing did."""
+def _transfer(url: str, part: Path, start: int, wanted: _Wanted, progress: Progress, timeout: float) -> str:
+    """Appends to `part` what the mirror sends from byte `start` on. Returns what went wrong, "" where all came."""
     headers = {"User-Agent": "handgrad", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -119,13 +141,14 @@ def _transfer(url: str, part: Path, start: int, size: int, progress: Progress, t
         with _opener().open(request.Request(url, headers=headers), timeout=timeout) as response:
             if start and response.status == 200:
                 start = 0  # the server knows no ranges and sends it all
-            elif start and not _continues(response.headers.get("Content-Range", ""), start, size):
+            elif start and not _continues(response.headers.get("Content-Range", ""), start, wanted):
                 part.unlink()
                 return f"answered a request for bytes {start}- with status {response.status} and other bytes"
             length = response.headers.get("Content-Length")
-            if length is not None and start + int(length) != size:
-                return f"offers {start + int(length)} bytes, expected {size}"
-            return _write(response, part, start, size, progress)
+            total = wanted.size if length is None else start + int(length)
+            if not wanted.of_size(total):
+                return f"offers {total} bytes, expected {_at_most(wanted)}"
+            return _write(response, part, start, total, wanted, progress)
     except HTTPError as error:
         error.close()
         if start:
@@ -135,12 +158,18 @@ def _transfer(url: str, part: Path, start: int, size: int, progress: Progress, t
         return f"failed ({error.reason if isinstance(error, URLError) else error or type(error).__name__})"
 
 
-def _continues(content_range: str, start: int, size: int) -> bool:
+def _at_most(wanted: _Wanted) -> str:
+    return f"{wanted.size}" if wanted.least == wanted.most else f"at most {wanted.most}"
+
+
+def _continues(content_range: str, start: int, wanted: _Wanted) -> bool:
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range.strip())
-    return found is not None and int(found[1]) == start and found[2] in (str(size), "*")
+    return found is not None and int(found[1]) == start and (found[2] == "*" or wanted.of_size(int(found[2])))
 
 
-def _write(response: http.client.HTTPResponse, part: Path, start: int, size: int, progress: Progress) -> str:
+def _write(
+    response: http.client.HTTPResponse, part: Path, start: int, total: int, wanted: _Wanted, progress: Progress
+) -> str:
     """Writes the body to `part` from byte `start` on. Network errors pass; those of the disk become _DiskFailed."""
     done = start
     try:
@@ -148,21 +177,21 @@ def _write(response: http.client.HTTPResponse, part: Path, start: int, size: int
     except OSError as error:
         raise _DiskFailed(error.strerror) from None
     with stream:
-        progress(done, size)
+        progress(done, total)
         while block := response.read1(_BLOCK):
             done += len(block)
-            if done > size:
+            if done > wanted.most:
                 break
             try:
                 stream.write(block)
                 stream.flush()
             except OSError as error:
                 raise _DiskFailed(error.strerror) from None
-            progress(done, size)
-    if done > size:
+            progress(done, total)
+    if done > wanted.most:
         part.unlink()
-        return f"sends more than the {size} bytes expected"
-    return f"broke off after {done} of {size} bytes" if done < size else ""
+        return f"sends more than the {wanted.most} bytes expected"
+    return f"broke off after {done} of {total} bytes" if done < total else ""
 
 
 def _opener() -> request.OpenerDirector:

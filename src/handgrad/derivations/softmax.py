@@ -656,4 +656,174 @@ def mse_nn(x, t):
     return layer.backward()
 
 
-DERIVATIONS = [softmax, log_sum_exp, log_softmax, cross_entropy, fused, smoothing, mse]
+# -- mean absolute error ----------------------------------------------------------------------------------------------
+
+
+def _distances(rng, N, D):
+    x, t = rng.normal(size=(N, D)), rng.normal(size=(N, D))
+    x += 0.05 * np.sign(x - t)  # not near the kink at x = t
+    x[-1, -1] = t[-1, -1] + 2  # beyond δ, in every point
+    if x.size > 3:
+        x.flat[0] = t.flat[0]  # and on the kink
+        x.flat[1] = t.flat[1] - 3
+        x.flat[2] = t.flat[2] + 0.5  # within δ
+    return {"x": x, "t": t, "delta": 0.7}
+
+
+l1 = Derivation(
+    "l1",
+    TOPIC,
+    "Mean absolute error (L1)",
+    {"N": 4, "D": 3},
+    _distances,
+    intro="An outlier pulls no more than any other sample. At x = t there is a kink and no derivative; the field, and "
+    "nn, take 0 there. Every step is run there, too.",
+    source="Hastie, Tibshirani, Friedman, The Elements of Statistical Learning (2009), section 10.6",
+)
+
+
+@l1.step(
+    "definition",
+    r"L = \frac{1}{ND} \sum_{nd} |x_{nd} - t_{nd}|",
+    "L = 1/(N D) Σ |x − t|",
+    "The mean of the distances.",
+    direct=lambda x, t: np.linalg.norm((x - t).ravel(), ord=1) / x.size,
+    direct_label="‖x − t‖₁ / (N D)",
+)
+def absolute_error(x, t):
+    return np.abs(x - t).sum() / x.size
+
+
+@l1.step(
+    "the absolute value as a product",
+    r"L = \frac{1}{ND} \sum_{nd} \operatorname{sign}(x_{nd} - t_{nd}) (x_{nd} - t_{nd})",
+    "L = 1/(N D) Σ sign(x − t) (x − t)",
+    "|d| = sign(d) d, with sign(0) = 0.",
+    same=True,
+    link=Link(nn.MeanAbsoluteError._losses, "sign * (x - t)"),
+)
+def by_sign(x, t):
+    return (np.sign((x - t).real) * (x - t)).sum() / x.size
+
+
+@l1.step(
+    "term by term",
+    r"\frac{\partial L}{\partial x_{nd}} = \frac{1}{ND} \operatorname{sign}(x_{nd} - t_{nd})",
+    "∂L/∂x = sign(x − t) / (N D)",
+    "The sign does not change near x where x ≠ t, so it is a constant factor; at x = t it is 0.",
+    derivative=D("by_sign", "x"),
+)
+def l1_terms(x, t):
+    return np.sign(x - t) / x.size
+
+
+@l1.step(
+    "at the kink",
+    r"\operatorname{sign}(d) = \tfrac12 \big(\mathbb 1(d > 0) - \mathbb 1(d \le 0)"
+    r" + \mathbb 1(d \ge 0) - \mathbb 1(d < 0)\big)",
+    "sign(d) = ½ (the slope on the left + the slope on the right)",
+    "At d = 0 the slope jumps from −1 to 1. Every number between is a subgradient; 0 is their mean.",
+    same=True,
+)
+def l1_sides(x, t):
+    d = x - t
+    left = np.where(d > 0, 1.0, -1.0)
+    right = np.where(d < 0, -1.0, 1.0)
+    return (left + right) / (2 * x.size)
+
+
+@l1.step(
+    "what nn computes",
+    r"dx = \operatorname{sign}(x - t) / (ND)",
+    "dx = sign(x − t) / (N D)",
+    "nn.MeanAbsoluteError keeps the signs of its forward pass.",
+    same=True,
+    link=Link(nn.MeanAbsoluteError._gradients, "sign / sign.shape[-1]"),
+)
+def l1_nn(x, t):
+    layer = nn.MeanAbsoluteError()
+    layer.forward(x, t)
+    return layer.backward()
+
+
+# -- Huber's loss -----------------------------------------------------------------------------------------------------
+
+huber = Derivation(
+    "huber",
+    TOPIC,
+    "Huber's loss",
+    {"N": 4, "D": 3},
+    _distances,
+    intro="d = x − t. Squared error near the target, where the gradient shrinks with the distance; absolute error from "
+    "δ on (0.7 here), so that outliers pull with bounded force.",
+    source="Hastie, Tibshirani, Friedman, The Elements of Statistical Learning (2009), equation 10.23",
+)
+
+
+@huber.step(
+    "definition",
+    r"L = \frac{1}{ND} \sum_{nd} \begin{cases} d_{nd}^2 / 2 & |d_{nd}| \le \delta \\ "
+    r"\delta (|d_{nd}| - \delta / 2) & |d_{nd}| > \delta \end{cases}",
+    "L = 1/(N D) Σ (d²/2 where |d| ≤ δ, else δ (|d| − δ/2))",
+    "At |d| = δ both branches are δ²/2. The direct form takes from d²/2 what lies beyond δ.",
+    direct=lambda x, t, delta: ((x - t) ** 2 - np.maximum(abs(x - t) - delta, 0) ** 2).mean() / 2,
+    direct_label="(d² − max(|d| − δ, 0)²) / 2",
+)
+def two_branches(x, t, delta):
+    d = x - t
+    return np.where(abs(d) <= delta, d**2 / 2, delta * (abs(d) - delta / 2)).sum() / x.size
+
+
+@huber.step(
+    "by the clipped distance",
+    r"L = \frac{1}{ND} \sum_{nd} c_{nd} (d_{nd} - c_{nd} / 2), \quad c = \min(\max(d, -\delta), \delta)",
+    "L = 1/(N D) Σ c (d − c/2), with c = d clipped to [−δ, δ]",
+    "c = d gives d²/2. c = ±δ, with the sign of d, gives δ |d| − δ²/2.",
+    same=True,
+    link=Link(nn.Huber._losses, "c * (d - c / 2)"),
+)
+def clipped(x, t, delta):
+    d = x - t
+    c = np.where(abs(d.real) <= delta, d, delta * np.sign(d.real))
+    return (c * (d - c / 2)).sum() / x.size
+
+
+@huber.step(
+    "branch by branch",
+    r"\frac{\partial L}{\partial x_{nd}} = \frac{1}{ND} \begin{cases} d_{nd} & |d_{nd}| \le \delta \\ "
+    r"\delta \operatorname{sign}(d_{nd}) & |d_{nd}| > \delta \end{cases}",
+    "∂L/∂x = 1/(N D) (d where |d| ≤ δ, else δ sign(d))",
+    "d²/2 gives d, δ |d| gives δ sign(d). At |d| = δ the two agree, so there is no kink.",
+    derivative=D("clipped", "x"),
+)
+def huber_branches(x, t, delta):
+    d = x - t
+    return np.where(abs(d) <= delta, d, delta * np.sign(d)) / x.size
+
+
+@huber.step(
+    "the vectorised formula",
+    r"dx = c / (ND)",
+    "dx = c / (N D)",
+    "The two branches are c: the gradient is the distance, clipped.",
+    same=True,
+)
+def huber_dx(x, t, delta):
+    return np.clip(x - t, -delta, delta) / x.size
+
+
+@huber.step(
+    "what nn computes",
+    r"dx = c / (ND)",
+    "dx = c / (N D)",
+    "nn.Huber keeps c from its forward pass.",
+    same=True,
+    link=Link(nn.Huber._gradients, "c / c.shape[-1]"),
+)
+def huber_nn(x, t, delta):
+    layer = nn.Huber(delta)
+    layer.forward(x, t)
+    return layer.backward()
+
+
+DERIVATIONS = [softmax, log_sum_exp, log_softmax, cross_entropy, fused, smoothing, mse, l1, huber]

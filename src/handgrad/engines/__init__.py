@@ -99,8 +99,10 @@ class LossSpec:
     Arguments:
         name: one of `LOSSES`: `cross_entropy` of scores, `nll` of log-probabilities (the architecture then ends in
             `log_softmax`), `mse` of the outputs from one-hot rows, or, in a regression, from the targets; `l1` and
-            `huber` of a regression alone. Targets are standardised, so δ of `huber` is one standard deviation.
+            `huber` of a regression alone.
         label_smoothing: of `cross_entropy`.
+        huber_delta: δ of `huber`, the distance from which it grows linearly. Targets are standardised in a run, so it
+            is in standard deviations of the target.
 
     Raises:
         ConfigError: there is no such loss, or it has no such setting.
@@ -108,6 +110,7 @@ class LossSpec:
 
     name: str = "cross_entropy"
     label_smoothing: float = 0.0
+    huber_delta: float = 1.0
 
     def __post_init__(self) -> None:
         if self.name not in LOSSES:
@@ -115,6 +118,12 @@ class LossSpec:
         if self.label_smoothing and self.name != "cross_entropy":
             smoothing = f"label_smoothing={self.label_smoothing}"
             raise ConfigError(f"{smoothing} goes with loss=cross_entropy, not with {self.name}: leave it out")
+        if not self.huber_delta > 0:
+            raise ConfigError(f"huber_delta={self.huber_delta}, expected a number above 0")
+        if self.huber_delta != 1 and self.name != "huber":
+            raise ConfigError(
+                f"huber_delta={self.huber_delta} goes with loss=huber, not with {self.name}: leave it out"
+            )
 
 
 @dataclass(frozen=True)

@@ -502,7 +502,9 @@ def _number(values: Sequence[float] | np.ndarray) -> float | np.ndarray:
 def _make_loss(spec: LossSpec) -> nn.Loss:
     if spec.name == "cross_entropy":
         return nn.SoftmaxCrossEntropy(spec.label_smoothing)
-    makes = {"nll": nn.NegativeLogLikelihood, "mse": nn.MeanSquaredError, "l1": nn.MeanAbsoluteError, "huber": nn.Huber}
+    if spec.name == "huber":
+        return nn.Huber(spec.huber_delta)
+    makes = {"nll": nn.NegativeLogLikelihood, "mse": nn.MeanSquaredError, "l1": nn.MeanAbsoluteError}
     return makes[spec.name]()
 
 

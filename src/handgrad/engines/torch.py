@@ -578,13 +578,16 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 def _make_loss(spec: LossSpec, gradients: str) -> Callable[..., Tensor]:
     by_hand = gradients == "hand"
-    smoothing = {"label_smoothing": spec.label_smoothing} if spec.name == "cross_entropy" else {}
+    options = {
+        "cross_entropy": {"label_smoothing": spec.label_smoothing},
+        "huber": {"delta": spec.huber_delta},
+    }.get(spec.name, {})
     if by_hand:
         makes = {
             **{"cross_entropy": hand.SoftmaxCrossEntropy, "nll": hand.NegativeLogLikelihood},
             **{"mse": hand.MeanSquaredError, "l1": hand.MeanAbsoluteError, "huber": hand.Huber},
         }
-        return makes[spec.name](**smoothing)
+        return makes[spec.name](**options)
     functions = torch.nn.functional
     distances = {"mse": functions.mse_loss, "l1": functions.l1_loss, "huber": functions.huber_loss}
     classes = {"cross_entropy": functions.cross_entropy, "nll": functions.nll_loss}
@@ -594,8 +597,8 @@ def _make_loss(spec: LossSpec, gradients: str) -> Callable[..., Tensor]:
             labels = functions.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
         of_batch = classes.get(spec.name) or distances[spec.name]
         if weight is None:
-            return of_batch(outputs, labels, **smoothing)
-        of_samples = of_batch(outputs, labels, reduction="none", **smoothing)
+            return of_batch(outputs, labels, **options)
+        of_samples = of_batch(outputs, labels, reduction="none", **options)
         return weighted_mean(of_samples.reshape(len(outputs), -1).mean(-1), weight)
 
     return loss

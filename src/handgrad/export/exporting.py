@@ -10,7 +10,7 @@ from pathlib import Path
 
 from handgrad.errors import ConfigError
 from handgrad.export.card import card, card_path, describes
-from handgrad.export.onnx import onnx_model
+from handgrad.export.onnx import NEWEST_OPSET, onnx_model
 from handgrad.export.python import python_file
 from handgrad.export.torch import state_bytes, torch_module, torch_state
 from handgrad.export.trained import Trained, trained
@@ -29,6 +29,7 @@ def export(
     weights: str = "best",
     with_training: bool = False,
     with_preprocessing: bool = False,
+    opset: int | None = None,
     with_card: bool = True,
     force: bool = False,
 ) -> list[Path]:
@@ -40,6 +41,8 @@ def export(
         weights: `best`, of the best evaluation, or `last`, of the last step.
         with_training: of `python`: also one training step of this network, written out.
         with_preprocessing: of `onnx`: raw values in, probabilities (or the targets in their own units) out.
+        opset: of `onnx`: the newest operator set that the file may require, 17 to 24; None allows all of them, as
+            far as the onnxruntime that is installed knows them.
         with_card: also a model card beside it: `README.md`, or, where there is one of something else, the name of the
             file with .md behind it.
         force: replace files that are there.
@@ -62,11 +65,12 @@ def export(
     for name, given, form in (
         ("with_training", with_training, "python"),
         ("with_preprocessing", with_preprocessing, "onnx"),
+        ("opset", opset is not None, "onnx"),
     ):
         if given and to != form:
             raise ConfigError(f"{name} goes with to={form}, not with to={to}: leave it out")
     network = trained(run, weights)
-    contents = _contents(network, to, out, with_training, with_preprocessing)
+    contents = _contents(network, to, out, with_training, with_preprocessing, opset)
     if with_card:
         readme = card_path(network, out)
         form = "onnx-raw" if with_preprocessing else to
@@ -88,12 +92,15 @@ def _can_be_imported(name: str) -> bool:
     return name.isidentifier() and not keyword.iskeyword(name) and name not in taken
 
 
-def _contents(network: Trained, to: str, out: Path, with_training: bool, with_preprocessing: bool) -> dict[Path, bytes]:
+def _contents(
+    network: Trained, to: str, out: Path, with_training: bool, with_preprocessing: bool, opset: int | None
+) -> dict[Path, bytes]:
     """The files of an export, the one that was asked for first."""
     if to == "python":
         return {out: python_file(network, file_name=out.name, training=with_training).encode()}
     if to == "onnx":
-        return {out: onnx_model(network, with_preprocessing=with_preprocessing)}
+        newest = NEWEST_OPSET if opset is None else opset
+        return {out: onnx_model(network, with_preprocessing=with_preprocessing, opset=newest)}
     if to == "safetensors":
         about = {"handgrad": json.dumps({"architecture": network.architecture.to_dict()})}
         return {out: state_bytes(network.state, about)}

@@ -142,7 +142,8 @@ def _loss(trained: Trained, x: str, dx: str) -> list[str]:
     if spec.name == "l1":
         return [*lines, "loss = np.abs(d).mean()", f"{dx} = np.sign(d) / d.size"]
     if spec.name == "huber":
-        return [*lines, "c = np.clip(d, -1, 1)", "loss = (c * (d - c / 2)).mean()", f"{dx} = c / d.size"]
+        clipped = f"c = np.clip(d, {-spec.huber_delta!r}, {spec.huber_delta!r})"
+        return [*lines, clipped, "loss = (c * (d - c / 2)).mean()", f"{dx} = c / d.size"]
     raise ConfigError(f"with_training does not support loss={spec.name}: leave with_training out")
 
 

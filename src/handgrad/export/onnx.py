@@ -11,20 +11,26 @@ import numpy as np
 
 import handgrad
 from handgrad._typing import Array, Shaped
-from handgrad.errors import RunError
+from handgrad.errors import ConfigError, RunError
 from handgrad.export.libraries import require
 from handgrad.export.numpy_code import CUBIC, SCALE
 from handgrad.export.trained import Item, Trained
 
-#: Older runtimes refuse what newer versions of the package onnx write by default.
-OPSET, IR_VERSION = 17, 10
+#: A file declares the lowest operator set that its network requires, between these. Older runtimes refuse what newer
+#: versions of the package onnx write by default.
+OLDEST_OPSET, NEWEST_OPSET, IR_VERSION = 17, 24, 10
 
 
 class Graph:
-    """A graph under construction: nodes in a row, constants by name."""
+    """A graph under construction: nodes in a row, constants by name.
 
-    def __init__(self, helper: Any, numpy_helper: Any) -> None:
+    Arguments:
+        newest: the newest operator set that the graph may require.
+    """
+
+    def __init__(self, helper: Any, numpy_helper: Any, newest: int) -> None:
         self._helper, self._numpy_helper = helper, numpy_helper
+        self.newest, self.opset = newest, OLDEST_OPSET
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self._taken: set[str] = set()
@@ -34,6 +40,13 @@ class Graph:
         name = self._fresh(name)
         self.nodes.append(self._helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
+
+    def may_use(self, opset: int) -> bool:
+        """Whether an operator of this set is allowed; the graph requires the set from then on."""
+        if opset > self.newest:
+            return False
+        self.opset = max(self.opset, opset)
+        return True
 
     def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
         name = self._fresh(name)
@@ -52,20 +65,45 @@ class Graph:
 Operator = Callable[[Graph, Item, dict[str, np.ndarray], str], str]
 
 
-def onnx_model(trained: Trained, *, with_preprocessing: bool) -> bytes:
+def onnx_model(trained: Trained, *, with_preprocessing: bool, opset: int = NEWEST_OPSET) -> bytes:
     """The network as a serialised ONNX model, with any number of inputs at once.
 
     Its input is `input`, its output `scores` (`targets` of a regression, or what the network ends in); with the
     preprocessing, `input` takes raw values and the output is `probabilities` or the targets in their own units.
 
+    Arguments:
+        opset: the newest operator set that the file may require, 17 to 24. The file requires the lowest that has an
+            operator for each layer of the network. Where `opset`, or the onnxruntime that is installed, does not have
+            the operator, the layer takes several nodes.
+
     Raises:
-        ConfigError: the packages onnx and onnxruntime are not installed, or a layer has no form in ONNX.
+        ConfigError: the packages onnx and onnxruntime are not installed, a layer has no form in ONNX, or `opset` is
+            out of range.
         RunError: onnxruntime does not agree with handgrad about the outputs.
     """
-    onnx, helper, numpy_helper, checker, runtime = require(
-        "onnx", "onnx.helper", "onnx.numpy_helper", "onnx.checker", "onnxruntime"
-    )
-    graph = Graph(helper, numpy_helper)
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise ConfigError(f"opset={opset}: expected an operator set from {OLDEST_OPSET} to {NEWEST_OPSET}")
+    onnx, runtime = require("onnx", "onnxruntime")
+    for newest in range(min(opset, onnx.defs.onnx_opset_version()), OLDEST_OPSET, -1):
+        content, required = _model(trained, with_preprocessing, newest)
+        if required < newest:
+            continue  # the same graph as with an older set
+        try:
+            session = _session(content, runtime)
+        except Exception:  # the classes of onnxruntime's exceptions are no part of its interface
+            continue  # it is too old for this set
+        break
+    else:
+        content, _ = _model(trained, with_preprocessing, OLDEST_OPSET)
+        session = _session(content, runtime)
+    _check(session, trained, with_preprocessing, runtime.__version__)
+    return content
+
+
+def _model(trained: Trained, with_preprocessing: bool, newest: int) -> tuple[bytes, int]:
+    """The serialised model, and the operator set that it requires, at most `newest`."""
+    onnx, helper, numpy_helper, checker = require("onnx", "onnx.helper", "onnx.numpy_helper", "onnx.checker")
+    graph = Graph(helper, numpy_helper, newest)
     shape = trained.architecture.input_shape
     x, input_shape = "input", shape
     graph._fresh(x)
@@ -91,18 +129,17 @@ def onnx_model(trained: Trained, *, with_preprocessing: bool) -> bytes:
         [value(output, (len(trained.classes),))],
         graph.constants,
     )
+    opsets = [helper.make_opsetid("", graph.opset)]
     model = helper.make_model(
         made,
         producer_name="handgrad",
         producer_version=handgrad.__version__,
-        ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=max(IR_VERSION, helper.find_min_ir_version_for(opsets)),
+        opset_imports=opsets,
     )
     helper.set_model_props(model, _about(trained, with_preprocessing))
     checker.check_model(model, full_check=True)
-    content = model.SerializeToString()
-    _check(content, trained, with_preprocessing, runtime)
-    return content
+    return model.SerializeToString(), graph.opset
 
 
 def _about(trained: Trained, with_preprocessing: bool) -> dict[str, str]:
@@ -119,12 +156,15 @@ def _about(trained: Trained, with_preprocessing: bool) -> dict[str, str]:
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}
 
 
-def _check(content: bytes, trained: Trained, with_preprocessing: bool, runtime: Any) -> None:
-    """Runs the model beside the network itself, on random inputs, one and several at once."""
+def _session(content: bytes, runtime: Any) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4  # a refusal is an exception; it is not printed as well
+    return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _check(session: Any, trained: Trained, with_preprocessing: bool, version: str) -> None:
+    """Runs the model beside the network itself, on random inputs, one and several at once."""
     rng = np.random.default_rng(0)
     network = trained.network()
     for n in (1, 3):
@@ -139,7 +179,7 @@ def _check(content: bytes, trained: Trained, with_preprocessing: bool, runtime: 
         error = float(np.abs(found - expected).max()) / largest
         if not error < 1e-3:
             raise RunError(
-                f"onnxruntime {runtime.__version__} computes outputs that differ from handgrad's by {error:.1e} of the "
+                f"onnxruntime {version} computes outputs that differ from handgrad's by {error:.1e} of the "
                 "largest: nothing was written; please report this network"
             )
 
@@ -263,8 +303,12 @@ def _layer_norm(graph, item, state, x):
 
 
 def _group_norm(graph, item, state, x):
-    """Each group as one channel of an instance normalisation: the operator of its own comes with opset 18."""
+    """GroupNormalization, or without it each group as one channel of an instance normalisation."""
     groups, shape = item.layer.num_groups, item.row.input_shape
+    if graph.may_use(21):
+        names = _parameters(graph, item, state, "weight", "bias")
+        options = {"num_groups": groups, "epsilon": item.layer.eps}
+        return graph.node("GroupNormalization", x, *names, name=_node_name(item), **options)
     unit = [graph.constant(_node_name(item, name), np.full(groups, value)) for name, value in (("1", 1), ("0", 0))]
     y = _reshape(graph, x, (groups, math.prod(shape) // groups), _node_name(item, "groups"))
     y = graph.node("InstanceNormalization", y, *unit, name=_node_name(item, "normalised"), epsilon=item.layer.eps)
@@ -279,13 +323,20 @@ def _group_norm(graph, item, state, x):
 
 
 def _rms_norm(graph, item, state, x):
+    (weight,) = _parameters(graph, item, state, "weight")
+    if graph.may_use(23):
+        options = {"axis": -1, "epsilon": item.layer.eps}
+        return graph.node("RMSNormalization", x, weight, name=_node_name(item), **options)
+
     def part(name: str, operator: str, *inputs: str, **attributes: Any) -> str:
         return graph.node(operator, *inputs, name=_node_name(item, name), **attributes)
 
-    mean = part("mean", "ReduceMean", part("square", "Mul", x, x), axes=[-1], keepdims=1)
+    # ReduceSum, as the operator set decides whether ReduceMean takes its axes as an attribute or as an input.
+    axes = graph.constant(_node_name(item, "axes"), [-1], np.int64)
+    total = part("total", "ReduceSum", part("square", "Mul", x, x), axes, keepdims=1)
+    mean = part("mean", "Div", total, graph.constant(_node_name(item, "count"), item.row.input_shape[-1]))
     eps = graph.constant(_node_name(item, "eps"), item.layer.eps)
     root = part("root", "Sqrt", part("sum", "Add", mean, eps))
-    (weight,) = _parameters(graph, item, state, "weight")
     return graph.node("Mul", part("normalised", "Div", x, root), weight, name=_node_name(item))
 
 
@@ -298,11 +349,15 @@ def _elu(graph, item, state, x):
 
 
 def _silu(graph, item, state, x):
+    if graph.may_use(24):
+        return graph.node("Swish", x, name=_node_name(item))
     return graph.node("Mul", x, graph.node("Sigmoid", x, name=_node_name(item, "gate")), name=_node_name(item))
 
 
 def _gelu(graph, item, state, x):
-    """x times its gate: by Erf, or by Tanh where the layer is of that form (the operator Gelu comes with opset 20)."""
+    """Gelu, or without it x times its gate: by Erf, or by Tanh where the layer is of that form."""
+    if graph.may_use(20):
+        return graph.node("Gelu", x, name=_node_name(item), approximate=item.layer.approximate)
 
     def part(name: str, operator: str, *inputs: str) -> str:
         return graph.node(operator, *inputs, name=_node_name(item, name))

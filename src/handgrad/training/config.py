@@ -134,7 +134,7 @@ GROUPS = {
     "Training": (
         *("optimizer", "learning_rate", "momentum", "nesterov", "beta1", "beta2", "weight_decay", "clip_norm"),
         *("batch_size", "max_steps", "epochs"),
-        *("loss", "label_smoothing", "class_weight", "eval_freq", "eval_size", "patience"),
+        *("loss", "label_smoothing", "huber_delta", "class_weight", "eval_freq", "eval_size", "patience"),
     ),
     "Schedule of the learning rate": (
         *("schedule", "warmup_steps", "step_size", "gamma", "min_learning_rate"),
@@ -254,6 +254,9 @@ class TrainConfig:
         "huber, of a regression, are less sensitive to outliers",
     )
     label_smoothing: float = _setting(0.0, _SHARE, "share of a target spread over all classes, of cross_entropy")
+    huber_delta: float = _setting(
+        1.0, _POSITIVE, "distance, in standard deviations of the target, from which huber grows linearly"
+    )
     class_weight: str = _setting(
         "none", _one_of(CLASS_WEIGHTS), "balanced: samples of rare classes weigh more, so that all classes count alike"
     )
@@ -412,7 +415,7 @@ class TrainConfig:
 
     def loss_spec(self, task: str = "classification") -> LossSpec:
         """The loss, where none is set the default of the task."""
-        return LossSpec(self.loss or LOSSES_OF[task][0], self.label_smoothing)
+        return LossSpec(self.loss or LOSSES_OF[task][0], self.label_smoothing, self.huber_delta)
 
     def learning_rates(self, steps: int) -> Schedule:
         """The learning rates of a run of so many steps."""

@@ -1,4 +1,5 @@
-"""How a run looks in a notebook: as an HTML table with its curves, and a figure that shows itself."""
+"""How a run is described: the line it begins with, and in a notebook an HTML table with its curves, and a figure that
+shows itself."""
 
 from __future__ import annotations
 
@@ -6,12 +7,30 @@ import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handgrad.training.judging import SPLITS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from handgrad.engines import Engine
+    from handgrad.training.config import TrainConfig
+
+
+def opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> str:
+    """The line that a run begins with: the data, the network, how it is trained, and where the run lies."""
+    begin = f"from step {first_step:,} " if first_step else ""
+    held = ""
+    if size := config.validation_size:
+        how = "drawn at random" if config.validation_split == "random" else "the last training samples"
+        much = f"{size:,} samples" if size >= 1 else f"{100 * size:g}% of the training samples"
+        held = f"validation on {much}, {how}, "
+    return (
+        f"{config.dataset}: {config.model} with {engine.architecture.parameters:,} parameters, {config.optimizer}, "
+        f"{engine.name} engine, {held}{begin}to step {steps:,} -> {run_dir}"
+    )
 
 
 def showing_itself(figure: Figure) -> Figure:

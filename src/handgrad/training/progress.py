@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from handgrad.engines import Engine
 from handgrad.training.config import TrainConfig
-from handgrad.training.display import evaluations_table, measures_in, number
+from handgrad.training.display import evaluations_table, measures_in, number, opening
 from handgrad.training.judging import SPLITS
 from handgrad.training.reporter import Reporter
 
@@ -42,7 +42,7 @@ class LineProgress(Reporter):
 
     def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None:
         self.steps = steps
-        self.note(_opening(run_dir, config, engine, steps, first_step))
+        self.note(opening(run_dir, config, engine, steps, first_step))
 
     def evaluated(self, record: dict[str, Any]) -> None:
         parts = [f"step {record['step']:>{len(str(self.steps))}}/{self.steps}"]
@@ -73,7 +73,7 @@ class NotebookProgress(Reporter):
         from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
 
         self._html = HTML
-        self._title = _opening(run_dir, config, engine, steps, first_step)
+        self._title = opening(run_dir, config, engine, steps, first_step)
         self.steps, self._step = steps, first_step
         self._handle = display(HTML(self._content()), display_id=True)
 
@@ -110,11 +110,3 @@ class NotebookProgress(Reporter):
             f'<progress value="{self._step}" max="{self.steps}" style="width:300px"></progress> '
             f"{self._step:,} of {self.steps:,} steps {self._loss}{table}{notes}"
         )
-
-
-def _opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> str:
-    begin = f"from step {first_step:,} " if first_step else ""
-    return (
-        f"{config.dataset}: {config.model} with {engine.architecture.parameters:,} parameters, {config.optimizer}, "
-        f"{engine.name} engine, {begin}to step {steps:,} -> {run_dir}"
-    )
