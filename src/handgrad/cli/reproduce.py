@@ -17,8 +17,8 @@ from handgrad.cli.common import DataDir, Device, Json, Offline, new_app
 app = new_app(
     "reproduce",
     "The tables, figures and claims of five published documents, with the authors' figures beside ours.\n\nWithout a "
-    "name: the list. NAME is one of them, as uva-apr19-a/table-4, or a document, as uva-apr19-a, for all of its own. A run "
-    "that was stopped, by whatever, goes on where it was when the same command is given again.",
+    "name: the list. NAME is one of them, as uva-apr19-a/table-4, or a document, as uva-apr19-a, for all of its own. A "
+    "run that was stopped, by whatever, goes on where it was when the same command is given again.",
 )
 
 
@@ -134,7 +134,7 @@ def _show(outcome: Any, path: Path) -> None:
 
 
 def _watcher(json_: bool):
-    from handgrad.cli.reporting import LineReporter, TerminalReporter
+    from handgrad.cli.reporting import TerminalReporter
     from handgrad.reproduce import Watcher
 
     lines = json_ or not sys.stdout.isatty()

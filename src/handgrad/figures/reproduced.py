@@ -21,8 +21,8 @@ Records = Sequence[Mapping[str, Any]]
 
 @drawn
 def cases_over_steps(curves: Mapping[str, Sequence[Records]], *, lines: Mapping[str, float] | None = None) -> Figure:
-    """Two panels, accuracy and loss. One case: training, validation and test, as means over seeds with their range. Several:
-    the test figures of each.
+    """Two panels, accuracy and loss. One case: training, validation and test, as means over seeds with their range.
+    Several: the test figures of each.
 
     Arguments:
         curves: of each case the evaluations of each seed, as in `metrics.jsonl`.

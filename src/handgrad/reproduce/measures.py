@@ -1,8 +1,8 @@
 """How a figure of ours is read off a run.
 
-A measure is a text: `last test_accuracy` (of the last evaluation), `best test_accuracy` (the largest of all evaluations; of
-losses the smallest), `step 500 test_accuracy`, `mean test_accuracy` (over all evaluations), `setting learning_rate`, or the
-name of a function of `FUNCTIONS`.
+A measure is a text: `last test_accuracy` (of the last evaluation), `best test_accuracy` (the largest of all
+evaluations; of losses the smallest), `step 500 test_accuracy`, `mean test_accuracy` (over all evaluations),
+`setting learning_rate`, or the name of a function of `RECORD_FUNCTIONS` or `NETWORK_FUNCTIONS`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ Records = Sequence[Mapping[str, Any]]
 
 def from_records(measure: str, records: Records) -> float:
     """A measure that the evaluations of a run decide."""
+    if measure in RECORD_FUNCTIONS:
+        return RECORD_FUNCTIONS[measure](records)
     how, _, name = measure.partition(" ")
     if how == "step":
         at, _, name = name.partition(" ")
@@ -32,9 +34,7 @@ def from_records(measure: str, records: Records) -> float:
     values = [_value(record, name) for record in records]
     if how == "mean":
         return math.fsum(values) / len(values)
-    if how == "best":
-        return min(values) if name.endswith(("loss", "error")) else max(values)
-    return RECORD_FUNCTIONS[measure](records)
+    return min(values) if name.endswith(("loss", "error")) else max(values)  # best
 
 
 def _value(record: Mapping[str, Any], name: str) -> float:

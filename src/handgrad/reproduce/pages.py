@@ -180,7 +180,7 @@ def write_page(outcome: Outcome, out: str | Path) -> tuple[Path, list[str]]:
     picture, problems = path.with_suffix(".png"), []
     if outcome.curves:
         accuracies = {p.value for p in outcome.entry.printed if p.measure.endswith("test_accuracy")}
-        lines = {"accuracy": float(v) for v in accuracies} if len(accuracies) == 1 else {}
+        lines = {"accuracy": float(accuracies.pop())} if len(accuracies) == 1 else {}
 
         def draw() -> Figure:
             from handgrad.figures import cases_over_steps
@@ -241,8 +241,9 @@ def index(out: str | Path) -> str:
     lines = [
         "# Published results, reproduced",
         "",
-        f"Five documents publish {sum(e.document != 'data' for e in entries.values())} tables, figures and claims. This "
-        f"page lists all of them, with a verdict where they were run at full length: {len(results)} of {len(entries)}.",
+        f"Five documents publish {sum(e.document != 'data' for e in entries.values())} tables, figures and claims. "
+        f"This page lists all of them, with a verdict where they were run at full length: {len(results)} of "
+        f"{len(entries)}.",
         "",
         "`handgrad reproduce NAME` runs one of them, and `handgrad reproduce --index --out FOLDER` writes this page.",
         "",

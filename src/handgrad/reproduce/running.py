@@ -11,7 +11,7 @@ import math
 import re
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from handgrad.reproduce.documents.common import combination_name
 from handgrad.reproduce.entries import Case, Entry, Printed, Statement
 from handgrad.reproduce.measures import measured, setting
 from handgrad.reproduce.verdicts import CANNOT_BE, INDICATIVE, judge_entry, judge_statement, judge_value
-from handgrad.training import Reporter, Run, TrainConfig, load_run, merge_settings
+from handgrad.training import Interrupted, Reporter, Run, TrainConfig, load_run, merge_settings
 from handgrad.training.loop import fitted_to, new_engine, train_in
 from handgrad.training.recipes import recipe_settings
 from handgrad.training.run import RunFolder, load_dataset
@@ -237,7 +237,12 @@ def reproduce(
     made = _Runs(entry, Path(runs_dir), dict(settings or {}), watcher or Watcher())
     wanted = seeds or entry.seeds
     scale = scaled_to(made.estimate() * wanted, 60 * budget, wanted) if budget is not None else Scale(wanted)
-    runs = made.of_study(scale, workers) if entry.study else made.of_cases(scale)
+    try:
+        runs = made.of_study(scale, workers) if entry.study else made.of_cases(scale)
+    except (Interrupted, KeyboardInterrupt):
+        raise Interrupted(
+            f"stopped; all of it is saved in {runs_dir}. The same command goes on: handgrad reproduce {entry.name}"
+        ) from None
     full = scale.seeds >= entry.seeds and scale.steps == scale.cases == 1
     rows = _rows(entry, runs, made.dataset)
     every = [run for of_case in runs.values() for run in of_case if run is not None]
@@ -264,9 +269,9 @@ def _judged(entry: Entry, rows: list[Row], seeds: list[int], full: bool, done: d
     values = []
     for row in rows:
         if isinstance(row.what, Printed) and row.what.headline:
-            published = row.what.value
-            apart = row.mean is not None and not isinstance(published, str)
-            values.append((row.verdict, row.mean - published if apart else math.nan))
+            mean, published = row.mean, row.what.value
+            apart = math.nan if mean is None or isinstance(published, str) else mean - published
+            values.append((row.verdict, apart))
     statements = [row.verdict for row in rows if isinstance(row.what, Statement)]
     verdict = judge_entry(values, statements, full=full)
     if verdict == INDICATIVE:  # of its parts nothing stronger may be said either

@@ -11,8 +11,8 @@ _CASES = {
 }
 _NOTES = (
     "The handout expects “similar or better” values: a verdict of below means that ours is smaller, so better.",
-    "784-64-64-32-10 with sigmoids, learning rate 0.008 and momentum 0.9 are those of the handout's sample call, batches of "
-    "100 those of its linear exercise. The number of epochs is not stated: these have 20.",
+    "784-64-64-32-10 with sigmoids, learning rate 0.008 and momentum 0.9 are those of the handout's sample call, "
+    "batches of 100 those of its linear exercise. The number of epochs is not stated: these have 20.",
     "Task 4 draws weights from the standard normal distribution; the second case has weights of Kaiming's spread.",
 )
 

@@ -14,8 +14,8 @@ PYTORCH_MLP = {"recipe": "uva-numpy-mlp", "init": "pytorch"}
 VGG = {"recipe": "uva-vgg"}
 
 JPEG = (
-    "The authors trained on the original CIFAR-10; the results in handgrad's documentation are of a copy that went through "
-    "JPEG once, which costs a little accuracy: see data/jpeg."
+    "The authors trained on the original CIFAR-10; the results in handgrad's documentation are of a copy that went "
+    "through JPEG once, which costs a little accuracy: see data/jpeg."
 )
 BATCH = (
     "The training figures of the document are those of one batch, ours are means over all batches since the last "

@@ -26,10 +26,10 @@ ENTRIES = (
         name="data/jpeg",
         kind="claim",
         title="What it costs that the images went through JPEG",
-        says="No document speaks of it: it is a property of the data here. The copy of CIFAR-10 that the committed results "
-        "were trained on went through JPEG of quality 75 once. The originals are not there to compare with, so the images "
-        "go through JPEG once more, with its blocks moved by four pixels so that it loses as much again; what the second "
-        "pass costs is an estimate of what the first did.",
+        says="No document speaks of it: it is a property of the data here. The copy of CIFAR-10 that the committed "
+        "results were trained on went through JPEG of quality 75 once. The originals are not there to compare with, so "
+        "the images go through JPEG once more, with its blocks moved by four pixels so that it loses as much again; "
+        "what the second pass costs is an estimate of what the first did.",
         cases={
             "MLP": Case(_MLP),
             "MLP, JPEG again": Case(_MLP, "jpeg-again"),

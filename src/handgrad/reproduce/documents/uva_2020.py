@@ -102,7 +102,8 @@ ENTRIES = (
         name="uva-2020/claim-tanh-slower-than-elu",
         kind="claim",
         title="Tanh converges more slowly than ELU",
-        says="“Networks with Tanh activation functions have converged a lot slower in this example”: 0.353 against 0.451.",
+        says="“Networks with Tanh activation functions have converged a lot slower in this example”: 0.353 against "
+        "0.451.",
         cases={
             "ELU": Case(_PYTORCH),
             "Tanh": Case({**_PYTORCH, "activation": "tanh"}),
@@ -116,8 +117,8 @@ ENTRIES = (
             Statement("ELU is ahead at the end", "last test_accuracy", ("ELU",), ("Tanh",)),
         ),
         notes=(
-            "Inputs are on the scale of 0 to 255 in this course, where Tanh saturates from the first step. The cases on "
-            "standardised inputs (learning rate 0.1) show what is left of the difference without that.",
+            "Inputs are on the scale of 0 to 255 in this course, where Tanh saturates from the first step. The cases "
+            "on standardised inputs (learning rate 0.1) show what is left of the difference without that.",
             JPEG,
         ),
     ),
@@ -126,8 +127,8 @@ ENTRIES = (
         kind="claim",
         title="ELU drives activations towards its floor",
         says="“With ELU, many insignificant weights go to practically 0, whereas with Tanh, the weights are scaled "
-        "somewhere between -1 and 1.” A weight has no bounds in either network; what is meant are activations, of which "
-        "ELU has a floor of -1, and whose derivative is practically 0 there.",
+        "somewhere between -1 and 1.” A weight has no bounds in either network; what is meant are activations, of "
+        "which ELU has a floor of -1, and whose derivative is practically 0 there.",
         cases={
             "ELU": Case(_PYTORCH),
             "ELU, step 1": Case({**_PYTORCH, "max_steps": 1, "eval_freq": 1}),
@@ -176,8 +177,8 @@ ENTRIES = (
         name="uva-2020/claim-batch-norm-batch-size",
         kind="claim",
         title="Batch normalisation depends on the batch size, layer normalisation does not",
-        says="“The definition of your batch-size can influence the perforamnce of batch-normalization immensely. We are "
-        "required to enforce a higher batch-size to prevent noise from coming in.”",
+        says="“The definition of your batch-size can influence the perforamnce of batch-normalization immensely. We "
+        "are required to enforce a higher batch-size to prevent noise from coming in.”",
         cases={
             f"{norm} norm, batch size {size}": _normalised(norm, size) for norm in ("batch", "layer") for size in _SIZES
         },
@@ -202,8 +203,8 @@ ENTRIES = (
             ),
         ),
         notes=(
-            "Every run sees 100,000 images, two passes, with Adam and a learning rate of 1e-3; two layers of 100 units. "
-            "Layer normalisation is the control: it shows what the batch size does without it.",
+            "Every run sees 100,000 images, two passes, with Adam and a learning rate of 1e-3; two layers of 100 "
+            "units. Layer normalisation is the control: it shows what the batch size does without it.",
             JPEG,
         ),
     ),
@@ -211,8 +212,8 @@ ENTRIES = (
         name="uva-2020/claim-layer-norm-conv-nets",
         kind="claim",
         title="Layer normalisation can hurt convolutional networks",
-        says="Layer normalisation assumes that all neurons matter alike, which “can work to its detriment in for instance "
-        "ConvNets”.",
+        says="Layer normalisation assumes that all neurons matter alike, which “can work to its detriment in for "
+        "instance ConvNets”.",
         cases={
             "batch norm": Case({**_CNN, "norm": "batch"}),
             "layer norm": Case({**_CNN, "norm": "group", "num_groups": 1}),
@@ -225,8 +226,8 @@ ENTRIES = (
         notes=(
             "Layer normalisation of an image is group normalisation with one group: over channels and places together. "
             "A network of three convolutions with 16, 32 and 64 channels, 2,000 steps of 64 images, Adam, 1e-3.",
-            "The claim says “can”: one network in which it hurts is enough to reproduce it, and the first statement alone "
-            "says so; the second is the stronger one.",
+            "The claim says “can”: one network in which it hurts is enough to reproduce it, and the first statement "
+            "alone says so; the second is the stronger one.",
             JPEG,
         ),
     ),
@@ -234,7 +235,8 @@ ENTRIES = (
         name="uva-2020/figure-4",
         kind="figure",
         title="Accuracy and loss of the PreAct ResNet over 5,000 steps",
-        says="No figures are printed. By the text the accuracy still rises at the end, more slowly from about step 800.",
+        says="No figures are printed. By the text the accuracy still rises at the end, more slowly from about step "
+        "800.",
         cases={"PreAct ResNet": Case({"recipe": "uva-preact-resnet"})},
         seeds=2,
         statements=(
@@ -258,8 +260,8 @@ ENTRIES = (
         kind="claim",
         title="The training loss of the PreAct ResNet drops in hops",
         says="Around steps 700, 1500, 3000 and 4700 the loss makes “significant ‘average’ drops”.",
-        cannot="The document's loss is that of single batches of 32 and, as it says itself, should have been averaged: an "
-        "epoch has 1,562 steps, so drops at 1,500, 3,000 and 4,700 are where the data begin again, and that at 700 is one of "
-        "many in the noise. There is no figure to compare a run with.",
+        cannot="The document's loss is that of single batches of 32 and, as it says itself, should have been averaged: "
+        "an epoch has 1,562 steps, so drops at 1,500, 3,000 and 4,700 are where the data begin again, and that at 700 "
+        "is one of many in the noise. There is no figure to compare a run with.",
     ),
 )

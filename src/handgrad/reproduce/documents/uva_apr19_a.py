@@ -80,8 +80,8 @@ ENTRIES = (
         name="uva-apr19-a/figure-1",
         kind="figure",
         title="Accuracy and loss of the NumPy MLP while it trains",
-        says="Curves of training and test figures, a test evaluation every 100 steps. The picture has no figures of its "
-        "own; the text gives the best ones (table 2).",
+        says="Curves of training and test figures, a test evaluation every 100 steps. The picture has no figures of "
+        "its own; the text gives the best ones (table 2).",
         cases={"mlp_numpy": Case(NUMPY_MLP)},
         printed=(Printed("mlp_numpy", "best test_accuracy", 0.48), Printed("mlp_numpy", "best test_loss", 1.50)),
         notes=(STEPS, JPEG),
@@ -198,8 +198,8 @@ ENTRIES = (
         name="uva-apr19-a/claim-dropout-test-above-training",
         kind="claim",
         title="The test accuracy lies above the training accuracy at first, because of dropout",
-        says="“It is very surprising that the model from the beginning until the 1.000th step …”: dropout handicaps the "
-        "network while it trains and not while it is tested; L2 regularisation is named as a second cause.",
+        says="“It is very surprising that the model from the beginning until the 1.000th step …”: dropout handicaps "
+        "the network while it trains and not while it is tested; L2 regularisation is named as a second cause.",
         cases={
             "dropout 0.2": Case({**_MLP, "max_steps": 1500, "eval_freq": 100}),
             "no dropout": Case({**_MLP, "max_steps": 1500, "eval_freq": 100, "dropout": 0.0}),
@@ -219,8 +219,8 @@ ENTRIES = (
             ),
         ),
         notes=(
-            "The training accuracy is a mean over the steps since the last evaluation, so it also lags behind; the runs "
-            "without dropout show how much that alone does.",
+            "The training accuracy is a mean over the steps since the last evaluation, so it also lags behind; the "
+            "runs without dropout show how much that alone does.",
             "A weight decay of 2e-10 adds nothing: L2 is no cause here.",
         ),
     ),
@@ -264,8 +264,8 @@ ENTRIES = (
         name="uva-apr19-a/figure-3",
         kind="settings",
         title="The layers of the VGG network",
-        says="Eight convolutions of 3x3 and five max-pools, then a linear layer; batch normalisation and ReLU after each "
-        "convolution. The average pool of 1x1 at its end changes nothing.",
+        says="Eight convolutions of 3x3 and five max-pools, then a linear layer; batch normalisation and ReLU after "
+        "each convolution. The average pool of 1x1 at its end changes nothing.",
         cases={"convnet": Case(VGG)},
         printed=tuple(
             Printed("convnet", f"setting layer {i}", text)
@@ -304,8 +304,9 @@ ENTRIES = (
             Printed("softmax twice", "best train_loss", 1.46, samples=32, headline=False),
         ),
         notes=(
-            "A loss of 1.46 at an accuracy of 1.00 is log(e + 9) - 1, what a confident softmax gives when the loss takes "
-            "its softmax once more: so the network here ends with a softmax. See uva-apr19-a/claim-softmax-twice.",
+            "A loss of 1.46 at an accuracy of 1.00 is log(e + 9) - 1, what a confident softmax gives when the loss "
+            "takes its softmax once more: so the network here ends with a softmax. See "
+            "uva-apr19-a/claim-softmax-twice.",
             "A training batch has 32 images: an accuracy of 1.00 there is the best of many batches.",
             "22,000 steps, learning rate 1e-4 and batch size 32 are the course's defaults but for the steps.",
             JPEG,
@@ -339,8 +340,9 @@ ENTRIES = (
         kind="claim",
         title="Losses of 1.46 at accuracy 1.00 and 1.66 at 0.80 come from softmax applied twice",
         says="Table 5 has losses of 1.46 at an accuracy of 1.00 and 1.66 at 0.80. The document does not say why. A "
-        "network that is sure of everything has a loss of log(e + 9) - 1 = 1.461 where it is right and log(e + 9) = 2.461 "
-        "where it is wrong, if its softmax is followed by another one: so loss + accuracy = 2.461, for both of its pairs.",
+        "network that is sure of everything has a loss of log(e + 9) - 1 = 1.461 where it is right and log(e + 9) = "
+        "2.461 where it is wrong, if its softmax is followed by another one: so loss + accuracy = 2.461, for both of "
+        "its pairs.",
         cases={
             "softmax twice": Case(
                 {"recipe": "mnist", "epochs": None, "max_steps": 3000, "eval_freq": 300, "dropout": 0.0},
@@ -380,7 +382,8 @@ ENTRIES = (
         ),
         notes=(
             "Shown with MLPs on MNIST and CIFAR-10: what the second softmax does to the loss depends on the confidence "
-            "alone, and not on what is classified. The table itself, with VGG and 22,000 steps, is uva-apr19-a/table-5.",
+            "alone, and not on what is classified. The table itself, with VGG and 22,000 steps, is "
+            "uva-apr19-a/table-5.",
         ),
     ),
 )

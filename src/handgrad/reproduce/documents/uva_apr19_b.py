@@ -117,8 +117,8 @@ ENTRIES = (
         name="uva-apr19-b/figure-6",
         kind="figure",
         title="Test accuracies of the part of the grid with 3,000 steps and batches of 400",
-        says="SGD and Adam are poor at 2e-2 (but for Adam with one layer), Adadelta at 2e-4; more layers and more units "
-        "are better throughout.",
+        says="SGD and Adam are poor at 2e-2 (but for Adam with one layer), Adadelta at 2e-4; more layers and more "
+        "units are better throughout.",
         study=_PART,
         cases=combinations(_PART, _PART_VARIED),
         seeds=1,

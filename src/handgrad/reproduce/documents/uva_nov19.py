@@ -83,9 +83,9 @@ ENTRIES = (
             ),
         ),
         notes=(
-            "The layers of both compute the same; what differs are the initial weights, normal of standard deviation 1e-4 "
-            "in the NumPy assignment and uniform within 1/sqrt(inputs) in PyTorch. Both are trained by the same engine "
-            "here.",
+            "The layers of both compute the same; what differs are the initial weights, normal of standard deviation "
+            "1e-4 in the NumPy assignment and uniform within 1/sqrt(inputs) in PyTorch. Both are trained by the same "
+            "engine here.",
             _SLOPE,
             JPEG,
         ),
@@ -94,8 +94,8 @@ ENTRIES = (
         name="uva-nov19/claim-input-scale",
         kind="claim",
         title="The default figure depends on inputs on the scale of 0 to 255",
-        says="0.4732 with plain SGD, a learning rate of 2e-3 and 1,500 steps. The course's reader gives pixels from 0 to "
-        "255, less the mean image; the document does not mention it.",
+        says="0.4732 with plain SGD, a learning rate of 2e-3 and 1,500 steps. The course's reader gives pixels from 0 "
+        "to 255, less the mean image; the document does not mention it.",
         cases={
             "0 to 255": Case(_NUMPY),
             "0 to 1": Case({**_NUMPY, "preprocessing": "unit"}),
@@ -107,8 +107,8 @@ ENTRIES = (
             Statement("Better than on standardised pixels", "last test_accuracy", ("0 to 255",), ("standardised",)),
         ),
         notes=(
-            "Pixels 255 times as large make the first layer's gradient 255 times as large, so that the learning rate of "
-            "2e-3 suits that scale alone.",
+            "Pixels 255 times as large make the first layer's gradient 255 times as large, so that the learning rate "
+            "of 2e-3 suits that scale alone.",
             _SLOPE,
             JPEG,
         ),
