@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from handgrad.errors import RunError
 from handgrad.reproduce.entries import DOCUMENTS, Entry, Printed, Statement, all_entries
 from handgrad.reproduce.running import Outcome, Row
-from handgrad.reproduce.verdicts import INDICATIVE, REPRODUCED, allowance
+from handgrad.reproduce.verdicts import ABOVE, BELOW, INDICATIVE, REPRODUCED, allowance
 from handgrad.training.run import write_figure, write_text
 
 if TYPE_CHECKING:
@@ -114,7 +114,20 @@ def verdict_line(outcome: Outcome) -> str:
         for kind, word in ((Printed, "printed"), (Statement, "claimed"))
         if any(isinstance(row.what, kind) for row in judged)
     ]
-    return f"{outcome.verdict}: {_EXPLAINED[outcome.verdict]} ({agree} of {' and '.join(parts)})."
+    said = f"{outcome.verdict}: {_EXPLAINED[outcome.verdict]}{_for_better(outcome)}"
+    return f"{said} ({agree} of {' and '.join(parts)})."
+
+
+def _for_better(outcome: Outcome) -> str:
+    """Whether larger, or smaller, is better, where the values that differ are all of one kind."""
+    missed = {
+        row.what.measure.endswith(("loss", "error"))
+        for row in outcome.rows
+        if isinstance(row.what, Printed) and row.what.headline and row.verdict != REPRODUCED
+    }
+    if outcome.verdict not in (ABOVE, BELOW) or len(missed) != 1:
+        return ""
+    return ", which is better" if (outcome.verdict == BELOW) == missed.pop() else ", which is worse"
 
 
 def page(outcome: Outcome, figure: str | None = None) -> str:
@@ -248,8 +261,6 @@ def index(out: str | Path) -> str:
         "`handgrad reproduce NAME` runs one of them, and `handgrad reproduce --index --out FOLDER` writes this page.",
         "",
         *_table(["verdict", "what it means"], [[word, text] for word, text in _EXPLAINED.items()]),
-        "The rules are those of [Reproducing published results](../reproducing.md#the-verdicts).",
-        "",
     ]
     for document, title in DOCUMENTS.items():
         rows = [_index_row(e, results.get(e.name)) for e in entries.values() if e.document == document]
