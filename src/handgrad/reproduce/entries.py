@@ -92,6 +92,7 @@ class Entry:
         seeds: runs of each case.
         notes: what differs from the document, or is not stated there.
         cannot: why it cannot be reproduced; "" where it can.
+        panels: what its picture shows, as for `figures.cases_over_steps`.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Entry:
     seeds: int = 3
     notes: tuple[str, ...] = ()
     cannot: str = ""
+    panels: tuple[str, ...] = ("accuracy", "loss")
 
     @property
     def document(self) -> str:

@@ -144,7 +144,7 @@ def page(outcome: Outcome, figure: str | None = None) -> str:
     if rows := list(statement_rows(outcome)):
         lines += _table(["statement", "difference ± standard error", "pairs", "verdict"], rows)
     if figure is not None:
-        lines += [f"![test figures of every case while it trains]({figure})", ""]
+        lines += [f"![{_described(entry)}]({figure})", ""]
     rows = list(case_rows(outcome))
     if 1 < len(rows) <= MOST_CASES:
         lines += ["Every case, means over seeds ± their standard deviation:", ""]
@@ -171,6 +171,12 @@ def command(outcome: Outcome) -> str:
     return f"handgrad reproduce {outcome.entry.name}{''.join(flags)}"
 
 
+def _described(entry: Entry) -> str:
+    """What the picture shows, for those who cannot see it."""
+    what = " and ".join(panel.replace("_", " ") for panel in entry.panels)
+    return f"{what} of {'the' if len(entry.cases) == 1 else 'every'} case while it trains"
+
+
 def _listed(values: list[Any]) -> str:
     return ", ".join(map(str, values))
 
@@ -192,19 +198,29 @@ def write_page(outcome: Outcome, out: str | Path) -> tuple[Path, list[str]]:
     path = Path(out) / f"{outcome.entry.name}.md"
     picture, problems = path.with_suffix(".png"), []
     if outcome.curves:
-        accuracies = {p.value for p in outcome.entry.printed if p.measure.endswith("test_accuracy")}
-        lines = {"accuracy": float(accuracies.pop())} if len(accuracies) == 1 else {}
+        lines = _lines(outcome.entry)
 
         def draw() -> Figure:
             from handgrad.figures import cases_over_steps
 
-            return cases_over_steps(outcome.curves, lines=lines)
+            return cases_over_steps(outcome.curves, panels=outcome.entry.panels, lines=lines)
 
         problem = write_figure(picture, draw, **_ADVICE)
         problems = [problem] if problem else []
     write_text(path, page(outcome, picture.name if picture.exists() and outcome.curves else None), **_ADVICE)
     write_text(path.with_suffix(".json"), json.dumps(as_json(outcome), indent=1) + "\n", **_ADVICE)
     return path, problems
+
+
+def _lines(entry: Entry) -> dict[str, float]:
+    """The printed values that can be drawn across a panel: those of a figure with a single one."""
+    lines = {}
+    for panel in entry.panels:
+        name = panel if "_" in panel else f"test_{panel}"
+        values = {p.value for p in entry.printed if p.measure.endswith(name)}
+        if len(values) == 1 and not isinstance(value := values.pop(), str):
+            lines[panel] = value
+    return lines
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

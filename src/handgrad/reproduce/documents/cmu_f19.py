@@ -30,6 +30,7 @@ def _plot(name: str, split: str, quantity: str, value: float) -> Entry:
             Printed("Kaiming's weights", f"last {split}_{quantity}", value),
         ),
         notes=_NOTES,
+        panels=(f"{split}_{quantity}",),
     )
 
 

@@ -12,6 +12,15 @@ NUMPY_MLP = {"recipe": "uva-numpy-mlp"}
 #: The course's PyTorch MLP with its defaults: the NumPy network with PyTorch's initial weights.
 PYTORCH_MLP = {"recipe": "uva-numpy-mlp", "init": "pytorch"}
 VGG = {"recipe": "uva-vgg"}
+#: A small convolutional network for experiments of our own.
+CNN = {
+    "dataset": "cifar10",
+    "model": "cnn",
+    "channels": [16, 32, 64],
+    "batch_size": 64,
+    "max_steps": 1000,
+    "eval_freq": 250,
+}
 
 JPEG = (
     "The authors trained on the original CIFAR-10; the results in handgrad's documentation are of a copy that went "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from handgrad.reproduce.documents.common import JPEG, NUMPY_MLP, PYTORCH_MLP
+from handgrad.reproduce.documents.common import CNN, JPEG, NUMPY_MLP, PYTORCH_MLP
 from handgrad.reproduce.entries import Case, Entry, Printed, Statement
 
 _EDITION = {"activation": "elu", "learning_rate": 1e-3, "max_steps": 1400}
@@ -51,15 +51,6 @@ def _normalised(norm: str, batch_size: int) -> Case:
     settings = {"dataset": "cifar10", "hidden_units": [100, 100], "norm": norm, "batch_size": batch_size}
     return Case({**settings, "max_steps": steps, "eval_freq": steps // 5})
 
-
-_CNN = {
-    "dataset": "cifar10",
-    "model": "cnn",
-    "channels": [16, 32, 64],
-    "batch_size": 64,
-    "max_steps": 2000,
-    "eval_freq": 500,
-}
 
 ENTRIES = (
     Entry(
@@ -215,9 +206,9 @@ ENTRIES = (
         says="Layer normalisation assumes that all neurons matter alike, which “can work to its detriment in for "
         "instance ConvNets”.",
         cases={
-            "batch norm": Case({**_CNN, "norm": "batch"}),
-            "layer norm": Case({**_CNN, "norm": "group", "num_groups": 1}),
-            "no norm": Case(_CNN),
+            "batch norm": Case({**CNN, "norm": "batch"}),
+            "layer norm": Case({**CNN, "norm": "group", "num_groups": 1}),
+            "no norm": Case(CNN),
         },
         statements=(
             Statement("Batch normalisation beats it", "last test_accuracy", ("batch norm",), ("layer norm",)),
@@ -225,7 +216,7 @@ ENTRIES = (
         ),
         notes=(
             "Layer normalisation of an image is group normalisation with one group: over channels and places together. "
-            "A network of three convolutions with 16, 32 and 64 channels, 2,000 steps of 64 images, Adam, 1e-3.",
+            "A network of three convolutions with 16, 32 and 64 channels, 1,000 steps of 64 images, Adam, 1e-3.",
             "The claim says “can”: one network in which it hurts is enough to reproduce it, and the first statement "
             "alone says so; the second is the stronger one.",
             JPEG,
