@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 import signal
@@ -20,7 +21,9 @@ from handgrad.reproduce import DOCUMENTS, all_entries, chosen_entries, read_resu
 from handgrad.reproduce.documents.common import combination_name
 from handgrad.reproduce.entries import KINDS, Case, Entry, Printed, Statement
 from handgrad.reproduce.measures import NETWORK_FUNCTIONS, RECORD_FUNCTIONS, from_records
-from handgrad.reproduce.running import Scale, configuration, jpeg_again, reproduce, scaled_to
+from handgrad.reproduce.pages import index
+from handgrad.reproduce.running import Row, Scale, configuration, jpeg_again, judged, reproduce, scaled_to
+from handgrad.reproduce.verdicts import judge_statement, judge_value
 from handgrad.training import load_run
 
 ENTRIES = all_entries()
@@ -133,6 +136,21 @@ def test_a_step_without_an_evaluation_has_no_value():
     assert np.isnan(from_records("step 500 test_accuracy", RECORDS))
 
 
+def test_measures_that_look_into_the_network(tmp_path):
+    settings = {**DIGITS, "preprocessing": "none", "init": "normal:1", "max_steps": 1, "eval_freq": 1}  # far from 0
+    floor = "share of the activations at ELU's floor"
+    entry = _entry(
+        cases={"elu": Case({**settings, "activation": "elu"}), "tanh": Case({**settings, "activation": "tanh"})},
+        printed=(Printed("elu", floor, 0.5), Printed("elu", "share of the weights near 0", 0.01)),
+        statements=(),
+        seeds=1,
+    )
+    looked_into = reproduce(entry, runs_dir=tmp_path, settings={"threads": 1})
+    at_floor, near_zero = (row.mean for row in looked_into.rows)
+    assert 0.3 < at_floor < 0.7  # sums of about 800 either way: half of them are far below 0
+    assert 0.0 <= near_zero < 0.1
+
+
 # -- scaling ----------------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +193,12 @@ def test_full_runs_have_verdicts_and_scaled_ones_none(tmp_path):
     assert whole.done["runs"] == 4
     assert whole.rows[1].verdict == "reproduced"
     assert len(whole.rows[1].values) == 2
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/summary.json")}
+    assert len(times) == 4
+    again = reproduce(entry, runs_dir=tmp_path, settings={"threads": 1}, budget=100.0)  # more than it takes
+    assert again.full
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/summary.json")} == times  # read, not trained
+    assert [row.values for row in again.rows] == [row.values for row in whole.rows]
     for scaled in (
         reproduce(entry, runs_dir=tmp_path, settings={"threads": 1}, seeds=1),
         reproduce(entry, runs_dir=tmp_path / "less", settings={"threads": 1}, budget=1e-6),
@@ -182,17 +206,6 @@ def test_full_runs_have_verdicts_and_scaled_ones_none(tmp_path):
         assert not scaled.full
         assert scaled.verdict == "indicative"
         assert {row.verdict for row in scaled.rows} <= {"indicative"}
-    assert reproduce(entry, runs_dir=tmp_path, settings={"threads": 1}, budget=100.0).full
-
-
-def test_finished_runs_are_read_and_not_trained_again(tmp_path):
-    entry = _entry()
-    first = reproduce(entry, runs_dir=tmp_path, settings={"threads": 1})
-    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/summary.json")}
-    again = reproduce(entry, runs_dir=tmp_path, settings={"threads": 1})
-    assert len(times) == 4
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/summary.json")} == times
-    assert [row.values for row in again.rows] == [row.values for row in first.rows]
 
 
 def test_a_run_that_diverges_is_remembered(tmp_path):
@@ -334,3 +347,32 @@ def test_what_cannot_be_says_why(tmp_path):
     assert outcome.verdict == "cannot be"
     path, _ = write_page(outcome, tmp_path)
     assert ENTRIES["cmu-f19/speech"].cannot in path.read_text()
+
+
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
+
+
+def test_the_committed_index_is_that_of_the_committed_pages():
+    assert (RESULTS / "index.md").read_text() == index(RESULTS)
+    assert {path.relative_to(RESULTS).with_suffix("").as_posix() for path in RESULTS.glob("*/*.json")} <= set(ENTRIES)
+
+
+@pytest.mark.parametrize("name", list(read_results(RESULTS)))
+def test_a_committed_verdict_follows_from_its_values(name):
+    entry, result = ENTRIES[name], read_results(RESULTS)[name]
+    assert result["full"]
+    assert result["verdict"] != "indicative"
+    assert f"**Verdict: {result['why']}**" in (RESULTS / f"{name}.md").read_text()
+    rows = []
+    for what, row in zip((*entry.printed, *entry.statements), result["rows"], strict=True):
+        values = [math.nan if value is None else value for value in row["here"]]
+        if isinstance(what, Printed):
+            assert (row["case"], row["measure"], row["document"]) == (what.case, what.measure, what.value)
+            assert row["verdict"] == judge_value(what.value, values, what.measure, what.samples)
+        else:
+            assert (row["statement"], row["measure"]) == (what.words, what.measure)
+            assert row["verdict"] == judge_statement(values)
+        rows.append(Row(what, values, row["verdict"]))
+    if entry.trains:
+        assert result["seeds"] == list(range(entry.seeds))
+        assert judged(entry, rows, result["seeds"], True, {}).verdict == result["verdict"]

@@ -119,7 +119,7 @@ def _show(outcome: Any, path: Path) -> None:
     console = Console(highlight=False)
     for head, rows in (
         (("case", "figure", "document", "here", "allowance", "verdict"), list(table_rows(outcome))),
-        (("statement", "difference", "pairs", "verdict"), list(statement_rows(outcome))),
+        (("statement", "here", "difference", "pairs", "verdict"), list(statement_rows(outcome))),
     ):
         if rows:
             table = Table(title=outcome.entry.name, title_justify="left")

@@ -109,7 +109,8 @@ RECORD_FUNCTIONS: dict[str, Callable[[Records], float]] = {
 
 def _activations(run: Run, dataset: Dataset) -> np.ndarray:
     """The outputs of all hidden activations of an MLP for 1,000 test inputs, in a row."""
-    x = dataset.gather(dataset.indices("test")[:1000])
+    indices = dataset.indices("test")[:1000]
+    x = dataset.gather(indices).reshape(len(indices), -1)
     outputs = []
     for layer in run.network.layers:
         x = layer.forward(x)

@@ -67,13 +67,15 @@ def table_rows(outcome: Outcome) -> Iterator[list[str]]:
 
 
 def statement_rows(outcome: Outcome) -> Iterator[list[str]]:
-    """A row for each statement: its words, the difference, the number of differences, verdict."""
+    """A row for each statement: its words, what was compared, the difference, the number of pairs, verdict."""
     for row in outcome.rows:
         if isinstance(row.what, Statement):
             error = row.spread / math.sqrt(len(row.numbers)) if row.spread is not None else None
             difference = "diverged" if row.mean is None else f"{row.mean:+.4f}"
+            compared = " against ".join(map(number, row.sides or ()))
             yield [
                 row.what.words,
+                compared,
                 difference + (f" ± {error:.4f}" if error is not None else ""),
                 str(len(row.values)),
                 row.verdict,
@@ -109,13 +111,10 @@ def verdict_line(outcome: Outcome) -> str:
     if outcome.verdict == INDICATIVE:
         return f"indicative: {_EXPLAINED[INDICATIVE]}."
     agree = sum(row.verdict == REPRODUCED for row in judged)
-    parts = [
-        f"{sum(isinstance(row.what, kind) for row in judged)} {word}"
-        for kind, word in ((Printed, "printed"), (Statement, "claimed"))
-        if any(isinstance(row.what, kind) for row in judged)
-    ]
+    kinds = {"values": Printed, "statements": Statement}
+    parts = [word for word, kind in kinds.items() if any(isinstance(row.what, kind) for row in judged)]
     said = f"{outcome.verdict}: {_EXPLAINED[outcome.verdict]}{_for_better(outcome)}"
-    return f"{said} ({agree} of {' and '.join(parts)})."
+    return f"{said} ({agree} of {len(judged)} {' and '.join(parts)})."
 
 
 def _for_better(outcome: Outcome) -> str:
@@ -142,7 +141,7 @@ def page(outcome: Outcome, figure: str | None = None) -> str:
     if rows := list(table_rows(outcome)):
         lines += _table(["case", "figure", "document", "here", "allowance", "verdict"], rows)
     if rows := list(statement_rows(outcome)):
-        lines += _table(["statement", "difference ± standard error", "pairs", "verdict"], rows)
+        lines += _table(["statement", "here", "difference ± standard error", "pairs", "verdict"], rows)
     if figure is not None:
         lines += [f"![{_described(entry)}]({figure})", ""]
     rows = list(case_rows(outcome))
@@ -232,7 +231,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         if isinstance(what, Printed):
             said = {"case": what.case, "measure": what.measure, "document": what.value}
         else:
-            said = {"statement": what.words, "measure": what.measure}
+            said = {"statement": what.words, "measure": what.measure, "sides": row.sides}
         values = [None if isinstance(v, float) and math.isnan(v) else v for v in row.values]
         rows.append({**said, "here": values, "verdict": row.verdict})
     return {

@@ -145,11 +145,13 @@ class Row:
 
     Arguments:
         values: ours, one a seed; of a statement, the differences.
+        sides: of a statement, the means of what was compared.
     """
 
     what: Printed | Statement
     values: list[float | str]
     verdict: str
+    sides: tuple[float, float] | None = None
 
     @property
     def mean(self) -> float | None:
@@ -233,7 +235,7 @@ def reproduce(
             Row(p, [v := setting(p.measure, configs[p.case])], judge_value(p.value, [v], p.measure))
             for p in entry.printed
         ]
-        return _judged(entry, rows, [], True, {})
+        return judged(entry, rows, [], True, {})
     made = _Runs(entry, Path(runs_dir), dict(settings or {}), watcher or Watcher())
     wanted = seeds or entry.seeds
     scale = scaled_to(made.estimate() * wanted, 60 * budget, wanted) if budget is not None else Scale(wanted)
@@ -258,13 +260,14 @@ def reproduce(
         "engine": sorted({run.summary["engine"] for run in every}),
         "versions": every[0].summary["versions"] if every else {},
     }
-    outcome = _judged(entry, rows, list(range(scale.seeds)), full, done)
+    outcome = judged(entry, rows, list(range(scale.seeds)), full, done)
     outcome.asked = {"budget": budget, "seeds": seeds}
     outcome.curves = {name: [run.metrics for run in of_case if run is not None] for name, of_case in runs.items()}
     return outcome
 
 
-def _judged(entry: Entry, rows: list[Row], seeds: list[int], full: bool, done: dict[str, Any]) -> Outcome:
+def judged(entry: Entry, rows: list[Row], seeds: list[int], full: bool, done: dict[str, Any]) -> Outcome:
+    """The outcome with the verdict that its rows make."""
     full = full and len(rows) == len(entry.printed) + len(entry.statements)
     values = []
     for row in rows:
@@ -298,12 +301,14 @@ def _rows(entry: Entry, runs: Runs, dataset: Callable[[TrainConfig], Dataset]) -
         named = [*statement.larger, *(others if isinstance(others, tuple) else ())]
         if not all(case in runs for case in named):
             continue
-        differences: list[float] = []
+        pairs: list[tuple[float, float]] = []
         for i, case in enumerate(statement.larger):
             larger = values(case, statement.measure)
             smaller = values(others[i], statement.measure) if isinstance(others, tuple) else [others] * len(larger)
-            differences += [a - b for a, b in zip(larger, smaller, strict=True)]
-        rows.append(Row(statement, list(differences), judge_statement(differences)))
+            pairs += zip(larger, smaller, strict=True)
+        differences = [a - b for a, b in pairs]
+        sides = statistics.fmean(a for a, _ in pairs), statistics.fmean(b for _, b in pairs)
+        rows.append(Row(statement, list(differences), judge_statement(differences), sides))
     return rows
 
 
