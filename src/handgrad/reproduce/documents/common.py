@@ -16,10 +16,10 @@ VGG = {"recipe": "uva-vgg"}
 CNN = {
     "dataset": "cifar10",
     "model": "cnn",
-    "channels": [16, 32, 64],
+    "channels": [8, 16, 32],
     "batch_size": 64,
-    "max_steps": 1000,
-    "eval_freq": 250,
+    "max_steps": 600,
+    "eval_freq": 300,
 }
 
 JPEG = (

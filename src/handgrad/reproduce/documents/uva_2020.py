@@ -151,8 +151,8 @@ ENTRIES = (
         ),
         notes=(
             "The share is that of the hidden activations of 1,000 test images.",
-            "On inputs of the scale 0 to 255 about half of all activations are at the floor from the first step: there is "
-            "little left to drive there. On standardised inputs training does drive them there.",
+            "On inputs of the scale 0 to 255 about half of all activations are at the floor from the first step: there "
+            "is little left to drive there. On standardised inputs training does drive them there.",
             JPEG,
         ),
     ),
@@ -221,7 +221,7 @@ ENTRIES = (
         ),
         notes=(
             "Layer normalisation of an image is group normalisation with one group: over channels and places together. "
-            "A network of three convolutions with 16, 32 and 64 channels, 1,000 steps of 64 images, Adam, 1e-3.",
+            "A network of three convolutions with 8, 16 and 32 channels, 600 steps of 64 images, Adam, 1e-3.",
             "The claim says “can”: one network in which it hurts is enough to reproduce it, and the first statement "
             "alone says so; the second is the stronger one.",
             JPEG,

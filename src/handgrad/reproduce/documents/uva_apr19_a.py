@@ -204,6 +204,7 @@ ENTRIES = (
             "dropout 0.2": Case({**_MLP, "max_steps": 1000, "eval_freq": 100}),
             "no dropout": Case({**_MLP, "max_steps": 1000, "eval_freq": 100, "dropout": 0.0}),
         },
+        seeds=2,
         statements=(
             Statement(
                 "With dropout the test accuracy is above the training accuracy in most of the first 1,000 steps",
