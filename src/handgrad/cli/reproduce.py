@@ -44,12 +44,13 @@ def reproduce(
     json_: Json = False,
 ) -> int:
     from handgrad.reproduce import chosen_entries, reproduce, write_index, write_page
-    from handgrad.reproduce.pages import as_json
+    from handgrad.reproduce.pages import as_json, check_out
 
     chosen = chosen_entries(names)
     if not chosen and not index:
         _list(out, json_)
         return 0
+    check_out(out)
     given = {"threads": threads, "engine": engine, "device": device, "data_dir": data_dir, "offline": offline or None}
     settings = {name: value for name, value in given.items() if value is not None}
     found = []

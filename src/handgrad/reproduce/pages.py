@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from handgrad.errors import RunError
+from handgrad.errors import ConfigError, RunError
 from handgrad.reproduce.entries import DOCUMENTS, Entry, Printed, Statement, all_entries
 from handgrad.reproduce.running import Outcome, Row
 from handgrad.reproduce.verdicts import ABOVE, BELOW, INDICATIVE, REPRODUCED, allowance
@@ -186,6 +187,13 @@ def _range(steps: list[int]) -> str:
 
 def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def check_out(out: str | Path) -> None:
+    """Raises ConfigError where no pages can be written to a folder: better before hours of training than after."""
+    there = next(path for path in (Path(out).absolute(), *Path(out).absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(f"out={out}: cannot write to {there}; choose another folder with --out")
 
 
 def write_page(outcome: Outcome, out: str | Path) -> tuple[Path, list[str]]:
