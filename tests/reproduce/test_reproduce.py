@@ -213,8 +213,10 @@ def test_a_run_that_diverges_is_remembered(tmp_path):
     entry = _entry(cases={"wide": Case(settings)}, statements=())
     outcome = reproduce(entry, runs_dir=tmp_path, settings={"threads": 1})
     assert (outcome.verdict, outcome.done["diverged"]) == ("below", 2)
-    assert len(list(tmp_path.glob("*/diverged.txt"))) == 2
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/diverged.txt")}
+    assert len(times) == 2
     assert reproduce(entry, runs_dir=tmp_path, settings={"threads": 1}).verdict == "below"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/diverged.txt")} == times
     path, _ = write_page(outcome, tmp_path / "out")
     assert "diverged" in path.read_text()
 
