@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "loss and accuracy of a finished run, on every split of its data or on new data",
     "predict": "predict the class, or the targets, of every row, array or image in a file",
     "search": "many runs of one plan: what works best, and what mattered; one machine or many",
+    "reproduce": "published tables, figures and claims: theirs beside ours, with a verdict",
     "export": "write a network to a file for use elsewhere: Python, ONNX, PyTorch, safetensors",
     "import": "make a run folder from the weights in a safetensors or PyTorch file",
     "compare": "two runs step by step: where they part, by how much, which layer first",
@@ -57,7 +58,7 @@ moment (Ctrl-C, even kill -9) and goes on, bit for bit, with --run-dir FOLDER --
 
 
 #: Commands that leave their results in files: one that loses its stdout says so and goes on, and has not failed.
-_LEAVE_FILES = ("train", "search", "doctor", "courses", "speech")
+_LEAVE_FILES = ("train", "search", "reproduce", "doctor", "courses", "speech")
 #: Their subcommands whose answer is what they print.
 _ANSWER = (["search", "show"], ["speech", "evaluate"])
 

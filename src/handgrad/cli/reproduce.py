@@ -1,0 +1,172 @@
+"""`handgrad reproduce`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from handgrad.cli.common import DataDir, Device, Json, Offline, new_app
+
+app = new_app(
+    "reproduce",
+    "The tables, figures and claims of five published documents, with the authors' figures beside ours.\n\nWithout a "
+    "name: the list. NAME is one of them, as uva-apr19-a/table-4, or a document, as uva-apr19-a, for all of its own. A "
+    "run that was stopped, by whatever, goes on where it was when the same command is given again.",
+)
+
+
+@app.default
+def reproduce(
+    *names: Annotated[str, Parameter(name="NAME", help="a table, figure or claim, or a document")],
+    budget: Annotated[
+        float | None,
+        Parameter(help="minutes for each name: scales seeds, steps and cases down; the verdict is indicative"),
+    ] = None,
+    seeds: Annotated[int | None, Parameter(help="runs of each case [the entry's own number]")] = None,
+    out: Annotated[Path, Parameter(help="folder for the pages")] = Path("reproduced"),
+    runs_dir: Annotated[Path, Parameter(help="folder for the runs and their checkpoints")] = Path("runs/reproduce"),
+    index: Annotated[
+        bool, Parameter(negative="", help="write index.md of the pages in --out", show_default=False)
+    ] = False,
+    threads: Annotated[int | None, Parameter(help="threads that share the work of a step [all]")] = None,
+    workers: Annotated[int | None, Parameter(help="processes, where a search trains the cases [one per core]")] = None,
+    engine: Annotated[str | None, Parameter(help="what computes, numpy or torch [numpy]")] = None,
+    device: Device = None,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    json_: Json = False,
+) -> int:
+    from handgrad.reproduce import chosen_entries, reproduce, write_index, write_page
+    from handgrad.reproduce.pages import as_json, check_out
+
+    chosen = chosen_entries(names)
+    if not chosen and not index:
+        _list(out, json_)
+        return 0
+    check_out(out)
+    given = {"threads": threads, "engine": engine, "device": device, "data_dir": data_dir, "offline": offline or None}
+    settings = {name: value for name, value in given.items() if value is not None}
+    found = []
+    for entry in chosen:
+        with _watcher(json_) as watcher:
+            outcome = reproduce(
+                entry,
+                runs_dir=runs_dir,
+                budget=budget,
+                seeds=seeds,
+                settings=settings,
+                workers=workers,
+                watcher=watcher,
+            )
+        path, problems = write_page(outcome, out)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        found.append({**as_json(outcome), "page": str(path)})
+        if not json_:
+            _show(outcome, path)
+    if index:
+        path = write_index(out)
+        print(path, file=sys.stderr if json_ else sys.stdout)
+    if json_:
+        print(json.dumps(found, indent=2))
+    return 0
+
+
+def _list(out: Path, json_: bool) -> None:
+    from handgrad.reproduce import DOCUMENTS, all_entries, read_results
+
+    entries, results = all_entries(), read_results(out)
+    if json_:
+        rows = [
+            {
+                "name": e.name,
+                "kind": e.kind,
+                "title": e.title,
+                "cases": len(e.cases),
+                "seeds": e.seeds,
+                "verdict": results.get(e.name, {}).get("verdict"),
+            }
+            for e in entries.values()
+        ]
+        print(json.dumps(rows, indent=2))
+        return
+    console = Console(highlight=False)
+    for document, title in DOCUMENTS.items():
+        console.print(f"[bold]{title}[/bold]")
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+        table.add_column(no_wrap=True, min_width=max(map(len, entries)))
+        for entry in entries.values():
+            if entry.document == document:
+                runs = f"{len(entry.cases) * entry.seeds} runs" if entry.trains else ""
+                verdict = results.get(entry.name, {}).get("verdict", "")
+                table.add_row(entry.name, entry.title, runs, Text(verdict, style=_STYLES.get(verdict, "")))
+        console.print(table)
+    console.print("\nhandgrad reproduce NAME runs one; --budget MINUTES scales it down.")
+
+
+_STYLES = {"reproduced": "green", "contradicted": "red", "above": "yellow", "below": "yellow"}
+
+
+def _show(outcome: Any, path: Path) -> None:
+    from handgrad.reproduce.pages import statement_rows, table_rows, verdict_line
+
+    console = Console(highlight=False)
+    for head, rows in (
+        (("case", "figure", "document", "here", "allowance", "verdict"), list(table_rows(outcome))),
+        (("statement", "here", "difference", "pairs", "verdict"), list(statement_rows(outcome))),
+    ):
+        if rows:
+            table = Table(title=outcome.entry.name, title_justify="left")
+            for name in head:
+                numbers = name in ("document", "here", "allowance", "difference", "pairs")
+                table.add_column(name, justify="right" if numbers else "left")
+            for row in rows:
+                table.add_row(*row[:-1], Text(row[-1], style=_STYLES.get(row[-1], "")))
+            console.print(table)
+    console.print(Text(f"{outcome.entry.name}: {verdict_line(outcome)}", style="bold"), soft_wrap=True)
+    console.print(str(path), soft_wrap=True)
+
+
+def _watcher(json_: bool):
+    from handgrad.cli.reporting import TerminalReporter
+    from handgrad.reproduce import Watcher
+
+    lines = json_ or not sys.stdout.isatty()
+    stream = sys.stderr if json_ else sys.stdout
+
+    class Shown(Watcher):
+        """A line for each run; on a terminal also the bar of the run that is under way."""
+
+        bar: TerminalReporter | None = None
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_) -> None:
+            if self.bar is not None:
+                self.bar.__exit__(*_)
+
+        def began(self, case, seed, number, runs) -> None:
+            self.__exit__(None, None, None)
+            self.bar = None if lines else TerminalReporter()
+            print(f"run {number} of {runs}: {case}, seed {seed}", file=stream, flush=True)
+
+        def started(self, *about) -> None:
+            if self.bar is not None:
+                self.bar.started(*about)
+
+        def stepped(self, step, loss) -> None:
+            if self.bar is not None:
+                self.bar.stepped(step, loss)
+
+        def note(self, text) -> None:
+            print(text, file=sys.stderr, flush=True)
+
+    return Shown()

@@ -1,0 +1,49 @@
+"""CMU 11-785 Fall 2019, homework 1 handout."""
+
+from __future__ import annotations
+
+from handgrad.reproduce.entries import Case, Entry, Printed
+
+_HANDOUT = {"recipe": "cmu-mnist", "epochs": None, "max_steps": 10000, "eval_freq": 500}
+_CASES = {
+    "standard normal weights": Case({**_HANDOUT, "init": "normal:1"}),
+    "Kaiming's weights": Case(_HANDOUT),
+}
+_NOTES = (
+    "The handout expects “similar or better” values: a verdict of below means that ours is smaller, so better.",
+    "784-64-64-32-10 with sigmoids, learning rate 0.008 and momentum 0.9 are those of the handout's sample call, "
+    "batches of 100 those of its linear exercise. The number of epochs is not stated: these have 20.",
+    "Task 4 draws weights from the standard normal distribution; the second case has weights of Kaiming's spread.",
+)
+
+
+def _plot(name: str, split: str, quantity: str, value: float) -> Entry:
+    words = {"train": "training", "validation": "validation", "loss": "loss", "error": "error"}
+    return Entry(
+        name=f"cmu-f19/plot-{name}",
+        kind="figure",
+        title=f"The {words[split]} {words[quantity]} on MNIST, epoch by epoch",
+        says=f"One of the four example plots; at its end {quantity} around {value}.",
+        cases=_CASES,
+        printed=(
+            Printed("standard normal weights", f"last {split}_{quantity}", value, headline=False),
+            Printed("Kaiming's weights", f"last {split}_{quantity}", value),
+        ),
+        notes=_NOTES,
+        panels=(f"{split}_{quantity}",),
+    )
+
+
+ENTRIES = (
+    _plot("training-loss", "train", "loss", 0.3),
+    _plot("training-error", "train", "error", 0.1),
+    _plot("validation-loss", "validation", "loss", 0.3),
+    _plot("validation-error", "validation", "error", 0.1),
+    Entry(
+        name="cmu-f19/speech",
+        kind="claim",
+        title="Frame-level classification of speech",
+        says="A competition on 24,500 utterances of the Wall Street Journal; the handout prints no figure.",
+        cannot="The recordings of the Wall Street Journal cannot be had freely, and no figure is printed.",
+    ),
+)

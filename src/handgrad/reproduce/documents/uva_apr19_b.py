@@ -1,0 +1,270 @@
+"""UvA report B, April 2019."""
+
+from __future__ import annotations
+
+from handgrad.reproduce.documents.common import BATCH, JPEG, NUMPY_MLP, VGG, combination_name, combinations
+from handgrad.reproduce.entries import Case, Entry, Printed, Statement
+
+_HIDDEN = [
+    [100], [200], [400],
+    [100, 100], [200, 200], [400, 400],
+    [100, 100, 100], [200, 200, 200], [400, 400, 400],
+]  # fmt: skip
+_RATES = [2e-2, 2e-3, 2e-4]
+_GRID = {
+    "dataset": "cifar10",
+    "activation": "relu",
+    "init": "pytorch",
+    "eval_freq": 100,
+    "learning_rate": _RATES,
+    "max_steps": [1500, 3000],
+    "batch_size": [100, 200, 400],
+    "hidden_units": _HIDDEN,
+    "optimizer": ["sgd", "adam", "adadelta"],
+    "search": {"select": "test"},
+}
+_VARIED = ("learning_rate", "max_steps", "batch_size", "hidden_units", "optimizer")
+_BEST = {
+    "learning_rate": 2e-4,
+    "max_steps": 3000,
+    "batch_size": 400,
+    "hidden_units": [400, 400, 400],
+    "optimizer": "adam",
+}
+
+#: The part of the grid that figure 6 shows: 3,000 steps, batches of 400.
+_PART = {**_GRID, "max_steps": 3000, "batch_size": 400}
+_PART_VARIED = ("learning_rate", "hidden_units", "optimizer")
+#: Parts for the claims, small enough for several seeds: the pairs of optimiser and learning rate; the nine networks.
+_OPTIMIZERS = {**_GRID, "max_steps": 1500, "batch_size": 200, "hidden_units": [[100], [100, 100]]}
+_DEPTHS = {**_GRID, "max_steps": 1500, "batch_size": 100, "learning_rate": 2e-4, "optimizer": "adam"}
+
+_LONGER = {
+    **{name: _GRID[name] for name in ("dataset", "activation", "init", "eval_freq", "search")},
+    **{name: _BEST[name] for name in ("learning_rate", "max_steps", "batch_size", "optimizer")},
+    "hidden_units": [[400] * 3, [400] * 4, [400] * 5],
+}
+
+_ALONE = {**{name: value for name, value in _LONGER.items() if name != "search"}, "hidden_units": [400] * 3}
+
+_INPUTS = "Inputs have mean 0 and standard deviation 1 in each channel; the document does not state its own."
+
+
+def _grid(learning_rate: float, hidden: list[int], optimizer: str) -> str:
+    return combination_name({"learning_rate": learning_rate, "hidden_units": hidden, "optimizer": optimizer})
+
+
+def _hidden(hidden: list[int]) -> str:
+    return combination_name({"hidden_units": hidden})
+
+
+_TWO = ([100], [100, 100])
+
+
+def _better(words: str, optimizer: str, rate: float, other: str, other_rate: float) -> Statement:
+    return Statement(
+        words,
+        "best test_accuracy",
+        tuple(_grid(rate, hidden, optimizer) for hidden in _TWO),
+        tuple(_grid(other_rate, hidden, other) for hidden in _TWO),
+    )
+
+
+ENTRIES = (
+    Entry(
+        name="uva-apr19-b/figure-1",
+        kind="figure",
+        title="Accuracy and loss of the NumPy MLP",
+        says="Curves over 1,500 steps with the course's defaults; table 1 has their figures.",
+        cases={"mlp_numpy": Case(NUMPY_MLP)},
+        printed=(
+            Printed("mlp_numpy", "best test_accuracy", 0.469),
+            Printed("mlp_numpy", "last test_accuracy", 0.437),
+        ),
+        notes=(JPEG,),
+    ),
+    Entry(
+        name="uva-apr19-b/table-1",
+        kind="table",
+        title="Best and last figures of the NumPy MLP",
+        says="Test accuracy 0.469 at best and 0.437 at the end; training accuracy 0.525 and 0.39.",
+        cases={"mlp_numpy": Case(NUMPY_MLP)},
+        printed=(
+            Printed("mlp_numpy", "best test_accuracy", 0.469),
+            Printed("mlp_numpy", "last test_accuracy", 0.437),
+            Printed("mlp_numpy", "best test_loss", 1.515),
+            Printed("mlp_numpy", "last test_loss", 1.602),
+            Printed("mlp_numpy", "best train_accuracy", 0.525, samples=200, headline=False),
+            Printed("mlp_numpy", "last train_accuracy", 0.39, samples=200, headline=False),
+            Printed("mlp_numpy", "best train_loss", 1.367, samples=200, headline=False),
+            Printed("mlp_numpy", "last train_loss", 1.616, samples=200, headline=False),
+        ),
+        notes=(BATCH, JPEG),
+    ),
+    Entry(
+        name="uva-apr19-b/grid",
+        kind="table",
+        title="The 486 combinations: the best of them",
+        says="Three learning rates, two lengths, three batch sizes, nine networks and three optimisers. The best test "
+        "accuracy is 0.5192, with Adam, 2e-4, batches of 400, 3,000 steps and three layers of 400.",
+        study=_GRID,
+        cases=combinations(_GRID, _VARIED),
+        seeds=1,
+        printed=(Printed(combination_name(_BEST), "best test_accuracy", 0.5192),),
+        notes=(_INPUTS, JPEG),
+    ),
+    Entry(
+        name="uva-apr19-b/figure-6",
+        kind="figure",
+        title="Test accuracies of the part of the grid with 3,000 steps and batches of 400",
+        says="SGD and Adam are poor at 2e-2 (but for Adam with one layer), Adadelta at 2e-4; more layers and more "
+        "units are better throughout.",
+        study=_PART,
+        cases=combinations(_PART, _PART_VARIED),
+        seeds=1,
+        printed=(Printed(_grid(2e-4, [400, 400, 400], "adam"), "best test_accuracy", 0.5192),),
+        notes=(_INPUTS, JPEG),
+    ),
+    Entry(
+        name="uva-apr19-b/claim-adadelta-learning-rate",
+        kind="claim",
+        title="Adadelta wants a larger learning rate than SGD and Adam",
+        says="At 2e-4 Adadelta is poor beside both, at 2e-2 it is not; SGD and Adam are poor at 2e-2 and best at 2e-4, "
+        "Adam with a single hidden layer excepted.",
+        study=_OPTIMIZERS,
+        cases=combinations(_OPTIMIZERS, _PART_VARIED),
+        seeds=2,
+        statements=(
+            _better("Adadelta is better at 2e-2 than at 2e-3", "adadelta", 2e-2, "adadelta", 2e-3),
+            _better("Adadelta is better at 2e-3 than at 2e-4", "adadelta", 2e-3, "adadelta", 2e-4),
+            _better("Adam is better at 2e-4 than at 2e-2", "adam", 2e-4, "adam", 2e-2),
+            _better("At 2e-4 Adam beats Adadelta", "adam", 2e-4, "adadelta", 2e-4),
+            _better("At 2e-4 SGD beats Adadelta", "sgd", 2e-4, "adadelta", 2e-4),
+        ),
+        notes=(
+            "A part of the 486: 1,500 steps, batches of 200, one and two layers of 100 units, over two seeds.",
+            _INPUTS,
+            JPEG,
+        ),
+    ),
+    Entry(
+        name="uva-apr19-b/claim-sgd-poor-at-large-rate",
+        kind="claim",
+        title="SGD performs very poorly with a learning rate of 2e-2, and best with 2e-4",
+        says="“Both the SGD and Adam … perform very poorly when a ‘large’ learning rate of 0.02 is used”; “the highest "
+        "accuracies seem to be obtained when using the smallest learning rate … for both SGD and Adam”.",
+        study=_OPTIMIZERS,
+        cases=combinations(_OPTIMIZERS, _PART_VARIED),
+        seeds=2,
+        statements=(
+            _better("SGD is better at 2e-4 than at 2e-2", "sgd", 2e-4, "sgd", 2e-2),
+            _better("SGD is better at 2e-4 than at 2e-3", "sgd", 2e-4, "sgd", 2e-3),
+        ),
+        notes=(
+            "On inputs of the scale 0 to 255, as the course reads them, SGD's useful rates are far smaller than on "
+            "standardised inputs, which these runs have: uva-nov19/claim-input-scale shows that effect.",
+            JPEG,
+        ),
+    ),
+    Entry(
+        name="uva-apr19-b/claim-deeper-is-better",
+        kind="claim",
+        title="Among the 486, more layers and more units are better",
+        says="“The models that have more layers with more neurons per layer consistently outperform those with less "
+        "layers or less neurons per layer.”",
+        study=_DEPTHS,
+        cases=combinations(_DEPTHS, ("hidden_units",)),
+        seeds=2,
+        statements=(
+            Statement(
+                "Three layers beat one of the same width",
+                "best test_accuracy",
+                tuple(_hidden([n] * 3) for n in (100, 200, 400)),
+                tuple(_hidden([n]) for n in (100, 200, 400)),
+            ),
+            Statement(
+                "400 units in a layer beat 100 at the same depth",
+                "best test_accuracy",
+                tuple(_hidden([400] * depth) for depth in (1, 2, 3)),
+                tuple(_hidden([100] * depth) for depth in (1, 2, 3)),
+            ),
+        ),
+        notes=("A part of the 486: Adam, 2e-4, batches of 100, 1,500 steps.", _INPUTS, JPEG),
+    ),
+    Entry(
+        name="uva-apr19-b/figure-2",
+        kind="figure",
+        title="Accuracy and loss of the best of the 486",
+        says="Three layers of 400 units, Adam, 2e-4, batches of 400, 3,000 steps: test accuracy 0.5192.",
+        cases={"400, 400, 400": Case(_ALONE)},
+        printed=(Printed("400, 400, 400", "best test_accuracy", 0.5192),),
+        notes=(
+            "The best of 486 test accuracies is partly the luckiest; this network by itself is not.",
+            _INPUTS,
+            JPEG,
+        ),
+    ),
+    Entry(
+        name="uva-apr19-b/figure-3",
+        kind="figure",
+        title="Three, four and five layers of 400 units",
+        says="The deepest network ends highest, at 0.5247; that of three layers has the highest accuracy on the way, "
+        "0.5311. (The text gives the deepest as 400,400,400,400; the list above it has one of five layers.)",
+        study=_LONGER,
+        cases=combinations(_LONGER, ("hidden_units",)),
+        printed=(
+            Printed(_hidden([400] * 3), "best test_accuracy", 0.5311),
+            Printed(_hidden([400] * 5), "last test_accuracy", 0.5247),
+        ),
+        notes=(_INPUTS, JPEG),
+    ),
+    Entry(
+        name="uva-apr19-b/figure-4",
+        kind="figure",
+        title="The best network of the additional search overfits",
+        says="The training accuracy comes close to 1 and its loss to 0; the test loss rises for most of the run.",
+        cases={"400, 400, 400": Case(_ALONE)},
+        printed=(
+            Printed("400, 400, 400", "best test_accuracy", 0.5311),
+            Printed("400, 400, 400", "last train_accuracy", 1.0, samples=400, headline=False),
+        ),
+        statements=(
+            Statement(
+                "The test loss is smallest in the first half of the run",
+                "share of the steps after the smallest test loss",
+                ("400, 400, 400",),
+                0.5,
+            ),
+            Statement("It rises by more than 0.1 from there", "rise of the test loss", ("400, 400, 400",), 0.1),
+        ),
+        notes=("“Close to 1” is transcribed as 1.0.", _INPUTS, JPEG),
+    ),
+    Entry(
+        name="uva-apr19-b/figure-5",
+        kind="figure",
+        title="Accuracy and loss of VGG over 5,000 steps",
+        says="Test accuracy 0.750 at the end, which is also its best.",
+        cases={"convnet": Case(VGG)},
+        seeds=2,
+        printed=(Printed("convnet", "last test_accuracy", 0.750),),
+        notes=(JPEG,),
+    ),
+    Entry(
+        name="uva-apr19-b/table-2",
+        kind="table",
+        title="Best and last figures of VGG",
+        says="Test accuracy 0.750 with a loss of 0.748, at best and at the end.",
+        cases={"convnet": Case(VGG)},
+        seeds=2,
+        printed=(
+            Printed("convnet", "best test_accuracy", 0.750),
+            Printed("convnet", "last test_accuracy", 0.750),
+            Printed("convnet", "last test_loss", 0.748),
+            Printed("convnet", "best train_accuracy", 0.844, samples=32, headline=False),
+            Printed("convnet", "last train_accuracy", 0.750, samples=32, headline=False),
+            Printed("convnet", "best train_loss", 0.433, samples=32, headline=False),
+            Printed("convnet", "last train_loss", 0.941, samples=32, headline=False),
+        ),
+        notes=("The training figures are of one batch of 32: 0.844 is 27 of 32 and 0.750 is 24.", BATCH, JPEG),
+    ),
+)

@@ -1,0 +1,306 @@
+"""The page of an entry, in Markdown with a figure and its values as JSON beside it, and the index of all pages."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from handgrad.errors import ConfigError, RunError
+from handgrad.reproduce.entries import DOCUMENTS, Entry, Printed, Statement, all_entries
+from handgrad.reproduce.running import Outcome, Row
+from handgrad.reproduce.verdicts import ABOVE, BELOW, INDICATIVE, REPRODUCED, allowance
+from handgrad.training.run import write_figure, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_ADVICE = {"advice": "Free some space or choose another --out"}
+#: A table of more cases than this is left to the JSON file.
+MOST_CASES = 40
+
+_EXPLAINED = {
+    "reproduced": "ours agree with the document",
+    "above": "ours are larger",
+    "below": "ours are smaller",
+    "contradicted": "the runs show the opposite of one of its statements",
+    "undecided": "the difference is not larger than what varies from seed to seed",
+    "indicative": "the runs were scaled down, so nothing may be concluded",
+    "cannot be": "it cannot be reproduced, and the page says why",
+}
+
+
+def number(value: float | str | None) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "diverged"
+    if isinstance(value, str):
+        return value
+    return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) >= 0.01 or value == 0 else f"{value:.4g}"
+
+
+def _ours(row: Row) -> str:
+    """Our mean with its spread over seeds, in text."""
+    if row.values and isinstance(row.values[0], str):
+        return str(row.values[0])
+    if row.mean is None:
+        return "diverged"
+    several = f" ± {row.spread:.4f}" if row.spread is not None else ""
+    diverged = len(row.values) - len(row.numbers)
+    mean = f"{row.mean:.4f}" if several else number(row.mean)
+    return mean + several + (f", {diverged} diverged" if diverged else "")
+
+
+def table_rows(outcome: Outcome) -> Iterator[list[str]]:
+    """A row for each printed value: case, measure, document, here, allowance, verdict."""
+    for row in outcome.rows:
+        what = row.what
+        if isinstance(what, Printed):
+            settled = not isinstance(what.value, str) and row.numbers
+            allowed = number(allowance(float(what.value), row.numbers, what.measure, what.samples)) if settled else ""
+            measure = what.measure.replace("_", " ").removeprefix("setting ")
+            if outcome.entry.kind == "settings":
+                allowed = ""
+            yield [what.case, measure, number(what.value), _ours(row), allowed, row.verdict]
+
+
+def statement_rows(outcome: Outcome) -> Iterator[list[str]]:
+    """A row for each statement: its words, what was compared, the difference, the number of pairs, verdict."""
+    for row in outcome.rows:
+        if isinstance(row.what, Statement):
+            error = row.spread / math.sqrt(len(row.numbers)) if row.spread is not None else None
+            difference = "diverged" if row.mean is None else f"{row.mean:+.4f}"
+            compared = " against ".join(map(number, row.sides or ()))
+            yield [
+                row.what.words,
+                compared,
+                difference + (f" ± {error:.4f}" if error is not None else ""),
+                str(len(row.values)),
+                row.verdict,
+            ]
+
+
+def case_rows(outcome: Outcome) -> Iterator[list[str]]:
+    """A row for each case: the last and the best test accuracy and the last training accuracy, means over seeds."""
+    for name, seeds in outcome.curves.items():
+        if not seeds:
+            yield [name, "diverged", "", "", "0"]
+            continue
+        last = [records[-1]["test_accuracy"] for records in seeds]
+        best = [max(record["test_accuracy"] for record in records) for records in seeds]
+        train = [records[-1]["train_accuracy"] for records in seeds]
+        yield [name, *(_mean(values) for values in (last, best, train)), str(len(seeds))]
+
+
+def _mean(values: list[float]) -> str:
+    return f"{statistics.fmean(values):.4f}" + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return [*lines, *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows), ""]
+
+
+def verdict_line(outcome: Outcome) -> str:
+    """The verdict and what it rests on, in a sentence or two."""
+    judged = [row for row in outcome.rows if not isinstance(row.what, Printed) or row.what.headline]
+    if outcome.entry.cannot:
+        return f"cannot be: {outcome.entry.cannot}"
+    if outcome.verdict == INDICATIVE:
+        return f"indicative: {_EXPLAINED[INDICATIVE]}."
+    agree = sum(row.verdict == REPRODUCED for row in judged)
+    kinds = {"values": Printed, "statements": Statement}
+    parts = [word for word, kind in kinds.items() if any(isinstance(row.what, kind) for row in judged)]
+    said = f"{outcome.verdict}: {_EXPLAINED[outcome.verdict]}{_for_better(outcome)}"
+    return f"{said} ({agree} of {len(judged)} {' and '.join(parts)})."
+
+
+def _for_better(outcome: Outcome) -> str:
+    """Whether larger, or smaller, is better, where the values that differ are all of one kind."""
+    missed = {
+        row.what.measure.endswith(("loss", "error"))
+        for row in outcome.rows
+        if isinstance(row.what, Printed) and row.what.headline and row.verdict != REPRODUCED
+    }
+    if outcome.verdict not in (ABOVE, BELOW) or len(missed) != 1:
+        return ""
+    return ", which is better" if (outcome.verdict == BELOW) == missed.pop() else ", which is worse"
+
+
+def page(outcome: Outcome, figure: str | None = None) -> str:
+    """The page of an outcome, in Markdown.
+
+    Arguments:
+        figure: the name of its picture.
+    """
+    entry, done = outcome.entry, outcome.done
+    lines = [f"# {entry.title}", "", f"`{entry.name}`, {DOCUMENTS[entry.document]}.", "", entry.says, ""]
+    lines += [f"**Verdict: {verdict_line(outcome)}**", "", "```sh", command(outcome), "```", ""]
+    if rows := list(table_rows(outcome)):
+        lines += _table(["case", "figure", "document", "here", "allowance", "verdict"], rows)
+    if rows := list(statement_rows(outcome)):
+        lines += _table(["statement", "here", "difference ± standard error", "pairs", "verdict"], rows)
+    if figure is not None:
+        lines += [f"![{_described(entry)}]({figure})", ""]
+    rows = list(case_rows(outcome))
+    if 1 < len(rows) <= MOST_CASES:
+        lines += ["Every case, means over seeds ± their standard deviation:", ""]
+        lines += _table(["case", "last test accuracy", "best test accuracy", "last training accuracy", "seeds"], rows)
+    if entry.notes:
+        lines += ["## What to know", "", *(f"- {note}" for note in entry.notes), ""]
+    if done:
+        steps = done["steps"]
+        lines += [
+            "## How it was run",
+            "",
+            f"{done['runs']} runs ({done['cases']} of {done['of_cases']} cases; seeds {_listed(outcome.seeds)}), "
+            f"{_range(steps)} steps each, {_minutes(done['seconds'])} in all, {_listed(done['engine'])} engine, "
+            f"threads {_listed(done['threads'])}. handgrad {outcome.version}, NumPy "
+            f"{done['versions'].get('numpy', '?')}, Python {done['versions'].get('python', '?')}.",
+            "",
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def command(outcome: Outcome) -> str:
+    """What repeats it."""
+    flags = [f" --{name} {value:g}" for name, value in outcome.asked.items() if value is not None]
+    return f"handgrad reproduce {outcome.entry.name}{''.join(flags)}"
+
+
+def _described(entry: Entry) -> str:
+    """What the picture shows, for those who cannot see it."""
+    what = " and ".join(panel.replace("_", " ") for panel in entry.panels)
+    return f"{what} of {'the' if len(entry.cases) == 1 else 'every'} case while it trains"
+
+
+def _listed(values: list[Any]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _range(steps: list[int]) -> str:
+    return f"{steps[0]:,}" if steps[0] == steps[-1] else f"{steps[0]:,} to {steps[-1]:,}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def check_out(out: str | Path) -> None:
+    """Raises ConfigError where no pages can be written to a folder: better before hours of training than after."""
+    there = next(path for path in (Path(out).absolute(), *Path(out).absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(f"out={out}: cannot write to {there}; choose another folder with --out")
+
+
+def write_page(outcome: Outcome, out: str | Path) -> tuple[Path, list[str]]:
+    """Writes NAME.md, NAME.json and, where something was trained, NAME.png.
+
+    Returns: the page's path, and what could not be drawn, in lines.
+    Raises: RunError where it cannot be written.
+    """
+    path = Path(out) / f"{outcome.entry.name}.md"
+    picture, problems = path.with_suffix(".png"), []
+    if outcome.curves:
+        lines = _lines(outcome.entry)
+
+        def draw() -> Figure:
+            from handgrad.figures import cases_over_steps
+
+            return cases_over_steps(outcome.curves, panels=outcome.entry.panels, lines=lines)
+
+        problem = write_figure(picture, draw, **_ADVICE)
+        problems = [problem] if problem else []
+    write_text(path, page(outcome, picture.name if picture.exists() and outcome.curves else None), **_ADVICE)
+    write_text(path.with_suffix(".json"), json.dumps(as_json(outcome), indent=1) + "\n", **_ADVICE)
+    return path, problems
+
+
+def _lines(entry: Entry) -> dict[str, float]:
+    """The printed values that can be drawn across a panel: those of a figure with a single one."""
+    lines = {}
+    for panel in entry.panels:
+        name = panel if "_" in panel else f"test_{panel}"
+        values = {p.value for p in entry.printed if p.measure.endswith(name)}
+        if len(values) == 1 and not isinstance(value := values.pop(), str):
+            lines[panel] = value
+    return lines
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """The outcome as a JSON value: what the page says, and every seed's value."""
+    entry = outcome.entry
+    rows = []
+    for row in outcome.rows:
+        what = row.what
+        if isinstance(what, Printed):
+            said = {"case": what.case, "measure": what.measure, "document": what.value}
+        else:
+            said = {"statement": what.words, "measure": what.measure, "sides": row.sides}
+        values = [None if isinstance(v, float) and math.isnan(v) else v for v in row.values]
+        rows.append({**said, "here": values, "verdict": row.verdict})
+    return {
+        "name": entry.name,
+        "verdict": outcome.verdict,
+        "why": verdict_line(outcome),
+        "full": outcome.full,
+        "seeds": outcome.seeds,
+        "rows": rows,
+        "done": outcome.done,
+        "version": outcome.version,
+    }
+
+
+def read_results(out: str | Path) -> dict[str, dict[str, Any]]:
+    """What lies in a folder of pages: of each entry that has one, what `as_json` gave.
+
+    Raises:
+        RunError: a file is damaged.
+    """
+    found = {}
+    for entry in all_entries().values():
+        path = Path(out) / f"{entry.name}.json"
+        if path.exists():
+            try:
+                found[entry.name] = {"verdict": "", **json.loads(path.read_text(encoding="utf-8"))}
+            except (OSError, ValueError, TypeError) as error:
+                raise RunError(f"cannot read {path}: {error}. Run handgrad reproduce {entry.name} again") from None
+    return found
+
+
+def index(out: str | Path) -> str:
+    """A page with every entry, its verdict and a link to its page where there is one."""
+    results, entries = read_results(out), all_entries()
+    lines = [
+        "# Published results, reproduced",
+        "",
+        f"Five documents publish {sum(e.document != 'data' for e in entries.values())} tables, figures and claims. "
+        f"This page lists all of them, with a verdict where they were run at full length: {len(results)} of "
+        f"{len(entries)}.",
+        "",
+        "`handgrad reproduce NAME` runs one of them, and `handgrad reproduce --index --out FOLDER` writes this page.",
+        "",
+        *_table(["verdict", "what it means"], [[word, text] for word, text in _EXPLAINED.items()]),
+    ]
+    for document, title in DOCUMENTS.items():
+        rows = [_index_row(e, results.get(e.name)) for e in entries.values() if e.document == document]
+        lines += [f"## {title[0].upper()}{title[1:]}", "", *_table(["name", "kind", "what it is", "verdict"], rows)]
+    pages = [name for name in entries if name in results]
+    lines += ["```{toctree}", ":hidden:", "", *pages, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _index_row(entry: Entry, result: dict[str, Any] | None) -> list[str]:
+    if result is None:
+        return [f"`{entry.name}`", entry.kind, entry.title, "not run"]
+    return [f"[`{entry.name}`]({entry.name}.md)", entry.kind, entry.title, f"**{result['verdict']}**"]
+
+
+def write_index(out: str | Path) -> Path:
+    """Writes index.md of a folder of pages, from what is there. Raises RunError where it cannot be written."""
+    path = Path(out) / "index.md"
+    write_text(path, index(out), **_ADVICE)
+    return path
