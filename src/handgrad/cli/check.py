@@ -38,7 +38,9 @@ app = new_app(
 def check(
     *paths: Annotated[str, Parameter(help="a file, a folder, or a zip or tar archive")],
     hints: Annotated[Literal["none", "nudge", "full"], Parameter(help="how much a hint gives away")] = "nudge",
-    contract: Annotated[str | None, Parameter(help="interface, if it cannot be detected")] = None,
+    contract: Annotated[
+        str | None, Parameter(help="interface, if it cannot be detected; or a course file that describes it")
+    ] = None,
     gradient: Annotated[str | None, Parameter(help="FUNCTION:GRADIENT, two functions of the file")] = None,
     rubric: Annotated[str | None, Parameter(help="a TOML file of points, instead of the handout's")] = None,
     points: Annotated[bool, Parameter(negative="", help="print points too", show_default=False)] = False,
@@ -76,6 +78,8 @@ def check(
     options = {"contract": contract, "gradient": gradient, "limits": limits, "allow_handgrad": allow_handgrad}
     options |= {"seed": seed, "beside": len(paths) == 1}  # several in one folder may be several people's
     marks = Rubric.read(rubric) if rubric else None
+    if contract and checking.is_course_file(contract) and marks is None:
+        marks = checking.course_points(contract)
     if class_ is not None:
         _refuse({"PATH": paths, "--watch": watch_, "--gradescope": gradescope, "--autolab": autolab}, "--class")
         return _check_class(class_, out, jobs, marks, options, json_, junit, hints, feedback)

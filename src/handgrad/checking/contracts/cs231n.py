@@ -684,7 +684,7 @@ def pairs_of(source: Source) -> list[tuple[Described, Module]]:
             if made is None or len(asked) < 2 or any(one is not KINDS for one in chosen):
                 continue
             make, names = made
-            gradients = {f"d{name}": _numeric(f"d{name}", k) for k, name in enumerate(names)}
+            gradients = {f"d{name}": numeric_gradient(f"d{name}", k) for k, name in enumerate(names)}
             name, further = f"{start}{end or ''}", tuple("sigmoid" for _ in chosen)
             one = Described(name, forward, backward, make, None, gradients, trials=3, further=further)
             found.append((one, module))
@@ -696,7 +696,7 @@ def _gives_two(function: ast.FunctionDef) -> bool:
     return any(isinstance(value, ast.Tuple) and len(value.elts) == 2 for value in returns)
 
 
-def _numeric(name: str, k: int) -> Subject:
+def numeric_gradient(name: str, k: int) -> Subject:
     """A gradient by differences of the hand-in's own forward. The draw: J_k and what the models there read."""
     usual = numeric_backward() if k == 0 else parameter_subject(name, bias=name[1:].lower().startswith("b"))
 
