@@ -12,6 +12,7 @@ class Made:
     """What one forward pass has made: the cache of the pair."""
 
     layer = forward = backward = None
+    before: dict = {}
 
     def __init__(self, given):
         self.given = given
@@ -28,6 +29,23 @@ class Made:
             at = step["key"] if isinstance(step, dict) else step
             value = getattr(value, step) if isinstance(step, str) else value[at]
         return value
+
+    def arrays(self):
+        """The layer's arrays by place, those in its dicts and its own objects included; copies."""
+        found = {}
+
+        def look(value, place, depth):
+            if isinstance(value, np.ndarray):
+                found[place] = value.copy()
+            elif depth and isinstance(value, dict):
+                for key, item in value.items():
+                    look(item, f"{place}[{key!r}]", depth - 1)
+            elif depth and hasattr(value, "__dict__") and not callable(value):
+                for name, item in vars(value).items():
+                    look(item, f"{place}.{name}", depth - 1)
+
+        look(self.layer, "layer", 2)
+        return found
 
     def put(self, place, value):
         *path, last = place
@@ -52,6 +70,7 @@ class Adapted:
             made.layer = holder = getattr(self.module, spec["class"])(*positional, **named)
             for name, place in spec["parameters"].items():
                 made.put(place, made.given[name])
+            made.before = made.arrays() if spec.get("arrays") else {}
             for method in spec["before"]:
                 getattr(made.layer, method)()
         made.forward = getattr(holder, spec["forward"])(*[made.given[name] for name in spec["inputs"]])

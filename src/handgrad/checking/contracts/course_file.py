@@ -117,9 +117,8 @@ class Argument:
     @property
     def label(self) -> str:
         """The gradient's name."""
-        last = self.gradient[-1] if self.gradient else ""
         if self.gradient[:1] == ("layer",):
-            return str(last["key"] if isinstance(last, dict) else last)
+            return written(self.gradient).removeprefix("layer.")
         return "d" + re.sub(r".*\W(\w+)\W*$", r"\1", self.name)
 
     def drawn(self, g: np.random.Generator, sizes: Mapping[str, int]) -> Any:
@@ -520,7 +519,7 @@ class CourseFile:
                 raise Bad(f"reference={found['reference']!r} is not there: expected a file or folder beside the course")
             for file in sorted(reference.rglob("*.py")) if reference.is_dir() else [reference]:
                 digest.update(file.read_bytes())
-        parts = tuple(_part(entry, sizes) for entry in entries)
+        parts = tuple(read_part(entry, sizes) for entry in entries)
         names = [part.name for part in parts]
         for part in parts:
             if names.count(part.name) > 1:
@@ -617,7 +616,8 @@ def written(path: Sequence[Any]) -> str:
     return text
 
 
-def _part(found: dict[str, Any], course_sizes: Mapping[str, tuple[int, ...]]) -> CoursePart:
+def read_part(found: dict[str, Any], course_sizes: Mapping[str, tuple[int, ...]] = SIZES) -> CoursePart:
+    """A part of a course from its table. Raises: Bad where it cannot be."""
     owner = _text(found, "class", "", "a part")
     forward = _text(found, "forward", "forward" if owner else "", "a part")
     name = _text(found, "name", owner or _stem(forward), "a part")
@@ -820,9 +820,9 @@ def _possible(part: CoursePart, where: str) -> None:
     known = part.known
     if known is None:
         return
-    lacking = [role for role in known.roles if role not in part.roles]
-    if lacking or set(part.roles) - set(known.roles):
-        raise Bad(f"{where}: subject={part.subject!r} reads {', '.join(known.roles)}, and the part has {len(part.roles)} arrays")
+    arrays = [one.name for one in part.arguments if one.shape is not None]
+    if sorted(part.roles) != sorted(known.roles) or len(arrays) != len(known.roles):
+        raise Bad(f"{where}: subject={part.subject!r} reads {', '.join(known.roles)}; the part has {', '.join(arrays)}")
     for role, one in part.roles.items():
         if one.gradient and role not in known.gradients:
             raise Bad(f"{where}: {one.name} is the {role} of {part.subject}, which has no gradient")
@@ -845,4 +845,4 @@ def _possible(part: CoursePart, where: str) -> None:
         raise Bad(f"{where}: subject={part.subject!r} cannot be with these shapes: {shapes}") from None
 
 
-__all__ = ["SIZES", "SUBJECTS", "Course", "CourseFile", "CoursePart", "written"]
+__all__ = ["SIZES", "SUBJECTS", "Bad", "Course", "CourseFile", "CoursePart", "read_part", "written"]

@@ -260,7 +260,7 @@ class Runner(Contract):
                 forward.failed(failure)
         alone = [one for one in shown if one.draw.sizes.get("N") == 1]
         shown = self._chosen(each, [one for one in shown if one not in alone], named)
-        if each.output is None and not each.more:
+        if each.output is None and (each.differences or not each.more):
             forward.open = "no reference knows what it is to compute; backward is judged by it as it is"
         elif each.output is not None and not forward.missing:
             forward.fit(each.output, shown, "y")
