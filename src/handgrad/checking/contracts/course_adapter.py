@@ -91,7 +91,9 @@ class Adapted:
         return tuple(found)
 
     def value(self, each, made):
-        """A constructor's argument: a value, or a size of this trial."""
+        """A constructor's argument: a value, a size of this trial, or a name of NumPy's."""
         if isinstance(each, dict):
+            if "numpy" in each:
+                return getattr(np, each["numpy"])
             return made.given["size " + each["size"]]
         return [self.value(one, made) for one in each] if isinstance(each, list) else each

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.checking.contracts.adapting import adapted
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import large, numeric_gradient, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
@@ -35,7 +36,6 @@ from handgrad.checking.results import Part
 from handgrad.checking.sandbox import MEANS, Limits, Sandbox
 from handgrad.errors import ConfigError
 
-ADAPTER = Path(__file__).with_name("course_adapter.py")
 COURSE = ("title", "name", "reference", "sizes", "part")
 PART = (
     "name", "class", "construct", "before", "forward", "backward", "backward_takes", "inputs", "parameters", "output",
@@ -254,8 +254,6 @@ class CoursePart:
         known, forward, backward = self.known, self.forward, self.backward or "its_gradient"
         if self.owner:
             forward, backward = "forward", "backward"
-        source = f"{ADAPTER.read_text('utf-8')}\nadapted = Adapted({self.spec()!r}, m)\n"
-        source += f"{forward} = adapted.forward\n{backward} = adapted.backward\n"
         gradients = {one.label: self._gradient(k, one) for k, one in enumerate(self.with_gradient)}
         output = known.output if known is not None else _of_reference(self.tolerance) if self.compare else None
         shared: dict[str, tuple[str, ...]] = {}
@@ -274,7 +272,7 @@ class CoursePart:
             gradients,
             group=self.name,
             trials=self.trials,
-            adapter=source,
+            adapter=adapted(self.spec(), forward, backward),
             owner=self.owner,
             methods=(self.forward, self.backward or self.forward),
             shared=shared,

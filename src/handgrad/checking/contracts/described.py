@@ -230,7 +230,7 @@ class Runner(Contract):
         forward, gradient = self._judges(each, module, observations)
         trials = self.trials().get(each.name)
         if trials is None:
-            return [forward.result(), gradient.result()]
+            return self._both(each, forward, gradient)
         seen = [self._seen(each, one, observations.get(one.name)) for one in trials]
         seen = [one for one in seen if one is not None]
         named = {one.name: observation for one, observation in seen}
@@ -250,10 +250,10 @@ class Runner(Contract):
             if forward.missing and not gradient.missing:
                 gradient.missing = forward.missing
             gradient.unjudged = gradient.unjudged or "forward does not go through"
-            return [forward.result(), gradient.result()]
+            return self._both(each, forward, gradient)
         if all(one.values["y"].kind == "none" for one in named.values() if "y" in one.values):
             forward.missing = gradient.missing = "it returns None: not filled in"
-            return [forward.result(), gradient.result()]
+            return self._both(each, forward, gradient)
         for one in failed:
             failure = observations[one.name].failure
             if failure is not None and failure.kind != "not run":
@@ -278,9 +278,10 @@ class Runner(Contract):
         for check in each.more:
             check(forward, gradient, [(one, observations[one.name]) for one in trials if one.name in observations])
         told = self._told(each)
-        if not each.gradients and each.owner:
-            return [forward.result()]
-        return [gradient.result()] if told else [forward.result(), gradient.result()]
+        return [gradient.result()] if told else self._both(each, forward, gradient)
+
+    def _both(self, each: Described, forward: Judge, gradient: Judge) -> list[Part]:
+        return [forward.result()] if each.owner and not each.gradients else [forward.result(), gradient.result()]
 
     def _told(self, each: Described) -> bool:
         """The same forward is judged as a part of an earlier description."""
@@ -375,6 +376,8 @@ class Runner(Contract):
         given_back = [one.values.get(name) for one in named.values() for name in each.gradients]
         if given_back and all(value is not None and value.kind == "none" for value in given_back):
             judge.missing = "it returns None: not filled in"
+            if each.starts_at_zero and all(not np.any(one.get("y")) for one in named.values()):
+                forward.missing, forward.findings = "the loss is still zero, as in the starter: not filled in", []
             return
         if each.starts_at_zero and all(
             value is not None and value.array is not None and not value.array.any() for value in given_back

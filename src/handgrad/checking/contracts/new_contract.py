@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.checking.contracts.adapting import adapted
 from handgrad.checking.contracts.course_file import (
-    ADAPTER,
     SIZES,
     Bad,
     CoursePart,
@@ -301,7 +301,7 @@ class Explorer:
         arrays = {key: value for key, value in given.arrays.items() if isinstance(value, np.ndarray)}
         fresh = [{"fresh": key} if key in arrays else _expression(value) for key, value in given.arrays.items()]
         spec = {**part.spec(), "arrays": True, "gradients": [], "output": ["forward", 0]}
-        source = f"{ADAPTER.read_text('utf-8')}\nadapted = Adapted({spec!r}, m)\n"
+        source = adapted(spec)
         up, sent = g.normal(size=4096), dict(arrays)
         operations: list[Operation] = [
             {"op": "import", "module": module_name(module), "as": "m", "send": False},
