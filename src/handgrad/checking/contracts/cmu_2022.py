@@ -14,6 +14,7 @@ import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
+from handgrad.checking.contracts.cmu_2022_models import models
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import large, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
@@ -318,6 +319,9 @@ def described(module: Module) -> Iterator[Described]:
             "SGD", "forward", "", _sgd, more.update("momentum"), {}, adapter=SGD, owner="SGD",
             methods=("step", "step"), numeric=False,
         )  # fmt: skip
+
+
+    yield from models(module)
 
 
 def _shapes(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:

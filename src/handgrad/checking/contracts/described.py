@@ -290,14 +290,17 @@ class Runner(Contract):
 
     def _chosen(self, each: Described, shown: list[Trial], named: Mapping[str, Observation]) -> list[Trial]:
         """The draws under the convention that forward is seen to keep to."""
-        for choice in each.choices[1:]:
+        if len(each.choices) == 1:
+            return shown
+        for choice in each.choices:
             others = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
             if each.output is not None and all(
                 (y := named[one.name].get("y")) is not None and close(y, right_value(each.output, one.draw), 1e-5)
                 for one in others
             ):
                 return others
-        return shown
+        choice = self._most_right(each, each.choices, shown, named)
+        return [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
 
     def _alone(self, each: Described, forward: Judge, gradient: Judge, one: Trial, observation: Observation) -> None:
         """A batch of one, where several samples are right."""
@@ -436,6 +439,16 @@ class Runner(Contract):
 
     def _convention(self, each: Described, shown: list[Trial], named: Mapping[str, Observation]) -> Mapping[str, Any]:
         """The convention under which the most gradients are right."""
+        return self._most_right(each, each.conventions, shown, named) if len(each.conventions) > 1 else {}
+
+    def _most_right(
+        self,
+        each: Described,
+        choices: Sequence[Mapping[str, Any]],
+        shown: list[Trial],
+        named: Mapping[str, Observation],
+    ) -> Mapping[str, Any]:
+        """What makes the most gradients right; the first of several."""
 
         def right(choice: Mapping[str, Any]) -> int:
             trials = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
@@ -448,7 +461,7 @@ class Runner(Contract):
                 for name, subject in each.gradients.items()
             )
 
-        return max(each.conventions, key=right) if len(each.conventions) > 1 else {}
+        return max(choices, key=right)
 
     def _by_differences(self, each: Described, k: int, trials, observations) -> dict[str, np.ndarray]:
         """The gradient of the hand-in's own forward by its argument k, where differences give one."""
