@@ -6,10 +6,10 @@
 'wrong'
 """
 
-from handgrad.checking.checker import check, contract_names
+from handgrad.checking.checker import check, contract_names, is_course_file
 from handgrad.checking.classroom import as_csv, check_class, frequencies, hand_ins
 from handgrad.checking.results import Finding, Part, Report, exit_code
-from handgrad.checking.rubric import Rubric, scores
+from handgrad.checking.rubric import Rubric, course_points, scores
 from handgrad.checking.sandbox import Limits
 
 __all__ = [
@@ -22,8 +22,10 @@ __all__ = [
     "check",
     "check_class",
     "contract_names",
+    "course_points",
     "exit_code",
     "frequencies",
     "hand_ins",
+    "is_course_file",
     "scores",
 ]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from handgrad.checking import contracts
-from handgrad.checking.contracts import Contract, Source
+from handgrad.checking.contracts import Contract, CourseFile, Source
 from handgrad.checking.contracts.judging import Judge, failed_part
 from handgrad.checking.handin import HandIn, Refused, take_in
 from handgrad.checking.probe import Failure, Observation, Probe
@@ -43,7 +43,8 @@ def check(
 
     Arguments:
         path: the hand-in.
-        contract: the name of the interface it follows, if that cannot be detected; see `contract_names()`.
+        contract: the name of the interface it follows, if that cannot be detected; see `contract_names()`. Or a course
+            file, `course.toml`, that describes one.
         gradient: `FUNCTION:GRADIENT`, two functions of the hand-in of which the second is the gradient of the first.
         limits: on time, memory and the rest, for the hand-in and for the checker's own work on it.
         seed: what the inputs are drawn from; None: from one that nobody could know before. The report has it.
@@ -54,9 +55,13 @@ def check(
 
     Returns: a report, whatever the hand-in does; a hand-in that cannot be judged has a report that says so.
 
-    Raises: ConfigError where there is no contract of that name, or `gradient` cannot be read.
+    Raises: ConfigError where there is no contract of that name, the course file or its reference is wrong, or
+        `gradient` cannot be read.
     """
-    if contract is not None and contract not in contract_names():
+    if contract is not None and is_course_file(contract):
+        contract = os.path.abspath(contract)
+        verify(CourseFile.read(contract), limits or Limits(), means)
+    elif contract is not None and contract not in contract_names():
         raise ConfigError(f"there is no contract={contract!r}: expected one of {', '.join(contract_names())}")
     if gradient is not None:
         _two_names(gradient)
@@ -74,6 +79,41 @@ def check(
     }
     report = check_alone(os.fspath(path), options, stop)
     return replace(report, seconds=time.monotonic() - begun, seed=options["seed"]).printable()
+
+
+def is_course_file(contract: str) -> bool:
+    return contract.endswith(".toml") or os.sep in contract
+
+
+_VERIFIED: set[str] = set()
+
+
+def verify(course: CourseFile, limits: Limits, means: Sequence[str] = MEANS) -> None:
+    """The reference of a course is right by the course's own description. It is run in the sandbox, once a process.
+
+    Raises: ConfigError where it is not.
+    """
+    if course.reference is None or course.digest in _VERIFIED:
+        return
+    from handgrad.checking.alone import check_alone
+
+    options = {
+        "contract": str(course.path.absolute()),
+        "gradient": None,
+        "limits": limits,
+        "seed": secrets.randbits(32),
+        "allow_handgrad": False,
+        "means": list(means),
+        "beside": True,
+    }
+    report = check_alone(str(course.reference), options)
+    for part in report.parts:
+        if part.verdict in ("wrong", "missing", "cannot judge"):
+            bug = part.bugs[0].evidence if part.bugs else part.reason
+            raise ConfigError(
+                f"contract={course.path}: the reference {course.reference.name} is {part.verdict} at {part.part}: {bug}"
+            )
+    _VERIFIED.add(course.digest)
 
 
 def check_here(
@@ -160,6 +200,7 @@ def _checked(
     with Sandbox(handin.folder, limits, **options) as sandbox:
         for one in found:
             one.seed = seed
+            one.prepare(limits, means)
             probes = one.probes()
             observations = sandbox.run(probes, one.paths)
             for seen in observations:
@@ -282,6 +323,9 @@ def _recognised(source: Source, name: str | None, gradient: str | None) -> list[
         return [contracts.gradient_contract(source, *_two_names(gradient))]
     if name is None:
         return contracts.recognise(source)
+    if is_course_file(name):
+        course = CourseFile.read(name).on(source)
+        return [] if course is None else [course]
     kind = next(kind for kind in contracts.CONTRACTS if kind.name == name)
     found = kind.recognise(source)
     return [] if found is None else [found]
@@ -305,6 +349,6 @@ def _broken(path: str, why: str) -> Part:
 def _unknown(source: Source, name: str | None) -> Finding:
     names = [n for module in source.modules for n in (*module.classes, *module.functions)]
     have = f"it defines {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "it defines nothing"
-    wanted = f"the interface {name}" if name else "a known interface, or a class with forward and backward"
+    wanted = f"the interface {os.path.basename(name)}" if name else "a known interface, or a class with forward and backward"
     hint = "Keep the names of the assignment, or name two functions with --gradient FUNCTION:GRADIENT."
     return Finding("unknown-contract", f"{wanted} was not found: {have}", "Nothing to judge", "", None, hint, hint)

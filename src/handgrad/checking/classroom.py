@@ -18,7 +18,8 @@ from typing import Any
 
 from handgrad import __version__
 from handgrad.checking.alone import report_of
-from handgrad.checking.checker import check
+from handgrad.checking.checker import check, is_course_file
+from handgrad.checking.contracts import CourseFile
 from handgrad.checking.handin import PASSED_OVER
 from handgrad.checking.results import VERDICTS, Report, shown
 from handgrad.checking.rubric import Rubric, scores, total
@@ -95,6 +96,9 @@ class _Journal:
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
         self.path = path
         self.options = repr(sorted(options.items(), key=lambda pair: pair[0]))
+        contract = options.get("contract")
+        if contract is not None and is_course_file(contract):  # as it is now, and its reference
+            self.options += CourseFile.read(contract).digest
         self._known: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(OSError):
             for line in path.read_bytes().splitlines():

@@ -26,7 +26,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from handgrad.checking.catalogue import SECTIONS
-from handgrad.checking.contracts import CONTRACTS
+from handgrad.checking.contracts import CONTRACTS, CourseFile
 from handgrad.checking.results import Part, Report
 from handgrad.errors import ConfigError
 
@@ -42,6 +42,12 @@ class Score:
     points: float
     of: float
     parts: tuple[Part, ...]
+
+
+def course_points(path: str | Path) -> Rubric | None:
+    """The points that a course file gives; None where it gives none. Raises ConfigError where it cannot be read."""
+    course = CourseFile.read(path)
+    return Rubric(course.points, title=course.title) if course.points else None
 
 
 @dataclass(frozen=True)

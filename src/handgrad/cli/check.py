@@ -38,7 +38,12 @@ app = new_app(
 def check(
     *paths: Annotated[str, Parameter(help="a file, a folder, or a zip or tar archive")],
     hints: Annotated[Literal["none", "nudge", "full"], Parameter(help="how much a hint gives away")] = "nudge",
-    contract: Annotated[str | None, Parameter(help="interface, if it cannot be detected")] = None,
+    contract: Annotated[
+        str | None, Parameter(help="interface, if it cannot be detected; or a course file that describes it")
+    ] = None,
+    new_contract: Annotated[
+        str | None, Parameter(help="a right solution: write a course file for it, to --out or course.toml")
+    ] = None,
     gradient: Annotated[str | None, Parameter(help="FUNCTION:GRADIENT, two functions of the file")] = None,
     rubric: Annotated[str | None, Parameter(help="a TOML file of points, instead of the handout's")] = None,
     points: Annotated[bool, Parameter(negative="", help="print points too", show_default=False)] = False,
@@ -52,7 +57,7 @@ def check(
         bool, Parameter(negative="", help="print Autolab's line of scores last", show_default=False)
     ] = False,
     class_: Annotated[str | None, Parameter(name="--class", help="a folder with one hand-in for each student")] = None,
-    out: Annotated[str | None, Parameter(help="with --class: write a table to this CSV file")] = None,
+    out: Annotated[str | None, Parameter(help="with --class: write a table to this CSV file; with --new-contract: the course file")] = None,
     jobs: Annotated[int | None, Parameter(help="with --class: how many at a time")] = None,
     feedback: Annotated[
         str | None, Parameter(help="write a page of feedback (HTML) for each hand-in to this folder")
@@ -73,9 +78,14 @@ def check(
     if seed is not None and seed < 0:
         raise ConfigError(f"seed={seed} is too small: expected a whole number of at least 0")
     limits = Limits(seconds=min(Limits.seconds, timeout / 4), total_seconds=timeout, memory=memory * MIB)
+    if new_contract is not None:
+        _refuse({"PATH": paths, "--class": class_, "--contract": contract, "--gradient": gradient}, "--new-contract")
+        return _write_contract(new_contract, out or "course.toml")
     options = {"contract": contract, "gradient": gradient, "limits": limits, "allow_handgrad": allow_handgrad}
     options |= {"seed": seed, "beside": len(paths) == 1}  # several in one folder may be several people's
     marks = Rubric.read(rubric) if rubric else None
+    if contract and checking.is_course_file(contract) and marks is None:
+        marks = checking.course_points(contract)
     if class_ is not None:
         _refuse({"PATH": paths, "--watch": watch_, "--gradescope": gradescope, "--autolab": autolab}, "--class")
         return _check_class(class_, out, jobs, marks, options, json_, junit, hints, feedback)
@@ -114,6 +124,17 @@ def check(
     if not watch_:
         return once()
     return _watch(paths, once)
+
+
+def _write_contract(solution: str, out: str) -> int:
+    from handgrad.checking.new_course import new_course
+
+    parts, left_out = new_course(solution, out)
+    print(f"{out} describes {len(parts)} part{'s' if len(parts) > 1 else ''}: {', '.join(parts)}")
+    for name, why in left_out.items():
+        print(f"left out: {name} ({why})")
+    print(f"check hand-ins with: handgrad check --contract {out} HAND-IN")
+    return 0
 
 
 def _refuse(given: dict[str, Any], beside: str | None) -> None:

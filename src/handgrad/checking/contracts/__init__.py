@@ -9,6 +9,7 @@ from __future__ import annotations
 from handgrad.checking.contracts.cmu import CMU2019, CMU2020
 from handgrad.checking.contracts.cmu_2022 import CMU2022
 from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.course_file import CourseFile
 from handgrad.checking.contracts.cs231n import CachedPairs, CS231n
 from handgrad.checking.contracts.generic import FunctionGradient, GenericLayer
 from handgrad.checking.contracts.source import Source
@@ -51,4 +52,4 @@ def recognise(source: Source) -> list[Contract]:
     return found
 
 
-__all__ = ["CONTRACTS", "Contract", "Source", "gradient_contract", "recognise"]
+__all__ = ["CONTRACTS", "Contract", "CourseFile", "Source", "gradient_contract", "recognise"]

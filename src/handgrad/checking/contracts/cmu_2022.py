@@ -14,6 +14,7 @@ import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
+from handgrad.checking.contracts.cmu_2022_models import models
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import large, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
@@ -165,7 +166,7 @@ def _by_edition(subject: Subject, other: Subject) -> Subject:
     return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
 
 
-def _right_output(kind: str) -> Subject:
+def from_right_output(kind: str) -> Subject:
     """A derivative whose models want the output, which here is the right one."""
     subject = layers.activation_backward(kind, upstream=True)
 
@@ -175,7 +176,7 @@ def _right_output(kind: str) -> Subject:
     return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
 
 
-def _alone(kind: str) -> Subject:
+def derivative_alone(kind: str) -> Subject:
     """The derivative that backward() without arguments gives."""
     subject = layers.activation_backward(kind, upstream=False)
 
@@ -185,7 +186,7 @@ def _alone(kind: str) -> Subject:
     return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
 
 
-def _softmax_dx() -> Subject:
+def softmax_dx() -> Subject:
     subject = layers.softmax_backward()
 
     def compute(draw: Draw, **options: Any) -> Any:
@@ -275,14 +276,14 @@ def described(module: Module) -> Iterator[Described]:
             continue
         upstream = bool(required(module.methods(name)["backward"]))
         adapter = ACTIVATION.format(name=name, dy="dy" if upstream else "")
-        subject = _right_output(kind) if upstream else _alone(kind)
+        subject = from_right_output(kind) if upstream else derivative_alone(kind)
         yield Described(
             name, *both, _one_input, layers.activation_forward(kind), {"dx": subject}, adapter=adapter, owner=name,
             methods=both, numeric=False, group="activations",
         )  # fmt: skip
     if "Softmax" in module.classes and required(module.methods("Softmax").get("backward", _NONE)):
         yield Described(
-            "Softmax", *both, _large_input, layers.softmax_forward(), {"dx": _softmax_dx()},
+            "Softmax", *both, _large_input, layers.softmax_forward(), {"dx": softmax_dx()},
             adapter=ACTIVATION.format(name="Softmax", dy="dy"), owner="Softmax", methods=both, numeric=False,
             group="activations", more=(stable,),
         )  # fmt: skip
@@ -318,6 +319,9 @@ def described(module: Module) -> Iterator[Described]:
             "SGD", "forward", "", _sgd, more.update("momentum"), {}, adapter=SGD, owner="SGD",
             methods=("step", "step"), numeric=False,
         )  # fmt: skip
+
+
+    yield from models(module)
 
 
 def _shapes(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:

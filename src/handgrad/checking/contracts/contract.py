@@ -4,7 +4,7 @@ back."""
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from handgrad.checking.contracts.source import Source
 from handgrad.checking.probe import Observation, Probe
 from handgrad.checking.results import Part
+from handgrad.checking.sandbox import Limits
 
 
 class Contract:
@@ -23,8 +24,8 @@ class Contract:
     """
 
     #: What the report calls it, such as `cmu-2019`.
-    name: ClassVar[str]
-    title: ClassVar[str]
+    name: str
+    title: str
     #: The handout's points by group of parts; empty where the handout gives none.
     points: ClassVar[Mapping[str, float]] = {}
 
@@ -53,6 +54,9 @@ class Contract:
     def torch(self) -> bool:
         """Something of it needs PyTorch; its probes say which."""
         return False
+
+    def prepare(self, limits: Limits, means: Sequence[str]) -> None:
+        """What is to be known before the probes are run; `seed` is set."""
 
     def probes(self) -> list[Probe]:
         raise NotImplementedError

@@ -18,6 +18,7 @@ import numpy as np
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
 from handgrad.checking.contracts.contract import Contract
+from handgrad.checking.contracts.cs231n_networks import networks
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import (
     numeric_backward,
@@ -564,6 +565,11 @@ class CS231n(Runner):
             module = next((m for m in source.modules if _arguments(m, name)[:2] == ["w", "dw"]), None)
             if module is not None:
                 updates.append((name, module))
+        whole: dict[str, tuple[Described, Module]] = {}
+        for module in source.modules:
+            for each in networks(module, (stable,)):
+                whole.setdefault(each.name, (each, module))
+        described += whole.values()
         if not described and not updates:
             return None
         listed = {each.forward for each, _ in described}
@@ -581,6 +587,19 @@ class CS231n(Runner):
             for name, module in self.updates:
                 found[f"update {name}"] = [self._update_trial(name, module, position) for position in range(3)]
         return self._trials
+
+    def _judges(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> tuple[Judge, Judge]:
+        """A network's loss gives scores, or the loss and its gradients: parts are named by how it is called."""
+        if not each.owner:
+            return super()._judges(each, module, observations)
+        forward, gradient = (
+            Judge(name, observations, module, each.owner, "loss", each.owner)
+            for name in (each.name, f"{each.name}, gradient")
+        )
+        return forward, gradient
+
+    def _told(self, each: Described) -> bool:
+        return not each.owner and super()._told(each)
 
     def _update_trial(self, name: str, module: Module, position: int) -> Trial:
         g = self.generator(name, position)
@@ -684,7 +703,7 @@ def pairs_of(source: Source) -> list[tuple[Described, Module]]:
             if made is None or len(asked) < 2 or any(one is not KINDS for one in chosen):
                 continue
             make, names = made
-            gradients = {f"d{name}": _numeric(f"d{name}", k) for k, name in enumerate(names)}
+            gradients = {f"d{name}": numeric_gradient(f"d{name}", k) for k, name in enumerate(names)}
             name, further = f"{start}{end or ''}", tuple("sigmoid" for _ in chosen)
             one = Described(name, forward, backward, make, None, gradients, trials=3, further=further)
             found.append((one, module))
@@ -696,7 +715,7 @@ def _gives_two(function: ast.FunctionDef) -> bool:
     return any(isinstance(value, ast.Tuple) and len(value.elts) == 2 for value in returns)
 
 
-def _numeric(name: str, k: int) -> Subject:
+def numeric_gradient(name: str, k: int) -> Subject:
     """A gradient by differences of the hand-in's own forward. The draw: J_k and what the models there read."""
     usual = numeric_backward() if k == 0 else parameter_subject(name, bias=name[1:].lower().startswith("b"))
 

@@ -91,6 +91,10 @@ class Described:
         choices: what the draw may be changed by, each as right as the first: a convention that forward chooses and its
             gradients keep to.
         further: arguments of backward after (dout, cache).
+        upstream: whether backward takes an upstream gradient; else the gradients are those of the output's sum.
+        differences: the gradients are compared with the differences of the hand-in's own forward. So they are where
+            nobody knows the output.
+        largest: how many entries an argument may have whose derivative is taken by differences.
     """
 
     name: str
@@ -113,6 +117,13 @@ class Described:
     conventions: tuple[Mapping[str, Any], ...] = ({},)
     choices: tuple[Mapping[str, Any], ...] = ({},)
     further: tuple[Any, ...] = ()
+    upstream: bool = True
+    differences: bool = False
+    largest: int = 80
+
+    @property
+    def by_differences(self) -> bool:
+        return self.differences or self.output is None
 
 
 class Runner(Contract):
@@ -147,7 +158,7 @@ class Runner(Contract):
             {**one, "layout": layout} if layout and isinstance(one, dict) and "array" in one else one for one in handed
         ]
         fresh = [{"fresh": name} if name in arrays else _plain(value) for name, value in given.arrays.items()]
-        up, where = g.normal(size=4096), "made" if each.adapter else "m"
+        up, where = g.normal(size=4096) if each.upstream else np.ones(4096), "made" if each.adapter else "m"
         operations: list[Operation] = [
             {"op": "import", "module": module_name(module), "as": "m", "send": False},
             {"op": "define", "source": HELPERS, "as": "ours", "send": False},
@@ -177,7 +188,7 @@ class Runner(Contract):
             for k, (name, value) in enumerate(given.arrays.items()):
                 if name not in arrays or value.dtype.kind != "f" or k >= len(each.gradients):
                     continue
-                if value.size > 80:
+                if value.size > each.largest:
                     continue
                 around[k] = Sweep.around(value, g)
                 sent[f"points {k}"] = around[k].rows
@@ -202,23 +213,24 @@ class Runner(Contract):
             *((each.name, partial(self._judge, each, module, observations)) for each, module in self.described)
         )
 
-    def _judge(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> list[Part]:
-        forward = Judge(each.forward, observations, module, "", each.forward, each.group or each.name)
+    def _judges(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> tuple[Judge, Judge]:
+        """Those of forward and of its gradient."""
+        group = each.group or each.owner or each.name
         if each.owner:
-            group = each.group or each.owner
             forward, gradient = (
                 Judge(f"{each.name}.{method}", observations, module, each.owner, method, group)
                 for method in each.methods
             )
-        elif not each.backward:
-            gradient = Judge(
-                f"{each.forward}, gradient", observations, module, "", each.forward, each.group or each.name
-            )
-        else:
-            gradient = Judge(each.backward, observations, module, "", each.backward, each.group or each.name)
+            return forward, gradient
+        forward = Judge(each.forward, observations, module, "", each.forward, group)
+        backward, name = each.backward or each.forward, each.backward or f"{each.forward}, gradient"
+        return forward, Judge(name, observations, module, "", backward, group)
+
+    def _judge(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> list[Part]:
+        forward, gradient = self._judges(each, module, observations)
         trials = self.trials().get(each.name)
         if trials is None:
-            return [forward.result(), gradient.result()]
+            return self._both(each, forward, gradient)
         seen = [self._seen(each, one, observations.get(one.name)) for one in trials]
         seen = [one for one in seen if one is not None]
         named = {one.name: observation for one, observation in seen}
@@ -238,17 +250,17 @@ class Runner(Contract):
             if forward.missing and not gradient.missing:
                 gradient.missing = forward.missing
             gradient.unjudged = gradient.unjudged or "forward does not go through"
-            return [forward.result(), gradient.result()]
+            return self._both(each, forward, gradient)
         if all(one.values["y"].kind == "none" for one in named.values() if "y" in one.values):
             forward.missing = gradient.missing = "it returns None: not filled in"
-            return [forward.result(), gradient.result()]
+            return self._both(each, forward, gradient)
         for one in failed:
             failure = observations[one.name].failure
             if failure is not None and failure.kind != "not run":
                 forward.failed(failure)
         alone = [one for one in shown if one.draw.sizes.get("N") == 1]
         shown = self._chosen(each, [one for one in shown if one not in alone], named)
-        if each.output is None and not each.more:
+        if each.output is None and (each.differences or not each.more):
             forward.open = "no reference knows what it is to compute; backward is judged by it as it is"
         elif each.output is not None and not forward.missing:
             forward.fit(each.output, shown, "y")
@@ -265,28 +277,38 @@ class Runner(Contract):
             judge.notes = [note for note in judge.notes if not any(f"`{name}`" in note for name in each.columns)]
         for check in each.more:
             check(forward, gradient, [(one, observations[one.name]) for one in trials if one.name in observations])
+        told = self._told(each)
+        return [gradient.result()] if told else self._both(each, forward, gradient)
+
+    def _both(self, each: Described, forward: Judge, gradient: Judge) -> list[Part]:
+        return [forward.result()] if each.owner and not each.gradients else [forward.result(), gradient.result()]
+
+    def _told(self, each: Described) -> bool:
+        """The same forward is judged as a part of an earlier description."""
         same = (each.owner, each.forward)
-        told = next(other for other, _ in self.described if (other.owner, other.forward) == same) is not each
-        if not each.gradients and each.owner:
-            return [forward.result()]
-        return [gradient.result()] if told else [forward.result(), gradient.result()]
+        return next(other for other, _ in self.described if (other.owner, other.forward) == same) is not each
 
     def _chosen(self, each: Described, shown: list[Trial], named: Mapping[str, Observation]) -> list[Trial]:
         """The draws under the convention that forward is seen to keep to."""
-        for choice in each.choices[1:]:
+        if len(each.choices) == 1:
+            return shown
+        for choice in each.choices:
             others = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
             if each.output is not None and all(
                 (y := named[one.name].get("y")) is not None and close(y, right_value(each.output, one.draw), 1e-5)
                 for one in others
             ):
                 return others
-        return shown
+        choice = self._most_right(each, each.choices, shown, named)
+        return [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
 
     def _alone(self, each: Described, forward: Judge, gradient: Judge, one: Trial, observation: Observation) -> None:
         """A batch of one, where several samples are right."""
         for judge, named in ((forward, {"y": each.output}), (gradient, each.gradients)):
-            for key, subject in named.items():
+            for k, (key, subject) in enumerate(named.items()):
                 value = observation.values.get(key)
+                if judge is gradient and each.by_differences and k not in getattr(one.draw, "jacobians", {}):
+                    continue
                 if judge.findings or judge.missing or subject is None or value is None or each.output is None:
                     continue
                 expected = right_value(subject, one.draw)
@@ -321,7 +343,7 @@ class Runner(Contract):
         y = values["y"].array if "y" in values else None
         if y is not None and each.backward:
             draw = draw.changed(dy=np.resize(draw.up, y.shape))
-            if each.output is None and draw.around:
+            if each.by_differences:
                 draw = draw.changed(y=y)
                 found_by = {k: sweep.jacobian(observation.get(f"values {k}"), y) for k, sweep in draw.around.items()}
                 draw = draw.changed(jacobians={k: J for k, J in found_by.items() if J is not None})
@@ -357,6 +379,8 @@ class Runner(Contract):
         given_back = [one.values.get(name) for one in named.values() for name in each.gradients]
         if given_back and all(value is not None and value.kind == "none" for value in given_back):
             judge.missing = "it returns None: not filled in"
+            if each.starts_at_zero and all(not np.any(one.get("y")) for one in named.values()):
+                forward.missing, forward.findings = "the loss is still zero, as in the starter: not filled in", []
             return
         if each.starts_at_zero and all(
             value is not None and value.array is not None and not value.array.any() for value in given_back
@@ -379,7 +403,7 @@ class Runner(Contract):
                 judge.judged = True
                 judge.bug("gradient-not-stored", f"`{name}` comes back as None")
                 continue
-            if each.output is None and not all(k in one.draw.jacobians for one in shown):
+            if each.by_differences and not all(k in one.draw.jacobians for one in shown):
                 judge.unjudged = judge.unjudged or f"forward has no derivative by differences for `{name[1:]}`"
                 continue
             own = self._by_differences(each, k, trials, observations)
@@ -388,7 +412,7 @@ class Runner(Contract):
                 option: forward.options[option] for option in each.shared.get(name, ()) if option in forward.options
             }
             judge.fit(subject, shown, name, givens=({}, given) if given else ({},))
-            if each.output is None and k == 0 and any(bug.id == "unexplained" for bug in judge.findings):
+            if each.by_differences and k == 0 and any(bug.id == "unexplained" for bug in judge.findings):
                 name_formula(judge, [Trial(one.probe, one.draw.changed(J=one.draw.jacobians[0])) for one in shown])
             consistent = (
                 own
@@ -405,7 +429,7 @@ class Runner(Contract):
             if consistent and forward.findings:
                 judge.findings = before  # the derivative of what forward computes, which is wrong: told there
             new = {bug.id for bug in judge.findings} - {bug.id for bug in before}
-            if each.output is None and k:
+            if each.output is None and k and not each.differences:
                 averaged[name] = "right" if not new else "averaged" if new <= AVERAGED else "other"
         names = [name for name, how in averaged.items() if how == "averaged"]
         if names and "right" not in averaged.values():  # a convention, and all parameters keep to it
@@ -415,6 +439,16 @@ class Runner(Contract):
 
     def _convention(self, each: Described, shown: list[Trial], named: Mapping[str, Observation]) -> Mapping[str, Any]:
         """The convention under which the most gradients are right."""
+        return self._most_right(each, each.conventions, shown, named) if len(each.conventions) > 1 else {}
+
+    def _most_right(
+        self,
+        each: Described,
+        choices: Sequence[Mapping[str, Any]],
+        shown: list[Trial],
+        named: Mapping[str, Observation],
+    ) -> Mapping[str, Any]:
+        """What makes the most gradients right; the first of several."""
 
         def right(choice: Mapping[str, Any]) -> int:
             trials = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
@@ -427,7 +461,7 @@ class Runner(Contract):
                 for name, subject in each.gradients.items()
             )
 
-        return max(each.conventions, key=right) if len(each.conventions) > 1 else {}
+        return max(choices, key=right)
 
     def _by_differences(self, each: Described, k: int, trials, observations) -> dict[str, np.ndarray]:
         """The gradient of the hand-in's own forward by its argument k, where differences give one."""

@@ -1,0 +1,20 @@
+"""Source of the two functions that stand between a probe and a hand-in's own interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ADAPTER = Path(__file__).with_name("course_adapter.py")
+
+
+def adapted(spec: Mapping[str, Any], forward: str = "forward", backward: str = "backward") -> str:
+    """The functions of `course_adapter.py` for one part, under these names.
+
+    Arguments:
+        spec: `class` (empty for functions), `construct`, `construct_named`, `before`, `forward`, `backward`,
+            `backward_takes`, `arguments`, `inputs`, `parameters`, `output`, `state`, `gradients`.
+    """
+    made = f"{ADAPTER.read_text('utf-8')}\nadapted = Adapted({dict(spec)!r}, m)\n"
+    return f"{made}{forward} = adapted.forward\n{backward} = adapted.backward\n"

@@ -1,0 +1,109 @@
+"""CMU's `models/mlp.py` from 2022 on, as descriptions: MLP0, MLP1 and MLP4, of `Linear` and `ReLU` layers in turn.
+
+The layers are in `layers`, activations among them or in a list of their own (`f`); the gradients are left in the linear
+layers. What backward returns is judged where it returns something: in the first edition it need not.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handgrad.checking.contracts.described import Described, Given
+from handgrad.checking.contracts.source import Module
+from handgrad.checking.diagnosis import NOT_AVERAGED, Draw, Subject
+from handgrad.checking.diagnosis_networks import (
+    DELTA_SLIPS,
+    mlp_bias_gradient,
+    mlp_forward,
+    mlp_weight_gradient,
+)
+
+ADAPTER = Path(__file__).with_name("cmu_2022_model_adapter.py")
+#: The widths of the handout's models.
+WIDTHS = {"MLP0": (2, 3), "MLP1": (2, 3, 2), "MLP4": (2, 4, 8, 8, 4, 2)}
+BATCHES = (6, 5, 4)
+#: All its activations are the same, so their order says nothing; and it ends with one.
+NONE_HERE = ("activation-order", "activation-at-the-end", "softmax-in-forward", "softmax-twice", "softmax-missing")
+
+
+def _of_its_kind(subject: Subject) -> Subject:
+    return replace(subject, slips=tuple(one for one in subject.slips if one.bug not in NONE_HERE))
+
+
+def model_dx() -> Subject:
+    """dLdA of the model's input: the delta of a layer that is put before the first and changes nothing."""
+    delta = mlp_bias_gradient(0, averaged=False)
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        D = draw.x.shape[1]
+        W, b = [np.eye(D), *draw.W], [np.zeros(D), *draw.b]
+        longer = draw.changed(W=W, b=b, kinds=["identity", *draw.kinds], norms=[None, *draw.norms])
+        return delta.compute(longer, over="none", **options)
+
+    slips = tuple(one for one in DELTA_SLIPS if "passed" not in one.options and "averaging" not in one.options)
+    return Subject("dLdA0", compute, slips, factors=NOT_AVERAGED)
+
+
+def _by_edition(make: Any) -> Subject:
+    """Divided by N where the draw says so."""
+    usual, averaged = _of_its_kind(make(averaged=False)), _of_its_kind(make(averaged=True))
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        return (averaged if draw.averaged else usual).compute(draw, **options)
+
+    return replace(usual, compute=compute)
+
+
+def _make(widths: tuple[int, ...]):
+    def make(g: np.random.Generator, position: int) -> Given:
+        pairs = list(zip(widths, widths[1:], strict=False))
+        x = g.normal(size=(BATCHES[position], widths[0]))
+        W, b = [g.normal(size=pair) for pair in pairs], [g.normal(size=out) + 0.3 for _, out in pairs]
+        arrays: dict[str, Any] = {}
+        for k, (weight, bias) in enumerate(zip(W, b, strict=True)):
+            arrays |= {f"W{k}": weight.T.copy(), f"b{k}": bias[:, None]}
+        draw = Draw(
+            {"N": len(x), "K": widths[-1]}, x=x, W=W, b=b, kinds=["relu"] * len(W), p=0.0, norms=[None] * len(W),
+            softmax=False, lr=1.0, averaged=False,
+        )  # fmt: skip
+        return Given({**arrays, "A0": x}, draw)
+
+    return make
+
+
+def models(module: Module) -> Iterator[Described]:
+    """The models that one file defines."""
+    for name, widths in WIDTHS.items():
+        methods = module.methods(name) if name in module.classes else {}
+        if "forward" not in methods or "backward" not in methods:
+            continue
+        gradients: dict[str, Subject] = {}
+        for k in range(len(widths) - 1):
+            weight, bias = f"layers[{k}].dLdW", f"layers[{k}].dLdb"
+            gradients[weight] = _by_edition(
+                lambda averaged, k=k, name=weight: mlp_weight_gradient(k, name=name, averaged=averaged, out_in=True)
+            )
+            gradients[bias] = _by_edition(
+                lambda averaged, k=k, name=bias: mlp_bias_gradient(k, name=name, averaged=averaged)
+            )
+        if _returns(methods["backward"]):
+            gradients["dLdA0"] = model_dx()
+        source = f"{ADAPTER.read_text('utf-8')}\nadapted = Adapted(m, {name!r}, {widths!r})\n"
+        source += "forward, backward = adapted.forward, adapted.backward\n"
+        yield Described(
+            name, "forward", "backward", _make(widths), _of_its_kind(mlp_forward()), gradients, adapter=source,
+            owner=name, methods=("forward", "backward"), group="models", trials=len(BATCHES), numeric=False,
+            conventions=({"averaged": False}, {"averaged": True}), columns=tuple(gradients),
+            shared={key: ("bias", "activations") for key in gradients},
+        )  # fmt: skip
+
+
+def _returns(function: ast.FunctionDef) -> bool:
+    values = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    return any(value is not None and "NotImplemented" not in ast.unparse(value) for value in values)

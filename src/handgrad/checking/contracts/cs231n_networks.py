@@ -1,0 +1,298 @@
+"""CS231n's networks as descriptions: `TwoLayerNet` and `FullyConnectedNet`, whose `loss(X)` gives scores and whose
+`loss(X, y)` gives the loss and a dict of gradients.
+
+Editions differ in names (input_dim, input_size; dropout_keep_ratio, dropout; normalization, use_batchnorm), in whether
+`reg` goes to the constructor or to the loss, and in whether reg * sum(W²) is halved.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from handgrad.checking import diagnosis_more as more
+from handgrad.checking.contracts.adapting import adapted
+from handgrad.checking.contracts.described import Described, Given
+from handgrad.checking.contracts.generic import DIFFERENCES, numeric_backward, parameter_subject
+from handgrad.checking.contracts.judging import call, get
+from handgrad.checking.contracts.source import Module
+from handgrad.checking.diagnosis import Draw, Subject, slip
+from handgrad.checking.diagnosis_networks import mlp_bias_gradient, mlp_forward, mlp_norm_gradient, mlp_weight_gradient
+
+#: Batch, inputs, hidden layers, classes.
+SIZES = ((5, 4, (6,), 3), (6, 3, (5,), 4), (4, 5, (3,), 3))
+DEEP = ((5, 4, (6, 5), 3), (6, 3, (4, 5), 4), (4, 5, (3, 4), 3))
+REGULARISATION = (0.3, 0.05, 1.2)
+#: Nothing that goes into a ReLU is nearer to 0 than this: differences do not straddle the kink.
+CLEAR = 0.02
+SHARES = ({"share": 0.5}, {"share": 1.0})
+PENALTIES = {"0": "regularisation-missing", "c": "regularisation-wrong"}
+
+
+# -- subjects ---------------------------------------------------------------------------------------------------------
+
+
+def _penalty(draw: Draw, which: str = "weights") -> float:
+    squares = [float((W**2).sum()) for W in draw.W]
+    return {
+        "weights": sum(squares),
+        "none": 0.0,
+        "first": squares[0],
+        "last": squares[-1],
+        "biases too": sum(squares) + sum(float((b**2).sum()) for b in draw.b),
+        "absolute": sum(float(np.abs(W).sum()) for W in draw.W),
+        "over N": sum(squares) / len(draw.x),
+        "without reg": sum(squares) / draw.reg,
+    }[which]
+
+
+def network_loss() -> Subject:
+    """The mean cross-entropy of the scores, and share * reg * sum(W²)."""
+    scores, usual = mlp_forward(), more.softmax_loss()
+    named = {option for each in usual.slips for option in each.options}
+
+    def compute(draw: Draw, penalty: str = "weights", averaged: bool = True, **options: Any) -> Any:
+        loss = {key: options.pop(key) for key in list(options) if key in named and key != "end"}
+        x = scores.compute(draw, **options)
+        data = usual.compute(draw.changed(x=x), **loss) * (1 if averaged else len(draw.x))
+        return data + draw.share * draw.reg * _penalty(draw, penalty)
+
+    slips = (
+        slip("regularisation-missing", "the loss without reg * sum(W * W)", penalty="none"),
+        slip("batch-mean-missing", "the loss of the samples summed, not their mean", averaged=False),
+        slip("regularisation-wrong", "the penalty of the first layer's weights alone", penalty="first"),
+        slip("regularisation-wrong", "the penalty of the last layer's weights alone", penalty="last"),
+        slip("regularisation-wrong", "a penalty of the biases as well", penalty="biases too"),
+        slip("regularisation-wrong", "the penalty reg * sum(abs(W))", penalty="absolute"),
+        slip("regularisation-wrong", "the penalty divided by the batch size", penalty="over N"),
+        slip("regularisation-wrong", "the penalty without reg", penalty="without reg"),
+        *usual.slips,
+        *_of_its_kind(scores).slips,
+    )
+    mean = {"N": "batch-mean-missing", "1/N": "batch-mean-twice"}
+    return Subject("the loss", compute, slips, factors=mean, tolerance=usual.tolerance)
+
+
+def _of_its_kind(subject: Subject) -> Subject:
+    """Without slips of the order of activations: all hidden ones are ReLU here."""
+    return replace(subject, slips=tuple(one for one in subject.slips if one.bug != "activation-order"))
+
+
+def _weight(index: int, name: str) -> Subject:
+    usual = _of_its_kind(mlp_weight_gradient(index, name=name, averaged=True))
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        data = usual.compute(draw.changed(dy=None), **options)
+        penalty = 2 * draw.share * draw.reg * draw.W[index]
+        if data.shape != penalty.shape:
+            return data
+        return {"data": data, "regularisation": penalty}
+
+    mean = {"N": "batch-mean-missing", "1/N": "batch-mean-twice", "-1": "label-sign"}
+    return replace(usual, compute=compute, factors={}, terms={"data": mean, "regularisation": PENALTIES})
+
+
+def _bias(index: int, name: str) -> Subject:
+    usual = _of_its_kind(mlp_bias_gradient(index, name=name, averaged=True))
+
+    def compute(draw: Draw, regularised: bool = False, **options: Any) -> Any:
+        found = usual.compute(draw.changed(dy=None), **options)
+        return found + 2 * draw.share * draw.reg * draw.b[index] if regularised else found
+
+    bias = slip("regularisation-wrong", "the bias is regularised as the weights are", regularised=True)
+    factors = {**usual.factors, "N": "batch-mean-missing"}
+    return replace(usual, compute=compute, slips=(bias, *usual.slips), factors=factors)
+
+
+def _norm(index: int, which: str, name: str) -> Subject:
+    usual = mlp_norm_gradient(index, which)
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        return usual.compute(draw.changed(dy=None), **options) / len(draw.x)
+
+    factors = {"N": "batch-mean-missing", "1/N": "batch-mean-twice", "0": "norm-backward-skipped"}
+    return replace(usual, name=name, compute=compute, factors=factors)
+
+
+def _by_differences(name: str, k: int) -> Subject:
+    usual = numeric_backward(loss=True) if k == 0 else parameter_subject(name, bias=False)
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        J, x = draw.jacobians[k], draw.around[k].x
+        expected = (J @ draw.dy.ravel()).reshape(x.shape)
+        return usual.compute(draw.changed(J=J, x=x, expected=expected), **options)
+
+    mean = {"N": "batch-mean-missing", "1/N": "batch-mean-twice"}
+    return Subject(name, compute, (), factors=mean, tolerance=DIFFERENCES)
+
+
+# -- what is handed over ----------------------------------------------------------------------------------------------
+
+
+def _drawn(g: np.random.Generator, position: int, sizes: Any, norm: str) -> Draw:
+    """A network whose hidden units are all clear of 0."""
+    N, D, hidden, K = sizes[position]
+    widths = [D, *hidden, K]
+    for _ in range(2000):
+        x = g.normal(size=(N, D))
+        W = [g.normal(size=pair) for pair in zip(widths, widths[1:], strict=False)]
+        b = [g.normal(size=width) for width in widths[1:]]
+        gammas = [g.uniform(0.5, 2, width) for width in hidden]
+        betas = [g.normal(size=width) for width in hidden]
+        value, clear = x, True
+        for index in range(len(hidden)):
+            z = value @ W[index] + b[index]
+            if norm:
+                axis = 0 if norm == "batchnorm" else 1
+                z = (z - z.mean(axis=axis, keepdims=True)) / np.sqrt(z.var(axis=axis, keepdims=True) + 1e-5)
+                z = gammas[index] * z + betas[index]
+            clear = clear and bool(np.abs(z).min() > CLEAR)
+            value = np.maximum(z, 0)
+        if clear:
+            break
+    t = np.eye(K)[g.integers(0, K, N)]
+    norms: list[Any] = [None] * len(W)
+    if norm == "batchnorm":
+        pairs = zip(gammas, betas, strict=True)
+        norms = [*({"gamma": gamma, "beta": beta, "eps": 1e-5} for gamma, beta in pairs), None]
+    kinds = ["relu"] * len(hidden) + ["identity"]
+    return Draw(
+        {"N": N, "D": D, "K": K}, x=x, t=t, W=W, b=b, kinds=kinds, p=0.0, norms=norms, dy=None, softmax=False,
+        hidden_kind="relu", lr=1.0, reg=REGULARISATION[position], share=0.5, gammas=gammas, betas=betas,
+    )  # fmt: skip
+
+
+def _names(layers: int, norm: str) -> list[str]:
+    found = [f"{letter}{index + 1}" for index in range(layers) for letter in ("W", "b")]
+    return found + [f"{word}{index + 1}" for index in range(layers - 1) for word in ("gamma", "beta") if norm]
+
+
+def _given(g: np.random.Generator, position: int, sizes: Any, norm: str, labels: bool) -> Given:
+    draw = _drawn(g, position, sizes, norm)
+    values = {f"W{k + 1}": W for k, W in enumerate(draw.W)} | {f"b{k + 1}": b for k, b in enumerate(draw.b)}
+    values |= {f"gamma{k + 1}": one for k, one in enumerate(draw.gammas)}
+    values |= {f"beta{k + 1}": one for k, one in enumerate(draw.betas)}
+    arrays: dict[str, Any] = {name: values[name] for name in _names(len(draw.W), norm)}
+    arrays["X"] = draw.x
+    if labels:
+        arrays["y"] = draw.t.argmax(axis=1)
+    _, D, hidden, K = sizes[position]
+    arrays |= {"size D": D, "size K": K, "size hidden": list(hidden), "size H": hidden[0], "size reg": draw.reg}
+    if not labels or norm:
+        return Given(arrays, draw)
+    last = f"b{len(draw.W)}"
+    args = [
+        {"fresh": "large" if name == last else name} if isinstance(value, np.ndarray) else value
+        for name, value in arrays.items()
+    ]
+    after = (call("made", "forward", args=args, to="large f", send=False), get("large f", 0, to="large y"))
+    return Given(arrays, draw, after=after, besides={"large": values[last] + 1e3})  # the loss stays what it is
+
+
+# -- the descriptions -------------------------------------------------------------------------------------------------
+
+
+def networks(module: Module, more_checks: tuple[Callable[..., None], ...] = ()) -> Iterator[Described]:
+    """The networks that one file defines, each with its loss; `more_checks` are the further properties of a loss."""
+    for owner, sizes in (("TwoLayerNet", SIZES), ("FullyConnectedNet", DEEP)):
+        if owner not in module.classes or "loss" not in module.methods(owner):
+            continue
+        init, loss = (_arguments(module.methods(owner).get(name)) for name in ("__init__", "loss"))
+        if "X" not in loss or "params" not in ast.unparse(module.classes[owner]):
+            continue
+        built = _built(owner, init)
+        if built is None or not ("reg" in built or "reg" in loss):
+            continue
+        for norm in ("", *(() if owner == "TwoLayerNet" else _normalisations(init))):
+            yield from _parts(owner, sizes, built, init, loss, norm, more_checks)
+        rate = next((name for name in ("dropout_keep_ratio", "dropout") if name in init), "")
+        if owner == "FullyConnectedNet" and rate and "seed" in init:
+            yield _with_dropout(sizes, {**built, rate: 0.7, "seed": 5}, loss)
+
+
+def _arguments(node: ast.FunctionDef | None) -> list[str]:
+    return [each.arg for each in node.args.args if each.arg != "self"] if node is not None else []
+
+
+def _built(owner: str, init: list[str]) -> dict[str, Any] | None:
+    """The constructor's arguments, by the edition's names."""
+    wanted = {"D": ("input_dim", "input_size"), "K": ("num_classes", "output_size", "output_dim")}
+    wanted |= {"H": ("hidden_dim", "hidden_size")} if owner == "TwoLayerNet" else {"hidden": ("hidden_dims",)}
+    built: dict[str, Any] = {}
+    for size, names in wanted.items():
+        name = next((name for name in names if name in init), None)
+        if name is None:
+            return None
+        built[name] = {"size": size}
+    built |= {"reg": {"size": "reg"}} if "reg" in init else {}
+    return built | ({"dtype": {"numpy": "float64"}} if "dtype" in init else {})
+
+
+def _normalisations(init: list[str]) -> tuple[str, ...]:
+    if "normalization" in init:
+        return ("batchnorm", "layernorm")
+    return ("batchnorm",) if "use_batchnorm" in init else ()
+
+
+def _spec(owner: str, names: list[str], built: Mapping[str, Any], inputs: list[str]) -> dict[str, Any]:
+    sizes = ["size D", "size K", "size hidden", "size H", "size reg"]
+    labelled = "y" in inputs
+    return {
+        "class": owner, "construct": [], "construct_named": dict(built), "before": [], "forward": "loss",
+        "backward": "", "backward_takes": [], "arguments": [*names, "X", *(["y"] if labelled else []), *sizes],
+        "inputs": inputs, "parameters": {name: ["layer", "params", {"key": name}] for name in names},
+        "output": ["forward", 0] if labelled else ["forward"], "state": [],
+        "gradients": [["forward", 1, {"key": name}] for name in names],
+    }  # fmt: skip
+
+
+def _parts(owner: str, sizes: Any, built: dict[str, Any], init: list[str], loss: list[str], norm: str, more_checks: Any):
+    if norm:
+        built = {**built, **({"normalization": norm} if "normalization" in init else {"use_batchnorm": True})}
+    layers = len(sizes[0][2]) + 1
+    names, inputs = _names(layers, norm), ["X", "y", *(["size reg"] if "reg" in loss else [])]
+    title = f"{owner} with {norm}" if norm else owner
+    common = {"owner": owner, "methods": ("loss", "loss"), "group": owner, "trials": len(SIZES)}
+    if not norm:
+        yield Described(
+            f"{title}.loss(X)", "forward", "", lambda g, k: _given(g, k, sizes, norm, False), _of_its_kind(mlp_forward()),
+            adapter=adapted(_spec(owner, names, built, ["X"])), numeric=False, **common,
+        )  # fmt: skip
+    analytic = norm != "layernorm"
+    gradients: dict[str, Subject] = {}
+    for k, name in enumerate(names):
+        index = int(name[-1]) - 1
+        kind = name[:-1]
+        if not analytic:
+            gradients[f"d{name}"] = _by_differences(f"d{name}", k)
+        elif kind in ("gamma", "beta"):
+            gradients[f"d{name}"] = _norm(index, kind, f"d{name}")
+        else:
+            gradients[f"d{name}"] = (_weight if kind == "W" else _bias)(index, f"d{name}")
+    yield Described(
+        f"{title}.loss(X, y)", "forward", "backward", lambda g, k: _given(g, k, sizes, norm, True),
+        network_loss() if analytic else None, gradients, adapter=adapted(_spec(owner, names, built, inputs)),
+        upstream=False, choices=SHARES, starts_at_zero=True, differences=not analytic,
+        shared={name: SHARED for name in gradients}, more=() if norm else more_checks, **common,
+    )  # fmt: skip
+
+
+#: What is wrong in forward, and in the gradients for the same reason.
+SHARED = ("bias", "norm", "activations", "end")
+
+
+def _with_dropout(sizes: Any, built: dict[str, Any], loss: list[str]) -> Described:
+    """Its own differences are all that is known of it: the seed makes the mask the same at each call."""
+    names = _names(len(sizes[0][2]) + 1, "")
+    inputs = ["X", "y", *(["size reg"] if "reg" in loss else [])]
+    owner = "FullyConnectedNet"
+    return Described(
+        f"{owner} with dropout.loss(X, y)", "forward", "backward", lambda g, k: _given(g, k, sizes, "", True), None,
+        {f"d{name}": _by_differences(f"d{name}", k) for k, name in enumerate(names)},
+        adapter=adapted(_spec(owner, names, built, inputs)), upstream=False, starts_at_zero=True, differences=True,
+        owner=owner, methods=("loss", "loss"), group=owner, trials=2,
+    )  # fmt: skip

@@ -1,0 +1,178 @@
+"""Subjects that a course file can name, so that the diagnosis names bugs: `subject = "relu"`.
+
+Each says which of a part's arguments it reads (by role, in the order of the usual interface), what its draw holds, and
+what the output and the gradients are to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from handgrad.checking import diagnosis_layers as layers
+from handgrad.checking import diagnosis_more as more
+from handgrad.checking.contracts.cmu_2022 import derivative_alone, from_right_output, softmax_dx
+from handgrad.checking.diagnosis import Draw, Subject
+
+Arrays = Mapping[str, np.ndarray]
+ELEMENTWISE = ("identity", "sigmoid", "tanh", "relu", "leaky", "elu", "gelu")
+
+
+@dataclass(frozen=True)
+class Known:
+    """One subject.
+
+    Arguments:
+        roles: what it reads, in the order of the arguments.
+        output: what forward computes.
+        gradients: role -> (gradient's name, draw's options) -> what backward computes.
+        draw: (arrays by role, options) -> further arrays that the models read.
+        options: numbers that it has, such as eps, with their usual values.
+        axes: how many axes its first argument may have.
+        upstream: whether backward takes an upstream gradient; None: either.
+        shared: role -> options of output's slips that its gradient has too.
+        stable: a softmax, which is also tried with 1000 added.
+    """
+
+    roles: tuple[str, ...]
+    output: Subject
+    gradients: Mapping[str, Callable[[str, bool, bool], Subject]]
+    draw: Callable[[Arrays, Mapping[str, Any]], Mapping[str, Any]] = lambda arrays, options: {}
+    options: Mapping[str, Any] = field(default_factory=dict)
+    axes: tuple[int, ...] = (2,)
+    upstream: bool | None = True
+    shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stable: bool = False
+
+
+def _elementwise(kind: str) -> Known:
+    def dx(name: str, averaged: bool, upstream: bool) -> Subject:
+        return from_right_output(kind) if upstream else derivative_alone(kind)
+
+    options = {"leaky": {"slope": 0.01}, "elu": {"alpha": 1.0}}.get(kind, {})
+    return Known(
+        ("x",),
+        layers.activation_forward(kind),
+        {"x": dx},
+        lambda arrays, options: {"p": next(iter(options.values()), 0.0)},
+        options,
+        axes=(1, 2, 3, 4),
+        upstream=None,
+    )
+
+
+def _labels(arrays: Arrays, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One-hot rows of labels that are one-hot rows or class numbers."""
+    t, K = arrays["target"], arrays["x"].shape[1]
+    return {"t": t if t.ndim == 2 and t.shape[1] == K else np.eye(K)[np.ravel(t)]}
+
+
+def _norm(axis: int) -> Known:
+    def draw(arrays: Arrays, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        x, eps = arrays["x"], options["eps"]
+        xhat, _, _, inverse = layers.normalised(x, eps, axis=axis)
+        D = x.shape[1]
+        running = {name: np.zeros(D) for name in ("running_mean", "running_var")}
+        running |= {f"{name}_before": value for name, value in running.items()}
+        gamma, beta = np.ravel(arrays["gamma"]), np.ravel(arrays["beta"])
+        return {**running, "gamma": gamma, "beta": beta, "eps": eps, "xhat": xhat, "inverse": inverse}
+
+    gradients = {
+        "x": lambda name, averaged, upstream: layers.norm_dx(axis),
+        "gamma": lambda name, averaged, upstream: layers.norm_parameter_gradient("gamma", averaged=averaged),
+        "beta": lambda name, averaged, upstream: layers.norm_parameter_gradient("beta", averaged=averaged),
+    }
+    shared = {"x": ("ddof", "eps_at", "eps_value", "root")}
+    return Known(
+        ("x", "gamma", "beta"), layers.norm_forward(axis), gradients, draw, {"eps": 1e-5}, shared=shared
+    )  # fmt: skip
+
+
+def _convolution() -> Known:
+    return Known(
+        ("x", "weight", "bias"),
+        more.convolution_forward(),
+        {
+            "x": lambda name, averaged, upstream: more.convolution_dx(),
+            "weight": lambda name, averaged, upstream: more.convolution_dweight(),
+            "bias": lambda name, averaged, upstream: more.convolution_dbias(),
+        },
+        lambda arrays, options: {"bias": np.ravel(arrays["bias"]), **options},
+        {"stride": 1, "pad": 0},
+        axes=(4,),
+    )
+
+
+def _linear() -> Known:
+    def gradient(make: Callable[..., Subject]) -> Callable[[str, bool, bool], Subject]:
+        return lambda name, averaged, upstream: make(name, averaged=averaged)
+
+    return Known(
+        ("x", "weight", "bias"),
+        layers.linear_forward(),
+        {
+            "x": lambda name, averaged, upstream: layers.linear_dx(),
+            "weight": gradient(layers.linear_dweight),
+            "bias": gradient(layers.linear_dbias),
+        },
+    )
+
+
+SOFTMAX = ("axis", "shift", "form", "twice")
+KNOWN: dict[str, Known] = {
+    **{kind: _elementwise(kind) for kind in ELEMENTWISE},
+    "softmax": Known(("x",), layers.softmax_forward(), {"x": lambda name, averaged, upstream: softmax_dx()}, stable=True),
+    "linear": _linear(),
+    "batchnorm": _norm(0),
+    "layernorm": _norm(1),
+    "softmax-crossentropy": Known(
+        ("x", "target"),
+        more.softmax_loss(),
+        {"x": lambda name, averaged, upstream: layers.softmax_crossentropy_derivative(averaged=True)},
+        _labels,
+        upstream=False,
+        shared={"x": SOFTMAX},
+        stable=True,
+    ),
+    "hinge": Known(
+        ("x", "target"),
+        more.hinge_loss(),
+        {"x": lambda name, averaged, upstream: more.hinge_derivative()},
+        _labels,
+        upstream=False,
+        shared={"x": ("margin",)},
+    ),
+    "crossentropy": Known(
+        ("x", "target"),
+        layers.crossentropy_forward(),
+        {"x": lambda name, averaged, upstream: layers.crossentropy_backward()},
+        _labels,
+        upstream=False,
+    ),
+    "convolution": _convolution(),
+}
+
+
+def draw_of(known: Known, arrays: Arrays, options: Mapping[str, Any]) -> Draw:
+    """What the models of one trial read.
+
+    Arguments:
+        arrays: by role; a linear layer's weight is turned to (out, in).
+        options: the part's, those that it leaves out as usual.
+    """
+    x = arrays["x"]
+    sizes: dict[str, float] = {"N": x.shape[0] if x.ndim else 1}
+    if x.ndim > 1:
+        sizes["D"] = x.shape[1]
+    if "target" in known.roles:
+        sizes = {"N": x.shape[0], "K": x.shape[1]}
+    if "weight" in arrays:
+        sizes["K"] = arrays["weight"].shape[0]
+    own = {role: value for role, value in arrays.items() if role != "target"}
+    return Draw(sizes, **{**own, **known.draw(arrays, {**known.options, **options})})
+
+
+__all__ = ["KNOWN", "Known", "draw_of"]
