@@ -287,8 +287,18 @@ def page() -> str:
     """`docs/hostile-hand-ins.md`: what is tried, in which mode."""
     groups = (
         ("Attacks on the verdict", ANSWERS, "The wrong part does not get the verdict right.", 3),
-        ("Attacks on time, memory, output and processes", RESOURCES, "The hand-in is stopped, and the remaining parts are judged.", 3),
-        ("Attacks on the surroundings", SURROUNDINGS, "The hand-in gets nothing, and nothing outside its folder is changed.", 2),
+        (
+            "Attacks on time, memory, output and processes",
+            RESOURCES,
+            "The hand-in is stopped, and the remaining parts are judged.",
+            3,
+        ),
+        (
+            "Attacks on the surroundings",
+            SURROUNDINGS,
+            "The hand-in gets nothing, and nothing outside its folder is changed.",
+            2,
+        ),
     )
     count = sum(len(names) for _, names, _, _ in groups)
     tried = sum(len(names) * modes for _, names, _, modes in groups)
