@@ -16,15 +16,11 @@ from handgrad._typing import Array, Bool, Float, Num
 
 COMPLEX_STEP = 1e-25
 ORDER = 4  # columns of Ridders' tableau: each cancels one more power of the step; more only amplify rounding
-FIRST_STEP = (
-    0.03  # relative to the variable's scale: large enough for rounding, small enough for four columns to converge
-)
+FIRST_STEP = 0.03  # times the variable's scale: large enough for rounding, small enough for four columns to converge
 LAST_STEP = 1e-9  # relative to the smallest size of the variable
 MOST_STEPS = 200  # down to 1e-57
 NOISY_STEP = 1e-5  # relative to the variable's scale: below this, noise beyond the rounding of the output may matter
-RATIO = (
-    1.9  # ratio of steps; not 2, so that steps do not match the grid of a function that rounds to float32 internally
-)
+RATIO = 1.9  # of steps; not 2, so that steps do not match the grid of a function that rounds to float32 internally
 
 
 def relative_error(a: Num[Array, "..."] | float, b: Num[Array, "..."] | float) -> float:
