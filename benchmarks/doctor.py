@@ -208,7 +208,7 @@ WAYS = (
     Way("batches of 3, batch norm", _TOO_SMALL, "mlp, batch", {"batch_size": 3}),
     Way("batches of 2, vgg", _TOO_SMALL, "vgg, batch", {"batch_size": 2}),
     Way("batches of 2, resnet", _TOO_SMALL, "preact-resnet, batch", {"batch_size": 2}),
-    Way("running mean moved", ("normalization-gap",), "mlp, batch", weights=_moved("1.running_mean", 5.0)),
+    Way("running mean shifted", ("normalization-gap",), "mlp, batch", weights=_moved("1.running_mean", 5.0)),
     Way("running variance / 400", ("normalization-gap",), "mlp, batch", weights=_scaled("1.running_var", 1 / 400)),
     # dropout
     Way("dropout 0.95", ("dropout-too-high",), change={"dropout": 0.95}),
@@ -232,7 +232,7 @@ WAYS = (
     Way("test images times 20", ("test-inputs-differ", "train-test-differ"), data=_on("test", lambda x, rng: 20 * x)),
     Way("half the training images inverted", ("train-test-differ",), data=_on("train", lambda x, rng: 16 - x, 0.5)),
     Way(
-        "half the training images upside down",
+        "half the training images flipped vertically",
         ("train-test-differ",),
         data=_on("train", lambda x, rng: x[:, :, ::-1], 0.5),
     ),
@@ -241,7 +241,7 @@ WAYS = (
         ("train-test-differ",),
         data=_on("train", lambda x, rng: x + rng.normal(0, 5, x.shape).astype(np.float32), 0.5),
     ),
-    Way("test images moved", ("train-test-differ",), data=_on("test", lambda x, rng: np.roll(x, 2, 2))),
+    Way("test images shifted", ("train-test-differ",), data=_on("test", lambda x, rng: np.roll(x, 2, 2))),
     # labels and splits
     Way("training labels shuffled", ("labels-unrelated",), data=_labels("train", lambda y, rng: rng.permutation(y))),
     Way("test labels shuffled", ("test-labels-unrelated",), data=_labels("test", lambda y, rng: rng.permutation(y))),
@@ -252,9 +252,9 @@ WAYS = (
         ("classes-unbalanced",),
         data=_labels("train", lambda y, rng: np.where(rng.random(len(y)) < 0.96, 2, y)),
     ),
-    Way("splits exchanged", ("training-set-smaller",), data=_exchanged),
-    Way("a third of the test in training", ("test-in-train",), data=_leak),
-    Way("training samples four times", ("samples-repeated",), data=_repeat),
+    Way("splits swapped", ("training-set-smaller",), data=_exchanged),
+    Way("a third of the test set in the training set", ("test-in-train",), data=_leak),
+    Way("training samples repeated four times", ("samples-repeated",), data=_repeat),
     # trained weights
     Way("a NaN weight", ("weights-not-finite",), weights=_nan),
     Way("bias of -500", ("units-dead",), "mlp, batch", {"activation": "relu"}, weights=_moved("1.bias", -500.0)),

@@ -1,6 +1,6 @@
 """handgrad: neural networks whose every gradient is derived by hand, checked to machine precision, and fast.
 
-The rooms are imported when they are first used, so `import handgrad` costs next to nothing:
+Subpackages are imported on first use, so `import handgrad` takes almost no time:
 
     >>> import handgrad
     >>> handgrad.nn.ReLU()
@@ -34,7 +34,7 @@ __all__ = [
     "train",
     "training",
 ]
-#: Rooms that need an extra: not in `__all__`, so that `from handgrad import *` works without it.
+#: Subpackages that require an extra: not in `__all__`, so that `from handgrad import *` works without it.
 _EXTRAS = ("torch",)
 _HOMES = {
     "train": "training",

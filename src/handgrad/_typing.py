@@ -1,8 +1,9 @@
-"""Shapes in annotations, for readers and for the tests.
+"""Array shapes in annotations, for readers and tests.
 
-Every array argument of the package states its shape the way `jaxtyping` writes it: `Float[Array, "N D"]`. The
-annotations are strings (`from __future__ import annotations`), so running code neither evaluates nor checks them and
-jaxtyping need not be installed; the tests install jaxtyping's import hook with beartype and every call is checked.
+The annotation of every array argument states its shape in the notation of `jaxtyping`: `Float[Array, "N D"]`. The
+annotations are strings (`from __future__ import annotations`), so production code neither evaluates nor checks them,
+and jaxtyping does not have to be installed. The tests install the import hook of jaxtyping with beartype, which checks
+every call.
 
 `Inexact` is any real or complex floating type: the layers also accept complex128, for complex-step derivatives.
 """
@@ -18,7 +19,7 @@ if TYPE_CHECKING or "jaxtyping" in sys.modules:
 
     #: A learning rate: a number, or one per stacked model.
     Rate = float | Float[Array, "M 1"]
-else:  # the names exist, and mean nothing
+else:  # placeholders at run time
     Array = Bool = Float = Inexact = Integer = Num = Shaped = UInt8 = Rate = None
 
 __all__ = ["Array", "Bool", "Float", "Inexact", "Integer", "Num", "Rate", "Shaped", "UInt8"]

@@ -1,7 +1,7 @@
 """Models as data: a network is a list of layer descriptions, which every engine can build.
 
-A description knows its shapes, its parameters and its multiply-adds without any array, so `handgrad show` can print a
-network that fits on no machine here, and a checkpoint can say what it belongs to.
+Shapes, parameter counts and multiply-adds are computed from the description without any arrays, so `handgrad show` can
+print networks that do not fit into memory, and a checkpoint can contain the description of its network.
 
     >>> network = mlp((1, 8, 8), (32,), 10)
     >>> [row.kind for row in network.rows()]
@@ -22,11 +22,11 @@ from handgrad.windows import pair, window_output
 
 Shape = tuple[int, ...]
 
-#: Activations, and the gain that a layer before each needs in order that E[y²] = E[x²]: 1/√E[f(z)²] for z ~ N(0, 1),
-#: found by quadrature; those of relu, leaky_relu, tanh, elu, sigmoid and identity are the customary ones (PyTorch's).
+#: Activations, and the gain of the preceding layer for which E[y²] = E[x²]: 1/√E[f(z)²] for z ~ N(0, 1), computed by
+#: quadrature. Those of relu, leaky_relu, tanh, elu, sigmoid and identity are the customary values (as in PyTorch).
 _GAINS = {
     "relu": math.sqrt(2),
-    "leaky_relu": math.sqrt(2),  # of slope 0; `gain_of` knows the others
+    "leaky_relu": math.sqrt(2),  # for slope 0; see `gain_of` for others
     "elu": math.sqrt(2),
     "gelu": 1.5335304,
     "gelu_tanh": 1.5335805,
@@ -44,25 +44,25 @@ MODELS = ("mlp", "cnn", "vgg", "preact-resnet")
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One layer: its kind (a key of `KINDS`) and the options that its class takes, all of them JSON values."""
+    """One layer: its kind (a key of `KINDS`) and the options of its class, which are JSON values."""
 
     kind: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def children(self) -> tuple[LayerSpec, ...]:
-        """The layers inside this one (of a `residual`), in order."""
+        """The nested layers (of a `residual`), in order."""
         return tuple(LayerSpec.from_dict(layer) for layer in self.options.get("layers", ()))
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The options as arguments of the layer's class: pairs as tuples, without the gain, which is the
-        initialiser's."""
+        """The options as arguments of the class: pairs as tuples, without the gain, which belongs to the
+        initialiser."""
         options = {name: value for name, value in self.options.items() if name not in ("gain", "layers")}
         return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON value that `from_dict` turns back into this layer."""
+        """A JSON value from which `from_dict` recreates this layer."""
         return {"kind": self.kind, **self.options}
 
     @classmethod
@@ -72,9 +72,9 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of one layer without building it: figures are for one sample.
+    """Properties of one layer that are known without building it; numbers refer to one sample.
 
-    A layer that holds others (`residual`) has a row of its own, without figures, before theirs.
+    A layer with nested layers (`residual`) has a separate row, without numbers, before theirs.
     """
 
     name: str
@@ -91,12 +91,12 @@ class Architecture:
     """A network as data.
 
     Arguments:
-        name: which function of this module made it.
-        input_shape: of one sample; an engine reshapes the data to it, so an MLP takes images as rows.
+        name: the function of this module that created it.
+        input_shape: shape of one sample; an engine reshapes the data to it, so an MLP takes images as rows.
         layers: in the order of the forward pass. The i-th layer's parameters are named `i.weight`, `i.bias`, ….
 
     Raises:
-        ConfigError: a layer does not fit the one before it, or its kind is unknown.
+        ConfigError: a layer does not match the previous one, or its kind is unknown.
     """
 
     name: str
@@ -107,7 +107,8 @@ class Architecture:
         self.rows()
 
     def rows(self) -> list[Row]:
-        """One row a layer: output shape, parameters, multiply-adds; the i-th layer inside layer 3 is called `3.i`."""
+        """One row per layer with output shape, parameters and multiply-adds; the i-th layer in layer 3 is called
+        `3.i`."""
         return _rows(self.layers, self.input_shape)
 
     @property
@@ -117,16 +118,16 @@ class Architecture:
 
     @property
     def parameters(self) -> int:
-        """How many numbers are trained."""
+        """Number of trainable parameters."""
         return sum(row.parameters for row in self.rows())
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds of the matrix products of one sample's forward pass."""
+        """Multiply-adds of the matrix products in the forward pass of one sample."""
         return sum(row.multiply_adds for row in self.rows())
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON value that `from_dict` turns back into this architecture."""
+        """A JSON value from which `from_dict` recreates this architecture."""
         layers = [layer.to_dict() for layer in self.layers]
         return {"name": self.name, "input_shape": list(self.input_shape), "layers": layers}
 
@@ -153,7 +154,7 @@ def _rows(layers: Sequence[LayerSpec], shape: Shape, prefix: str = "") -> list[R
 
 
 def gain_of(activation: str, negative_slope: float = 0.0) -> float:
-    """What the weights before an activation are multiplied with, so that the variance stays from layer to layer.
+    """The factor of the weights before an activation that preserves the variance from layer to layer.
 
     Source: He, Zhang, Ren, Sun (2015), Delving deep into rectifiers, equations 10 and 15.
     """
@@ -163,7 +164,7 @@ def gain_of(activation: str, negative_slope: float = 0.0) -> float:
 
 
 def activation_spec(activation: str, negative_slope: float = 0.01) -> LayerSpec:
-    """The layer of an activation that is given by its name in `ACTIVATIONS`."""
+    """The layer of an activation, given by its name in `ACTIVATIONS`."""
     if activation == "leaky_relu":
         return LayerSpec(activation, {"negative_slope": negative_slope})
     if activation in ("gelu", "gelu_tanh"):
@@ -182,22 +183,23 @@ def mlp(
     num_groups: int = 4,
     dropout: float = 0.0,
 ) -> Architecture:
-    """A multi-layer perceptron that ends in scores (logits).
+    """A multi-layer perceptron that returns scores (logits).
 
-    Each hidden layer is: linear, normalisation, activation, dropout. No hidden layer: multinomial logistic regression.
+    Each hidden layer consists of linear layer, normalisation, activation and dropout. Without hidden layers, this is
+    multinomial logistic regression.
 
     Arguments:
-        input_shape: of one sample, in any number of axes.
+        input_shape: shape of one sample, with any number of axes.
         hidden_units: width of each hidden layer.
-        classes: K of a classification, or how many targets a regression has.
+        classes: number of classes K, or of targets in regression.
         activation: one of `ACTIVATIONS`.
-        negative_slope: of `leaky_relu`.
+        negative_slope: slope of `leaky_relu`.
         norm: one of `NORMS`.
-        num_groups: of `group`; a divisor of every hidden width.
-        dropout: probability in [0, 1) with which a hidden unit is zeroed while training.
+        num_groups: number of groups for `group`; a divisor of every hidden width.
+        dropout: probability in [0, 1) of zeroing a hidden unit in training mode.
 
     Raises:
-        ConfigError: a value is out of its range.
+        ConfigError: a value is out of range.
     """
     gain = gain_of(activation, negative_slope)
     if norm not in NORMS:
@@ -219,7 +221,7 @@ def mlp(
 
 
 def _norm_spec(norm: str, features: int, num_groups: int, images: bool = False) -> LayerSpec:
-    """The normalisation of so many features, or channels of images."""
+    """The normalisation for this number of features or image channels."""
     if norm == "group":
         if features % num_groups:
             raise ConfigError(
@@ -242,26 +244,26 @@ def cnn(
     num_groups: int = 4,
     dropout: float = 0.0,
 ) -> Architecture:
-    """A small convolutional network for images of any size, that ends in scores (logits).
+    """A small convolutional network for images of any size that returns scores (logits).
 
-    For each of `channels`: a 3x3 convolution to this many channels, normalisation, activation, max-pooling to half the
-    size, rounded up, and `blocks` residual blocks: x + F(x), where F is twice a 3x3 convolution, normalisation and
-    activation. Then the mean over all pixels, dropout and a linear layer, so the number of parameters does not depend
-    on the image size. With the defaults, RGB images and ten classes: 94,538.
+    For each entry of `channels`: a 3x3 convolution, normalisation, activation, max-pooling to half the size, rounded
+    up, and `blocks` residual blocks x + F(x), where F is twice a 3x3 convolution, normalisation and activation. Then
+    global average pooling, dropout and a linear layer, so the number of parameters does not depend on the size of the
+    images. With the defaults, RGB images and ten classes: 94,538.
 
     Arguments:
-        input_shape: (C, H, W) of one sample, from 1x1 pixels on.
-        classes: K of a classification, or how many targets a regression has.
-        channels: of each stage; at least one.
+        input_shape: (C, H, W) of one sample, at least 1x1 pixels.
+        classes: number of classes K, or of targets in regression.
+        channels: output channels of each stage; at least one stage.
         blocks: residual blocks in each stage.
         activation: one of `ACTIVATIONS`.
-        negative_slope: of `leaky_relu`.
+        negative_slope: slope of `leaky_relu`.
         norm: `none` or one of `IMAGE_NORMS`.
-        num_groups: of `group`; a divisor of all channels.
-        dropout: probability in [0, 1) with which a channel's mean is zeroed while training.
+        num_groups: number of groups for `group`; a divisor of all channels.
+        dropout: probability in [0, 1) of zeroing the mean of a channel in training mode.
 
     Raises:
-        ConfigError: a value is out of its range.
+        ConfigError: a value is out of range.
     """
     if not channels or min(channels) < 1:
         raise ConfigError(f"channels={','.join(map(str, channels))}: expected whole numbers above 0, as 32,64,128")
@@ -291,23 +293,24 @@ def cnn(
 def vgg(
     input_shape: Sequence[int], classes: int, *, width: int = 64, norm: str = "batch", num_groups: int = 4
 ) -> Architecture:
-    """A VGG of eight convolutions with batch normalisation, after the UvA course.
+    """The VGG of the UvA course, with eight convolutions and batch normalisation.
 
-    [3x3 convolution, batch normalisation, ReLU] with `width` channels, M, twice as many, M, four times twice, M, eight
-    times twice, M, eight times twice, M, linear; M is max-pooling 3x3 with stride 2 and padding 1, so half the size,
-    rounded up. With 64 channels, 32x32 RGB images and ten classes: 9,231,114 parameters.
+    Blocks of [3x3 convolution, batch normalisation, ReLU]: one with `width` channels, M, one with 2·`width`, M, two
+    with 4·`width`, M, two with 8·`width`, M, two with 8·`width`, M, then a linear layer. M is 3x3 max-pooling with
+    stride 2 and padding 1, which halves the size, rounded up. With 64 channels, 32x32 RGB images and ten classes:
+    9,231,114 parameters.
 
     Arguments:
-        input_shape: (C, H, W) of one sample, from 1x1 pixels on.
-        classes: K of a classification, or how many targets a regression has.
+        input_shape: (C, H, W) of one sample, at least 1x1 pixels.
+        classes: number of classes K, or of targets in regression.
         width: channels of the first convolution.
         norm: one of `IMAGE_NORMS`.
-        num_groups: of `group`; a divisor of the width.
+        num_groups: number of groups for `group`; a divisor of the width.
 
     Raises:
-        ConfigError: a value is out of its range.
+        ConfigError: a value is out of range.
 
-    Source: Simonyan and Zisserman (2015), Very deep convolutional networks; with a padded, overlapping pooling.
+    Source: Simonyan and Zisserman (2015), Very deep convolutional networks; with padded, overlapping pooling.
     """
     channels, height, size = _image(input_shape, classes, width, norm)
     layers: list[LayerSpec] = []
@@ -324,21 +327,22 @@ def vgg(
 def preact_resnet(
     input_shape: Sequence[int], classes: int, *, width: int = 64, norm: str = "batch", num_groups: int = 4
 ) -> Architecture:
-    """A residual network whose blocks normalise and activate before they convolve, after the UvA course.
+    """The pre-activation residual network of the UvA course.
 
-    3x3 convolution to `width` channels; P; 1x1 convolution to twice as many, M, P, P; alike to four and to eight times
-    as many; M, P, P, M; batch normalisation, ReLU, linear. P(x) = x + conv3x3(ReLU(BatchNorm(x))); M as in `vgg`. With
-    64 channels, 32x32 RGB images and ten classes: 11,138,122 parameters.
+    A 3x3 convolution to `width` channels and P; then a 1x1 convolution to 2·`width` channels, M, P, P; the same with
+    4·`width` and with 8·`width`; then M, P, P, M, batch normalisation, ReLU and a linear layer. P(x) = x +
+    conv3x3(ReLU(BatchNorm(x))); M as in `vgg`. With 64 channels, 32x32 RGB images and ten classes: 11,138,122
+    parameters.
 
     Arguments:
-        input_shape: (C, H, W) of one sample, from 1x1 pixels on.
-        classes: K of a classification, or how many targets a regression has.
+        input_shape: (C, H, W) of one sample, at least 1x1 pixels.
+        classes: number of classes K, or of targets in regression.
         width: channels of the first convolution.
         norm: one of `IMAGE_NORMS`.
-        num_groups: of `group`; a divisor of the width.
+        num_groups: number of groups for `group`; a divisor of the width.
 
     Raises:
-        ConfigError: a value is out of its range.
+        ConfigError: a value is out of range.
 
     Source: He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, figure 1b.
     """
@@ -376,7 +380,7 @@ def _image(input_shape: Sequence[int], classes: int, width: int, norm: str) -> t
 
 
 def _conv(channels: int, out_channels: int, kernel_size: int, *, gain: float) -> LayerSpec:
-    """A convolution that keeps height and width."""
+    """A convolution that preserves height and width."""
     options = {"in_channels": channels, "out_channels": out_channels, "kernel_size": kernel_size}
     return LayerSpec("conv2d", {**options, "padding": kernel_size // 2, "gain": gain})
 
@@ -520,22 +524,22 @@ def _gelu(shape: Shape, approximate: str = "none"):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of layers: what `handgrad` has to know of it to describe, build and train it.
+    """A kind of layer, with the information that `handgrad` needs to describe, build and train it.
 
     Arguments:
-        layer: the name of its class, alike in `handgrad.nn` and `handgrad.torch`; or a class derived from
-            `handgrad.nn.Layer`, which the NumPy engine then builds. The class takes the options as arguments. A
-            parameter of its constructor called `dtype` gets the engine's; `init` and `rng` the initialiser and the
-            generator of the weights; `rng` without `init` that of the noise.
+        layer: the name of its class in both `handgrad.nn` and `handgrad.torch`, or a class derived from
+            `handgrad.nn.Layer`, which only the NumPy engine supports. The constructor takes the options as arguments.
+            If it has arguments with these names, the engine passes its `dtype`; the initialiser and generator of the
+            weights as `init` and `rng`; and, without `init`, the generator of the noise as `rng`.
         shapes: (shape of one sample, **options) -> (shape of its output, parameters, multiply-adds); raises ValueError
-            where they do not fit.
+            if they do not match.
     """
 
     layer: str | type
     shapes: Callable[..., tuple[Shape, int, int]]
 
 
-#: All kinds of layers, by name. Add a `Kind` to train a layer of your own: see `docs/from-python.md`.
+#: All kinds of layers by name. Add a `Kind` to train a custom layer: see `docs/from-python.md`.
 KINDS: dict[str, Kind] = {
     "linear": Kind("Linear", _linear),
     "batch_norm": Kind("BatchNorm1d", _norm),

@@ -1,4 +1,4 @@
-"""Initial weights: objects that draw a weight of a given shape from a given generator."""
+"""Initialisers: objects that draw a weight of a given shape from a given generator."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from handgrad._typing import Array, Float
 
 @runtime_checkable
 class Initializer(Protocol):
-    """Draws an array of `shape`, the first axis being the outputs and the rest the inputs of a unit."""
+    """Draws an array of `shape`; the first axis is the output axis, the others are the inputs of a unit."""
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]: ...
 
 
 @dataclass(frozen=True)
 class Zeros:
-    """Every weight 0: for biases, and to see that a network of zeros cannot learn."""
+    """Sets every weight to 0: for biases, and to demonstrate that a network of zeros cannot learn."""
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
         return np.zeros(shape)
@@ -42,7 +42,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Independent draws, evenly from -limit to limit, with limit above 0; the standard deviation is limit/√3."""
+    """Independent uniform draws from -limit to limit, with limit above 0; the standard deviation is limit/√3."""
 
     limit: float
 
@@ -56,11 +56,11 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Kaiming:
-    """N(0, gain²/fan_in): keeps the variance of the activations from layer to layer.
+    """N(0, gain²/fan_in): preserves the variance of the activations from layer to layer.
 
     Arguments:
-        gain: √2 for ReLU, √(2/(1 + a²)) for a leaky ReLU of slope a, 1 for a linear layer; `architectures.gain_of`
-            knows the others.
+        gain: √2 for ReLU, √(2/(1 + a²)) for a leaky ReLU of slope a, 1 for a linear layer; see `architectures.gain_of`
+            for others.
 
     Source: He, Zhang, Ren, Sun (2015), Delving deep into rectifiers, equations 10 and 15.
     """
@@ -73,7 +73,7 @@ class Kaiming:
 
 @dataclass(frozen=True)
 class KaimingUniform(Kaiming):
-    """Even draws with the variance of `Kaiming`: between ±√3·gain/√fan_in. (PyTorch's own default for the weight of
+    """Uniform draws with the variance of `Kaiming`: between ±√3·gain/√fan_in. (PyTorch's default for the weight of
     `Linear` has a gain of 1/√3.)"""
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
@@ -82,7 +82,7 @@ class KaimingUniform(Kaiming):
 
 @dataclass(frozen=True)
 class Xavier:
-    """N(0, 2·gain²/(fan_in + fan_out)): between what keeps the activations' variance and what keeps the gradients'.
+    """N(0, 2·gain²/(fan_in + fan_out)): a compromise between preserving the variance of activations and of gradients.
 
     Arguments:
         gain: as for `Kaiming`; 1 in the source.
@@ -99,7 +99,7 @@ class Xavier:
 
 @dataclass(frozen=True)
 class XavierUniform(Xavier):
-    """Even draws with the variance of `Xavier`: between ±gain·√(6/(fan_in + fan_out))."""
+    """Uniform draws with the variance of `Xavier`: between ±gain·√(6/(fan_in + fan_out))."""
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Float[Array, "..."]:
         return Uniform(self.gain * math.sqrt(6 / sum(fans(shape))))(shape, rng)
@@ -107,14 +107,14 @@ class XavierUniform(Xavier):
 
 @dataclass(frozen=True)
 class Orthogonal:
-    """A random matrix whose rows (or columns, whichever are fewer) are at right angles and of length gain.
+    """A random matrix whose rows (or columns, if there are fewer) are orthogonal and have length gain.
 
     Formula: W = gain·Q from the QR decomposition of a standard normal matrix, each column of Q times the sign of R's
-    diagonal, so that every orthogonal matrix is equally likely. A convolution's weight (K, C, kh, kw) is taken as the
-    matrix (K, C·kh·kw).
+    diagonal, so that all orthogonal matrices are equally likely. The weight of a convolution (K, C, kh, kw) is treated
+    as a matrix (K, C·kh·kw).
 
     Arguments:
-        gain: as for `Kaiming`; 1 keeps lengths.
+        gain: as for `Kaiming`; 1 preserves lengths.
 
     Source: Saxe, McClelland, Ganguli (2014), Exact solutions to the nonlinear dynamics of learning in deep linear
     neural networks, section 3; Mezzadri (2007), How to generate random matrices from the classical compact groups,
@@ -131,12 +131,12 @@ class Orthogonal:
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """How many numbers enter a unit and how many units a number enters (fan-in, fan-out), for a weight of this shape:
-    (K, D), or (K, C, kh, kw) of a convolution, where every input enters all places of the kernel."""
+    """The fan-in and fan-out of a weight of this shape: (K, D), or (K, C, kh, kw) for a convolution, where every
+    input is used at all positions of the kernel."""
     return math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
 
 
-#: Initialisers that take the gain of the activation that follows.
+#: Initialisers that take the gain of the following activation.
 _WITH_GAIN = {
     "kaiming": Kaiming,
     "kaiming_uniform": KaimingUniform,
@@ -144,30 +144,30 @@ _WITH_GAIN = {
     "xavier_uniform": XavierUniform,
     "orthogonal": Orthogonal,
 }
-#: Initialisers that take a number, and what it is.
+#: Initialisers that take a number, with the meaning of the number.
 _WITH_NUMBER = {
     "normal": (Normal, "a standard deviation, as in normal:1e-4"),
     "uniform": (Uniform, "a limit, as in uniform:0.05"),
 }
-#: Initialisers that take nothing. `pytorch` is what its `Linear` and `Conv2d` draw their weights from by default.
+#: Initialisers without an argument. `pytorch` is the default of `Linear` and `Conv2d` in PyTorch.
 _WITH_NOTHING = {"pytorch": KaimingUniform(1 / math.sqrt(3)), "zeros": Zeros()}
 
-#: What `parse_initializer` understands, as words.
+#: Description of what `parse_initializer` accepts.
 INITIALIZERS = (
     f"{', '.join(_WITH_GAIN)}, normal:STD (as in normal:1e-4), uniform:LIMIT (as in uniform:0.05), pytorch or zeros"
 )
 
 
 def parse_initializer(init: str | Initializer, *, gain: float = math.sqrt(2)) -> Initializer:
-    """The initialiser that a text names; an initialiser is returned as it is.
+    """The initialiser with this name; an initialiser is returned unchanged.
 
     Arguments:
         init: `kaiming`, `kaiming_uniform`, `xavier`, `xavier_uniform`, `orthogonal`, `normal:STD`, `uniform:LIMIT`,
             `pytorch` (between ±1/√fan_in) or `zeros`.
-        gain: for those that take one.
+        gain: for initialisers that take one.
 
     Raises:
-        ValueError: the text names no initialiser.
+        ValueError: unknown initialiser.
     """
     if not isinstance(init, str):
         return init

@@ -1,4 +1,4 @@
-"""The logistic function, accurate at both ends, and the error function, which NumPy does not have."""
+"""An accurate logistic function, and the error function, which NumPy does not have."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ _FAR = (
 # fmt: on
 _BORDER = 0.46875
 
-#: atanh(erf x) / x as a polynomial in x², highest power first: a fit of our own on [0, 4] (least squares, reweighted
-#: until the errors of erf were level), 7e-8 at most. GELU's tanh form is its last two terms, a little adjusted.
+#: atanh(erf x) / x as a polynomial in x², highest power first: an iteratively reweighted least-squares fit on [0, 4],
+#: which equalises the errors of erf, with a maximum error of 7e-8. The tanh approximation of GELU consists of its last
+#: two terms with slightly different coefficients.
 ATANH_ERF = (
     *(5.42165784e-09, 2.75747669e-08, -4.79459381e-06, 8.45965391e-05, -6.14838159e-04, -1.95288234e-04),
     *(1.02769864e-01, 1.12837925e00),
@@ -39,14 +40,15 @@ def logistic(x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
 
     Formula: 1 / (1 + e⁻ˣ)
 
-    (1 + tanh(x/2)) / 2 is a little faster in float32, but 1 + tanh cancels for x far below 0: 44% off at -17.
+    (1 + tanh(x/2)) / 2 would be slightly faster in float32, but 1 + tanh cancels for very negative x: at -17, its error
+    is 44%.
     """
     with np.errstate(over="ignore"):  # if e⁻ˣ is too large for the dtype, the result is 0
         return 1 / (1 + np.exp(-x))
 
 
 def logistic_limit(dtype: np.dtype) -> float:
-    """From where on the logistic function is 1 to the last digit, well below where eˣ would overflow."""
+    """The limit above which the logistic function is 1 to the last digit; eˣ overflows only far above it."""
     return -1.5 * math.log(np.finfo(dtype).eps)
 
 
@@ -55,8 +57,8 @@ def erf(x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
 
     Formula: erf x = 2/√π ∫₀ˣ e^(-t²) dt
 
-    Accurate to 1e-15 in float64 and complex128 (near the real axis), which takes two rational functions. In float32 and
-    below one polynomial inside a tanh is enough: it is off by 1.5e-7, and by 4 units in the last place, at most.
+    Accurate to 1e-15 in float64 and complex128 (near the real axis), with two rational functions. In float32 and below,
+    one polynomial inside a tanh is enough: its error is at most 1.5e-7 and 4 units in the last place.
 
     Arguments:
         x: any shape; complex numbers close to the real axis, for complex steps.
@@ -66,7 +68,7 @@ def erf(x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
     if x.dtype.itemsize <= 4:
         a = np.clip(x, -4, 4).astype(np.float32, copy=False)
         return np.tanh(a * _horner(ATANH_ERF, a * a)).astype(x.dtype, copy=False)
-    a = np.minimum(np.maximum(x, -x), 6)  # |x|, also of a complex number; erf 6 is 1 to the last digit
+    a = np.minimum(np.maximum(x, -x), 6)  # |x|, also for complex numbers; erf 6 is 1 to the last digit
     z = a * a
     far = 1 - np.exp(-z) * _horner(_FAR[0], a) / _horner(_FAR[1], a)
     near = a * _horner(_NEAR[0], z) / _horner(_NEAR[1], z)

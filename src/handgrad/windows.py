@@ -1,4 +1,4 @@
-"""Sizes of windows that slide over an image, for anyone who describes, computes or copies a layer."""
+"""Sizes of sliding windows on images."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 def pair(name: str, value: int | Sequence[int], least: int) -> tuple[int, int]:
-    """A size for height and width, given as one number for both or as two.
+    """A size for height and width, given as one number for both or as a pair.
 
     Raises:
-        ValueError: it is neither, or below `least`; the text begins with `name`.
+        ValueError: it is neither, or below `least`; the message begins with `name`.
     """
     two = (value, value) if isinstance(value, int) else tuple(value)
     if len(two) != 2 or not all(isinstance(n, int) and n >= least for n in two):
@@ -24,7 +24,7 @@ def window_output(
     padding: Sequence[int],
     dilation: Sequence[int] = (1, 1),
 ) -> tuple[int, int]:
-    """Height and width of what a sliding window leaves of an image: ⌊(size + 2·padding - span)/stride⌋ + 1, where the
+    """Height and width of the output of a sliding window: ⌊(size + 2·padding - span)/stride⌋ + 1, where the
     kernel spans dilation·(kernel_size - 1) + 1 pixels.
 
     Raises:

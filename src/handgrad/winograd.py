@@ -1,6 +1,6 @@
-"""Winograd's convolution of 3x3 kernels, on tiles: fewer multiplications, the same sums.
+"""Winograd's algorithm for convolutions with 3x3 kernels, on tiles: the same result with fewer multiplications.
 
-`Conv2d` does not use it; the engines' convolutions do, and these few lines are what they are derived from.
+`Conv2d` does not use it. The convolution kernels of the engine are based on it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 
 from handgrad._typing import Array, Inexact
 
-#: Bᵀ, G and Aᵀ of the source, by how many results a tile has a side.
+#: Bᵀ, G and Aᵀ of the source, by the side length of the output tile.
 # fmt: off
 TRANSFORMS = {
     2: {"input": [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],

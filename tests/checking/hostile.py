@@ -286,21 +286,31 @@ SURROUNDINGS: dict[str, str] = {
 def page() -> str:
     """`docs/hostile-hand-ins.md`: what is tried, in which mode."""
     groups = (
-        ("For a right answer", ANSWERS, "It gets no verdict of right for the part that is wrong.", 3),
-        ("For time, memory, output and processes", RESOURCES, "It is ended, and the rest is judged.", 3),
-        ("For what lies outside", SURROUNDINGS, "It gets nothing, and nothing outside has changed.", 2),
+        ("Attacks on the verdict", ANSWERS, "The wrong part does not get the verdict right.", 3),
+        (
+            "Attacks on time, memory, output and processes",
+            RESOURCES,
+            "The hand-in is stopped, and the remaining parts are judged.",
+            3,
+        ),
+        (
+            "Attacks on the surroundings",
+            SURROUNDINGS,
+            "The hand-in gets nothing, and nothing outside its folder is changed.",
+            2,
+        ),
     )
     count = sum(len(names) for _, names, _, _ in groups)
     tried = sum(len(names) * modes for _, names, _, modes in groups)
     lines = [
         "# Hostile hand-ins",
         "",
-        f"{count} hand-ins that are made to deceive or to harm, tried by the tests in up to three modes, {tried} checks in all: with",
-        "all means that a machine has; with those of an ordinary container, Landlock and the filter of system calls; and with",
-        "limits alone. A test that does not hold fails, so that the column *held* says what is tried. The programs are in",
+        f"The tests run {count} hand-ins that are designed to deceive or harm the checker. Each runs in up to three sandbox modes,",
+        f"{tried} checks in total: with all mechanisms that the machine supports; with those of a typical container (Landlock and the",
+        "system-call filter); and with limits only. A test fails if an attack succeeds. The programs are in",
         "`tests/checking/hostile.py`.",
         "",
-        "| kind | hand-ins | modes | checks | held |",
+        "| kind | hand-ins | modes | checks | blocked |",
         "|---|---|---|---|---|",
     ]
     lines += [
@@ -309,10 +319,11 @@ def page() -> str:
     ]
     lines += [f"| all | {count} | | {tried} | {tried} |", ""]
     lines += [
-        "With limits alone nothing is tried on the surroundings: those attacks succeed there, which a test checks as well.",
+        "With limits only, attacks on the surroundings succeed, so they are not counted here. A test verifies this as well.",
         "",
-        "**A class of three hundred**, every tenth hand-in an attacker, has to come out with three hundred rows; no attacker is",
-        "right, every other verdict is what it is without them, no hand-in is changed, and the temporary folder is empty.",
+        "**A class of three hundred** in which every tenth hand-in is an attack must give three hundred rows. No attack gets the",
+        "verdict right, all other verdicts are the same as without the attacks, no hand-in is modified, and the temporary folder is",
+        "empty.",
         "",
     ]
     for title, names, outcome, _ in groups:

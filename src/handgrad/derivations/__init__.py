@@ -1,13 +1,13 @@
-"""Derivations that run: every formula of `handgrad.nn`, step by step from its definition, each step checked.
+"""Executable derivations of every formula of `handgrad.nn`, with each step checked.
 
     >>> from handgrad import derivations
     >>> softmax = derivations.get("softmax")
     >>> all(result.ok for result in softmax.check(sizes={"N": 4, "K": 3}, seed=7))
     True
 
-A derivation is a sequence of named steps. A step has a statement (LaTeX, and plain text for a terminal), a sentence of
-why, and an executable form, which is compared at random points in float64 with the step it rewrites and with a
-numerical derivative that knows nothing of the derivation.
+A derivation is a sequence of named steps. A step has a formula (LaTeX, and plain text for the terminal), a
+justification, and an executable form. The executable form is compared at random points in float64 with the step that it
+rewrites and with an independent numerical derivative.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MODULES = ("softmax", "activations", "linear", "normalization", "groupnorm", "c
 
 
 def topics() -> dict[str, list[Derivation]]:
-    """Every derivation, under the heading it belongs to, in the order in which to read them."""
+    """All derivations by topic, in reading order."""
     listing: dict[str, list[Derivation]] = {}
     for module in _MODULES:
         for derivation in import_module(f"{__name__}.{module}").DERIVATIONS:
@@ -33,15 +33,15 @@ def topics() -> dict[str, list[Derivation]]:
 
 
 def names() -> list[str]:
-    """The name of every derivation."""
+    """The names of all derivations."""
     return [derivation.name for derivations in topics().values() for derivation in derivations]
 
 
 def get(name: str) -> Derivation:
-    """The derivation of this name.
+    """The derivation with this name.
 
     Raises:
-        ConfigError: there is none; the message suggests the nearest.
+        ConfigError: there is no such derivation; the message suggests the closest name.
     """
     known = {d.name: d for derivations in topics().values() for d in derivations}
     if name not in known:

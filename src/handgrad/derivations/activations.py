@@ -1,4 +1,4 @@
-"""Activations: y = f(x) element by element, so the Jacobian is diagonal and dx = dy · f'(x)."""
+"""Activations: y = f(x) elementwise, so the Jacobian is diagonal and dx = dy · f'(x)."""
 
 # Each derivation has its own y and slope.
 # ruff: noqa: F811
@@ -22,11 +22,13 @@ _DIFFERENCES = D("y", "x", take="ndnd->nd", method=CENTRAL_DIFFERENCES)
 
 def _point(rng, N, D):
     x = rng.normal(size=(N, D))
-    x += 0.05 * np.sign(x)  # not near 0, where central differences would see the other branch
-    x[0, 0] = -abs(x[0, 0])  # both signs in every point, so that both branches are seen
+    x += 0.05 * np.sign(x)  # not near 0, where central differences would reach the other branch
+    x[0, 0] = -abs(x[0, 0])  # both signs in every point, so that both branches are covered
     x[-1, -1] = abs(x[-1, -1])
     if x.size > 2:
-        x.flat[1] = 0  # and the kink: the complex step gives the slope of the branch that the definition takes there
+        x.flat[1] = (
+            0  # and the kink, where the complex step gives the slope of the branch that the definition uses there
+        )
     return {"x": x, "dy": rng.normal(size=(N, D)), "a": 0.02, "alpha": 1.3}
 
 
@@ -41,13 +43,13 @@ def _activation(name: str, title: str, intro: str, source: str) -> Derivation:
 
 
 def _chain_rule(derivation: Derivation, method: str) -> None:
-    """The two steps that all activations share: the full chain rule, and what its diagonal Jacobian leaves of it."""
+    """The two steps that all activations share: the full chain rule, and its simplification for a diagonal Jacobian."""
 
     @derivation.step(
         "the chain rule",
         r"\frac{\partial L}{\partial x_{nj}} = \sum_i \frac{\partial L}{\partial y_{ni}} \delta_{ij} f'(x_{nj})",
         "∂L/∂xₙⱼ = Σᵢ dyₙᵢ δᵢⱼ f′(xₙⱼ)",
-        "yᵢ depends on xᵢ alone, so the Jacobian of a sample is diag(f′(x)).",
+        "yᵢ depends only on xᵢ, so the Jacobian of a sample is diag(f′(x)).",
         derivative=D("L", "x", method=method),
     )
     def dx_sum(dy, slope):
@@ -57,7 +59,7 @@ def _chain_rule(derivation: Derivation, method: str) -> None:
         "the vectorised formula",
         r"dx = dy \odot f'(x)",
         "dx = dy ⊙ f′(x)",
-        "A product with a diagonal matrix is an element-wise product; a batch changes nothing.",
+        "A product with a diagonal matrix is an elementwise product. The same holds for a batch.",
         same=True,
     )
     def dx(dy, slope):
@@ -67,14 +69,14 @@ def _chain_rule(derivation: Derivation, method: str) -> None:
 def _what_nn_computes(
     derivation: Derivation, make, statement: str, text: str, snippet: str, why: str = "", method: str = "derivative"
 ) -> None:
-    """The last step: `make(a, alpha)` gives the layer of nn, whose `method` has the snippet."""
+    """The last step: `make(a, alpha)` returns the layer of nn, whose `method` contains the snippet."""
     kind = type(make(0.02, 1.3))
 
     @derivation.step(
         "what nn computes",
         statement,
         text,
-        why or f"nn.{kind.__name__} finds the slope from y, the array that the network keeps anyway.",
+        why or f"nn.{kind.__name__} computes the slope from y, which the network stores anyway.",
         same=True,
         link=Link(getattr(kind, method), snippet),
     )
@@ -87,8 +89,8 @@ def _what_nn_computes(
 relu = _activation(
     "relu",
     "Rectified linear unit",
-    "At x = 0 there is a kink and no derivative; the field, and nn, take the slope on the left there, 0. Every step is "
-    "run there, too.",
+    "At x = 0 there is a kink and no derivative. By convention, nn uses the left slope, 0, as most libraries do. "
+    "Every step is also checked at x = 0.",
     "UvA reports A and B, April 2019: question 1.1 a) iii",
 )
 
@@ -97,7 +99,7 @@ relu = _activation(
     "definition",
     r"y = \max(0, x)",
     "y = max(0, x)",
-    "Negative inputs are cut off.",
+    "Negative inputs are set to 0.",
     direct=lambda x: np.maximum(x, 0),
     direct_label="np.maximum",
 )
@@ -120,7 +122,7 @@ def slope(x):
     "from the output",
     r"f'(x) = \mathbb 1(y > 0)",
     "f′(x) = 1 where y > 0, else 0",
-    "y > 0 just where x > 0, so x need not be kept.",
+    "y > 0 if and only if x > 0, so x does not have to be stored.",
     same=True,
 )
 def from_y(y):
@@ -140,8 +142,8 @@ _what_nn_computes(
 
 leaky_relu = _activation(
     "leaky-relu",
-    "ReLU with a slope on the negative side",
-    "a is the slope on the left, 0.02 in the course, and by convention at the kink, x = 0.",
+    "ReLU with a slope for negative inputs",
+    "a is the slope for negative inputs (0.02 in the course) and, by convention, at the kink x = 0.",
     "UvA report, November 2019: question 1.1a iii and 1.1b ii; Maas, Hannun, Ng (2013)",
 )
 
@@ -183,7 +185,7 @@ _what_nn_computes(
 elu = _activation(
     "elu",
     "Exponential linear unit",
-    "alpha is the depth of the negative side: y approaches −α. At x = 0 the slope is by convention the left one, α.",
+    "For negative inputs, y approaches −α. At x = 0, the slope is by convention the left one, α.",
     "Clevert, Unterthiner, Hochreiter (2016), equations 15 and 16; UvA report, 2020",
 )
 
@@ -192,7 +194,7 @@ elu = _activation(
     "definition",
     r"y = x \text{ where } x > 0, \text{ else } \alpha (e^x - 1)",
     "y = x where x > 0, else α (e^x − 1)",
-    "The branches meet in 0, with equal slopes where α = 1.",
+    "The branches meet at 0, with equal slopes if α = 1.",
     direct=lambda x, alpha: nn.ELU(alpha).forward(x),
     direct_label="nn.ELU",
 )
@@ -215,7 +217,7 @@ def slope(x, alpha):
     "from the output",
     r"\alpha e^x = y + \alpha",
     "α e^x = y + α",
-    "y = α e^x − α on the negative side: no second exponential.",
+    "y = α e^x − α for negative inputs, so no second exponential is needed.",
     same=True,
 )
 def from_y(x, y, alpha):
@@ -258,8 +260,8 @@ def y(x):
     "multiplied by e^x",
     r"y = \frac{e^x}{1 + e^x}",
     "y = e^x / (1 + e^x)",
-    "Numerator and denominator times e^x. The fast kernels compute this form. For a large x, e^x would overflow and y "
-    "is 1 to the last digit: they limit x first.",
+    "Multiply numerator and denominator by e^x. The fast kernels compute this form. For large x, where y is 1 to the "
+    "last digit, e^x would overflow, so they clip x first.",
     same=True,
 )
 def by_exponential(x):
@@ -307,7 +309,7 @@ tanh = _activation(
     "definition",
     r"y = \frac{e^x - e^{-x}}{e^x + e^{-x}}",
     "y = (e^x − e^(−x)) / (e^x + e^(−x))",
-    "As a quotient it overflows for large x; np.tanh does not.",
+    "The quotient overflows for large x; np.tanh does not.",
     direct=lambda x: np.tanh(x),
     direct_label="np.tanh",
 )
@@ -319,7 +321,7 @@ def y(x):
     "the slope by the quotient rule",
     r"f'(x) = \frac{(e^x + e^{-x})^2 - (e^x - e^{-x})^2}{(e^x + e^{-x})^2}",
     "f′(x) = ((e^x + e^(−x))² − (e^x − e^(−x))²) / (e^x + e^(−x))²",
-    "Numerator and denominator are each other's derivatives.",
+    "The numerator and the denominator are each other's derivatives.",
     derivative=_DIAGONAL,
 )
 def slope(x):
@@ -352,8 +354,8 @@ _what_nn_computes(
 gelu = _activation(
     "gelu",
     "Gaussian error linear unit, exact",
-    "Φ is the normal distribution function, φ its density. erf takes no complex numbers here, so the independent "
-    "derivative is central differences.",
+    "Φ is the cumulative distribution function of the normal distribution, φ its density. erf does not support "
+    "complex numbers here, so the independent derivative uses central differences.",
     "Hendrycks and Gimpel (2016), Gaussian error linear units",
 )
 
@@ -364,7 +366,7 @@ _erf = np.vectorize(math.erf, otypes=[float])
     "definition",
     r"y = x\, \Phi(x) = \frac x2 \big(1 + \operatorname{erf}(x / \sqrt 2)\big)",
     "y = x Φ(x) = x/2 (1 + erf(x/√2))",
-    "The input times the probability that a standard normal number lies below it.",
+    "The input times the probability that a standard normal variable is below it.",
     direct=lambda x: x - x * 0.5 * np.vectorize(math.erfc, otypes=[float])(x / math.sqrt(2)),
     direct_label="math.erfc",
 )
@@ -390,7 +392,7 @@ _what_nn_computes(
     r"dx = dy \odot (g + x\, g'), \quad g = \Phi(x),\ g' = \varphi(x)",
     "dx = dy ⊙ (g + x g′), g = Φ(x), g′ = φ(x)",
     "np.exp(-x * x / 2)",
-    "Its erf is our own (special.py): NumPy has none.",
+    "The erf is implemented in special.py, because NumPy does not have one.",
     "gate_slope",
 )
 
@@ -398,8 +400,9 @@ _what_nn_computes(
 
 gelu_tanh = _activation(
     "gelu-tanh",
-    "Gaussian error linear unit, tanh form",
-    "An approximation of GELU within 5e-4, from when erf was slow; some published networks were trained with it.",
+    "Gaussian error linear unit, tanh approximation",
+    "An approximation of GELU to within 5e-4, from a time when erf was slow. Some published networks were trained "
+    "with it.",
     "Hendrycks and Gimpel (2016), section 2",
 )
 
@@ -411,7 +414,7 @@ _GRID = np.linspace(-5, 5, 2001)
     "definition",
     r"y = \frac x2 (1 + \tanh u), \quad u = \sqrt{2/\pi}\, (x + 0.044715\, x^3)",
     "y = x/2 (1 + tanh u), u = √(2/π) (x + 0.044715 x³)",
-    "Φ replaced by a logistic function of a cubic.",
+    "Φ is replaced by a logistic function of a cubic polynomial.",
     direct=lambda x: x / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     direct_label="x · sigmoid(2u)",
 )
@@ -423,7 +426,7 @@ def y(x):
     "close to the exact form",
     r"\max_x \big|y - x\, \Phi(x)\big| = 0.000473",
     "max |y − x Φ(x)| = 0.000473 over all x",
-    "Rounded to six places; a grid from −5 to 5 has all the differences that are not tiny. They are largest near ±2.3.",
+    "Rounded to six places. Outside a grid from −5 to 5, the differences are tiny. They are largest near ±2.3.",
     direct=lambda: 0.000473,
     direct_label="the number as stated",
 )
@@ -464,8 +467,8 @@ _what_nn_computes(
     r"dx = dy \odot (g + x\, g'), \quad g' = g (1 - g) \cdot 2u'",
     "dx = dy ⊙ (g + x g′), g′ = g (1 − g) · 2u′",
     "gate * (1 - gate) * (A + 3 * B * x * x)",
-    "2u′ = a + 3b x²; the gate ½ (1 + tanh u) is the logistic function of 2u. A far x is clipped first: its square "
-    "would overflow, and the slope of the gate is 0 out there either way.",
+    "2u′ = a + 3b x², and the gate ½ (1 + tanh u) is the logistic function of 2u. Large |x| are clipped first, "
+    "because x² would overflow; the slope of the gate is 0 there anyway.",
     "gate_slope",
 )
 
@@ -495,7 +498,7 @@ def y(x):
     "the slope",
     r"f'(x) = s + x\, s (1 - s)",
     "f′(x) = s + x s (1 − s)",
-    "Product rule, with the logistic function's own slope.",
+    "Product rule, with the slope of the logistic function.",
     derivative=_DIAGONAL,
 )
 def slope(x):
@@ -522,7 +525,7 @@ _what_nn_computes(
     r"dx = dy \odot (s + x\, s (1 - s))",
     "dx = dy ⊙ (s + x s (1 − s))",
     "gate * (1 - gate)",
-    "The slope needs x and the gate: y alone does not tell on which side of the minimum x lies.",
+    "The slope requires x and the gate: y alone does not determine on which side of the minimum x is.",
     "gate_slope",
 )
 
@@ -531,7 +534,7 @@ _what_nn_computes(
 softplus = _activation(
     "softplus",
     "Softplus, a smooth ReLU",
-    "alpha stands in for β, which says how sharp the bend is.",
+    "alpha is β in the formulas and determines the sharpness of the bend.",
     "Dugas et al. (2001), Incorporating second-order functional knowledge for better option pricing",
 )
 
@@ -540,7 +543,7 @@ softplus = _activation(
     "definition",
     r"y = \frac1\beta \log(1 + e^{\beta x})",
     "y = 1/β log(1 + e^(βx))",
-    "The antiderivative of the logistic function. As it stands it overflows for large x.",
+    "The antiderivative of the logistic function. In this form, it overflows for large x.",
     direct=lambda x, alpha: np.logaddexp(0, alpha * x) / alpha,
     direct_label="np.logaddexp",
 )
@@ -552,7 +555,7 @@ def y(x, alpha):
     "without overflow",
     r"y = \max(0, x) + \frac1\beta \log(1 + e^{-\beta |x|})",
     "y = max(0, x) + 1/β log(1 + e^(−β|x|))",
-    "Where x > 0, e^(βx) is taken out of the logarithm: log(1 + e^(βx)) = βx + log(e^(−βx) + 1).",
+    "For x > 0, factor e^(βx) out of the logarithm: log(1 + e^(βx)) = βx + log(e^(−βx) + 1).",
     same=True,
 )
 def stable(x, alpha):
@@ -574,7 +577,7 @@ def slope(x, alpha):
     "a logistic function",
     r"f'(x) = \frac{1}{1 + e^{-\beta x}} = s(\beta x)",
     "f′(x) = 1 / (1 + e^(−βx)) = s(βx)",
-    "Divided by e^(βx): s is the logistic function.",
+    "Divide by e^(βx); s is the logistic function.",
     same=True,
 )
 def logistic(x, alpha):
@@ -588,7 +591,7 @@ _what_nn_computes(
     r"dx = dy \odot s(\beta x)",
     "dx = dy ⊙ s(βx)",
     "logistic(self.beta * x)",
-    "nn.Softplus keeps x. Where βx is above a threshold (20), it takes y = x and a slope of 1, as PyTorch does.",
+    "nn.Softplus stores x. If βx is above a threshold (20), it uses y = x and a slope of 1, as PyTorch does.",
 )
 
 DERIVATIONS = [relu, leaky_relu, elu, sigmoid, tanh, gelu, gelu_tanh, silu, softplus]

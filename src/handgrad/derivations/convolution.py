@@ -55,8 +55,8 @@ convolution = Derivation(
     },
     least={"H": 5, "W": 5},
     most={"N": 4, "C": 4, "K": 4, "H": 8, "W": 8, "R": 5, "S": 5},
-    intro="x (N, C, H, W), weight (K, C, R, S), stride 2, padding 1; x⁺ is x with its border of zeros. As in all "
-    "frameworks this is a cross-correlation: the kernel is not flipped.",
+    intro="x (N, C, H, W), weight (K, C, R, S), stride 2, padding 1; x⁺ is x padded with zeros. As in all frameworks, "
+    "this is a cross-correlation: the kernel is not flipped.",
     source="Dumoulin and Visin (2016), A guide to convolution arithmetic for deep learning",
 )
 
@@ -65,7 +65,7 @@ convolution = Derivation(
     "definition",
     r"y_{nkij} = b_k + \sum_{crs} x^+_{n,c,2i+r,2j+s}\, w_{kcrs}",
     "yₙₖᵢⱼ = bₖ + Σ_crs x⁺[n, c, 2i+r, 2j+s] w[k, c, r, s]",
-    "Each output is the inner product of the kernel with the patch of the image under it.",
+    "Each output is the inner product of the kernel and the image patch below it.",
     direct=lambda x, weight, bias: np.array(
         [
             [
@@ -100,7 +100,7 @@ def L(dy, y):
     "a sum over taps",
     r"y_{nk} = b_k + \sum_{rs} \sum_c x^+_{nc}[r::2, s::2]\, w_{kcrs}",
     "y = b + Σ_rs Σ_c x⁺[r::2, s::2] w[:, c, r, s]",
-    "The loops exchanged: R·S shifted and thinned images, each mixed over channels by one small matrix.",
+    "Exchange the loops: sum R·S shifted and subsampled images, each multiplied over the channels by a small matrix.",
     same=True,
 )
 def taps(x, weight, bias, dy):
@@ -114,7 +114,7 @@ def taps(x, weight, bias, dy):
 
 @convolution.given
 def columns(x, weight, dy):
-    """im2col: one row an output position, one column a number of its patch: (N·Ho·Wo, C·R·S)."""
+    """im2col: one row per output position and one column per entry of its patch: (N·Ho·Wo, C·R·S)."""
     padded, (ho, wo), (r, s) = _padded(x, PADDING), dy.shape[2:], weight.shape[2:]
     rows = [
         padded[n, :, i * STRIDE : i * STRIDE + r, j * STRIDE : j * STRIDE + s].ravel()
@@ -127,7 +127,7 @@ def columns(x, weight, dy):
     "im2col: one product of matrices",
     r"Y = \operatorname{im2col}(x)\, W^\top + b, \quad W \in \mathbb R^{K \times CRS}",
     "Y = im2col(x) Wᵀ + b, W as (K, C·R·S)",
-    "The patches written out as rows: the layer is a linear layer over them.",
+    "Copy the patches to rows: the convolution becomes a linear layer.",
     same=True,
 )
 def by_columns(columns, weight, bias, dy):
@@ -140,7 +140,7 @@ def by_columns(columns, weight, bias, dy):
     "gradient of the bias",
     r"\frac{\partial L}{\partial b_k} = \sum_{nij} dy_{nkij}",
     "∂L/∂bₖ = Σₙᵢⱼ dyₙₖᵢⱼ",
-    "Added at every position of every sample.",
+    "The bias is added at every position of every sample.",
     derivative=D("L", "bias"),
 )
 def dbias(dy):
@@ -151,7 +151,7 @@ def dbias(dy):
     "gradient of the weight, tap by tap",
     r"\frac{\partial L}{\partial w_{kcrs}} = \sum_{nij} dy_{nkij}\, x^+_{n,c,2i+r,2j+s}",
     "∂L/∂w[k,c,r,s] = Σₙᵢⱼ dyₙₖᵢⱼ x⁺[n, c, 2i+r, 2j+s]",
-    "A tap meets every position once: an inner product of dy with the image shifted by (r, s).",
+    "Each tap contributes once to every output position: an inner product of dy and the image shifted by (r, s).",
     derivative=D("L", "weight"),
 )
 def dweight(x, dy, weight):
@@ -166,8 +166,9 @@ def dweight(x, dy, weight):
 @convolution.step(
     "gradient of the weight, as a convolution",
     r"\frac{\partial L}{\partial w} = x^+ \star \operatorname{dilate}_2(dy), \text{ batch and channels exchanged}",
-    "∂L/∂w = x⁺ ⋆ dilate(dy), batch and channels exchanged",
-    "dy plays the kernel, with zeros between its entries where the stride skipped; the sum runs over the batch.",
+    "∂L/∂w = x⁺ ⋆ dilate(dy), with batch and channels exchanged",
+    "dy acts as the kernel, with zeros between its entries for the skipped positions of the stride. The sum runs over "
+    "the batch.",
     same=True,
 )
 def dweight_convolution(x, dy, weight):
@@ -181,7 +182,7 @@ def dweight_convolution(x, dy, weight):
     "gradient of the weight, by im2col",
     r"\frac{\partial L}{\partial W} = dY^\top \operatorname{im2col}(x)",
     "∂L/∂W = dYᵀ im2col(x)",
-    "The linear layer's formula.",
+    "The formula of the linear layer.",
     same=True,
 )
 def dweight_columns(columns, dy, weight):
@@ -193,7 +194,7 @@ def dweight_columns(columns, dy, weight):
     "gradient of the input, tap by tap",
     r"\frac{\partial L}{\partial x^+_{n,c,2i+r,2j+s}} \mathrel{+}= \sum_k dy_{nkij}\, w_{kcrs}",
     "∂L/∂x⁺[n, c, 2i+r, 2j+s] += Σₖ dyₙₖᵢⱼ w[k, c, r, s]",
-    "Every tap sends its output's gradient back to where it read; the border is cut off at the end.",
+    "Each tap adds the gradient of its output to the position that it read. The padding is removed at the end.",
     derivative=D("L", "x"),
 )
 def dx(x, dy, weight):
@@ -208,8 +209,9 @@ def dx(x, dy, weight):
     "gradient of the input, as a convolution",
     r"\frac{\partial L}{\partial x^+} = \operatorname{pad}_{R-1,S-1}\big(\operatorname{dilate}_2(dy)\big)"
     r" \star \operatorname{flip}(w)",
-    "∂L/∂x⁺ = pad(dilate(dy)) ⋆ flip(w), inputs and outputs of w exchanged",
-    "x⁺[p] meets tap r at output (p − r)/2: the kernel is read backwards, and dy gets a border of R − 1 and S − 1.",
+    "∂L/∂x⁺ = pad(dilate(dy)) ⋆ flip(w), with inputs and outputs of w exchanged",
+    "x⁺[p] is multiplied by tap r at output (p − r)/2. The kernel is therefore reversed, and dy is padded by R − 1 "
+    "and S − 1.",
     same=True,
 )
 def dx_convolution(x, dy, weight):
@@ -217,7 +219,7 @@ def dx_convolution(x, dy, weight):
     spread = np.pad(_dilated(dy, STRIDE), ((0, 0), (0, 0), (r - 1, r - 1), (s - 1, s - 1)))
     flipped = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
     full = _correlate(spread, flipped)
-    padded = np.zeros_like(_padded(x, PADDING))  # a row or column that the stride never reached gets 0
+    padded = np.zeros_like(_padded(x, PADDING))  # a row or column that the stride never reaches gets 0
     padded[:, :, : full.shape[2], : full.shape[3]] = full
     return padded[:, :, PADDING:-PADDING, PADDING:-PADDING]
 
@@ -226,7 +228,7 @@ def dx_convolution(x, dy, weight):
     "gradient of the input, by col2im",
     r"\frac{\partial L}{\partial x} = \operatorname{col2im}(dY\, W)",
     "∂L/∂x = col2im(dY W)",
-    "The linear layer's formula gives a gradient for each patch; overlapping patches are added.",
+    "The formula of the linear layer gives a gradient for each patch; overlapping patches are added.",
     same=True,
 )
 def dx_columns(x, dy, weight):
@@ -242,7 +244,7 @@ def dx_columns(x, dy, weight):
     "what nn computes",
     r"\frac{\partial L}{\partial x} = \operatorname{col2im}(dY\, W)",
     "∂L/∂x = col2im(dY W)",
-    "nn.Conv2d adds one tap of the patches after the other, so it never writes them out; an engine's im2col does.",
+    "nn.Conv2d adds the patches tap by tap and never stores them; the im2col kernel of the engine does.",
     same=True,
     link=Link(nn.Conv2d.backward, "dx[pixels] += "),
 )
@@ -301,8 +303,8 @@ def _winograd(m: int, reduction: str) -> Derivation:
         "in one dimension, transformed",
         r"y = A^\top \big[(G g) \odot (B^\top d)\big]",
         "y = Aᵀ [(G g) ⊙ (Bᵀ d)]",
-        f"Polynomials multiplied by their values at {tile - 1} points and infinity: {tile} multiplications. Bᵀ and Aᵀ "
-        "hold small whole numbers.",
+        f"Polynomials multiplied by their values at {tile - 1} points and infinity: {tile} multiplications. The "
+        "entries of Bᵀ and Aᵀ are small integers.",
         same=True,
     )
     def line_transformed(d, g, Bt, G, At):
@@ -337,7 +339,7 @@ def _winograd(m: int, reduction: str) -> Derivation:
         "an image, tile by tile",
         r"Y_{nk} = A^\top \Big[\sum_c (G w_{kc} G^\top) \odot (B^\top d_{nc} B)\Big] A",
         "Yₙₖ = Aᵀ [Σ_c (G wₖ_c Gᵀ) ⊙ (Bᵀ dₙ_c B)] A, for every tile",
-        "Tiles overlap by 2. The sum over channels is taken before the transform back, as products of matrices.",
+        "Tiles overlap by 2. The sum over channels is computed before the inverse transform, as matrix products.",
         direct=lambda x, weight: _correlate(x, weight),
         direct_label="direct convolution",
     )
@@ -356,7 +358,7 @@ def _winograd(m: int, reduction: str) -> Derivation:
         "gradient of the tile",
         r"\frac{\partial L}{\partial d} = B \big[(G g G^\top) \odot (A\, dy\, A^\top)\big] B^\top",
         "∂L/∂d = B [(G g Gᵀ) ⊙ (A dy Aᵀ)] Bᵀ",
-        "Every factor is linear: going back means the transposes, in the opposite order.",
+        "All factors are linear, so the backward pass applies the transposes in reverse order.",
         derivative=D("L", "d"),
     )
     def dtile(dy, g, Bt, G, At):
@@ -366,7 +368,7 @@ def _winograd(m: int, reduction: str) -> Derivation:
         "gradient of the kernel",
         r"\frac{\partial L}{\partial g} = G^\top \big[(B^\top d B) \odot (A\, dy\, A^\top)\big] G",
         "∂L/∂g = Gᵀ [(Bᵀ d B) ⊙ (A dy Aᵀ)] G",
-        "Alike, with the other factor.",
+        "In the same way, with the other factor.",
         derivative=D("L", "g"),
     )
     def dkernel(dy, d, Bt, G, At):
@@ -376,7 +378,8 @@ def _winograd(m: int, reduction: str) -> Derivation:
         "what nn computes",
         r"dw = G^\top \big(\textstyle\sum dM \odot V\big) G, \quad dM = A\, dy\, A^\top,\ V = B^\top d B",
         "dw = Gᵀ (Σ dM ⊙ V) G with dM = A dy Aᵀ and V = Bᵀ d B",
-        "An engine makes every transform one product with a Kronecker matrix, and the sums products over all tiles.",
+        "The engine computes each transform as one product with a Kronecker matrix, and the sums as products over all "
+        "tiles.",
         same=True,
         link=Link(winograd_gradients, "g.T @ "),
     )
@@ -394,15 +397,15 @@ winograd_2, winograd_4 = _winograd(2, "A factor of 2.25 less."), _winograd(4, "A
 pooling = Derivation(
     "max-pooling",
     TOPIC,
-    "Max-pooling: the gradient goes to whoever won",
+    "Max-pooling: the gradient goes to the maximum",
     {"N": 2, "C": 3, "H": 5, "W": 6},
     lambda rng, N, C, H, W: {
         "x": rng.permutation(np.linspace(-1, 1, N * C * H * W)).reshape(N, C, H, W),  # no ties
         "dy": rng.normal(size=(N, C, _output_size(H, 3), _output_size(W, 3))),
     },
     most={"N": 4, "C": 4, "H": 8, "W": 8},
-    intro="Windows of 3x3, stride 2, padding 1 with −∞, as in the Amsterdam course's VGG: they overlap. At a tie there "
-    "is no derivative; frameworks take the first of the equal ones.",
+    intro="Windows of 3x3, stride 2, padding 1 with −∞, as in the VGG of the Amsterdam course, so windows overlap. At "
+    "a tie there is no derivative; frameworks use the first of the equal entries.",
     source="Goodfellow, Bengio, Courville, Deep Learning (2016), section 9.3",
 )
 
@@ -411,7 +414,7 @@ pooling = Derivation(
     "definition",
     r"y_{ncij} = \max_{rs} x^+_{n,c,2i+r,2j+s}",
     "yₙ_cᵢⱼ = max over the window x⁺[n, c, 2i : 2i+3, 2j : 2j+3]",
-    "The border is −∞, so it never wins.",
+    "The padding is −∞, so it is never the maximum.",
     direct=lambda x, dy: np.array(
         [
             [
@@ -435,7 +438,7 @@ def pooled(windows, winner):
 
 @pooling.given
 def windows(x, dy):
-    """Every window as nine numbers, (N, C, Ho, Wo, 9)."""
+    """The nine entries of each window, (N, C, Ho, Wo, 9)."""
     padded, (ho, wo) = _padded(x, 1, -np.inf), dy.shape[2:]
     shifted = [padded[:, :, r : r + 2 * ho : 2, s : s + 2 * wo : 2][:, :, :ho, :wo] for r, s in np.ndindex(3, 3)]
     return np.stack(shifted, axis=-1)
@@ -459,8 +462,9 @@ def pooled_loss(dy, pooled):
 @pooling.step(
     "the local derivative",
     r"\frac{\partial y}{\partial x^+_{rs}} = \mathbb 1\big((r, s) = \arg\max\big)",
-    "∂y/∂x⁺ᵣₛ = 1 for the winner of the window, else 0",
-    "A small move of the largest number moves the maximum alike; of another one, not at all.",
+    "∂y/∂x⁺ᵣₛ = 1 for the maximum of the window, else 0",
+    "A small change of the largest entry changes the maximum by the same amount; a small change of another entry does "
+    "not change it.",
     derivative=D("total", "windows"),
 )
 def chosen(windows):
@@ -470,8 +474,8 @@ def chosen(windows):
 @pooling.step(
     "the gradient, window by window",
     r"\frac{\partial L}{\partial x_p} = \sum_{\text{windows won by } p} dy",
-    "∂L/∂x[p] = Σ dy over the windows that p has won",
-    "Windows overlap, so one number can win several: its gradients are added.",
+    "∂L/∂x[p] = Σ dy over the windows whose maximum is p",
+    "Windows overlap, so an entry can be the maximum of several windows, and the gradients are added.",
     derivative=D("pooled_loss", "x"),
 )
 def pool_dx(x, dy):
@@ -486,8 +490,8 @@ def pool_dx(x, dy):
 @pooling.step(
     "the vectorised formula, tap by tap",
     r"dx^+[r::2, s::2] \mathrel{+}= dy \odot \mathbb 1(\arg\max = (r, s))",
-    "dx⁺[r::2, s::2] += dy ⊙ (winner = (r, s))",
-    "Nine additions over whole arrays; forward keeps which tap won.",
+    "dx⁺[r::2, s::2] += dy ⊙ (argmax = (r, s))",
+    "Nine additions of whole arrays; forward stores the index of the maximum.",
     same=True,
 )
 def pool_taps(x, dy, winner):
@@ -500,8 +504,8 @@ def pool_taps(x, dy, winner):
 @pooling.step(
     "what nn computes",
     r"dx^+[r::2, s::2] \mathrel{+}= dy \odot \mathbb 1(\arg\max = (r, s))",
-    "dx⁺[r::2, s::2] += dy ⊙ (winner = (r, s))",
-    "nn.MaxPool2d keeps which tap won; the first of equals does, row by row.",
+    "dx⁺[r::2, s::2] += dy ⊙ (argmax = (r, s))",
+    "nn.MaxPool2d stores the index of the maximum, the first one in row order if there are several.",
     same=True,
     link=Link(nn.MaxPool2d.backward, "dx[pixels] += "),
 )
@@ -514,7 +518,7 @@ def pool_nn(x, dy):
 
 def _residual_point(rng, N, D):
     x = rng.normal(size=(N, D))
-    if N > 1:  # a sample of which neither block changes anything, one feature of it at the kink
+    if N > 1:  # a sample that neither block changes, with one feature at the kink
         x[0] = -np.abs(x[0])
         x[0, 0] = 0
         x[1, 0] = 0  # and one that the second block changes
@@ -532,7 +536,7 @@ residual = Derivation(
     "Residual blocks: the identity in the Jacobian",
     {"N": 4, "D": 3},
     _residual_point,
-    intro="A block is y = x + f(x), here with f(x) = ReLU(x) Wᵀ: the activation first, as in PreAct ResNets.",
+    intro="A block is y = x + f(x), here with f(x) = ReLU(x) Wᵀ. The activation comes first, as in PreAct ResNets.",
     source="He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, equations 4 and 5",
 )
 
@@ -545,7 +549,7 @@ def _relu(x):
     "definition",
     r"y = x + f(x), \quad f(x) = \max(0, x)\, W^\top",
     "y = x + f(x), f(x) = max(0, x) Wᵀ",
-    "The input goes on as it is; the layers add to it.",
+    "The input is passed on unchanged, and the layers add to it.",
     direct=lambda x, dy, W1: x + _branch(x, dy, W1).y,
     direct_label="x + nn.Sequential",
 )
@@ -568,7 +572,7 @@ def block_loss(dy, block):
     "the Jacobian of a sample",
     r"\frac{\partial y}{\partial x} = I + \frac{\partial f}{\partial x} = I + W \operatorname{diag}(\mathbb 1(x > 0))",
     "∂y/∂x = I + W diag(x > 0)",
-    "The derivative of x by itself is the identity.",
+    "The derivative of x with respect to itself is the identity.",
     derivative=D("block", "x", take="ninj->nij"),
 )
 def jacobian(x, W1):
@@ -579,7 +583,7 @@ def jacobian(x, W1):
     "the chain rule",
     r"\frac{\partial L}{\partial x} = dy\, (I + J_f) = dy + dy\, J_f",
     "∂L/∂x = dy (I + J_f)",
-    "Two arrows lead into x, so two gradients are added.",
+    "x is used twice, so two gradients are added.",
     derivative=D("block_loss", "x"),
 )
 def dx_jacobian(dy, jacobian):
@@ -590,7 +594,7 @@ def dx_jacobian(dy, jacobian):
     "the vectorised formula",
     r"dx = dy + (dy\, W) \odot \mathbb 1(x > 0)",
     "dx = dy + (dy W) ⊙ (x > 0)",
-    "dy itself, and dy sent through the layers of f.",
+    "dy itself, plus dy propagated through the layers of f.",
     same=True,
 )
 def dx_block(x, dy, W1):
@@ -611,7 +615,7 @@ def two_loss(dy, two_blocks):
     "two blocks: multiplied out",
     r"\frac{\partial L}{\partial x} = dy\, (I + J_2)(I + J_1) = dy + dy\, J_2 + dy\, J_1 + dy\, J_2 J_1",
     "∂L/∂x = dy (I + J₂)(I + J₁) = dy + dy J₂ + dy J₁ + dy J₂ J₁",
-    "A path for every choice of blocks; one path passes through none of them, however many there are.",
+    "One path for every subset of the blocks. One of these paths bypasses all blocks, regardless of their number.",
     derivative=D("two_loss", "x"),
 )
 def four_paths(x, dy, block, W1, W2):
@@ -624,7 +628,7 @@ def four_paths(x, dy, block, W1, W2):
     "what nn computes",
     r"dx = dy + f.\mathrm{backward}(dy)",
     "dx = dy + f.backward(dy)",
-    "The branch is a Sequential of nn; the block adds dy.",
+    "The branch is an nn.Sequential; the block adds dy.",
     same="dx_block",
     link=Link(nn.Sequential.backward, "reversed("),
 )

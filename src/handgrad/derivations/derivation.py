@@ -1,4 +1,4 @@
-"""What a derivation is: named steps, each with a statement, a reason and an executable form that is checked.
+"""Derivations: named steps, each with a formula, a justification and an executable form that is checked.
 
 A derivation is written as plain functions, one per step, and reads from top to bottom:
 
@@ -16,9 +16,9 @@ A derivation is written as plain functions, one per step, and reads from top to 
     def dx(x):
         return 2 * x
 
-The names of a function's arguments say what it needs: an array of the point (`x`), or what another function of the
-derivation gives (`y`). So the functions form the computation graph, and the derivative of any quantity with respect to
-any other is there to be taken numerically: put another value in its place, and evaluate what depends on it.
+The names of a function's arguments declare its inputs: arrays of the point (`x`) or the results of other functions of
+the derivation (`y`). The functions therefore form a computation graph. The derivative of any quantity with respect to
+any other can be computed numerically by replacing the latter's value and evaluating everything that depends on it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from handgrad.numerics import central_difference, complex_step, relative_error
 
 COMPLEX_STEP = "complex step"
 CENTRAL_DIFFERENCES = "central differences"
-#: Largest relative error with which a comparison holds: rounding for exact methods, more for differences.
+#: Largest relative error at which a comparison passes: rounding for exact methods, more for finite differences.
 TOLERANCE, DIFFERENCE_TOLERANCE = 1e-9, 1e-6
 SMALLEST_SCALE = 1e-8
 DIFFERENCE_STEP = 1e-5
@@ -52,14 +52,16 @@ Point = dict[str, Any]
 
 @dataclass(frozen=True)
 class D:
-    """The derivative that a step is compared with, found numerically.
+    """The numerical derivative that a step is compared with.
 
     Arguments:
-        of: the quantity that is differentiated, by name; an array gives the full Jacobian, its shape before `wrt`'s.
-        wrt: with respect to what: an array of the point, or a quantity on the way, which then moves on its own.
-        hold: quantities that keep their value although they depend on `wrt`: this makes a partial derivative.
+        of: name of the quantity that is differentiated; for an array, the full Jacobian, with the axes of `of` before
+            those of `wrt`.
+        wrt: name of the variable: an array of the point, or an intermediate quantity, which is then varied
+            independently.
+        hold: quantities that are kept constant although they depend on `wrt`, for a partial derivative.
         take: einsum subscripts applied to the Jacobian, such as `"ndnd->nd"` for its diagonal.
-        method: the complex step, or central differences where `of` is not analytic or accepts no complex numbers.
+        method: the complex step, or central differences if `of` is not analytic or does not accept complex numbers.
     """
 
     of: str
@@ -75,9 +77,9 @@ class D:
 
 @dataclass(frozen=True)
 class Link:
-    """A line of code: the function it stands in and a piece of its text.
+    """A line of code, given by its function and a piece of its text.
 
-    The line's number is looked up when asked for, so it is right wherever the code moves within its function.
+    The line number is looked up on demand, so it stays correct when the code moves within its function.
     """
 
     target: Any
@@ -104,10 +106,10 @@ class Step:
     """One line of a derivation.
 
     `function` is the executable form. It is compared with each of: the form it rewrites (`same`, another step's name),
-    the numerical derivative (`derivative`), and a direct computation of the same quantity (`direct`). `scale` is what
-    an error is compared with where the values themselves are smaller: 1 for a quantity that is 0 in exact arithmetic.
-    `at` puts other quantities in place of some, for this step's check: with `{"mu": "center"}` it is checked at a
-    free mean, because a term that is 0 at the batch's own mean could carry any factor there.
+    the numerical derivative (`derivative`), and a direct computation of the same quantity (`direct`). `scale` is a
+    lower limit for the value that an error is divided by, such as 1 for a quantity that is 0 in exact arithmetic. `at`
+    replaces some quantities by others in the check of this step: with `{"mu": "center"}` it is checked at an arbitrary
+    mean, because a wrong factor of a term that is 0 at the mean of the batch would not be detected.
     """
 
     name: str
@@ -124,13 +126,13 @@ class Step:
     at: Mapping[str, str] = field(default_factory=dict)
 
     def source(self) -> str:
-        """The executable form as it stands in the file, without its decorator."""
+        """The source of the executable form, without its decorator."""
         return ast.unparse(_definition(self.function))
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """How a step fared at all points: `error` is the largest measured, `at` the sizes where."""
+    """The result of checking a step at all points: `error` is the largest error, `at` the sizes where it occurred."""
 
     number: int
     name: str
@@ -157,11 +159,11 @@ class Derivation:
         name: for `get`.
         topic: heading under which it is listed.
         title: one line.
-        sizes: the axes' default sizes, all unequal so that a transpose cannot hide.
+        sizes: default sizes of the axes, all different so that a transposed matrix is detected.
         point: draws a random point, `point(rng, **sizes) -> dict of arrays`.
-        least, most: smallest and largest sizes, where they are not 1 and 12.
+        least, most: smallest and largest sizes, if they are not 1 and 12.
         intro: what a reader should know beforehand.
-        source: where the mathematics is from.
+        source: reference for the mathematics.
     """
 
     name: str
@@ -179,7 +181,7 @@ class Derivation:
     # -- writing one --------------------------------------------------------------------------------------------------
 
     def given(self, function: Function) -> Function:
-        """Adds a quantity that steps may name but that is no step itself, such as the loss."""
+        """Adds a quantity that steps can refer to but that is not itself a step, such as the loss."""
         self.functions[_name(function)] = function
         return function
 
@@ -200,8 +202,8 @@ class Derivation:
     ) -> Callable[[Function], Function]:
         """Adds the decorated function as the next step.
 
-        With `same=True` it is the step before it, rewritten: it is compared with that step, and with the derivative
-        that step is compared with. A name in its place rewrites an earlier step.
+        With `same=True`, the step rewrites the previous step: it is compared with that step and with the same
+        derivative. A name instead of True refers to an earlier step.
         """
 
         def add(function: Function) -> Function:
@@ -229,7 +231,7 @@ class Derivation:
     def check(
         self, sizes: Mapping[str, int] | None = None, seed: int = 0, break_step: int | None = None
     ) -> list[StepResult]:
-        """Evaluates every step at random points and compares it with whatever it should equal.
+        """Evaluates every step at random points and compares it with the values that it should equal.
 
         Arguments:
             sizes: some or all of the axes' sizes; by default the derivation's own, and once more with a batch of 1.
@@ -240,7 +242,7 @@ class Derivation:
             A result for each step.
 
         Raises:
-            ConfigError: an axis the derivation has not, a size out of range, or a step it has not.
+            ConfigError: unknown axis, size out of range, or unknown step.
         """
         if break_step is not None and not 1 <= break_step <= len(self.steps):
             raise ConfigError(f"{self.name} has no step {break_step}: expected 1 to {len(self.steps)}")
@@ -282,14 +284,14 @@ class Derivation:
         methods += "".join(f" at {name} = {other}" for name, other in step.at.items())
         try:
             link = step.link.place() if step.link else None
-        except LookupError:  # no reason to stop a reader; a test of this room fails
+        except LookupError:  # do not stop a reader because of this; a test of this package fails
             link = None
         return StepResult(
             number, step.name, share <= 1, error, methods, at, step.statement, step.text, step.why, link, change
         )
 
     def _expected(self, step: Step, point: Evaluation) -> Iterator[tuple[str, Any, float]]:
-        """Pairs of how a value is known independently of the step, and that value, each with its tolerance."""
+        """Values that the step is compared with: the method, the value and the tolerance of each."""
         if step.same:
             number = next(n for n, s in enumerate(self.steps, 1) if _name(s.function) == step.same)
             yield f"step {number}", point.value(step.same), TOLERANCE
@@ -300,7 +302,7 @@ class Derivation:
 
 
 class Evaluation:
-    """A derivation at one point: the values of its quantities, each computed once, when first asked for."""
+    """A derivation at one point: the values of its quantities, each computed once, on first use."""
 
     def __init__(self, derivation: Derivation, point: Point, sizes: dict[str, int]) -> None:
         self.derivation, self.point, self.sizes = derivation, point, sizes
@@ -309,7 +311,7 @@ class Evaluation:
         self._elsewhere: dict[tuple[tuple[str, str], ...], Evaluation] = {}
 
     def at(self, others: Mapping[str, str]) -> Evaluation:
-        """The derivation where each of the named quantities has the value of another one."""
+        """The derivation in which each of the named quantities has the value of another one."""
         if not others:
             return self
         key = tuple(others.items())
@@ -324,7 +326,7 @@ class Evaluation:
         return self._values[name]
 
     def call(self, function: Function) -> Any:
-        """The function's value, its arguments found by their names."""
+        """The value of the function; its arguments are looked up by name."""
         return function(*(self.value(name) for name in inspect.signature(function).parameters))
 
     def derivative(self, d: D) -> np.ndarray:
@@ -350,7 +352,7 @@ class Evaluation:
 
 
 def _jacobian(function: Function, x: np.ndarray, method: str) -> np.ndarray:
-    """All derivatives of an array by an array, `(*y.shape, *x.shape)`: one number of x moves at a time."""
+    """The Jacobian of an array with respect to another, `(*y.shape, *x.shape)`, varying one entry of x at a time."""
     columns = []
     for index in np.ndindex(x.shape):
         if method == COMPLEX_STEP:
@@ -366,9 +368,8 @@ def _jacobian(function: Function, x: np.ndarray, method: str) -> np.ndarray:
 
 
 def slope(function: Function, at: Any) -> Any:
-    """The derivative of a function whose entries each depend on the same entry of `at` alone: Im f(at + ih) / h.
-
-    It is the executable form of a derivative that a line of mathematics has not yet carried out.
+    """The derivative of an elementwise function: Im f(at + ih) / h.  It is the executable form of a derivative that is
+    not yet carried out in a line of the derivation.
     """
     return function(np.asarray(at) + 1e-25j).imag / 1e-25
 
@@ -390,8 +391,8 @@ def _error(value: Any, expected: Any, scale: float) -> float:
 def _break(step: Step, points: list[Evaluation]) -> tuple[Function, str]:
     """The step's function with one sign changed, and what was changed.
 
-    Signs are tried from the first to the last, then the sign of the whole, until one changes the value: a term that is
-    0 at these points would hide its sign.
+    Signs are tried in order, and finally the sign of the whole expression, until one changes the value. A term that is
+    0 at these points would hide the change.
     """
     for function, change in _changes(step.function):
         try:
@@ -414,7 +415,7 @@ def _changes(function: Function) -> Iterator[tuple[Function, str]]:
         else:
             node.op = ast.UAdd()
         yield _compile(definition, function), f"{before}  →  {_short(node)}"
-    for change in ("-({})", "({}) + 1"):  # the second for a quantity that is 0
+    for change in ("-({})", "({}) + 1"):  # the second condition is for a quantity that is 0
         definition = _definition(function)
         last = next(node for node in ast.walk(definition) if isinstance(node, ast.Return))
         assert last.value is not None
@@ -424,7 +425,7 @@ def _changes(function: Function) -> Iterator[tuple[Function, str]]:
 
 
 def _signs(definition: ast.AST) -> Iterator[Any]:
-    """Sums, differences and minus signs, but not those inside of indices (`x[i + 1]`, `axis=-1`, ranges)."""
+    """Sums, differences and minus signs, but not those inside indices (`x[i + 1]`, `axis=-1`, ranges)."""
     for node in ast.iter_child_nodes(definition):
         if isinstance(node, ast.Subscript | ast.keyword | ast.comprehension | ast.For | ast.arguments):
             if isinstance(node, ast.For):

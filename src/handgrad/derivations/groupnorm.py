@@ -1,4 +1,4 @@
-"""Group normalisation of images, with layer and instance normalisation as its two ends, and RMS normalisation."""
+"""Group normalisation of images, with layer and instance normalisation as special cases, and RMS normalisation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from handgrad.derivations.derivation import D, Derivation, Link
 from handgrad.derivations.running import FLOAT64, run_layer
 
 TOPIC = "Normalisation"
-EPS = 1e-2  # large, so that an ε in the wrong place shows
+EPS = 1e-2  # large, so that an ε in the wrong place is detected
 
 
 # -- group normalisation ----------------------------------------------------------------------------------------------
@@ -31,10 +31,10 @@ groupnorm = Derivation(
     least={"W": 2},
     most={"N": 4, "G": 4, "K": 4, "H": 6, "W": 6},
     intro="x is (N, C, H, W), its C = G·K channels in G groups of K. Each sample is normalised in each group, so a "
-    "batch of 1 is like any other: statistics are (N, G), over the m = K·H·W numbers of a group; γ and β are (C,). "
-    "Indices: n is a sample, g a group, k (or j) a channel within it, p (or q) one of the H·W pixels, c = gK + k a "
-    "channel of the image. A group of one number would be degenerate (x̂ = 0). --at G=1 is layer normalisation, "
-    "--at K=1 instance normalisation.",
+    "batch of 1 is not special: statistics are (N, G), over the m = K·H·W numbers of a group; γ and β are (C,). "
+    "Indices: n is a sample, g a group, k (or j) a channel within it, p (or q) one of the H·W pixels, c = gK + "
+    "k a channel of the image. A group of one number would be degenerate (x̂ = 0). --at G=1 is layer "
+    "normalisation, --at K=1 instance normalisation.",
     source="Wu and He (2018), Group normalization, equations 1, 2 and 7",
 )
 
@@ -61,7 +61,7 @@ def _by_membership(x, groups):
     "groups of channels",
     r"x_{ngkp} = x_{nchw}, \quad g = \Big\lfloor \frac{c}{C/G} \Big\rfloor, \quad k = c - gK, \quad p = hW + w",
     "x[n, g, k, p] = x[n, c, h, w] with g = ⌊c / (C/G)⌋, k = c − gK, p = hW + w",
-    "Equation 7: neighbouring channels share a group and its statistics. Only the indices change.",
+    "Equation 7: neighbouring channels form a group and share its statistics. Only the indices change.",
     direct=_by_membership,
     direct_label="equation 7 by loop",
     link=Link(nn.GroupNorm._groups, "return x.reshape("),
@@ -80,7 +80,7 @@ def m(xg):
     "mean of a group",
     r"\mu = \frac1m \sum_{kp} x_{kp}, \quad m = K H W",
     "μ = 1/m Σₖₚ xₖₚ, m = K·H·W",
-    "Equation 2. Over the group's channels and all their pixels; from here on n and g are left out.",
+    "Equation 2. Over the channels of the group and all their pixels. From here on, n and g are omitted.",
     direct=lambda x, groups: x.reshape(len(x), groups, -1).mean(axis=2)[:, :, None, None],
     direct_label="np.mean",
 )
@@ -92,7 +92,7 @@ def mu(xg, m):
     "variance of a group",
     r"\sigma^2 = \frac1m \sum_{kp} (x_{kp} - \mu)^2",
     "σ² = 1/m Σₖₚ (xₖₚ − μ)²",
-    "The biased one, divided by m.",
+    "The biased variance, divided by m.",
     direct=lambda x, groups: x.reshape(len(x), groups, -1).var(axis=2)[:, :, None, None],
     direct_label="np.var",
 )
@@ -104,7 +104,8 @@ def var(xg, mu, m):
     "normalised input",
     r"\hat x_{kp} = \frac{x_{kp} - \mu}{\sqrt{\sigma^2 + \varepsilon}}",
     "x̂ₖₚ = (xₖₚ − μ) / √(σ² + ε)",
-    "Equation 1. Each group of each sample has mean 0 and variance just under 1; a single channel of it need not.",
+    "Equation 1. Each group of each sample has mean 0 and variance just below 1. This does not hold for a single "
+    "channel.",
     direct=lambda xg, eps: (
         (xg - xg.mean(axis=(2, 3), keepdims=True)) / np.sqrt(xg.var(axis=(2, 3), keepdims=True) + eps)
     ),
@@ -117,7 +118,8 @@ def xhat(xg, mu, var, eps):
     "output",
     r"y_{nchw} = \gamma_c \hat x_{nchw} + \beta_c",
     "y[n, c, h, w] = γ_c x̂[n, c, h, w] + β_c",
-    "γ and β belong to channels, the statistics to groups: two channels with the same statistics may be scaled apart.",
+    "γ and β belong to channels, the statistics to groups: two channels with the same statistics can be scaled "
+    "differently.",
     direct=lambda x, dy, gamma, beta, groups: _groupnorm(x, dy, gamma, beta, groups).y,
     direct_label="nn.GroupNorm",
     link=Link(nn.GroupNorm.forward, "y = gamma * normalized + beta"),
@@ -146,7 +148,7 @@ def dbeta(dy):
     "gradient of gamma",
     r"\frac{\partial L}{\partial \gamma_c} = \sum_{nhw} dy_{nchw}\, \hat x_{nchw}",
     "∂L/∂γ_c = Σ dy[n, c, h, w] x̂[n, c, h, w] over n, h, w",
-    "γ_c multiplies x̂ there. The groups enter through x̂ alone.",
+    "γ_c multiplies x̂ at every pixel of its channel. The groups enter only through x̂.",
     derivative=D("L", "gamma"),
 )
 def dgamma(x, dy, xhat):
@@ -157,7 +159,7 @@ def dgamma(x, dy, xhat):
     "gradient of the normalised input",
     r"d\hat x_{kp} = \gamma_k\, dy_{kp}",
     "dx̂ₖₚ = γₖ dyₖₚ",
-    "One γ for each channel k of the group; the indices are again those of one group.",
+    "One γ per channel k of the group; the indices are again those of one group.",
     derivative=D("L", "xhat"),
 )
 def dxhat(dy, gamma, xhat):
@@ -169,15 +171,15 @@ def dxhat(dy, gamma, xhat):
     r"\frac{\partial L}{\partial \sigma^2} ="
     r" -\frac12 \sum_{kp} d\hat x_{kp} (x_{kp} - \mu)(\sigma^2 + \varepsilon)^{-3/2}",
     "∂L/∂σ² = −½ Σₖₚ dx̂ₖₚ (xₖₚ − μ)(σ² + ε)^(−3/2)",
-    "One variance scales all numbers of its group: power rule, then sum.",
+    "One variance scales all entries of its group: power rule, then sum.",
     derivative=D("L", "var"),
 )
 def dvar(dxhat, xg, mu, var, eps):
     return -0.5 * _group_sum(dxhat * (xg - mu)) * (var + eps) ** -1.5
 
 
-# The variance's slope by the mean is 0 at the mean, and 0 times a wrong factor is 0 too. So the next three steps are
-# checked at a centre that is drawn freely, where no term is 0.
+# The derivative of the variance with respect to the mean is 0 at the mean, where a wrong factor would not be detected.
+# The next three steps are therefore checked at a random centre, where no term is 0.
 
 
 @groupnorm.given
@@ -195,7 +197,8 @@ def L_center(xg, center, square, x, dy, gamma, beta, eps):
     "mean square about any centre",
     r"s(a) = \frac1m \sum_{kp} (x_{kp} - a)^2 = \sigma^2 + (a - \mu)^2",
     "s(a) = 1/m Σₖₚ (xₖₚ − a)² = σ² + (a − μ)²",
-    "To see what moving the mean does, put any centre a in its place. At a = μ, s is smallest: the variance.",
+    "To see the effect of changing the mean, replace it with an arbitrary centre a. At a = μ, s has its minimum, the "
+    "variance.",
     direct=lambda xg, center: ((xg - center) ** 2).mean(axis=(2, 3), keepdims=True),
     direct_label="the mean of squares",
 )
@@ -207,7 +210,7 @@ def about(var, mu, center):
     "its slope",
     r"\frac{\partial s}{\partial a} = -\frac2m \sum_{kp} (x_{kp} - a)",
     "∂s/∂a = −2/m Σₖₚ (xₖₚ − a)",
-    "Power rule, of every square.",
+    "Power rule for every square.",
     derivative=D("square", "center", take="ngabngab->ngab"),
 )
 def slope_as_sum(xg, center, m):
@@ -215,10 +218,10 @@ def slope_as_sum(xg, center, m):
 
 
 @groupnorm.step(
-    "its slope by the mean",
+    "its slope in terms of the mean",
     r"\frac{\partial s}{\partial a} = 2 (a - \mu)",
     "∂s/∂a = 2 (a − μ)",
-    "The sum of all x is m μ. At a = μ the slope is 0: the bottom of the parabola.",
+    "The sum of all x is m μ. At a = μ, the minimum of the parabola, the slope is 0.",
     same=True,
 )
 def slope_by_mean(mu, center):
@@ -226,7 +229,7 @@ def slope_by_mean(mu, center):
 
 
 @groupnorm.step(
-    "gradient of any centre",
+    "gradient of an arbitrary centre",
     r"\frac{\partial L}{\partial a} = -\frac{1}{\sqrt{s + \varepsilon}} \sum_{kp} d\hat x_{kp}"
     r" - \frac12 \sum_{kp} d\hat x_{kp} (x_{kp} - a)(s + \varepsilon)^{-3/2}"
     r" \cdot 2 (a - \mu)",
@@ -243,7 +246,7 @@ def dcenter(dxhat, xg, mu, center, about, eps):
     "gradient of the mean",
     r"\frac{\partial L}{\partial \mu} = -\frac{1}{\sqrt{\sigma^2 + \varepsilon}} \sum_{kp} d\hat x_{kp}",
     "∂L/∂μ = −(σ² + ε)^(−1/2) Σₖₚ dx̂ₖₚ",
-    "At a = μ the last bracket is 0: the path through the variance contributes nothing.",
+    "At a = μ, the last factor is 0: the path through the variance contributes nothing.",
     derivative=D("L", "mu"),
 )
 def dmu(dxhat, var, eps):
@@ -256,7 +259,7 @@ def dmu(dxhat, var, eps):
     r" + \frac{\partial L}{\partial \sigma^2} \frac{2 (x_{kp} - \mu)}{m}"
     r" + \frac{\partial L}{\partial \mu} \frac1m",
     "dxₖₚ = dx̂ₖₚ (σ² + ε)^(−1/2) + ∂L/∂σ² · 2 (xₖₚ − μ)/m + ∂L/∂μ · 1/m",
-    "Directly, through the variance and through the mean. Other groups and other samples are not reached.",
+    "Directly, through the variance and through the mean. Other groups and samples are not affected.",
     derivative=D("L", "xg"),
 )
 def dx_paths(dxhat, dvar, dmu, xg, mu, var, m, eps):
@@ -264,12 +267,12 @@ def dx_paths(dxhat, dvar, dmu, xg, mu, var, m, eps):
 
 
 @groupnorm.step(
-    "the paths put in",
+    "the paths substituted",
     r"dx_{kp} = \frac{1}{\sqrt{\sigma^2 + \varepsilon}} \Big(d\hat x_{kp} - \frac1m \sum_{jq} d\hat x_{jq}"
     r" - \frac{x_{kp} - \mu}{\sigma^2 + \varepsilon}"
     r" \frac1m \sum_{jq} d\hat x_{jq} (x_{jq} - \mu)\Big)",
     "dxₖₚ = (dx̂ₖₚ − 1/m Σ dx̂ − (xₖₚ − μ)/(σ² + ε) · 1/m Σ dx̂ (x − μ)) / √(σ² + ε)",
-    "The inverse root is common to all three; −½ · 2 leaves −1.",
+    "The inverse root is a common factor of all three terms; −½ · 2 = −1.",
     same=True,
 )
 def dx_substituted(dxhat, xg, mu, var, m, eps):
@@ -283,7 +286,7 @@ def dx_substituted(dxhat, xg, mu, var, m, eps):
     r"dx_{kp} = \frac{1}{\sqrt{\sigma^2 + \varepsilon}}"
     r" \big(d\hat x_{kp} - \overline{d\hat x} - \hat x_{kp}\, \overline{d\hat x \hat x}\big)",
     "dxₖₚ = (dx̂ₖₚ − mean dx̂ − x̂ₖₚ mean(dx̂ x̂)) / √(σ² + ε)",
-    "The form of batch and layer normalisation; only the set over which the means are taken differs.",
+    "The same form as for batch and layer normalisation; only the set over which the means are taken differs.",
     same=True,
 )
 def dx_compact(dxhat, xhat, var, m, eps):
@@ -291,21 +294,21 @@ def dx_compact(dxhat, xhat, var, m, eps):
 
 
 def _sum_over_channels(v, groups):
-    """(N, C) summed over the channels of each group, one number for each channel again: (N, C, 1, 1)."""
+    """(N, C) summed over the channels of each group and repeated for each channel: (N, C, 1, 1)."""
     n, c = v.shape
     sums = v.reshape(n, groups, c // groups).sum(axis=2)
     return np.repeat(sums, c // groups, axis=1)[:, :, None, None]
 
 
 @groupnorm.step(
-    "how far gamma comes out",
+    "factoring out gamma",
     r"dx_{nchw} = \frac{1}{\sqrt{\sigma^2 + \varepsilon}} \Big(\gamma_c\, dy_{nchw}"
     r" - \frac1m \sum_{j \in g} \gamma_j \sum_{uv} dy_{njuv}"
     r" - \hat x_{nchw} \frac1m \sum_{j \in g} \gamma_j \sum_{uv} dy_{njuv}\, \hat x_{njuv}\Big)",
     "dx_c = (γ_c dy_c − 1/m Σⱼ γⱼ (Σ dyⱼ) − x̂_c 1/m Σⱼ γⱼ (Σ dyⱼ x̂ⱼ)) / √(σ² + ε), j in c's group, brackets over h, w",
-    "In the image's indices: γ comes out of the sums over pixels, but not out of those over the group's channels, "
-    "where it differs. And dβ and dγ cannot be used for these sums, as batch normalisation does: they also add up "
-    "the samples.",
+    "In the indices of the image: γ can be factored out of the sums over pixels, but not out of those over the "
+    "channels of the group, where it varies. Unlike in batch normalisation, dβ and dγ cannot be reused for these "
+    "sums, because they are also summed over the samples.",
     derivative=D("L", "x"),
 )
 def dx_image(x, dy, gamma, xhat, var, m, groups, eps):
@@ -328,8 +331,7 @@ def _layernorm_of_image(x, dy, gamma, beta):
     "one group: layer normalisation",
     r"G = 1: \quad dx = \texttt{LayerNorm}(C H W) \text{'s, with } \gamma_{chw} = \gamma_c",
     "G = 1: dx is that of LayerNorm(C·H·W) with γ_chw = γ_c",
-    "The whole sample is one group. Layer normalisation has one γ for each number; here the pixels of a channel share "
-    "one.",
+    "The whole sample is one group. Layer normalisation has one γ per entry; here the pixels of a channel share one.",
     direct=_layernorm_of_image,
     direct_label="nn.LayerNorm",
 )
@@ -558,7 +560,7 @@ def dq(dnormal, x, q, eps):
     "mean square by input",
     r"\frac{\partial q_s}{\partial x_{ri}} = \frac{2 \delta_{sr}}{D} x_{ri}",
     "∂qₛ/∂xᵣᵢ = 2 δₛᵣ/D xᵣᵢ",
-    "No mean moves along: this is the whole derivative.",
+    "There is no mean that depends on x, so this is the total derivative.",
     derivative=D("q", "x", take="suri->sri"),
 )
 def q_by_x(x):
@@ -570,7 +572,7 @@ def q_by_x(x):
     "gradient of the input: two paths",
     r"dx_{nj} = \frac{d\hat x_{nj}}{\sqrt{q_n + \varepsilon}} + \frac{\partial L}{\partial q_n} \frac{2 x_{nj}}{D}",
     "dxₙⱼ = dx̂ₙⱼ (qₙ + ε)^(−1/2) + ∂L/∂qₙ · 2 xₙⱼ/D",
-    "Directly, and through the mean square. Layer normalisation's third path, through the mean, does not exist.",
+    "Directly and through the mean square. The third path of layer normalisation, through the mean, does not exist.",
     derivative=D("loss", "x"),
 )
 def rms_dx_paths(dnormal, dq, x, q, eps):
@@ -578,11 +580,11 @@ def rms_dx_paths(dnormal, dq, x, q, eps):
 
 
 @rmsnorm.step(
-    "the paths put in",
+    "the paths substituted",
     r"dx_{nj} = \frac{1}{\sqrt{q_n + \varepsilon}} \Big(d\hat x_{nj}"
     r" - \frac{x_{nj}}{q_n + \varepsilon} \frac1D \sum_i d\hat x_{ni}\, x_{ni}\Big)",
     "dxₙⱼ = (dx̂ₙⱼ − xₙⱼ/(qₙ + ε) · 1/D Σᵢ dx̂ₙᵢ xₙᵢ) / √(qₙ + ε)",
-    "The inverse root is common to both; −½ · 2 leaves −1.",
+    "The inverse root is a common factor of both terms; −½ · 2 = −1.",
     same=True,
 )
 def rms_dx_substituted(dnormal, x, q, eps):
@@ -594,7 +596,8 @@ def rms_dx_substituted(dnormal, x, q, eps):
     "written in x̂",
     r"dx_{nj} = \frac{1}{\sqrt{q_n + \varepsilon}} \big(d\hat x_{nj} - \hat x_{nj}\, \overline{d\hat x \hat x}\big)",
     "dxₙⱼ = (dx̂ₙⱼ − x̂ₙⱼ mean(dx̂ x̂)) / √(qₙ + ε)",
-    "The two roots left over turn x into x̂ twice. Layer normalisation's formula, without its term − mean dx̂.",
+    "The two remaining roots turn x into x̂ twice. This is the formula of layer normalisation without the term − mean "
+    "dx̂.",
     same=True,
 )
 def rms_dx_compact(dnormal, normal, q, eps):
@@ -605,8 +608,8 @@ def rms_dx_compact(dnormal, normal, q, eps):
     "as a matrix",
     r"dx_n = \frac{1}{\sqrt{q_n + \varepsilon}} \Big(I - \frac1D \hat x_n \hat x_n^\top\Big) d\hat x_n",
     "dxₙ = (I − x̂ₙ x̂ₙᵀ/D) dx̂ₙ / √(qₙ + ε)",
-    "A sample's Jacobian, symmetric. Since x̂ₙᵀ x̂ₙ is just under D, it is nearly the projection that removes what lies "
-    "along x.",
+    "The Jacobian of a sample is symmetric. Since x̂ₙᵀ x̂ₙ is just below D, it is nearly the projection that removes "
+    "the component along x.",
     same=True,
 )
 def rms_dx_matrix(dnormal, normal, q, eps):
@@ -619,7 +622,8 @@ def rms_dx_matrix(dnormal, normal, q, eps):
     "kept, in the gradient",
     r"\sum_j x_{nj}\, dx_{nj} = \frac{\varepsilon}{q_n + \varepsilon} \sum_j d\hat x_{nj}\, \hat x_{nj}",
     "Σⱼ xₙⱼ dxₙⱼ = ε/(qₙ + ε) Σⱼ dx̂ₙⱼ x̂ₙⱼ",
-    "The loss's slope along x itself. With ε = 0 it would be 0: a longer x gives the same output.",
+    "The slope of the loss in the direction of x. With ε = 0, it would be 0, because scaling x does not change the "
+    "output.",
     direct=lambda x, dy, gamma: (x * _rmsnorm(x, dy, gamma).dx).sum(axis=1),
     direct_label="nn.RMSNorm's dx",
 )
@@ -632,8 +636,8 @@ def along_x(dnormal, normal, q, eps):
     r"\sum_j dx_{nj} = \frac{1}{\sqrt{q_n + \varepsilon}}"
     r" \Big(\sum_j d\hat x_{nj} - \overline{d\hat x \hat x} \sum_j \hat x_{nj}\Big)",
     "Σⱼ dxₙⱼ = (Σⱼ dx̂ₙⱼ − mean(dx̂ x̂) Σⱼ x̂ₙⱼ) / √(qₙ + ε)",
-    "The loss's slope along a shift of all features. In layer normalisation it is 0: mean dx̂ is subtracted, and x̂ sums "
-    "to 0.",
+    "The slope of the loss for a shift of all features. In layer normalisation it is 0, because mean dx̂ is "
+    "subtracted and x̂ sums to 0.",
     direct=lambda x, dy, gamma: _rmsnorm(x, dy, gamma).dx.sum(axis=1),
     direct_label="nn.RMSNorm's dx",
 )
@@ -646,7 +650,7 @@ def along_shift(dnormal, normal, q, eps):
     "what nn computes: dγ",
     r"\texttt{weight.grad} = \sum_n dy_{nj}\, \hat x_{nj}",
     "weight.grad = Σₙ dyₙⱼ x̂ₙⱼ",
-    "nn.RMSNorm's backward writes it into the parameter.",
+    "The backward pass of nn.RMSNorm stores it in the parameter.",
     same="rms_dgamma",
     link=Link(nn.RMSNorm.backward, "sum_over_batch(dy * normalized)"),
 )

@@ -1,4 +1,4 @@
-"""Linear layers: index notation, question 1.1 of the Amsterdam course item by item, a batch, and dropout."""
+"""Linear layers: index notation, question 1.1 of the Amsterdam course, a batch, and dropout."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ linear = Derivation(
     "definition",
     r"Y_{mk} = \sum_o X_{mo} W_{ko} + b_k",
     "Yₘₖ = Σₒ Xₘₒ Wₖₒ + bₖ",
-    "Each output is a weighted sum of the features of its own sample.",
+    "Each output is a weighted sum of the features of its sample.",
     direct=lambda x, dy, weight, bias: _linear(x, dy, weight, bias).y,
     direct_label="nn.Linear",
     link=Link(nn.Linear.forward, "x @ weight.mT + bias"),
@@ -57,7 +57,7 @@ def L(dy, y):
     "weight: the local derivative",
     r"\frac{\partial Y_{mk}}{\partial W_{ij}} = \sum_o X_{mo} \delta_{ki} \delta_{oj}",
     "∂Yₘₖ/∂Wᵢⱼ = Σₒ Xₘₒ δₖᵢ δₒⱼ",
-    "A weight's derivative by another weight is 1 if they are the same one, else 0.",
+    "The derivative of a weight with respect to another weight is 1 if they are the same, else 0.",
     derivative=D("y", "weight"),
 )
 def dy_dweight(x, weight):
@@ -70,7 +70,7 @@ def dy_dweight(x, weight):
     r"\frac{\partial L}{\partial W_{ij}} = \sum_{mk} \frac{\partial L}{\partial Y_{mk}}"
     r" \frac{\partial Y_{mk}}{\partial W_{ij}}",
     "∂L/∂Wᵢⱼ = Σₘₖ dYₘₖ ∂Yₘₖ/∂Wᵢⱼ",
-    "Over every output of every sample.",
+    "Sum over all outputs of all samples.",
     derivative=D("L", "weight"),
 )
 def dweight_chain(dy, dy_dweight):
@@ -81,7 +81,7 @@ def dweight_chain(dy, dy_dweight):
     "weight: the deltas carried out",
     r"\frac{\partial L}{\partial W_{ij}} = \sum_m \frac{\partial L}{\partial Y_{mi}} X_{mj}",
     "∂L/∂Wᵢⱼ = Σₘ dYₘᵢ Xₘⱼ",
-    "δₖᵢ keeps output i, δₒⱼ keeps feature j; the sum over samples stays.",
+    "δₖᵢ selects output i, δₒⱼ selects feature j; the sum over samples remains.",
     same=True,
 )
 def dweight_sum(dy, x):
@@ -92,7 +92,7 @@ def dweight_sum(dy, x):
     "weight: as a product of matrices",
     r"\frac{\partial L}{\partial W} = \left(\frac{\partial L}{\partial Y}\right)^\top X",
     "dW = dYᵀ X",
-    "Summed over the first index of both: the first factor is transposed.",
+    "The sum runs over the first index of both factors, so the first factor is transposed.",
     same=True,
 )
 def dweight(dy, x):
@@ -103,7 +103,7 @@ def dweight(dy, x):
     "bias: the chain rule",
     r"\frac{\partial L}{\partial b_j} = \sum_{pq} \frac{\partial L}{\partial Y_{pq}} \delta_{qj}",
     "∂L/∂bⱼ = Σₚᵩ dYₚᵩ δᵩⱼ",
-    "b_j is added to output j of every sample.",
+    "bⱼ is added to output j of every sample.",
     derivative=D("L", "bias"),
 )
 def dbias_chain(dy, bias):
@@ -125,7 +125,7 @@ def dbias(dy):
     "input: the local derivative",
     r"\frac{\partial Y_{pq}}{\partial X_{ij}} = \sum_r \delta_{pi} \delta_{rj} W_{qr}",
     "∂Yₚᵩ/∂Xᵢⱼ = Σᵣ δₚᵢ δᵣⱼ Wᵩᵣ",
-    "Only the sample's own outputs depend on its features.",
+    "Only the outputs of a sample depend on its features.",
     derivative=D("y", "x"),
 )
 def dy_dx(x, weight):
@@ -137,7 +137,7 @@ def dy_dx(x, weight):
     "input: the chain rule",
     r"\frac{\partial L}{\partial X_{ij}} = \sum_q \frac{\partial L}{\partial Y_{iq}} W_{qj}",
     "∂L/∂Xᵢⱼ = Σᵩ dYᵢᵩ Wᵩⱼ",
-    "The deltas carried out.",
+    "Evaluate the deltas.",
     derivative=D("L", "x"),
 )
 def dx_sum(dy, weight):
@@ -148,7 +148,7 @@ def dx_sum(dy, weight):
     "input: as a product of matrices",
     r"\frac{\partial L}{\partial X} = \frac{\partial L}{\partial Y} W",
     "dX = dY W",
-    "Summed over the inner index: no transpose.",
+    "The sum runs over the inner index, so nothing is transposed.",
     same=True,
 )
 def dx(dy, weight):
@@ -159,7 +159,7 @@ def dx(dy, weight):
     "what nn computes: weight",
     r"\texttt{weight.grad} = dy^\top x",
     "weight.grad = dyᵀ x",
-    "Straight into the parameter's gradient.",
+    "Stored in the gradient of the parameter.",
     same="dweight",
     link=Link(nn.Linear.backward, "dy.mT @ x"),
 )
@@ -204,7 +204,7 @@ def _network_point(rng, D, H, K, N=None):
     classes = rng.integers(K, size=batch)
     W1, b1 = rng.normal(size=(H, D)) / 3, rng.normal(size=H) / 3
     if H > 1:
-        W1[0], b1[0] = 0, 0  # a unit at the kink: the slope there is a, that of the branch which x1 takes
+        W1[0], b1[0] = 0, 0  # a unit at the kink: the slope there is a, as in the branch that x1 uses
     return {
         "x0": rng.normal(size=(*batch, D)),
         "W1": W1,
@@ -258,7 +258,7 @@ local = _network(
     "i: loss by probabilities",
     r"\frac{\partial L}{\partial x^{(N)}_i} = -\frac{t_i}{x^{(N)}_i}",
     "∂L/∂xᵢ = −tᵢ / xᵢ",
-    "L = −Σ tᵢ log xᵢ. The sign stays: raising the true class's probability lowers the loss.",
+    "L = −Σ tᵢ log xᵢ. The sign is negative: a higher probability of the true class gives a lower loss.",
     derivative=D("L", "x2"),
 )
 def a1(x2, t):
@@ -269,7 +269,7 @@ def a1(x2, t):
     "ii: probabilities by scores",
     r"\frac{\partial x^{(N)}_i}{\partial \tilde x^{(N)}_j} = x^{(N)}_i (\delta_{ij} - x^{(N)}_j)",
     "∂xᵢ/∂x̃ⱼ = xᵢ (δᵢⱼ − xⱼ)",
-    "Quotient rule in the two cases i = j and i ≠ j. The index in the bracket is j.",
+    "Quotient rule for the two cases i = j and i ≠ j. The index in the parentheses is j.",
     derivative=D("x2", "z2"),
 )
 def a2(x2):
@@ -292,7 +292,7 @@ def a2_matrix(x2):
     r"\frac{\partial x^{(l)}}{\partial \tilde x^{(l)}} = \operatorname{diag}"
     r"\big(\mathbb 1(\tilde x^{(l)} > 0) + a\, \mathbb 1(\tilde x^{(l)} \le 0)\big)",
     "∂x/∂x̃ = diag(1 where x̃ > 0, else a)",
-    "Element by element, so the Jacobian is diagonal. a = 0 gives ReLU.",
+    "Elementwise, so the Jacobian is diagonal. a = 0 gives ReLU.",
     derivative=D("x1", "z1"),
 )
 def a3(z1, a):
@@ -314,7 +314,8 @@ def a4(W2):
     "v: pre-activation by weight",
     r"\frac{\partial \tilde x^{(l)}_i}{\partial W^{(l)}_{jk}} = \delta_{ij}\, x^{(l-1)}_k",
     "∂x̃ᵢ/∂Wⱼₖ = δᵢⱼ xₖ",
-    "Three indices: x̃ᵢ depends on row i of W alone. Not the vector xᵀ, which is what the chain rule leaves of it.",
+    "Three indices: x̃ᵢ depends only on row i of W. This is not the vector xᵀ, which appears only after applying the "
+    "chain rule.",
     derivative=D("z2", "W2"),
 )
 def a5(x1, W2):
@@ -325,7 +326,7 @@ def a5(x1, W2):
     "vi: pre-activation by bias",
     r"\frac{\partial \tilde x^{(l)}}{\partial b^{(l)}} = I",
     "∂x̃/∂b = I",
-    "bⱼ is added to x̃ⱼ and to nothing else: the identity, not a matrix of ones.",
+    "bⱼ is added only to x̃ⱼ: the Jacobian is the identity, not a matrix of ones.",
     derivative=D("z2", "b2"),
 )
 def a6(b2):
@@ -366,7 +367,7 @@ def _nn_network(x0, W1, b1, W2, b2, t, a):
     r"\frac{\partial L}{\partial \tilde x^{(N)}} = \frac{\partial L}{\partial x^{(N)}}"
     r" \frac{\partial x^{(N)}}{\partial \tilde x^{(N)}}",
     "∂L/∂x̃ = ∂L/∂x · ∂x/∂x̃",
-    "The first two joined by the chain rule; nn multiplies Jacobians with vectors and forms none.",
+    "The first two, combined by the chain rule. nn computes vector-Jacobian products and never forms a Jacobian.",
     derivative=D("L", "z2"),
     direct=lambda a1, a2: a1 @ a2,
     direct_label="steps 1 and 2",
@@ -378,8 +379,8 @@ def a_nn(x0, W1, b1, W2, b2, t, a):
 
 chain = _network(
     "question-1.1b",
-    "Question 1.1 b: the loss's gradients by the chain rule, for one sample",
-    "Gradients are written as vectors of their variable's shape; δ is ∂L/∂x̃, the error term of a layer.",
+    "Question 1.1 b: the gradients of the loss by the chain rule, for one sample",
+    "Gradients are vectors with the shape of their variable; δ is ∂L/∂x̃, the error term of a layer.",
     _UVA + "b)",
     {"D": 4, "H": 3, "K": 2},
 )
@@ -411,7 +412,7 @@ def delta2(x2, t):
     "ii: pre-activations of a hidden layer, through everything above",
     r"\frac{\partial L}{\partial \tilde x^{(l)}_j} = f'(\tilde x^{(l)}_j) \sum_k \delta^{(l+1)}_k W^{(l+1)}_{kj}",
     "∂L/∂x̃ⱼ = f′(x̃ⱼ) Σₖ δₖ Wₖⱼ",
-    "Back through the next layer's weights, then the activation's slope.",
+    "Propagate back through the weights of the next layer, then multiply by the slope of the activation.",
     derivative=D("L", "z1"),
 )
 def b2_sum(delta2, W2, z1, a):
@@ -422,7 +423,7 @@ def b2_sum(delta2, W2, z1, a):
     "ii: as a product",
     r"\frac{\partial L}{\partial \tilde x^{(l)}} = \frac{\partial L}{\partial x^{(l)}} \odot f'(\tilde x^{(l)})",
     "∂L/∂x̃ = ∂L/∂x ⊙ f′(x̃)",
-    "A vector of the layer's size, not a matrix: a product with diag(…) is element-wise.",
+    "A vector of the size of the layer, not a matrix: a product with diag(…) is elementwise.",
     same=True,
 )
 def delta1(dx1, z1, a):
@@ -433,7 +434,7 @@ def delta1(dx1, z1, a):
     "iii: activations of a hidden layer",
     r"\frac{\partial L}{\partial x^{(l)}} = W^{(l+1)\top} \delta^{(l+1)}",
     "∂L/∂x = Wᵀ δ, W and δ of the next layer",
-    "a) iv: the Jacobian is W^(l+1), and as a column its product with the gradient takes the transpose.",
+    "a) iv: the Jacobian is W^(l+1). For column vectors, its product with the gradient uses the transpose.",
     derivative=D("L", "x1"),
 )
 def dx1(W2, delta2):
@@ -444,7 +445,7 @@ def dx1(W2, delta2):
     "iv: weight, with the three-index derivative",
     r"\frac{\partial L}{\partial W_{jk}} = \sum_i \delta_i\, \delta_{ij}\, x_k",
     "∂L/∂Wⱼₖ = Σᵢ δᵢ [i = j] xₖ",
-    "a) v put into the chain rule.",
+    "Substitute a) v into the chain rule.",
     derivative=D("L", "W1"),
 )
 def b4_sum(delta1, x0):
@@ -455,7 +456,7 @@ def b4_sum(delta1, x0):
     "iv: weight, as an outer product",
     r"\frac{\partial L}{\partial W^{(l)}} = \delta^{(l)} x^{(l-1)\top}",
     "∂L/∂W = δ xᵀ",
-    "So the big sparse Jacobian is never built.",
+    "The large, sparse Jacobian is never computed.",
     same=True,
 )
 def dW1(delta1, x0):
@@ -477,7 +478,7 @@ def db1(delta1):
     "vi: input of the network",
     r"\frac{\partial L}{\partial x^{(0)}} = W^{(1)\top} \delta^{(1)}",
     "∂L/∂x⁰ = W¹ᵀ δ¹",
-    "iii once more. Training has no use for it; a checker has.",
+    "The same as iii. It is not needed for training, but for checking gradients.",
     derivative=D("L", "x0"),
 )
 def dx0(W1, delta1):
@@ -488,7 +489,7 @@ def dx0(W1, delta1):
     "what nn computes",
     r"\frac{\partial L}{\partial W^{(1)}}",
     "∂L/∂W¹ from nn's layers, backwards",
-    "Softmax, linear, LeakyReLU and linear layer of nn, each given the gradient of the one above.",
+    "Softmax, linear, LeakyReLU and linear layer of nn, each with the gradient from the layer above.",
     same="dW1",
     link=Link(nn.Sequential.backward, "reversed("),
 )
@@ -499,8 +500,8 @@ def dW1_nn(x0, W1, b1, W2, b2, t, a):
 batch = _network(
     "question-1.1c",
     "Question 1.1 c: what changes with a batch",
-    "Now x⁰ is (N, D), one row a sample, and L is the mean over the batch. Every gradient has its variable's shape: "
-    "those of weights and biases lose the batch axis by a sum, the others keep it.",
+    "Now x⁰ is (N, D), with one row per sample, and L is the mean over the batch. Every gradient has the shape of its "
+    "variable: those of weights and biases are summed over the batch axis, the others keep it.",
     _UVA + "c)",
     {"N": 5, "D": 4, "H": 3, "K": 2},
 )
@@ -510,7 +511,7 @@ batch = _network(
     "scores: 1/N enters",
     r"\frac{\partial L}{\partial \tilde X^{(N)}} = \frac1N (X^{(N)} - T)",
     "∂L/∂X̃ = (X − T) / N, shape (N, K)",
-    "Row by row as before; the mean contributes 1/N, here and nowhere else.",
+    "As before, row by row. The mean contributes the factor 1/N, only here.",
     derivative=D("L", "z2"),
 )
 def Delta2(x2, t):
@@ -518,10 +519,10 @@ def Delta2(x2, t):
 
 
 @batch.step(
-    "activations: a row a sample",
+    "activations: one row per sample",
     r"\frac{\partial L}{\partial X^{(l)}} = \Delta^{(l+1)} W^{(l+1)}",
     "∂L/∂X = Δ W, shape (N, H)",
-    "Rows instead of columns: the transpose moves away.",
+    "With rows instead of columns, there is no transpose.",
     derivative=D("L", "x1"),
 )
 def dX1(Delta2, W2):
@@ -529,10 +530,10 @@ def dX1(Delta2, W2):
 
 
 @batch.step(
-    "pre-activations: element-wise as before",
+    "pre-activations: elementwise as before",
     r"\Delta^{(l)} = \frac{\partial L}{\partial X^{(l)}} \odot f'(\tilde X^{(l)})",
     "Δ = ∂L/∂X ⊙ f′(X̃), shape (N, H)",
-    "Nothing changes but the shape.",
+    "Only the shape changes.",
     derivative=D("L", "z1"),
 )
 def Delta1(dX1, z1, a):
@@ -543,7 +544,7 @@ def Delta1(dX1, z1, a):
     "weight: a sum of outer products",
     r"\frac{\partial L}{\partial W^{(l)}} = \sum_n \delta_n^{(l)} x_n^{(l-1)\top}",
     "∂L/∂W = Σₙ δₙ xₙᵀ",
-    "The weight is shared by the samples, so their gradients add up.",
+    "All samples share the weight, so their gradients add up.",
     derivative=D("L", "W1"),
 )
 def dW1_sum(Delta1, x0):
@@ -554,7 +555,7 @@ def dW1_sum(Delta1, x0):
     "weight: as a product of matrices",
     r"\frac{\partial L}{\partial W^{(l)}} = \Delta^{(l)\top} X^{(l-1)}",
     "∂L/∂W = Δᵀ X, shape (H, D)",
-    "A sum of outer products is a product of matrices: the shape of W, with no batch axis.",
+    "A sum of outer products is a matrix product. It has the shape of W, without a batch axis.",
     same=True,
 )
 def dW1_batch(Delta1, x0):
@@ -565,7 +566,7 @@ def dW1_batch(Delta1, x0):
     "bias: a sum over the batch",
     r"\frac{\partial L}{\partial b^{(l)}} = \sum_n \delta_n^{(l)}",
     "∂L/∂b = Σₙ δₙ, shape (H,)",
-    "Shared, too: it is summed, not stacked.",
+    "The bias is also shared: its gradients are summed, not stacked.",
     derivative=D("L", "b1"),
 )
 def db1_batch(Delta1):
@@ -601,7 +602,7 @@ def db1_batch_nn(x0, W1, b1, W2, b2, t, a):
 dropout = Derivation(
     "dropout",
     TOPIC,
-    "Dropout: the gradient, and why the rest is scaled",
+    "Dropout: the gradient, and why the remaining elements are scaled",
     {"N": 4, "D": 3},
     lambda rng, N, D: {
         "x": rng.normal(size=(N, D)),
@@ -609,14 +610,15 @@ dropout = Derivation(
         "p": 0.25,
         "seed": int(rng.integers(1000)),
     },
-    intro="m is the mask of one forward pass: 0 with probability p, else 1/(1 − p), drawn once and kept for backward.",
+    intro="m is the mask of one forward pass: 0 with probability p, else 1/(1 − p). It is drawn once and stored for "
+    "the backward pass.",
     source="Srivastava et al. (2014), section 10",
 )
 
 
 @dropout.given
 def mask(x, p, seed):
-    # Which elements nn.Dropout keeps with this seed; by what they are scaled is for the derivation to say.
+    # The elements that nn.Dropout keeps with this seed. The derivation determines their scale.
     kept = nn.Dropout(p, rng=seed).forward(np.ones(np.shape(x))) != 0
     return kept / (1 - p)
 
@@ -625,7 +627,7 @@ def mask(x, p, seed):
     "definition",
     r"y = x \odot m",
     "y = x ⊙ m",
-    "Some elements are dropped, the others scaled up.",
+    "Some elements are dropped, and the others are scaled up.",
     direct=lambda x, p, seed: nn.Dropout(p, rng=seed).forward(x),
     direct_label="nn.Dropout",
     link=Link(draw_mask, "draws >= "),
@@ -643,7 +645,7 @@ def dropped_loss(dy, dropped):
     "the expectation is the input",
     r"\mathbb E[y] = p \cdot 0 + (1 - p) \cdot \frac{x}{1 - p} = x",
     "E[y] = p·0 + (1 − p)·x/(1 − p) = x",
-    "Over the two outcomes of the mask, exactly. So evaluation, which drops nothing, needs no scaling.",
+    "Exact, over the two outcomes of the mask. Evaluation, which drops nothing, therefore needs no scaling.",
     direct=lambda x, p: nn.Dropout(p).eval().forward(x),
     direct_label="nn.Dropout in eval()",
 )
@@ -656,7 +658,7 @@ def expectation(x, p):
     "the chain rule",
     r"\frac{\partial L}{\partial x_{nd}} = \frac{\partial L}{\partial y_{nd}} m_{nd}",
     "∂L/∂x = dy ⊙ m",
-    "The mask is a constant of this pass: an element that was dropped gets no gradient.",
+    "The mask is constant in this pass, so a dropped element gets no gradient.",
     derivative=D("dropped_loss", "x"),
 )
 def dropout_dx(dy, mask):
@@ -667,7 +669,7 @@ def dropout_dx(dy, mask):
     "what nn computes",
     r"dx = dy \odot m",
     "dx = dy ⊙ m",
-    "With the mask that forward kept.",
+    "With the mask stored by forward.",
     same=True,
     link=Link(nn.Dropout.backward, "dy * mask"),
 )

@@ -24,13 +24,13 @@ def _point(rng, N, D):
     }
 
 
-# What reaches the loss from the mean through the variance is 0 at the batch's own mean, and 0 times a wrong factor is 0
-# as well. The steps that carry this term are checked at a mean that is drawn freely: `center` in its place.
-# In a batch of one, the terms cancel there but for ε (x̂ is ±1 wherever the mean is): such an error is compared with 1.
+# The effect of the mean on the loss through the variance is 0 at the mean of the batch, where a wrong factor would not
+# be detected. The steps with this term are therefore checked at a random mean, `center`. In a batch of one, the terms
+# cancel there up to ε (x̂ is ±1 for any mean), so the error is compared with 1.
 
 
 def _batchnorm(x, dy, gamma, beta):
-    # Biased running figures take a batch of one; they do not enter the gradients.
+    # Biased running statistics support a batch of one. They do not affect the gradients.
     layer = nn.BatchNorm1d(len(gamma), EPS, running_variance="biased", dtype=FLOAT64)
     return run_layer(layer, x, dy, weight=gamma, bias=beta)
 
@@ -40,11 +40,11 @@ def _batchnorm(x, dy, gamma, beta):
 batchnorm = Derivation(
     "batchnorm",
     TOPIC,
-    "Batch normalisation: gamma, beta and the input, in the short form",
+    "Batch normalisation: gamma, beta and input, short form",
     {"N": 5, "D": 3},
     _point,
-    intro="Each feature is normalised over the batch: statistics are (D,), sums run over n. A batch of 1 is "
-    "degenerate: x̂ = 0, y = β, and no gradient reaches x or γ. The formulas hold there too.",
+    intro="Each feature is normalised over the batch: statistics are (D,), and sums run over n. A batch of 1 is "
+    "degenerate: x̂ = 0, y = β, and the gradients of x and γ are 0. The formulas hold in this case as well.",
     source="Ioffe and Szegedy (2015), Batch normalization, algorithm 1 and section 3",
 )
 
@@ -53,7 +53,7 @@ batchnorm = Derivation(
     "mean",
     r"\mu = \frac1N \sum_n x_n",
     "μ = 1/N Σₙ xₙ",
-    "Of each feature, over the batch.",
+    "For each feature, over the batch.",
     direct=lambda x: x.mean(axis=0),
     direct_label="np.mean",
 )
@@ -65,7 +65,7 @@ def mu(x):
     "variance",
     r"\sigma^2 = \frac1N \sum_n (x_n - \mu)^2",
     "σ² = 1/N Σₙ (xₙ − μ)²",
-    "The biased one, divided by N; 0 for a batch of 1.",
+    "The biased variance, divided by N. It is 0 for a batch of 1.",
     direct=lambda x: x.var(axis=0),
     direct_label="np.var",
 )
@@ -77,7 +77,7 @@ def var(x, mu):
     "normalised input",
     r"\hat x_n = \frac{x_n - \mu}{\sqrt{\sigma^2 + \varepsilon}}",
     "x̂ₙ = (xₙ − μ) / √(σ² + ε)",
-    "Mean 0 and variance just under 1, since ε keeps the root away from 0.",
+    "Mean 0 and variance just below 1, because ε keeps the root away from 0.",
     direct=lambda x: (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + EPS),
 )
 def xhat(x, mu, var, eps):
@@ -88,7 +88,7 @@ def xhat(x, mu, var, eps):
     "output",
     r"y_n = \gamma \hat x_n + \beta",
     "yₙ = γ x̂ₙ + β",
-    "γ and β give the layer back the scale and the place that normalising took away.",
+    "γ and β restore the scale and location that normalisation removed.",
     direct=lambda x, dy, gamma, beta: _batchnorm(x, dy, gamma, beta).y,
     direct_label="nn.BatchNorm1d",
     link=Link(nn.BatchNorm1d.forward, "y = self._spread(gamma) * normalized"),
@@ -106,7 +106,7 @@ def L(dy, y):
     "gradient of beta",
     r"\frac{\partial L}{\partial \beta} = \sum_n dy_n",
     "∂L/∂β = Σₙ dyₙ",
-    "β is added to every row, so it collects from every row.",
+    "β is added to every row, so its gradient is a sum over all rows.",
     derivative=D("L", "beta"),
     link=Link(nn.BatchNorm1d.backward, "self._sum(dy)"),
 )
@@ -118,7 +118,7 @@ def dbeta(dy):
     "gradient of gamma",
     r"\frac{\partial L}{\partial \gamma} = \sum_n dy_n \hat x_n",
     "∂L/∂γ = Σₙ dyₙ x̂ₙ",
-    "γ multiplies x̂ in every row. 0 for a batch of 1.",
+    "γ multiplies x̂ in every row. The gradient is 0 for a batch of 1.",
     derivative=D("L", "gamma"),
     link=Link(nn.BatchNorm1d.backward, "self._sum(dy * normalized)"),
 )
@@ -130,7 +130,7 @@ def dgamma(dy, xhat):
     "gradient of the normalised input",
     r"d\hat x_n = \gamma\, dy_n",
     "dx̂ₙ = γ dyₙ",
-    "y depends on x̂ₙ in row n alone.",
+    "y depends on x̂ₙ only in row n.",
     derivative=D("L", "xhat"),
 )
 def dxhat(dy, gamma):
@@ -154,8 +154,8 @@ def dvar(dxhat, x, mu, var, eps):
     r"\frac{\partial L}{\partial \mu} = -\sum_n d\hat x_n (\sigma^2 + \varepsilon)^{-1/2}"
     r" - \frac2N \frac{\partial L}{\partial \sigma^2} \sum_n (x_n - \mu)",
     "∂L/∂μ = −Σₙ dx̂ₙ (σ² + ε)^(−1/2) − 2/N ∂L/∂σ² Σₙ (xₙ − μ)",
-    "μ enters x̂ twice: directly, and through the variance. True for any μ, and checked at one drawn freely: at the "
-    "batch's own the last sum is 0.",
+    "μ enters x̂ twice: directly and through the variance. This holds for any μ and is checked at a random one, "
+    "because the last sum is 0 at the mean of the batch.",
     derivative=D("L", "mu"),
     at={"mu": "center"},
     scale=1,
@@ -169,8 +169,8 @@ def dmu(dxhat, dvar, x, mu, var, eps):
     r"\sum_n (x_n - \mu) = 0 \;\Rightarrow\;"
     r" \frac{\partial L}{\partial \mu} = -(\sigma^2 + \varepsilon)^{-1/2} \sum_n d\hat x_n",
     "Σₙ (xₙ − μ) = 0, so ∂L/∂μ = −(σ² + ε)^(−1/2) Σₙ dx̂ₙ",
-    "By the definition of the mean; leaving the second term out is no mistake.",
-    same=True,  # at the batch's own mean
+    "By the definition of the mean. Omitting the second term is not a mistake.",
+    same=True,  # at the mean of the batch
 )
 def dmu_short(dxhat, var, eps):
     return -((var + eps) ** -0.5) * dxhat.sum(axis=0)
@@ -182,7 +182,7 @@ def dmu_short(dxhat, var, eps):
     r" + \frac{\partial L}{\partial \sigma^2} \frac{2 (x_n - \mu)}{N}"
     r" + \frac{\partial L}{\partial \mu} \frac1N",
     "dxₙ = dx̂ₙ (σ² + ε)^(−1/2) + ∂L/∂σ² · 2(xₙ − μ)/N + ∂L/∂μ · 1/N",
-    "xₙ reaches the loss directly, through the variance and through the mean: the graph's three arrows into x.",
+    "xₙ affects the loss directly, through the variance and through the mean: the three arrows into x in the graph.",
     derivative=D("L", "x"),
 )
 def dx_paths(dxhat, dvar, dmu_short, x, mu, var, eps):
@@ -190,11 +190,11 @@ def dx_paths(dxhat, dvar, dmu_short, x, mu, var, eps):
 
 
 @batchnorm.step(
-    "the paths put in",
+    "the paths substituted",
     r"dx_n = \frac{1}{\sqrt{\sigma^2 + \varepsilon}} \Big(d\hat x_n - \frac1N \sum_m d\hat x_m"
     r" - \frac{x_n - \mu}{\sigma^2 + \varepsilon} \frac1N \sum_m d\hat x_m (x_m - \mu)\Big)",
     "dxₙ = (dx̂ₙ − 1/N Σ dx̂ − (xₙ − μ)/(σ² + ε) · 1/N Σ dx̂ (x − μ)) / √(σ² + ε)",
-    "The inverse root is common to all three; −½ · 2 leaves −1.",
+    "The inverse root is a common factor of all three terms; −½ · 2 = −1.",
     same=True,
 )
 def dx_substituted(dxhat, x, mu, var, eps):
@@ -208,7 +208,7 @@ def dx_substituted(dxhat, x, mu, var, eps):
     r"dx_n = \frac{1}{\sqrt{\sigma^2 + \varepsilon}}"
     r" \big(d\hat x_n - \overline{d\hat x} - \hat x_n\, \overline{d\hat x \hat x}\big)",
     "dxₙ = (dx̂ₙ − mean dx̂ − x̂ₙ mean(dx̂ x̂)) / √(σ² + ε)",
-    "The two roots left over turn both deviations into x̂: x itself is no longer needed.",
+    "The two remaining roots turn both deviations into x̂, so x itself is no longer needed.",
     same=True,
 )
 def dx_compact(dxhat, xhat, var, eps):
@@ -219,7 +219,7 @@ def dx_compact(dxhat, xhat, var, eps):
     "what nn computes: dγ",
     r"\texttt{weight.grad} = \sum_n dy_n \hat x_n",
     "weight.grad = Σₙ dyₙ x̂ₙ",
-    "nn.BatchNorm1d's backward writes it into the parameter.",
+    "The backward pass of nn.BatchNorm1d stores it in the parameter.",
     same="dgamma",
     link=Link(nn.BatchNorm1d.backward, "self._sum(dy * normalized)"),
 )
@@ -244,8 +244,8 @@ def dbeta_nn(x, dy, gamma, beta):
     r"dx_n = \frac{\gamma}{\sqrt{\sigma^2 + \varepsilon}}"
     r" \Big(dy_n - \tfrac1N d\beta - \hat x_n\, \tfrac1N d\gamma\Big)",
     "dxₙ = γ / √(σ² + ε) · (dyₙ − dβ/N − x̂ₙ dγ/N)",
-    "γ is one number for the whole column, so it comes out of both means; and what is left of them, mean dy and "
-    "mean(dy x̂), are the parameters' gradients over N, which are there already.",
+    "γ is one number for the whole column, so it can be factored out of both means. The remaining means, mean dy and "
+    "mean(dy x̂), are the gradients of the parameters divided by N, which have already been computed.",
     same="dx_compact",
     link=Link(nn.BatchNorm1d.backward, "dx -= normalized * (self._spread(dweight) / n)"),
 )
@@ -258,13 +258,13 @@ def dx_nn(x, dy, gamma, beta):
 handout = Derivation(
     "batchnorm-handout",
     TOPIC,
-    "Batch normalisation, equation by equation: (1) to (35) of the 11-785 handout",
+    "Batch normalisation: equations (1) to (35) of the 11-785 handout",
     {"N": 5, "D": 3},
     _point,
-    intro="Step n is the handout's equation (n); m is the batch size N. Where the handout leaves a derivative to be "
-    "taken, so does the executable form: it takes it by a complex step. (11) to (17) hold for any μ and are checked at "
-    "one drawn freely, since their last term is 0 at the batch's own. In (18) to (20) a product of derivatives means a "
-    "sum over all rows j of the batch, since every row of x̂ depends on xᵢ.",
+    intro="Step n is equation (n) of the handout; m is the batch size N. If the handout does not carry out a "
+    "derivative, the executable form computes it with a complex step. (11) to (17) hold for any μ and are "
+    "checked at a random one, because their last term is 0 at the mean of the batch. In (18) to (20), a product "
+    "of derivatives means a sum over all rows j of the batch, because every row of x̂ depends on xᵢ.",
     source=HANDOUT,
 )
 
@@ -273,7 +273,7 @@ handout = Derivation(
     "(1) mean",
     r"\mu_B = \frac1m \sum_i x_i",
     "μ = 1/m Σᵢ xᵢ",
-    "The statistics of a batch of m samples, for each unit.",
+    "The mean of a batch of m samples, for each unit.",
     direct=lambda x: x.mean(axis=0),
     direct_label="np.mean",
 )
@@ -308,7 +308,7 @@ def xhat_(x, mu_, var_, eps):
     "(4) scale and shift",
     r"y_i = \gamma \hat x_i + \beta",
     "yᵢ = γ x̂ᵢ + β",
-    "With γ = √(σ² + ε), β = μ this is the identity: nothing that could be represented is lost.",
+    "With γ = √(σ² + ε) and β = μ, this is the identity, so the layer can still represent everything.",
     direct=lambda x, dy, gamma, beta: _batchnorm(x, dy, gamma, beta).y,
     direct_label="nn.BatchNorm1d",
 )
@@ -367,11 +367,11 @@ def e8(dxhat_, x, mu_, var_, eps):
 
 
 @handout.step(
-    "(9) variance: x̂ put in",
+    "(9) variance: x̂ substituted",
     r"= \sum_i \frac{\partial L}{\partial \hat x_i} \frac{\partial}{\partial \sigma_B^2}"
     r" \left[(x_i - \mu_B)(\sigma_B^2 + \epsilon)^{-1/2}\right]",
     "= Σᵢ ∂L/∂x̂ᵢ · ∂/∂σ² [(xᵢ − μ)(σ² + ε)^(−1/2)]",
-    "The root as a power.",
+    "The root written as a power.",
     same=True,
 )
 def e9(dxhat_, x, mu_, var_, eps):
@@ -391,7 +391,7 @@ def dvar_(dxhat_, x, mu_, var_, eps):
 
 @handout.given
 def xhat_of_mu(x, eps):
-    """x̂ as a function of μ, the variance going along: what (12) to (14) differentiate."""
+    """x̂ as a function of μ, on which the variance also depends; (12) to (14) differentiate it."""
 
     def normalised(mu):
         return (x - mu) * (((x - mu) ** 2).sum(axis=0) / len(x) + eps) ** -0.5
@@ -404,7 +404,7 @@ def xhat_of_mu(x, eps):
     r"\frac{\partial L}{\partial \mu_B} = \sum_i \frac{\partial L}{\partial \hat x_i}"
     r" \frac{\partial \hat x_i}{\partial \mu_B}",
     "∂L/∂μ = Σᵢ ∂L/∂x̂ᵢ · ∂x̂ᵢ/∂μ",
-    "∂x̂ᵢ/∂μ is the total one here: the variance moves with μ.",
+    "∂x̂ᵢ/∂μ is the total derivative here: the variance depends on μ.",
     derivative=D("L_", "mu_"),
     at={"mu_": "center"},
     scale=1,
@@ -421,7 +421,7 @@ _DXHAT_DMU = D("xhat_", "mu_", take="ndd->nd")
     r"\frac{\partial \hat x_i}{\partial \mu_B} = \frac{\partial}{\partial \mu_B}"
     r" \left[(x_i - \mu_B)(\sigma_B^2 + \epsilon)^{-1/2}\right]",
     "∂x̂ᵢ/∂μ = ∂/∂μ [(xᵢ − μ)(σ² + ε)^(−1/2)]",
-    "A product of two functions of μ.",
+    "The product of two functions of μ.",
     derivative=_DXHAT_DMU,
     at={"mu_": "center"},
     scale=1,
@@ -438,7 +438,7 @@ def e12(x, mu_, eps):
     r"= -(\sigma_B^2 + \epsilon)^{-1/2} + (x_i - \mu_B) \frac{\partial}{\partial \mu_B}"
     r"\left[(\sigma_B^2 + \epsilon)^{-1/2}\right]",
     "= −(σ² + ε)^(−1/2) + (xᵢ − μ) ∂/∂μ [(σ² + ε)^(−1/2)]",
-    "The first factor's derivative is −1.",
+    "The derivative of the first factor is −1.",
     same=True,
     at={"mu_": "center"},
     scale=1,
@@ -455,7 +455,7 @@ def e13(x, mu_, var_, eps):
     r"= -(\sigma_B^2 + \epsilon)^{-1/2} + (x_i - \mu_B) \frac{\partial}{\partial \mu_B}"
     r"\left[\left(\frac1m \sum_i (x_i - \mu_B)^2 + \epsilon\right)^{-1/2}\right]",
     "= −(σ² + ε)^(−1/2) + (xᵢ − μ) ∂/∂μ [(1/m Σᵢ (xᵢ − μ)² + ε)^(−1/2)]",
-    "So that the μ inside can be seen. (The sum's i is another i than the row's.)",
+    "This shows the μ inside. (The index i of the sum is not the index i of the row.)",
     same=True,
     at={"mu_": "center"},
     scale=1,
@@ -470,7 +470,7 @@ def e14(x, mu_, var_, eps):
     r"= -(\sigma_B^2 + \epsilon)^{-1/2} - \frac12 (x_i - \mu_B)"
     r"\left[(\sigma_B^2 + \epsilon)^{-3/2} \frac{\partial}{\partial \mu_B} \frac1m \sum_i (x_i - \mu_B)^2\right]",
     "= −(σ² + ε)^(−1/2) − ½ (xᵢ − μ) (σ² + ε)^(−3/2) ∂/∂μ (1/m Σᵢ (xᵢ − μ)²)",
-    "Outer derivative; the inner one remains.",
+    "The outer derivative; the inner one remains.",
     same=True,
     at={"mu_": "center"},
     scale=1,
@@ -485,7 +485,7 @@ def e15(x, mu_, var_, eps):
     r"= -(\sigma_B^2 + \epsilon)^{-1/2} - \frac12 (x_i - \mu_B)(\sigma_B^2 + \epsilon)^{-3/2}"
     r"\left(-\frac2m \sum_i (x_i - \mu_B)\right)",
     "= −(σ² + ε)^(−1/2) − ½ (xᵢ − μ)(σ² + ε)^(−3/2) (−2/m Σᵢ (xᵢ − μ))",
-    "The last bracket is 0 by (1), so only the first term has a value.",
+    "The last factor is 0 by (1), so only the first term remains.",
     same=True,
     at={"mu_": "center"},
     scale=1,
@@ -496,11 +496,11 @@ def e16(x, mu_, var_, eps):
 
 
 @handout.step(
-    "(17) put back into (11)",
+    "(17) substituted into (11)",
     r"\frac{\partial L}{\partial \mu_B} = -\sum_i \frac{\partial L}{\partial \hat x_i} (\sigma_B^2 + \epsilon)^{-1/2}"
     r" - \frac2m \frac{\partial L}{\partial \sigma_B^2} \sum_i (x_i - \mu_B)",
     "∂L/∂μ = −Σᵢ ∂L/∂x̂ᵢ (σ² + ε)^(−1/2) − 2/m ∂L/∂σ² Σᵢ (xᵢ − μ)",
-    "Part of the second term is (10), as the two lines below (17) point out. The term is 0.",
+    "The second term contains (10), as the two lines below (17) explain. The term is 0.",
     same="e11",
     at={"mu_": "center"},
     scale=1,
@@ -539,7 +539,7 @@ def dxhat_dmu(x, var_, eps):
     r" + \frac{\partial \hat x_j}{\partial \sigma_B^2} \frac{\partial \sigma_B^2}{\partial x_i}"
     r" + \frac{\partial \hat x_j}{\partial \mu_B} \frac{\partial \mu_B}{\partial x_i}\right]",
     "= Σⱼ ∂L/∂x̂ⱼ [∂x̂ⱼ/∂xᵢ + ∂x̂ⱼ/∂σ² ∂σ²/∂xᵢ + ∂x̂ⱼ/∂μ ∂μ/∂xᵢ]",
-    "Now ∂x̂ⱼ/∂xᵢ is partial, μ and σ² held still: 0 unless i = j.",
+    "Now ∂x̂ⱼ/∂xᵢ is the partial derivative with constant μ and σ², which is 0 unless i = j.",
     same=True,
 )
 def e19(dxhat_, dxhat_dvar, dxhat_dmu, x, mu_, var_, eps):
@@ -557,7 +557,7 @@ def e19(dxhat_, dxhat_dvar, dxhat_dmu, x, mu_, var_, eps):
     r" + \sum_j \frac{\partial L}{\partial \hat x_j} \frac{\partial \hat x_j}{\partial \mu_B}"
     r" \frac{\partial \mu_B}{\partial x_i}",
     "= ∂L/∂x̂ᵢ ∂x̂ᵢ/∂xᵢ + Σⱼ ∂L/∂x̂ⱼ ∂x̂ⱼ/∂σ² ∂σ²/∂xᵢ + Σⱼ ∂L/∂x̂ⱼ ∂x̂ⱼ/∂μ ∂μ/∂xᵢ",
-    "The sum over j stays in the second and third term.",
+    "The sum over j remains in the second and third term.",
     same=True,
 )
 def e20(dxhat_, dxhat_dvar, dxhat_dmu, x, mu_, var_, eps):
@@ -567,7 +567,7 @@ def e20(dxhat_, dxhat_dvar, dxhat_dmu, x, mu_, var_, eps):
 
 
 def _closed(x, mu_):
-    """∂σ²/∂xᵢ and ∂μ/∂xᵢ by slopes, row i moving alone: entry (i, d)."""
+    """∂σ²/∂xᵢ and ∂μ/∂xᵢ by numerical differentiation, varying only row i: entry (i, d)."""
     m = len(x)
     by_variance = slope(lambda z: ((z - mu_) ** 2) / m, x)
     by_mean = slope(lambda z: z / m, x)
@@ -580,7 +580,7 @@ def _closed(x, mu_):
     r" + \frac{\partial L}{\partial \sigma_B^2} \frac{\partial \sigma_B^2}{\partial x_i}"
     r" + \frac{\partial L}{\partial \mu_B} \frac{\partial \mu_B}{\partial x_i}",
     "= ∂L/∂x̂ᵢ ∂x̂ᵢ/∂xᵢ + ∂L/∂σ² ∂σ²/∂xᵢ + ∂L/∂μ ∂μ/∂xᵢ",
-    "The sums over j are (8) and (11).",
+    "The sums over j are given by (8) and (11).",
     same=True,
 )
 def e21(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
@@ -589,11 +589,11 @@ def e21(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
 
 
 @handout.step(
-    "(22) first term: x̂ put in",
+    "(22) first term: x̂ substituted",
     r"= \frac{\partial L}{\partial \hat x_i} \left[\frac{\partial}{\partial x_i}"
     r"\left((x_i - \mu_B)(\sigma_B^2 + \epsilon)^{-1/2}\right)\right] + \cdots",
     "= ∂L/∂x̂ᵢ [∂/∂xᵢ ((xᵢ − μ)(σ² + ε)^(−1/2))] + …",
-    "The other two terms as in (21).",
+    "The other two terms are the same as in (21).",
     same=True,
 )
 def e22(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
@@ -605,7 +605,7 @@ def e22(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
     "(23) first term differentiated",
     r"= \frac{\partial L}{\partial \hat x_i} (\sigma_B^2 + \epsilon)^{-1/2} + \cdots",
     "= ∂L/∂x̂ᵢ (σ² + ε)^(−1/2) + …",
-    "μ and σ² are held still in this term.",
+    "μ and σ² are constant in this term.",
     same=True,
 )
 def e23(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
@@ -614,11 +614,11 @@ def e23(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
 
 
 @handout.step(
-    "(24) second term: the variance put in",
+    "(24) second term: the variance substituted",
     r"= \cdots + \frac{\partial L}{\partial \sigma_B^2} \left[\frac{\partial}{\partial x_i}"
     r"\left(\frac1m \sum_j (x_j - \mu_B)^2\right)\right] + \cdots",
     "= … + ∂L/∂σ² [∂/∂xᵢ (1/m Σⱼ (xⱼ − μ)²)] + …",
-    "Of the sum only j = i holds xᵢ, μ being held still.",
+    "Only the summand j = i contains xᵢ, because μ is constant.",
     same=True,
 )
 def e24(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
@@ -639,11 +639,11 @@ def e25(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
 
 
 @handout.step(
-    "(26) third term: the mean put in",
+    "(26) third term: the mean substituted",
     r"= \cdots + \frac{\partial L}{\partial \mu_B} \left[\frac{\partial}{\partial x_i}"
     r"\left(\frac1m \sum_j x_j\right)\right]",
     "= … + ∂L/∂μ [∂/∂xᵢ (1/m Σⱼ xⱼ)]",
-    "Again one term of the sum.",
+    "Again, only one summand contains xᵢ.",
     same=True,
 )
 def e26(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
@@ -669,8 +669,8 @@ def e27(dxhat_, dvar_, dmu_, x, mu_, var_, eps):
     r"dx_i = (\sigma_B^2 + \epsilon)^{-1/2}"
     r" \big(d\hat x_i - \overline{d\hat x} - \hat x_i\, \overline{d\hat x \hat x}\big)",
     "dxᵢ = (σ² + ε)^(−1/2) (dx̂ᵢ − mean dx̂ − x̂ᵢ mean(dx̂ x̂))",
-    "The number (28) stands without a formula in the text we have; in its place, (10) and (17) put into (27), which is "
-    "what nn.BatchNorm1d runs, γ taken out of the means.",
+    "In the available text of the handout, (28) has no formula. Instead, this step substitutes (10) and (17) into "
+    "(27). nn.BatchNorm1d computes this, with γ factored out of the means.",
     same=True,
     link=Link(nn.BatchNorm1d.backward, "dx -= normalized * (self._spread(dweight) / n)"),
 )
@@ -751,11 +751,12 @@ def e34(x, dy, gamma, beta):
 
 
 @handout.step(
-    "(35) summary: variance's gradient",
+    "(35) summary: gradient of the variance",
     r"\frac{\partial L}{\partial \sigma_B^2} = \sum_i \frac{\partial L}{\partial \hat x_i}"
     r" \frac{\partial \hat x_i}{\partial \sigma_B^2}",
     "∂L/∂σ² = Σᵢ ∂L/∂x̂ᵢ · ∂x̂ᵢ/∂σ²",
-    "(8) again. nn never forms it: it is inside of dγ/N, since ∂L/∂σ² = −½ Σ dx̂ x̂ / (σ² + ε) and dx̂ = γ dy.",
+    "(8) again. nn does not compute it separately, because it is part of dγ/N: ∂L/∂σ² = −½ Σ dx̂ x̂ / (σ² + ε) and "
+    "dx̂ = γ dy.",
     same="dvar_",
     link=Link(nn.BatchNorm1d.backward, "normalized * (self._spread(dweight) / n)"),
 )
@@ -768,7 +769,7 @@ def e35(dxhat_, xhat_, var_, eps):
 evaluation = Derivation(
     "batchnorm-evaluation",
     TOPIC,
-    "Batch normalisation in evaluation mode, and the running figures",
+    "Batch normalisation in evaluation mode, and the running statistics",
     {"N": 5, "D": 3},
     lambda rng, N, D: {
         **_point(rng, N, D),
@@ -776,7 +777,8 @@ evaluation = Derivation(
         "running_var": rng.random(D) + 0.5,
         "momentum": 0.1,
     },
-    intro="The running figures are constants when evaluating, so rows do not mix and a batch of 1 is like any other.",
+    intro="The running statistics are constants in evaluation mode, so rows are independent and a batch of 1 is not "
+    "special.",
     source="Ioffe and Szegedy (2015), Batch normalization, algorithm 2",
 )
 
@@ -791,7 +793,7 @@ def _evaluated(x, dy, gamma, beta, running_mean, running_var):
     "the running mean, after one training batch",
     r"\mu_{run} \leftarrow (1 - a)\, \mu_{run} + a\, \mu_B",
     "μ_run ← (1 − a) μ_run + a μ",
-    "An exponential average with share a (PyTorch's momentum; the CMU course writes alpha = 1 − a).",
+    "An exponential moving average with weight a (PyTorch's momentum; the CMU course uses alpha = 1 − a).",
     direct=lambda x, running_mean: _tracked(x, running_mean, np.ones_like(running_mean))[0],
     direct_label="nn.BatchNorm1d",
     link=Link(nn.BatchNorm1d.update_running_statistics, "running += self.momentum * "),
@@ -811,7 +813,7 @@ def _tracked(x, running_mean, running_var):
     "the running variance, after one training batch",
     r"\sigma^2_{run} \leftarrow (1 - a)\, \sigma^2_{run} + a\, \sigma^2_B",
     "σ²_run ← (1 − a) σ²_run + a σ²",
-    "With the biased variance, as the courses do; PyTorch's has σ² N/(N − 1) here, which a batch of 1 does not have.",
+    "With the biased variance, as in the courses. PyTorch uses σ² N/(N − 1) here, which is undefined for a batch of 1.",
     direct=lambda x, running_var: _tracked(x, np.ones_like(running_var), running_var)[1],
     direct_label="nn.BatchNorm1d",
     link=Link(nn.BatchNorm1d.update_running_statistics, "running += self.momentum * "),
@@ -824,7 +826,7 @@ def new_var(x, running_var, momentum):
     "output",
     r"y = \gamma \frac{x - \mu_{run}}{\sqrt{\sigma^2_{run} + \varepsilon}} + \beta",
     "y = γ (x − μ_run) / √(σ²_run + ε) + β",
-    "The same formula with other figures.",
+    "The same formula with different statistics.",
     direct=lambda x, dy, gamma, beta, running_mean, running_var: (
         _evaluated(x, dy, gamma, beta, running_mean, running_var).y
     ),
@@ -840,10 +842,10 @@ def L_eval(dy, y_eval):
 
 
 @evaluation.step(
-    "as one affine map",
+    "as an affine map",
     r"y = a x + b, \quad a = \frac{\gamma}{\sqrt{\sigma^2_{run} + \varepsilon}}, \quad b = \beta - a \mu_{run}",
     "y = a x + b, a = γ/√(σ²_run + ε), b = β − a μ_run",
-    "So it can be folded into the layer before it.",
+    "It can therefore be merged into the preceding layer.",
     same=True,
 )
 def affine(x, gamma, beta, running_mean, running_var, eps):
@@ -855,7 +857,7 @@ def affine(x, gamma, beta, running_mean, running_var, eps):
     "gradient of the input",
     r"dx = \frac{\gamma}{\sqrt{\sigma^2_{run} + \varepsilon}}\, dy",
     "dx = γ / √(σ²_run + ε) · dy",
-    "An affine map's derivative is its factor: the two terms through mean and variance are gone.",
+    "The derivative of an affine map is its factor. The two terms through mean and variance do not exist.",
     derivative=D("L_eval", "x"),
 )
 def dx_eval(dy, gamma, running_var, eps):
@@ -866,7 +868,7 @@ def dx_eval(dy, gamma, running_var, eps):
     "gradient of gamma",
     r"\frac{\partial L}{\partial \gamma} = \sum_n dy_n \frac{x_n - \mu_{run}}{\sqrt{\sigma^2_{run} + \varepsilon}}",
     "∂L/∂γ = Σₙ dyₙ (xₙ − μ_run) / √(σ²_run + ε)",
-    "As in training, with the running figures in x̂; dβ = Σ dy is the same.",
+    "As in training mode, with the running statistics in x̂; dβ = Σ dy is the same.",
     derivative=D("L_eval", "gamma"),
     direct=lambda x, dy, gamma, beta, running_mean, running_var: _evaluated(
         x, dy, gamma, beta, running_mean, running_var
@@ -894,12 +896,13 @@ def dx_eval_nn(x, dy, gamma, beta, running_mean, running_var):
 layernorm = Derivation(
     "layernorm",
     TOPIC,
-    "Layer normalisation: every intermediate term, and the compact result",
+    "Layer normalisation: all intermediate terms and the compact result",
     {"N": 4, "D": 3},
     lambda rng, N, D: {**_point(rng, N, D), "sample_center": rng.uniform(3, 4, size=N)},
     least={"D": 2},
     intro="Each sample is normalised over its features: statistics are (N,). Indices: r and n are samples, i and j "
-    "features, ∂Y/∂X has four of them. A batch of 1 is like any other; a single feature would be degenerate (x̂ = 0).",
+    "features, ∂Y/∂X has four indices. A batch of 1 is not special; a single feature would be degenerate (x̂ = "
+    "0).",
     source="UvA report, 2020, question 3.2 a, equations 20 to 22 and the terms 1 to 6; Ba, Kiros, Hinton (2016)",
 )
 
@@ -932,7 +935,7 @@ def variance(x, mean):
     "normalised input",
     r"\hat X_{nj} = (X_{nj} - \mu_n)(\sigma_n^2 + \varepsilon)^{-1/2}",
     "X̂ₙⱼ = (Xₙⱼ − μₙ)(σₙ² + ε)^(−1/2)",
-    "Each row has mean 0 and variance just under 1.",
+    "Each row has mean 0 and variance just below 1.",
     direct=lambda x: ((x.T - x.mean(axis=1)) / np.sqrt(x.var(axis=1) + EPS)).T,
 )
 def normal(x, mean, variance, eps):
@@ -965,7 +968,7 @@ def loss(dy, out):
     "gradient of gamma, in indices",
     r"\frac{\partial L}{\partial \gamma_i} = \sum_{sj} \frac{\partial L}{\partial Y_{sj}} \delta_{ji} \hat X_{sj}",
     "∂L/∂γᵢ = Σₛⱼ dYₛⱼ δⱼᵢ X̂ₛⱼ",
-    "Only feature i holds γᵢ.",
+    "Only feature i depends on γᵢ.",
     derivative=D("loss", "gamma"),
 )
 def dgamma_indices(dy, normal, gamma):
@@ -976,7 +979,7 @@ def dgamma_indices(dy, normal, gamma):
     "gradient of gamma",
     r"\frac{\partial L}{\partial \gamma} = \mathbf 1^\top (dY \odot \hat X)",
     "∂L/∂γ = 1ᵀ (dY ⊙ X̂)",
-    "The delta removes one sum; the other one is a product with ones.",
+    "The delta removes one sum; the other is a product with ones.",
     same=True,
     direct=lambda x, dy, gamma, beta: _layernorm(x, dy, gamma, beta).grads["weight"],
     direct_label="nn.LayerNorm",
@@ -989,7 +992,7 @@ def ln_dgamma(dy, normal):
     "gradient of beta",
     r"\frac{\partial L}{\partial \beta} = \mathbf 1^\top dY",
     "∂L/∂β = 1ᵀ dY",
-    "Alike, with 1 in place of X̂.",
+    "In the same way, with 1 instead of X̂.",
     derivative=D("loss", "beta"),
     direct=lambda x, dy, gamma, beta: _layernorm(x, dy, gamma, beta).grads["bias"],
     direct_label="nn.LayerNorm",
@@ -1002,7 +1005,7 @@ def ln_dbeta(dy):
     "term 1: output by normalised input",
     r"\frac{\partial Y_{sj}}{\partial \hat X_{sj}} = \gamma_j",
     "∂Yₛⱼ/∂X̂ₛⱼ = γⱼ",
-    "The diagonal of a Jacobian with four indices; the rest of it is 0.",
+    "The diagonal of a Jacobian with four indices; its other entries are 0.",
     derivative=D("out", "normal", take="sjsj->sj"),
 )
 def term1(dy, gamma):
@@ -1013,7 +1016,7 @@ def term1(dy, gamma):
     "term 2: normalised input by input",
     r"\frac{\partial \hat X_{sj}}{\partial X_{ri}} = \frac{\delta_{sr} \delta_{ji}}{(\sigma_s^2 + \varepsilon)^{1/2}}",
     "∂X̂ₛⱼ/∂Xᵣᵢ = δₛᵣ δⱼᵢ / (σₛ² + ε)^(1/2)",
-    "The direct path alone: μ and σ² are held still.",
+    "Only the direct path: μ and σ² are constant.",
     derivative=D("normal", "x", hold=("mean", "variance")),
 )
 def term2(x, variance, eps):
@@ -1026,7 +1029,7 @@ def term2(x, variance, eps):
     r"\frac{\partial Y_{sj}}{\partial \sigma_s^2} ="
     r" -\tfrac12 \gamma_j (X_{sj} - \mu_s)(\sigma_s^2 + \varepsilon)^{-3/2}",
     "∂Yₛⱼ/∂σₛ² = −½ γⱼ (Xₛⱼ − μₛ)(σₛ² + ε)^(−3/2)",
-    "Power rule; μ is held still.",
+    "Power rule; μ is constant.",
     derivative=D("out", "variance", take="sjs->sj"),
 )
 def term3(x, mean, variance, gamma, eps):
@@ -1037,7 +1040,7 @@ def term3(x, mean, variance, gamma, eps):
     "normalised input by mean, directly",
     r"\frac{\partial \hat X_{sj}}{\partial \mu_s} = -\frac{1}{(\sigma_s^2 + \varepsilon)^{1/2}}",
     "∂X̂ₛⱼ/∂μₛ = −1 / (σₛ² + ε)^(1/2)",
-    "The variance is held still.",
+    "The variance is constant.",
     derivative=D("normal", "mean", hold=("variance",), take="sjs->sj"),
 )
 def direct_mean(x, variance, eps):
@@ -1048,8 +1051,8 @@ def direct_mean(x, variance, eps):
     "variance by mean",
     r"\frac{\partial \sigma_s^2}{\partial \mu_s} = -\frac2D \sum_i (X_{si} - \mu_s)",
     "∂σₛ²/∂μₛ = −2/D Σᵢ (Xₛᵢ − μₛ)",
-    "Power rule, of every square. Deviations from the sample's own mean sum to 0; this step and the next are checked "
-    "at a mean that is drawn freely, where they do not.",
+    "Power rule for every square. The deviations from the mean of the sample sum to 0, so this step and the next are "
+    "checked at a random mean, where they do not.",
     derivative=D("variance", "mean", take="ss->s"),
     at={"mean": "sample_center"},
 )
@@ -1062,7 +1065,7 @@ def variance_by_mean(x, mean):
     r"\frac{\partial Y_{sj}}{\partial \mu_s} = \gamma_j \frac{\partial \hat X_{sj}}{\partial \mu_s}"
     r" + \frac{\partial Y_{sj}}{\partial \sigma_s^2} \frac{\partial \sigma_s^2}{\partial \mu_s}",
     "∂Yₛⱼ/∂μₛ = γⱼ ∂X̂ₛⱼ/∂μₛ + ∂Yₛⱼ/∂σₛ² ∂σₛ²/∂μₛ",
-    "Equation 22: directly, and through the variance.",
+    "Equation 22: directly and through the variance.",
     derivative=D("out", "mean", take="sjs->sj"),
     at={"mean": "sample_center"},
 )
@@ -1074,7 +1077,7 @@ def term4_both(gamma, direct_mean, term3, variance_by_mean):
     "term 4 without the zero",
     r"\frac{\partial Y_{sj}}{\partial \mu_s} = -\gamma_j \frac{1}{(\sigma_s^2 + \varepsilon)^{1/2}}",
     "∂Yₛⱼ/∂μₛ = −γⱼ / (σₛ² + ε)^(1/2)",
-    "At the sample's own mean its deviations sum to 0, and so the second path is 0.",
+    "At the mean of the sample, the deviations sum to 0, so the second path is 0.",
     same=True,
 )
 def term4(gamma, variance, eps):
@@ -1085,7 +1088,7 @@ def term4(gamma, variance, eps):
     "term 5: mean by input",
     r"\frac{\partial \mu_s}{\partial X_{ri}} = \frac{\delta_{sr}}{D}",
     "∂μₛ/∂Xᵣᵢ = δₛᵣ / D",
-    "Each feature is one D-th of its own sample's mean.",
+    "Each feature contributes 1/D to the mean of its sample.",
     derivative=D("mean", "x"),
 )
 def term5(x):
@@ -1097,7 +1100,7 @@ def term5(x):
     "term 6: variance by input",
     r"\frac{\partial \sigma_s^2}{\partial X_{ri}} = \frac{2 \delta_{sr}}{D} (X_{si} - \mu_s)",
     "∂σₛ²/∂Xᵣᵢ = 2 δₛᵣ/D (Xₛᵢ − μₛ)",
-    "With μ held still. The bracket matters: the published line has it in the last but not in the first place.",
+    "With constant μ. The parentheses matter: the published line has them in the last place but not in the first.",
     derivative=D("variance", "x", hold=("mean",)),
 )
 def term6(x, mean):
@@ -1137,7 +1140,7 @@ def chain(dy, jacobian):
     r"\frac{\partial L}{\partial X_{ri}} = \sum_j \frac{dY_{rj} \gamma_j}{(\sigma_r^2 + \varepsilon)^{1/2}}"
     r"\Big(\delta_{ji} - \frac1D - (X_{rj} - \mu_r)(\sigma_r^2 + \varepsilon)^{-1} \frac1D (X_{ri} - \mu_r)\Big)",
     "∂L/∂Xᵣᵢ = Σⱼ dYᵣⱼ γⱼ (σᵣ² + ε)^(−1/2) (δⱼᵢ − 1/D − (Xᵣⱼ − μᵣ)(σᵣ² + ε)^(−1) (Xᵣᵢ − μᵣ)/D)",
-    "Samples do not mix. ½ and 2 have cancelled, in both places at once.",
+    "Samples are independent. ½ and 2 cancel in both places.",
     same=True,
 )
 def one_sum(dy, gamma, x, mean, variance, eps):
@@ -1153,7 +1156,7 @@ def one_sum(dy, gamma, x, mean, variance, eps):
     r"\frac{\partial L}{\partial X_{ri}} = \frac{1}{(\sigma_r^2 + \varepsilon)^{1/2}} \Big(dY_{ri} \gamma_i"
     r" - \frac1D \sum_j dY_{rj} \gamma_j - \frac1D \hat X_{ri} \sum_j dY_{rj} \gamma_j \hat X_{rj}\Big)",
     "∂L/∂Xᵣᵢ = (dYᵣᵢ γᵢ − 1/D Σⱼ dYᵣⱼ γⱼ − 1/D X̂ᵣᵢ Σⱼ dYᵣⱼ γⱼ X̂ᵣⱼ) / (σᵣ² + ε)^(1/2)",
-    "The roots go to the two deviations; the delta picks j = i in the first term.",
+    "The roots are combined with the two deviations; the delta selects j = i in the first term.",
     same=True,
 )
 def in_normal(dy, gamma, normal, variance, eps):
@@ -1168,7 +1171,7 @@ def in_normal(dy, gamma, normal, variance, eps):
     r"\frac{\partial L}{\partial X} = \frac1D \frac{1}{(\sigma^2 + \varepsilon)^{1/2}}"
     r"\Big(D\, dY \gamma - \sum_j dY \gamma - \hat X \sum_j dY \gamma \hat X\Big)",
     "∂L/∂X = 1/D (σ² + ε)^(−1/2) (D dY γ − Σⱼ dY γ − X̂ Σⱼ dY γ X̂)",
-    "1/D taken out. (The published last line has X̂X̂ in its first term, where the line before has the delta.)",
+    "1/D factored out. (The published last line has X̂X̂ in its first term, where the line before has the delta.)",
     same=True,
 )
 def compact(dy, gamma, normal, variance, eps):
@@ -1183,7 +1186,8 @@ def compact(dy, gamma, normal, variance, eps):
     r"dx = \frac{1}{\sqrt{\sigma^2 + \varepsilon}} \big(\gamma\,dy - \overline{\gamma\,dy}"
     r" - \hat x\, \overline{\gamma\,dy\,\hat x}\big)",
     "dx = (γ dy − mean(γ dy) − x̂ mean(γ dy x̂)) / √(σ² + ε)",
-    "Batch normalisation's compact form, with the means over the other axis; γ differs along it and stays inside.",
+    "The compact form of batch normalisation, with means over the other axis. γ varies along this axis and remains "
+    "inside the means.",
     same=True,
     link=Link(nn.LayerNorm.backward, "dx -= normalized * correlation"),
 )

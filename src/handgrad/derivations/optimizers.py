@@ -1,7 +1,7 @@
-"""Optimisers: momentum, Nesterov's in two forms, Adam's bias correction, Adadelta, weight decay against L2.
+"""Optimisers: momentum, two forms of Nesterov momentum, the bias correction of Adam, Adadelta, weight decay and L2.
 
-The loss is a bowl, L(w) = ½ wᵀ A w + cᵀ w, so that the gradient depends on where it is taken: forms that look ahead
-would not differ otherwise.
+The loss is quadratic, L(w) = ½ wᵀ A w + cᵀ w, so that the gradient depends on the point at which it is evaluated:
+otherwise, forms that look ahead would not differ.
 """
 
 # Two derivations have a step called gradient.
@@ -48,17 +48,18 @@ def _optimizer(name: str, title: str, intro: str, source: str) -> Derivation:
 
 momentum = _optimizer(
     "momentum",
-    "Momentum: the velocity, unrolled, and three ways to write it",
-    "T steps from w on a bowl L = ½ wᵀAw + cᵀw; η = 0.05, μ = 0.9. A path is the weights after each step.",
+    "Momentum: the unrolled velocity and three equivalent forms",
+    "T steps from w on a quadratic loss L = ½ wᵀAw + cᵀw; η = 0.05, μ = 0.9. A path consists of the weights after "
+    "each step.",
     "Sutskever, Martens, Dahl, Hinton (2013); Polyak (1964); CMU 11-785 Fall 2019, homework 1 handout",
 )
 
 
 @momentum.step(
-    "the gradient of the bowl",
+    "the gradient of the quadratic loss",
     r"\nabla L(w) = A w + c",
     "∇L(w) = A w + c",
-    "A is symmetric, so the two halves of the product rule are equal.",
+    "A is symmetric, so the two terms of the product rule are equal.",
     derivative=D("loss", "w"),
 )
 def gradient(w, A, c):
@@ -69,7 +70,7 @@ def gradient(w, A, c):
     "the recursion",
     r"v_t = \mu v_{t-1} + g_t, \quad w_t = w_{t-1} - \eta v_t",
     "vₜ = μ vₜ₋₁ + gₜ, wₜ = wₜ₋₁ − η vₜ",
-    "The velocity remembers past gradients; PyTorch's form, in which η multiplies v.",
+    "The velocity accumulates past gradients. This is PyTorch's form, in which η multiplies v.",
     direct=lambda w, A, c, steps: _momentum_nn(w, A, c, steps),
     direct_label="nn.SGD",
 )
@@ -86,7 +87,7 @@ def path(w, A, c, steps):
     "the velocity unrolled",
     r"v_t = \sum_{s=1}^{t} \mu^{t-s} g_s",
     "vₜ = Σₛ μ^(t−s) gₛ",
-    "A gradient's weight falls by μ with every step: about 1/(1 − μ) gradients count.",
+    "The weight of a gradient decreases by the factor μ with every step, so about 1/(1 − μ) gradients contribute.",
     same=True,
 )
 def unrolled(w, A, c, steps):
@@ -102,7 +103,7 @@ def unrolled(w, A, c, steps):
     "the learning rate inside",
     r"u_t = \mu u_{t-1} - \eta g_t, \quad w_t = w_{t-1} + u_t",
     "uₜ = μ uₜ₋₁ − η gₜ, wₜ = wₜ₋₁ + uₜ",
-    "The course's form: u = −η v. The same as long as η does not change on the way.",
+    "The form of the course: u = −η v. It is equivalent as long as η does not change.",
     same=True,
 )
 def rate_inside(w, A, c, steps):
@@ -118,7 +119,7 @@ def rate_inside(w, A, c, steps):
     "without a velocity: the heavy ball",
     r"w_t = w_{t-1} - \eta g_t + \mu (w_{t-1} - w_{t-2})",
     "wₜ = wₜ₋₁ − η gₜ + μ (wₜ₋₁ − wₜ₋₂)",
-    "uₜ₋₁ is the last move.",
+    "uₜ₋₁ is the previous update.",
     same=True,
 )
 def heavy_ball(w, A, c, steps):
@@ -133,7 +134,7 @@ def heavy_ball(w, A, c, steps):
     "under a constant gradient",
     r"v_t = \frac{1 - \mu^t}{1 - \mu}\, g \to \frac{g}{1 - \mu}",
     "vₜ = (1 − μᵗ)/(1 − μ) g → g/(1 − μ)",
-    "A geometric sum: μ = 0.9 ends ten times as fast as plain descent.",
+    "A geometric sum: with μ = 0.9, the steps become ten times as large as in plain gradient descent.",
     direct=lambda c, steps: np.stack([sum(MU**s for s in range(t + 1)) * c for t in range(steps)]),
     direct_label="the sum",
 )
@@ -162,17 +163,17 @@ def momentum_nn(w, A, c, steps):
 
 nesterov = _optimizer(
     "nesterov",
-    "Nesterov's momentum: the two forms, and that they are one",
-    "θ are the weights of the form that looks ahead, φ the points it looks at. η = 0.05, μ = 0.9.",
+    "Nesterov momentum: two equivalent forms",
+    "θ are the weights of the look-ahead form, φ the look-ahead points. η = 0.05, μ = 0.9.",
     "Nesterov (1983); Sutskever et al. (2013), equations 3 and 4; Bengio, Boulanger-Lewandowski, Pascanu (2012)",
 )
 
 
 @nesterov.step(
-    "the gradient of the bowl",
+    "the gradient of the quadratic loss",
     r"\nabla L(w) = A w + c",
     "∇L(w) = A w + c",
-    "Taken at another point than the weights themselves.",
+    "It is evaluated at a point other than the weights.",
     derivative=D("loss", "w"),
 )
 def gradient(w, A, c):
@@ -184,7 +185,7 @@ def gradient(w, A, c):
     r"\varphi_{t-1} = \theta_{t-1} + \mu (\theta_{t-1} - \theta_{t-2}), \quad"
     r" \theta_t = \varphi_{t-1} - \eta \nabla L(\varphi_{t-1})",
     "φₜ₋₁ = θₜ₋₁ + μ (θₜ₋₁ − θₜ₋₂), θₜ = φₜ₋₁ − η ∇L(φₜ₋₁)",
-    "Go on as before, then correct by the gradient found there.",
+    "Continue in the same direction, then correct with the gradient at the new point.",
     direct=lambda w, A, c, steps: _look_ahead(w, A, c, steps)[0],
     direct_label="the form of step 3",
 )
@@ -209,10 +210,11 @@ def _look_ahead(w, A, c, steps):
 
 
 @nesterov.step(
-    "with a velocity: the form that looks ahead",
+    "with a velocity: the look-ahead form",
     r"v_t = \mu v_{t-1} - \eta \nabla L(\theta_{t-1} + \mu v_{t-1}), \quad \theta_t = \theta_{t-1} + v_t",
     "vₜ = μ vₜ₋₁ − η ∇L(θₜ₋₁ + μ vₜ₋₁), θₜ = θₜ₋₁ + vₜ",
-    "v is the last move. The gradient is wanted at a point that is not the weights: awkward for a network.",
+    "v is the previous update. The gradient is needed at a point other than the weights, which is inconvenient for a "
+    "network.",
     same=True,
 )
 def look_ahead(w, A, c, steps):
@@ -225,10 +227,10 @@ def look_ahead(w, A, c, steps):
 
 
 @nesterov.step(
-    "the points looked at",
+    "the look-ahead points",
     r"\varphi_t = \theta_t + \mu v_t",
     "φₜ = θₜ + μ vₜ",
-    "Follow these instead. Both sequences end in the same minimum, where v is 0.",
+    "Use these as the weights instead. Both sequences converge to the same minimum, where v is 0.",
     direct=lambda w, A, c, steps: _nesterov_nn(w, A, c, steps),
     direct_label="nn.SGD",
 )
@@ -242,7 +244,7 @@ def looked_at(w, A, c, steps):
     r"V_t = \mu V_{t-1} + \nabla L(\varphi_{t-1}), \quad"
     r" \varphi_t = \varphi_{t-1} - \eta (\nabla L(\varphi_{t-1}) + \mu V_t)",
     "Vₜ = μ Vₜ₋₁ + ∇L(φₜ₋₁), φₜ = φₜ₋₁ − η (∇L(φₜ₋₁) + μ Vₜ)",
-    "Put θ = φ − μ v into the step and write V = −v/η: only gradients at φ itself are left.",
+    "Substitute θ = φ − μ v and V = −v/η: only gradients at φ remain.",
     same=True,
 )
 def second(w, A, c, steps):
@@ -259,7 +261,7 @@ def second(w, A, c, steps):
     "the two forms over 200 steps",
     r"\varphi_t = \theta_t + \mu v_t, \quad t = 1 \ldots 200",
     "φₜ = θₜ + μ vₜ, t = 1 … 200",
-    "Equal at every step, so they stay together however long they run.",
+    "They are equal at every step, independent of the number of steps.",
     direct=lambda w, A, c: _nesterov_nn(w, A, c, MANY),
     direct_label="nn.SGD",
 )
@@ -291,8 +293,8 @@ B1, B2, EPS, ADAM_RATE = 0.9, 0.999, 1e-3, 1e-2
 adam = _optimizer(
     "adam",
     "Adam: bias correction, and the form with one division",
-    "g are T given gradients, one row per step; β₁ = 0.9, β₂ = 0.999, η = 0.01, and ε = 1e-3, "
-    "large enough for a misplaced one to show. Squares and roots are taken element by element.",
+    "g are T given gradients, one row per step; β₁ = 0.9, β₂ = 0.999, η = 0.01, and ε = 1e-3, large enough for a "
+    "misplaced one to show. Squares and roots are elementwise.",
     "Kingma and Ba (2015), Adam, algorithm 1 and section 3",
 )
 
@@ -317,7 +319,7 @@ def mean(g):
     "unrolled",
     r"m_t = (1 - \beta_1) \sum_{s=1}^t \beta_1^{t-s} g_s",
     "mₜ = (1 − β₁) Σₛ β₁^(t−s) gₛ",
-    "As for momentum. A matrix of powers times the gradients.",
+    "As for momentum: a matrix of powers times the gradients.",
     same=True,
 )
 def mean_unrolled(g):
@@ -330,7 +332,7 @@ def mean_unrolled(g):
     "the weights sum to less than 1",
     r"(1 - \beta_1) \sum_{s=1}^t \beta_1^{t-s} = 1 - \beta_1^t",
     "(1 − β₁) Σₛ β₁^(t−s) = 1 − β₁ᵗ",
-    "A geometric sum: at first most of the average is the 0 it started from.",
+    "A geometric sum: at the beginning, the average is biased towards its initial value of 0.",
     direct=lambda steps: np.array([(1 - B1) * sum(B1**k for k in range(t)) for t in range(1, steps + 1)]),
     direct_label="the sum",
 )
@@ -342,7 +344,7 @@ def weights(steps):
     "a constant gradient",
     r"g_s = g \;\Rightarrow\; m_t = (1 - \beta_1^t)\, g",
     "gₛ = g gives mₜ = (1 − β₁ᵗ) g",
-    "So dividing by 1 − β₁ᵗ gives back g, exactly.",
+    "Dividing by 1 − β₁ᵗ therefore gives exactly g.",
     direct=lambda c, steps: mean(np.tile(c, (steps, 1))),
     direct_label="the recursion",
 )
@@ -354,8 +356,8 @@ def constant(c, weights):
     "the expectation",
     r"\mathbb E[m_t] = (1 - \beta_1^t)\, \mathbb E[g]",
     "E[mₜ] = (1 − β₁ᵗ) E[g]",
-    "For independent gradients of one distribution. Here each is g₁ or c with probability ½, and the left side is "
-    "averaged over all 2⁵ sequences of 5 steps, exactly.",
+    "For independent, identically distributed gradients. Here each is g₁ or c with probability ½, and the left side "
+    "is the exact average over all 2⁵ sequences of 5 steps.",
     direct=lambda g, c: np.mean([mean(np.stack(draw))[-1] for draw in itertools.product((g[0], c), repeat=5)], axis=0),
     direct_label="all 32 sequences",
 )
@@ -364,10 +366,10 @@ def expectation(g, c):
 
 
 @adam.step(
-    "the running square, corrected alike",
+    "the running square, corrected in the same way",
     r"\hat v_t = \frac{1}{1 - \beta_2^t} (1 - \beta_2) \sum_{s=1}^t \beta_2^{t-s} g_s^2",
     "v̂ₜ = (1 − β₂) Σₛ β₂^(t−s) gₛ² / (1 − β₂ᵗ)",
-    "After the first step v̂ is g², not a thousandth of it.",
+    "After the first step, v̂ is g², not a thousandth of it.",
     direct=lambda g: np.stack(
         [np.average(g[: t + 1] ** 2, axis=0, weights=B2 ** -np.arange(t + 1.0)) for t in range(len(g))]
     ),
@@ -385,7 +387,8 @@ def square(g):
     "the step",
     r"w_t = w_{t-1} - \eta \frac{\hat m_t}{\sqrt{\hat v_t} + \varepsilon}",
     "wₜ = wₜ₋₁ − η m̂ₜ / (√v̂ₜ + ε)",
-    "Scaled by how large gradients have been of late: multiplying the loss by a constant changes almost nothing.",
+    "The step is scaled by the magnitude of recent gradients, so multiplying the loss by a constant has almost no "
+    "effect.",
     direct=lambda w, g: _adam_nn(w, g),
     direct_label="nn.Adam",
 )
@@ -394,11 +397,12 @@ def adam_path(w, mean, weights, square):
 
 
 @adam.step(
-    "the corrections moved together",
+    "the corrections combined",
     r"\frac{m_t / c_1}{\sqrt{v_t / c_2} + \varepsilon} = \frac{\sqrt{c_2}}{c_1} \frac{m_t}{\sqrt{v_t}"
     r" + \varepsilon \sqrt{c_2}}, \quad c_i = 1 - \beta_i^t",
     "(m/c₁) / (√(v/c₂) + ε) = √c₂/c₁ · m / (√v + ε√c₂), cᵢ = 1 − βᵢᵗ",
-    "Numerator and denominator times √c₂: two numbers in place of two sweeps over the arrays. ε must move along.",
+    "Multiply numerator and denominator by √c₂. This requires two scalars instead of two passes over the arrays. ε "
+    "must be scaled as well.",
     same=True,
 )
 def one_division(w, g):
@@ -417,12 +421,12 @@ def _adam_nn(w, g):
 
 
 @adam.step(
-    "sums in place of averages",
+    "sums instead of averages",
     r"M_t = \beta_1 M_{t-1} + g_t = \frac{m_t}{1 - \beta_1}, \quad "
     r"V_t = \beta_2 V_{t-1} + g_t^2 = \frac{v_t}{1 - \beta_2}",
     "Mₜ = β₁ Mₜ₋₁ + gₜ = mₜ / (1 − β₁), Vₜ = β₂ Vₜ₋₁ + gₜ² = vₜ / (1 − β₂)",
-    "The factors 1 − β join the corrections: a = (1 − β₁)/c₁ and b = √((1 − β₂)/c₂), and nothing is left to scale in "
-    "the sweep but what has to decay.",
+    "The factors 1 − β become part of the corrections: a = (1 − β₁)/c₁ and b = √((1 − β₂)/c₂). In the pass over the "
+    "arrays, only the decay remains.",
     same=True,
 )
 def sums(w, g):
@@ -440,7 +444,7 @@ def sums(w, g):
     "what nn computes",
     r"w \leftarrow w - \eta \frac{\hat m}{\sqrt{\hat v} + \varepsilon}",
     "w ← w − η m̂ / (√v̂ + ε)",
-    "The averages, as the paper has them. An engine carries the sums: they take two walks through memory fewer.",
+    "The averages, as in the paper. The engine stores the sums, which saves two passes over memory.",
     same=True,
     link=Link(nn.Adam._update, "rate * m_hat / "),
 )
@@ -464,7 +468,7 @@ adadelta = _optimizer(
     "the running square of the gradient",
     r"E[g^2]_t = \rho E[g^2]_{t-1} + (1 - \rho) g_t^2",
     "E[g²]ₜ = ρ E[g²]ₜ₋₁ + (1 − ρ) gₜ²",
-    "Unlike Adam's, without a correction.",
+    "Unlike in Adam, there is no correction.",
     direct=lambda g: np.stack(
         [sum((1 - RHO) * RHO ** (t - s) * g[s] ** 2 for s in range(t + 1)) for t in range(len(g))]
     ),
@@ -482,7 +486,7 @@ def squares(g):
     "the first step",
     r"\Delta_1 = -\frac{\sqrt{\varepsilon}}{\sqrt{(1 - \rho) g_1^2 + \varepsilon}}\, g_1",
     "Δ₁ = −√ε / √((1 − ρ) g₁² + ε) · g₁",
-    "RMS[Δ]₀ = √ε: without ε nothing would ever move.",
+    "RMS[Δ]₀ = √ε: without ε, the weights would never change.",
     direct=lambda g: _adadelta(g)[0],
     direct_label="algorithm 1",
 )
@@ -491,7 +495,7 @@ def first_step(g):
 
 
 def _adadelta(g, scale=1.0):
-    """The moves Δ of algorithm 1, (T, D); `scale` multiplies the gradient, and ε by its square in RMS[g]."""
+    """The updates Δ of algorithm 1, (T, D); `scale` multiplies the gradient, and its square multiplies ε in RMS[g]."""
     square, moved, moves = np.zeros_like(g[0]), np.zeros_like(g[0]), []
     for gradient in scale * g:
         square = RHO * square + (1 - RHO) * gradient**2
@@ -505,7 +509,7 @@ def _adadelta(g, scale=1.0):
     "the step",
     r"\Delta_t = -\frac{\mathrm{RMS}[\Delta]_{t-1}}{\mathrm{RMS}[g]_t}\, g_t",
     "Δₜ = −RMS[Δ]ₜ₋₁ / RMS[g]ₜ · gₜ",
-    "The quotient has the units of w over those of g, so Δ has the units of w: no learning rate.",
+    "The quotient has the units of w divided by those of g, so Δ has the units of w, without a learning rate.",
     direct=lambda g: _adadelta(g),
     direct_label="algorithm 1",
 )
@@ -519,10 +523,10 @@ def moves(g, squares):
 
 
 @adadelta.step(
-    "blind to the scale of the loss",
+    "invariance to the scale of the loss",
     r"g \to 1000\, g,\ \varepsilon_g \to 10^6 \varepsilon_g \;\Rightarrow\; \Delta_t \text{ unchanged}",
     "g → 1000 g (and ε in RMS[g] with its square): Δ unchanged",
-    "RMS[g] grows along with g.",
+    "RMS[g] scales with g.",
     same=True,
 )
 def rescaled(g):
@@ -533,9 +537,9 @@ def rescaled(g):
     "the vectorised formula",
     r"w_t = w_{t-1} + \Delta_t",
     "wₜ = wₜ₋₁ + Δₜ",
-    "PyTorch's form, which multiplies Δ by a learning rate of 1.",
+    "PyTorch's form multiplies Δ by a learning rate, here 1.",
     direct=lambda w, g: w + np.cumsum(_adadelta(g), axis=0),
-    direct_label="sum of the moves",
+    direct_label="sum of the updates",
 )
 def adadelta_path(w, g):
     square, moved, path = np.zeros_like(w), np.zeros_like(w), []
@@ -552,7 +556,7 @@ def adadelta_path(w, g):
     "what nn computes",
     r"w \leftarrow w - \eta \sqrt{\frac{E[\Delta^2] + \varepsilon}{E[g^2] + \varepsilon}}\, g",
     "w ← w − η √((E[Δ²] + ε) / (E[g²] + ε)) · g",
-    "One root in place of two; η = 1.",
+    "One root instead of two; η = 1.",
     same=True,
     link=Link(nn.Adadelta._update, "np.sqrt((u + self.eps)"),
 )
@@ -566,8 +570,8 @@ DECAY = 0.1
 
 weight_decay = _optimizer(
     "weight-decay",
-    "Weight decay against an L2 penalty: equal for SGD, different for Adam",
-    "λ = 0.1. L2 adds λ/2 ‖w‖² to the loss; decay shrinks w by the factor 1 − ηλ in every step.",
+    "Weight decay and L2 penalty: equivalent for SGD, different for Adam",
+    "λ = 0.1. L2 adds λ/2 ‖w‖² to the loss; weight decay multiplies w by 1 − ηλ in every step.",
     "Loshchilov and Hutter (2019), Decoupled weight decay regularization, propositions 1 and 2",
 )
 
@@ -581,7 +585,7 @@ def penalised(loss, w):
     "the gradient of the penalty",
     r"\nabla \big(L + \tfrac\lambda2 \|w\|^2\big) = \nabla L + \lambda w",
     "∇(L + λ/2 ‖w‖²) = ∇L + λ w",
-    "The 2 of the square cancels the ½.",
+    "The factor 2 of the square cancels the ½.",
     derivative=D("penalised", "w"),
 )
 def penalty_gradient(w, A, c):
@@ -592,7 +596,7 @@ def penalty_gradient(w, A, c):
     "SGD with L2",
     r"w_t = w_{t-1} - \eta (g_t + \lambda w_{t-1})",
     "wₜ = wₜ₋₁ − η (gₜ + λ wₜ₋₁)",
-    "The penalty's gradient is added to the loss's.",
+    "The gradient of the penalty is added to that of the loss.",
     direct=lambda w, A, c, steps: _decayed_sgd(w, A, c, steps),
     direct_label="nn.SGD",
 )
@@ -608,7 +612,7 @@ def sgd_l2(w, A, c, steps):
     "SGD with decay",
     r"w_t = (1 - \eta \lambda) w_{t-1} - \eta g_t",
     "wₜ = (1 − ηλ) wₜ₋₁ − η gₜ",
-    "Multiplied out it is the same: for plain SGD, L2 is weight decay.",
+    "Expanding shows that it is the same: for plain SGD, an L2 penalty is weight decay.",
     same=True,
 )
 def sgd_decay(w, A, c, steps):
@@ -623,7 +627,8 @@ def sgd_decay(w, A, c, steps):
     "Adam with L2, first step",
     r"w_1 = w_0 - \eta \frac{g + \lambda w_0}{|g + \lambda w_0| + \varepsilon}",
     "w₁ = w₀ − η (g + λ w₀) / (|g + λ w₀| + ε)",
-    "m̂ = g and √v̂ = |g| after one step. The penalty is divided along with the gradient: λ hardly matters.",
+    "m̂ = g and √v̂ = |g| after one step. The penalty is normalised together with the gradient, so λ has almost no "
+    "effect.",
     direct=lambda w, A, c: _decayed_adam(w, A, c, 1)[0],
     direct_label="nn.Adam",
 )
@@ -635,7 +640,7 @@ def adam_l2(w, penalty_gradient):
     "Adam with decay, first step",
     r"w_1 = (1 - \eta \lambda) w_0 - \eta \frac{g}{|g| + \varepsilon}",
     "w₁ = (1 − ηλ) w₀ − η g / (|g| + ε)",
-    "Decoupled (AdamW): every weight shrinks by the same share.",
+    "Decoupled (AdamW): every weight shrinks by the same factor.",
     direct=lambda w, A, c: (
         run_optimizer(lambda p: nn.Adam(p, ADAM_RATE, eps=EPS), w, lambda w, t: A @ w + c, 1)[0] - ADAM_RATE * DECAY * w
     ),
@@ -651,8 +656,8 @@ def adam_decay(w, A, c):
     r"w_1^{L2} - w_1^{decay} = \eta \Big(\lambda w_0 + \frac{g}{|g| + \varepsilon}"
     r" - \frac{g + \lambda w_0}{|g + \lambda w_0| + \varepsilon}\Big)",
     "w₁(L2) − w₁(decay) = η (λ w₀ + g/(|g| + ε) − (g + λw₀)/(|g + λw₀| + ε))",
-    "For SGD the bracket would be λ w₀ + g − (g + λ w₀) = 0. Here both quotients are near ±1: about ηλw₀ is left where "
-    "the penalty does not turn the gradient's sign.",
+    "For SGD, the expression in parentheses would be λ w₀ + g − (g + λ w₀) = 0. Here both quotients are near ±1, so "
+    "about ηλw₀ remains if the penalty does not change the sign of the gradient.",
     direct=lambda adam_l2, adam_decay: adam_l2 - adam_decay,
     direct_label="steps 4 and 5",
 )
@@ -674,7 +679,7 @@ def _decayed_adam(w, A, c, steps):
     "what nn computes",
     r"g \leftarrow g + \lambda w",
     "g ← g + λ w",
-    "nn's weight_decay is the L2 penalty, as in PyTorch's SGD and Adam.",
+    "weight_decay in nn is the L2 penalty, as in PyTorch's SGD and Adam.",
     same="sgd_l2",
     link=Link(nn.Optimizer.step, "g + decay * w"),
 )

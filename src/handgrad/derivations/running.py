@@ -8,12 +8,12 @@ import numpy as np
 
 from handgrad import nn
 
-#: For the layers' `dtype`, whose default of float32 a type checker takes for its type.
+#: For the `dtype` argument of the layers: a type checker infers the type from the default, float32.
 FLOAT64: Any = np.float64
 
 
 class Ran(NamedTuple):
-    """One forward and backward: the output, dx, and the parameters' gradients by name."""
+    """The results of one forward and backward pass: the output, dx, and the gradients of the parameters by name."""
 
     y: np.ndarray
     dx: np.ndarray
@@ -21,7 +21,7 @@ class Ran(NamedTuple):
 
 
 def run_layer(layer: nn.Layer, x: np.ndarray, dy: np.ndarray, **parameters: np.ndarray) -> Ran:
-    """Forward and backward of `layer`, its parameters set to the given arrays."""
+    """Forward and backward pass of `layer` with its parameters set to the given arrays."""
     for name, value in parameters.items():
         setattr(layer, name, nn.Parameter(np.array(value)))
     y = layer.forward(x)

@@ -1,4 +1,4 @@
-"""Softmax and its logarithm, log-sum-exp, cross-entropy, the two fused, label smoothing, the mean squared error."""
+"""Softmax, log-softmax, log-sum-exp, cross-entropy, softmax cross-entropy, label smoothing, mean squared error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ softmax = Derivation(
     "Softmax: the full Jacobian, and its product with a vector",
     {"N": 4, "K": 3},
     lambda rng, N, K: {"x": rng.normal(size=(N, K)), "dy": rng.normal(size=(N, K))},
-    intro="x are scores, one row a sample; y are probabilities. Rows do not mix: each sample has its own K×K Jacobian.",
+    intro="x are scores, with one row per sample; y are probabilities. Rows are independent: each sample has its own "
+    "K×K Jacobian.",
     source="Goodfellow, Bengio, Courville, Deep Learning (2016), equation 6.29",
 )
 
@@ -38,7 +39,8 @@ softmax = Derivation(
     "definition",
     r"y_i = \frac{e^{x_i}}{\sum_k e^{x_k}}",
     "yᵢ = e^xᵢ / Σₖ e^xₖ",
-    "Positive numbers that sum to 1; adding a constant to all scores changes nothing. K = 1 gives 1, no gradient.",
+    "Positive numbers that sum to 1. Adding a constant to all scores does not change them. For K = 1, y is 1 and the "
+    "gradient is 0.",
     direct=lambda x: np.stack([np.exp(row) / np.exp(row).sum() for row in x]),
     direct_label="row by row",
 )
@@ -56,7 +58,7 @@ def L(dy, y):
     r"\frac{\partial y_i}{\partial x_j} ="
     r" \frac{\delta_{ij} e^{x_i} \sum_k e^{x_k} - e^{x_i} e^{x_j}}{(\sum_k e^{x_k})^2}",
     "∂yᵢ/∂xⱼ = (δᵢⱼ e^xᵢ Σₖe^xₖ − e^xᵢ e^xⱼ) / (Σₖe^xₖ)²",
-    "The numerator depends on xⱼ only where i = j; the denominator depends on every score.",
+    "The numerator depends on xⱼ only if i = j; the denominator depends on every score.",
     derivative=D("y", "x", take="ninj->nij"),
 )
 def quotient(x):
@@ -69,7 +71,7 @@ def quotient(x):
     "the two cases in one",
     r"\frac{\partial y_i}{\partial x_j} = y_i (\delta_{ij} - y_j)",
     "∂yᵢ/∂xⱼ = yᵢ (δᵢⱼ − yⱼ)",
-    "i = j gives yᵢ(1 − yᵢ), i ≠ j gives −yᵢ yⱼ; Kronecker's delta joins them.",
+    "i = j gives yᵢ(1 − yᵢ), i ≠ j gives −yᵢ yⱼ; the Kronecker delta combines the two cases.",
     same=True,
 )
 def cases(x, y):
@@ -91,7 +93,7 @@ def matrix(y):
     "the chain rule with the full Jacobian",
     r"\frac{\partial L}{\partial x_j} = \sum_i \frac{\partial L}{\partial y_i} \frac{\partial y_i}{\partial x_j}",
     "dxⱼ = Σᵢ dyᵢ Jᵢⱼ",
-    "Every score moves every probability, so the sum runs over all of them. Costs K² numbers a sample.",
+    "Every score affects every probability, so the sum runs over all of them. This requires K² numbers per sample.",
     derivative=D("L", "x"),
 )
 def dx_full(dy, matrix):
@@ -102,7 +104,7 @@ def dx_full(dy, matrix):
     "multiplied out",
     r"\frac{\partial L}{\partial x_j} = dy_j\, y_j - y_j \sum_i dy_i\, y_i",
     "dxⱼ = dyⱼ yⱼ − yⱼ Σᵢ dyᵢ yᵢ",
-    "diag(y) picks one term, and y yᵀ needs only the inner product: the matrix is never built.",
+    "diag(y) selects one term, and y yᵀ requires only the inner product, so the matrix is never computed.",
     same=True,
 )
 def dx_split(dy, y):
@@ -113,7 +115,7 @@ def dx_split(dy, y):
     "what nn computes",
     r"dx = y \odot \left(dy - (dy \cdot y)\,\mathbf 1\right)",
     "dx = y ⊙ (dy − dy·y)",
-    "The same with y taken out. nn.Softmax subtracts the row's maximum before exp, which leaves y as it is.",
+    "The same with y factored out. nn.Softmax subtracts the maximum of the row before exp, which does not change y.",
     same=True,
     link=Link(nn.Softmax.backward, "y * (dy - "),
 )
@@ -126,7 +128,7 @@ def dx_nn(x, dy):
 
 def _huge(rng, N, K):
     scores = 1000 + rng.random((N, K))
-    scores[:, 1:2] -= 2000  # so far below the maximum that no other constant than it would do
+    scores[:, 1:2] -= 2000  # so far below the maximum that only the maximum works as the constant
     return scores
 
 
@@ -136,7 +138,7 @@ log_sum_exp = Derivation(
     "Log-sum-exp: why it is stable, and its gradient",
     {"N": 4, "K": 3},
     lambda rng, N, K: {"x": rng.normal(size=(N, K)), "a": rng.normal(size=(N, 1)), "huge": _huge(rng, N, K)},
-    intro="float64 overflows at e^710. huge are scores around ±1000, as a network with large weights gives them.",
+    intro="float64 overflows at e^710. huge are scores around ±1000, as they occur in a network with large weights.",
     source="CMU 11-785 Fall 2019, homework 1 handout, appendix B; Murphy, Machine Learning (2012), section 3.5.3",
 )
 
@@ -145,7 +147,7 @@ log_sum_exp = Derivation(
     "definition",
     r"\ell(x) = \log \sum_k e^{x_k}",
     "ℓ(x) = log Σₖ e^xₖ",
-    "The logarithm of softmax's denominator, which the cross-entropy of softmax needs.",
+    "The logarithm of the denominator of the softmax, which softmax cross-entropy requires.",
     direct=lambda x: np.logaddexp.reduce(x, axis=1),
     direct_label="np.logaddexp",
 )
@@ -157,7 +159,7 @@ def lse(x):
     "a constant taken out",
     r"\log \sum_k e^{x_k} = a + \log \sum_k e^{x_k - a}",
     "log Σₖ e^xₖ = a + log Σₖ e^(xₖ−a)",
-    "e^xₖ = e^a e^(xₖ−a); the factor e^a leaves the sum, and its logarithm is a. True for every a.",
+    "e^xₖ = e^a e^(xₖ−a). Factor e^a out of the sum; its logarithm is a. This holds for every a.",
     same=True,
 )
 def shifted_by_any(x, a):
@@ -168,7 +170,7 @@ def shifted_by_any(x, a):
     "the constant is the maximum",
     r"\ell(x) = m + \log \sum_k e^{x_k - m}, \quad m = \max_k x_k",
     "ℓ(x) = m + log Σₖ e^(xₖ−m), m = max x",
-    "Now every exponent is at most 0 and one of them is 0: the sum lies between 1 and K.",
+    "Now every exponent is at most 0 and one of them is 0, so the sum is between 1 and K.",
     same=True,
 )
 def shifted(x):
@@ -180,8 +182,8 @@ def shifted(x):
     "the naive form overflows",
     r"\log \sum_k e^{1000} = \log \infty = \infty",
     "log Σₖ e^1000 = ∞ in float64",
-    "Each row of huge gives 1 here if the definition, computed as it stands, is infinite. The mathematics is "
-    "right, the arithmetic is not.",
+    "Each row of huge gives 1 here if the definition, computed literally, is infinite. The formula is correct, but it "
+    "overflows in floating point.",
     direct=lambda huge: np.ones(len(huge)),
     direct_label="1 a row",
 )
@@ -194,8 +196,8 @@ def naive_is_infinite(huge):
     "the shifted form stays finite",
     r"m + \log \sum_k e^{x_k - m} \quad\text{at } x \approx \pm 1000",
     "m + log Σₖ e^(xₖ−m) at x ≈ ±1000",
-    "Compared with NumPy's own pairwise logaddexp. Only the maximum does: with the minimum as the constant, e^2000 "
-    "would be left.",
+    "Compared with NumPy's pairwise logaddexp. The constant must be the maximum: with the minimum, e^2000 would "
+    "remain.",
     direct=lambda huge: np.logaddexp.reduce(huge, axis=1),
     direct_label="np.logaddexp",
 )
@@ -208,7 +210,7 @@ def shifted_is_finite(huge):
     "the gradient is the softmax",
     r"\frac{\partial \ell}{\partial x_j} = \frac{e^{x_j}}{\sum_k e^{x_k}}",
     "∂ℓ/∂xⱼ = e^xⱼ / Σₖ e^xₖ",
-    "Derivative of the logarithm, times the derivative of the one term that holds xⱼ.",
+    "The derivative of the logarithm times the derivative of the only term that contains xⱼ.",
     derivative=D("lse", "x", take="nnk->nk"),
 )
 def gradient(x):
@@ -219,7 +221,7 @@ def gradient(x):
     "what nn computes",
     r"\frac{e^{x_j - m}}{\sum_k e^{x_k - m}}",
     "e^(xⱼ−m) / Σₖ e^(xₖ−m)",
-    "The shift cancels in the quotient, so the stable form is also the derivative.",
+    "The shift cancels in the quotient, so this is also the derivative of the stable form.",
     same=True,
     link=Link(softmax_rows, "x - x.max(axis=-1, keepdims=True)"),
 )
@@ -235,7 +237,7 @@ log_softmax = Derivation(
     "Log-softmax",
     {"N": 4, "K": 3},
     lambda rng, N, K: {"x": rng.normal(size=(N, K)), "dy": rng.normal(size=(N, K))},
-    intro="y are logarithms of probabilities. With it, cross-entropy is a plain sum: the negative log-likelihood.",
+    intro="y are log-probabilities. In terms of y, cross-entropy is a simple sum: the negative log-likelihood.",
     source="Murphy, Machine Learning (2012), section 3.5.3",
 )
 
@@ -244,7 +246,7 @@ log_softmax = Derivation(
     "definition",
     r"y_i = \log \frac{e^{x_i}}{\sum_k e^{x_k}}",
     "yᵢ = log(e^xᵢ / Σₖ e^xₖ)",
-    "As it stands, a probability too small for its dtype gives −∞.",
+    "In this form, a probability that is too small for its dtype gives −∞.",
     direct=lambda x: np.log(nn.Softmax().forward(x)),
     direct_label="log of nn.Softmax",
 )
@@ -256,7 +258,7 @@ def y_log(x):
     "the logarithm of the quotient",
     r"y_i = x_i - \ell(x), \quad \ell(x) = \log \sum_k e^{x_k}",
     "yᵢ = xᵢ − ℓ(x), ℓ(x) = log Σₖ e^xₖ",
-    "Nothing is divided; ℓ in its stable form makes all of it finite.",
+    "There is no division, and with the stable form of ℓ, all values are finite.",
     same=True,
 )
 def difference_log(x):
@@ -272,7 +274,7 @@ def L_log(dy, y_log):
     "the Jacobian",
     r"\frac{\partial y_i}{\partial x_j} = \delta_{ij} - s_j, \quad s = e^y",
     "∂yᵢ/∂xⱼ = δᵢⱼ − sⱼ, s = e^y",
-    "The gradient of ℓ is the softmax. All rows share it, so this Jacobian is not symmetric.",
+    "The gradient of ℓ is the softmax. It is the same in all rows, so this Jacobian is not symmetric.",
     derivative=D("y_log", "x", take="ninj->nij"),
 )
 def jacobian_log(x):
@@ -306,7 +308,7 @@ def dx_log(dy, y_log):
     "what nn computes",
     r"dx = dy - e^y \odot \Big(\sum_i dy_i\Big) \mathbf 1",
     "dx = dy − e^y ⊙ Σ dy",
-    "nn.LogSoftmax keeps y and takes the softmax from it by one exponential.",
+    "nn.LogSoftmax stores y and computes the softmax from it with one exponential.",
     same=True,
     link=Link(nn.LogSoftmax.backward, "dy - np.exp(y)"),
 )
@@ -322,7 +324,7 @@ cross_entropy = Derivation(
     "Cross-entropy of probabilities",
     {"N": 4, "K": 3},
     lambda rng, N, K: {"x": _probabilities(rng, N, K), "t": _one_hot(rng, N, K)},
-    intro="x are probabilities, t one-hot targets. The courses keep the softmax as a layer of its own; so does this.",
+    intro="x are probabilities, t one-hot targets. As in the courses, the softmax is a separate layer here.",
     source="UvA reports A and B, April 2019: question 1.1 a) i",
 )
 
@@ -331,7 +333,7 @@ cross_entropy = Derivation(
     "one sample",
     r"L_n = -\sum_k t_{nk} \log x_{nk}",
     "Lₙ = −Σₖ tₙₖ log xₙₖ",
-    "With one-hot targets only the true class's term is left: minus the log of the probability given to the truth.",
+    "With one-hot targets, only the term of the true class remains: minus the log of its probability.",
     direct=lambda x, t: np.array([-np.log(row[one.argmax()]) for row, one in zip(x, t, strict=True)]),
     direct_label="−log x of the true class",
 )
@@ -343,7 +345,7 @@ def per_sample(x, t):
     "a batch",
     r"L = \frac1N \sum_n L_n",
     "L = 1/N Σₙ Lₙ",
-    "The mean, so that the step size does not depend on the batch size.",
+    "The mean is used so that the step size does not depend on the batch size.",
     direct=lambda x, t: nn.CrossEntropy().forward(x, t),
     direct_label="nn.CrossEntropy",
     link=Link(nn.CrossEntropy._losses, "-(t * np.log(x))"),
@@ -356,7 +358,7 @@ def loss(x, t):
     "gradient of one sample",
     r"\frac{\partial L_n}{\partial x_{ni}} = -\frac{t_{ni}}{x_{ni}}",
     "∂Lₙ/∂xₙᵢ = −tₙᵢ / xₙᵢ",
-    "Only the i-th term of the sum holds xᵢ, and the logarithm's derivative is 1/x. The minus sign stays.",
+    "Only the i-th term of the sum contains xᵢ, and the derivative of the logarithm is 1/x. The minus sign remains.",
     derivative=D("per_sample", "x", take="nnk->nk"),
 )
 def per_sample_gradient(x, t):
@@ -364,10 +366,10 @@ def per_sample_gradient(x, t):
 
 
 @cross_entropy.step(
-    "gradient of the batch's mean",
+    "gradient of the mean over the batch",
     r"\frac{\partial L}{\partial x_{ni}} = -\frac{1}{N} \frac{t_{ni}}{x_{ni}}",
     "∂L/∂xₙᵢ = −tₙᵢ / (N xₙᵢ)",
-    "Each sample's loss is one N-th of the mean; 1/N enters here, once, and nowhere later.",
+    "The loss of each sample contributes 1/N to the mean. The factor 1/N enters only here.",
     derivative=D("loss", "x"),
 )
 def dx(x, t):
@@ -384,7 +386,7 @@ def _cross_entropy_nn(x, t):
     "what nn computes",
     r"dx = -t / (N x)",
     "dx = −t / (N x)",
-    "The same line, in code. (nn also bounds x from below by the smallest normal number, so that L stays finite.)",
+    "The same line in code. (nn also clips x from below at the smallest normal number, so that L stays finite.)",
     same=True,
     link=Link(nn.CrossEntropy._gradients, "-t / x"),
 )
@@ -400,8 +402,8 @@ fused = Derivation(
     "Softmax and cross-entropy fused",
     {"N": 4, "K": 3},
     lambda rng, N, K: {"x": rng.normal(size=(N, K)), "t": _one_hot(rng, N, K), "u": rng.normal(size=(N, K))},
-    intro="x are scores, s their softmax, t one-hot targets. Dividing by s and then multiplying by it cancels. Steps 3 "
-    "to 5 hold for any targets and are checked with u: random numbers, whose rows sum to anything.",
+    intro="x are scores, s their softmax, t one-hot targets. Division by s and multiplication by s cancel. Steps 3 to "
+    "5 hold for any targets and are checked with random targets u, whose rows have arbitrary sums.",
     source="CMU 11-785 Fall 2019, homework 1 handout, appendix A; UvA report A, April 2019: question 1.1 b) i",
 )
 
@@ -421,7 +423,7 @@ def s(x):
     "cross-entropy of the softmax",
     r"L = -\frac1N \sum_{nk} t_{nk} \log s_{nk}",
     "L = −1/N Σₙₖ tₙₖ log sₙₖ",
-    "One after the other.",
+    "The composition of the two.",
     direct=lambda x, t: nn.SoftmaxCrossEntropy().forward(x, t),
     direct_label="nn.SoftmaxCrossEntropy",
 )
@@ -462,7 +464,7 @@ def product(s, u):
     "s cancels",
     r"\frac{\partial L}{\partial x_{nj}} = -\frac1N \sum_i u_{ni} (\delta_{ij} - s_{nj})",
     "∂L/∂xⱼ = −1/N Σᵢ uᵢ (δᵢⱼ − sⱼ)",
-    "So no division by a small probability is left: the fused form cannot overflow.",
+    "There is no division by a small probability left, so the fused form cannot overflow.",
     same=True,
 )
 def cancelled(s, u):
@@ -473,7 +475,7 @@ def cancelled(s, u):
     "the sum carried out",
     r"\frac{\partial L}{\partial x_{nj}} = \frac1N \Big(s_{nj} \sum_i u_{ni} - u_{nj}\Big)",
     "∂L/∂xⱼ = 1/N (sⱼ Σᵢ uᵢ − uⱼ)",
-    "The delta keeps uⱼ; sⱼ does not depend on i. This holds for any targets, and nn computes it for them.",
+    "The delta selects uⱼ; sⱼ does not depend on i. This holds for any targets, and nn supports any targets.",
     same=True,
     direct=lambda x, u: _fused_nn(x, u),
     direct_label="nn.SoftmaxCrossEntropy",
@@ -486,7 +488,7 @@ def any_targets(s, u):
     "targets that sum to 1",
     r"\frac{\partial L}{\partial x} = \frac1N (s - t)",
     "∂L/∂x = (s − t) / N",
-    "u = t, one-hot. Prediction minus truth: the gradient is 0 just where they agree.",
+    "u = t, one-hot. Prediction minus target: the gradient is 0 if and only if they agree.",
     derivative=D("separate", "x"),
 )
 def difference(s, t):
@@ -497,7 +499,7 @@ def difference(s, t):
     "what nn computes",
     r"dx = (s - t) / N",
     "dx = (s − t) / N",
-    "nn.SoftmaxCrossEntropy turns class indices into one-hot rows t. Where rows do not sum to 1, s is multiplied by "
+    "nn.SoftmaxCrossEntropy turns class indices into one-hot rows t. If rows do not sum to 1, s is multiplied by "
     "their sum.",
     same=True,
     link=Link(nn.SoftmaxCrossEntropy._gradients, "* s - t"),
@@ -516,7 +518,7 @@ smoothing = Derivation(
     "Cross-entropy with label smoothing",
     {"N": 4, "K": 3},
     lambda rng, N, K: {"x": rng.normal(size=(N, K)), "t": _one_hot(rng, N, K)},
-    intro="A share ε of every target (0.1 here) is spread evenly over the K classes; s is the softmax of x.",
+    intro="A fraction ε of every target (0.1 here) is distributed evenly over the K classes; s is the softmax of x.",
     source="Szegedy et al. (2016), Rethinking the inception architecture for computer vision, section 7",
     least={"K": 2},
 )
@@ -526,7 +528,7 @@ smoothing = Derivation(
     "the targets",
     r"t' = (1 - \varepsilon)\, t + \varepsilon / K",
     "t′ = (1 − ε) t + ε/K",
-    "Rows still sum to 1, but no entry is 0 or 1: a score no longer has to grow without end.",
+    "Rows still sum to 1, but no entry is 0 or 1, so the scores no longer grow without bound.",
     direct=lambda t: np.where(t == 1, 1 - _EPSILON + _EPSILON / t.shape[1], _EPSILON / t.shape[1]),
     direct_label="true and other classes",
 )
@@ -538,7 +540,7 @@ def smoothed(t):
     "their cross-entropy",
     r"L = -\frac1N \sum_{nk} t'_{nk} \log s_{nk}",
     "L = −1/N Σₙₖ t′ₙₖ log sₙₖ",
-    "The loss as before, for other targets.",
+    "The same loss with different targets.",
     direct=lambda x, smoothed: nn.CrossEntropy().forward(nn.Softmax().forward(x), smoothed),
     direct_label="nn.CrossEntropy of t′",
 )
@@ -550,7 +552,7 @@ def smoothed_loss(x, smoothed):
     "in two parts",
     r"L = (1 - \varepsilon)\, L_t - \frac{\varepsilon}{N K} \sum_{nk} \log s_{nk}",
     "L = (1 − ε) Lₜ − ε/(N K) Σₙₖ log sₙₖ",
-    "The cross-entropy of the true classes, and a pull towards all classes alike.",
+    "The cross-entropy of the true classes, plus a term that favours all classes equally.",
     same=True,
 )
 def two_parts(x, t):
@@ -562,7 +564,7 @@ def two_parts(x, t):
     "the gradient",
     r"\frac{\partial L}{\partial x} = \frac1N (s - t')",
     "∂L/∂x = (s − t′) / N",
-    "That of softmax and cross-entropy holds for any targets whose rows sum to 1.",
+    "The gradient of softmax cross-entropy holds for any targets whose rows sum to 1.",
     derivative=D("smoothed_loss", "x"),
 )
 def smoothed_dx(x, smoothed):
@@ -574,7 +576,7 @@ def smoothed_dx(x, smoothed):
     "what nn computes",
     r"dx = (s - \varepsilon/K - (1 - \varepsilon)\, t) / N",
     "dx = (s − ε/K − (1 − ε) t) / N",
-    "nn.SoftmaxCrossEntropy smooths the targets in its forward pass, and computes (s - t) / N of those.",
+    "nn.SoftmaxCrossEntropy smooths the targets in its forward pass and computes (s - t) / N for the smoothed targets.",
     same=True,
     link=Link(nn.SoftmaxCrossEntropy._losses, "(1 - self.label_smoothing) * t"),
 )
@@ -592,7 +594,7 @@ mse = Derivation(
     "Mean squared error",
     {"N": 4, "D": 3},
     lambda rng, N, D: {"x": rng.normal(size=(N, D)), "t": rng.normal(size=(N, D))},
-    intro="The mean runs over the N·D numbers, as PyTorch's does; some texts write 1/2 in place of 1/(N D).",
+    intro="The mean is over all N·D numbers, as in PyTorch. Some texts use 1/2 instead of 1/(N D).",
     source="Goodfellow, Bengio, Courville, Deep Learning (2016), section 5.1.4",
 )
 
@@ -601,7 +603,7 @@ mse = Derivation(
     "definition",
     r"L = \frac{1}{ND} \sum_{nd} (x_{nd} - t_{nd})^2",
     "L = 1/(N D) Σ (x − t)²",
-    "The mean of the squared distances.",
+    "The mean of the squared differences.",
     direct=lambda x, t: np.linalg.norm(x - t) ** 2 / x.size,
     direct_label="‖x − t‖² / (N D)",
 )
@@ -613,7 +615,7 @@ def squared_error(x, t):
     "multiplied out",
     r"L = \frac{1}{ND} \sum_{nd} (x_{nd}^2 - 2 x_{nd} t_{nd} + t_{nd}^2)",
     "L = 1/(N D) Σ (x² − 2 x t + t²)",
-    "The binomial formula; each x stands in its own terms alone.",
+    "The binomial formula. Each x occurs only in its own terms.",
     same=True,
 )
 def multiplied_out(x, t):
@@ -624,7 +626,7 @@ def multiplied_out(x, t):
     "term by term",
     r"\frac{\partial L}{\partial x_{nd}} = \frac{1}{ND} (2 x_{nd} - 2 t_{nd})",
     "∂L/∂x = (2x − 2t) / (N D)",
-    "x² gives 2x, −2xt gives −2t, t² gives nothing.",
+    "x² gives 2x, −2xt gives −2t, t² gives 0.",
     derivative=D("squared_error", "x"),
 )
 def mse_terms(x, t):
@@ -635,7 +637,7 @@ def mse_terms(x, t):
     "the vectorised formula",
     r"dx = \frac{2}{ND} (x - t)",
     "dx = 2 (x − t) / (N D)",
-    "The same, with 2 taken out.",
+    "The same, with 2 factored out.",
     same=True,
 )
 def mse_dx(x, t):
@@ -646,7 +648,7 @@ def mse_dx(x, t):
     "what nn computes",
     r"dx = \frac{2}{ND} (x - t)",
     "dx = 2 (x − t) / (N D)",
-    "nn.MeanSquaredError keeps the difference of its forward pass.",
+    "nn.MeanSquaredError stores the difference in its forward pass.",
     same=True,
     link=Link(nn.MeanSquaredError._gradients, "2 * difference / "),
 )

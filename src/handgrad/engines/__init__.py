@@ -1,7 +1,7 @@
-"""Engines: what trains a network that is given as data, on data that is given as indices.
+"""Engines, which train a network described as data.
 
-An engine is loaded with a data set once; from then on the training loop sends it indices only, and gets back sums. The
-same seam serves arrays in memory, data resident on a device, shards of many machines and stacked models.
+An engine loads a data set once. After that, the training loop passes only indices and gets sums back. The same
+interface supports arrays in memory, data on a device, shards on many machines, and stacked models.
 """
 
 from __future__ import annotations
@@ -26,33 +26,34 @@ PRECISIONS = ("float32", "float64", "bf16", "fp16")
 DEVICES = ("cpu", "cuda", "mps")
 GRADIENTS = ("hand", "autograd")
 KERNELS = ("numpy", "numba")
-#: Losses, by the task that each fits; the first is that task's default.
+#: Losses by task; the first is the default of the task.
 LOSSES_OF = {"classification": ("cross_entropy", "nll", "mse"), "regression": ("mse", "l1", "huber")}
 LOSSES = tuple(dict.fromkeys(name for names in LOSSES_OF.values() for name in names))
-#: Classes up to which an evaluation counts what is taken for what: the table has their square of numbers.
+#: Maximum number of classes for which an evaluation computes the confusion matrix.
 MOST_CONFUSED = 1000
-#: Ways in which the NumPy engine can compute a convolution.
+#: Convolution algorithms of the NumPy engine.
 CONVOLUTIONS = ("im2col", "taps", "winograd-2x2", "winograd-4x4")
 
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """What computes, as data.
+    """The specification of an engine.
 
     Arguments:
         name: one of `ENGINES`.
-        precision: floating-point precision, one of `PRECISIONS`; bf16 and fp16 (mixed) with the torch engine.
-        threads: how many cores may work on a step. The NumPy engine shares out the work itself: with more than one,
-            keep the threads of its BLAS library at one (`threadpoolctl.threadpool_limits(1, "blas")`). None: one for
-            the NumPy engine, what PyTorch chooses for the torch engine.
-        device, compile, gradients: of the torch engine: see `engines.torch.TorchEngine`. None for its defaults.
-        kernels: what does the element-wise work of the NumPy engine: `numpy`, or `numba`, which compiles it (the extra
-            `fast`).
-        convolution: how the NumPy engine computes convolutions: one of `CONVOLUTIONS` (where its shape allows), `auto`
-            (by a fixed estimate) or `measure` (what is quickest here, tried when training begins).
+        precision: floating-point precision, one of `PRECISIONS`; bf16 and fp16 (mixed) only with the PyTorch engine.
+        threads: number of threads per step. The NumPy engine divides the work itself: with more than one thread, limit
+            its BLAS library to one (`threadpoolctl.threadpool_limits(1, "blas")`). None means one for the NumPy engine
+            and PyTorch's default for the PyTorch engine.
+        device, compile, gradients: settings of the PyTorch engine (see `engines.torch.TorchEngine`); None for its
+            defaults.
+        kernels: implementation of elementwise operations in the NumPy engine: `numpy`, or `numba`, which compiles them
+            (the extra `fast`).
+        convolution: convolution algorithm of the NumPy engine: one of `CONVOLUTIONS` (where applicable), `auto` (by a
+            fixed estimate) or `measure` (the fastest on this machine, measured at the start of training).
 
     Raises:
-        ConfigError: there is no such engine, the engine has no such setting, or its library is missing.
+        ConfigError: unknown engine, a setting that the engine does not support, or a missing library.
     """
 
     name: str = "numpy"
@@ -94,18 +95,18 @@ class EngineSpec:
 
 @dataclass(frozen=True)
 class LossSpec:
-    """A loss as data.
+    """The specification of a loss.
 
     Arguments:
         name: one of `LOSSES`: `cross_entropy` of scores, `nll` of log-probabilities (the architecture then ends in
-            `log_softmax`), `mse` of the outputs from one-hot rows, or, in a regression, from the targets; `l1` and
-            `huber` of a regression alone.
-        label_smoothing: of `cross_entropy`.
-        huber_delta: δ of `huber`, the distance from which it grows linearly. Targets are standardised in a run, so it
-            is in standard deviations of the target.
+            `log_softmax`), `mse` between the outputs and one-hot rows or, in regression, the targets; `l1` and `huber`
+            only for regression.
+        label_smoothing: only for `cross_entropy`.
+        huber_delta: δ of `huber`, the residual from which it grows linearly. A run standardises its targets, so δ is
+            in standard deviations of the target.
 
     Raises:
-        ConfigError: there is no such loss, or it has no such setting.
+        ConfigError: unknown loss, or a setting that it does not support.
     """
 
     name: str = "cross_entropy"
@@ -128,19 +129,19 @@ class LossSpec:
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """An update rule as data.
+    """The specification of an optimiser.
 
     Arguments:
-        name: one of `OPTIMIZERS`. `muon` moves the matrices between hidden layers; AdamW, with the same learning rate
-            and weight decay, moves all else.
-        momentum: of `sgd`, `rmsprop` (0 if None) and `muon` (0.95 if None).
-        nesterov: Nesterov's form, of `sgd` (`muon` always has it).
-        weight_decay: an L2 penalty; decoupled for `adamw` and `muon`.
-        clip_norm: the largest norm that all gradients together may have; None for any.
-        betas: β₁ and β₂ of `adam` and `adamw` (and of the AdamW beside `muon`).
+        name: one of `OPTIMIZERS`. `muon` updates the weight matrices of hidden layers; AdamW, with the same learning
+            rate and weight decay, updates all other parameters.
+        momentum: for `sgd`, `rmsprop` (0 if None) and `muon` (0.95 if None).
+        nesterov: use Nesterov momentum, for `sgd` (`muon` always uses it).
+        weight_decay: L2 penalty; decoupled for `adamw` and `muon`.
+        clip_norm: maximum total norm of all gradients; None for no clipping.
+        betas: β₁ and β₂ of `adam` and `adamw` (and of AdamW in `muon`).
 
     Raises:
-        ConfigError: the rule has no such setting.
+        ConfigError: a setting that the optimiser does not support.
     """
 
     name: str = "adam"
@@ -165,16 +166,15 @@ class OptimizerSpec:
 
 @dataclass(frozen=True)
 class Figures:
-    """Sums over samples, one row for each step (training) or a single row (evaluation), with an axis of models behind
-    for stacked models.
+    """Sums over samples, one row per step in training or a single row in evaluation; stacked models add a model axis.
 
     Attributes:
-        loss: sum of the samples' losses, `(steps,)` or `(steps, M)`, float64.
-        correct: samples whose largest score is the right class, alike, int64; 0 in a regression.
-        samples: how many samples each row sums over.
-        errors: of a regression: sums of the squared and of the absolute distances from each target, in its own unit,
+        loss: sum of the losses of the samples, `(steps,)` or `(steps, M)`, float64.
+        correct: number of correctly classified samples, in the same shape, int64; 0 for regression.
+        samples: number of samples per row.
+        errors: for regression, sums of the squared and absolute errors of each target, in its own unit,
             `(steps, 2, T)` or `(steps, M, 2, T)`, float64.
-        confusion: of the evaluation of a classification: how many samples of class i (row) were given class j
+        confusion: for the evaluation of a classification, the number of samples of class i (row) classified as j
             (column), `(K, K)` or `(M, K, K)`, int64; None with more than `MOST_CONFUSED` classes.
     """
 
@@ -185,24 +185,24 @@ class Figures:
     confusion: Integer[Array, "*models K K"] | None = None
 
     def first(self, steps: int) -> Figures:
-        """The figures of the first steps."""
+        """The results of the first steps."""
         errors = None if self.errors is None else self.errors[:steps]
         return Figures(self.loss[:steps], self.correct[:steps], self.samples, errors)
 
     def of(self, model: int) -> Figures:
-        """One model's of a stack."""
+        """The results of one model of a stack."""
         errors = None if self.errors is None else self.errors[:, model]
         confusion = None if self.confusion is None else self.confusion[model]
         return Figures(self.loss[:, model], self.correct[:, model], self.samples, errors, confusion)
 
 
 class DivergedError(Exception):
-    """A training step met a loss that is not finite. The parameters are those before that step.
+    """The loss of a training step is not finite. The parameters are those before that step.
 
     Attributes:
-        step: row of `indices` that it happened in.
-        cause: what was found, as a sentence that names the layer and what to do.
-        figures: of the steps before it.
+        step: row of `indices` in which it happened.
+        cause: a sentence that names the layer and what to do.
+        figures: results of the previous steps.
     """
 
     def __init__(self, step: int, cause: str, figures: Figures) -> None:
@@ -214,17 +214,17 @@ class DivergedError(Exception):
 
 @runtime_checkable
 class Engine(Protocol):
-    """What the training loop asks of an engine."""
+    """The interface between the training loop and an engine."""
 
     name: str
     architecture: Architecture
 
     def load(self, dataset: Dataset) -> None:
-        """Takes the data set that all later indices point into."""
+        """Loads the data set to which all later indices refer."""
         ...
 
     def train(self, indices: Integer[Array, "steps batch"], learning_rates: Float[Array, "steps"]) -> Figures:
-        """Makes one training step a row of `indices`.
+        """Runs one training step per row of `indices`.
 
         Raises:
             DivergedError: a loss is not finite.
@@ -236,7 +236,7 @@ class Engine(Protocol):
         ...
 
     def predict(self, inputs: Num[Array, "N ..."]) -> Float[Array, "N K"]:
-        """Scores (logits) of inputs that are preprocessed already."""
+        """Scores (logits) of preprocessed inputs."""
         ...
 
     def state_dict(self) -> dict[str, Shaped[Array, "..."]]:
@@ -246,11 +246,11 @@ class Engine(Protocol):
     def load_state_dict(self, state: dict[str, Shaped[Array, "..."]]) -> None: ...
 
     def checkpoint(self) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
-        """All that going on bit for bit needs, as arrays and a JSON value."""
+        """The complete state for bit-for-bit resumption, as arrays and a JSON value."""
         ...
 
     def restore(self, arrays: dict[str, Shaped[Array, "..."]], settings: dict[str, Any]) -> None:
-        """Takes what `checkpoint` gave."""
+        """Restores a state returned by `checkpoint`."""
         ...
 
 
@@ -265,20 +265,20 @@ def make_engine(
     noise_seed: int | Sequence[int] = 0,
     processes: Processes | None = None,
 ) -> Any:
-    """An engine with freshly drawn parameters.
+    """Creates an engine with newly drawn parameters.
 
     Arguments:
-        spec: which engine, and its settings; a name stands for that engine's defaults.
+        spec: the engine and its settings; a name selects the defaults of that engine.
         loss: cross-entropy by default.
         init: initialiser of the weights, as in `nn.parse_initializer`.
         init_seed: seed of the weights.
         noise_seed: seed of the dropout masks.
-        processes: those that train together, with the torch engine; alone by default.
+        processes: the processes of distributed training with the PyTorch engine; a single one by default.
 
     Sequences stack models: see `engines.numpy.NumpyEngine`.
 
     Raises:
-        ConfigError: there is no such engine or device, or its library is missing.
+        ConfigError: unknown engine or device, or a missing library.
     """
     spec = EngineSpec(spec) if isinstance(spec, str) else spec
     options: dict[str, Any] = {"init": init, "init_seed": init_seed, "noise_seed": noise_seed}
@@ -300,8 +300,8 @@ def make_engine(
 
 
 def check_dataset(architecture: Architecture, dataset: Dataset, loss: LossSpec) -> None:
-    """Raises ConfigError where a network's inputs or outputs are not as many as a data set's numbers and classes or
-    targets, the loss is of another task, or the data set has labels, targets or weights that cannot be."""
+    """Raises ConfigError if the inputs or outputs of a network do not match a data set, the loss is for a different
+    task, or the data set has invalid labels, targets or weights."""
     if loss.name not in LOSSES_OF[dataset.task]:
         raise ConfigError(
             f"loss={loss.name} does not go with data set {dataset.name}, a {dataset.task}: "
@@ -344,10 +344,10 @@ def check_dataset(architecture: Architecture, dataset: Dataset, loss: LossSpec) 
 def engine_state(
     engine: str, arrays: Mapping[str, Shaped[Array, "..."]], betas: tuple[float, float]
 ) -> dict[str, Shaped[Array, "..."]]:
-    """The arrays of any engine's checkpoint as the one called `engine` names and scales them.
+    """Converts the arrays of any engine's checkpoint to the names and scales of `engine`.
 
-    The NumPy engine's Adam carries sums from step to step, PyTorch's the averages: m = (1 - β₁) M, v = (1 - β₂) V.
-    Before 2026-11-22 the NumPy engine's carried averages too: its older checkpoints are read as PyTorch's.
+    Adam stores sums in the NumPy engine and averages in PyTorch: m = (1 - β₁) M, v = (1 - β₂) V. Before 2026-11-22, the
+    NumPy engine stored averages as well, so its older checkpoints are read like those of PyTorch.
 
     Arguments:
         betas: β₁ and β₂ of Adam.

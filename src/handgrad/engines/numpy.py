@@ -1,4 +1,4 @@
-"""The NumPy engine: hand-derived gradients, flat buffers, an arena of work arrays."""
+"""The NumPy engine: hand-derived gradients, flat buffers, reused work arrays."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from handgrad.nn.layer import check_state
 
 T = TypeVar("T")
 
-#: Samples that an evaluation takes at a time, fewer where a layer's outputs for them would be more than so many
-#: numbers. Fixed, because the sums' last bits depend on it.
+#: Number of samples per evaluation batch, and the maximum number of output elements of a layer for them. Fixed, because
+#: the last bits of the sums depend on it.
 EVALUATION_BATCH = 1024
 EVALUATION_NUMBERS = 2**21
 
@@ -55,9 +55,9 @@ def build(
     noise_rng: np.random.Generator | int | None = None,
     dtype: np.dtype | type = np.float32,
 ) -> nn.Sequential:
-    """The layers of an architecture, their weights drawn in order from `init_rng`, dropout masks from `noise_rng`.
+    """The layers of an architecture, with weights drawn in order from `init_rng` and dropout masks from `noise_rng`.
 
-    What a layer's constructor is given: see `architectures.Kind`.
+    `architectures.Kind` describes the arguments of a layer's constructor.
     """
     init_rng, noise_rng = np.random.default_rng(init_rng), np.random.default_rng(noise_rng)
 
@@ -79,10 +79,10 @@ def build(
 
 
 def convolution_plan(architecture: Architecture, batch: int, wanted: str = "auto") -> dict[str, str]:
-    """The algorithm of each convolution for a batch of this size, by the layer's name.
+    """The algorithm of each convolution for a batch of this size, by the name of the layer.
 
     Arguments:
-        wanted: one of `engines.CONVOLUTIONS`, taken where it fits; or "auto", the least estimate.
+        wanted: one of `engines.CONVOLUTIONS`, used where applicable, or "auto" for the lowest estimate.
     """
     return {
         row.name: choose_convolution(_convolution_geometry(row), batch, wanted)
@@ -92,13 +92,13 @@ def convolution_plan(architecture: Architecture, batch: int, wanted: str = "auto
 
 
 def convolution_estimates(row: Row, batch: int) -> dict[str, float]:
-    """The estimated time of every algorithm that can compute a convolution, for a batch of this size, in multiply-adds
-    of a large matrix product."""
+    """The estimated time of every applicable convolution algorithm, for a batch of this size, in multiply-adds of a
+    large matrix product."""
     return convolution_costs(_convolution_geometry(row), batch)
 
 
 def _convolution_geometry(row: Row) -> Geometry:
-    """The sizes that decide how a convolution is computed."""
+    """The sizes that determine the algorithm of a convolution."""
     options = {"stride": 1, "padding": 0, "dilation": 1, **row.options}
     sizes = (options[name] for name in ("kernel_size", "stride", "padding", "dilation"))
     pairs = ((size, size) if isinstance(size, int) else tuple(size) for size in sizes)
@@ -115,18 +115,18 @@ class NumpyEngine:
         spec: precision, threads, kernels and convolution algorithm.
         loss: cross-entropy by default.
         init: initialiser of the weights, as in `nn.parse_initializer`.
-        init_seed: seed of the weights. A sequence of M seeds stacks M models, which train side by side, each exactly as
-            it would alone with one thread.
+        init_seed: seed of the weights. A sequence of M seeds stacks M models, which are trained together, each exactly
+            as it would be alone with one thread.
         noise_seed: seed of the dropout masks.
 
-    In a stack, `optimizer` (all of it but `clip_norm`), `init` and `noise_seed` may each be a sequence too, one for
-    each model.
+    In a stack, `optimizer` (except for `clip_norm`), `init` and `noise_seed` may also be sequences with one entry per
+    model.
 
     Attributes:
-        network: the layers. They hold the parameters and buffers; their kernels compute.
-        models: how many models are stacked; None for a single network.
-        diverged: the models of a stack whose loss was not finite, each with the step at which that happened, counted
-            from 0, and the cause. Their parameters are worth nothing; the other models go on.
+        network: the layers, which hold the parameters and buffers; their kernels do the computation.
+        models: number of stacked models; None for a single network.
+        diverged: the models of a stack whose loss was not finite, each with the step, counted from 0, and the cause.
+            Their parameters are meaningless; the other models continue.
     """
 
     name = "numpy"
@@ -187,7 +187,7 @@ class NumpyEngine:
         self._betas = [optimizer.betas for optimizer in optimizers]
         self.diverged: dict[int, tuple[int, str]] = {}
 
-        #: The algorithm of each convolution, by the layer's name: settled when training begins.
+        #: The algorithm of each convolution, by the name of the layer; set at the start of training.
         self.convolutions: dict[str, str] = {}
         self._convolution_rows = {row.name: row for row in architecture.rows() if row.kind == "conv2d"}
         self._work = self.kernels.workspace()
@@ -207,7 +207,7 @@ class NumpyEngine:
     def _batch(
         self, indices: Integer[Array, "*models N"], step: int | None = None
     ) -> tuple[Float[Array, "*models N ..."], Num[Array, "*models N *targets"]]:
-        """Samples and their labels, or standardised targets; those of a training step as its number says."""
+        """Samples and their labels or standardised targets, with the augmentation of a training step."""
         dataset = self._loaded()
         x = self._work.empty("x", (indices.size, *dataset.input_shape), self.dtype)
         if step is None:
@@ -220,7 +220,7 @@ class NumpyEngine:
         return self._work.plan(self._as_inputs, x, indices.ndim), targets
 
     def _as_inputs(self, x: Float[Array, "N ..."], axes: int) -> Float[Array, "*models N ..."]:
-        """The same memory in the shape that the network takes."""
+        """The same memory in the input shape of the network."""
         models = (self.models or 1,) if axes > 1 else ()
         return x.reshape(*models, -1, *self.architecture.input_shape)
 
@@ -229,15 +229,15 @@ class NumpyEngine:
     def train(
         self, indices: Integer[Array, "steps *models batch"], learning_rates: Float[Array, "steps *rates"]
     ) -> Figures:
-        """One training step a row of `indices`. The models of a stack share each batch and each learning rate, or have
-        their own, along an axis of models."""
+        """Runs one training step per row of `indices`. The models of a stack share each batch and learning rate, or
+        have their own along a model axis."""
         steps, *_, batch = indices.shape
         dataset, figures = self._loaded(), self._no_figures(steps, batch)
         weights = dataset.weights
         self._settle_convolutions(batch)
         if not self.network.training:
             self.network.train()
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # told apart below, with the layer's name
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # reported below, with the layer's name
             for step in range(steps):
                 x, labels = self._batch(indices[step], self.steps)
                 scores = self._network.forward(x)
@@ -263,7 +263,7 @@ class NumpyEngine:
 
     @property
     def steps(self) -> int:
-        """How many training steps were made."""
+        """Number of training steps so far."""
         return self._updates[0].kernel.rule.steps
 
     def _note_diverged(self, loss: Float[Array, "M"], x: Float[Array, "*models N ..."]) -> None:
@@ -276,8 +276,8 @@ class NumpyEngine:
                 self.diverged[model] = self.steps, cause
 
     def evaluate(self, indices: Integer[Array, "..."]) -> Figures:
-        """Sums over all samples of `indices`, in evaluation mode; each model of a stack over its own where they are
-        `(M, n)`."""
+        """Sums over all samples of `indices`, in evaluation mode; for indices `(M, n)`, separate ones for each
+        model."""
         if indices.ndim != 2 or len(indices) != self.models:
             indices = indices.ravel()
         samples = indices.shape[-1]
@@ -303,7 +303,7 @@ class NumpyEngine:
         return dataclasses.replace(figures, confusion=confusion)
 
     def _no_figures(self, steps: int, samples: int) -> Figures:
-        """Figures to be filled in."""
+        """Results to be filled in."""
         shape, errors = (steps,) if self.models is None else (steps, self.models), None
         if self._loaded().target_scaling is not None:
             errors = np.zeros((*shape, 2, *self.architecture.output_shape))
@@ -312,7 +312,7 @@ class NumpyEngine:
     def _errors(
         self, outputs: Float[Array, "*models N T"], targets: Float[Array, "*#models N T"]
     ) -> Float[Array, "*models 2 T"]:
-        """Sums over the samples of the squared and of the absolute distances, in the targets' own units."""
+        """Sums of the squared and absolute errors over the samples, in the units of the targets."""
         scaling = self._loaded().target_scaling
         assert scaling is not None
         distance = np.subtract(outputs, targets, dtype=np.float64) / scaling.scale
@@ -329,7 +329,7 @@ class NumpyEngine:
         return np.concatenate(parts, axis=-2)
 
     def _settle_convolutions(self, batch: int) -> None:
-        """Decides once how every convolution is computed, so that a resumed run goes on alike."""
+        """Selects the algorithm of every convolution once, so that a resumed run uses the same."""
         rows = self._convolution_rows
         if self.convolutions or not rows:
             return
@@ -341,7 +341,7 @@ class NumpyEngine:
             self._use_convolutions(convolution_plan(self.architecture, batch, self._spec.convolution))
 
     def _quickest(self, kernel: Conv2dKernel, shape: tuple[int, ...]) -> str:
-        """The algorithm whose best of three times forward and backward is the shortest."""
+        """The fastest algorithm by the best of three timings of forward and backward."""
         n, c, height, width = shape
         x = np.random.default_rng(0).standard_normal((n, height, width, c), self.dtype).transpose(0, 3, 1, 2)
         times: dict[str, float] = {}
@@ -369,7 +369,7 @@ class NumpyEngine:
         return min(EVALUATION_BATCH, max(16, EVALUATION_NUMBERS // widest))
 
     def _why_not_finite(self, x: Float[Array, "N ..."]) -> str:
-        """Runs the batch again, layer by layer, and names the first one that gives something not finite."""
+        """Runs the batch again, layer by layer, and names the first layer with a non-finite output."""
         if not np.isfinite(x).all():
             return "the data itself holds values that are not finite: check the input files"
         advice = "the learning rate is most likely too high: try a tenth of it"
@@ -400,14 +400,14 @@ class NumpyEngine:
         self.model(None).restore(arrays, settings)
 
     def model(self, model: int | None) -> Model:
-        """One model of a stack, or the only one (None)."""
+        """One model of a stack, or a single model (None)."""
         if (model is None) != (self.models is None):
             raise ValueError(f"model={model} of an engine with models={self.models}: a stack is saved model by model")
         return Model(self, model)
 
 
 class Model:
-    """The state of one model of an engine: in the form that an engine of this model alone has."""
+    """The state of one model of an engine, in the form of an engine with only this model."""
 
     def __init__(self, engine: NumpyEngine, model: int | None) -> None:
         self._engine, self._row = engine, model or 0
@@ -439,7 +439,7 @@ class Model:
         return arrays, settings
 
     def restore(self, arrays: dict[str, Shaped[Array, "..."]], settings: dict[str, Any]) -> None:
-        """Takes what `checkpoint` gave. All models of a stack must have made as many steps."""
+        """Restores a state returned by `checkpoint`. All models of a stack must have made the same number of steps."""
         engine = self._engine
         arrays = engine_state("numpy", arrays, engine._betas[self._row])
         self.load_state_dict({n.removeprefix("model/"): a for n, a in arrays.items() if n.startswith("model/")})
@@ -448,12 +448,12 @@ class Model:
         for update in engine._updates:
             update.kernel.rule.steps = settings["optimizer_steps"]
         engine._noise[self._row].bit_generator.state = settings["noise"]
-        if "convolutions" in settings:  # not where another engine wrote it
+        if "convolutions" in settings:  # not if another engine wrote it
             engine._use_convolutions(settings["convolutions"])
 
     def _optimizer_state(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Views of what the update rules carry from step to step, in the shapes of the parameters with an axis of one
-        model in front, as `optimizer/KIND/PARAMETER`."""
+        """Views of the state of the update rules, in the shapes of the parameters with a leading axis of length 1,
+        as `optimizer/KIND/PARAMETER`."""
         flat = self._engine.flat
         for update in self._engine._updates:
             row = self._row - update.models.start
@@ -466,21 +466,21 @@ class Model:
 
 
 class _Update(NamedTuple):
-    """What steps an update rule, the models whose parameters it moves, and the parameters' names; None for all, in one
-    sweep."""
+    """The kernel of an update rule, the models whose parameters it updates, and the names of the parameters; None
+    for all, in one pass."""
 
     kernel: OptimizerKernel
     models: slice
     names: list[str] | None
 
     def rate(self, rates: np.ndarray | float) -> float | np.ndarray:
-        """The learning rate of these models out of that of all, or those of each."""
+        """The learning rates of these models, from a common one or one per model."""
         if not np.ndim(rates):
             return float(rates)
         return _number(np.asarray(rates)[self.models])
 
     def apart(self, arrays: list[np.ndarray], flat: FlatParameters) -> Iterator[tuple[str, np.ndarray]]:
-        """What is carried for each parameter, by its name."""
+        """The state of each parameter, by name."""
         if self.names is not None:
             yield from zip(self.names, arrays, strict=True)
             return
@@ -490,12 +490,12 @@ class _Update(NamedTuple):
 
 
 def _each(value: T | Sequence[T], count: int) -> list[T]:
-    """One for each model, where one for all may be given."""
+    """One value per model, from a common one or one per model."""
     return list(value) if isinstance(value, (list, tuple)) else [value] * count  # pyright: ignore[reportReturnType]
 
 
 def _number(values: Sequence[float] | np.ndarray) -> float | np.ndarray:
-    """A setting of models, as update rules take it. A plain number keeps float32 arrays float32."""
+    """A setting of several models in the form that update rules expect. A Python number preserves float32."""
     return float(values[0]) if len(values) == 1 else np.asarray(values, np.float64)[:, None]
 
 
@@ -511,11 +511,11 @@ def _make_loss(spec: LossSpec) -> nn.Loss:
 def _make_optimizers(
     specs: list[OptimizerSpec], flat: FlatParameters
 ) -> Iterator[tuple[nn.Optimizer, slice, list[str] | None]]:
-    """The update rules: see `_Update`. Neighbours in a stack share one where it differs in numbers alone."""
+    """The update rules: see `_Update`. Adjacent models of a stack share one if their rules differ only in numbers."""
 
     def kind(model: int) -> tuple:
         spec = specs[model]
-        alone = model if spec.name == "muon" else None  # its matrices are moved one by one anyway
+        alone = model if spec.name == "muon" else None  # its matrices are updated separately anyway
         return spec.name, spec.nesterov, spec.betas, bool(spec.momentum), alone
 
     for _, numbers in groupby(range(len(specs)), kind):
@@ -528,8 +528,8 @@ def _make_optimizers(
 def _rules(
     specs: list[OptimizerSpec], flat: FlatParameters, models: slice
 ) -> list[tuple[nn.Optimizer, list[str] | None]]:
-    """The update rules of models that differ in numbers alone, each with the names of the parameters that it moves;
-    None for all, in one sweep."""
+    """The update rules of models that differ only in numbers, each with the names of the parameters that it updates;
+    None for all, in one pass."""
     spec = specs[0]
     decay: Any = _number([spec.weight_decay for spec in specs])
     momentum: Any = _number([spec.momentum or 0.0 for spec in specs])

@@ -1,6 +1,6 @@
-"""Several processes that train one network together, as `torchrun` starts them.
+"""Distributed training with several processes started by `torchrun`.
 
-Each makes the same steps on its own rows of every batch. The first one reads, writes and reports.
+Each process makes the same steps on its own rows of every batch. The first one reads, writes and reports.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ T = TypeVar("T")
 
 
 class Processes:
-    """The processes of a run; alone by default.
+    """The processes of a run; a single one by default.
 
     Attributes:
-        rank: number of this one, from 0.
-        count: how many there are.
+        rank: number of this process, from 0.
+        count: number of processes.
     """
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank, self.count = rank, count
 
     def first(self, function: Callable[[], T]) -> T:
-        """What the function returns in the first process; it is called there only. Where it fails, the first process
-        says why and the others end without a word (`SystemExit`)."""
+        """Calls the function only in the first process and returns its result in all. If it fails, the first process
+        reports the error and the others exit silently (`SystemExit`)."""
         if self.count == 1:
             return function()
         import torch.distributed as distributed
@@ -50,7 +50,7 @@ class Processes:
         return value  # pyright: ignore[reportReturnType]
 
     def largest(self, *values: float) -> list[float]:
-        """The largest value of all processes, in each place."""
+        """The elementwise maximum over all processes."""
         if self.count == 1:
             return list(values)
         import torch
@@ -61,12 +61,12 @@ class Processes:
         return tensor.tolist()
 
     def rows(self, n: int) -> slice:
-        """This process's rows of n: without overlap, as even as can be."""
+        """The rows of this process out of n: without overlap and as even as possible."""
         return slice(self.rank * n // self.count, (self.rank + 1) * n // self.count)
 
 
 def here() -> Processes:
-    """The processes that this one belongs to, as `torchrun` says in the environment."""
+    """The processes of this run, from the environment variables of `torchrun`."""
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys():
         return Processes()
     return Processes(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
@@ -74,13 +74,13 @@ def here() -> Processes:
 
 @contextlib.contextmanager
 def joined(engine: str) -> Iterator[Processes]:
-    """Connects with the other processes, if there are any, and lets go of them in the end.
+    """Connects to the other processes, if there are any, and disconnects at the end.
 
     Arguments:
-        engine: what is to train; only `torch` can in several processes.
+        engine: the engine; only `torch` supports several processes.
 
     Raises:
-        ConfigError: another engine, or no PyTorch.
+        ConfigError: a different engine, or PyTorch is not installed.
     """
     processes = here()
     if processes.count == 1:
@@ -96,8 +96,8 @@ def joined(engine: str) -> Iterator[Processes]:
         raise ConfigError('engine=torch needs PyTorch, which is not installed: pip install "handgrad[torch]"') from None
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank() % torch.cuda.device_count())
-    # torchrun keeps one store for all its attempts. In it a worker that was started anew could find the address of one
-    # that is gone, and wait for it: every attempt gets names of its own.
+    # torchrun uses one store for all attempts. A restarted worker could find the address of a dead one in it and wait
+    # for it, so every attempt uses its own names.
     store, _, _ = next(torch.distributed.rendezvous("env://"))  # pyright: ignore[reportPrivateImportUsage]
     prefix = f"handgrad, attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')} of {processes.count}"
     store = torch.distributed.PrefixStore(prefix, store)  # pyright: ignore[reportPrivateImportUsage]
@@ -109,19 +109,19 @@ def joined(engine: str) -> Iterator[Processes]:
     )
     try:
         yield processes
-        gc.collect()  # networks that took part hold on to the connection, and its threads, in cycles
+        gc.collect()  # networks that took part hold references to the connection and its threads in cycles
     finally:
         torch.distributed.destroy_process_group()
 
 
 def local_rank() -> int:
-    """Number of this process on its machine: which of several GPUs it takes."""
+    """Number of this process on its machine, which selects the GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 @contextlib.contextmanager
 def reporting_lost_processes() -> Iterator[None]:
-    """Says in one line that another process is gone, where PyTorch says it in many.
+    """Reports on one line that another process is gone, instead of PyTorch's long message.
 
     Raises:
         RunError: a collective operation failed.

@@ -1,7 +1,7 @@
 """The PyTorch engine: the same networks, weights, masks and update rules, on CPUs and GPUs.
 
-Its twin is `handgrad.engines.numpy`: from the same seeds both make the same steps within rounding, and a checkpoint of
-one is a checkpoint of the other. On a GPU the data set lives in the device's memory, and nothing is read back from it
+It is equivalent to `handgrad.engines.numpy`: with the same seeds, both make the same steps up to rounding, and their
+checkpoints are interchangeable. On a GPU, the data set is stored in the memory of the device, and nothing is read back
 before the end of `train` or `evaluate`.
 """
 
@@ -43,10 +43,10 @@ from handgrad.nn.layer import check_state
 from handgrad.torch.losses import mean as weighted_mean
 from handgrad.torch.synchronized import synchronized
 
-#: Numbers that one layer of an evaluation may give at a time: 128 MiB in float32.
+#: Maximum number of output elements of a layer per evaluation batch: 128 MiB in float32.
 EVALUATION_NUMBERS = 2**25
 
-#: What happens to the images of a step: which rows `(n, H)` and columns `(n, W)` of the one with a border are taken.
+#: The augmentation of the images of a step: rows `(n, H)` and columns `(n, W)` to select from the padded images.
 Changes = tuple[Tensor, Tensor]
 
 #: Precision: (dtype of parameters and data, dtype of an autocast region or None).
@@ -65,19 +65,19 @@ class TorchEngine:
         architecture: the network; it ends in scores (logits).
         optimizer: the update rule.
         spec: precision (`bf16` and `fp16` are mixed: parameters in float32, fp16 with a scaled loss); device (`cpu`,
-            `cuda`, `cuda:1` or `mps`); compile: let `torch.compile` fuse the network's operations; gradients:
-            `autograd` (the default) for PyTorch's modules and derivatives, `hand` for those of `handgrad.torch`;
-            threads: on a CPU, how many PyTorch uses (a setting of the whole process), None leaves it.
+            `cuda`, `cuda:1` or `mps`); compile: compile the network with `torch.compile`; gradients: `autograd` (the
+            default) for PyTorch's modules and gradients, `hand` for those of `handgrad.torch`; threads: on a CPU,
+            PyTorch's number of threads (a setting of the whole process), None for no change.
         loss: cross-entropy by default.
         init: initialiser of the weights, as in `nn.parse_initializer`.
         init_seed: seed of the weights, drawn as the NumPy engine draws them.
-        noise_seed: seed of the dropout masks. On a CPU they are the NumPy engine's, bit for bit; elsewhere they come
-            from the device's own generator.
-        processes: those that train together, joined already (`engines.processes.joined`): each takes its rows of every
-            batch and its part of every evaluation, and all hold the same network.
+        noise_seed: seed of the dropout masks. On a CPU they are bit-for-bit those of the NumPy engine; elsewhere they
+            come from the generator of the device.
+        processes: the processes of distributed training, already connected (`engines.processes.joined`): each processes
+            its rows of every batch and its part of every evaluation, and all have the same network.
 
     Raises:
-        ConfigError: the device is not there or cannot compute in that precision, or the network has a layer that
+        ConfigError: the device is not available or does not support the precision, or the network has a layer that
             `handgrad.torch` does not have.
     """
 
@@ -111,7 +111,7 @@ class TorchEngine:
         if spec.threads is not None and self.device.type == "cpu":
             torch.set_num_threads(spec.threads)
 
-        #: Whether each step's loss is looked at. A CPU has nothing to wait for; a device would be held up every step.
+        #: Whether the loss of each step is checked. This costs nothing on a CPU, but would stall a GPU at every step.
         self.checks_every_step = self.device.type == "cpu" and self.processes.count == 1
         self._shares_rows = self.processes.count > 1
         self._noise = np.random.default_rng(noise_seed)
@@ -119,7 +119,7 @@ class TorchEngine:
         if self.device.type != "cpu":
             self._device_noise = torch.Generator(device=self.device)
             self._device_noise.manual_seed(noise_seed)
-        with torch.random.fork_rng(devices=[]):  # torch.nn draws weights from PyTorch's own generator; not used
+        with torch.random.fork_rng(devices=[]):  # torch.nn draws weights from PyTorch's generator; they are not used
             network = hand.build(architecture, gradients, masks=self._mask)
         self.network = network.to(self.device, self.dtype)
         drawn = build_numpy(architecture, init=init, init_rng=init_seed, dtype=_numpy_dtype(self.dtype))
@@ -129,8 +129,8 @@ class TorchEngine:
             synchronized(self.network)
             ours = [self.device] if self.device.type == "cuda" else None
             with reporting_lost_processes(), warnings.catch_warnings():
-                # Running figures are alike everywhere already: nothing to send around but gradients. (PyTorch 2.13 has
-                # another word for it, which older ones do not know.)
+                # Running statistics are already equal in all processes, so only gradients are exchanged. (PyTorch 2.13
+                # has a new name for this argument, which older versions do not support.)
                 warnings.filterwarnings("ignore", message="`broadcast_buffers`", category=FutureWarning)
                 self._forward = DistributedDataParallel(self.network, device_ids=ours, broadcast_buffers=False)
         if spec.compile:
@@ -154,9 +154,8 @@ class TorchEngine:
         self._dataset = resident(dataset, self.device, self.dtype)
 
     def _batch(self, indices: Tensor, changes: Changes | None = None) -> tuple[Tensor, Tensor]:
-        """Samples and their labels, or standardised targets; the images of a training step changed as the augmentation
-        says."""
-        assert self._dataset is not None  # _indices has made sure
+        """Samples and their labels or standardised targets, with the augmentation of a training step."""
+        assert self._dataset is not None  # ensured by _indices
         x, labels = self._dataset.gather(indices, changes)
         return x.reshape(len(indices), *self.architecture.input_shape), labels
 
@@ -165,9 +164,9 @@ class TorchEngine:
             raise RuntimeError("the engine has no data: call load(dataset) first")
         return torch.from_numpy(np.ascontiguousarray(indices, np.int64)).to(self.device)
 
-    @torch.compiler.disable()  # a compiled graph can hold no generator
+    @torch.compiler.disable()  # a compiled graph cannot contain a generator
     def _mask(self, x: Tensor, p: float) -> Tensor:
-        if self._shares_rows:  # the rows of the mask that one process would draw
+        if self._shares_rows:  # the rows of the mask that a single process would draw
             whole = x.new_empty(()).expand(self._batch_size, *x.shape[1:])
             return self._whole_mask(whole, p)[self.processes.rows(self._batch_size)]
         return self._whole_mask(x, p)
@@ -191,7 +190,7 @@ class TorchEngine:
         assert self._dataset is not None
         changes = self._dataset.changes(self.steps, steps, batch)
         losses: list[Tensor] = []
-        judged: list[Tensor] = []  # the classes that were guessed, or sums of a regression's errors
+        judged: list[Tensor] = []  # the predicted classes, or the sums of the errors of a regression
         weights, weighed = self._dataset.weights, self._shares_of_weights(indices, rows)
         if not self.network.training:
             self.network.train()
@@ -204,7 +203,7 @@ class TorchEngine:
                 self._update(loss, float(learning_rates[step]), weighed[step])
                 losses.append(loss.detach())
                 judged.append(self._judged(scores, labels))
-                del x, labels, loss, scores  # before the next batch is made: it can then lie where they lay
+                del x, labels, loss, scores  # before the next batch is created, which can then reuse the memory
         figures = self._figures(on_device, losses, judged, weighed, batch)
         if not np.isfinite(figures.loss).all():
             step = int(np.argmin(np.isfinite(figures.loss)))
@@ -214,7 +213,7 @@ class TorchEngine:
         return figures
 
     def _shares_of_weights(self, indices: np.ndarray, rows: slice) -> Sequence[float]:
-        """For each step, what this process's rows count of the whole batch: by their number, or by their weights."""
+        """For each step, the fraction of the whole batch in this process, by number or by weight."""
         assert self._dataset is not None
         steps, batch = indices.shape
         weights = self._dataset.weights_on_host
@@ -231,8 +230,8 @@ class TorchEngine:
         return self.loss(scores, labels, weight), scores.detach()
 
     def _judged(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The guessed classes `(N,)`; of a regression, sums over the samples of the squared and of the absolute
-        distances `(2, T)`, in the targets' own units."""
+        """The predicted classes `(N,)`; for regression, the sums of the squared and absolute errors over the samples
+        `(2, T)`, in the units of the targets."""
         assert self._dataset is not None
         if self._dataset.target_scale is None:
             return scores.argmax(dim=-1)
@@ -241,11 +240,11 @@ class TorchEngine:
         return torch.stack([(distance * distance).sum(0), distance.abs().sum(0)])
 
     def _update(self, loss: Tensor, learning_rate: float, share: float) -> None:
-        """Gradients of the loss, of which this process's rows are so large a share, and one step of the update
+        """Computes the gradients, given the fraction of the batch in this process, and runs one step of the update
         rules."""
-        for parameter in self._parameters:  # zero_grad would take 30 microseconds, most of them for the profiler
+        for parameter in self._parameters:  # zero_grad would take 30 microseconds, mostly for the profiler
             parameter.grad = None
-        if self._shares_rows:  # the mean over this process's rows, by their share; the sum of all is wanted, not a mean
+        if self._shares_rows:  # processes are averaged, but a weighted sum is needed
             loss = loss * (share * self.processes.count)
         self.scaler.scale(loss).backward()
         if self.clip_norm is not None:
@@ -267,8 +266,8 @@ class TorchEngine:
     def _figures(
         self, indices: Tensor, losses: list[Tensor], judged: list[Tensor], shares: Sequence[float], batch: int
     ) -> Figures:
-        """The figures of the first steps of `indices`, this process's rows of batches of `batch`, of which they are so
-        large a share: all that is read back from the device, in two transfers."""
+        """The results of the first steps of `indices`, the rows of this process in batches of size `batch`:
+        everything that is read back from the device, in two transfers."""
         assert self._dataset is not None
         steps, regression = len(losses), self._dataset.target_scale is not None
         if not steps:
@@ -284,7 +283,7 @@ class TorchEngine:
         return Figures(sums[0], sums[1], batch)
 
     def _over_all(self, *sums: Tensor) -> list[np.ndarray]:
-        """The sums of all processes of what lies in main memory."""
+        """The sums over all processes of values in main memory."""
         if self._shares_rows:
             with reporting_lost_processes():
                 for tensor in sums:
@@ -341,7 +340,7 @@ class TorchEngine:
 
     @torch.no_grad()
     def _why_not_finite(self, x: Tensor) -> str:
-        """Runs the batch again and names the first layer that gives something not finite."""
+        """Runs the batch again and names the first layer with a non-finite output."""
         if not x.isfinite().all():
             return "the data itself holds values that are not finite: check the input files"
         advice = "the learning rate is most likely too high: try a tenth of it"
@@ -397,7 +396,7 @@ class TorchEngine:
 
     def checkpoint(self) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
         arrays = {f"model/{name}": array for name, array in self.state_dict().items()}
-        # The NumPy engine has an axis of models in front, and the rest flat.
+        # The NumPy engine has a leading model axis and flat parameters.
         arrays.update((name, _array(tensor).reshape(1, -1)) for name, tensor in self._optimizer_state())
         settings = {"optimizer_steps": self.steps, "noise": self._noise.bit_generator.state}
         if self._device_noise is not None:
@@ -422,7 +421,7 @@ class TorchEngine:
             self.scaler.load_state_dict(settings["loss_scale"])
 
     def _optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
-        """What the update rules carry from step to step, as `optimizer/KIND/PARAMETER`."""
+        """The state of the update rules, as `optimizer/KIND/PARAMETER`."""
         for rule in self.rules:
             for kind, torch_name in rule.kinds.items():
                 for name, parameter in rule.parameters.items():
@@ -430,10 +429,10 @@ class TorchEngine:
 
 
 def check_device(device: str) -> torch.device:
-    """The device, if PyTorch finds it here.
+    """The device, if it is available.
 
     Raises:
-        ConfigError: it is not there, or there is no such kind.
+        ConfigError: it is not available, or its kind is unknown.
     """
     kind, _, number = device.partition(":")
     there = {
@@ -456,7 +455,7 @@ def _rows(changes: Changes | None, rows: slice) -> Changes | None:
 
 
 class _Resident:
-    """A data set in the memory of a device, raw; preprocessing happens as a batch is gathered."""
+    """A raw data set in the memory of a device; each batch is preprocessed when it is gathered."""
 
     def __init__(self, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> None:
         self._hold(dataset, device)
@@ -480,8 +479,8 @@ class _Resident:
         self.inputs = _shared(dataset.inputs).to(device)
 
     def changes(self, first: int, steps: int, batch: int) -> Sequence[Changes | None]:
-        """What the augmentation does in the steps from number `first`, drawn as the data set draws it and sent to the
-        device at once."""
+        """The augmentation of the steps starting at number `first`, drawn as by the data set and sent to the device
+        in one transfer."""
         if not self.augmentation:
             return [None] * steps
         if self.inputs.ndim != 4:
@@ -500,7 +499,8 @@ class _Resident:
         return list(zip(torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device), strict=True))
 
     def gather(self, indices: Tensor, changes: Changes | None = None) -> tuple[Tensor, Tensor]:
-        """The preprocessed inputs and the labels at `indices`: (x - shift) * scale, computed in the engine's dtype."""
+        """The preprocessed inputs and the labels at `indices`: (x - shift) * scale, computed in the dtype of the
+        engine."""
         x = self._take(indices)
         if changes is not None:
             rows, columns = changes
@@ -520,7 +520,7 @@ class _Resident:
 
 
 class _ResidentFrames(_Resident):
-    """Frames of which windows are gathered: in the memory of a device, on a CPU the data set's own arrays."""
+    """Frames from which windows are gathered: in the memory of a device, or on a CPU the arrays of the data set."""
 
     def _hold(self, dataset: Dataset, device: torch.device) -> None:
         assert isinstance(dataset, FrameDataset)
@@ -562,7 +562,7 @@ def _owns_its_memory(device: torch.device) -> bool:
 
 
 def _shared(array: np.ndarray) -> Tensor:
-    """A tensor over the array's own memory, which is only read."""
+    """A tensor that shares the memory of the array and is only read."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(np.ascontiguousarray(array))
@@ -609,15 +609,15 @@ def _make_loss(spec: LossSpec, gradients: str) -> Callable[..., Tensor]:
 
 @dataclass
 class _Rule:
-    """An optimiser, the parameters that it moves, by name, and what it carries from step to step, as
-    {a checkpoint's word, the NumPy engine's where it carries the same: PyTorch's}."""
+    """An optimiser, the parameters that it updates, by name, and its state as {name in a checkpoint, that of the
+    NumPy engine if the state is the same: PyTorch's name}."""
 
     optimizer: torch.optim.Optimizer
     parameters: dict[str, torch.nn.Parameter]
     kinds: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # PyTorch makes the state in the first step; here it is there from the beginning, for checkpoint and restore
+        # PyTorch creates the state in the first step; here it is created at once, for checkpoint and restore
         fused = self.optimizer.defaults.get("fused")
         for parameter in self.parameters.values():
             state = {"step": torch.zeros((), device=parameter.device if fused else "cpu")}
@@ -662,7 +662,8 @@ def _make_rules(spec: OptimizerSpec, named: dict[str, torch.nn.Parameter]) -> li
 class Muon(torch.optim.Optimizer):
     """`nn.Muon` with Nesterov's momentum and `adjust="match_rms_adamw"`, in PyTorch.
 
-    PyTorch's own rounds the Newton-Schulz steps to bfloat16; this one computes in the parameters' dtype, as NumPy's.
+    PyTorch's Muon rounds the Newton-Schulz steps to bfloat16; this one computes in the dtype of the parameters, like
+    the NumPy version.
     """
 
     def __init__(self, params, lr: float, *, momentum: float, weight_decay: float) -> None:

@@ -1,8 +1,8 @@
-"""How an engine computes what `handgrad.nn` says, quickly: memory, threads, tiles, fusion, convolution algorithms.
+"""Fast implementations of `handgrad.nn` for the engines: memory, threads, tiles, fusion, convolution algorithms.
 
 A kernel computes one layer, loss or update rule. It reads and writes the parameters, gradients and buffers of the layer
-that it belongs to, and does the same work with lent memory and shared threads. `Kernels.lend` gives the kernel of
-anything; what has no kernel of its own runs as it is.
+that it belongs to, and computes the same with reused memory and shared threads. `Kernels.lend` returns a kernel for any
+layer, loss or optimiser; those without a specialised kernel run unchanged.
 
     >>> import numpy as np
     >>> from handgrad import nn
@@ -60,16 +60,15 @@ __all__ = [
 
 
 class Kernels:
-    """The means of one engine, and the one entry to this room: lends kernels that share an arena and threads.
+    """The resources of one engine, and the entry point of this package: lends kernels that share an arena and threads.
 
     Arguments:
-        threads: how many may work on a step, at least 1. With more than one, keep the threads of NumPy's BLAS library
-            at one.
-        compiled: whether to take the kernels that numba compiles, where there are some (the extra `fast`).
-        reuse: whether work arrays are lent again at every call. If not, every result is a fresh array, as a layer's is.
+        threads: number of threads per step, at least 1. With more than one, limit NumPy's BLAS library to one thread.
+        compiled: whether to use kernels compiled by numba, if available (the extra `fast`).
+        reuse: whether work arrays are reused at every call. If not, every result is a new array, as for layers.
 
     Attributes:
-        arena: the work arrays that were lent so far.
+        arena: the work arrays in use.
     """
 
     def __init__(self, threads: int = 1, *, compiled: bool = False, reuse: bool = True) -> None:
@@ -93,9 +92,9 @@ class Kernels:
     @overload
     def lend(self, thing: nn.Optimizer, /) -> OptimizerKernel: ...
     def lend(self, thing, /):
-        """The kernel that computes a layer (with all layers inside it), a loss, or the steps of an optimiser.
+        """Returns the kernel of a layer (with all nested layers), a loss, or an optimiser.
 
-        What has no kernel of its own, such as a layer of a user's, runs as it is.
+        Objects without a specialised kernel, such as custom layers, run unchanged.
         """
         if isinstance(thing, nn.Layer):
             plain = Kernel

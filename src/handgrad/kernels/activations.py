@@ -1,4 +1,4 @@
-"""Kernels of the activations: f and f' written into lent memory."""
+"""Kernels of activations: f and f' are written to reused memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from handgrad.special import erf, logistic_limit
 
 
 class ActivationKernel(Kernel):
-    """Base of the element-wise kernels: a subclass writes f and its derivative, both into arrays it is given.
+    """Base class of elementwise kernels: a subclass writes f and its derivative to given arrays.
 
-    The derivative is found from y = f(x), or from x where `keeps_input` says so.
+    The derivative is computed from y = f(x), or from x if `keeps_input` is set.
     """
 
     keeps_input = False
@@ -54,7 +54,7 @@ class ActivationKernel(Kernel):
         raise NotImplementedError
 
     def _derivative(self, y: Inexact[Array, "*n"], slope: Inexact[Array, "*n"]) -> None:
-        """Writes f'(x), found from what was kept, into `slope`."""
+        """Writes f'(x), computed from the stored array, into `slope`."""
         raise NotImplementedError
 
 
@@ -73,7 +73,7 @@ class IdentityKernel(ActivationKernel):
 class ReLUKernel(ActivationKernel):
     layer: nn.ReLU
 
-    #: Whether the layer before has done the forward pass: see `kernels.sequential`.
+    #: Whether the previous layer has done the forward pass: see `kernels.sequential`.
     relu_fused = False
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
@@ -93,8 +93,8 @@ class ReLUKernel(ActivationKernel):
 
 
 def zeros_like_rows(x: np.ndarray) -> np.ndarray:
-    """Zeros for `np.maximum`, which is several times as fast beside an array as beside a number, and faster yet beside
-    one as large as `x`."""
+    """Zeros for `np.maximum`, which is several times as fast with an array as with a scalar, and fastest with one of
+    the shape of `x`."""
     return zeros(x.shape if x.size <= 2**17 else x.shape[1:], x.dtype)
 
 
@@ -103,7 +103,7 @@ class LeakyReLUKernel(ActivationKernel):
     layer: nn.LeakyReLU
 
     def _function(self, x, y):
-        # The larger (or smaller) of two arrays costs a fifth of copying where a mask says so: signs come by chance.
+        # The maximum (or minimum) of two arrays takes a fifth of the time of a masked copy, because signs are random.
         np.multiply(x, self.layer.negative_slope, out=y)
         (np.maximum if self.layer.negative_slope <= 1 else np.minimum)(x, y, out=y)
 
@@ -120,7 +120,7 @@ class ELUKernel(ActivationKernel):
     layer: nn.ELU
 
     def _function(self, x, y):
-        np.minimum(x, 0, out=y)  # eˣ is taken on the negative side alone: it would overflow on the other
+        np.minimum(x, 0, out=y)  # eˣ is computed only for negative inputs, because it would overflow for positive ones
         np.expm1(y, out=y)
         if self.layer.alpha != 1:
             y *= self.layer.alpha
@@ -164,7 +164,7 @@ class SoftplusKernel(ActivationKernel):
     keeps_input = True
 
     def _function(self, x, y):
-        np.minimum(x, -x, out=y)  # -|x|, also of a complex number
+        np.minimum(x, -x, out=y)  # -|x|, also for complex numbers
         y *= self.layer.beta
         np.exp(y, out=y)
         np.log1p(y, out=y)
@@ -179,7 +179,7 @@ class SoftplusKernel(ActivationKernel):
 
 
 class GatedKernel(Kernel):
-    """Base of y = x·g(x), with a gate g between 0 and 1 that opens as x grows: dx = dy·(g(x) + x·g'(x))."""
+    """Base class of y = x·g(x), with a gate g between 0 and 1: dx = dy·(g(x) + x·g'(x))."""
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
         gate = self.work.empty("gate", x.shape, computing_dtype(x))
@@ -237,7 +237,7 @@ class GELUKernel(GatedKernel):
         logistic(gate, gate, inner)
 
     def _gate_slope(self, x, gate, slope):
-        # Clipped, because the square of a huge x overflows; out there the slope of the gate is 0 either way.
+        # Clipped, because the square of a huge x overflows; the slope of the gate is 0 there anyway.
         if self.layer.approximate == "none":
             np.clip(x, -40, 40, out=slope)
             slope *= slope

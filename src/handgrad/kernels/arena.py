@@ -1,4 +1,4 @@
-"""Work arrays: lent and reused inside an engine, fresh ones elsewhere."""
+"""Work arrays: reused inside an engine, newly allocated elsewhere."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ Plan = TypeVar("Plan")
 
 @runtime_checkable
 class Workspace(Protocol):
-    """Where a kernel takes the arrays that it writes its results to."""
+    """Provides a kernel with the arrays that it writes its results to."""
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
-        """An uninitialised array; `name` tells the kernel's work arrays apart."""
+        """An uninitialised array; `name` distinguishes the work arrays of the kernel."""
         ...
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
-        """Like `empty`, for what nobody needs once the call is over: an engine lends all kernels the same memory."""
+        """Like `empty`, for arrays that are not needed after the call: in an engine, all kernels share this memory."""
         ...
 
     def plan(self, prepare: Callable[..., Plan], *on: Any) -> Plan:
-        """What `prepare(*on)` returns: all that can be settled before work on just these arrays begins (checks, memory
-        for the results, views, or a function that needs no more arguments). An engine, whose arrays stay where they
-        are from step to step, has it prepared once."""
+        """The result of `prepare(*on)`: everything that can be prepared for these arrays (checks, memory for the
+        results, views, or a function without arguments). In an engine, arrays keep their addresses from step to
+        step, so this is prepared only once."""
         ...
 
 
 class FreshWorkspace:
-    """Every array is new: whatever a kernel returned stays as it was when the kernel is called again."""
+    """Every array is new, so results of a kernel are not overwritten by the next call."""
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Shaped[Array, "..."]:
         return np.empty(shape, dtype)
@@ -51,10 +51,10 @@ FRESH = FreshWorkspace()
 
 
 def empty_like(work: Workspace, name: str, x: Shaped[Array, "..."], dtype: np.dtype | None = None):
-    """A work array of the shape of `x` whose axes lie in memory as those of `x` do.
+    """A work array with the shape and memory order of `x`.
 
-    Images may come as `(N, C, H, W)` with the channels last in memory; element by element work is quick, and keeps them
-    so, when what it writes lies alike.
+    Images may be `(N, C, H, W)` with channels last in memory. Elementwise operations are fast, and preserve this order,
+    if the output has the same memory order.
     """
     if x.ndim == 4 and not x.flags.c_contiguous and x.transpose(0, 2, 3, 1).flags.c_contiguous:
         n, c, h, w = x.shape
@@ -63,10 +63,10 @@ def empty_like(work: Workspace, name: str, x: Shaped[Array, "..."], dtype: np.dt
 
 
 class ReusedWorkspace:
-    """One piece of memory a name, grown when a larger array is asked for and lent again at every call.
+    """One block of memory per name, which grows if a larger array is requested and is reused at every call.
 
-    What a kernel returned is overwritten when it runs again: only an engine, which is done with a step's arrays
-    when the next step begins, hands these out.
+    The result of a kernel is overwritten by its next call. This is only suitable for an engine, which no longer needs
+    the arrays of a step when the next step begins.
     """
 
     def __init__(self, shared: ReusedWorkspace | None = None) -> None:
@@ -86,7 +86,7 @@ class ReusedWorkspace:
         return (self._shared or self).empty(name, shape, dtype)
 
     def plan(self, prepare: Callable[..., Plan], *on: Any) -> Plan:
-        """The last plan under the name of `prepare`, if it was made for these very objects; else a new one."""
+        """The last plan with the name of `prepare`, if it was created for the same objects; otherwise a new one."""
         last = self._plans.get(prepare.__name__)
         if last is not None and all(map(operator.is_, on, last[0])):
             return last[1]
@@ -98,7 +98,7 @@ class ReusedWorkspace:
         size = math.prod(shape) * dtype.itemsize
         memory = self._memory.get(name)
         if memory is None or memory.nbytes < size:
-            # Views of the outgrown memory are dropped with it, else both would stay alive.
+            # Views of the replaced memory are dropped as well; otherwise both would stay alive.
             self._arrays = {key: array for key, array in self._arrays.items() if key[0] != name}
             memory = self._memory[name] = empty((size,), np.uint8)
         return memory[:size].view(dtype).reshape(shape)
@@ -109,9 +109,9 @@ class ReusedWorkspace:
 
 
 class Arena:
-    """The work arrays of one engine: a workspace for each of its kernels.
+    """The work arrays of one engine: one workspace per kernel.
 
-    After the first step of a given batch size no further memory is taken.
+    After the first step with a given batch size, no more memory is allocated.
     """
 
     def __init__(self) -> None:
@@ -126,5 +126,5 @@ class Arena:
 
     @property
     def nbytes(self) -> int:
-        """Memory held, in bytes."""
+        """Allocated memory in bytes."""
         return sum(workspace.nbytes for workspace in self._workspaces)

@@ -1,4 +1,4 @@
-"""The kernel of batch normalisation of images: in blocks, mean and variance in one walk through memory."""
+"""The kernel of batch normalisation of images: in blocks, with mean and variance in one pass over memory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from handgrad.nn.layer import check_gradient, computing_dtype
 
 @kernel_of(nn.BatchNorm2d)
 class BatchNorm2dKernel(Kernel):
-    """Mean and variance are found block by block, each block about its own mean, and then joined: one walk through
-    memory, and no cancellation where a channel's mean is large compared to its spread.
+    """Mean and variance are computed block by block, each relative to its own mean, and then combined. This requires
+    one pass over memory and avoids cancellation if the mean of a channel is large relative to its standard deviation.
 
     Source: Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance, equation 1.5.
     """
@@ -25,9 +25,9 @@ class BatchNorm2dKernel(Kernel):
     layer: nn.BatchNorm2d
     can_fuse_relu = "both"
 
-    #: Numbers that are worked on at a time. Fewer would stay in a core's own cache, but after every NumPy call a thread
-    #: waits for the interpreter: 2**15 took 3.2 and 4.6 ms forward and backward at 64 channels, 32x32 and batch 32, on
-    #: two threads; 2**18 takes 1.8 and 2.6.
+    #: Block size in numbers. Smaller blocks would stay in the cache of a core, but after every NumPy call a thread
+    #: waits for the GIL: 2**15 took 3.2 and 4.6 ms for forward and backward with 64 channels, 32x32 pixels, batch size
+    #: 32 and two threads; 2**18 takes 1.8 and 2.6 ms.
     BLOCK = 2**18
 
     def forward(self, x: Inexact[Array, "N C H W"]) -> Inexact[Array, "N C H W"]:
@@ -48,7 +48,7 @@ class BatchNorm2dKernel(Kernel):
         out = y.reshape(rows.shape)
         mean, shift = np.tile(mean, several), np.tile(self.layer.bias.value, several)
         scale = np.tile(self.layer.weight.value * inverse_std, several)
-        zeros = np.zeros_like(shift)  # NumPy's maximum with a plain 0 is three times as slow
+        zeros = np.zeros_like(shift)  # NumPy's maximum with the scalar 0 takes three times as long
 
         def normalise(block: slice) -> None:
             part = np.subtract(rows[block], mean, out=out[block])
@@ -74,7 +74,7 @@ class BatchNorm2dKernel(Kernel):
         def add_up(chain: int) -> None:
             for i in chains[chain]:
                 block = upstream[blocks[i]]
-                if self.fuses_relu:  # out[block] waits there for the second walk
+                if self.fuses_relu:  # out[block] is stored there for the second pass
                     np.greater(y[blocks[i]], 0, out=out[blocks[i]])
                     block = np.multiply(out[blocks[i]], block, out=out[blocks[i]])
                 centred = np.subtract(x[blocks[i]], mean, out=memory[chain][: len(block)])
@@ -97,7 +97,7 @@ class BatchNorm2dKernel(Kernel):
             for i in chains[chain]:
                 part = out[blocks[i]]
                 np.multiply(part if self.fuses_relu else upstream[blocks[i]], scale, out=part)
-                if from_batch:  # the running figures are constants, those of the batch are not
+                if from_batch:  # running statistics are constants, batch statistics are not
                     centred = np.subtract(x[blocks[i]], mean, out=memory[chain][: len(part)])
                     centred *= slope
                     part += centred
@@ -123,7 +123,7 @@ class BatchNorm2dKernel(Kernel):
                 sum_of_pixels(centred, squares[i])
 
         self.workers.run(look_at, range(len(chains)))
-        # Chan's formula: every block, and every place of a channel in a row, is a sample of its own.
+        # Chan's formula: every block, and every position of a channel in a row, is a separate sample.
         groups = (-1, self.layer.num_features)
         sizes = np.array([block.stop - block.start for block in blocks], np.real(means).dtype)
         sizes = np.repeat(sizes, rows.shape[1] // self.layer.num_features)[:, None] / pixels
@@ -137,7 +137,7 @@ class BatchNorm2dKernel(Kernel):
         return [slice(start, min(len(rows), start + at_once)) for start in range(0, len(rows), at_once)]
 
     def _chains(self, blocks: list[slice], rows: Inexact[Array, "R S"], dtype) -> tuple[list[range], list[np.ndarray]]:
-        """The numbers of the blocks that each worker takes, and an array for each to work in."""
+        """The block numbers for each worker, with a work array for each."""
         chains = [range(part.start, part.stop) for part in self.workers.split(len(blocks))]
         shape = (max((block.stop - block.start for block in blocks), default=0), rows.shape[1])
         return chains, [self.work.scratch(f"centred {i}", shape, dtype) for i in range(len(chains))]

@@ -1,10 +1,10 @@
-"""Kernels whose element-wise work is compiled by numba (the extra `fast`).
+"""Kernels with elementwise operations compiled by numba (the extra `fast`).
 
-Each computes what its base in `handgrad.kernels` does, in one walk through memory instead of several. Products stay
-with NumPy's BLAS library. What a compiled kernel does not cover (stacked models, complex numbers, other layouts) is
-done by its base.
+Each computes the same as its base class in `handgrad.kernels`, in one pass over memory instead of several. Matrix
+products use NumPy's BLAS library. Cases that a compiled kernel does not support (stacked models, complex numbers, other
+layouts) are handled by its base class.
 
-The first use of a kernel compiles it, in a second or so (those of a convolution take ten); numba keeps them on disk.
+A kernel is compiled on first use, which takes about a second (ten for convolutions); numba caches it on disk.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from handgrad.special import ATANH_ERF, logistic_limit
 
 _compiled_kernel_of = functools.partial(kernel_of, registry=NUMBA_KERNELS)
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
-#: Sums may be taken in another order, else they could not be vectorised.
+#: Sums may be reordered; otherwise they could not be vectorised.
 _compiled_sums = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})
 
 
-# Numbers take the arrays' dtype within a kernel: beside an integer or a Python number a float32 would become a float64.
+# Scalars are cast to the dtype of the arrays; otherwise, integers or Python numbers would turn float32 into float64.
 
 # -- activations ------------------------------------------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ def _tanh_chain(y, dy, dx, _):
 
 
 class _Activation(ActivationKernel):
-    """Base of the compiled activations. Exponentials stay with NumPy, which takes several at a time."""
+    """Base class of the compiled activations. Exponentials are computed by NumPy, which vectorises them."""
 
     function: Any = None
     chain: Any
@@ -154,7 +154,7 @@ def _gelu_inner(x, flat, a, b, limit, inner):
 
 @_compiled
 def _erf_inner(x, coefficients, inner):
-    """What the error function of `special.erf` takes the tanh of in float32, for x/√2."""
+    """The argument of tanh in the float32 version of `special.erf`, for x/√2."""
     half_root, four = x.dtype.type(0.7071067811865476), x.dtype.type(4)
     for i in range(x.size):
         c = min(max(x[i] * half_root, -four), four)
@@ -177,7 +177,7 @@ def _erf_gate(x, gate, y):
 def _gate(x, gate, y):
     one = x.dtype.type(1)
     for i in range(x.size):
-        gate[i] = gate[i] / (one + gate[i])  # the logistic function, of its exponential
+        gate[i] = gate[i] / (one + gate[i])  # the logistic function, from its exponential
         y[i] = x[i] * gate[i]
 
 
@@ -246,7 +246,7 @@ _ERF = np.array(ATANH_ERF, np.float32)
 
 
 def _gelu_numbers(dtype: np.dtype) -> tuple[Any, Any, Any]:
-    """From where on the gate is flat, and the two factors of 2u = a x + b x³."""
+    """The limit beyond which the gate is flat, and the two factors of 2u = a x + b x³."""
     return dtype.type(FLAT), dtype.type(A), dtype.type(B)
 
 
@@ -460,8 +460,8 @@ class SoftmaxCrossEntropyKernel(losses.SoftmaxCrossEntropyKernel):
 
 # -- update rules -----------------------------------------------------------------------------------------------------
 
-# Each begins with the weight decay, as an L2 penalty (`decay`) or decoupled (`shrink`): 0 and 1 for none. All
-# operations come in the order of the base, so that the results are its results to the last bit.
+# Each starts with the weight decay, as an L2 penalty (`decay`) or decoupled (`shrink`): 0 and 1 for none. The order of
+# operations is that of the base class, so that the results are bit-for-bit identical.
 
 
 @_compiled
@@ -506,7 +506,8 @@ def _adadelta(w, g, v, u, decay, rho, rest, eps, rate):
 
 
 class _Rule(optimizers.SweepKernel):
-    """Base of the compiled rules: `_kernel` gives one with its numbers, or None where the base has to do it."""
+    """Base class of the compiled rules: `_kernel` returns one with its arguments, or None if the base class must be
+    used."""
 
     def _sweep(self, share):
         blocks, _ = share

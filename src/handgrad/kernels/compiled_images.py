@@ -1,8 +1,8 @@
-"""What is compiled for images: the transforms of Winograd's convolution, and max-pooling.
+"""Compiled kernels for images: the transforms of Winograd's algorithm, and max-pooling.
 
-A transform of `convolution_algorithms` is a product with a Kronecker matrix, most of whose numbers are 0, 1 or -1,
-after the tiles were copied to where the product can reach them. Compiled, it is the few additions that are left, on
-tiles that are read from the images and written to where they belong at once.
+In `convolution_algorithms`, tiles are copied and then transformed by a product with a Kronecker matrix, most of whose
+entries are 0, 1 or -1. A compiled transform consists only of the few necessary additions. It reads the tiles from the
+images and writes them to their destination directly.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def plain(*arrays: np.ndarray) -> bool:
-    """Whether all arrays are float32, or all float64, and lie in memory row by row."""
+    """Whether all arrays are float32, or all float64, and C-contiguous."""
     dtype = arrays[0].dtype
     if dtype not in _DTYPES:
         return False
-    for array in arrays:  # a generator in its place would take twice as long
+    for array in arrays:  # a generator instead would take twice as long
         if array.dtype != dtype:
             return False
         if not array.flags.c_contiguous:
@@ -39,18 +39,18 @@ def plain(*arrays: np.ndarray) -> bool:
     return True
 
 
-#: Channels that a transform takes at a time: its 36 places then fill a quarter of a core's first cache.
+#: Number of channels per transform: its 36 positions then fill a quarter of a core's L1 cache.
 LANES = 64
-#: Numbers that are written to, or read from, one row of an array in tiles at a time. The rows lie far apart: with fewer
-#: the processor would wait for the memory of each.
+#: Number of elements that are written to, or read from, one row of a tiled array at a time. The rows are far apart, so
+#: with fewer elements the processor would wait for memory at each row.
 RUN = 512
-#: Places of a tile from one row to the next, whatever part of its rows and columns is in use.
+#: Stride between the rows of a tile, independent of the used part of its rows and columns.
 ROW = 6
 
 # -- transforms of lines ----------------------------------------------------------------------------------------------
 
-# Each takes a tile's first `columns` columns, and writes what becomes of a column as a row: applied twice, it
-# transforms rows and columns, and leaves them where they were. The numbers are those of `winograd.TRANSFORMS`.
+# Each transforms the first `columns` columns of a tile and writes them as rows: applied twice, it transforms rows and
+# columns and restores their order. The coefficients are those of `winograd.TRANSFORMS`.
 
 
 @_compiled
@@ -162,9 +162,9 @@ def _kernel_lines_back(s, columns, t):
 
 # -- tiles ------------------------------------------------------------------------------------------------------------
 
-# All but `_copy` and `_add` copy and add by slices: an index that might be negative keeps a loop from being vectorised.
-# Arrays in tiles have a row for each place, f = 6i + j, and in it what the rows of a matrix hold, one after the other:
-# channel c of tile p is number p · channels + c. They are read and written by way of `stage`, 36 rows of `RUN` numbers.
+# All functions but `_copy` and `_add` copy and add slices, because an index that may be negative prevents
+# vectorisation. Tiled arrays have one row per position f = 6i + j, which contains the flattened rows of a matrix:
+# channel c of tile p is element p · channels + c. They are read and written through `stage`, 36 rows of `RUN` elements.
 
 
 @_compiled
@@ -216,7 +216,7 @@ def _memory(dtype_of):
 
 @_compiled
 def _load_pixels(x, image, top, left, size, first, width, s):
-    """`size` x `size` pixels from (top, left) on, zeros outside the image."""
+    """`size` x `size` pixels starting at (top, left), with zeros outside the image."""
     _, height, breadth, _ = x.shape
     for i in range(size):
         for j in range(size):
@@ -227,12 +227,13 @@ def _load_pixels(x, image, top, left, size, first, width, s):
                 to[:] = 0
 
 
-# `size` is 6 for pixels of the input, 4 for those of the output, 3 for the places of a kernel (an image of one tile).
+# `size` is 6 for pixels of the input, 4 for those of the output, 3 for the taps of a kernel (an image of one tile).
 
 
 @_compiled
 def _take_apart(images, size, top, left, down, across, tiles, start):
-    """Transforms the squares of images, from (-top, -left) on every 4 pixels, into tiles, from number `start` on."""
+    """Transforms squares of the images, every 4 pixels starting at (-top, -left), to tiles, starting at number
+    `start`."""
     n, _, _, channels = images.shape
     s, t, stage = _memory(images)
     count, together = n * down * across, _tiles_per_run(channels)
@@ -261,7 +262,8 @@ def _take_apart(images, size, top, left, down, across, tiles, start):
 
 @_compiled
 def _put_together(tiles, start, size, top, left, down, across, added, images):
-    """The way back: a square of each tile, with `added` for each channel; those of 6, which overlap, are summed up."""
+    """The inverse: writes one square per tile, plus `added` for each channel; overlapping squares of size 6 are
+    summed."""
     n, height, breadth, channels = images.shape
     s, t, stage = _memory(images)
     if size == 6:
@@ -295,7 +297,7 @@ def _put_together(tiles, start, size, top, left, down, across, added, images):
 
 
 class Winograd4x4(NumpyWinograd4x4):
-    """F(4x4, 3x3), its transforms compiled."""
+    """F(4x4, 3x3) with compiled transforms."""
 
     def _transform_kernels(self, weight, u, start):
         if plain(weight, u):

@@ -1,4 +1,4 @@
-"""The kernel of convolutions: by whichever algorithm suits the shape."""
+"""The kernel of convolutions, which selects an algorithm for the shape."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from handgrad.nn.layer import check_gradient, computing_dtype
 
 @kernel_of(nn.Conv2d)
 class Conv2dKernel(Kernel):
-    """One of several algorithms, over images whose channels come last.
+    """Computes convolutions with one of several algorithms, on images with channels last.
 
     Attributes:
-        algorithm: the name of the algorithm to use where it fits (one of `CONVOLUTIONS`), or "auto", which takes for
-            each shape what a fixed estimate says is quickest. All agree up to rounding; Winograd's round most.
+        algorithm: the name of the algorithm to use where applicable (one of `CONVOLUTIONS`), or "auto", which selects
+            the fastest for each shape by a fixed estimate. All agree up to rounding; Winograd's have the largest
+            rounding errors.
     """
 
     layer: nn.Conv2d
 
-    #: By their names; `kernels.compiled_images` has compiled ones.
+    #: Algorithms by name; `kernels.compiled_images` contains compiled ones.
     algorithms: Mapping[str, type[Algorithm]] = ALGORITHMS
 
     def __init__(self, layer: nn.Conv2d, lender: Lender) -> None:
@@ -35,7 +36,7 @@ class Conv2dKernel(Kernel):
         self._chosen: dict[tuple, Algorithm] = {}
 
     def geometry(self, height: int, width: int) -> Geometry:
-        """The sizes that the algorithms need, for images of this height and width."""
+        """The geometry for images of this height and width."""
         layer = self.layer
         sizes = layer.kernel_size, layer.stride, layer.padding, layer.dilation
         return Geometry.of((height, width), layer.in_channels, layer.out_channels, *sizes, layer.groups)

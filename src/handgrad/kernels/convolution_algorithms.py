@@ -1,7 +1,7 @@
-"""Ways to compute a convolution: sums over taps, im2col, Winograd's; and which of them a shape is given.
+"""Convolution algorithms (sums over taps, im2col, Winograd) and the choice between them for a shape.
 
-All work on arrays whose channels come last: x (N, H, W, C), y (N, Ho, Wo, K), weight (K, R, S, C/groups). What is
-large is done a few images at a time, so that it stays in the cache, and shared among the workers.
+All use channels-last arrays: x (N, H, W, C), y (N, Ho, Wo, K), weight (K, R, S, C/groups). Large arrays are processed a
+few images at a time, so that they stay in the cache, and divided among the workers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Geometry:
-    """The sizes of a convolution, all but the batch's. Pairs are (height, width)."""
+    """The sizes of a convolution, except for the batch size. Pairs are (height, width)."""
 
     size: Pair
     out: Pair
@@ -51,7 +51,7 @@ class Geometry:
         dilation: Pair = (1, 1),
         groups: int = 1,
     ) -> Geometry:
-        """The geometry of images of this size. Raises ValueError where the kernel spans more than the padded image."""
+        """The geometry for images of this size. Raises ValueError if the kernel spans more than the padded image."""
         out = window_output(size, kernel, stride, padding, dilation)
         return cls(size, out, in_channels, out_channels, kernel, stride, padding, dilation, groups)
 
@@ -61,12 +61,12 @@ class Geometry:
 
     @property
     def pointwise(self) -> bool:
-        """Whether every output sees one pixel and every pixel is seen: one plain product."""
+        """Whether every output depends on one pixel and every pixel is used: a single matrix product."""
         return self.kernel == self.stride == (1, 1) and self.padding == (0, 0)
 
 
 class Algorithm:
-    """One way to compute one geometry."""
+    """An algorithm for one geometry."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -78,7 +78,7 @@ class Algorithm:
 
     @classmethod
     def cost(cls, geometry: Geometry, n: int) -> float | int:
-        """Estimated time of forward and backward of a batch of n, in multiply-adds of a large matrix product."""
+        """Estimated time of forward and backward for a batch of n, in multiply-adds of a large matrix product."""
         raise NotImplementedError
 
     def forward(
@@ -90,7 +90,7 @@ class Algorithm:
         work: Workspace,
         workers: Workers,
     ) -> tuple:
-        """Writes the output into `y`; returns what backward needs beside x."""
+        """Writes the output to `y`; returns what backward needs in addition to x."""
         raise NotImplementedError
 
     def backward(
@@ -104,17 +104,17 @@ class Algorithm:
         work: Workspace,
         workers: Workers,
     ) -> None:
-        """Writes the gradients of the weight and, where `dx` is given, of the input."""
+        """Writes the gradients of the weight and, if `dx` is given, of the input."""
         raise NotImplementedError
 
 
 def _slowdown(rows: float | int, g: Geometry) -> float:
-    """How much longer products with so few rows or channels take than large ones (fitted to measurements)."""
+    """The slowdown of products with few rows or channels relative to large ones (fitted to measurements)."""
     return 1.1 + 24 / max(rows, 1) + 16 / min(g.in_channels, g.out_channels)
 
 
 def _chains(n: int, block: int, workers: Workers) -> list[list[slice]]:
-    """`range(n)` for each worker, cut into blocks."""
+    """`range(n)` divided into blocks for each worker."""
     return [
         [slice(start, min(start + block, part.stop)) for start in range(part.start, part.stop, block)]
         for part in workers.split(n)
@@ -125,17 +125,17 @@ def _chains(n: int, block: int, workers: Workers) -> list[list[slice]]:
 
 
 class Im2col(Algorithm):
-    """Each patch of the image as a row of a matrix, and then a linear layer over the rows.
+    """Copies each patch of the image to a row of a matrix and applies a linear layer to the rows.
 
-    Formula, with X⁺ the patches (N·Ho·Wo, R·S·C): Y = X⁺ Wᵀ + b; dW = dYᵀ X⁺; dX = fold(dY W), which adds up the
-    patches where they overlap. The patches are written out for a few images at a time, and again in backward.
+    Formula, with X⁺ the patches (N·Ho·Wo, R·S·C): Y = X⁺ Wᵀ + b; dW = dYᵀ X⁺; dX = fold(dY W), which adds overlapping
+    patches. The patches are created for a few images at a time, and again in backward.
 
     Source: Chellapilla, Puri, Simard (2006), High performance convolutional neural networks for document processing.
     """
 
-    #: Rows of the matrix that are made at a time, at least: enough for a quick product.
+    #: Minimum number of rows of the matrix per block: enough for a fast product.
     ROWS = 512
-    #: Numbers of the matrix that are made at a time, at least: with few channels, more rows.
+    #: Minimum number of elements of the matrix per block: with few channels, more rows.
     NUMBERS = 2**18
 
     @classmethod
@@ -170,7 +170,7 @@ class Im2col(Algorithm):
         return padded, work.scratch(f"columns {chain}", columns, dtype)
 
     def _windows(self, padded) -> Inexact[Array, "G n Ho Wo R S Cg"]:
-        """Every patch of the padded images, as a view."""
+        """All patches of the padded images, as a view."""
         g = self.geometry
         n, row, pixel, number = padded.strides
         channels = g.in_channels // g.groups
@@ -184,7 +184,7 @@ class Im2col(Algorithm):
         )
 
     def _columns(self, x, padded, columns) -> Inexact[Array, "G rows RSCg"]:
-        """im2col of a block of images."""
+        """The im2col matrix of a block of images."""
         g = self.geometry
         if g.pointwise:
             return x.reshape(-1, g.groups, g.in_channels // g.groups).transpose(1, 0, 2)
@@ -197,7 +197,7 @@ class Im2col(Algorithm):
         return columns.reshape(g.groups, math.prod(columns.shape[1:4]), math.prod(columns.shape[4:]))
 
     def _rows(self, y) -> Inexact[Array, "G rows Kg"]:
-        """A block of outputs, one matrix a group."""
+        """A block of outputs, with one matrix per group."""
         g = self.geometry
         return y.reshape(math.prod(y.shape[:3]), g.groups, g.out_channels // g.groups).transpose(1, 0, 2)
 
@@ -262,13 +262,13 @@ def _longest(chain: list[slice]) -> int:
 
 
 class Taps(Algorithm):
-    """One small product a tap of the kernel, over the outputs for which it meets the image and not the border.
+    """One small product per tap of the kernel, over the outputs for which the tap covers the image and not the padding.
 
     Formula, with x[t] the pixels that tap t = (r, s) reads and y[t] the outputs it goes to:
         y[t] += x[t] wₜᵀ;  dwₜ = dy[t]ᵀ x[t];  dx[t] += dy[t] wₜ
 
-    On small maps most taps meet the border most of the time: a 3x3 kernel on 2x2 pixels needs 16 products of the 36
-    that im2col makes.
+    On small feature maps, taps mostly cover padding: a 3x3 kernel on 2x2 pixels needs only 16 of the 36 products of
+    im2col.
     """
 
     @classmethod
@@ -285,13 +285,14 @@ class Taps(Algorithm):
 
     @cached_property
     def _taps(self):
-        """For every tap that meets the image: itself, the slices of the pixels and of the outputs, how many."""
+        """For every tap that covers the image: the tap, the slices of the pixels and of the outputs, and their
+        number."""
         taps = [(tap, *_met(self.geometry, tap)) for tap in np.ndindex(*self.geometry.kernel)]
-        # The tap that meets most comes first: it alone may write where the others add.
+        # The tap that covers the most pixels comes first: it writes, the others add.
         return sorted((tap for tap in taps if tap[3]), key=lambda tap: -tap[3])
 
     def _scratch(self, n: int, columns: int, count: int, work: Workspace, dtype):
-        """For each worker, an array for the rows that a tap reads and one for what it makes of them."""
+        """For each worker, an array for the rows that a tap reads and one for its results."""
         g, most = self.geometry, n * max((tap[3] for tap in self._taps), default=0)
         return [
             (
@@ -351,7 +352,7 @@ def _add_product(part, matrix, target, rows, made) -> None:
 
 
 def _met(g: Geometry, tap: Pair) -> tuple[tuple[slice, ...], tuple[slice, ...], int]:
-    """The pixels that a tap reads, the outputs that they go to, and how many they are."""
+    """The pixels that a tap reads, the outputs that they contribute to, and their number."""
     pixels, outputs, count = [slice(None)], [slice(None)], 1
     for axis in (0, 1):
         offset = tap[axis] * g.dilation[axis] - g.padding[axis]  # output i reads pixel i · stride + offset
@@ -366,9 +367,9 @@ def _met(g: Geometry, tap: Pair) -> tuple[tuple[slice, ...], tuple[slice, ...], 
 
 # -- Winograd ---------------------------------------------------------------------------------------------------------
 
-#: Columns of a transform that are multiplied at a time: BLAS need not copy so small a product first (see `products`).
+#: Columns of a transform per product: BLAS does not need to pack such small products (see `products`).
 COLUMNS = 512
-#: Up to so many pairs of channels the kernels are transposed in memory before they are multiplied.
+#: Maximum number of channel pairs for which the kernels are transposed in memory before the product.
 FEW_CHANNELS = 128 * 128
 
 
@@ -379,7 +380,7 @@ def _in_pieces(matrix, columns: int) -> Inexact[Array, "pieces rows COLUMNS"]:
 
 
 class Winograd(Algorithm):
-    """Winograd's F(m x m, 3x3): tiles of m x m outputs with (m + 2)² multiplications in place of 9m².
+    """Winograd's F(m x m, 3x3): tiles of m x m outputs with (m + 2)² multiplications instead of 9m².
 
     Formula, for a tile d of (m + 2)² pixels, with Bᵀ, G, Aᵀ the transforms of input, kernel and output:
         V = Bᵀ d B,  U = G w Gᵀ,  M = Σ_c U ⊙ V,  y = Aᵀ M A
@@ -392,7 +393,7 @@ class Winograd(Algorithm):
     """
 
     m: int
-    #: Numbers of the tiles that a worker transforms at a time, and that are multiplied at a time.
+    #: Number of tile elements that a worker transforms, or that are multiplied, at a time.
     CHUNK, BLOCK = 2**18, 2**21
 
     def __init__(self, geometry: Geometry) -> None:
@@ -423,11 +424,11 @@ class Winograd(Algorithm):
         return self._matrices[key]
 
     def _numbers(self, channels: int) -> int:
-        """Numbers of the tiles of one image."""
+        """Number of tile elements per image."""
         return (self.m + 2) ** 2 * self.tiles[0] * self.tiles[1] * channels
 
     def _chains(self, images: slice, channels: int, workers: Workers) -> list[list[slice]]:
-        """For each worker, the images that it takes, a few at a time."""
+        """For each worker, its images, a few at a time."""
         at_once = max(1, self.CHUNK // self._numbers(channels))
         return [
             [slice(part.start + images.start, part.stop + images.start) for part in chain]
@@ -435,7 +436,7 @@ class Winograd(Algorithm):
         ]
 
     def _blocks(self, n: int) -> list[slice]:
-        """The images whose products all workers share, as many at a time as memory should hold."""
+        """The images whose products all workers compute together, limited by memory."""
         g = self.geometry
         count = math.ceil(n * self._numbers(max(g.in_channels, g.out_channels)) / self.BLOCK)
         return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
@@ -566,22 +567,22 @@ class Winograd(Algorithm):
         return (images.stop - images.start) * self.count
 
     def _spread(self, memory: Callable[..., np.ndarray], name: str, numbers: int, dtype) -> Inexact[Array, "f numbers"]:
-        """An array with a row for each of the (m + 2)² places in a tile.
+        """An array with one row per position in a tile, (m + 2)² in total.
 
-        A row is an odd number of 64 bytes. With a power of two of them the numbers of a tile, one from each row, would
-        fall on the same few places of the cache and drive each other out.
+        The length of a row is an odd multiple of 64 bytes. With a power of two, the elements of a tile, one from each
+        row, would map to the same cache sets and evict each other.
         """
         line = 64 // np.dtype(dtype).itemsize
         return memory(name, ((self.m + 2) ** 2, (math.ceil(numbers / line) | 1) * line), dtype)
 
     def _columns(self, array: Inexact[Array, "f numbers"], start: int, n: int, channels: int):
-        """The part of such an array that the tiles of n images fill, from those of the image `start` on."""
+        """The part of such an array for the tiles of n images, starting at image `start`."""
         numbers = self.count * channels
         return array[:, start * numbers : (start + n) * numbers]
 
     @staticmethod
     def _matrices_of(array: Inexact[Array, "f numbers"], columns: int, rows: int, start: int = 0):
-        """A matrix of each row of such an array, from the matrix's row `start` on: a view (f, rows, columns)."""
+        """Each row of such an array as a matrix, starting at its row `start`: a view (f, rows, columns)."""
         return array[:, start * columns : (start + rows) * columns].reshape(len(array), rows, columns)
 
     def _input_scratch(self, chains: list[list[slice]], work: Workspace, dtype):
@@ -613,9 +614,9 @@ class Winograd(Algorithm):
     # -- tiles --------------------------------------------------------------------------------------------------------
 
     def _transform(self, matrix, source, target) -> None:
-        """target = matrix · source, both with a tile's numbers in front and what follows them, contiguous, behind."""
+        """target = matrix · source, where the first axes are the positions in a tile and the rest is contiguous."""
         columns = source.size // matrix.shape[1]
-        # Views both: the numbers of a tile are evenly spaced, and what follows them is contiguous.
+        # Both are views: positions in a tile are evenly spaced, and the rest is contiguous.
         source, target = source.reshape(matrix.shape[1], columns), target.reshape(matrix.shape[0], columns)
         whole = columns - columns % COLUMNS
         np.matmul(matrix, _in_pieces(source, whole), out=_in_pieces(target, whole))
@@ -641,7 +642,7 @@ class Winograd(Algorithm):
         )
 
     def _tile(self, dy, tiles) -> None:
-        """The outputs' gradient in tiles, with zeros where a tile reaches over the edge."""
+        """The gradient of the outputs in tiles, with zeros where a tile exceeds the image."""
         m, (height, width) = self.m, self.geometry.out
         if (height, width) != (m * self.tiles[0], m * self.tiles[1]):
             tiles.fill(0)
@@ -655,7 +656,7 @@ class Winograd(Algorithm):
             part[...] = tiles[i, j, :, : part.shape[1], : part.shape[2]]
 
     def _overlap(self, tiles, padded, dx) -> None:
-        """Adds the tiles up where they overlap, and cuts the border off."""
+        """Adds overlapping tiles and removes the padding."""
         m, (down, across) = self.m, self.tiles
         padded[:, down * m :] = 0
         padded[:, :, across * m :] = 0
@@ -671,18 +672,18 @@ class Winograd(Algorithm):
 
 
 class Winograd2x2(Winograd):
-    """F(2x2, 3x3): 16 multiplications in place of 36, exact to a few roundings."""
+    """F(2x2, 3x3): 16 multiplications instead of 36, accurate to a few rounding errors."""
 
     m = 2
 
 
 class Winograd4x4(Winograd):
-    """F(4x4, 3x3): 36 multiplications in place of 144; its transforms cost two decimal digits or so."""
+    """F(4x4, 3x3): 36 multiplications instead of 144; its transforms lose about two decimal digits."""
 
     m = 4
 
 
-#: The algorithms by the names that settings and `handgrad show` use.
+#: The algorithms by their names in settings and `handgrad show`.
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "im2col": Im2col,
     "taps": Taps,
@@ -693,13 +694,13 @@ CONVOLUTIONS = tuple(ALGORITHMS)
 
 
 def costs(geometry: Geometry, n: int) -> dict[str, float]:
-    """The estimate of every algorithm that fits, in multiply-adds of a large matrix product."""
+    """The estimates of all applicable algorithms, in multiply-adds of a large matrix product."""
     return {name: float(kind.cost(geometry, n)) for name, kind in ALGORITHMS.items() if kind.fits(geometry)}
 
 
 def choose(geometry: Geometry, n: int, wanted: str = "auto") -> str:
-    """The name of the wanted algorithm where it fits, else of the one whose estimate for a batch of n is the least: the
-    same on every machine."""
+    """The name of the requested algorithm if it is applicable, otherwise of the one with the lowest estimate for a
+    batch of n, which is the same on every machine."""
     estimates = costs(geometry, n)
     if wanted in estimates:
         return wanted

@@ -25,7 +25,7 @@ class DropoutKernel(Kernel):
         dtype = np.result_type(np.float32, np.finfo(x.dtype).dtype)
         mask = self.work.empty("mask", x.shape, dtype)
         dropped, rng = round(self.layer.p * 2**16), self.layer.rng
-        # A stack of models that draws from a generator for each, as each would alone.
+        # A stack of models with one generator per model, as if each were trained alone.
         parts = [(rng, mask)] if isinstance(rng, np.random.Generator) else zip(rng, mask, strict=True)
         for generator, part in parts:
             np.greater_equal(draw_numbers(generator, part.size).reshape(part.shape), dropped, out=part)

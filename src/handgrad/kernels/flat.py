@@ -14,21 +14,21 @@ from handgrad.nn.layer import Layer, Parameter
 
 
 class FlatParameters:
-    """Moves a network's parameters into two flat buffers, of which the layers then hold named views.
+    """Moves the parameters and gradients of a network to two flat buffers; the layers then hold named views.
 
-    An optimiser sweeps the buffers in one go, a checkpoint saves them as one array, and machines exchange them as one
-    message.
+    An optimiser processes the buffers in one pass, a checkpoint saves them as one array, and machines exchange them as
+    one message.
 
     Arguments:
-        network: the layers whose parameters move; their present values are kept.
-        models: None for one network. A number M stacks that many: `weight` becomes `(M, out, in)`, every model
-            starting from the present values, and buffers such as `running_mean` become `(M, D)`.
+        network: the layers whose parameters are moved; their values are kept.
+        models: None for one network, or a number M of stacked models: `weight` becomes `(M, out, in)`, with the current
+            values for every model, and buffers such as `running_mean` become `(M, D)`.
         dtype: of the buffers.
 
     Attributes:
-        values: parameters, `(models, P)`, one row a model.
-        grads: gradients, `(models, P)`, alike.
-        slices: where each named parameter lies in a row.
+        values: parameters, `(models, P)`, one row per model.
+        grads: gradients, `(models, P)`.
+        slices: position of each named parameter in a row.
         shapes: of each named parameter in one model.
     """
 
@@ -46,7 +46,7 @@ class FlatParameters:
         for name, parameter in named.items():
             self.slices[name] = slice(end, end + parameter.value.size)
             end += parameter.value.size
-        # Every row begins at a cache line, as that of one network does.
+        # Every row is aligned to a cache line, as for a single network.
         line = LINE // np.dtype(dtype).itemsize
         self.values, self.grads = (zeros((math.prod(stack), -(-end // line) * line), dtype)[:, :end] for _ in range(2))
         for name, parameter in named.items():
@@ -57,13 +57,14 @@ class FlatParameters:
             _stack_buffers(network, models)
 
     def whole(self, models: slice = slice(None)) -> Parameter:
-        """The two buffers as one parameter, of all models or some, for an optimiser that treats every number alike."""
+        """The two buffers as one parameter, of all models or some, for an optimiser that treats all numbers in the
+        same way."""
         return _view(self.values[models], self.grads[models])
 
     def shaped(self, rows: Float[Array, "M size"], name: str) -> Float[Array, "M ..."]:
-        """`rows`, which hold the named parameter or what belongs to its numbers, in the parameter's shape: a view.
+        """A view of `rows`, which contain the named parameter or related values, in the shape of the parameter.
 
-        A parameter keeps the order in which its axes lie in memory (a convolution's channels lie last).
+        A parameter keeps its memory order (the channels of a convolution are last).
         """
         shape, order = self.shapes[name], self._orders[name]
         memory = rows.reshape(len(rows), *(shape[axis] for axis in order))
@@ -77,11 +78,11 @@ class FlatParameters:
 
 
 def lay_out_for_kernels(network: nn.Sequential) -> None:
-    """Turns the memory (not the shape) of weights to what the kernels read quickest; call it before `FlatParameters`.
+    """Changes the memory order, not the shape, of weights to suit the kernels; call it before `FlatParameters`.
 
-    The channels of a convolution's weight come last, as those of the images do. The weight that the data meets is laid
-    out by inputs: x Wᵀ and dyᵀ x, its only products because the data needs no gradient, are 5 to 15% quicker so, unless
-    x Wᵀ is computed in tiles. Elsewhere dy W would lose what they gain.
+    The channels of a convolution's weight come last, like those of the images. The weight of the first layer is stored
+    with inputs first: x Wᵀ and dyᵀ x, its only products because the data need no gradient, are then 5 to 15% faster,
+    unless x Wᵀ is computed in tiles. In other layers, dy W would lose as much as they gain.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
@@ -93,7 +94,7 @@ def lay_out_for_kernels(network: nn.Sequential) -> None:
 
 
 def _memory_order(array: np.ndarray) -> tuple[int, ...]:
-    """The axes, the one that moves furthest in memory first."""
+    """The axes in the order of decreasing stride."""
     axes = range(array.ndim)
     return tuple(axes if array.flags.c_contiguous else sorted(axes, key=lambda axis: -array.strides[axis]))
 

@@ -1,7 +1,7 @@
-"""Images at a kernel's face are (N, C, H, W); inside, and in memory, their channels come last: (N, H, W, C).
+"""The interface of kernels uses images (N, C, H, W); internally, and in memory, channels are last: (N, H, W, C).
 
-With the channels last a convolution is a product over contiguous rows and batch normalisation a sum over rows. A kernel
-returns a transposed view of such memory, so the next one finds it as it needs it and nothing is moved in between.
+With channels last, a convolution is a product over contiguous rows and batch normalisation a sum over rows. A kernel
+returns a transposed view of such memory, so the next kernel can use it without a copy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from handgrad.kernels.arena import Workspace
 
 
 def channels_last(work: Workspace, name: str, x: Inexact[Array, "N C H W"], dtype=None) -> Inexact[Array, "N H W C"]:
-    """The images with their channels last, contiguous: a view where they lie so in memory, else a copy."""
+    """The images with channels last, contiguous: a view if possible, otherwise a copy."""
     last = x.transpose(0, 2, 3, 1)
     if last.flags.c_contiguous and (dtype is None or dtype == x.dtype):
         return last
@@ -23,12 +23,12 @@ def channels_last(work: Workspace, name: str, x: Inexact[Array, "N C H W"], dtyp
 
 
 def channels_first(last: Inexact[Array, "N H W C"]) -> Inexact[Array, "N C H W"]:
-    """The same memory under its public shape."""
+    """The same memory as (N, C, H, W)."""
     return last.transpose(0, 3, 1, 2)
 
 
 def fold(rows: int, channels: int) -> int:
-    """How many pixels to take as one row, so that NumPy's inner loops over a row are long: a power of 2 that divides
+    """The number of pixels to join to one row, so that NumPy's inner loops are long: a power of 2 that divides
     `rows`."""
     several = 1
     while rows and rows % (2 * several) == 0 and several * channels < 1024:
@@ -44,5 +44,5 @@ def add_to_pixels(pixels: Inexact[Array, "R C"], vector: Inexact[Array, "C"]) ->
 
 
 def sum_of_pixels(pixels: Inexact[Array, "R C"], out: Inexact[Array, "C"]) -> None:
-    """Writes the sum over all pixels into `out`: a product with ones, five times as quick as adding row to row."""
+    """Writes the sum over all pixels to `out`, as a product with ones, which is five times as fast as adding rows."""
     np.matmul(np.ones(len(pixels), pixels.dtype), pixels, out=out)

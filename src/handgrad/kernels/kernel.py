@@ -1,4 +1,4 @@
-"""What a kernel is: a layer, loss or update rule, computed with lent memory and shared threads."""
+"""Base classes of kernels, which compute a layer, loss or update rule with reused memory and shared threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from handgrad.nn.losses import sample_weights
 
 @runtime_checkable
 class Lender(Protocol):
-    """Where a kernel gets its means: `handgrad.kernels.Kernels`."""
+    """Provides the resources of a kernel: `handgrad.kernels.Kernels`."""
 
     workers: Workers
 
@@ -30,18 +30,18 @@ class Lender(Protocol):
 
 
 class Kernel:
-    """Computes a layer. This base runs the layer as it is; a subclass does the same work faster.
+    """Computes a layer. This base class calls the layer itself; a subclass computes the same faster.
 
-    Parameters, gradients, buffers and the training mode stay in the layer: a kernel reads and writes them there. Its
-    output may be memory that the next call overwrites.
+    Parameters, gradients, buffers and the training mode are stored in the layer; the kernel reads and writes
+    them there. The next call may overwrite the memory of the output.
 
     Arguments:
-        layer: what is to be computed.
-        lender: where work arrays and threads come from.
+        layer: the layer to compute.
+        lender: provides work arrays and threads.
     """
 
     layer: Any
-    #: Which directions of a ReLU behind the layer the kernel can take over: see `kernels.sequential`.
+    #: Which passes of a following ReLU the kernel can fuse: see `kernels.sequential`.
     can_fuse_relu: str = "none"
     #: Whether it does.
     fuses_relu = False
@@ -50,20 +50,20 @@ class Kernel:
         self.layer = layer
         self.work = lender.workspace()
         self.workers = lender.workers
-        #: Whether backward has to return dx: not for the layer that the data enters.
+        #: Whether backward must return dx; false for the first layer.
         self.input_gradient = True
         self._kept: tuple | None = None
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        """What `layer.forward(x)` returns, up to rounding."""
+        """The result of `layer.forward(x)`, up to rounding."""
         return self.layer.forward(x)
 
     def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."] | None:
-        """What `layer.backward(dy)` returns, up to rounding; anything where `input_gradient` is cleared."""
+        """The result of `layer.backward(dy)`, up to rounding; undefined if `input_gradient` is false."""
         return self.layer.backward(dy)
 
     def kernels(self) -> Iterator[Kernel]:
-        """This kernel and every kernel inside it, outermost first."""
+        """This kernel and all nested kernels, outermost first."""
         yield self
 
     def _keep(self, *values) -> None:
@@ -76,11 +76,11 @@ class Kernel:
 
 
 class LossKernel:
-    """Computes a loss. This base runs the loss as it is.
+    """Computes a loss. This base class calls the loss itself.
 
     Attributes:
-        checked_labels: whether class indices are known to be right, and need not be looked at again.
-        share: of a subclass: wₙ / Σ w of the last forward pass `(N,)` or `(M, N)`, None where it had no weights.
+        checked_labels: whether class indices are known to be valid, so that they need no check.
+        share: in subclasses, wₙ / Σ w of the last forward pass, `(N,)` or `(M, N)`, or None without weights.
     """
 
     loss: Any
@@ -98,11 +98,11 @@ class LossKernel:
         target: Num[Array, "..."],
         weight: Num[Array, "*stacked N"] | None = None,
     ) -> Any:
-        """What `loss.forward(x, target, weight)` returns, up to rounding."""
+        """The result of `loss.forward(x, target, weight)`, up to rounding."""
         return self.loss.forward(x, target, weight)
 
     def backward(self) -> Inexact[Array, "*models N K"]:
-        """What `loss.backward()` returns, up to rounding."""
+        """The result of `loss.backward()`, up to rounding."""
         return self.loss.backward()
 
     def _weigh(self, x: Inexact[Array, "*models N K"], weight: Num[Array, "*stacked N"] | None) -> None:
@@ -114,7 +114,7 @@ class LossKernel:
             self.share = w / np.where(total == 0, 1, total)
 
     def _mean(self, losses: Inexact[Array, "*models N"]) -> Any:
-        """The mean of the samples' losses, by their weights."""
+        """The weighted mean of the losses of the samples."""
         if self.share is None:
             return np.add.reduce(losses, axis=-1) / losses.shape[-1]
         return (self.share * losses).sum(axis=-1)
@@ -128,7 +128,7 @@ class LossKernel:
 
 
 class OptimizerKernel:
-    """Steps an update rule. This base lets the rule step itself."""
+    """Computes the step of an update rule. This base class calls the rule itself."""
 
     rule: Any
 
@@ -139,24 +139,24 @@ class OptimizerKernel:
 
     @property
     def state(self) -> dict[str, list[np.ndarray]]:
-        """Arrays that are carried from step to step, one for each parameter under each name."""
+        """The state arrays, one per parameter under each name."""
         return self.rule.state
 
     def step(self) -> None:
-        """Moves every parameter of the rule once, by its present gradient."""
+        """Updates every parameter of the rule with its current gradient."""
         self.rule.step()
 
 
 Kind = TypeVar("Kind", bound=type)
 
-#: The kernel of each class of layers, losses and update rules: written with NumPy, and compiled by numba.
+#: The kernels of the classes of layers, losses and update rules: written in NumPy, and compiled by numba.
 NUMPY_KERNELS: dict[type, type] = {}
 NUMBA_KERNELS: dict[type, type] = {}
 
 
 def kernel_of(kind: type, registry: dict[type, type] = NUMPY_KERNELS) -> Callable[[Kind], Kind]:
-    """Registers the decorated class as the kernel of `kind`. A subclass of `kind` is not meant: it computes
-    something else."""
+    """Registers the decorated class as the kernel of `kind`, but not of subclasses, which may compute something
+    else."""
 
     def register(kernel: Kind) -> Kind:
         registry[kind] = kernel

@@ -1,4 +1,4 @@
-"""The kernel of a linear layer: its products cut into shares for threads and tiles for BLAS, prepared once."""
+"""The kernel of a linear layer: products are divided among threads and into tiles for BLAS, and prepared once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handgrad.kernels.products import product
 from handgrad.kernels.workers import SERIAL
 from handgrad.nn.layer import check_features, check_gradient, computing_dtype
 
-#: Multiply-adds for which it pays to wake a second thread: some 120 µs of one core's work.
+#: Minimum number of multiply-adds for a second thread: about 120 µs of work for one core.
 MIN_MULTIPLY_ADDS_PER_THREAD = 6_000_000
 
 _ALL = slice(None)
@@ -69,7 +69,7 @@ class LinearKernel(Kernel):
 
         return backward
 
-    # Each of these gives the function that computes a share of a product: samples `n`, outputs `k` or inputs `d`.
+    # Each of these returns the function that computes a part of a product: samples `n`, outputs `k` or inputs `d`.
 
     def _outputs(self, x: np.ndarray, y: np.ndarray, n: slice, k: slice) -> Callable[[], object]:
         x, y = x[..., n, :], y[..., n, k]
@@ -103,7 +103,8 @@ class LinearKernel(Kernel):
         return product(dy[..., n, :], self.layer.weight.value[..., d], out=dx[..., n, d])
 
     def _shares(self, rows: int, columns: int, multiply_adds: int) -> list[tuple[slice, slice]]:
-        """Rows and columns of a product for each thread, cut along the longer side, each share worth a thread."""
+        """Rows and columns of a product for each thread, divided along the longer side into parts that justify a
+        thread."""
         if multiply_adds < 2 * MIN_MULTIPLY_ADDS_PER_THREAD:
             return _WHOLE
         longer = max(rows, columns)

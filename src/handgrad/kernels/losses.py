@@ -51,8 +51,8 @@ class SoftmaxCrossEntropyKernel(LossKernel):
         return self._mean(log_total - picked)
 
     def _rows(self, x: np.ndarray) -> list[np.ndarray]:
-        # Samples side by side in memory: with a handful of classes, maxima and sums over rows of N are several times
-        # quicker than N maxima and sums over rows of K.
+        # Samples are contiguous in memory: with few classes, maxima and sums over rows of length N are several times as
+        # fast as N maxima and sums over rows of length K.
         computing_dtype(x)
         transposed = (*x.shape[:-2], x.shape[-1], x.shape[-2])
         return [self.work.empty(name, transposed, x.dtype).swapaxes(-1, -2) for name in ("shifted", "softmax")]
@@ -127,7 +127,7 @@ def _sample_numbers(x: np.ndarray) -> np.ndarray:
 
 
 def _label_index(x: np.ndarray, labels: np.ndarray, numbers: np.ndarray) -> tuple:
-    """Where the scores `x` of the samples' classes lie, as an index; `numbers` counts the samples."""
+    """The index of the scores `x` of the samples' classes; `numbers` counts the samples."""
     if labels.ndim == 2:
         return np.arange(len(x))[:, None], numbers, labels
     return (numbers, labels) if x.ndim == 2 else (..., numbers, labels)

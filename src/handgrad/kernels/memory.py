@@ -1,8 +1,7 @@
-"""Memory that many steps will use: arrays begin at a cache line, large ones in large pages.
+"""Memory for long-lived arrays: aligned to cache lines, with huge pages for large arrays.
 
-NumPy's own arrays begin at any multiple of 16 bytes, and vector instructions then write across two cache lines at a
-time. And Linux hands memory out in pages of 4 KiB: a walk over 15 MB goes through 3,700 of them, more than the
-processor remembers the places of.
+NumPy aligns arrays to 16 bytes, so vector instructions may write across two cache lines. Linux allocates memory in
+pages of 4 KiB: 15 MB are 3,700 pages, more than the TLB of the processor can hold.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from handgrad._typing import Array, Shaped
 
 LINE = 64
 PAGE = 2 << 20
-#: Bytes from which an array gets large pages of its own: below, too much of them would lie idle.
+#: Minimum size in bytes of an array with its own huge pages: below, too much of them would be unused.
 LARGE = 4 << 20
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> Shaped[Array, "..."]:
-    """`np.empty`, beginning at a cache line."""
+    """`np.empty`, aligned to a cache line."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     memory, edge = _pages(size) if size >= LARGE and hasattr(mmap, "MADV_HUGEPAGE") else _lines(size)
@@ -31,14 +30,14 @@ def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> Shaped[Array, "..."
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype | type) -> Shaped[Array, "..."]:
-    """`np.zeros`, beginning at a cache line."""
+    """`np.zeros`, aligned to a cache line."""
     array = empty(shape, dtype)
     array[...] = 0
     return array
 
 
 def zeros_like(array: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """`np.zeros_like`, beginning at a cache line; the axes lie in memory as those of `array` do."""
+    """`np.zeros_like`, aligned to a cache line, with the memory order of `array`."""
     strides = np.empty_like(array).strides
     return np.ndarray(array.shape, array.dtype, zeros((array.size,), array.dtype), strides=strides)
 
@@ -48,8 +47,8 @@ def _lines(size: int) -> tuple[np.ndarray, int]:
 
 
 def _pages(size: int) -> tuple[np.ndarray, int]:
-    """Asks for large pages; whether there are any is the system's choice."""
+    """Requests huge pages; the system decides whether to provide them."""
     pages = mmap.mmap(-1, math.ceil(size / PAGE) * PAGE + PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with contextlib.suppress(OSError):  # a kernel without them
+    with contextlib.suppress(OSError):  # an operating system without them
         pages.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(pages, np.uint8), PAGE

@@ -12,24 +12,24 @@ from handgrad.nn.layer import check_features, check_gradient, computing_dtype, s
 
 
 class _NormalizationKernel(Kernel):
-    """What the two share: the formulas, with the axis left open."""
+    """Base class of both: the formulas for an arbitrary axis."""
 
     def _centered(self, x, mean):
-        """x - mean, in the array that x̂ will lie in."""
+        """x - mean, in the array of x̂."""
         centered = self.work.empty("normalized", np.broadcast_shapes(x.shape, mean.shape), x.dtype)
         return np.subtract(x, mean, out=centered)
 
     def _variance(self, centered):
-        """The biased variance of what is centred already."""
-        squares = self.work.empty("y", centered.shape, centered.dtype)  # where y will lie: one array fewer to fetch
+        """The biased variance of the centred values."""
+        squares = self.work.empty("y", centered.shape, centered.dtype)  # the array of y: one array fewer to load
         return self._mean(np.multiply(centered, centered, out=squares))
 
     def _mean(self, x):
-        """Over the axis that is normalised, which stays, with one number."""
+        """Mean over the normalised axis, which is kept with length 1."""
         raise NotImplementedError
 
     def _normalized(self, x, centered, variance):
-        """y = γ x̂ + β with x̂ = (x - mean) / √(variance + ε); gives y, x̂ and 1/√(variance + ε)."""
+        """y = γ x̂ + β with x̂ = (x - mean) / √(variance + ε); returns y, x̂ and 1/√(variance + ε)."""
         gamma, beta = self.layer.weight.value, self.layer.bias.value
         dtype = computing_dtype(x, gamma, beta)
         inverse_std = 1 / np.sqrt(variance + self.layer.eps)
@@ -84,7 +84,7 @@ class BatchNorm1dKernel(_NormalizationKernel):
         scale = self.layer.weight.value[..., None, :] * inverse_std
         dx = self.work.empty("dx", dy.shape, dy.dtype)
         if not from_batch:
-            return np.multiply(dy, scale, out=dx)  # the running figures are constants
+            return np.multiply(dy, scale, out=dx)  # running statistics are constants
         n = shape[-2]
         np.multiply(normalized, dweight[..., None, :] / n, out=dx)  # mean(dy·x̂) = dγ/N, mean dy = dβ/N
         np.subtract(dy, dx, out=dx)

@@ -1,6 +1,6 @@
-"""Kernels of the update rules: a sweep over blocks of the parameters that fit a core's cache.
+"""Kernels of the update rules, which process blocks of the parameters that fit into the cache of a core.
 
-A rule of several passes then reads memory once. Blocks are shared out over the threads that an engine lends.
+A rule with several passes then reads memory only once. Blocks are divided among the threads of the engine.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from handgrad.kernels.kernel import Lender, OptimizerKernel, kernel_of
 from handgrad.kernels.memory import LINE, zeros_like
 from handgrad.nn.optimizers import per_model
 
-#: Numbers per block, at most: a compromise between the caches and the interpreter, which two threads take from each
-#: other between any two NumPy calls. (Adam, when it made twelve passes, 3.8 million float32 parameters, two threads,
-#: ms: blocks of 16,384 numbers 11.7, 65,536 5.3, 131,072 4.0, 196,608 3.6, 524,288 4.0.)
+#: Maximum block size: a compromise between the caches and the GIL, which two threads exchange between NumPy calls.
+#: (Adam with twelve passes, 3.8 million float32 parameters, two threads, ms: blocks of 16,384 numbers 11.7, 65,536 5.3,
+#: 131,072 4.0, 196,608 3.6, 524,288 4.0.)
 BLOCK = 196_608
 
 
 class SweepKernel(OptimizerKernel):
-    """Base of the sweeping kernels: `_update` moves one block.
+    """Base class of update-rule kernels: `_update` processes one block.
 
-    The state is the kernel's: the rule's own arrays are let go.
+    The kernel owns the state; the arrays of the rule are released.
     """
 
-    #: Numbers for whose sweep it pays to wake a second thread.
+    #: Minimum number of elements for a second thread.
     min_numbers_per_thread = 100_000
 
     def __init__(self, rule: nn.Optimizer, lender: Lender) -> None:
@@ -56,19 +56,19 @@ class SweepKernel(OptimizerKernel):
         self.workers.run(self._sweep, self._shares)
 
     def _cut_into_shares(self) -> list[tuple[list[list[np.ndarray]], np.ndarray]]:
-        """Blocks of the parameters, gradients and state for each thread, with its scratch memory."""
+        """Blocks of the parameters, gradients and state for each thread, with scratch memory."""
         parameters = self.rule.parameters
         size = sum(parameter.value.size for parameter in parameters)
         if not size:
             return []
         threads = max(1, min(self.workers.threads, size // self.min_numbers_per_thread))
-        rounds = math.ceil(size / (threads * BLOCK))  # of equal blocks, so that all threads end together
+        rounds = math.ceil(size / (threads * BLOCK))  # equal blocks, so that all threads finish together
         blocks = [
             block
             for i, parameter in enumerate(parameters)
             for block in _blocks(
                 [parameter.value, parameter.grad, *(self.state[name][i] for name in self.state_names)],
-                math.ceil(size / (threads * rounds)) + LINE,  # whole lines of it are enough for as many blocks
+                math.ceil(size / (threads * rounds)) + LINE,  # so that rounding to whole cache lines adds no block
             )
         ]
         room = (2, max([block[0].size for block in blocks]))
@@ -78,8 +78,8 @@ class SweepKernel(OptimizerKernel):
         ]
 
     def _sweep(self, share: tuple[list[list[np.ndarray]], np.ndarray]) -> None:
-        # What is found from numbers per model is found in float64 and rounded once (`per_model`), as plain numbers are:
-        # so a model of a stack moves exactly as it would alone.
+        # Values computed from numbers per model are computed in float64 and rounded once (`per_model`), like scalars,
+        # so that a model of a stack is updated exactly as if it were trained alone.
         blocks, room = share
         rule = self.rule
         rate, decay = rule.learning_rate, rule.weight_decay
@@ -96,7 +96,7 @@ class SweepKernel(OptimizerKernel):
             self._update(w, g, rate, scratch, *state)
 
     def _update(self, w: np.ndarray, g: np.ndarray, rate: Rate, scratch: np.ndarray, *state: np.ndarray) -> None:
-        """Moves one block `w` by its gradient `g` (not to be changed), with `scratch` to write to."""
+        """Updates one block `w` with its gradient `g` (not modified), using `scratch`."""
         raise NotImplementedError
 
 
@@ -122,8 +122,8 @@ class SGDKernel(SweepKernel):
 
 @kernel_of(nn.Adam)
 class AdamKernel(SweepKernel):
-    """Carries the sums M = m / (1-β₁) and V = v / (1-β₂) from step to step: M ← β₁ M + g and V ← β₂ V + g² take two
-    walks through memory fewer than the averages do."""
+    """Stores the sums M = m / (1-β₁) and V = v / (1-β₂): M ← β₁ M + g and V ← β₂ V + g² require two passes over
+    memory fewer than the averages."""
 
     rule: nn.Adam
 
@@ -147,7 +147,7 @@ class AdamKernel(SweepKernel):
         w -= scratch
 
     def _corrections(self) -> tuple[Any, float]:
-        """a/b and ε/b of m̂ / (√v̂ + ε) = a M / (b √V + ε) = a/b · M / (√V + ε/b), which is one sweep."""
+        """a/b and ε/b of m̂ / (√v̂ + ε) = a M / (b √V + ε) = a/b · M / (√V + ε/b), which requires one pass."""
         beta1, beta2 = self.rule.betas
         a = (1 - beta1) / (1 - beta1**self.rule.steps)
         b = math.sqrt((1 - beta2) / (1 - beta2**self.rule.steps))
@@ -216,8 +216,8 @@ def _average_square(v: np.ndarray, g: np.ndarray, decay: float, scratch: np.ndar
 
 
 def _blocks(arrays: list[np.ndarray], elements: int) -> Iterator[list[np.ndarray]]:
-    """The arrays cut alike along their last axis into equal views of at most `elements` each, of whole cache lines if
-    those are not too long."""
+    """The arrays split along their last axis into equal views of at most `elements` each, in whole cache lines if
+    possible."""
     shape = arrays[0].shape
     length = max(1, elements // max(1, math.prod(shape[:-1])))
     size = shape[-1] if shape else 1

@@ -1,4 +1,4 @@
-"""Kernels of pooling, over blocks of images whose channels come last."""
+"""Kernels of pooling, over blocks of images with channels last."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from handgrad.windows import window_output
 
 
 class _WindowPoolKernel(Kernel):
-    """What the two share: the windows, and a walk over images in blocks."""
+    """Base class of both: the windows, and the loop over blocks of images."""
 
-    #: Numbers that are worked on at a time; see `BatchNorm2dKernel.BLOCK`.
+    #: Block size in numbers; see `BatchNorm2dKernel.BLOCK`.
     BLOCK = 2**18
 
     def _places(self, axis: int, size: int, out: int):
-        """For each place along one axis of a window: its number, the pixels it reads and the outputs they count for."""
+        """For each position along one axis of a window: its index, the pixels that it reads and the corresponding
+        outputs."""
         stride = self.layer.stride[axis]
         for t in range(self.layer.kernel_size[axis]):
             offset = t - self.layer.padding[axis]  # output i reads pixel i · stride + offset
@@ -36,7 +37,7 @@ class _WindowPoolKernel(Kernel):
             )
 
     def _taps(self, size: tuple[int, int], out: tuple[int, int]):
-        """For each place in a window: the pixels it reads and the outputs that they count for."""
+        """For each position in a window: the pixels that it reads and the corresponding outputs."""
         every = slice(None)
         rows, columns = (list(self._places(axis, size[axis], out[axis])) for axis in (0, 1))
         for (_, top, down), (_, left, across) in itertools.product(rows, columns):
@@ -57,8 +58,8 @@ class MaxPool2dKernel(_WindowPoolKernel):
         n, height, width, c = last.shape
         out = window_output((height, width), self.layer.kernel_size, self.layer.stride, self.layer.padding)
         y = self.work.empty("y", (n, *out, c), last.dtype)
-        # The largest of a window is the largest of its rows' largest. Which place each was found at is kept: 0 to R - 1
-        # and 0 to S - 1.
+        # The maximum of a window is the maximum of the maxima of its rows. The positions are stored: 0 to R - 1 and 0
+        # to S - 1.
         found_rows = self.work.empty("found rows", y.shape, _places(self.layer.kernel_size[0]))
         found_columns = self.work.empty("found columns", (n, height, out[1], c), _places(self.layer.kernel_size[1]))
         chains, memory = self._chains(n, (height, out[1], c), last.dtype)
@@ -91,7 +92,7 @@ class MaxPool2dKernel(_WindowPoolKernel):
         return channels_first(dx)
 
     def _chains(self, n: int, shape: tuple[int, int, int], dtype) -> tuple[list[list[slice]], list[np.ndarray]]:
-        """The images that each worker takes, a few at a time, and memory for what lies between the two steps."""
+        """The images of each worker, a few at a time, and memory for the intermediate result of the two steps."""
         at_once = max(1, self.BLOCK // (shape[0] * shape[1] * shape[2]))
         chains = [
             [slice(start, min(part.stop, start + at_once)) for start in range(part.start, part.stop, at_once)]
@@ -109,7 +110,7 @@ def _along(axis: int, part: slice) -> tuple[slice, ...]:
 
 
 def _largest(x, places, axis: int, y, found) -> None:
-    """The largest along one axis of every window, and the first place in the window where it is."""
+    """The maximum along one axis of every window, and its first position in the window."""
     found.fill(0)
     where = np.empty(found.shape, bool)
     for t, pixels, outputs in places:
@@ -121,12 +122,12 @@ def _largest(x, places, axis: int, y, found) -> None:
             continue
         larger = np.greater(seen, best, out=where[_along(axis, outputs)])
         np.maximum(best, seen, out=best)
-        # Places come in growing order: where this one is larger, its number is too.
+        # Positions come in increasing order: if this entry is larger, so is its position.
         np.maximum(here, np.multiply(larger.view(np.int8), found.dtype.type(t)), out=here)
 
 
 def _scatter_to_maxima(dy, found, places, axis: int, dx) -> None:
-    """Gives each dy to the place that its largest was found at; where windows overlap they add up."""
+    """Adds each dy at the position of its maximum; contributions of overlapping windows are summed."""
     dx.fill(0)
     for t, pixels, outputs in places:
         region = dx[_along(axis, pixels)]

@@ -1,9 +1,9 @@
-"""Matrix products, prepared: cut into tiles that the BLAS library multiplies straight from memory.
+"""Prepared matrix products, split into tiles that the BLAS library multiplies without packing.
 
-Before it multiplies, a BLAS library copies its operands into an order of its own. That pays for large products, and
-costs a tenth to a half of the time of those a small network is made of. Where the processor has AVX-512, the OpenBLAS
-that comes with NumPy does without for products of up to a million multiply-adds. NumPy multiplies stacks of matrices in
-one call, so a larger product becomes a stack of such tiles, at the price of a few views.
+A BLAS library first packs its operands into an internal order. This is worthwhile for large products, but takes a tenth
+to a half of the time for the products of small networks. On processors with AVX-512, the OpenBLAS that comes with NumPy
+does not pack for products of up to a million multiply-adds. NumPy multiplies stacks of matrices in one call, so a
+larger product is computed as a stack of such tiles, which are views.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ import numpy as np
 
 from handgrad._typing import Array, Inexact, Num
 
-#: Multiply-adds up to which OpenBLAS does not copy (kernel/x86_64/sgemm_small_kernel_permit_skylakex.c), and numbers
-#: in the result where the second operand lies transposed.
+#: Multiply-adds up to which OpenBLAS does not pack (kernel/x86_64/sgemm_small_kernel_permit_skylakex.c), and the size
+#: of the result if the second operand is transposed.
 SMALL, SMALL_TRANSPOSED = 1_000_000, 1_200
-#: Sums for which tiles are quicker, from and to so many numbers: in short transposed ones the kernels are slow, with
-#: long ones tiles become narrow. Above `LARGE` multiply-adds copying pays, unless the sums have at most 128 numbers.
+#: Minimum and maximum length of sums for which tiles are faster: for short transposed ones the OpenBLAS kernels are
+#: slow, for long ones tiles become narrow. Above `LARGE` multiply-adds, packing is worthwhile unless the sums have at
+#: most 128 terms.
 SUMS, SUMS_TRANSPOSED = range(1, 257), range(128, 1024)
 LARGE = 2**27
-#: OpenBLAS's names of the processors whose kernels have small products: all share those of SkylakeX.
+#: OpenBLAS names of the processors with kernels for small products; all use those of SkylakeX.
 AVX_512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}
-#: The shortest side of a tile.
+#: Minimum side length of a tile.
 NARROWEST = 16
 
 
 def product(
     a: Num[Array, "*a m n"], b: Num[Array, "*b n k"], *, out: Inexact[Array, "*stack m k"]
 ) -> Callable[[], object]:
-    """A function without arguments that writes the product a b of what then lies in these arrays into `out`."""
+    """A function without arguments that writes the product a b of the current contents of these arrays to `out`."""
     if out.dtype == a.dtype == b.dtype == np.float32 and multiplies_from_memory():
         if out.strides[-2] < out.strides[-1]:
             a, b, out = b.swapaxes(-1, -2), a.swapaxes(-1, -2), out.swapaxes(-1, -2)
@@ -48,7 +49,7 @@ def product(
 
 @lru_cache(maxsize=1024)
 def tile_of(m: int, n: int, k: int, transposed: bool) -> tuple[int, int] | None:
-    """Rows and columns of the tiles in which to compute an (m, k) result of sums over n; None for the whole at once.
+    """Rows and columns of the tiles for an (m, k) result with sums over n; None for a single product.
 
     Arguments:
         transposed: whether the second operand's columns lie contiguous in memory, and the first one's rows.
@@ -62,7 +63,7 @@ def tile_of(m: int, n: int, k: int, transposed: bool) -> tuple[int, int] | None:
 
 
 def _time_of(tile: tuple[int, int]) -> float:
-    """Of a tile's multiply-adds, up to a factor: columns are taken 16 at a time, and narrow tiles read more."""
+    """The relative cost per multiply-add of a tile: columns are processed 16 at a time, and narrow tiles read more."""
     rows, columns = tile
     return 16 * math.ceil(columns / 16) / columns * (1 + 1 / rows + 1 / columns)
 
@@ -72,16 +73,16 @@ def _divisors(n: int) -> list[int]:
 
 
 def has_transposed_tiles(n: int) -> bool:
-    """Whether x Wᵀ, sums of n numbers with W as it is made, may be computed in tiles."""
+    """Whether x Wᵀ, with sums over n numbers and the default layout of W, may be computed in tiles."""
     return n in SUMS_TRANSPOSED and multiplies_from_memory()
 
 
 @cache
 def multiplies_from_memory() -> bool:
-    """Whether NumPy's BLAS library multiplies small matrices without copying them first: OpenBLAS, where it runs its
-    kernels for AVX-512. Those are not always the processor's best: $OPENBLAS_CORETYPE chooses others."""
+    """Whether NumPy's BLAS library multiplies small matrices without packing: OpenBLAS does if it uses its AVX-512
+    kernels, which also depends on $OPENBLAS_CORETYPE."""
     from threadpoolctl import threadpool_info
 
     libraries = [library for library in threadpool_info() if library["internal_api"] == "openblas"]
-    numpys = [library for library in libraries if "numpy" in library["filepath"]]  # SciPy brings one of its own
+    numpys = [library for library in libraries if "numpy" in library["filepath"]]  # SciPy includes another OpenBLAS
     return any(library.get("architecture") in AVX_512 for library in numpys or libraries)

@@ -1,4 +1,4 @@
-"""Kernels of layers in a row, with a ReLU fused into the kernel before it, and of the way around them."""
+"""Kernels of sequences of layers, with ReLUs fused into the preceding kernels, and of residual blocks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from handgrad.kernels.arena import empty_like
 from handgrad.kernels.kernel import Kernel, Lender, kernel_of
 from handgrad.nn.layer import check_gradient, computing_dtype
 
-#: Numbers for which it pays to wake a second thread.
+#: Minimum number of elements for a second thread.
 MIN_NUMBERS_PER_THREAD = 2**17
 
 
 class PassThrough(Kernel):
-    """A ReLU whose work, in both directions, the kernel before it does."""
+    """A ReLU whose forward and backward pass are both computed by the preceding kernel."""
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
         return x
@@ -32,8 +32,8 @@ class PassThrough(Kernel):
 class SequentialKernel(Kernel):
     """The kernels of the layers.
 
-    A ReLU is fused into the kernel before it where that can do its work while its output is in the cache: the numbers
-    are the same, in fewer walks through memory.
+    A ReLU is fused into the preceding kernel if that kernel supports it, while its output is in the cache: the results
+    are the same, with fewer passes over memory.
     """
 
     layer: nn.Sequential
@@ -58,7 +58,7 @@ class SequentialKernel(Kernel):
         return x
 
     def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."] | None:
-        # Where nobody asks for the gradient of the data, the first layer that has parameters is the last to run.
+        # If the gradient of the data is not needed, the backward pass ends at the first layer with parameters.
         first = 0
         while not self.input_gradient and first < len(self.parts) and not self.layer.layers[first].parameters():
             first += 1
@@ -94,7 +94,7 @@ class ResidualKernel(SequentialKernel):
         return self._add(dy, through, empty_like(self.work, "dx", dy))
 
     def _add(self, a, b, out):
-        """out = a + b, large ones shared out among the workers."""
+        """out = a + b; large arrays are divided among the workers."""
         if a.shape != out.shape:  # stacked models that share their input
             return np.add(a, b, out=out)
         parts = self.workers.split(len(out), 1 + MIN_NUMBERS_PER_THREAD * len(out) // max(out.size, 1))

@@ -1,4 +1,4 @@
-"""Kernels of the softmax and its logarithm."""
+"""Kernels of softmax and log-softmax."""
 
 from __future__ import annotations
 

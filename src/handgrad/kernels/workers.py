@@ -1,4 +1,4 @@
-"""Threads that share the work of one kernel: NumPy lets go of the interpreter inside its loops and products."""
+"""Threads that share the work of one kernel: NumPy releases the GIL inside its loops and matrix products."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Part = TypeVar("Part")
 
 
 class Workers:
-    """A fixed number of threads, the caller's own among them, that an engine lends to its kernels.
+    """A fixed number of threads, including the caller's, that an engine lends to its kernels.
 
-    Anyone who uses more than one keeps the threads of the products (BLAS) at one: two pools in one process disturb each
-    other. Threads without work sleep; waking one takes 25 to 45 µs. They end with the object.
+    With more than one thread, limit BLAS to one thread: two thread pools in one process disturb each other. Threads
+    without work sleep; waking one takes 25 to 45 µs. They end with the object.
 
     Arguments:
-        threads: how many, at least 1; 1 does everything in the caller's thread.
+        threads: number of threads, at least 1; with 1, all work is done in the caller's thread.
 
     Raises:
         ValueError: fewer than 1.
@@ -39,9 +39,9 @@ class Workers:
         weakref.finalize(self, _dismiss, self._jobs, threads - 1)
 
     def run(self, function: Callable[[Part], object], parts: Iterable[Part]) -> None:
-        """Calls `function` with each part, whichever thread is free taking the next one; returns when all are done.
+        """Calls `function` for each part, in the next free thread; returns when all are done.
 
-        The parts must not depend on each other, nor on which thread takes them.
+        The parts must not depend on each other or on the thread.
         """
         parts = parts if isinstance(parts, list) else list(parts)
         helpers = min(self.threads, len(parts)) - 1
@@ -49,27 +49,28 @@ class Workers:
             for part in parts:
                 function(part)
             return
-        number = itertools.count()  # next() of it is atomic: no two threads get the same part
+        number = itertools.count()  # its next() is atomic, so no two threads get the same part
 
         def work() -> None:
             while (i := next(number)) < len(parts):
                 function(parts[i])
 
-        for _ in range(helpers):  # each with a copy of the context: numpy.errstate lives there
+        for _ in range(helpers):  # each with a copy of the context, which contains numpy.errstate
             self._jobs.put(functools.partial(contextvars.copy_context().run, work))
         try:
             work()
-        finally:  # waits, so that nobody writes to lent arrays any more
+        finally:  # wait, so that no thread writes to work arrays any more
             errors = [error for _ in range(helpers) if (error := self._outcomes.get()) is not None]
         if errors:
             raise errors[0]
 
     def together(self, jobs: list[Callable[[], object]]) -> Callable[[], object]:
-        """One function that does all jobs: `run` over functions without arguments."""
+        """A function that runs all jobs, which are functions without arguments."""
         return jobs[0] if len(jobs) == 1 else functools.partial(self.run, operator.call, jobs)
 
     def split(self, n: int, least: int = 1) -> list[slice]:
-        """`range(n)` in as many nearly equal slices as there are threads, fewer where one would hold under `least`."""
+        """`range(n)` divided into nearly equal slices, one per thread, or fewer if a slice would be shorter than
+        `least`."""
         if self.threads == 1 or n < 2 * least:
             return [slice(0, n)]
         count = max(1, min(self.threads, n // max(least, 1)))
@@ -78,12 +79,12 @@ class Workers:
 
 
 def _serve(jobs: queue.SimpleQueue, outcomes: queue.SimpleQueue) -> None:
-    """The life of a thread. It must not hold the `Workers` object, or that would never be let go."""
+    """The main loop of a thread. It must not reference the `Workers` object, which would then never be released."""
     while (job := jobs.get()) is not None:
         try:
             job()
             outcomes.put(None)
-        except BaseException as error:  # the caller raises it
+        except BaseException as error:  # raised by the caller
             outcomes.put(error)
         del job
 

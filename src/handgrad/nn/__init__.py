@@ -1,7 +1,7 @@
-"""Layers, losses, initialisers and optimisers in NumPy, every gradient derived by hand.
+"""Layers, losses, initialisers and optimisers in NumPy, with hand-derived gradients.
 
 A layer has `forward(x) -> y` and `backward(dy) -> dx`, parameters with `.value` and `.grad` (overwritten by backward),
-and `train()` / `eval()`. Used on its own it returns fresh arrays and never changes what it is given.
+and `train()` / `eval()`. It returns new arrays and never modifies its arguments.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Activations: y = f(x) element by element, so dx = dy · f'(x)."""
+"""Activations: y = f(x) elementwise, so dx = dy · f'(x)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from handgrad.special import erf, logistic
 
 
 class Activation(Layer):
-    """Base of the activations.
+    """Base class of activations.
 
-    A subclass writes y = `function(x)`, a new array, and f'(x) = `derivative(x, y)`, in x or, where that is shorter, y.
+    A subclass implements y = `function(x)`, a new array, and f'(x) = `derivative(x, y)`, in terms of x or y.
     """
 
     function: Callable
@@ -34,7 +34,7 @@ class Activation(Layer):
 
 
 class Identity(Activation):
-    """y = x, dx = dy (copies: the layer returns fresh arrays like any other)."""
+    """y = x, dx = dy (as copies, because layers return new arrays)."""
 
     def function(self, x):
         return x.copy()
@@ -52,14 +52,14 @@ class ReLU(Activation):
     """
 
     def function(self, x):
-        return np.maximum(x, np.zeros_like(x))  # beside an array NumPy is several times as fast as beside a number
+        return np.maximum(x, np.zeros_like(x))  # NumPy is several times as fast with an array as with a scalar
 
     def derivative(self, x, y):
         return y > 0
 
 
 class LeakyReLU(Activation):
-    """ReLU with a slope on the negative side.
+    """ReLU with a slope for negative inputs.
 
     Formula: y = x where x > 0, else a·x; f'(x) = 1 where x > 0, else a (a at the kink, as in PyTorch).
 
@@ -142,11 +142,11 @@ class Softplus(Activation):
     """A smooth ReLU.
 
     Formula: y = log(1 + e^(βx)) / β = max(0, x) + log(1 + e^(-|βx|)) / β, which cannot overflow; f'(x) = σ(βx) with the
-    logistic function σ. Where βx is above the threshold, y = x and f'(x) = 1.
+    logistic function σ. If βx is above the threshold, y = x and f'(x) = 1.
 
     Arguments:
-        beta: β, above 0: the larger, the closer to ReLU.
-        threshold: where the curve is taken for the line.
+        beta: β, above 0; larger values are closer to ReLU.
+        threshold: value of βx above which the function is treated as linear.
 
     Source: Dugas et al. (2001), Incorporating second-order functional knowledge for better option pricing, equation 4.
     """
@@ -160,7 +160,7 @@ class Softplus(Activation):
 
     def function(self, x):
         z = self.beta * x
-        y = np.maximum(z, 0) + np.log1p(np.exp(np.minimum(z, -z)))  # -|z|, also of a complex number
+        y = np.maximum(z, 0) + np.log1p(np.exp(np.minimum(z, -z)))  # -|z|, also for complex numbers
         y /= self.beta
         np.copyto(y, x, where=z > self.threshold)
         return y
@@ -172,7 +172,7 @@ class Softplus(Activation):
 
 
 class Gated(Activation):
-    """Base of y = x·g(x) with a gate g between 0 and 1: dx = dy·(g + x·g'). What the gate was is kept for backward."""
+    """Base class of y = x·g(x) with a gate g between 0 and 1: dx = dy·(g + x·g'). The gate is stored for backward."""
 
     gate: Callable
     gate_slope: Callable
@@ -207,14 +207,14 @@ class SiLU(Gated):
 
 
 class GELU(Gated):
-    """Gaussian error linear unit: x times the share of a standard normal distribution that lies below x.
+    """Gaussian error linear unit: x times the probability that a standard normal variable is below x.
 
     Formula, exact: y = x·Φ(x), Φ(x) = (1 + erf(x/√2)) / 2; f'(x) = Φ(x) + x·φ(x), φ(x) = e^(-x²/2) / √(2π).
-    By tanh: y = x·g(x), g(x) = (1 + tanh u) / 2 = σ(2u), 2u = a x + b x³ with a = 2√(2/π), b = 0.044715 a;
-    f'(x) = g + x·g (1 - g) (a + 3b x²). The two differ by 5e-4 at most.
+    Tanh approximation: y = x·g(x), g(x) = (1 + tanh u) / 2 = σ(2u), 2u = a x + b x³ with a = 2√(2/π), b = 0.044715 a;
+    f'(x) = g + x·g (1 - g) (a + 3b x²). The two differ by at most 5e-4.
 
     Arguments:
-        approximate: `"none"`, the exact form, whose erf is `handgrad.special.erf`, or `"tanh"`.
+        approximate: `"none"` for the exact form (with `handgrad.special.erf`), or `"tanh"`.
 
     Source: Hendrycks and Gimpel (2016), Gaussian error linear units, section 2.
     """
@@ -234,12 +234,12 @@ class GELU(Gated):
 
     def gate_slope(self, x, gate):
         if self.approximate == "none":
-            x = np.clip(x, -40, 40)  # the square of a huge x would overflow; φ is 0 out there either way
+            x = np.clip(x, -40, 40)  # the square of a huge x would overflow; φ is 0 there anyway
             return np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
         x = np.clip(x, -FLAT, FLAT)
         return gate * (1 - gate) * (A + 3 * B * x * x)
 
 
-#: √(2/π) and 0.044715 of GELU's tanh form, where its gate is 0 or 1 to the last digit of float64, and a and b.
+#: Constants of the tanh approximation, the limit beyond which its gate is 0 or 1 in float64, and a and b.
 SCALE, CUBIC, FLAT = math.sqrt(2 / math.pi), 0.044715, 22
 A, B = 2 * SCALE, 2 * SCALE * CUBIC

@@ -1,4 +1,4 @@
-"""The convolution of images, tap by tap of the kernel."""
+"""Convolution of images, computed tap by tap."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from handgrad.windows import pair, window_output
 
 
 class Conv2d(Layer):
-    """A convolution (as in all frameworks a cross-correlation: the kernel is not flipped) of images.
+    """Convolution of images (as in all frameworks, a cross-correlation: the kernel is not flipped).
 
-    Formula, for stride t, dilation d and x⁺ the image with its border of zeros, over the channels c of k's group:
+    Formula, for stride t, dilation d and x⁺ the zero-padded image, over the channels c of k's group:
         y[n,k,i,j]  = b[k] + Σ_crs x⁺[n, c, i·t + r·d, j·t + s·d] · w[k,c,r,s]
         dw[k,c,r,s] = Σ_nij dy[n,k,i,j] · x⁺[n, c, i·t + r·d, j·t + s·d],   db[k] = Σ_nij dy[n,k,i,j]
         dx⁺[n, c, i·t + r·d, j·t + s·d] += Σ_k dy[n,k,i,j] · w[k,c,r,s]
@@ -23,16 +23,16 @@ class Conv2d(Layer):
         in_channels: C, at least 1.
         out_channels: K, at least 1.
         kernel_size: (R, S), or one number for both.
-        stride: pixels between two places of the kernel, for height and width or one for both.
+        stride: pixels between positions of the kernel, for height and width or one for both.
         padding: zeros on each side, likewise.
         dilation: pixels between two taps of the kernel, likewise.
-        groups: into how many separate convolutions the channels are split; divides C and K.
+        groups: number of separate convolutions into which the channels are split; divides C and K.
         bias: whether b is added.
         init, rng, dtype: as for `Linear`.
 
     Parameters `weight (K, C/groups, R, S)` and `bias (K,)` are PyTorch's.
 
-    Raises ValueError for an argument out of its range and, in forward, for an `x` that does not fit.
+    Raises ValueError for an argument out of range and, in forward, for an `x` of the wrong shape.
 
     Source: Dumoulin and Visin (2016), A guide to convolution arithmetic for deep learning.
     """
@@ -88,11 +88,11 @@ class Conv2d(Layer):
         return cropped(dx, self.padding)
 
     def _kernel(self, weight, r: int, s: int) -> Inexact[Array, "G Kg Cg"]:
-        """The weights of one tap, a matrix per group."""
+        """The weights of one tap, one matrix per group."""
         return weight[:, :, r, s].reshape(self.groups, self.out_channels // self.groups, weight.shape[1])
 
     def _grouped(self, x: Inexact[Array, "N C h w"]) -> Inexact[Array, "N G Cg P"]:
-        """A matrix per image and group: a row per channel, its pixels in a row."""
+        """One matrix per image and group, with one row of pixels per channel."""
         n, c, height, width = x.shape
         return x.reshape(n, self.groups, c // self.groups, height * width)
 

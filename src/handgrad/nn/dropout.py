@@ -11,13 +11,13 @@ from handgrad.nn.layer import Layer, check_gradient, computing_dtype
 
 
 class Dropout(Layer):
-    """Zeroes each element with probability p while training and scales the rest by 1/(1 - p); nothing when evaluating.
+    """In training mode, zeroes each element with probability p and scales the others by 1/(1 - p).
 
     Formula: y = x·m, dx = dy·m with m = 0 with probability p, else 1/(1 - p): the expectation of y is x.
 
     Arguments:
         p: probability in [0, 1).
-        rng: where the masks are drawn from: a `numpy.random.Generator`, a seed, or None for unpredictable masks.
+        rng: source of the masks: a `numpy.random.Generator`, a seed, or None for unpredictable masks.
 
     Source: Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting, section 10.
     """
@@ -50,13 +50,13 @@ def draw_mask(
 ) -> Float[Array, "..."]:
     """A dropout mask: 0 with probability p, else 1/(1 - p).
 
-    Four elements share the 64 bits of a draw, which takes half the time of a uniform number for each; so the
-    probability of a zero is the multiple of 2⁻¹⁶ next to p, and the expectation of the mask is 1 within 1e-5/(1 - p).
+    Four elements share the 64 bits of a draw, which halves the time of one uniform number per element. The probability
+    of a zero is the multiple of 2⁻¹⁶ nearest to p, and the expectation of the mask is 1 within 1e-5/(1 - p).
     """
     draws = draw_numbers(rng, math.prod(shape)).reshape(shape)
     return (draws >= round(p * 2**16)).astype(dtype) * np.asarray(1 / (1 - p), dtype)
 
 
 def draw_numbers(rng: np.random.Generator, n: int) -> Integer[Array, "n"]:
-    """Numbers from 0 to 2¹⁶ - 1, all equally likely."""
+    """Uniformly distributed integers from 0 to 2¹⁶ - 1."""
     return rng.integers(0, 2**64 - 1, -(-n // 4), np.uint64, endpoint=True).view(np.uint16)[:n]

@@ -1,4 +1,4 @@
-"""What the layers of images `(N, C, H, W)` share: sizes, padding, and the windows that slide over an image."""
+"""Shared code of the layers for images `(N, C, H, W)`: sizes, padding, and sliding windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Size = int | tuple[int, int]
 
 
 def check_images(layer: Layer, x: Inexact[Array, "..."], channels: int | None = None, *stacked: Parameter) -> None:
-    """Raises ValueError unless `x` is `(N, channels, H, W)` and no parameter is of stacked models."""
+    """Raises ValueError unless `x` is `(N, channels, H, W)` and the parameters are not stacked."""
     computing_dtype(x)
     if any(parameter.value.ndim != layer.weight_ndim for parameter in stacked):
         raise ValueError(f"{layer!r} takes no stack of models: train them one by one")
@@ -23,7 +23,7 @@ def check_images(layer: Layer, x: Inexact[Array, "..."], channels: int | None = 
 
 
 def padded(x: Inexact[Array, "N C H W"], padding: tuple[int, int], value: float = 0.0) -> Inexact[Array, "N C Hp Wp"]:
-    """The images with a border of `value` around them."""
+    """The images padded with `value`."""
     (top, left), (n, c, height, width) = padding, x.shape
     larger = np.full((n, c, height + 2 * top, width + 2 * left), value, x.dtype)
     larger[:, :, top : top + height, left : left + width] = x
@@ -31,7 +31,7 @@ def padded(x: Inexact[Array, "N C H W"], padding: tuple[int, int], value: float 
 
 
 def cropped(x: Inexact[Array, "N C Hp Wp"], padding: tuple[int, int]) -> Inexact[Array, "N C H W"]:
-    """The images without their border: a new array."""
+    """The images without their padding, as a new array."""
     (top, left), (height, width) = padding, x.shape[2:]
     return x[:, :, top : height - top, left : width - left].copy()
 
@@ -39,7 +39,7 @@ def cropped(x: Inexact[Array, "N C Hp Wp"], padding: tuple[int, int]) -> Inexact
 def taps(
     kernel: tuple[int, int], out: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int] = (1, 1)
 ) -> Iterator[tuple[int, int, tuple]]:
-    """For each place (r, s) of a sliding window, where the padded image holds the pixels that it meets.
+    """For each position (r, s) in a sliding window, the slices of the padded image with the pixels that it covers.
 
     The (i, j)-th of them, x⁺[…, i·t + r·d, j·t + s·d] for stride t and dilation d, belongs to the output (i, j).
     """

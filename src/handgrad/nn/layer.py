@@ -1,4 +1,4 @@
-"""What every layer is: forward, backward, parameters, state."""
+"""Base class of layers: forward, backward, parameters, state."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from handgrad.errors import hint
 
 
 class Parameter:
-    """A trained array and the gradient of the loss with respect to it.
+    """A trainable array and the gradient of the loss with respect to it.
 
-    `grad` has the shape and dtype of `value`; a layer's backward overwrites it. Both may be views of a network's flat
-    buffers (`FlatParameters`), with an axis of models in front.
+    `grad` has the shape and dtype of `value` and is overwritten by the layer's backward. Both may be views of a
+    network's flat buffers (`FlatParameters`), with a leading model axis.
     """
 
     __slots__ = ("grad", "value")
@@ -29,9 +29,9 @@ class Parameter:
 
 
 class Remembering:
-    """What layers and losses share: forward keeps what backward needs, and a text says how they were made."""
+    """Base class of layers and losses: forward stores what backward needs; `repr` shows the constructor's arguments."""
 
-    #: The constructor's arguments to show, and what forward is called with.
+    #: The constructor's arguments to show, and the arguments of forward.
     options: tuple[str, ...] = ()
     _arguments = "x"
     _kept: tuple | None = None
@@ -57,43 +57,43 @@ class Remembering:
 
 
 class Layer(Remembering):
-    """Base of all layers.
+    """Base class of all layers.
 
-    A subclass writes `forward` and `backward` and names its parameters and buffers (arrays that are state but are not
-    trained) in `parameter_names` and `buffer_names`, in PyTorch's order. `forward` keeps what `backward` needs with
-    `self._keep(...)`, and `backward` gets it back from `self._recall()`.
+    A subclass implements `forward` and `backward` and lists its parameters and buffers (state that is not trained)
+    in `parameter_names` and `buffer_names`, in PyTorch's order. `forward` stores what `backward` needs with
+    `self._keep(...)`, and `backward` gets it from `self._recall()`.
     """
 
     parameter_names: tuple[str, ...] = ()
     buffer_names: tuple[str, ...] = ()
-    #: Axes of `weight` in one model: a stack of models has one more, in front.
+    #: Number of axes of `weight` in one model; a stack of models has an additional leading axis.
     weight_ndim: int = 1
 
     training: bool = True
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        """The layer's output for `x`, in its dtype; keeps what `backward` needs."""
+        """Returns the output for `x`, in the dtype of `x`, and stores what `backward` needs."""
         raise NotImplementedError
 
     def backward(self, dy: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
-        """The gradient dx of the loss with respect to the last input, given that with respect to the last output.
+        """Returns the gradient dx of the loss with respect to the last input, given that of the last output, dy.
 
-        Overwrites the `grad` of every parameter. Raises RuntimeError before any forward, ValueError for a `dy` that
-        does not have the shape of the output.
+        Overwrites the `grad` of every parameter. Raises RuntimeError if forward was not called before, and ValueError
+        if `dy` does not have the shape of the output.
         """
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> Layer:
-        """Training mode: batch statistics, dropout at work. Returns the layer."""
+        """Switches to training mode: batch statistics, dropout active. Returns the layer."""
         self.training = mode
         return self
 
     def eval(self) -> Layer:
-        """Evaluation mode: running statistics, no dropout. Returns the layer."""
+        """Switches to evaluation mode: running statistics, no dropout. Returns the layer."""
         return self.train(False)
 
     def modules(self) -> Iterator[Layer]:
-        """This layer and every layer inside it, outermost first."""
+        """This layer and all nested layers, outermost first."""
         yield self
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
@@ -108,7 +108,7 @@ class Layer(Remembering):
         return [parameter for _, parameter in self.named_parameters()]
 
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Pairs (name, array) of the state that is not trained."""
+        """Pairs (name, array) of state that is not trained."""
         for name in self.buffer_names:
             yield name, getattr(self, name)
 
@@ -119,15 +119,15 @@ class Layer(Remembering):
         return state
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Copies `state` into the parameters and buffers, in place; raises ValueError, with nothing changed, where a
-        name is missing or unknown or a shape differs."""
+        """Copies `state` into the parameters and buffers in place; raises ValueError, without any change, if a name
+        is missing or unknown or a shape differs."""
         own = {name: parameter.value for name, parameter in self.named_parameters()} | dict(self.named_buffers())
         check_state({name: array.shape for name, array in own.items()}, state)
         for name, array in own.items():
             array[...] = state[name]
 
     def astype(self, dtype) -> Layer:
-        """Casts parameters and floating buffers to `dtype`, as new arrays (flat views are left). Returns the layer."""
+        """Casts parameters and floating-point buffers to `dtype`, as new arrays, not views. Returns the layer."""
         for parameter in self.parameters():
             parameter.value = parameter.value.astype(dtype)
             parameter.grad = parameter.grad.astype(dtype)
@@ -138,7 +138,7 @@ class Layer(Remembering):
         return self
 
     def _values(self, x: Inexact[Array, "..."]) -> list[Inexact[Array, "..."]]:
-        """The parameters' arrays in the dtype that the layer computes in for an input `x`: see `computing_dtype`."""
+        """The arrays of the parameters in the dtype of the computation for an input `x` (see `computing_dtype`)."""
         values = [parameter.value for _, parameter in self.named_parameters()]
         dtype = computing_dtype(x, *values)
         return [value.astype(dtype, copy=False) for value in values]
@@ -150,8 +150,8 @@ class Layer(Remembering):
 
 
 def computing_dtype(x: np.ndarray, *others: np.ndarray) -> np.dtype:
-    """The dtype a layer computes in: its input's, made complex where a parameter is (a complex step on the parameter).
-    Raises TypeError for an `x` that is no array, or not floating."""
+    """The dtype of the computation: that of the input, or complex if a parameter is complex (for the complex step).
+    Raises TypeError if `x` is not an array of floating-point numbers."""
     dtype = getattr(x, "dtype", None)
     if not isinstance(dtype, np.dtype):
         raise TypeError(f"x is a {type(x).__name__}, expected a NumPy array: numpy.asarray(x, numpy.float32) makes one")
@@ -170,7 +170,7 @@ def sum_over_batch(x: Inexact[Array, "*models N D"]) -> Inexact[Array, "*models 
 
 
 def check_state(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, np.ndarray]) -> None:
-    """Raises ValueError where `state` has not exactly the names and shapes of a network's parameters and buffers."""
+    """Raises ValueError unless `state` has exactly the names and shapes of a network's parameters and buffers."""
     if missing := sorted(shapes.keys() - state.keys()):
         raise ValueError(f"the state has no {', '.join(missing)}: it belongs to another architecture")
     if unknown := sorted(state.keys() - shapes.keys()):
@@ -181,7 +181,7 @@ def check_state(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, np.nd
 
 
 def check_features(layer: Layer, x: np.ndarray, features: int, weight: Parameter) -> None:
-    """Raises ValueError unless `x` is `(N, features)`, or `(M, N, features)` for a layer of M stacked models."""
+    """Raises ValueError unless `x` is `(N, features)`, or `(M, N, features)` for M stacked models."""
     computing_dtype(x)
     stack = weight.value.shape[: weight.value.ndim - layer.weight_ndim]
     if x.ndim < 2 or x.shape[-1] != features or x.shape[:-2] not in ((), stack):

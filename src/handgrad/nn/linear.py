@@ -20,11 +20,11 @@ class Linear(Layer):
         in_features: D, at least 1.
         out_features: K, at least 1.
         bias: whether b is added.
-        init: initialiser of the weight, by name (`"kaiming"`, `"normal:1e-4"`, `"zeros"`) or object; b starts at 0.
-        rng: where the weight is drawn from: a `numpy.random.Generator`, a seed, or None for an unpredictable draw.
+        init: initialiser of the weight, as a name (`"kaiming"`, `"normal:1e-4"`, `"zeros"`) or object; b starts at 0.
+        rng: source of the weight: a `numpy.random.Generator`, a seed, or None for an unpredictable draw.
         dtype: of the parameters.
 
-    Parameters `weight (K, D)` and `bias (K,)` are PyTorch's; a leading axis of models is carried through:
+    Parameters `weight (K, D)` and `bias (K,)` are as in PyTorch; a leading model axis is supported:
     `(M, K, D)` and `(M, K)` with x `(M, N, D)`.
 
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 6.5, equations 6.46 to 6.52.

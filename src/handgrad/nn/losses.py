@@ -1,4 +1,4 @@
-"""Losses: how far predictions are from their targets, averaged over the batch."""
+"""Losses, averaged over the batch."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from handgrad.nn.layer import Remembering, computing_dtype
 
 
 class Loss(Remembering):
-    """Base of the losses: `forward(x, target)` gives the mean over the batch, `backward()` its gradient dx.
+    """Base class of losses: `forward(x, target)` returns the mean over the batch, `backward()` its gradient dx.
 
-    With weights of the samples, wₙ / Σ w takes the place of 1/N in every formula: L = Σ wₙ Lₙ / Σ wₙ, as PyTorch
-    averages with class weights. Where all weights are 0, so are L and dx.
+    With sample weights, wₙ / Σ w replaces 1/N in every formula: L = Σ wₙ Lₙ / Σ wₙ, as in PyTorch with class weights.
+    If all weights are 0, L and dx are 0.
 
     Arguments of forward:
         x: `(N, K)`; with a leading axis of models, `(M, N, K)`, the loss is one number per model, `(M,)`.
         target: class indices `(N,)` of an integer dtype, or rows `(N, K)`: one-hot, or any probabilities.
-        weight: `(N,)`, or `(M, N)` for models with other samples, at least 0; None where all samples count alike.
+        weight: `(N,)`, or `(M, N)` for models with different samples, at least 0; None for equal weights.
 
     Raises:
-        ValueError: shapes that do not fit, no samples, a class outside 0..K-1, or a negative weight.
+        ValueError: shapes that do not match, no samples, a class outside 0..K-1, or a negative weight.
     """
 
     _arguments = "x, t"
@@ -41,18 +41,18 @@ class Loss(Remembering):
         share, *kept = self._recall()
         return share * self._gradients(*kept)
 
-    #: (x, t) -> Lₙ `(*models, N)` and what `_gradients` needs, which gives the gradient of each `(*models, N, K)`.
+    #: (x, t) -> Lₙ `(*models, N)` and the arguments of `_gradients`, which returns their gradients `(*models, N, K)`.
     _losses: Callable[..., tuple]
     _gradients: Callable[..., np.ndarray]
 
 
 class CrossEntropy(Loss):
-    """Cross-entropy of probabilities, as the courses write it: the softmax is a layer of its own.
+    """Cross-entropy of probabilities, as in the courses, where the softmax is a separate layer.
 
     Formula:
         L  = -1/N Σₙ Σₖ tₙₖ log xₙₖ
         dx = -t / (N x)
-    Probabilities below the smallest normal number of the dtype count as that number, so L stays finite.
+    Probabilities are clipped at the smallest normal number of the dtype, so L stays finite.
 
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), equation 6.12.
     """
@@ -67,13 +67,13 @@ class CrossEntropy(Loss):
 
 
 class SoftmaxCrossEntropy(Loss):
-    """Softmax and cross-entropy in one, finite whatever the scores (logits).
+    """Fused softmax and cross-entropy, finite for any scores (logits).
 
     Formula, with s = softmax(x):
         L  = 1/N Σₙ (log Σₖ eˣⁿᵏ - Σₖ tₙₖ xₙₖ), the logarithm by log-sum-exp: m + log Σ eˣ⁻ᵐ, m = max x
         dx = (s - t) / N
     (for rows of t that do not sum to 1, the logarithm and s are multiplied by that sum). With label smoothing ε,
-    (1 - ε) t + ε/K replaces t: a share of ε of every target is spread evenly over the K classes.
+    (1 - ε) t + ε/K replaces t: a fraction ε of every target is distributed over the K classes.
 
     Arguments:
         label_smoothing: ε in [0, 1); 0 for none.
@@ -103,7 +103,7 @@ class SoftmaxCrossEntropy(Loss):
 
 
 class NegativeLogLikelihood(Loss):
-    """Cross-entropy of log-probabilities: what `LogSoftmax` gives.
+    """Cross-entropy of log-probabilities, the output of `LogSoftmax`.
 
     Formula:
         L  = -1/N Σₙ Σₖ tₙₖ xₙₖ
@@ -120,13 +120,13 @@ class NegativeLogLikelihood(Loss):
 
 
 class MeanSquaredError(Loss):
-    """The squared distance to the target, averaged over all numbers: over the N samples and their K outputs.
+    """The squared difference from the target, averaged over the N samples and their K outputs.
 
     Formula:
         L  = 1/(N K) Σₙ Σₖ (xₙₖ - tₙₖ)²
         dx = 2 (x - t) / (N K)
-    PyTorch's `MSELoss` is the same. Textbooks often leave out the 1/K, or halve. The target may be any numbers
-    `(N, K)`; class indices stand for one-hot rows.
+    PyTorch's `MSELoss` is the same. Textbooks often omit the 1/K or use 1/2. The target may be any numbers `(N, K)`;
+    class indices are converted to one-hot rows.
 
     Source: Bishop, Pattern Recognition and Machine Learning (2006), equation 5.11 (a sum there, with the factor 1/2).
     """
@@ -140,7 +140,7 @@ class MeanSquaredError(Loss):
 
 
 class MeanAbsoluteError(Loss):
-    """The absolute distance to the target, averaged like `MeanSquaredError`: an outlier pulls no more than others.
+    """The absolute difference from the target, averaged like `MeanSquaredError`; less sensitive to outliers.
 
     Formula, as PyTorch's `L1Loss`:
         L  = 1/(N K) Σₙ Σₖ |xₙₖ - tₙₖ|
@@ -158,7 +158,7 @@ class MeanAbsoluteError(Loss):
 
 
 class Huber(Loss):
-    """Squared error up to a distance `delta` = δ > 0 and absolute error beyond, averaged like `MeanSquaredError`.
+    """Squared error up to a difference of `delta` = δ > 0, absolute error beyond, averaged like `MeanSquaredError`.
 
     Formula, with d = x - t and c = d clipped to [-δ, δ], as PyTorch's `HuberLoss`:
         L  = 1/(N K) Σₙ Σₖ c (d - c/2), which is d²/2 where |d| ≤ δ and δ |d| - δ²/2 elsewhere
@@ -184,7 +184,7 @@ class Huber(Loss):
 
 
 def check_labels(x: Inexact[Array, "*models N K"], labels: Num[Array, "..."]) -> None:
-    """Raises ValueError for another number of samples than in `x`, none at all, or a class outside 0..K-1."""
+    """Raises ValueError for a number of samples that differs from `x`, no samples, or a class outside 0..K-1."""
     if x.ndim < 2 or x.shape[-2] == 0:
         raise ValueError(f"the loss got x with shape={x.shape}, expected (N, K) with at least one sample")
     if labels.shape not in (x.shape[-2:-1], x.shape[:-1]):
@@ -195,8 +195,8 @@ def check_labels(x: Inexact[Array, "*models N K"], labels: Num[Array, "..."]) ->
 
 
 def check_probabilities(x: Inexact[Array, "*models N K"]) -> None:
-    """Raises ValueError where rows of `x` cannot be probabilities: numbers outside [0, 1], or a sum far from 1. A
-    hundredth more or less may be rounding in float16, or a step of a numerical derivative."""
+    """Raises ValueError if rows of `x` cannot be probabilities: numbers outside [0, 1], or a sum far from 1. A
+    deviation of 0.01 may be rounding in float16, or a step of a numerical derivative."""
     p = np.real(x)
     total = p.sum(axis=-1)
     if p.min() < -0.01 or p.max() > 1.01 or (abs(total - 1) > 0.01).any():
@@ -208,7 +208,7 @@ def check_probabilities(x: Inexact[Array, "*models N K"]) -> None:
 
 
 def sample_weights(x: Inexact[Array, "*models N K"], weight: Num[Array, "*m N"] | None) -> Inexact[Array, "*m N"]:
-    """The weights in the real dtype of `x`; 1 for each sample where there are none."""
+    """The weights in the real dtype of `x`; 1 for each sample if there are none."""
     w = np.ones(x.shape[-2]) if weight is None else np.asarray(weight)
     if w.shape not in (x.shape[-2:-1], x.shape[:-1]) or not (w >= 0).all():
         raise ValueError(
@@ -233,5 +233,5 @@ def target_rows(x: Inexact[Array, "*models N K"], target: Num[Array, "..."] | li
 
 
 def weighted_sum(t: Inexact[Array, "*models N K"], x: Inexact[Array, "*models N K"]) -> Inexact[Array, "*models N"]:
-    """Σₖ tₖ xₖ of every row, where 0·(-∞) = 0: a class that is not asked for may be impossible."""
+    """Σₖ tₖ xₖ of every row, with 0·(-∞) = 0: classes with target 0 may have probability 0."""
     return (t * np.where(t == 0, 0, x)).sum(axis=-1)

@@ -1,7 +1,7 @@
 """Normalisation: subtract a mean, divide by a standard deviation, scale by gamma (`weight`) and shift by beta (`bias`).
 
-The layers differ in what they take the mean over: batch normalisation each feature over the batch, layer normalisation
-each sample over its features, group normalisation each sample over groups of its features.
+The layers differ in the axes of the mean: batch normalisation normalises each feature over the batch, layer
+normalisation each sample over its features, group normalisation each sample over groups of its features.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from handgrad.nn.layer import Layer, Parameter, check_features, check_gradient, 
 
 
 class _Normalization(Layer):
-    """What all share: gamma and, where it is among the parameters, beta."""
+    """Base class of all normalisations: gamma and, if it is among the parameters, beta."""
 
     parameter_names = ("weight", "bias")
 
@@ -36,19 +36,19 @@ class _Normalization(Layer):
 
 
 class BatchNorm(_Normalization):
-    """What batch normalisation of rows and of images share: all but the axes.
+    """Base class of batch normalisation for rows and for images, which differ only in the axes.
 
-    A subclass says with `_sum` and `_count` what is added up for a feature, with `_spread` how one number per feature
-    is shaped to broadcast against x, and with `_check` which x it takes.
+    A subclass defines with `_sum` and `_count` what is summed for a feature, with `_spread` how one number per feature
+    is broadcast against x, and with `_check` which x it accepts.
 
     Arguments:
         num_features: D, or C channels.
         eps: ε, added to the variance.
-        momentum: the batch's share in the running statistics.
-        running_variance: `"unbiased"` (divided by one less than the count, as PyTorch's) or `"biased"` (by the count).
+        momentum: weight of the batch in the running statistics.
+        running_variance: `"unbiased"` (divided by count - 1, as in PyTorch) or `"biased"` (divided by the count).
         dtype: of parameters and running statistics.
 
-    Parameters `weight` (γ) and `bias` (β), buffers `running_mean`, `running_var`, `num_batches_tracked`: PyTorch's.
+    Parameters `weight` (γ) and `bias` (β), buffers `running_mean`, `running_var`, `num_batches_tracked` as in PyTorch.
     """
 
     buffer_names = ("running_mean", "running_var", "num_batches_tracked")
@@ -103,8 +103,8 @@ class BatchNorm(_Normalization):
         return dx
 
     def check_batch(self, n: int, pixels: int | None = None) -> None:
-        """Raises ValueError for a batch that is too small: a variance needs two numbers, or one where it is divided by
-        their count and not by one less."""
+        """Raises ValueError for a batch that is too small: an unbiased variance requires two numbers, a biased one
+        requires one."""
         least = 2 if self.running_variance == "unbiased" else 1
         count = n if pixels is None else n * pixels
         if count < least:
@@ -126,7 +126,7 @@ class BatchNorm(_Normalization):
 
 
 class BatchNorm1d(BatchNorm):
-    """Normalises each feature over the batch while training, by its running statistics when evaluating.
+    """Normalises each feature over the batch; uses running statistics in evaluation mode.
 
     Formula:
         x̂ = (x - μ) / √(σ² + ε), μ and σ² the mean and the biased variance over the batch; y = γ x̂ + β
@@ -156,7 +156,7 @@ class BatchNorm1d(BatchNorm):
 
 
 class BatchNorm2d(BatchNorm):
-    """Normalises each channel over batch, height and width while training, by its running statistics when evaluating.
+    """Normalises each channel over batch, height and width; uses running statistics in evaluation mode.
 
     Formula, over the R = N·H·W pixels of a channel:
         x̂ = (x - μ) / √(σ² + ε), μ and σ² the mean and the biased variance; y = γ x̂ + β
@@ -186,7 +186,7 @@ class BatchNorm2d(BatchNorm):
 
 
 class LayerNorm(_Normalization):
-    """Normalises each sample over its features, alike in training and evaluation.
+    """Normalises each sample over its features, in the same way in training and evaluation mode.
 
     Formula: x̂ = (x - μ) / √(σ² + ε), μ and σ² the mean and the biased variance of each row; y = γ x̂ + β
         dβ = Σₙ dy,  dγ = Σₙ dy·x̂,  dx = (dx̂ - mean dx̂ - x̂ · mean(dx̂·x̂)) / √(σ² + ε), dx̂ = γ dy, means over the features
@@ -196,7 +196,7 @@ class LayerNorm(_Normalization):
         eps: ε, added to the variance.
         dtype: of the parameters.
 
-    Parameters `weight` (γ) and `bias` (β): PyTorch's.
+    Parameters `weight` (γ) and `bias` (β) as in PyTorch.
 
     Source: Ba, Kiros, Hinton (2016), Layer normalization, equations 3 and 4.
     """
@@ -226,20 +226,20 @@ class LayerNorm(_Normalization):
 
 
 class GroupNorm(_Normalization):
-    """Normalises each sample over groups of its features or, of images, of its channels and their pixels.
+    """Normalises each sample over groups of its features or, for images, of its channels and their pixels.
 
-    Formula, means over the numbers of a group in one sample:
+    Formula, with means over a group of one sample:
         x̂ = (x - μ) / √(σ² + ε), μ and σ² the mean and the biased variance; y = γ x̂ + β, γ and β one per feature
         dβ = Σ dy,  dγ = Σ dy·x̂,  dx = (dx̂ - mean dx̂ - x̂ · mean(dx̂·x̂)) / √(σ² + ε), dx̂ = γ dy
-    One group is layer normalisation; as many groups as channels, instance normalisation.
+    With one group, this is layer normalisation; with as many groups as channels, instance normalisation.
 
     Arguments:
         num_groups: G, a divisor of C.
-        num_channels: C, of rows `(N, C)` or images `(N, C, H, W)`.
+        num_channels: C, for rows `(N, C)` or images `(N, C, H, W)`.
         eps: ε, added to the variance.
         dtype: of the parameters.
 
-    Parameters `weight` (γ) and `bias` (β), `(C,)`: PyTorch's.
+    Parameters `weight` (γ) and `bias` (β), `(C,)`, as in PyTorch.
 
     Source: Wu and He (2018), Group normalization, equations 1, 2 and 7.
     """
@@ -273,7 +273,7 @@ class GroupNorm(_Normalization):
         return (inverse_std * (dx - dx.mean(axis=-1, keepdims=True) - normalized * correlation)).reshape(shape)
 
     def _groups(self, x):
-        """The numbers of a group in a row: `(N, G, C/G)` of rows, `(N, G, C/G·H·W)` of images."""
+        """The entries of each group on one axis: `(N, G, C/G)` for rows, `(N, G, C/G·H·W)` for images."""
         samples = x.shape[:1] if x.ndim == 4 else x.shape[:-1]
         return x.reshape(*samples, self.num_groups, math.prod(x.shape[len(samples) :]) // self.num_groups)
 
@@ -281,7 +281,7 @@ class GroupNorm(_Normalization):
         return v[:, None, None] if x.ndim == 4 else v[..., None, :]
 
     def _sum(self, x):
-        """Over all but the channels."""
+        """Sum over all axes but the channels."""
         return x.sum(axis=(0, 2, 3)) if x.ndim == 4 else sum_over_batch(x)
 
     def _describe(self) -> str:
@@ -299,7 +299,7 @@ class RMSNorm(_Normalization):
         eps: ε, added to the mean square. (PyTorch's default is the dtype's machine epsilon.)
         dtype: of the parameter.
 
-    Parameter `weight` (γ): PyTorch's.
+    Parameter `weight` (γ) as in PyTorch.
 
     Source: Zhang and Sennrich (2019), Root mean square layer normalization, equation 4.
     """

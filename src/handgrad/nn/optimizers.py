@@ -1,4 +1,4 @@
-"""Optimisers: how a parameter moves against its gradient. Update rules and defaults are PyTorch's."""
+"""Optimisers. Update rules and defaults are those of PyTorch."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ Parameters = Layer | Iterable[Parameter]
 
 
 class Optimizer:
-    """Base of the optimisers: `step()` moves every parameter once, in place.
+    """Base class of optimisers: `step()` updates every parameter in place.
 
     Arguments:
         parameters: a network, or an iterable of parameters.
-        learning_rate: η, at least 0. May be changed between steps. With a leading axis of models, η, λ and a momentum μ
-            may each be an array `(M, 1)`, a number per model.
-        weight_decay: λ of the L2 penalty λ/2 ‖w‖², whose gradient λw is added to the gradient; of a rule whose decay is
-            decoupled (AdamW, Muon), w shrinks by the factor 1 - ηλ instead, before it moves.
+        learning_rate: η, at least 0. May be changed between steps. With a leading model axis, η, λ and a momentum μ may
+            be arrays `(M, 1)` with one number per model.
+        weight_decay: λ of the L2 penalty λ/2 ‖w‖², whose gradient λw is added to the gradient. For decoupled weight
+            decay (AdamW, Muon), w is multiplied by 1 - ηλ before the update instead.
 
-    `state` holds the arrays that the rule carries from step to step, one for each parameter under each name; `steps`
-    counts the steps.
+    `state` contains the state of the rule, one array per parameter under each name; `steps` counts the steps.
     """
 
     state_names: tuple[str, ...] = ()
@@ -42,7 +41,7 @@ class Optimizer:
         self.state = {name: [np.zeros_like(p.value) for p in self.parameters] for name in self.state_names}
 
     def step(self) -> None:
-        """Moves every parameter once, by its present gradient."""
+        """Updates every parameter with its current gradient."""
         self.steps += 1
         for i, parameter in enumerate(self.parameters):
             w, g = parameter.value, parameter.grad
@@ -54,11 +53,11 @@ class Optimizer:
             self._update(w, g, rate, *(self.state[name][i] for name in self.state_names))
 
     def _update(self, w: np.ndarray, g: np.ndarray, rate: float | np.ndarray, *state: np.ndarray) -> None:
-        """Moves `w` by its gradient `g` (not to be changed) at the learning rate η, and the state on, all in place."""
+        """Updates `w` and the state in place, with gradient `g` (not modified) and learning rate η."""
         raise NotImplementedError
 
     def _check(self, *shares: str, **values) -> None:
-        """Raises ValueError for a value below 0 or, where its name is among the shares, outside [0, 1)."""
+        """Raises ValueError for a value below 0 or, if its name is in `shares`, outside [0, 1)."""
         for name, value in values.items():
             v = np.asarray(value)
             if not np.all((v >= 0) & (v < 1) if name in shares else v >= 0):
@@ -70,7 +69,7 @@ class Optimizer:
         return {"steps": np.array(self.steps), **{name: array.copy() for name, array in self._arrays().items()}}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Takes a state of the same optimiser over the same parameters; raises ValueError, with nothing changed, where
+        """Loads the state of the same optimiser with the same parameters; raises ValueError, without any change, if
         names or shapes differ."""
         own = self._arrays()
         if (names := own.keys() | {"steps"}) != set(state):
@@ -97,13 +96,13 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum or without.
+    """Stochastic gradient descent, optionally with momentum.
 
     Formula: w ← w - η g; with momentum v ← μ v + g and w ← w - η v; Nesterov: w ← w - η (g + μ v).
 
     Arguments:
         momentum: μ in [0, 1).
-        nesterov: look ahead along the momentum; needs momentum above 0.
+        nesterov: use Nesterov momentum; requires momentum above 0.
 
     Source: Sutskever, Martens, Dahl, Hinton (2013), On the importance of initialization and momentum, in PyTorch's
     form, where the learning rate multiplies v.
@@ -160,7 +159,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay is decoupled: it does not pass through the running averages.
+    """Adam with decoupled weight decay, which does not enter the running averages.
 
     Formula: w ← (1 - ηλ) w, then Adam's step.
 
@@ -181,10 +180,10 @@ class RMSprop(Optimizer):
         alpha: α in [0, 1).
         eps: ε.
         momentum: μ in [0, 1).
-        centered: divide by the deviation from the running average instead.
+        centered: divide by the running standard deviation instead.
 
     Source: Tieleman and Hinton (2012), lecture 6.5 of Neural networks for machine learning; centred: Graves (2013),
-    Generating sequences with recurrent neural networks, equations 38 to 41, with PyTorch's place for ε.
+    Generating sequences with recurrent neural networks, equations 38 to 41, with ε placed as in PyTorch.
     """
 
     def __init__(
@@ -213,7 +212,7 @@ class RMSprop(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Steps in the units of the parameters: the root mean square of past steps over that of past gradients.
+    """Scales steps by the ratio of the root mean squares of past steps and past gradients.
 
     Formula: v ← ρ v + (1-ρ) g²,  d = √(u + ε) / √(v + ε) · g,  u ← ρ u + (1-ρ) d²,  w ← w - η d
 
@@ -242,22 +241,21 @@ class Adadelta(Optimizer):
 
 
 class Muon(Optimizer):
-    """Momentum made orthogonal: for the matrices between hidden layers (give the rest to AdamW).
+    """Orthogonalised momentum, for the weight matrices of hidden layers (use AdamW for other parameters).
 
     Formula: b ← μ b + g,  d = g + μ b (Nesterov; else b),  w ← (1 - ηλ) w - η s O, where O is d with its singular
         values moved close to 1 by five Newton-Schulz steps X ← a X + (b A + c A²) X, A = X Xᵀ, from X = d/‖d‖, and s
-        fits the step to the matrix's shape (K, D).
+        scales the step for the shape (K, D).
 
     Arguments:
         parameters: matrices `(K, D)`, or stacked `(M, K, D)`.
         momentum: μ in [0, 1).
-        nesterov: look ahead along the momentum.
+        nesterov: use Nesterov momentum.
         weight_decay: λ, decoupled.
-        adjust: s: `"original"`, √max(1, K/D), or `"match_rms_adamw"`, 0.2 √max(K, D), with which AdamW's learning
-            rates serve.
+        adjust: s: `"original"`, √max(1, K/D), or `"match_rms_adamw"`, 0.2 √max(K, D), for learning rates as in AdamW.
 
     Source: Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks; match_rms_adamw: Liu et al.
-    (2025), Muon is scalable for LLM training, equation 4. Computed in the parameters' own dtype (PyTorch's rounds the
+    (2025), Muon is scalable for LLM training, equation 4. Computed in the dtype of the parameters (PyTorch rounds the
     Newton-Schulz steps to bfloat16).
     """
 
@@ -289,7 +287,7 @@ class Muon(Optimizer):
 
 
 def per_model(number: Rate, w: np.ndarray) -> float | np.ndarray:
-    """A number as it is; one per model `(M, 1)` in a shape that broadcasts against `w`, in its dtype."""
+    """A scalar unchanged; one number per model `(M, 1)` reshaped to broadcast against `w`, in its dtype."""
     return number.astype(w.dtype).reshape(-1, *(1,) * (w.ndim - 1)) if isinstance(number, np.ndarray) else number
 
 
@@ -306,14 +304,14 @@ def _orthogonalized(d: np.ndarray) -> np.ndarray:
 
 
 def clip_gradient_norm(parameters: Parameters, max_norm: float, *, stacked=False) -> np.ndarray | np.floating:
-    """Scales all gradients by one factor, so that their common norm is at most `max_norm`.
+    """Scales all gradients by one factor so that their total norm is at most `max_norm`.
 
     Formula: g ← g · min(1, c / (‖g‖ + 10⁻⁶)), ‖g‖² the sum of the squares of all gradients.
 
     Arguments:
         parameters: a network, or an iterable of parameters.
         max_norm: c, above 0.
-        stacked: whether the first axis is one of models, each of which has a norm of its own.
+        stacked: whether the first axis is the model axis; each model then has its own norm.
 
     Returns: the norm before, one per model if stacked.
 

@@ -1,4 +1,4 @@
-"""Pooling of images: the largest or the mean number of a sliding window, or of a whole map."""
+"""Pooling of images: maximum or mean of a sliding window, or mean of a whole feature map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from handgrad.windows import pair, window_output
 
 
 class _WindowPool(Layer):
-    """What the two share: the windows."""
+    """Base class of max-pooling and average pooling: the windows."""
 
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         name = type(self).__name__
@@ -30,7 +30,7 @@ class _WindowPool(Layer):
         return window_output(x.shape[2:], self.kernel_size, self.stride, self.padding)
 
     def _taps(self, out: tuple[int, int]):
-        """Where the padded image holds the pixels that each place of the windows meets."""
+        """The slices of the padded image for each position in the windows."""
         return [pixels for _, _, pixels in taps(self.kernel_size, out, self.stride)]
 
     def _describe(self) -> str:
@@ -38,18 +38,18 @@ class _WindowPool(Layer):
 
 
 class MaxPool2d(_WindowPool):
-    """The largest number of each window.
+    """The maximum of each window.
 
-    Formula: y[n,c,i,j] = max over (r, s) of x[n, c, i·t + r - p, j·t + s - p] for stride t and padding p, where what
-    lies outside the image never is the largest; dx gets dy where the largest was found, and where windows overlap, the
-    sum. Among equals the first counts, row by row, as in PyTorch.
+    Formula: y[n,c,i,j] = max over (r, s) of x[n, c, i·t + r - p, j·t + s - p] for stride t and padding p, where pixels
+    outside the image are ignored. The gradient dy goes to the maximum; gradients of overlapping windows are added. At a
+    tie, the first maximum in row order counts, as in PyTorch.
 
     Arguments:
         kernel_size: (R, S), or one number for both.
-        stride: pixels between two windows, for height and width or one for both; the kernel's size if None.
-        padding: pixels added on each side, likewise; at most half of the kernel's size.
+        stride: pixels between windows, for height and width or one for both; the kernel size if None.
+        padding: pixels added on each side, likewise; at most half of the kernel size.
 
-    Raises ValueError for an argument out of its range and, in forward, for an `x` that is smaller than a window.
+    Raises ValueError for an argument out of range and, in forward, for an `x` that is smaller than a window.
 
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 9.3.
     """
@@ -58,7 +58,7 @@ class MaxPool2d(_WindowPool):
         out = self._out(x)
         x = padded(x, self.padding, -np.inf)
         windows = np.stack([x[pixels] for pixels in self._taps(out)])
-        largest = windows.argmax(axis=0)  # the first of equals
+        largest = windows.argmax(axis=0)  # the first maximum
         y = np.take_along_axis(windows, largest[None], axis=0)[0]
         self._keep(largest, x.shape)
         return y
@@ -73,7 +73,7 @@ class MaxPool2d(_WindowPool):
 
 
 class AvgPool2d(_WindowPool):
-    """The mean of each window; what lies outside the image counts as 0, as PyTorch counts it.
+    """The mean of each window; pixels outside the image count as 0, as in PyTorch.
 
     Formula: y[n,c,i,j] = Σ_rs x⁺[n, c, i·t + r, j·t + s] / (R S), so each pixel of a window gets dy / (R S).
 
@@ -99,7 +99,7 @@ class AvgPool2d(_WindowPool):
 
 
 class GlobalAvgPool2d(Layer):
-    """The mean of each map: (N, C, H, W) to (N, C).
+    """The mean of each feature map: (N, C, H, W) to (N, C).
 
     Formula: y[n,c] = Σ_ij x[n,c,i,j] / (H W), so every pixel gets dy / (H W).
 

@@ -1,4 +1,4 @@
-"""Layers in a row, with or without a way around them, and the layer that turns images into rows."""
+"""Sequences of layers, residual blocks, and flattening."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from handgrad.nn.layer import Layer, Parameter, check_gradient, computing_dtype
 class Sequential(Layer):
     """The composition of layers.
 
-    Formula: y = fₗ(…f₂(f₁(x))); the chain rule runs the same layers backwards: dx = f₁'(f₂'(…fₗ'(dy))).
+    Formula: y = fₗ(…f₂(f₁(x))); the chain rule applies the layers in reverse order: dx = f₁'(f₂'(…fₗ'(dy))).
 
     Arguments:
         layers: in the order of the forward pass. Parameters are named as PyTorch's `nn.Sequential` names them:
             `0.weight`, `0.bias`, `2.weight`, …
 
-    Raises TypeError for an argument that is no layer, ValueError for the same layer in two places.
+    Raises TypeError for an argument that is not a layer, ValueError if a layer occurs twice.
     """
 
     def __init__(self, *layers: Layer) -> None:
@@ -88,15 +88,15 @@ class Sequential(Layer):
 
 
 class Residual(Sequential):
-    """Layers in a row, f, with a way around them.
+    """A sequence of layers, f, with a residual connection.
 
-    Formula: y = x + f(x), so dx = dy + f'(dy): the gradient reaches what lies below even where f passes none on.
+    Formula: y = x + f(x), so dx = dy + f'(dy): the gradient reaches earlier layers even if f does not pass it on.
 
     Arguments:
         layers: f, in the order of the forward pass. As the third layer of a network its parameters are named
             `2.0.weight`, `2.0.bias`, `2.2.weight`, …
 
-    Raises ValueError where there is no layer and, in forward, where f(x) does not have the shape of x.
+    Raises ValueError if there is no layer and, in forward, if f(x) does not have the shape of x.
 
     Source: He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, equations 1 and 5.
     """
@@ -119,7 +119,7 @@ class Residual(Sequential):
 
     def check_shape(self, x: Inexact[Array, "..."], f: Inexact[Array, "..."]) -> None:
         """Raises ValueError unless f(x) has the shape of x."""
-        # Stacked models may share their input: x is (N, D) then, f(x) is (M, N, D).
+        # Stacked models may share their input: then x is (N, D) and f(x) is (M, N, D).
         if f.shape != x.shape and f.shape[1:] != x.shape:
             raise ValueError(
                 f"{self!r} got x with shape={x.shape}, but its layers turn it into shape={f.shape}: x + f(x) needs "
@@ -128,7 +128,7 @@ class Residual(Sequential):
 
 
 class Flatten(Layer):
-    """Rows from images: (N, C, H, W) to (N, C·H·W). The first axis is the batch; every other axis is joined."""
+    """Flattens images (N, C, H, W) to rows (N, C·H·W): all axes but the batch axis are joined."""
 
     def forward(self, x: Inexact[Array, "N ..."]) -> Inexact[Array, "N D"]:
         computing_dtype(x)

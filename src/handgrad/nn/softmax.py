@@ -1,4 +1,4 @@
-"""Softmax over the last axis, and its logarithm."""
+"""Softmax and log-softmax over the last axis."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from handgrad.nn.layer import Layer, check_gradient, computing_dtype
 
 
 def softmax(x: Inexact[Array, "*n K"]) -> Inexact[Array, "*n K"]:
-    """The softmax of every row: eˣ⁻ᵐ / Σ eˣ⁻ᵐ with m = max x, which leaves the value as it is and keeps every exponent
-    at 0 or below."""
+    """The softmax of every row: eˣ⁻ᵐ / Σ eˣ⁻ᵐ with m = max x, which does not change the value and keeps every
+    exponent at most 0."""
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
 class Softmax(Layer):
-    """Turns each row of scores into probabilities.
+    """Converts each row of scores to probabilities.
 
     Formula:
         yᵢ  = eˣⁱ / Σₖ eˣᵏ
@@ -38,7 +38,7 @@ class Softmax(Layer):
 
 
 class LogSoftmax(Layer):
-    """Turns each row of scores into the logarithms of probabilities, finite where a probability itself would be 0.
+    """Converts each row of scores to log-probabilities, which are finite even if a probability would be 0.
 
     Formula:
         yᵢ  = xᵢ - log Σₖ eˣᵏ, the logarithm by log-sum-exp: m + log Σ eˣ⁻ᵐ, m = max x

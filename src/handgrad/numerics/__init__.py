@@ -1,4 +1,4 @@
-"""Numerical derivatives; `gradient_check`, which holds a derivation by hand against them; `check_layer`."""
+"""Numerical derivatives; `gradient_check`, which compares hand-written gradients with them; `check_layer`."""
 
 from handgrad.numerics.check import gradient_check
 from handgrad.numerics.contract import LayerReport, Property, check_layer

@@ -1,4 +1,4 @@
-"""`gradient_check`: is this backward the derivative of this forward?"""
+"""`gradient_check`: checks whether backward computes the derivative of forward."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from handgrad.numerics.subjects import Bench, Gradients, LayerError, Subject, is
 
 COMPLEX_TOLERANCE = 1e-9
 DIFFERENCE_TOLERANCE = 1e-6
-CONFIRMED = 1e-4  # how closely differences must agree with the complex step before it is believed
-GROSS = 0.05  # the relative error from which a gradient in float32 is wrong beyond doubt
+CONFIRMED = 1e-4  # how closely differences must agree with the complex step for it to be used
+GROSS = 0.05  # the relative error above which a gradient in float32 is clearly wrong
 LOW_EPSILONS = (2.0**-23, 2.0**-10)  # float32, float16
-NUDGES = 6  # how often backward's own rounding is tried
-NATURAL = 1e-9  # of the natural size of a gradient: how well a derivative must be known to be called 0
+NUDGES = 6  # number of trials to measure the rounding of backward
+NATURAL = 1e-9  # relative to the natural size of a gradient: how precisely a derivative must be known to be called 0
 COMPLEX, DIFFERENCES = "complex step", "central differences"
 
 
@@ -41,19 +41,19 @@ def gradient_check(
     samples: int = 50,
     draws: int = 2,
 ) -> GradientReport:
-    """Hold a hand-written gradient against numerical derivatives: is it right, or where is it wrong, and by how much?
+    """Compares a hand-written gradient with numerical derivatives and reports where it is wrong and by how much.
 
-    For a random upstream gradient dy the scalar L = sum(dy * forward(inputs)) is differentiated by each entry v of
-    each floating-point input and parameter, and compared with what backward(dy) gives:
+    For a random upstream gradient dy, the scalar L = sum(dy * forward(inputs)) is differentiated with respect to each
+    entry of each floating-point input and parameter. The result is compared with that of backward(dy):
 
         error = max|analytic - numeric| / max(max|analytic|, max|numeric|, 1e-8)
 
-    The complex step decides where forward is analytic and accepts complex numbers (error < 1e-9 is right), and central
-    differences over a sweep of steps elsewhere (< 1e-6). What a numerical derivative cannot decide at this point, such
-    as a kink, is not called wrong but "cannot judge", with the reason.
+    If forward is analytic and accepts complex numbers, the complex step is used (error < 1e-9 is right), otherwise
+    central differences over a sweep of step sizes (< 1e-6). If a numerical derivative is inconclusive at this point,
+    for example at a kink, the verdict is not "wrong" but "cannot judge", with the reason.
 
-    Everything is computed in float64 on private copies: the object and the inputs stay as they are. A layer's own
-    random generator starts anew for each evaluation, so that dropout keeps its mask.
+    Everything is computed in float64 on copies, so the object and the inputs are not modified. A random generator
+    stored in the layer is reset for each evaluation, so that dropout always uses the same mask.
 
     Args:
         layer_or_function: one of
@@ -64,23 +64,24 @@ def gradient_check(
             - a loss: `forward(x, target)` and `backward()`, `backward(dy)` or `backward(x, target)`. Per-sample values
               with `backward()` are summed;
             - a function `f(*inputs)` with `gradient=`, or one that returns `(value, gradient)` with a scalar value.
-        inputs: an array, or a tuple (or list) of arrays and other arguments; float16 and float32 become float64, and
-            what is not floating-point (labels) is passed on as it is.
-        gradient: for a function f: called `gradient(dy, *inputs)`, returns the gradient, or a tuple with one for each
-            input, None for those to leave out.
-        seed: of the entries sampled and of dy; an integer or a Generator.
-        samples: entries to check in each part: all of them if it has no more, else first, last and a random choice.
-        draws: how many random dy; the worst is reported.
+        inputs: an array, or a tuple (or list) of arrays and other arguments; float16 and float32 are converted to
+            float64, and arguments that are not floating-point (labels) are passed unchanged.
+        gradient: for a function f: called `gradient(dy, *inputs)`, returns the gradient, or a tuple with one per input,
+            None for those to skip.
+        seed: seed for the sampled entries and dy; an integer or a Generator.
+        samples: number of entries to check in each part: all if there are no more, otherwise the first, the last and a
+            random choice.
+        draws: number of random dy; the worst result is reported.
 
     Returns:
-        A `GradientReport`: true where everything is right, and printable.
+        A `GradientReport`, which is true if everything is right, and can be printed.
 
     Raises:
-        TypeError: an object that is neither layer nor function, that cannot be copied, or whose signature or output is
-            not understood.
+        TypeError: an object that is neither a layer nor a function, cannot be copied, or has an unsupported signature
+            or output.
         ValueError: inputs with nothing to differentiate, no gradient to check, `samples` or `draws` below 1.
 
-    Source: the complex step and the sweep are `handgrad.numerics.complex_step` and `central_difference`.
+    Source: see `handgrad.numerics.complex_step` and `central_difference`.
     """
     for name, value in (("samples", samples), ("draws", draws)):
         if value < 1:
@@ -93,7 +94,7 @@ def gradient_check(
 def check_subject(
     subject: Subject, *, seed: int | np.random.Generator = 0, samples: int = 50, draws: int = 2
 ) -> GradientReport:
-    """`gradient_check` of what has been prepared already."""
+    """`gradient_check` of a prepared subject."""
     with _quiet():
         try:
             return _Check(subject, np.random.default_rng(seed), samples, draws).report()
@@ -103,14 +104,14 @@ def check_subject(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """At shifted points an overflow or a mean of nothing is no news; what it does to the output is looked at."""
+    """Overflows and means of empty slices are expected at shifted points; their effect on the output is examined."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield
 
 
 def _raised(subject: Subject, error: LayerError) -> GradientReport:
-    """What is raised at the very inputs that were given is a finding like any other."""
+    """An error raised for the given inputs is a finding like any other."""
     verdict = "wrong" if error.where in ("backward", "gradient") else "cannot judge"
     arrays = [(_input_name(subject, i), x) for i, x in enumerate(subject.inputs) if is_floating(x)]
     arrays += [(p.name, p.value) for p in subject.parameters()]
@@ -119,13 +120,13 @@ def _raised(subject: Subject, error: LayerError) -> GradientReport:
 
 
 def _input_name(subject: Subject, position: int) -> str:
-    """`x` where there is one floating input, and no parameter of that name."""
+    """`x` if there is one floating-point input and no parameter of that name."""
     alone = sum(map(is_floating, subject.inputs)) == 1
     return "x" if alone and all(p.name != "x" for p in subject.parameters()) else f"input {position}"
 
 
 class _Check:
-    """One run of gradient_check: what its steps have in common."""
+    """One run of gradient_check: the shared state of its steps."""
 
     def __init__(self, subject: Subject, rng: np.random.Generator, samples: int, draws: int):
         self.subject, self.rng, self.samples = subject, rng, samples
@@ -134,7 +135,7 @@ class _Check:
         self.bench = Bench(subject)
         self.output = self.bench.forward()
         self.random = ""
-        self.places: dict[int, int] = {}  # of an input's gradient in what backward returns
+        self.places: dict[int, int] = {}  # of the gradient of an input in the result of backward
         self._settle_randomness()
         self.complex_bench = self._complex_bench()
         self.dys = self._upstream_gradients(draws)
@@ -151,10 +152,10 @@ class _Check:
             parts = [self._cannot_judge(part.name, part.total, self.random) for part in parts]
         return GradientReport(self.subject.name, tuple(parts), tuple(self.notes + self.faults), tuple(self.faults))
 
-    # --- what has to be known before anything is compared
+    # --- prerequisites of the comparison
 
     def _settle_randomness(self) -> None:
-        """Find out whether the same forward gives the same output again, or does so from a fresh copy."""
+        """Determines whether forward is deterministic, either on the same object or on a fresh copy."""
         if all(_equal(self.bench.forward(), self.output) for _ in range(3)):
             return
         fresh = Bench(self.subject, fresh=True)
@@ -169,13 +170,13 @@ class _Check:
             self.random = "randomness: the same forward gives another output each time; pass a seeded generator"
 
     def _still_random(self) -> bool:
-        """Before anything is called wrong: rare randomness, or state that drifts, may have passed the first test."""
+        """Before a verdict of wrong: rare randomness or drifting state may have passed the first test."""
         if not all(_equal(self.bench.forward(), self.output) for _ in range(8)):
             self.random = "randomness: the same forward does not always give the same output; pass a seeded generator"
         return bool(self.random)
 
     def _complex_bench(self) -> Bench | None:
-        """A bench for the complex step, if forward accepts complex numbers and gives the same real values."""
+        """A bench for the complex step, if forward accepts complex numbers and returns the same real values."""
         if self.random:
             return None
         try:
@@ -183,13 +184,13 @@ class _Check:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", np.exceptions.ComplexWarning)
                 y = bench.forward()
-        except Exception:  # whatever it is, it means no
+        except Exception:  # any error means no
             return None
         agrees = np.iscomplexobj(y) and y.shape == self.output.shape
         return bench if agrees and relative_error(np.real(y), self.output) < 1e-10 else None
 
     def _upstream_gradients(self, draws: int) -> np.ndarray:
-        """Random and dense, (draws, outputs), each between 0.5 and 1.5 in size; ones where backward takes no dy."""
+        """Random and dense, (draws, outputs), with magnitudes between 0.5 and 1.5; ones if backward takes no dy."""
         if not self.subject.takes_dy:
             if self.output.size != 1:
                 self.notes.append("backward takes no dy: judged as the gradient of the sum of forward's values")
@@ -207,14 +208,14 @@ class _Check:
         return gradients
 
     def _nudged(self, dy: np.ndarray) -> list[Gradients]:
-        """Other gradients that are as good, but for rounding."""
+        """Other gradients that are equal up to rounding."""
         try:
             return [self.bench.nudged_gradients(dy.astype(self.output.dtype), self.rng) for _ in range(NUDGES)]
-        except LayerError:  # a domain that ends here
+        except LayerError:  # the domain ends here
             return []
 
     def _rounding(self, key: int | str, analytic: list[np.ndarray]) -> np.ndarray:
-        """How far rounding moved each entry of a gradient, (draws, *shape)."""
+        """The effect of rounding on each entry of a gradient, (draws, *shape)."""
         moved = np.zeros((len(analytic), *analytic[0].shape))
         for draw, nudged in enumerate(self.nudged):
             for g in nudged:
@@ -224,7 +225,8 @@ class _Check:
         return moved
 
     def _input_gradients(self, floating: list[int]) -> dict[int, Any]:
-        """For each floating input its gradient in every draw; inputs that are left out by agreement are missing."""
+        """The gradient of each floating-point input in every draw; inputs that are skipped by convention are
+        missing."""
         inputs = self.subject.inputs
         returned = [g.inputs for g in self.gradients]
         count = len(returned[0])
@@ -249,7 +251,7 @@ class _Check:
     # --- one part
 
     def _part(self, key: int | str, name: str, analytic: Any) -> PartReport:
-        """The verdict on one input or parameter, from the gradient that backward gave in every draw."""
+        """The verdict on one input or parameter, from the gradients of backward in all draws."""
         shape = self.bench.variable(key).shape
         total = math.prod(shape)
         fault = (
@@ -303,12 +305,12 @@ class _Check:
     def _along_a_direction(
         self, key: Any, analytic: Any, moved: np.ndarray, sampled: list, epsilon: float, table: _Table
     ) -> tuple[tuple[int, ...] | None, str]:
-        """All other entries at once: the derivative along one random direction through them.
+        """Checks all other entries at once with the derivative along one random direction.
 
-        One wrong entry of many shows in it, and halving the direction again and again leads to that entry.
+        A single wrong entry changes this derivative, and a bisection finds the entry.
 
         Returns:
-            An entry that may be wrong, to be judged like the others, or None; a remark where this could not be judged.
+            An entry that may be wrong, to be judged like the others, or None; a remark if this could not be judged.
         """
         variable = self.bench.variable(key).copy()
         shape = variable.shape
@@ -319,7 +321,8 @@ class _Check:
         try_complex = self.complex_bench is not None and table.complex and table.believes_complex()
 
         def excess(v: np.ndarray) -> tuple[float, bool]:
-            """How far the derivatives along v are apart beyond doubt; and whether doubt hides a large part of them."""
+            """By how much the derivatives along v differ beyond their uncertainty; and whether the uncertainty is
+            large."""
             a = np.array([float(np.sum(g * v)) for g in analytic])
             gross = np.array([float(np.sum(abs(g * v))) for g in analytic])
             doubt = 1e-12 * gross + 10 * np.array([np.sqrt(np.sum((m * v) ** 2)) for m in moved])
@@ -352,21 +355,21 @@ class _Check:
         return tuple(int(i) for i in np.unravel_index(flat[0], shape)), ""
 
     def _largest_gradient(self) -> float:
-        """Of all parts: what cancels in one of them leaves the rounding of the others behind."""
+        """Of all parts: if values cancel in one part, the rounding errors of the others remain."""
         found = [g for gradients in self.gradients for g in (*gradients.inputs, *gradients.parameters.values())]
         numbers = [g for g in found if g is not None and g.dtype.kind in "fiub" and np.isfinite(g).all()]
         return max(map(_largest, numbers), default=0.0)
 
     def _coarse_epsilon(self, key: int | str, analytic: list[np.ndarray]) -> float:
-        """The spacing of float16 or float32 if forward rounds to it inside, else 0.
+        """The spacing of float16 or float32 if forward rounds to it internally, else 0.
 
-        Shifts of different size then differ in their slopes, or change nothing where backward says that they should.
-        All entries are shifted at once, each relative to its size, so that none crosses a kink at or near 0.
+        In this case, shifts of different sizes give different slopes, or have no effect although backward returns a
+        gradient. All entries are shifted at once, each relative to its size, so that none crosses a kink at or near 0.
         """
         variable = self.bench.variable(key).copy()
         direction = (abs(variable) if variable.any() else 1.0) * self.rng.uniform(0.5, 1.5, variable.shape)
         found = 0.0
-        for epsilon in LOW_EPSILONS:  # whoever rounds to float16 rounds to float32 as well
+        for epsilon in LOW_EPSILONS:  # rounding to float16 implies rounding to float32
             if not self._rounds_to(epsilon, key, variable, direction, analytic):
                 break
             found = epsilon
@@ -378,18 +381,18 @@ class _Check:
         moved = [y - self.output for y in outputs]
         if not all(np.isfinite(change).all() for change in moved):
             return False
-        rounding = 1e-4 * epsilon * _largest(self.output) + 1e-12  # a few digits lost from float64 are none of it
+        rounding = 1e-4 * epsilon * _largest(self.output) + 1e-12  # the loss of a few digits of float64 does not count
         if not np.any(moved[:2]):
             return bool(shifts[1] * max(_largest(gradient * direction) for gradient in analytic) > rounding)
         tiny, small, medium, larger = (change / h for change, h in zip(moved, shifts, strict=True))
-        bend = 5 * _largest(larger - medium)  # what is due to the function's own curvature
+        bend = 5 * _largest(larger - medium)  # the part that is due to the curvature of the function
         for a, b, allowed in ((tiny, small, rounding / shifts[0]), (small, medium, rounding / shifts[1] + bend)):
             if _largest(a - b) > 1e-2 * max(_largest(a), _largest(b)) + allowed:
                 return True
         return False
 
     def _output_at(self, key: int | str, index: Any, value: Any) -> np.ndarray:
-        """The output with one entry at another value; nan where the layer refuses it, or gives another shape."""
+        """The output with one entry changed; nan if the layer rejects it or returns a different shape."""
         try:
             y = self.bench.forward_at(key, index, value)
         except LayerError as error:
@@ -398,14 +401,14 @@ class _Check:
         return y if y.shape == self.output.shape else np.full(self.output.shape, np.nan)
 
     def _imaginary(self, key: int | str, index: Any, value: Any, h: float) -> np.ndarray:
-        """The derivative by the complex step, for each dy; nan where there is none."""
+        """The derivative by the complex step, for each dy; nan if there is none."""
         assert self.complex_bench is not None
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             try:
                 y = self.complex_bench.forward_at(key, index, value)
                 return self.dys @ (np.imag(y).ravel() / h)
-            except Exception:  # whatever it is, it means no
+            except Exception:  # any error means no
                 return np.full(len(self.dys), np.nan)
 
     def _cannot_judge(self, name: str, total: int, reason: str) -> PartReport:
@@ -420,7 +423,7 @@ class _Check:
         return [tuple(int(i) for i in np.unravel_index(position, shape)) for position in flat]
 
     def _derivatives(self, key: int | str, index: tuple[int, ...], analytic: np.ndarray, table: _Table, epsilon: float):
-        """One entry: what backward gives, and its slope by central differences and by the complex step."""
+        """One entry: the gradient from backward, and the slope by central differences and by the complex step."""
         variable = self.bench.variable(key)
         here = float(variable[index])
         size, smallest = variable_scale(variable), smallest_size(variable)
@@ -432,7 +435,7 @@ class _Check:
         slope = swept_slope(along, here, self.dys, scale=size, smallest=smallest, target=target, epsilon=epsilon)
         apart = abs(analytic - slope.value)
         if np.any(apart > DIFFERENCE_TOLERANCE * abs(analytic) + 10 * slope.error):
-            # Nothing is called wrong on the sweep's word alone: a single small step must not side with backward.
+            # The sweep alone is not enough for a verdict of wrong: no single small step may agree with backward.
             h = max(1e-8 * min(size, abs(here) or size), 1e-13 * size)
             witness = self.dys @ (along(here + h) - along(here - h)).ravel() / (2 * h)
             sides = abs(analytic - witness) < 0.1 * apart
@@ -446,11 +449,11 @@ class _Check:
 
 
 class _Table:
-    """The entries of one part that were looked at, and what follows from them. Columns are draws of dy.
+    """The checked entries of one part and their evaluation. Columns are draws of dy.
 
     Args:
         name: of the part.
-        natural: the size that an ordinary gradient of this part has.
+        natural: the typical magnitude of a gradient of this part.
     """
 
     def __init__(self, name: str, natural: float):
@@ -472,13 +475,13 @@ class _Table:
         self.imaginary.append(imaginary)
 
     def largest(self) -> np.ndarray:
-        """The largest gradient so far, for each dy, leaving out numerical values that say nothing."""
+        """The largest gradient so far, for each dy, without inconclusive numerical values."""
         found = [np.full(1, 1e-300), *(abs(a) for a in self.analytic)]
         found += [np.where(s.error <= 0.1 * abs(s.value), abs(s.value), 0.0) for s in self.slopes]
         return np.max(np.broadcast_arrays(*found), axis=0)
 
     def believes_complex(self) -> bool:
-        """Whether no differences that are good enough to tell say something else than the complex step."""
+        """Whether all sufficiently precise differences agree with the complex step."""
         imaginary = np.array(self.imaginary)
         value, error = np.array([s.value for s in self.slopes]), np.array([s.error for s in self.slopes])
         if not self.complex or not np.isfinite(imaginary).all():
@@ -488,12 +491,13 @@ class _Table:
         return not np.any(telling & (abs(imaginary - value) > COMPLEX_TOLERANCE * size + 10 * error))
 
     def verdict(self, shape: tuple[int, ...], low: str, coarse: float) -> PartReport:
-        """Weigh all entries. Each is held to its own size, its own uncertainty, and the part's largest gradient.
+        """Judges all entries, each by its own magnitude, its own uncertainty, and the largest gradient of the part.
 
         Args:
             shape: of the part.
             low: the floating type of the output or of the gradient, if it is less precise than float64.
-            coarse: the spacing of a coarser type that forward rounds to inside, which the complex step does not mind.
+            coarse: the spacing of a less precise type that forward rounds to internally, which does not affect the
+                complex step.
         """
         analytic, imaginary = np.array(self.analytic), np.array(self.imaginary)
         value = np.array([s.value for s in self.slopes])
@@ -506,14 +510,14 @@ class _Table:
         numeric, tolerance = (imaginary, COMPLEX_TOLERANCE) if with_complex else (value, DIFFERENCE_TOLERANCE)
         size = np.maximum(abs(analytic), abs(numeric))
 
-        # A gradient that vanishes: backward gives its own rounding, which is told by moving it, and differences theirs.
+        # A gradient that vanishes: backward and differences each return their own rounding errors.
         vanishing = abs(analytic) <= np.maximum(rounding, np.median(rounding, axis=0))
         vanishing &= (abs(value) <= 10 * error) & (error <= NATURAL * self.natural)
         clear = vanishing | (error <= (CONFIRMED if with_complex else tolerance) * scale)
         clear |= with_complex & (error <= NATURAL * self.natural)
         clear &= with_complex | ~contradicted
         difference = np.where(vanishing, 0.0, abs(analytic - numeric))
-        # The differences have to support a "wrong": an entry that they cannot tell apart is not judged.
+        # A verdict of wrong requires support from the differences; otherwise the entry is not judged.
         wrong: Any = difference > tolerance * size + rounding
         wrong &= abs(analytic - value) > np.where(with_complex, 0.0, tolerance * size) + 10 * error
         wrong &= clear | (~kink & ~contradicted)
@@ -571,7 +575,7 @@ class _Table:
 
 
 def _misshapen(analytic: Any, shape: tuple[int, ...], is_parameter: bool) -> str:
-    """What is wrong with a gradient before its numbers are looked at; empty if nothing is."""
+    """What is wrong with a gradient before its values are compared; empty if nothing is wrong."""
     for gradient in analytic:
         if gradient is None:
             return "backward never stores its gradient (it is None)" if is_parameter else "backward returns None"
@@ -583,7 +587,7 @@ def _misshapen(analytic: Any, shape: tuple[int, ...], is_parameter: bool) -> str
 
 
 def _hint(analytic: np.ndarray, numeric: np.ndarray, scale: np.ndarray, shape: tuple[int, ...]) -> str:
-    """A pattern in the differences that points to the bug."""
+    """A pattern in the differences that indicates the bug."""
     telling = abs(numeric) > 1e-3 * scale
     if not np.any(analytic):
         return "backward gives 0 everywhere"

@@ -1,4 +1,4 @@
-"""`check_layer`: what a layer has to keep to beside its gradient, one sentence for each property."""
+"""`check_layer`: the contract of a layer beyond its gradients, with one sentence per property."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from handgrad.numerics.subjects import Bench, LayerError, Subject, is_floating, 
 
 Status = Literal["kept", "broken", "not checked"]
 MARKS = {"kept": "✓", "broken": "✗", "not checked": "–"}
-TOLERANCE = 1e-10  # between two ways to the same result in float64; their sums may come in another order
+TOLERANCE = 1e-10  # between two computations of the same result in float64, whose sums may have a different order
 
 
 @dataclass(frozen=True)
 class Property:
-    """One property of a layer: whether it is kept, and in words what was seen, and what to do."""
+    """One property of a layer: whether it holds, what was observed, and what to do."""
 
     name: str
     status: Status
@@ -32,9 +32,9 @@ class Property:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What `check_layer` found. True (and `.ok`) where nothing is broken; `print(report)` shows a line a property.
+    """The result of `check_layer`. True (and `.ok`) if nothing is broken; `print(report)` shows one line per property.
 
-    `report["dtype"]` is the property of that name; `report.to_dict()` goes into JSON.
+    `report["dtype"]` is the property of that name; `report.to_dict()` can be written as JSON.
     """
 
     subject: str
@@ -69,22 +69,21 @@ class LayerReport:
 
 
 def check_layer(layer: Any, inputs: Any, *, seed: int | np.random.Generator = 0) -> LayerReport:
-    """Hold a layer to the contract that handgrad's own layers keep: gradients, dtypes, arguments, batches, state.
+    """Checks a layer against the contract of handgrad's own layers: gradients, dtypes, arguments, batches, state.
 
     The properties, in this order: gradients; dtype (float32 and float64 are kept); arguments (input, upstream gradient
     and parameters are not written to); batch of one; empty batch; memory layout; two forwards; two backwards; train and
-    eval; state. What does not apply, such as the state of a layer without state_dict, is said to be not checked. An
-    error that the layer raises itself to refuse a batch of one or none, with a message, keeps to the contract.
+    eval; state. Properties that do not apply, such as the state of a layer without state_dict, are reported as not
+    checked. A layer may deliberately raise an error with a message for an empty batch or a batch of one.
 
-    Everything runs on copies: the layer and the inputs stay as they are.
+    Everything runs on copies, so the layer and the inputs are not modified.
 
-    Args:
-        layer: whatever `gradient_check` takes as a layer or a loss.
-        inputs: an array with the batch first, or a tuple for several inputs; at least two samples, better four.
-        seed: of dy and of the entries sampled; an integer or a Generator.
+    Args: layer: any layer or loss that `gradient_check` accepts. inputs: an array with the batch axis first, or a tuple
+        for several inputs; at least two samples, preferably four. seed: seed for dy and the sampled entries; an integer
+        or a Generator.
 
     Returns:
-        A `LayerReport`: true where nothing is broken, and printable.
+        A `LayerReport`, which is true if nothing is broken, and can be printed.
 
     Raises:
         TypeError, ValueError: as `gradient_check`; a plain function; a batch of less than two samples.
@@ -103,17 +102,17 @@ def check_layer(layer: Any, inputs: Any, *, seed: int | np.random.Generator = 0)
 
 
 class _Broken(Exception):
-    """The property does not hold: the message says why, and what to do."""
+    """The property does not hold; the message states why and what to do."""
 
 
 class _NotChecked(Exception):
-    """The property does not apply: the message says why."""
+    """The property does not apply; the message states why."""
 
 
 class _Contract:
     def __init__(self, subject: Subject, samples: int, rng: np.random.Generator):
         self.subject, self.samples, self.rng = subject, samples, rng
-        self.wrong = False  # gradients that are wrong are reported once
+        self.wrong = False  # wrong gradients are reported once
 
     def report(self) -> LayerReport:
         checks: dict[str, Callable[[], str]] = {
@@ -142,7 +141,7 @@ class _Contract:
         return dy.astype(y.dtype) if y.ndim else y.dtype.type(dy)
 
     def batch(self, rows: slice) -> tuple[Any, ...]:
-        """Some of the samples: of every input that has as many as the first."""
+        """Some of the samples, for every input with as many samples as the first."""
         return tuple(
             x[rows].copy() if isinstance(x, np.ndarray) and x.shape[:1] == (self.samples,) else copy.deepcopy(x)
             for x in self.subject.inputs
@@ -152,7 +151,7 @@ class _Contract:
         return subject.forward(list(self.batch(slice(None))))
 
     def run(self, subject: Subject, inputs: tuple[Any, ...] | None = None, dy: Any = None) -> dict[str, Any]:
-        """Forward and backward of a copy: the output, the gradients of the inputs and of the parameters."""
+        """Runs forward and backward on a copy: the output and the gradients of the inputs and parameters."""
         subject = subject.copied()
         inputs = tuple(copy.deepcopy(subject.inputs) if inputs is None else inputs)
         y = subject.forward(list(inputs))
@@ -176,13 +175,13 @@ class _Contract:
         return subject
 
     def describe_errors(self, subject: Subject) -> str:
-        """Which gradients are wrong, empty if none is; and if they are wrong in the first place."""
+        """Which gradients are wrong (empty if none), and whether they were already wrong without changes."""
         if self.wrong:
             return ""
         report = check_subject(subject, seed=self.rng, samples=10, draws=1)
         return "; ".join(f"{part.name}: {part.reason}" for part in report if part.verdict == "wrong")
 
-    # --- the properties: each returns what was seen, or raises
+    # --- the properties: each returns what was observed, or raises
 
     def gradients(self) -> str:
         report = check_subject(self.subject.used_before(), seed=self.rng)
@@ -370,7 +369,7 @@ def _property(name: str, check: Callable[[], str]) -> Property:
         return Property(name, "broken", str(reason))
     except LayerError as error:
         return Property(name, "broken", str(error))
-    except Exception as error:  # of the layer's other methods, such as train() or state_dict()
+    except Exception as error:  # errors of other methods of the layer, such as train() or state_dict()
         return Property(name, "broken", str(LayerError("the layer", error)))
 
 
@@ -389,13 +388,13 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def _raw_forward(subject: Subject, inputs: tuple[Any, ...]) -> Any:
-    """What forward returns, not a copy of it."""
+    """The object that forward returns, not a copy."""
     layer = subject.layer
     return (layer.forward if callable(getattr(layer, "forward", None)) else layer)(*inputs)
 
 
 def _cast(subject: Subject, dtype: type) -> Subject:
-    """A copy with inputs, parameters and the floating arrays that the layer holds in this dtype."""
+    """A copy with inputs, parameters and other floating-point arrays of the layer in this dtype."""
     subject = replace(subject.copied(), inputs=tuple(x.astype(dtype) if is_floating(x) else x for x in subject.inputs))
     if callable(getattr(subject.layer, "astype", None)):
         subject.layer.astype(dtype)
@@ -411,7 +410,7 @@ def _cast(subject: Subject, dtype: type) -> Subject:
 
 
 def _numbers(layer: Any) -> dict[str, np.ndarray]:
-    """What a layer carries from step to step: its state_dict, or, without one, arrays that it had before."""
+    """The persistent state of a layer: its state_dict or, without one, the arrays that it had before."""
     if callable(getattr(layer, "state_dict", None)):
         return {name: np.array(array) for name, array in layer.state_dict().items()}
     return {
@@ -420,11 +419,11 @@ def _numbers(layer: Any) -> dict[str, np.ndarray]:
 
 
 def _close(a: Any, b: Any, largest: float = 0.0) -> bool:
-    """Whether two results are the same up to rounding.
+    """Whether two results are equal up to rounding.
 
     Args:
-        largest: of all numbers that were found with them. Beside it both may be rounding errors only, as the gradient
-            of a bias before batch normalisation is: its terms cancel.
+        largest: the largest related value. Relative to it, both results may be only rounding errors, like the gradient
+            of a bias before batch normalisation, whose terms cancel.
     """
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or np.array_equal(a, b) or a.dtype.kind not in "fc":
@@ -440,7 +439,7 @@ def _compare(actual: dict[str, Any], expected: dict[str, Any], what: str) -> Non
 
 
 def _explained(error: LayerError) -> bool:
-    """Whether the layer refused on purpose: a `raise` of its own with a message, not an error that befell it."""
+    """Whether the layer raised the error deliberately: an explicit `raise` with a message, not an accidental error."""
     cause = error.__cause__
     trace: TracebackType | None = cause.__traceback__ if cause else None
     while trace is not None and trace.tb_next is not None:

@@ -1,4 +1,4 @@
-"""Derivatives without a derivation: the complex step, central differences, and differences over a sweep of steps.
+"""Numerical derivatives: complex step, central differences, and differences over a sweep of step sizes.
 
 All of them differentiate L(x) = sum(dy * f(x)), the same scalar that `backward(dy)` differentiates; for a scalar
 function dy is 1 and L is f itself.
@@ -16,25 +16,25 @@ from handgrad._typing import Array, Bool, Float, Num
 
 COMPLEX_STEP = 1e-25
 ORDER = 4  # columns of Ridders' tableau: each cancels one more power of the step; more only amplify rounding
-FIRST_STEP = 0.03  # of the variable's scale: large enough for rounding, small enough for four columns to converge
-LAST_STEP = 1e-9  # of the smallest size that the variable has
+FIRST_STEP = 0.03  # times the variable's scale: large enough for rounding, small enough for four columns to converge
+LAST_STEP = 1e-9  # relative to the smallest size of the variable
 MOST_STEPS = 200  # down to 1e-57
-NOISY_STEP = 1e-5  # of the variable's scale: from here on noise that is not seen in the output's own rounding may count
-RATIO = 1.9  # from step to step; not 2, lest the steps fall on the grid of a function that rounds to float32 inside
+NOISY_STEP = 1e-5  # relative to the variable's scale: below this, noise beyond the rounding of the output may matter
+RATIO = 1.9  # of steps; not 2, so that steps do not match the grid of a function that rounds to float32 internally
 
 
 def relative_error(a: Num[Array, "..."] | float, b: Num[Array, "..."] | float) -> float:
-    """How far two arrays are apart, measured by their largest entry.
+    """The difference of two arrays relative to their largest entry.
 
-    max|a - b| / max(max|a|, max|b|, 1e-8): the error of the whole array, so an entry that nearly cancels does not
-    raise it. The 1e-8 keeps two vanishing gradients from being called different because of their rounding.
+    max|a - b| / max(max|a|, max|b|, 1e-8): the error refers to the whole array, so entries that nearly cancel do not
+    increase it. Because of the 1e-8, two vanishing gradients do not differ due to rounding.
 
     Args:
         a: any shape.
-        b: the same shape, or a number.
+        b: the same shape, or a scalar.
 
     Returns:
-        The error; 0.0 for empty arrays, nan where either holds a nan.
+        The error; 0.0 for empty arrays, nan if either contains nan.
 
     Raises:
         ValueError: the shapes differ. (Broadcasting would hide a gradient of the wrong shape.)
@@ -51,18 +51,19 @@ def relative_error(a: Num[Array, "..."] | float, b: Num[Array, "..."] | float) -
 def complex_step(
     function: Callable, x: Float[Array, "..."], dy: Float[Array, "..."] | None = None, *, step: float = COMPLEX_STEP
 ) -> Float[Array, "..."]:
-    """The derivative to machine precision, of a function that is analytic and accepts complex numbers.
+    """The derivative of an analytic function that accepts complex numbers, accurate to machine precision.
 
     Taylor: f(x + ih) = f(x) + ih f'(x) - h^2 f''(x)/2 - ..., so
 
         f'(x) = Im f(x + ih) / h + O(h^2).
 
-    Nothing is subtracted, so nothing cancels, and h can be so small that the O(h^2) vanishes. It fails in silence where
-    f drops the imaginary part on its way (`np.abs`, `.real`, `np.var`): `gradient_check` compares it with differences.
+    There is no subtraction and therefore no cancellation, so h can be so small that the O(h^2) term vanishes. The
+    complex step fails silently if f discards the imaginary part (`np.abs`, `.real`, `np.var`), so `gradient_check`
+    compares it with finite differences.
 
     Args:
         function: f(x) -> array or number.
-        x: where; any shape. It is not changed.
+        x: the point; any shape. It is not modified.
         dy: weights of the outputs, in the shape of f(x); None for a function with a scalar value.
         step: h.
 
@@ -70,7 +71,7 @@ def complex_step(
         The gradient of sum(dy * f(x)), in the shape of x.
 
     Raises:
-        TypeError: f gives no complex output, or converts a complex number to a real one.
+        TypeError: f does not return complex values, or converts complex numbers to real ones.
         ValueError: dy does not have the shape of f(x).
 
     Source: Squire and Trapp, "Using complex variables to estimate derivatives of real functions", SIAM Review 40
@@ -100,24 +101,24 @@ def central_difference(
     *,
     step: float | None = None,
 ) -> Float[Array, "..."]:
-    """The derivative from two values of the function, one on either side.
+    """The derivative from function values on both sides.
 
-    Taylor to both sides; the even powers cancel in the difference:
+    In the difference of the two Taylor series, the even powers cancel:
 
         f'(x) = (f(x + h) - f(x - h)) / 2h - h^2 f'''(x)/6 - ...
 
-    A large h pays for the h^2 term, a small one for the digits that cancel (about 1e-16 |f| / h): with one h the best
-    is about 1e-10, at h = 1e-5. Without `step`, h shrinks again and again, Ridders' tableau extrapolates to h = 0,
-    and the extrapolation with the smallest estimated error is returned (see `swept_slope`).
+    A large h causes truncation error (the h^2 term), a small h causes cancellation (about 1e-16 |f| / h). With a single
+    h, the smallest error is about 1e-10, at h = 1e-5. Without `step`, h is reduced repeatedly, Ridders' tableau
+    extrapolates to h = 0, and the extrapolation with the smallest estimated error is returned (see `swept_slope`).
 
     Args:
         function: f(x) -> array or number.
-        x: where; any shape. It is not changed.
+        x: the point; any shape. It is not modified.
         dy: weights of the outputs, in the shape of f(x); None for a function with a scalar value.
         step: h, the same for all entries; None sweeps it.
 
     Returns:
-        The gradient of sum(dy * f(x)), in the shape of x; nan where no step gives finite values.
+        The gradient of sum(dy * f(x)), in the shape of x; nan if no step gives finite values.
 
     Raises:
         ValueError: dy does not have the shape of f(x), or `step` is not positive.
@@ -150,10 +151,10 @@ def central_difference(
 
 @dataclass(frozen=True)
 class Slope:
-    """A derivative along one variable, with what is known about its trustworthiness; one entry for each dy."""
+    """A derivative along one variable with its reliability; one entry per dy."""
 
     value: Float[Array, "draws"]
-    """Ridders' estimate of the derivative; nan where no step gave finite values."""
+    """Ridders' estimate of the derivative; nan if no step gave finite values."""
     error: Float[Array, "draws"]
     """Estimated error: disagreement within the tableau, plus rounding, plus the gap between left and right slope."""
     kink: Bool[Array, "draws"]
@@ -161,7 +162,7 @@ class Slope:
     left: Float[Array, "draws"]
     right: Float[Array, "draws"]
     contradicted: Bool[Array, "draws"]
-    """A larger step had nearly converged, to something else: rounding inside the function has taken over."""
+    """A larger step had nearly converged to a different value: rounding inside the function dominates."""
 
 
 def swept_slope(
@@ -174,37 +175,37 @@ def swept_slope(
     target: Float[Array, "draws"] | float = 0.0,
     epsilon: float = 2.0**-52,
 ) -> Slope:
-    """The derivative from a sweep of step sizes, with an error estimate that also sees kinks.
+    """The derivative from a sweep of step sizes, with an error estimate that also detects kinks.
 
-    With L = dy . f, two series are extrapolated to h = 0 side by side, h being divided by r = 1.9 from step to step:
+    With L = dy . f, two series are extrapolated to h = 0 in parallel, dividing h by r = 1.9 at each step:
 
         slope(h) = (L(x+h) - L(x-h)) / 2h        = L' + c2 h^2 + c4 h^4 + ...
         gap(h)   = (L(x+h) - 2L(x) + L(x-h)) / h =      d1 h   + d3 h^3 + ...    (right slope minus left slope)
 
     Column j of a tableau cancels one more term: T[k,j] = T[k,j-1] + (T[k,j-1] - T[k-1,j-1]) / (r^p - 1), with p = 2j
-    for the slope and p = 2j - 1 for the gap. Where L is smooth the gap goes to 0; at a kink it goes to the difference
-    of the one-sided slopes, while the central difference converges, confidently, to their mean. A kink at a distance
-    disturbs only the steps that reach it. So every entry's error is the sum of
-    Ridders' disagreements in both tableaus, the gap itself, and the rounding of L / h; the least of them wins.
+    for the slope and p = 2j - 1 for the gap. If L is smooth, the gap converges to 0. At a kink, it converges to the
+    difference of the one-sided slopes, while the central difference converges to their mean. A distant kink disturbs
+    only the steps that reach it. The error of each entry is therefore the sum of Ridders' disagreements in both
+    tableaus, the gap itself, and the rounding of L / h, and the smallest error is used.
 
-    The steps shrink as far as the function asks for: beside an entry of 1e-8 in an array of ones, 1/x or x/|x| bend on
-    a scale of 1e-8. The sweep ends when the error is below `target`, when rounding hides the slope, or at 1e-9 of the
-    smallest size.
+    The steps are reduced as far as the function requires: near an entry of 1e-8 in an array of ones, 1/x or x/|x| vary
+    on a scale of 1e-8. The sweep ends when the error is below `target`, when rounding hides the slope, or at 1e-9 of
+    the smallest size.
 
     Args:
         along: the output of f, any shape, with the variable at the given value.
         x: the variable's value.
         dys: one or more weights of the outputs, flattened.
-        scale: the size of steps that is natural for the variable; the sweep starts at 0.03 max(scale, |x|, 1), in
+        scale: the natural step size of the variable; the sweep starts at 0.03 max(scale, |x|, 1), in
             float16 at 0.1.
-        smallest: the smallest size on which the function may bend: see `smallest_size`.
-        target: an error that is small enough, if it is small beside the slope as well.
-        epsilon: spacing of the output's floating type.
+        smallest: the smallest scale on which the function may vary; see `smallest_size`.
+        target: an error that is small enough, provided that it is also small relative to the slope.
+        epsilon: spacing of the floating-point type of the output.
 
     Returns:
-        A `Slope`, with an entry for each dy.
+        A `Slope` with one entry per dy.
 
-    Source: Ridders (1982); Numerical Recipes, 3rd ed., section 5.7. The gap series is this package's addition.
+    Source: Ridders (1982); Numerical Recipes, 3rd ed., section 5.7. The gap series is an addition of this package.
     """
     center = along(x).ravel()
     tableau: list[_Estimate] = []
@@ -215,17 +216,17 @@ def swept_slope(
     for _ in range(MOST_STEPS):
         if h < last:
             break
-        # A step that is a multiple of the spacing at x is the step really taken: x + h - h is x again.
+        # Use a multiple of the spacing at x, so that x + h - h is exactly x.
         spacing = np.spacing(abs(x) + h)
         step = float(max(np.rint(h / spacing), 1.0) * spacing)
         h /= RATIO
         plus, minus = along(x + step).ravel(), along(x - step).ravel()
         rounding = 4 * epsilon * np.sqrt(dys**2 @ np.maximum(plus**2, minus**2)) / step
-        # Subtract before weighting: outputs that do not depend on x then cancel exactly.
+        # Subtract before weighting, so that outputs that do not depend on x cancel exactly.
         slopes = [dys @ (plus - minus) / (2 * step)]
         gaps = [dys @ ((plus - center) - (center - minus)) / step]
         if not (np.isfinite(rounding).all() and np.isfinite(slopes[0]).all() and np.isfinite(gaps[0]).all()):
-            slopes_above, gaps_above = [], []  # outside the domain, or overflow: begin again with smaller steps
+            slopes_above, gaps_above = [], []  # outside the domain, or overflow: restart with smaller steps
             continue
         for j in range(1, min(len(slopes_above), ORDER) + 1):
             slopes.append(slopes[-1] + (slopes[-1] - slopes_above[j - 1]) / (RATIO ** (2 * j) - 1))
@@ -236,8 +237,8 @@ def swept_slope(
             best_slope = np.where(tableau[-1].error < best_error, abs(slopes[j]), best_slope)
             best_error = np.minimum(best_error, tableau[-1].error)
         slopes_above, gaps_above = slopes, gaps
-        # Rounding beyond the best error: smaller steps have no more to say. But if nothing has converged yet, the
-        # function may bend further down.
+        # If rounding exceeds the best error, smaller steps do not help. But if nothing has converged yet, the function
+        # may vary on a smaller scale.
         hidden = rounding > 1e-3 * np.maximum(abs(slopes[0]), abs(gaps[0]))
         hopeless = (rounding > best_error) & (hidden | (best_error <= 1e-4 * best_slope))
         precise = (best_error <= target) & (best_error <= 1e-6 * best_slope)
@@ -250,9 +251,9 @@ def swept_slope(
 
 
 def _noise(along: Callable, center: np.ndarray, x: float, dys: np.ndarray, size: float) -> np.ndarray:
-    """The noise of L around x, such as what cancelled digits leave: fourth differences, in which smooth parts vanish.
+    """The noise of L around x, for example from cancellation: fourth differences, in which smooth parts vanish.
 
-    Of two distances, because a kink or a bend may lie within one of them.
+    Two distances are used, because a kink may lie within one of them.
 
     Source: Hamming, Numerical Methods for Scientists and Engineers, 2nd ed., chapter 10 (difference tables).
     """
@@ -287,7 +288,8 @@ def _most_reliable(tableau: list[_Estimate], noise: np.ndarray) -> Slope:
 
     error = error + 4 * noise / step
 
-    # Smaller steps see a bend that larger ones jump over, seemingly converged: the sharpest estimate corrects those.
+    # Smaller steps can detect a kink that larger, seemingly converged steps miss; the most precise estimate corrects
+    # them.
     sharpness = np.where(abs(slope) > 0, error / np.maximum(abs(slope), 1e-300), np.inf)
     judge = np.argmin(sharpness, axis=0)
     off = abs(slope - slope[judge, every]) - error[judge, every]
@@ -296,14 +298,14 @@ def _most_reliable(tableau: list[_Estimate], noise: np.ndarray) -> Slope:
     best = np.argmin(error, axis=0)
     value, least = slope[best, every], error[best, every]
 
-    # A kink: somewhere both tableaus have converged with a gap far from 0, and no smaller step gets rid of it.
+    # A kink: both tableaus have converged with a gap far from 0, and no smaller step removes it.
     noise = np.median((slope_error + gap_error) * step, axis=0) / step
     converged = (abs(gap) > 5 * np.maximum(gap_error, noise)) & (abs(gap) > 2 * slope_error)
     sharpest = np.argmax(np.where(converged, abs(gap) / (gap_error + slope_error + 1e-300), 0.0), axis=0)
     middle, half = slope[sharpest, every], gap[sharpest, every] / 2
     kink = np.any(converged, axis=0) & (least > 0.2 * abs(half))
 
-    # At a kink the larger steps own up to a large error (their gap); rounding inside the function does not.
+    # At a kink, larger steps report a large error (their gap); with rounding inside the function, they do not.
     larger = np.arange(len(tableau))[:, None] < best
     nearly = error <= 0.01 * abs(slope)
     contradicted = np.any(larger & nearly & (abs(slope - value) > 10 * (error + least)), axis=0)
@@ -311,13 +313,13 @@ def _most_reliable(tableau: list[_Estimate], noise: np.ndarray) -> Slope:
 
 
 def variable_scale(x: Float[Array, "..."]) -> float:
-    """The size of steps natural for an array: the root of its mean square, or 1 where that is 0 or not finite."""
+    """The natural step size for an array: its root mean square, or 1 if that is 0 or not finite."""
     scale = float(np.sqrt(np.mean(np.square(x)))) if x.size else 1.0
     return scale if np.isfinite(scale) and scale > 0 else 1.0
 
 
 def smallest_size(x: Float[Array, "..."]) -> float:
-    """The smallest size that an array has: of its entries that are not 0, and never more than 1."""
+    """The smallest magnitude of the nonzero entries of an array, at most 1."""
     sizes = np.abs(x[(x != 0) & np.isfinite(x)])
     return float(np.min(sizes, initial=1.0))
 

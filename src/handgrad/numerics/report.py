@@ -1,4 +1,4 @@
-"""What `gradient_check` found, as data and as a table to read."""
+"""The result of `gradient_check`, as data and as a readable table."""
 
 from __future__ import annotations
 
@@ -17,38 +17,39 @@ class PartReport:
     name: str
     verdict: Verdict
     error: float | None
-    """Relative error, max|a - b| / max(max|a|, max|b|, 1e-8), over the entries judged; None where none was."""
+    """Relative error, max|a - b| / max(max|a|, max|b|, 1e-8), over the judged entries; None if there are none."""
     method: str
-    """`complex step`, `central differences`, or `-` where nothing was computed."""
+    """`complex step`, `central differences`, or `-` if nothing was computed."""
     checked: int
-    """Entries judged right or wrong."""
+    """Number of entries judged right or wrong."""
     total: int
-    """Entries the part has."""
+    """Number of entries of the part."""
     index: tuple[int, ...] | None = None
-    """The entry with the largest error, of those that are wrong; None where nothing is."""
+    """The wrong entry with the largest error; None if nothing is wrong."""
     analytic: float | None = None
-    """There: what backward gives."""
+    """The gradient from backward at this entry."""
     numeric: float | None = None
-    """There: the numerical derivative."""
+    """The numerical derivative at this entry."""
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class GradientReport:
-    """The verdicts on all parts of one layer or function. True only where everything is right.
+    """The verdicts on all parts of one layer or function. True only if everything is right.
 
-    `report["weight"]` is the part of that name; `print(report)` shows a table; `report.to_dict()` goes into JSON.
+    `report["weight"]` is the part of that name; `print(report)` shows a table; `report.to_dict()` can be written as
+    JSON.
     """
 
     subject: str
     parts: tuple[PartReport, ...]
     notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
-    """What is amiss beside the numbers, such as a changed input: right gradients with a fault do not count as True."""
+    """Problems other than wrong gradients, such as a modified input; the report is then not true."""
 
     @property
     def verdict(self) -> Verdict:
-        """`wrong` if any part is, `right` if all parts are, else `cannot judge`."""
+        """`wrong` if any part is wrong, `right` if all parts are right, else `cannot judge`."""
         verdicts = {part.verdict for part in self.parts}
         if "wrong" in verdicts:
             return "wrong"

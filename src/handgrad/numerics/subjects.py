@@ -1,7 +1,7 @@
-"""What can be checked, brought to one shape: layers, losses, foreign layers with dictionaries, functions.
+"""A common interface for everything that can be checked: layers, losses, layers with dictionaries, functions.
 
-A `Subject` knows how to make a private copy, how to call forward and backward, and where the parameters lie. A `Bench`
-is one such copy on which single numbers are moved.
+A `Subject` knows how to create a copy, how to call forward and backward, and where the parameters are. A `Bench` is
+one such copy, on which individual numbers are perturbed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UPSTREAM_NAMES = ("d", "grad", "g", "out", "upstream", "delta", "err", "up")
 
 
 class LayerError(Exception):
-    """What was raised by the code that is checked, kept apart from what this package raises itself."""
+    """An error raised by the checked code, as opposed to errors raised by this package."""
 
     def __init__(self, where: str, error: Exception):
         frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -31,9 +31,10 @@ class LayerError(Exception):
 
 @dataclass
 class Parameter:
-    """One parameter of one copy of a layer, and its gradient: each a holder and a key.
+    """One parameter of one copy of a layer, and its gradient, each given by a holder and a key.
 
-    A holder is an object, a dictionary or a list. It is looked up each time: a backward may say `self.grads = {...}`.
+    A holder is an object, a dictionary or a list. It is looked up each time, because backward may replace it, as in
+    `self.grads = {...}`.
     """
 
     name: str
@@ -59,18 +60,18 @@ class Parameter:
         _set(self.grads(), self.grad_key, array)
 
     def poison(self, number: float) -> None:
-        """Fill the gradient, so that a backward that stores nothing is found out."""
+        """Fills the gradient, so that a backward that stores nothing is detected."""
         if isinstance(self.grads(), list | tuple) and len(self.grads()) <= self.grad_key:
-            return  # a list that backward makes anew
+            return  # a list that backward creates anew
         if isinstance(self.grad, np.ndarray) and self.grad.shape == self.value.shape and self.grad.dtype == np.float64:
-            self.grad[...] = number  # in place: the layer may hold the same array under another name
+            self.grad[...] = number  # in place: the layer may refer to the same array by another name
         else:
             self.grad = np.full(self.value.shape, number)
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """What one backward gave: a gradient for each input and each parameter, None where there was none."""
+    """The result of one backward: a gradient for each input and parameter, None if there was none."""
 
     output: np.ndarray
     inputs: list[Any]
@@ -93,7 +94,7 @@ class Subject:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Parameters that are plain attributes, such as W: the attribute that holds the gradient, such as dW."""
     unchecked: Mapping[str, str] = field(default_factory=dict)
-    """Parameters that cannot be differentiated by: why."""
+    """Parameters that are not differentiable, with the reason."""
 
     @property
     def takes_dy(self) -> bool:
@@ -102,17 +103,17 @@ class Subject:
         return self.backward_takes.startswith("dy")
 
     def copied(self) -> Subject:
-        """The same subject with its own copy of the layer."""
+        """The same subject with a separate copy of the layer."""
         return self if self.layer is None else replace(self, layer=copy.deepcopy(self.layer))
 
     def used_before(self) -> Subject:
-        """The layer after a step with another input: what it keeps for good from its first input is then stale."""
+        """The layer after a step with a different input, so that state wrongly kept from the first input is stale."""
         used = self.copied()
         y = _step(used, _another_input(self.inputs))
         return used if y is not None and np.isfinite(y).all() else self
 
     def parameters(self) -> list[Parameter]:
-        """The layer's floating parameters, each once."""
+        """The floating-point parameters of the layer, each once."""
         found, seen = [], set()
         for parameter in _parameters_of(self.layer, self.attributes):
             value = parameter.value
@@ -122,7 +123,7 @@ class Subject:
         return found
 
     def forward(self, inputs: list[Any]) -> np.ndarray:
-        """The output as a fresh array. What the layer returns may be an array that it uses again."""
+        """The output as a new array, because the layer may reuse the array that it returns."""
         if self.layer is not None:
             result = _run("forward", _forward_of(self.layer), inputs)
         else:
@@ -142,7 +143,7 @@ class Subject:
         return y
 
     def backward(self, dy: Any, inputs: list[Any]) -> Any:
-        """Whatever backward returns; `forward` has been called with the same inputs just before."""
+        """The result of backward; `forward` has just been called with the same inputs."""
         if self.layer is None:
             if self.gradient is not None:
                 return _run("gradient", self.gradient, [dy, *inputs])
@@ -153,12 +154,10 @@ class Subject:
 
 
 class Bench:
-    """A private copy of a subject and its inputs, on which single numbers are moved.
+    """A copy of a subject and its inputs, on which individual numbers are perturbed.
 
-    Args:
-        subject: is copied.
-        dtype: float64, or complex128 for the complex step; inputs and parameters are cast to it.
-        fresh: make a new copy for every forward, because a forward changes what the next one gives.
+    Args: subject: the subject, which is copied. dtype: float64, or complex128 for the complex step; inputs and
+        parameters are cast to it. fresh: create a new copy for every forward, because forward affects the next result.
     """
 
     def __init__(self, subject: Subject, dtype: type = np.float64, fresh: bool = False):
@@ -180,7 +179,7 @@ class Bench:
         return self.copy.forward(_copies(self.inputs))
 
     def forward_at(self, key: str | int, index: Any, value: Any) -> np.ndarray:
-        """The output with one entry of one variable (or all of it: `index=...`) at another value."""
+        """The output with one entry of one variable (or all of it, with `index=...`) changed."""
         if self.fresh:
             bench = Bench(self.subject, self.dtype)
             bench.variable(key)[index] = value
@@ -194,7 +193,7 @@ class Bench:
             variable[index] = before
 
     def gradients(self, dy: np.ndarray) -> Gradients:
-        """Forward and backward on a new copy, with the gradients poisoned and every argument watched."""
+        """Runs forward and backward on a new copy, with poisoned gradients, and checks that no argument is modified."""
         result = self._poisoned(dy, np.nan)
         untouched = [
             name
@@ -205,7 +204,7 @@ class Bench:
             and grad.shape == self.parameters[name].value.shape
         ]
         if untouched:
-            # nan there may mean three things: added to what was there, never stored, or a true nan.
+            # nan can have three reasons: added to the previous value, never stored, or a true nan.
             again = self._poisoned(dy, 0.0)
             for name in untouched:
                 grad = again.parameters[name]
@@ -217,8 +216,8 @@ class Bench:
         return result
 
     def nudged_gradients(self, dy: np.ndarray, rng: np.random.Generator) -> Gradients:
-        """The gradients with every input and parameter moved by a few times its rounding: how far they then move is
-        what rounding may do to them."""
+        """The gradients with every input and parameter perturbed by a few rounding errors, to measure the effect of
+        rounding."""
         return self._poisoned(dy, 0.0, nudge=rng)
 
     def _poisoned(self, dy: np.ndarray, poison: float, nudge: np.random.Generator | None = None) -> Gradients:
@@ -245,18 +244,18 @@ class Bench:
             for name, p in bench.parameters.items()
             if not np.array_equal(p.value, values[name], equal_nan=True)
         ]
-        # A gradient of None has not been stored: poison() set it to an array.
+        # A gradient of None has not been stored, because poison() set it to an array.
         grads = {name: None if p.grad is None else np.array(p.grad) for name, p in bench.parameters.items()}
         returned = list(returned) if isinstance(returned, tuple | list) else [returned]
         return Gradients(y, [None if g is None else np.array(g) for g in returned], grads, faults=faults)
 
 
 def make_subject(what: Any, inputs: Any, gradient: Callable | None, used: bool = True) -> Subject:
-    """Find out what is to be checked and how it is called; where it cannot be, an error says what to do.
+    """Determines what to check and how to call it; raises an error with a suggestion if that is not possible.
 
     Args:
         what, inputs, gradient: as for `gradient_check`.
-        used: prepare the layer with `used_before`.
+        used: whether to prepare the layer with `used_before`.
     """
     clean = _clean_inputs(inputs)
     if isinstance(what, type):
@@ -297,7 +296,7 @@ def is_floating(x: Any) -> bool:
 
 
 def _clean_inputs(inputs: Any) -> tuple[Any, ...]:
-    """The inputs as a tuple of private copies, floating arrays as float64."""
+    """The inputs as a tuple of copies, with floating-point arrays as float64."""
     holds_arrays = isinstance(inputs, list) and any(isinstance(x, np.ndarray) for x in inputs)
     several = tuple(inputs) if isinstance(inputs, tuple) or holds_arrays else (inputs,)
     clean = []
@@ -330,13 +329,13 @@ def _private_copy(layer: Any) -> Any:
 
 
 def _forward_of(layer: Any) -> Any:
-    """`forward`, or `__call__` where there is none (the style of some courses)."""
+    """`forward`, or `__call__` if there is none (as in some courses)."""
     forward = getattr(layer, "forward", None)
     return forward if callable(forward) else layer if callable(layer) else None
 
 
 def _parameters_of(layer: Any, attributes: Mapping[str, str], prefix: str = "") -> list[Parameter]:
-    """Parameters in the ways that layers hold them; `attributes` says which attributes are parameters."""
+    """Parameters in the supported forms; `attributes` names the attributes that are parameters."""
     params: Any = getattr(layer, "params", None)
     grads: Any = getattr(layer, "grads", None)
     dictionaries = isinstance(params, Mapping) and isinstance(grads, Mapping)
@@ -373,7 +372,7 @@ def _parameters_of(layer: Any, attributes: Mapping[str, str], prefix: str = "") 
 
 
 def _inner_layers(layer: Any) -> Iterator[tuple[str, Any]]:
-    """The layers that a layer holds as attributes, or in lists and dictionaries of them."""
+    """The layers that are attributes of a layer, or in lists and dictionaries that are."""
     for name, value in list(getattr(layer, "__dict__", {}).items()):
         several = isinstance(value, list | tuple | Mapping)
         items = value.items() if isinstance(value, Mapping) else enumerate(value) if several else [(None, value)]
@@ -402,11 +401,11 @@ def _run(where: str, function: Any, arguments: Any) -> Any:
         raise LayerError(where, error) from error
 
 
-# --- what is found out by running a layer once
+# --- what is determined by running a layer once
 
 
 def _another_input(inputs: tuple[Any, ...]) -> list[Any]:
-    """As good an input as the one given: its entries in reverse order, or smaller where that changes nothing."""
+    """An equivalent input: the entries of the given one in reverse order, or smaller if that changes nothing."""
     return [
         x if not is_floating(x) else (0.75 * x if np.array_equal(np.flip(x), x) else np.flip(x).copy())
         for x in _copies(list(inputs))
@@ -414,7 +413,7 @@ def _another_input(inputs: tuple[Any, ...]) -> list[Any]:
 
 
 def _step(subject: Subject, inputs: list[Any]) -> np.ndarray | None:
-    """Forward, and backward where that is possible. The output, or None if there is none; errors are told later."""
+    """Runs forward and, if possible, backward. Returns the output, or None; errors are reported later."""
     y = None
     try:
         y = subject.forward(inputs)
@@ -425,7 +424,7 @@ def _step(subject: Subject, inputs: list[Any]) -> np.ndarray | None:
 
 
 def _with_attributes(subject: Subject) -> Subject:
-    """Find parameters that are plain attributes: numbers that forward leaves alone, with a gradient beside them."""
+    """Finds parameters that are plain attributes: numbers that forward does not change, with a gradient attribute."""
     used, before = subject.copied(), {}
     layers = [("", used.layer)]
     for prefix, layer in layers:
@@ -451,7 +450,8 @@ def _same_numbers(a: Any, b: Any) -> bool:
 
 
 def _with_arrays(subject: Subject) -> Subject:
-    """Every parameter as an array of float64: also a number, a list, an array of integers. Or say why it is not."""
+    """Every parameter as an array of float64 (also a number, a list, or an array of integers), or the reason why
+    not."""
     unchecked: dict[str, str] = {}
     inputs = list(subject.inputs)
     for name in [p.name for p in _parameters_of(subject.layer, subject.attributes)]:
@@ -487,7 +487,7 @@ def _with_arrays(subject: Subject) -> Subject:
 
 
 def _backward_takes(layer: Any, inputs: tuple[Any, ...]) -> str:
-    """How backward is called, from its signature."""
+    """How to call backward, from its signature."""
     try:
         positional = [
             p

@@ -1,8 +1,8 @@
-"""The PyTorch twin of `handgrad.nn`: the same layers and losses, with the same derivatives written by hand.
+"""The PyTorch counterpart of `handgrad.nn`: the same layers and losses with the same hand-written gradients.
 
-Every layer is an `autograd.Function` with a hand-derived backward, and a module on it with PyTorch's parameters,
-buffers and names. Batch and layer normalisation come a third way as well, from differentiable operations. `build`
-turns an architecture into a network of them, or of PyTorch's own modules:
+Every layer consists of an `autograd.Function` with a hand-derived backward pass and a module based on it with PyTorch's
+parameters, buffers and names. Batch and layer normalisation are also implemented with differentiable operations.
+`build` converts an architecture to a network of these modules, or of PyTorch's own:
 
     >>> import torch
     >>> from handgrad import architectures

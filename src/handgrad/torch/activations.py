@@ -1,7 +1,7 @@
-"""Activations: y = f(x) element by element, so dx = dy · f'(x).
+"""Activations: y = f(x) elementwise, so dx = dy · f'(x).
 
-Where f'(x) can be written in y, the output is what backward keeps, which the next layer keeps anyway; else the input.
-All are differentiable twice.
+If f'(x) can be expressed in terms of y, backward uses the output, which the next layer stores anyway; otherwise it
+uses the input. All activations are twice differentiable.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ELUFunction(Function):
 
     @staticmethod
     def forward(ctx, x, alpha=1.0):
-        # eˣ is taken on the negative side alone: it would overflow on the other
+        # eˣ is computed only for negative inputs, because it would overflow for positive ones
         y = torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0)))
         ctx.alpha = alpha
         ctx.save_for_backward(y)
@@ -106,9 +106,9 @@ class TanhFunction(Function):
 
 
 class GELUFunction(Function):
-    """y = x Φ(x), Φ the normal distribution function; f'(x) = Φ(x) + x φ(x).
+    """y = x Φ(x), Φ the normal cumulative distribution function; f'(x) = Φ(x) + x φ(x).
 
-    The tanh form: Φ(x) ≈ g = ½(1 + tanh u) = σ(2u), u = √(2/π) (x + 0.044715 x³); f'(x) = g + x g (1 - g) 2u'(x).
+    Tanh approximation: Φ(x) ≈ g = ½(1 + tanh u) = σ(2u), u = √(2/π) (x + 0.044715 x³); f'(x) = g + x g (1 - g) 2u'(x).
 
     Source: Hendrycks and Gimpel (2016), Gaussian error linear units, section 2.
     """
@@ -127,10 +127,10 @@ class GELUFunction(Function):
 
 
 def _normal_distribution(x: Tensor, approximate: str) -> tuple[Tensor, Tensor]:
-    """Φ(x) and φ(x), or their tanh forms."""
+    """Φ(x) and φ(x), or their tanh approximations."""
     if approximate == "none":
         return 0.5 * (1 + torch.erf(x / math.sqrt(2))), torch.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-    x = x.clamp(-22, 22)  # the density is 0 beyond it, and x² would overflow
+    x = x.clamp(-22, 22)  # the density is 0 beyond this limit, and x² would overflow
     a, b = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715
     gate = torch.sigmoid(x * (a + b * x * x))
     return gate, gate * (1 - gate) * (a + 3 * b * x * x)
@@ -189,7 +189,7 @@ class ReLU(torch.nn.Module):
 
 
 class LeakyReLU(torch.nn.Module):
-    """`LeakyReLUFunction`: ReLU with a slope on the negative side.
+    """`LeakyReLUFunction`: ReLU with a slope for negative inputs.
 
     Arguments:
         negative_slope: a, at least 0 (a negative one would make y ambiguous).
@@ -251,7 +251,7 @@ class GELU(torch.nn.Module):
 
     @staticmethod
     def autograd(approximate: str = "none") -> torch.nn.Module:
-        """The same in PyTorch's own module, whose default is the exact form."""
+        """The equivalent PyTorch module, whose default is the exact form."""
         return torch.nn.GELU(approximate)
 
     def __init__(self, approximate: str = "none") -> None:
@@ -278,8 +278,8 @@ class Softplus(torch.nn.Module):
     """`SoftplusFunction`: a smooth ReLU.
 
     Arguments:
-        beta: β, above 0: the larger, the closer to ReLU.
-        threshold: of βx, where the curve is taken for the line.
+        beta: β, above 0; larger values are closer to ReLU.
+        threshold: value of βx above which the function is treated as linear.
     """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:

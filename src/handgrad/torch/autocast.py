@@ -1,4 +1,4 @@
-"""Mixed precision: what PyTorch does for its own functions, and leaves to others' to do themselves."""
+"""Mixed precision for custom autograd functions, which PyTorch does not cast automatically."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 
 
 def autocast(*tensors: Any) -> tuple[Any, ...]:
-    """The tensors in the dtype of the autocast region that is active, if one is (None and float64 stay as they are).
+    """The tensors in the dtype of the active autocast region, if any (None and float64 are unchanged).
 
-    A function that multiplies matrices casts first and keeps what it cast: backward runs outside of the region, and a
-    product there needs both factors in one dtype.
+    A function that multiplies matrices casts its arguments and saves the cast tensors: backward runs outside the
+    region, where a product requires both factors to have the same dtype.
     """
     device = next(tensor.device.type for tensor in tensors if tensor is not None)
     if not torch.is_autocast_enabled(device):

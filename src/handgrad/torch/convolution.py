@@ -1,4 +1,4 @@
-"""Convolution as a matrix product, by columns of patches (im2col)."""
+"""Convolution as a matrix product of patches (im2col)."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ class Conv2dFunction(Function):
     """Cross-correlation of images with kernels, as PyTorch's:
     `apply(x, weight, bias, stride, padding, dilation, groups)`.
 
-    The patches of x that a kernel meets are the columns of a matrix P `(N, C·kh·kw, H'·W')`, the kernels the rows of a
-    matrix W `(O, C·kh·kw)`; with groups, each group of channels apart.
+    The patches of x are the columns of a matrix P `(N, C·kh·kw, H'·W')`, the kernels are the rows of a matrix W
+    `(O, C·kh·kw)`. With groups, this applies to each group of channels separately.
 
     Formula:
         Y  = W P + b
-        dW = Σₙ dYₙ Pₙᵀ,   db = Σ dY,   dP = Wᵀ dY, and dx adds up every dP at the pixel that it came from
+        dW = Σₙ dYₙ Pₙᵀ,   db = Σ dY,   dP = Wᵀ dY, and dx is the sum of all dP at the pixels that they come from
 
     Arguments:
         x: `(N, C, H, W)`.
         weight: `(O, C / groups, kh, kw)`.
         bias: `(O,)` or None.
-        stride, padding, dilation: for height and width, two whole numbers each.
+        stride, padding, dilation: two integers each, for height and width.
 
-    PyTorch's `unfold` cuts the patches out and `fold`, its transpose, adds them up; the rest are matrix products. P is
-    not kept: backward cuts it out of x again. None for whatever needs no gradient. Second derivatives: yes.
+    PyTorch's `unfold` extracts the patches and `fold`, its transpose, adds them up; the rest are matrix products. P is
+    not saved: backward extracts it from x again. Returns None for arguments that need no gradient. Second derivatives:
+    yes.
 
     Source: Chellapilla, Puri, Simard (2006), High performance convolutional neural networks for document processing.
     """
@@ -69,7 +70,7 @@ class Conv2dFunction(Function):
 
 
 def output_size(size: Sequence[int], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1)) -> Pair:
-    """Height and width of what a sliding window leaves of an image."""
+    """Height and width of the output of a sliding window."""
     height, width = (
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
@@ -113,8 +114,8 @@ class Conv2d(torch.nn.Conv2d):
 
     Arguments:
         in_channels, out_channels: C and O.
-        kernel_size, stride, padding, dilation: one whole number for height and width, or two.
-        groups: how many groups of channels do not meet; it divides C and O.
+        kernel_size, stride, padding, dilation: one integer for height and width, or two.
+        groups: number of separate groups of channels; divides C and O.
         bias: whether b is added.
         device, dtype: of the parameters.
 

@@ -34,18 +34,18 @@ def draw_mask(
     """A dropout mask for x, in its dtype and on its device: 0 with probability p, else 1/(1 - p).
 
     Arguments:
-        generator: of x's device; None for PyTorch's own.
+        generator: a generator on the device of x; None for PyTorch's default.
     """
     uniform = torch.rand(x.shape, generator=generator, device=x.device)
     return (uniform >= p).to(x.dtype) * (1 / (1 - p))
 
 
 class Dropout(torch.nn.Module):
-    """Zeroes each element with probability p while training and scales the rest by 1/(1 - p); nothing when evaluating.
+    """In training mode, zeroes each element with probability p and scales the others by 1/(1 - p).
 
     Arguments:
         p: probability in [0, 1).
-        masks: where the masks come from: called with x and p, gives one for x. By default PyTorch's own generator.
+        masks: function of x and p that returns a mask for x. By default, masks come from PyTorch's default generator.
         gradients: `"hand"` for `DropoutFunction`, `"autograd"` for a product that autograd differentiates.
     """
 

@@ -17,7 +17,7 @@ class LinearFunction(Function):
         y  = x Wᵀ + b
         dW = dyᵀ x,   db = Σₙ dyₙ,   dx = dy W
 
-    backward gives None for whatever needs no gradient. Second derivatives: yes.
+    backward returns None for arguments that need no gradient. Second derivatives: yes.
 
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 6.5, equations 6.46 to 6.52.
     """

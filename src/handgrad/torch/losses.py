@@ -1,9 +1,9 @@
-"""Losses: how far predictions are from their targets, averaged over the batch.
+"""Losses, averaged over the batch.
 
-Targets are classes `(N,)` of an integer dtype, or rows `(N, K)`: one-hot, or any probabilities. They get no gradient.
-On a device nothing is read back, so a class outside 0..K-1 is PyTorch's own error, not ours.
+Targets are class indices `(N,)` of an integer dtype, or rows `(N, K)`: one-hot, or any probabilities. They get no
+gradient. Nothing is read back from the device, so a class outside 0..K-1 is an error of PyTorch, not of handgrad.
 
-All take weights of the samples `(N,)` as their last argument: wₙ / Σ w then takes the place of 1/N in every formula.
+All losses take sample weights `(N,)` as their last argument: wₙ / Σ w then replaces 1/N in every formula.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from handgrad.torch.softmax import log_softmax, softmax
 class CrossEntropyFunction(Function):
     """Cross-entropy of probabilities: `apply(x, target)`, with x `(N, K)`.
 
-    Formula: L = -1/N Σₙ Σₖ tₙₖ log xₙₖ; dx = -t / (N x). Probabilities below the smallest normal number of the dtype
-    count as that number, so L stays finite. Second derivatives: yes.
+    Formula: L = -1/N Σₙ Σₖ tₙₖ log xₙₖ; dx = -t / (N x). Probabilities are clipped at the smallest normal number of the
+    dtype, so L stays finite. Second derivatives: yes.
 
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), equation 6.12.
     """
@@ -37,12 +37,12 @@ class CrossEntropyFunction(Function):
 
 
 class SoftmaxCrossEntropyFunction(Function):
-    """Softmax and cross-entropy in one, finite whatever the scores: `apply(x, target, label_smoothing=0.0)`.
+    """Fused softmax and cross-entropy, finite for any scores: `apply(x, target, label_smoothing=0.0)`.
 
     Formula, with s = softmax(x):
         L  = 1/N Σₙ (log Σₖ eˣⁿᵏ - Σₖ tₙₖ xₙₖ),   dx = (s - t) / N
-    (for rows of t that do not sum to 1, the logarithm and s are multiplied by that sum). Label smoothing ε puts
-    (1 - ε) t + ε/K in place of t. Second derivatives: yes.
+    (for rows of t that do not sum to 1, the logarithm and s are multiplied by that sum). Label smoothing ε replaces t
+    by (1 - ε) t + ε/K. Second derivatives: yes.
 
     Source: Goodfellow, Bengio, Courville, Deep Learning (2016), equation 6.30; Szegedy et al. (2016), Rethinking the
     inception architecture for computer vision, section 7 (label smoothing).
@@ -62,7 +62,7 @@ class SoftmaxCrossEntropyFunction(Function):
 
 
 class NegativeLogLikelihoodFunction(Function):
-    """Negative log-likelihood of logarithms of probabilities: `apply(x, target)`, with x `(N, K)`.
+    """Negative log-likelihood of log-probabilities: `apply(x, target)`, with x `(N, K)`.
 
     Formula: L = -1/N Σₙ Σₖ tₙₖ xₙₖ; dx = -t / N. Second derivatives: yes (0).
 
@@ -74,7 +74,7 @@ class NegativeLogLikelihoodFunction(Function):
         ctx.save_for_backward(target, weight)
         ctx.shape = x.shape
         t = rows(target, x)
-        # 0·(-∞) = 0: an impossible class may be impossible
+        # 0·(-∞) = 0: classes with target 0 may have probability 0
         return -mean((t * x.masked_fill(t == 0, 0)).sum(-1), weight)
 
     @staticmethod
@@ -123,7 +123,7 @@ class MeanAbsoluteErrorFunction(Function):
 
 
 class HuberFunction(Function):
-    """Squared error up to a distance δ, absolute error beyond: `apply(x, target, delta=1.0)`, with x `(N, K)`.
+    """Squared error up to a difference of δ, absolute error beyond: `apply(x, target, delta=1.0)`, with x `(N, K)`.
 
     Formula, with d = x - t and c = d clipped to [-δ, δ]: L = 1/(N K) Σ c (d - c/2); dx = c / (N K). Second
     derivatives: yes.
@@ -147,14 +147,14 @@ class HuberFunction(Function):
 
 
 def mean(losses: Float[Tensor, "N"], weight: Float[Tensor, "N"] | None) -> Float[Tensor, ""]:
-    """The mean of the samples' losses: Σ w L / Σ w, 0 where all weights are 0."""
+    """The weighted mean of the losses of the samples: Σ w L / Σ w, or 0 if all weights are 0."""
     if weight is None:
         return losses.mean()
     return (weight * losses).sum() / _total(weight)
 
 
 def shares(x: Float[Tensor, "N K"], weight: Float[Tensor, "N"] | None) -> Float[Tensor, "N 1"] | float:
-    """What a sample's gradient counts in that of the mean."""
+    """The factor of a sample's gradient in the gradient of the mean."""
     return 1 / len(x) if weight is None else (weight.to(x.dtype) / _total(weight)).unsqueeze(-1)
 
 
@@ -164,7 +164,7 @@ def _total(weight: Tensor) -> Tensor:
 
 
 def rows(target: Num[Tensor, "..."], x: Float[Tensor, "N K"], label_smoothing: float = 0.0) -> Float[Tensor, "N K"]:
-    """Classes as one-hot rows; rows as they are, in the dtype of x; smoothed."""
+    """Class indices as one-hot rows, or rows in the dtype of x, with label smoothing applied."""
     if target.ndim < x.ndim:
         target = target.unsqueeze(-1) == torch.arange(x.shape[-1], device=target.device)
     t = target.to(x.dtype)
@@ -187,10 +187,10 @@ def _check(loss: torch.nn.Module, x: Tensor, target: Tensor, weight: Tensor | No
 
 
 class Loss(torch.nn.Module):
-    """Base of the modules: checks shapes, and applies its `function` with its `options`."""
+    """Base class of the modules: checks shapes and applies its `function` with its `options`."""
 
     function: type[Function]
-    #: Attributes that the function takes between the target and the weights.
+    #: Attributes that are passed to the function between the target and the weights.
     options: tuple[str, ...] = ()
 
     def forward(
@@ -204,7 +204,7 @@ class CrossEntropy(Loss):
     """`CrossEntropyFunction`: of probabilities `(N, K)` and classes `(N,)` or rows `(N, K)`.
 
     Raises:
-        ValueError: shapes that do not fit, or no samples.
+        ValueError: shapes that do not match, or no samples.
     """
 
     function = CrossEntropyFunction
@@ -217,7 +217,7 @@ class SoftmaxCrossEntropy(Loss):
         label_smoothing: ε in [0, 1).
 
     Raises:
-        ValueError: ε out of range, shapes that do not fit, or no samples.
+        ValueError: ε out of range, shapes that do not match, or no samples.
     """
 
     function = SoftmaxCrossEntropyFunction
@@ -234,10 +234,10 @@ class SoftmaxCrossEntropy(Loss):
 
 
 class NegativeLogLikelihood(Loss):
-    """`NegativeLogLikelihoodFunction`: of logarithms of probabilities `(N, K)` and classes `(N,)` or rows `(N, K)`.
+    """`NegativeLogLikelihoodFunction`: of log-probabilities `(N, K)` and classes `(N,)` or rows `(N, K)`.
 
     Raises:
-        ValueError: shapes that do not fit, or no samples.
+        ValueError: shapes that do not match, or no samples.
     """
 
     function = NegativeLogLikelihoodFunction
@@ -247,7 +247,7 @@ class MeanSquaredError(Loss):
     """`MeanSquaredErrorFunction`: of outputs `(N, K)` and numbers `(N, K)`, or classes `(N,)` for one-hot rows.
 
     Raises:
-        ValueError: shapes that do not fit, or no samples.
+        ValueError: shapes that do not match, or no samples.
     """
 
     function = MeanSquaredErrorFunction
@@ -257,7 +257,7 @@ class MeanAbsoluteError(Loss):
     """`MeanAbsoluteErrorFunction`: of outputs `(N, K)` and numbers `(N, K)`, or classes `(N,)` for one-hot rows.
 
     Raises:
-        ValueError: shapes that do not fit, or no samples.
+        ValueError: shapes that do not match, or no samples.
     """
 
     function = MeanAbsoluteErrorFunction
@@ -270,7 +270,7 @@ class Huber(Loss):
         delta: δ above 0.
 
     Raises:
-        ValueError: δ out of range, shapes that do not fit, or no samples.
+        ValueError: δ out of range, shapes that do not match, or no samples.
     """
 
     function = HuberFunction

@@ -1,13 +1,12 @@
-"""Batch and layer normalisation in PyTorch, three ways: from differentiable operations, as functions with the
-derivative written by hand, and as modules on those functions.
+"""Three implementations of normalisation in PyTorch: with differentiable operations, as functions with hand-written
+gradients, and as modules based on those functions.
 
-The functions keep the input and two numbers a feature (batch) or a sample (layer), never a second array of the
-input's size, and only where a gradient needs them. Asked for second derivatives (`create_graph=True`), backward works
-the statistics out anew from the input, so that they are part of the graph.
+The functions save only what a gradient needs: the input and two numbers per feature (batch) or sample (layer), but no
+other array of the size of the input. For second derivatives (`create_graph=True`), backward recomputes the statistics
+from the input, so that they are part of the graph.
 
-Two things make them fast on a CPU, where a fresh array costs more than what is written to it, and an operation with a
-Python number first makes a tensor of it: they write into arrays that have done their work, and give numbers as `value=`
-and `alpha=`.
+On a CPU, allocating an array costs more than writing to it, and an operation with a Python number first converts it to
+a tensor. The functions therefore reuse arrays that are no longer needed and pass numbers as `value=` and `alpha=`.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from torch.autograd import Function
 
 from handgrad._typing import Float
 
-# -- (a) from differentiable operations: the derivative is autograd's --------------------------------------------------
+# -- (a) with differentiable operations: gradients by autograd ---------------------------------------------------------
 
 
 def batch_norm(
     x: Float[Tensor, "N C *space"], weight: Float[Tensor, "C"], bias: Float[Tensor, "C"], eps: float = 1e-5
 ) -> Float[Tensor, "N C *space"]:
-    """Batch normalisation by the batch's own figures, in operations that autograd differentiates.
+    """Batch normalisation with batch statistics, in operations that autograd differentiates.
 
     Formula: x̂ = (x - μ) / √(σ² + ε), μ and σ² the mean and the biased variance of each feature; y = γ x̂ + β
 
@@ -55,11 +54,11 @@ def layer_norm(
     return weight * (x - mean) / (variance + eps).sqrt() + bias
 
 
-# -- (b) as functions with the derivative written by hand --------------------------------------------------------------
+# -- (b) as functions with hand-written gradients ----------------------------------------------------------------------
 
 
 class BatchNormFunction(Function):
-    """Batch normalisation by the batch's own figures: `apply(x, weight, bias, eps=1e-5, statistics=None)`.
+    """Batch normalisation with batch statistics: `apply(x, weight, bias, eps=1e-5, statistics=None)`.
 
     Formula:
         y  = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε)
@@ -69,9 +68,9 @@ class BatchNormFunction(Function):
     Arguments:
         x: `(N, C, *space)`.
         weight, bias: γ and β, `(C,)`.
-        statistics: (μ, σ²) of x, each `(C,)`, from `batch_statistics`, where the caller has them already.
+        statistics: (μ, σ²) of x, each `(C,)`, from `batch_statistics`, if the caller has already computed them.
 
-    backward gives None for whatever needs no gradient. Second derivatives: yes.
+    backward returns None for arguments that need no gradient. Second derivatives: yes.
 
     Source: Ioffe and Szegedy (2015), Batch normalization, section 3.
     """
@@ -107,7 +106,7 @@ class BatchNormFunction(Function):
             if dx_needed:
                 (weight,) = rest
                 scale = weight * inverse_std
-                # the formula with γ/√(σ² + ε) multiplied out: two passes over dy and x
+                # the formula with γ/√(σ² + ε) expanded: two passes over dy and x
                 share = -x.shape[1] / x.numel()
                 across, along = scale * dbias * share, scale * inverse_std * dweight
                 dx = torch.addcmul(_column(across, x), dy, _column(scale, x), out=_free(product))
@@ -116,14 +115,14 @@ class BatchNormFunction(Function):
 
 
 class FixedNormFunction(Function):
-    """Batch normalisation by figures that are constants, as in evaluation:
+    """Batch normalisation with constant statistics, as in evaluation mode:
     `apply(x, weight, bias, mean, variance, eps=1e-5)`.
 
     Formula:
         y  = γ x̂ + β with x̂ = (x - mean) / √(variance + ε)
         dβ = Σ dy,  dγ = Σ dy·x̂,  dx = γ/√(variance + ε) · dy
 
-    backward gives None for whatever needs no gradient. Second derivatives: yes.
+    backward returns None for arguments that need no gradient. Second derivatives: yes.
 
     Source: Ioffe and Szegedy (2015), Batch normalization, algorithm 2.
     """
@@ -162,7 +161,7 @@ class LayerNormFunction(Function):
         dβ = Σ dy,  dγ = Σ dy·x̂ over the rows
         dx = (dx̂ - mean dx̂ - x̂ · mean(dx̂·x̂)) / √(σ² + ε), dx̂ = γ dy, means over the row
 
-    backward gives None for whatever needs no gradient. Second derivatives: yes.
+    backward returns None for arguments that need no gradient. Second derivatives: yes.
 
     Source: Ba, Kiros, Hinton (2016), Layer normalization, equations 3 and 4.
     """
@@ -196,7 +195,7 @@ class LayerNormFunction(Function):
             if dx_needed:
                 weight = rest[0].to(product.dtype)
                 along = product.mul_(weight).sum(-1, keepdim=True)
-                dx = torch.mul(dy, weight, out=_free(product))  # dx̂, to begin with
+                dx = torch.mul(dy, weight, out=_free(product))  # first dx̂
                 across = dx.sum(-1, keepdim=True)
                 dx.addcmul_(normalized, along, value=-share).sub_(across, alpha=share).mul_(inverse_std)
         return dx, dweight, dbias, None
@@ -210,7 +209,7 @@ class GroupNormFunction(Function):
         dβ = Σ dy,  dγ = Σ dy·x̂ over samples and positions
         dx = (dx̂ - mean dx̂ - x̂ · mean(dx̂·x̂)) / √(σ² + ε), dx̂ = γ dy, means over the group
 
-    backward gives None for whatever needs no gradient. Second derivatives: yes.
+    backward returns None for arguments that need no gradient. Second derivatives: yes.
 
     Source: Wu and He (2018), Group normalization, equations 1, 2 and 7.
     """
@@ -252,7 +251,7 @@ class RMSNormFunction(Function):
         y  = γ x̂ with x̂ = x / √(mean x² + ε), the mean over each row
         dγ = Σ dy·x̂ over the rows,  dx = (dx̂ - x̂ · mean(dx̂·x̂)) / √(mean x² + ε), dx̂ = γ dy
 
-    backward gives None for whatever needs no gradient. Second derivatives: yes.
+    backward returns None for arguments that need no gradient. Second derivatives: yes.
 
     Source: Zhang and Sennrich (2019), Root mean square layer normalization, equation 4.
     """
@@ -294,7 +293,7 @@ def _normalized_by_rms(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 
 
 def _groups(x: Tensor, num_groups: int) -> Tensor:
-    """The numbers of each sample's groups in rows: `(N, G, C/G·space)`."""
+    """The entries of each sample's groups as rows: `(N, G, C/G·space)`."""
     return x.reshape(len(x), num_groups, x.shape[1:].numel() // num_groups)
 
 
@@ -305,24 +304,24 @@ def _row_statistics(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     centered = torch.sub(x, total, alpha=share)
     if torch.is_grad_enabled():
         squares = (centered * centered).sum(-1, keepdim=True)
-    else:  # no second array; but the derivative of a norm is not defined where all is 0
+    else:  # no second array, but the derivative of a norm is undefined if all entries are 0
         norm = torch.linalg.vector_norm(centered, dim=-1, keepdim=True)
         squares = norm * norm
     return total, _inverse_std(squares, eps, share), centered
 
 
 def _inverse_std(squares: Tensor, eps: float, share: float = 1) -> Tensor:
-    """1/√(σ² + ε), σ² being `share` of `squares`."""
+    """1/√(σ² + ε) with σ² = `share` · `squares`."""
     return squares.new_full((), eps).add(squares, alpha=share).rsqrt()
 
 
 def _free(work: Tensor) -> Tensor | None:
-    """Where a result may be written to: an array that has done its work, unless autograd wants to see it again."""
+    """An array that a result may be written to: one that is no longer needed, unless autograd still needs it."""
     return None if torch.is_grad_enabled() else work
 
 
 def _scaled_and_shifted(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse_std: Tensor) -> Tensor:
-    """γ (x - μ)/√(σ² + ε) + β in one pass over x, as a product and a sum for each feature."""
+    """γ (x - μ)/√(σ² + ε) + β in one pass over x, as one multiply-add per feature."""
     scale = weight * inverse_std
     return torch.addcmul(_column(torch.addcmul(bias, mean, scale, value=-1), x), x, _column(scale, x))
 
@@ -332,12 +331,12 @@ def _batch_axes(x: Tensor) -> tuple[int, ...]:
 
 
 def _column(feature: Tensor, x: Tensor) -> Tensor:
-    """One number a feature, shaped to go with x `(N, C, *space)`."""
+    """One number per feature, reshaped to broadcast against x `(N, C, *space)`."""
     return feature.reshape(-1, *(1,) * (x.ndim - 2))
 
 
 def _wide(x: Tensor) -> torch.dtype:
-    """What sums are taken in: float32 for half precision, else x's own."""
+    """The dtype of sums: float32 for half precision, otherwise that of x."""
     return torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
 
 
@@ -345,7 +344,7 @@ def _wide(x: Tensor) -> torch.dtype:
 
 
 class _BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
-    """PyTorch's module (parameters, buffers, names of the state dict) with the mathematics of this file."""
+    """PyTorch's module (parameters, buffers, names in the state dict) with the functions of this file."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -390,7 +389,7 @@ class _BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
         if self.running_variance == "unbiased":
             variance = variance * (n / (n - 1))
         self.num_batches_tracked.add_(1)
-        # momentum=None asks for plain averages over all batches, as in PyTorch
+        # momentum=None means the cumulative average over all batches, as in PyTorch
         share = self.momentum if self.momentum is not None else 1 / self.num_batches_tracked.to(self.running_mean.dtype)
         for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
             running.lerp_(batch.to(running.dtype), share)
@@ -400,20 +399,22 @@ class _BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation of rows `(N, D)`: `BatchNormFunction` while training, `FixedNormFunction` when evaluating.
+    """Batch normalisation of rows `(N, D)`: `BatchNormFunction` in training mode, `FixedNormFunction` in evaluation
+    mode.
 
     Formula: running ← (1 - momentum) · running + momentum · batch
 
     Arguments:
         num_features: D.
         eps: ε, added to the variance.
-        momentum: the batch's share in the running figures; None for their plain averages.
-        running_variance: `"unbiased"` (divided by N - 1, as PyTorch's) or `"biased"` (by N, as the courses').
+        momentum: weight of the batch in the running statistics; None for cumulative averages.
+        running_variance: `"unbiased"` (divided by N - 1, as in PyTorch) or `"biased"` (divided by N, as in the
+            courses).
 
     Parameters, buffers and their names are those of `torch.nn.BatchNorm1d`.
 
     Raises:
-        ValueError: another number of axes or features; a training batch that has no variance to speak of.
+        ValueError: wrong number of axes or features; a training batch that is too small for a variance.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -422,7 +423,7 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation of images `(N, C, H, W)`, each channel over the batch and all positions; else `BatchNorm1d`.
+    """Batch normalisation of images `(N, C, H, W)`, for each channel over the batch and all positions.
 
     Arguments:
         num_features: C.
@@ -437,7 +438,7 @@ class BatchNorm2d(_BatchNorm):
 
 
 class LayerNorm(torch.nn.LayerNorm):
-    """Layer normalisation over the last axis by `LayerNormFunction`, alike in training and evaluation.
+    """Layer normalisation over the last axis with `LayerNormFunction`, the same in training and evaluation mode.
 
     Arguments:
         num_features: D.
@@ -446,7 +447,7 @@ class LayerNorm(torch.nn.LayerNorm):
     Parameters and their names are those of `torch.nn.LayerNorm`.
 
     Raises:
-        ValueError: the last axis has another size.
+        ValueError: the last axis has the wrong size.
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, *, device=None, dtype=None) -> None:
@@ -454,7 +455,7 @@ class LayerNorm(torch.nn.LayerNorm):
 
     @staticmethod
     def autograd(num_features: int, eps: float = 1e-5) -> torch.nn.Module:
-        """The same in PyTorch's own module."""
+        """The equivalent PyTorch module."""
         return torch.nn.LayerNorm(num_features, eps)
 
     def forward(self, input: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
@@ -476,7 +477,7 @@ class GroupNorm(torch.nn.GroupNorm):
     Parameters and their names are those of `torch.nn.GroupNorm`.
 
     Raises:
-        ValueError: another number of channels.
+        ValueError: wrong number of channels.
     """
 
     def forward(self, input: Float[Tensor, "N C *space"]) -> Float[Tensor, "N C *space"]:
@@ -495,7 +496,7 @@ class RMSNorm(torch.nn.RMSNorm):
     The parameter and its name are those of `torch.nn.RMSNorm`.
 
     Raises:
-        ValueError: the last axis has another size.
+        ValueError: the last axis has the wrong size.
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, *, device=None, dtype=None) -> None:
@@ -503,7 +504,7 @@ class RMSNorm(torch.nn.RMSNorm):
 
     @staticmethod
     def autograd(num_features: int, eps: float = 1e-5) -> torch.nn.Module:
-        """The same in PyTorch's own module."""
+        """The equivalent PyTorch module."""
         return torch.nn.RMSNorm(num_features, eps)
 
     def forward(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:

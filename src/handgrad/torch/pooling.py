@@ -1,4 +1,4 @@
-"""Pooling: what a window, or a whole image, leaves of each channel."""
+"""Pooling over windows or whole feature maps."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from handgrad.torch.convolution import Pair, output_size, pair
 
 
 class MaxPool2dFunction(Function):
-    """The largest value of each window: `apply(x, kernel_size, stride, padding)`, two whole numbers each.
+    """The maximum of each window: `apply(x, kernel_size, stride, padding)`, two integers each.
 
-    Formula: y = max over the window; dx = Σ dy over the windows whose largest value the pixel is. Of equal values the
-    first, row by row, counts as the largest, as in PyTorch; the padding never does.
+    Formula: y = max over the window; dx = Σ dy over the windows whose maximum is this pixel. At a tie, the first
+    maximum in row order counts, as in PyTorch; padding is ignored.
 
-    Keeps one index a window. Second derivatives: yes.
+    Saves one index per window. Second derivatives: yes.
 
     Source: Zhou and Chellappa (1988), Computation of optical flow using a neural network.
     """
@@ -29,7 +29,7 @@ class MaxPool2dFunction(Function):
         padded = pad(x, (pw, pw, ph, ph), value=-torch.inf)
         windows = unfold(padded, kernel_size, stride=stride).unflatten(1, (x.shape[1], kh * kw))
         y, which = windows.max(2)
-        # which pixel of the padded image that is
+        # its pixel in the padded image
         place = torch.arange(height * width, device=x.device)
         row = which // kw + place // width * stride[0]
         column = which % kw + place % width * stride[1]
@@ -47,11 +47,11 @@ class MaxPool2dFunction(Function):
 
 
 class AvgPool2dFunction(Function):
-    """The mean of each window, zeros of the padding included: `apply(x, kernel_size, stride, padding)`.
+    """The mean of each window, including the zeros of the padding: `apply(x, kernel_size, stride, padding)`.
 
-    Formula: y = Σ x / (kh·kw) over the window; dx = Σ dy / (kh·kw) over the windows that the pixel is in.
+    Formula: y = Σ x / (kh·kw) over the window; dx = Σ dy / (kh·kw) over the windows that contain the pixel.
 
-    Keeps nothing. Second derivatives: yes (0).
+    Saves nothing. Second derivatives: yes (0).
 
     Source: LeCun et al. (1998), Gradient-based learning applied to document recognition, section II (subsampling).
     """
@@ -74,7 +74,7 @@ class AvgPool2dFunction(Function):
 class GlobalAvgPool2dFunction(Function):
     """The mean of each channel, `(N, C, H, W)` to `(N, C)`: `apply(x)`.
 
-    Formula: y = Σ x / (H·W); dx = dy / (H·W) at every pixel. Keeps nothing. Second derivatives: yes (0).
+    Formula: y = Σ x / (H·W); dx = dy / (H·W) at every pixel. Saves nothing. Second derivatives: yes (0).
 
     Source: Lin, Chen, Yan (2014), Network in network, section 3.2.
     """
@@ -115,11 +115,10 @@ class _Pool2d(torch.nn.Module):
 
 
 class MaxPool2d(_Pool2d):
-    """`MaxPool2dFunction`: the largest value of each window.
+    """`MaxPool2dFunction`: the maximum of each window.
 
     Arguments:
-        kernel_size, stride, padding: one whole number for height and width, or two; stride is the kernel's size if not
-            given.
+        kernel_size, stride, padding: one integer for height and width, or two; the default stride is the kernel size.
 
     Raises:
         ValueError: padding of more than half the kernel; x is not `(N, C, H, W)` or smaller than the window.
@@ -129,7 +128,7 @@ class MaxPool2d(_Pool2d):
 
 
 class AvgPool2d(_Pool2d):
-    """`AvgPool2dFunction`: the mean of each window, zeros of the padding included.
+    """`AvgPool2dFunction`: the mean of each window, including the zeros of the padding.
 
     Arguments and errors are those of `MaxPool2d`.
     """
@@ -142,7 +141,7 @@ class GlobalAvgPool2d(torch.nn.Module):
 
     @staticmethod
     def autograd() -> torch.nn.Module:
-        """The same in PyTorch's own modules."""
+        """The equivalent PyTorch modules."""
         return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C"]:

@@ -1,4 +1,4 @@
-"""Layers in a row, a way around them, and networks built from their description."""
+"""Sequences of layers, residual blocks, and networks built from a description."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GRADIENTS = ("hand", "autograd")
 
 
 class FlattenFunction(Function):
-    """Rows from images, `(N, C, H, W)` to `(N, C·H·W)`: `apply(x)`. dx is dy in the shape of x."""
+    """Flattens images `(N, C, H, W)` to rows `(N, C·H·W)`: `apply(x)`. dx is dy in the shape of x."""
 
     @staticmethod
     def forward(ctx, x):
@@ -42,14 +42,14 @@ class ResidualFunction(Function):
 
 
 class Flatten(torch.nn.Module):
-    """`FlattenFunction`: rows from images."""
+    """`FlattenFunction`: flattens images to rows."""
 
     def forward(self, x: Float[Tensor, "N ..."]) -> Float[Tensor, "N D"]:
         return FlattenFunction.apply(x)
 
 
 class Residual(torch.nn.Sequential):
-    """Layers in a row, f, with a way around them.
+    """A sequence of layers, f, with a residual connection.
 
     Formula: y = x + f(x), so dx = dy + f'(dy).
 
@@ -58,7 +58,7 @@ class Residual(torch.nn.Sequential):
         gradients: `"hand"` for `ResidualFunction`, `"autograd"` for a sum that autograd differentiates.
 
     Raises:
-        ValueError: there is no layer; in forward, f(x) has not the shape of x.
+        ValueError: there is no layer; in forward, f(x) does not have the shape of x.
 
     Source: He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, equations 1 and 5.
     """
@@ -79,25 +79,25 @@ class Residual(torch.nn.Sequential):
         return ResidualFunction.apply(input, f) if self.gradients == "hand" else input + f
 
 
-# -- networks from their description -----------------------------------------------------------------------------------
+# -- networks built from a description ---------------------------------------------------------------------------------
 
 
 def build(
     architecture: Architecture, gradients: str = "hand", *, masks: Callable[[Tensor, float], Tensor] | None = None
 ) -> torch.nn.Sequential:
-    """The network that an architecture describes, as PyTorch modules.
+    """Builds the network described by an architecture from PyTorch modules.
 
     Names and shapes in its state dict are those of `handgrad.nn`: `0.weight`, and `3.0.weight` for the first layer
-    inside a residual block at position 3. The initial weights are those of `torch.nn`, from PyTorch's generator.
+    inside a residual block at position 3. The initial weights are those of `torch.nn`, drawn from PyTorch's generator.
 
     Arguments:
         architecture: the network.
-        gradients: `"hand"` for the modules of `handgrad.torch`, whose derivatives are written by hand; `"autograd"`
-            for those of `torch.nn` (and a sum around residual blocks).
-        masks: where dropout takes its masks from, as in `Dropout`; by default PyTorch's own generator.
+        gradients: `"hand"` for the modules of `handgrad.torch` with hand-written gradients; `"autograd"` for those of
+            `torch.nn` (and plain addition in residual blocks).
+        masks: source of the dropout masks, as in `Dropout`; by default PyTorch's default generator.
 
     Raises:
-        ConfigError: `gradients` is unknown, or there is no layer of some kind.
+        ConfigError: unknown `gradients`, or a kind of layer without a PyTorch module.
     """
     if gradients not in GRADIENTS:
         raise ConfigError(f"gradients={gradients!r} is unknown, expected one of {', '.join(GRADIENTS)}")
@@ -113,7 +113,7 @@ def build(
             return twin(**spec.arguments, masks=masks, gradients=gradients)
         if gradients == "hand":
             return twin(**spec.arguments)
-        # A twin whose counterpart in `torch.nn` takes other arguments says how it is made.
+        # A module whose counterpart in `torch.nn` takes different arguments defines how to create it.
         make = twin.autograd if hasattr(twin, "autograd") else getattr(torch.nn, twin.__name__)
         return make(**spec.arguments)
 

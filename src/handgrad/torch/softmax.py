@@ -1,4 +1,4 @@
-"""Softmax and its logarithm, over the last axis."""
+"""Softmax and log-softmax over the last axis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from handgrad._typing import Float
 
 
 def softmax(x: Float[Tensor, "*N K"]) -> Float[Tensor, "*N K"]:
-    """eˣ⁻ᵐ / Σ eˣ⁻ᵐ with m = max x: the shift leaves the value as it is and keeps every exponent at 0 or below."""
+    """eˣ⁻ᵐ / Σ eˣ⁻ᵐ with m = max x: the shift does not change the value and keeps every exponent at most 0."""
     e = torch.exp(x - x.amax(-1, keepdim=True).detach())
     return e / e.sum(-1, keepdim=True)
 
@@ -71,7 +71,7 @@ class Softmax(torch.nn.Module):
 
 
 class LogSoftmax(torch.nn.Module):
-    """`LogSoftmaxFunction`: logarithms of probabilities from each row of scores."""
+    """`LogSoftmaxFunction`: log-probabilities from each row of scores."""
 
     autograd = staticmethod(partial(torch.nn.LogSoftmax, dim=-1))
 

@@ -1,6 +1,6 @@
-"""Batch normalisation over the rows of all processes: each has a part of the batch.
+"""Batch normalisation over the rows of all processes, each of which has a part of the batch.
 
-PyTorch's own `SyncBatchNorm` runs on GPUs only; this one runs wherever `torch.distributed` does, also with gloo.
+PyTorch's `SyncBatchNorm` supports only GPUs; this one supports every backend of `torch.distributed`, including gloo.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class SyncBatchNormFunction(Function):
     Formula:
         y  = γ x̂ + β with x̂ = (x - μ) / √(σ² + ε)
         dx = γ/√(σ² + ε) · (dy - mean dy - x̂ · mean(dy·x̂)), means over the rows of all processes
-        dβ = Σ dy,  dγ = Σ dy·x̂ over the rows of this process: DistributedDataParallel adds up the others'
+        dβ = Σ dy,  dγ = Σ dy·x̂ over the rows of this process: DistributedDataParallel adds those of the others
 
     Arguments:
         mean, inverse_std: μ and 1/√(σ² + ε) of all rows, `(C,)`.
-        count: how many values of a feature there are in all processes, as a tensor.
+        count: the number of values of a feature in all processes, as a tensor.
 
-    Every process must call backward, also where no dx is needed. Second derivatives: no.
+    Every process must call backward, even if it does not need dx. Second derivatives: no.
 
     Source: Ioffe and Szegedy (2015), Batch normalization, section 3.
     """
@@ -63,10 +63,10 @@ class SyncBatchNormFunction(Function):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation of rows or images by the figures of all processes' rows.
+    """Batch normalisation of rows or images with the statistics of all processes.
 
-    Parameters, buffers and their names are those of `torch.nn.BatchNorm1d`. The number of rows may differ from process
-    to process.
+    Parameters, buffers and their names are those of `torch.nn.BatchNorm1d`. The number of rows may differ between
+    processes.
     """
 
     def _check_input_dim(self, input: Tensor) -> None: ...
@@ -82,8 +82,8 @@ class SyncBatchNorm(_BatchNorm):
         return SyncBatchNormFunction.apply(x, self.weight, self.bias, mean, inverse_std, count)
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """μ, σ² and the number of values of a feature, over all processes. In two passes, as in one process: a variance
-        from E[x²] - E[x]² loses its digits where the mean is large."""
+        """μ, σ² and the number of values of a feature, over all processes. Uses two passes, as in a single process:
+        computing the variance as E[x²] - E[x]² is inaccurate if the mean is large."""
         axes, wide = _batch_axes(x), _wide(x)
         sums = x.sum(axes, dtype=wide)
         sums = torch.cat([sums, sums.new_tensor([x.numel() // x.shape[1]])])
@@ -96,7 +96,8 @@ class SyncBatchNorm(_BatchNorm):
 
 
 def synchronized(network: torch.nn.Module) -> torch.nn.Module:
-    """The network, its batch normalisations (ours or PyTorch's) replaced by `SyncBatchNorm` with the same figures."""
+    """The network with its batch normalisations (handgrad's or PyTorch's) replaced by `SyncBatchNorm` with the same
+    state."""
     for name, module in list(network.named_modules()):
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             parent, _, own = name.rpartition(".")
