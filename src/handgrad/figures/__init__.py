@@ -3,7 +3,17 @@
 from handgrad.figures.confusion import confusion
 from handgrad.figures.curves import curves
 from handgrad.figures.doctor import layers, range_test
-from handgrad.figures.drawing import drawn, save_png, save_svg
+from handgrad.figures.drawing import FOREGROUND, drawn, save_png, save_svg
 from handgrad.figures.speech import labelled_spectrogram
 
-__all__ = ["confusion", "curves", "drawn", "labelled_spectrogram", "layers", "range_test", "save_png", "save_svg"]
+__all__ = [
+    "FOREGROUND",
+    "confusion",
+    "curves",
+    "drawn",
+    "labelled_spectrogram",
+    "layers",
+    "range_test",
+    "save_png",
+    "save_svg",
+]
