@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "loss and accuracy of a finished run, on every split of its data or on new data",
     "predict": "predict the class, or the targets, of every row, array or image in a file",
     "search": "many runs of one plan: what works best, and what mattered; one machine or many",
+    "report": "runs and studies as one page to show, tables for papers, figures; does A really beat B?",
     "export": "write a network to a file for use elsewhere: Python, ONNX, PyTorch, safetensors",
     "import": "make a run folder from the weights in a safetensors or PyTorch file",
     "compare": "two runs step by step: where they part, by how much, which layer first",

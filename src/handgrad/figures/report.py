@@ -266,7 +266,7 @@ def feature_weights(weight: Float[Array, "H D"], names: Sequence[str]) -> Figure
     """
     from matplotlib.figure import Figure
 
-    units, features = weight.shape
+    features = weight.shape[1]
     figure = Figure(figsize=(6.4, min(12.0, max(2.0, 0.9 + 0.24 * features))), layout="constrained")
     axes = figure.subplots()
     most = float(np.abs(weight).max()) or 1.0

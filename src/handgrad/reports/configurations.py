@@ -16,7 +16,7 @@ from handgrad.training.judging import MEASURES, SPLITS
 
 #: Settings in which runs of one configuration may differ: the seeds, and what changes no result.
 SEEDS = ("seed", "init_seed", "data_seed", "noise_seed")
-_NO_MATTER = (*SEEDS, "recipe", "data_dir", "offline", "checkpoint_seconds")
+_NO_MATTER = (*SEEDS, "recipe", "data_dir", "offline", "checkpoint_seconds", "threads")
 
 #: Measures of which less is better.
 ERRORS = ("rmse", "mae", "loss")
