@@ -91,11 +91,11 @@ def several_curves(lines: Sequence[Line], *, quantity: str, legend: bool = True)
 
 
 @in_our_colors
-def seeds(points: Sequence[tuple[str, Sequence[float], tuple[float, float] | None]], *, quantity: str) -> Figure:
+def seeds(points: Sequence[tuple[str, int, Sequence[float], tuple[float, float] | None]], *, quantity: str) -> Figure:
     """Every run of every configuration as a dot, with the mean and its 95% interval.
 
     Arguments:
-        points: for each configuration its label, a value a run, and the interval; None where there is none.
+        points: for each configuration its label, its style, a value a run, and the interval; None where there is none.
         quantity: what the values are, in words.
 
     Returns: a figure 5.2 inches wide.
@@ -104,13 +104,13 @@ def seeds(points: Sequence[tuple[str, Sequence[float], tuple[float, float] | Non
 
     figure = Figure(figsize=(5.2, 1.3 + 0.45 * len(points)), layout="constrained")
     axes = figure.subplots()
-    for i, (_, values, interval) in enumerate(points):
-        color = color_of(i)
+    for i, (_, style, values, interval) in enumerate(points):
+        color = color_of(style)
         if interval is not None:
             axes.plot(interval, (i, i), color=color, linewidth=6, alpha=0.3, solid_capstyle="butt")
         axes.plot(values, [i] * len(values), "o", color=color, markersize=5, markeredgecolor="white", linestyle="")
         axes.plot(statistics.fmean(values), i, "|", color=FOREGROUND, markersize=17, markeredgewidth=2)
-    axes.set_yticks(range(len(points)), [_short(label, 26) for label, _, _ in points])
+    axes.set_yticks(range(len(points)), [_short(label, 40) for label, *_ in points], fontsize=8.5)
     axes.set_ylim(len(points) - 0.5, -0.5)
     axes.set_xlabel(quantity)
     _plain(axes)
@@ -132,7 +132,7 @@ def confusion_shares(table: Num[Array, "K K"], names: Sequence[str]) -> Figure:
     counts = np.asarray(table, np.float64)
     k = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(7.6, max(3.2, 1.6 + 0.4 * min(k, 20)))
+    side = min(7.6, max(3.2, 1.4 + 0.34 * min(k, 20)))
     figure = Figure(figsize=(side + 0.2, side), layout="constrained")
     axes = figure.subplots()
     shades = LinearSegmentedColormap.from_list("to blue", ["#eef4f9", "#56a0cf", "#00405f"])
@@ -184,13 +184,13 @@ def reliability(
     middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     axes.plot((0, 1), (0, 1), color=FOREGROUND, linewidth=1, linestyle="--", label="as sure as right")
     axes.bar(middle[filled], accuracy[filled], 0.9 * width[filled], color=COLORS[0], alpha=0.85, label="right")
-    axes.plot(
-        confidence[filled], accuracy[filled], "D", color=COLORS[3], markersize=4.5, label="mean confidence of the bin"
-    )
+    how: dict[str, Any] = {"color": COLORS[3], "markersize": 4.5, "clip_on": False, "linestyle": ""}
+    axes.plot(confidence[filled], accuracy[filled], "D", label="at the mean confidence", **how)
     axes.set_ylabel("share that is right")
     axes.set_ylim(0, 1.02)
     axes.set_xlim(0, 1)
-    axes.legend(frameon=False, fontsize=8.5, loc="upper left", title=f"calibration error {error:.4f}", title_fontsize=9)
+    figure.legend(frameon=False, fontsize=8.5, loc="outside upper left", ncols=3, handlelength=1.6, columnspacing=1.2)
+    axes.set_title(f"expected calibration error {error:.4f}", fontsize=10)
     below.bar(middle, count, 0.9 * width, color=COLORS[7])
     below.set_ylabel("samples")
     below.set_xlabel("confidence: the probability of the predicted class")

@@ -78,8 +78,10 @@ def table_html(table: Table) -> str:
         rows.append(f"<tr{' class=best' if i in table.best else ''}>{cells}</tr>")
     kind = ' class="sortable"' if table.sortable else ""
     return (
+        # the caption that is seen stays where it is while a wide table scrolls
+        f'<p class="caption" aria-hidden="true">{escape(table.caption)}</p>'
         f'<div class="scroll" role="region" tabindex="0" aria-label="{name}"><table{kind}>'
-        f"<caption>{escape(table.caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n"
+        f'<caption class="unseen">{escape(table.caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n'
         "<tbody>\n" + "\n".join(rows) + "\n</tbody></table></div>"
     )
 

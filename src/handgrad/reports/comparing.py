@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from handgrad.pages import Cell, Column, Table, cell
 from handgrad.reports.configurations import (
-    ERRORS,
     MEASURE_NAMES,
     SEEDS,
     Configuration,
@@ -83,10 +82,19 @@ def results_table(group: Group) -> Table:
         f"Figures of the last step{spread}; data: {group.data}",
         columns,
         rows,
-        best=frozenset({0}) if len(rows) > 1 else frozenset(),
+        best=_unbeaten(group),
         sortable=len(rows) > 2,
         label="results",
     )
+
+
+def _unbeaten(group: Group) -> frozenset[int]:
+    """Of ranked configurations those that the first does not beat, and itself; none where it beats nobody."""
+    if len(group.ranked) < 2:
+        return frozenset()
+    first = group.ranked[0]
+    beaten = {other.letter for one, other, found in pairs(group) if one is first and found.winner == 0}
+    return frozenset(i for i, c in enumerate(group.ranked) if c.letter not in beaten) if beaten else frozenset()
 
 
 def _figures(configurations: Sequence[Configuration]) -> list[str]:
@@ -209,8 +217,8 @@ def comparison_notes(group: Group, test_samples: int | None) -> list[str]:
         best = statistics.fmean(ranked[0].values("test_accuracy"))
         low, high = share_interval(best, test_samples)
         notes.append(
-            f"The spread is that over seeds, on these {test_samples:,} test samples. On as many new ones an accuracy of "
-            f"{best:.4f} could as well be {low:.4f} to {high:.4f}."
+            f"The spread is that over seeds, on these {test_samples:,} test samples. On as many new samples an accuracy "
+            f"of {best:.4f} could as well be {low:.4f} to {high:.4f}."
         )
     return notes
 
@@ -229,7 +237,7 @@ def headline(group: Group) -> str:
     judged = {(one.letter, other.letter): found for one, other, found in pairs(group)}
     beaten = [c.letter for c in ranked[1:] if judged.get((first.letter, c.letter), _NOTHING).winner == 0]
     others = [c.letter for c in ranked[1:] if c.letter not in beaten]
-    said = f"{first.label} has the {'smallest' if group.less_is_better else 'largest'} {said}."
+    said = f"{first.letter} ({first.name}) has the {'lowest' if group.less_is_better else 'highest'} {said}."
     if beaten:
         said += f" It beats {listed(beaten)}."
     if others:
@@ -244,15 +252,3 @@ def headline(group: Group) -> str:
 
 
 _NOTHING = Difference(0.0)
-
-__all__ = [
-    "ERRORS",
-    "comparison_notes",
-    "comparison_table",
-    "figure_name",
-    "headline",
-    "pairs",
-    "results_table",
-    "settings_table",
-    "verdict",
-]

@@ -125,8 +125,8 @@ def make_report(
 ) -> Report:
     """A report on runs and studies. Runs whose settings differ in nothing but seeds are one configuration.
 
-    What needs the data (mistakes, calibration, activations) is left out, and said to be, where they are gone; nothing is
-    downloaded.
+    What needs the data (mistakes, calibration, activations) is left out where they are gone, and the report says so;
+    nothing is downloaded.
 
     Arguments:
         paths: folders of runs and of studies.
@@ -146,7 +146,7 @@ def make_report(
         _say_what_was_trained(report, sources, data)
         for group in sources.groups:
             if group.ranked:
-                _compare(report, group, several=len(sources.groups) > 1)
+                _compare(report, sources, group)
         _draw_curves(report, sources)
         for configuration in _chosen(report, sources):
             told(f"looking into {configuration.label}")
@@ -196,9 +196,8 @@ def _title(sources: Sources) -> str:
     configurations = sources.configurations
     if len(configurations) == 1 and not sources.studies:
         return configurations[0].config.recipe or names[0]
-    if len(configurations) == 2 and not sources.studies and configurations[0].name != configurations[1].name:
-        return f"{configurations[0].name} or {configurations[1].name}"
-    return words.listed(names, 4)
+    compared = f": {len(configurations)} configurations compared" if len(configurations) > 1 else ""
+    return words.listed(names, 4) + compared
 
 
 def _lead(report: Report, sources: Sources) -> None:
@@ -234,15 +233,17 @@ def _say_what_was_trained(report: Report, sources: Sources, data: _Data) -> None
     report.sections.append(Section("What was trained on what", body, "What was trained"))
 
 
-def _compare(report: Report, group: Group, *, several: bool) -> None:
+def _compare(report: Report, sources: Sources, group: Group) -> None:
+    several = len(sources.groups) > 1
+    styles = {c.letter: i for i, c in enumerate(sources.configurations)}
     parts = [report.table(comparing.results_table(group))]
     figure = comparing.figure_name(group.figure)
     if len(group.ranked) > 1 or len(group.ranked[0].runs) > 1:
         points = [
-            (c.label, values := c.values(group.figure), mean_interval(values))
-            for c in group.ranked[: MOST_DETAILED * 2]
+            (c.label, styles[c.letter], values := c.values(group.figure), mean_interval(values))
+            for c in group.ranked[: 2 * MOST_DETAILED]
         ]
-        said = "; ".join(f"{label}: {comparing.with_spread(values, group.figure)}" for label, values, _ in points)
+        said = "; ".join(f"{label}: {comparing.with_spread(values, group.figure)}" for label, _, values, _ in points)
         drawn = draw.seeds(points, quantity=figure)
         caption = "A dot for each run; the line is the mean, the band its 95% interval."
         name = f"seeds-{group.data}" if several else "seeds"
@@ -329,8 +330,8 @@ def _chosen(report: Report, sources: Sources) -> list[Configuration]:
         return everything
     best = [c for group in sources.groups for c in group.ranked][:MOST_DETAILED]
     report.left_out.append(
-        f"{len(everything) - MOST_DETAILED} of {len(everything)} configurations are not looked into one by one, only the "
-        f"best {MOST_DETAILED}: report on the others alone to see them"
+        f"{len(everything) - MOST_DETAILED} of {len(everything)} configurations are not looked into one by one, only "
+        f"the best {MOST_DETAILED}: report on the others alone to see them"
     )
     return best
 
@@ -364,11 +365,11 @@ def _look_into(report: Report, c: Configuration, data: _Data, *, alone: bool) ->
         parts += _inside(report, c, dataset, which, at)
     parts.append(_settings(c))
     title = "The trained network" if alone else f"{c.letter}: {c.name}"
-    report.sections.append(Section(title, "\n".join(parts), "The network" if alone else c.letter))
+    report.sections.append(Section(title, "\n".join(parts), "The network" if alone else f"Network {c.letter}"))
 
 
 def _details(run: Run) -> dict[str, Any]:
-    """What the run's last evaluation says of each class, or each target, on the test set, else on the validation set."""
+    """What a run's last evaluation says of each class, or each target: on the test set, else on the validation set."""
     found = run.summary.get("details", {}).get("last", {})
     return next((found[split] for split in ("test", "validation") if found.get(split)), {})
 
@@ -411,14 +412,18 @@ def _by_class(report: Report, c: Configuration, at: str) -> list[str]:
     return ["<h3>Classes, and what is taken for what</h3>", figures]
 
 
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number:,} times"
+
+
 def _most_confused(table: np.ndarray, names: Sequence[str]) -> str:
     off = table * (1 - np.eye(len(table), dtype=np.int64))
     if not off.any():
         return "Nothing is taken for anything else."
     places = np.argsort(-off, axis=None, kind="stable")[:3]
     pairs = [(i, j) for i, j in zip(*np.unravel_index(places, off.shape), strict=True) if off[i, j]]
-    said = [f"{names[i]} for {names[j]} ({int(off[i, j]):,})" for i, j in pairs]
-    return f"Most often taken wrongly: {words.listed(said)}."
+    said = [f"{names[i]} as {names[j]} ({_times(int(off[i, j]))})" for i, j in pairs]
+    return f"Most often mistaken: {words.listed(said)}."
 
 
 def _mistakes(dataset: Dataset, judged: samples.Judged, about: str) -> list[str]:
@@ -522,8 +527,8 @@ def _calibration(report: Report, c: Configuration, judged: samples.Judged, about
     sure = float(judged.confidence.mean())
     lean = "more sure than right" if sure > judged.accuracy else "less sure than right"
     said = (
-        f"Expected calibration error {found.error:.4f} ({samples.BINS} bins): on average it is {words.percent(sure)} sure "
-        f"and {words.percent(judged.accuracy)} right, {lean}."
+        f"Expected calibration error {found.error:.4f} ({samples.BINS} bins): on average the network is "
+        f"{words.percent(sure)} sure and {words.percent(judged.accuracy)} right, so it is {lean}."
     )
     figure = draw.reliability(found.edges, found.count, found.accuracy, found.confidence, error=found.error)
     alt = f"Reliability diagram: the share that is right by confidence. {said}"
@@ -555,7 +560,8 @@ def _first_layer(report: Report, c: Configuration, which: str, at: str) -> list[
         features = list(run.encoder.features) if run.encoder is not None else [f"x{i}" for i in range(shape[0])]
         strongest = np.abs(weight).mean(axis=0)
         top = [features[i] for i in np.argsort(-strongest, kind="stable")[:3]]
-        said = f"{name} of {which}: {units} units by {len(features)} features. The largest weights are on {words.listed(top)}."
+        said = f"{name} of {which}: {units} units by {len(features)} features. "
+        said += f"The largest weights are on {words.listed(top)}."
         figure = draw.feature_weights(weight, features)
         return [heading, report.figure(f"{at}first-layer", figure, said, said)]
     tiles = weight if weight.ndim == 4 else weight.reshape(units, *_picture_shape(shape))
@@ -578,7 +584,7 @@ def _first_layer(report: Report, c: Configuration, which: str, at: str) -> list[
     return [heading, report.figure(f"{at}first-layer", figure, f"Pictures of weights. {said}{axes}.", f"{said}{axes}.")]
 
 
-def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def _picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """How the weights of a unit are laid out as a picture: channels, height, width."""
     return shape if len(shape) == 3 else (1, *shape)
 
@@ -605,8 +611,8 @@ def _inside(report: Report, c: Configuration, dataset: Dataset, which: str, at: 
         panels.append(report.figure(f"{at}layers-{name}", figure, f"{title} by layer: {said}."))
     rate = f", at a learning rate of {found.learning_rate:.3g}" if found.learning_rate is not None else ""
     said = (
-        f"Of {which}, with the weights of the last step, on {found.samples:,} training samples: the standard deviation of "
-        "each layer's output over samples, the root mean square of the gradient that arrives there"
+        f"Of {which}, with the weights of the last step, on {found.samples:,} training samples: the standard deviation "
+        "of each layer's output over samples, the root mean square of the gradient that arrives there"
         + (
             f", and the size of one more step{rate} by that of the weight; the dotted line is a usual size"
             if rate
@@ -622,16 +628,15 @@ def _inside(report: Report, c: Configuration, dataset: Dataset, which: str, at: 
         Column("update"),
     ]
     columns.append(Column("dead units"))
-    cells = []
-    for row in rows:
-        cells.append(
-            [
-                Cell(row["name"]),
-                Cell(row["kind"]),
-                *(cell(row.get(key), ".3g") for key in quantities),
-                Cell(words.percent(row["dead"]), row["dead"]) if "dead" in row else Cell("", ""),
-            ]
-        )
+    cells = [
+        [
+            Cell(row["name"]),
+            Cell(row["kind"]),
+            *(cell(row.get(key), ".3g") for key in quantities),
+            Cell(words.percent(row["dead"]), row["dead"]) if "dead" in row else Cell("", ""),
+        ]
+        for row in rows
+    ]
     name = "" if at == "" else f" of {c.letter}"
     table = Table(f"Activations, gradients and updates{name} by layer", columns, cells, label=f"{at}layers")
     return [
@@ -645,8 +650,9 @@ def _inside(report: Report, c: Configuration, dataset: Dataset, which: str, at: 
 def _settings(c: Configuration) -> str:
     command = f"handgrad train --config {c.first.path}/config.toml"
     return (
-        f"<h3>Again</h3>\n<p><code>{escape(command)}</code> repeats it, and <code>--seed N</code> with another seed.</p>\n"
-        f"<details><summary>All settings</summary><pre tabindex=0><code>{escape(c.config.to_toml())}</code></pre></details>"
+        f"<h3>Train it again</h3>\n<p><code>{escape(command)}</code> repeats the run; add <code>--seed N</code> for "
+        f"another seed.</p>\n<details><summary>All settings</summary>\n<pre tabindex=0><code>"
+        f"{escape(c.config.to_toml())}</code></pre></details>"
     )
 
 
@@ -702,7 +708,7 @@ def _add_study(report: Report, folder: Path) -> None:
 
     from handgrad.search import findings, load_study
     from handgrad.search.figures import figures_of
-    from handgrad.search.page import described, study_sections, study_table
+    from handgrad.search.page import study_sections, study_table
     from handgrad.search.results import summary_lines
 
     try:
@@ -728,7 +734,6 @@ def _add_study(report: Report, folder: Path) -> None:
     body = "".join(f"<p>{escape(line)}</p>" for line in lines)
     for section in study_sections(found, drawn, tomli_w.dumps(study.about["plan"])):
         body += f"\n<h3>{escape(section.title)}</h3>\n{section.body.replace('<h3>', '<h4>').replace('</h3>', '</h4>')}"
-    del described
     report.sections.append(Section(f"Study {name}", body))
 
 
@@ -745,4 +750,4 @@ def _best_of_study(found: Any) -> str | None:
     if judged.why:
         return f"Whether the best beats the next cannot be said: {judged.why}."
     would = f" About {judged.needed:,} seeds of each would show a difference of this size." if judged.needed else ""
-    return f"Welch's t test, which allows for all pairs of combinations, does not show that the best beats the next.{would}"
+    return f"Welch's t test, which allows for all pairs of combinations, shows no difference from the next.{would}"

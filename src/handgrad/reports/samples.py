@@ -228,7 +228,7 @@ def look_inside(run: Run, dataset: Dataset) -> Insight:
     config = fitted_to(run.config, dataset)
     state, about = run.folder.arrays("model.safetensors")
     architecture = Architecture.from_dict(about["architecture"])
-    dtype = np.dtype("float64" if config.precision == "float64" else "float32")
+    dtype: Any = np.dtype("float64" if config.precision == "float64" else "float32")
     inside = Inside(architecture, dtype, config.loss_spec(dataset.task).name)
     train = dataset.indices("train")
     most = max(2, min(PROBE, PROBE_BYTES // max(1, inside.bytes_per_sample), len(train)))

@@ -45,7 +45,7 @@ def described(configuration: Configuration, dataset: Dataset | None) -> list[str
         if len(run.classes) <= 12:
             aim += f" ({', '.join(run.classes)})"
     return [
-        f"{network(config)}{counted}, was trained {aim}.",
+        f"{network(config)}{counted}, learned {aim}.",
         data(run, dataset),
         training(config, run.task),
         _seeds(configuration),
@@ -84,13 +84,13 @@ def data(run: Run, dataset: Dataset | None) -> str:
         name = "arrays given from Python" if config.data == IN_MEMORY else Path(config.data).name
         said = f"The data are {name}"
     elif config.dataset in DATASETS:
-        said = f"The data are {config.dataset}: {DATASETS[config.dataset].title}"
+        said = f"The data are {config.dataset} ({DATASETS[config.dataset].title})"
     else:
         said = f"The data are {config.dataset}"
     if dataset is not None:
-        splits = [f"{len(dataset.indices(split)):,} for {_purpose(split)}" for split in dataset.splits]
         unit = "frames" if config.on_frames else "samples"
-        said += f", with {listed(splits)} ({unit})"
+        first, *others = [f"{len(dataset.indices(split)):,}|for {_purpose(split)}" for split in dataset.splits]
+        said += f": {listed([first.replace('|', f' {unit} '), *(text.replace('|', ' ') for text in others)])}"
     if run.encoder is not None:
         columns = len(run.encoder.columns)
         said += f"; a sample is a row of {columns} column{'s' * (columns > 1)}, made into {run.input_shape[0]} features"
@@ -136,8 +136,8 @@ def training(config: TrainConfig, task: str) -> str:
         loss += ", rare classes weighted up"
     early = f" or until {config.patience} evaluations brought nothing better" if config.patience else ""
     return (
-        f"{_OPTIMIZERS[config.optimizer]} with {listed(how)} lessened the {loss} for {length}{early}, in batches of "
-        f"{config.batch_size:,}, on the {'NumPy' if config.engine == 'numpy' else 'PyTorch'} engine."
+        f"It was trained by {_OPTIMIZERS[config.optimizer]} with {listed(how)} on the {loss}, for {length}{early}, in "
+        f"batches of {config.batch_size:,} ({'NumPy' if config.engine == 'numpy' else 'PyTorch'} engine)."
     )
 
 
