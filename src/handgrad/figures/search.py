@@ -278,6 +278,7 @@ def best_curves(best: Sequence[Point], worst: Point | None, *, figure: str, name
             continue
         color = COLORS[3] if i == 0 else scale(0.15 + 0.7 * i / max(1, len(best) - 1))
         how: dict[str, Any] = {"color": color, "linewidth": 2.4 if i == 0 else 1.3, "alpha": 1 if i == 0 else 0.85}
+        how["marker"] = "o" if len(point.curve) == 1 else ""
         panel.plot(*zip(*point.curve, strict=True), label=f"{i + 1}: {_short(point.label)}", zorder=3 - i / 20, **how)
     handles, labels = panel.get_legend_handles_labels()
     where: dict[str, Any] = {"loc": "outside right upper", "alignment": "left"}

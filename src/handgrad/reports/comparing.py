@@ -13,7 +13,6 @@ from handgrad.reports.configurations import (
     Configuration,
     Group,
     differing,
-    setting_shown,
 )
 from handgrad.reports.significance import ALPHA, FEWEST_SEEDS, Difference, compare, mean_interval, share_interval
 from handgrad.reports.words import duration, listed
@@ -46,6 +45,12 @@ def with_spread(values: Sequence[float], figure: str) -> str:
     return mean if len(values) < 2 else f"{mean} ± {shown(statistics.stdev(values), figure)}"
 
 
+def interval_of(configuration: Configuration, figure: str) -> tuple[float, float] | None:
+    """The 95% interval of a configuration's mean; None of too few seeds to say much."""
+    values = configuration.values(figure)
+    return mean_interval(values) if len(values) >= FEWEST_SEEDS else None
+
+
 def interval_shown(interval: tuple[float, float] | None, figure: str) -> str:
     return "" if interval is None else f"{shown(interval[0], figure)} to {shown(interval[1], figure)}"
 
@@ -55,7 +60,9 @@ def results_table(group: Group) -> Table:
     ranked = group.ranked
     figures = _figures(ranked)
     columns = [Column("configuration", False), Column("seeds"), Column(figure_name(group.figure))]
-    columns.append(Column("95% interval"))
+    repeated = any(len(c.values(group.figure)) >= FEWEST_SEEDS for c in ranked)
+    if repeated:
+        columns.append(Column("95% interval"))
     columns += [Column(figure_name(figure)) for figure in figures if figure != group.figure]
     best_step = any(c.first.summary["selected_by"].startswith("validation") for c in ranked) and all(
         "test" in c.splits for c in ranked
@@ -68,7 +75,8 @@ def results_table(group: Group) -> Table:
     for c in ranked:
         values = c.values(group.figure)
         row = [Cell(c.label), cell(len(values), "d"), _mean_cell(c, group.figure)]
-        row.append(Cell(interval_shown(mean_interval(values), group.figure), statistics.fmean(values)))
+        if repeated:
+            row.append(Cell(interval_shown(interval_of(c, group.figure), group.figure), statistics.fmean(values)))
         row += [_mean_cell(c, figure) for figure in figures if figure != group.figure]
         if best_step:
             best = c.values(at_best, "best")
@@ -117,10 +125,7 @@ def settings_table(configurations: Sequence[Configuration]) -> Table | None:
     names = [name for name in names if name not in SEEDS]
     if not names:
         return None
-    rows = [
-        [Cell(name.replace("_", " ")), *(Cell(setting_shown(getattr(c.config, name))) for c in configurations)]
-        for name in names
-    ]
+    rows = [[Cell(name.replace("_", " ")), *(Cell(c.setting(name)) for c in configurations)] for name in names]
     columns = [Column("setting", False), *(Column(c.letter, False) for c in configurations)]
     return Table("Settings in which they differ", columns, rows, label="settings")
 
@@ -217,7 +222,7 @@ def comparison_notes(group: Group, test_samples: int | None) -> list[str]:
         best = statistics.fmean(ranked[0].values("test_accuracy"))
         low, high = share_interval(best, test_samples)
         notes.append(
-            f"The spread is that over seeds, on these {test_samples:,} test samples. On as many new samples an accuracy "
+            f"This spread is over seeds, on these {test_samples:,} test samples. On as many new ones an accuracy "
             f"of {best:.4f} could as well be {low:.4f} to {high:.4f}."
         )
     return notes

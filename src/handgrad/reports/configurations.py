@@ -30,7 +30,7 @@ class Configuration:
     """Runs whose settings differ in nothing but their seeds.
 
     Arguments:
-        letter: by which the report names it: A, B, …
+        letter: by which the report names it: A, B, …; none of a single one.
         runs: finished, and each with other seeds.
         unfinished: runs under way, or stopped.
         name: in words what tells it from the others.
@@ -81,7 +81,14 @@ class Configuration:
 
     @property
     def label(self) -> str:
-        return f"{self.letter}: {self.name}" if self.name else self.letter
+        return f"{self.letter}: {self.name}" if self.letter else self.name
+
+    def setting(self, name: str) -> str:
+        """A setting as a reader writes it; the loss by its name where it is the task's default."""
+        value = getattr(self.config, name)
+        if name == "loss" and value is None:
+            value = self.config.loss_spec(self.task).name
+        return setting_shown(value)
 
 
 @dataclass(eq=False)
@@ -209,6 +216,8 @@ def _groups(runs: Sequence[Run], left_out: list[str]) -> list[Group]:
         key = (configuration.task, config.dataset, config.data_sha256)
         groups.setdefault(key, Group([])).configurations.append(configuration)
     everything = list(gathered.values())
+    if len(everything) == 1:
+        everything[0].letter = ""  # there is nothing to tell it from
     for configuration in everything:
         configuration.name = _told_apart(configuration, everything)
     return list(groups.values())
@@ -237,7 +246,7 @@ def _told_apart(configuration: Configuration, everything: Sequence[Configuration
     recipes = {c.config.recipe for c in everything}
     if len(names) > 4 and len(recipes) == len(everything) and None not in recipes:
         return str(configuration.config.recipe)
-    said = [f"{name.replace('_', ' ')} {setting_shown(getattr(configuration.config, name))}" for name in names[:4]]
+    said = [f"{name.replace('_', ' ')} {configuration.setting(name)}" for name in names[:4]]
     return ", ".join(said) + (", …" if len(names) > 4 else "")
 
 

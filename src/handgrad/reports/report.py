@@ -24,7 +24,7 @@ from handgrad.pages import to_latex as latex_of
 from handgrad.pages import to_markdown as markdown_of
 from handgrad.reports import comparing, samples, words
 from handgrad.reports.configurations import Configuration, Group, Sources, read_sources
-from handgrad.reports.significance import compare, mean_interval
+from handgrad.reports.significance import compare
 from handgrad.training import Run
 from handgrad.training.config import GROUPS
 from handgrad.training.run import load_dataset, replacing, write_text
@@ -240,7 +240,7 @@ def _compare(report: Report, sources: Sources, group: Group) -> None:
     figure = comparing.figure_name(group.figure)
     if len(group.ranked) > 1 or len(group.ranked[0].runs) > 1:
         points = [
-            (c.label, styles[c.letter], values := c.values(group.figure), mean_interval(values))
+            (c.label, styles[c.letter], c.values(group.figure), comparing.interval_of(c, group.figure))
             for c in group.ranked[: 2 * MOST_DETAILED]
         ]
         said = "; ".join(f"{label}: {comparing.with_spread(values, group.figure)}" for label, _, values, _ in points)
@@ -501,13 +501,25 @@ def _as_table(dataset: Dataset, judged: samples.Judged, rows: np.ndarray) -> Tab
             cells = samples.decoded(encoder, raw)
         else:
             cells = [f"{value:.5g}" for value in raw.ravel()[:MOST_COLUMNS]]
-        true, given = _said(dataset, judged, row)
-        made.append([Cell(true), Cell(given), *(Cell(text) for text in cells[:MOST_COLUMNS])])
-    regression = dataset.task == "regression"
-    columns = [Column("true", regression), Column("predicted" if regression else "taken for", regression)]
+        made.append([*_true_and_given(dataset, judged, row), *(Cell(text) for text in cells[:MOST_COLUMNS])])
+    if dataset.task == "regression":
+        columns = [
+            Column(f"{what} {name}") for name in dataset.classes[:MOST_TARGETS] for what in ("true", "predicted")
+        ]
+    else:
+        columns = [Column("true", False), Column("taken for", False)]
     columns += [Column(name, False) for name in names[:MOST_COLUMNS]]
     more = f", the first {MOST_COLUMNS} of {len(names):,} columns" if len(names) > MOST_COLUMNS else ""
     return Table(f"The worst {len(made)}{more}", columns, made, label="mistakes")
+
+
+def _true_and_given(dataset: Dataset, judged: samples.Judged, row: int) -> list[Cell]:
+    """What a sample is and what it was taken for, as cells: of a regression, two for each target."""
+    if dataset.task == "regression":
+        pairs = zip(judged.truth[row, :MOST_TARGETS], judged.outputs[row, :MOST_TARGETS], strict=True)
+        return [cell(float(value), ".5g") for pair in pairs for value in pair]
+    true, given = _said(dataset, judged, row)
+    return [Cell(true), Cell(given)]
 
 
 def _calibration(report: Report, c: Configuration, judged: samples.Judged, about: str, at: str) -> list[str]:
@@ -665,7 +677,7 @@ def _list_runs(report: Report, sources: Sources) -> None:
         figure = c.judged_by
         for run in c.all_runs:
             summary = run.folder.json("summary.json")
-            start = [Cell(str(run.path)), Cell(c.letter), cell(run.config.seed, "d")]
+            start = [Cell(str(run.path)), *([Cell(c.letter)] if c.letter else []), cell(run.config.seed, "d")]
             if summary is None:
                 step = run.metrics[-1]["step"] if run.metrics else 0
                 rows.append([*start, cell(step, ",d"), *[Cell("", "")] * 5, Cell("not finished", "")])
@@ -690,7 +702,9 @@ def _list_runs(report: Report, sources: Sources) -> None:
             machines.setdefault(f"{machine}: {libraries}", []).append(run)
     figures = {c.judged_by for c in sources.configurations}
     name = comparing.figure_name(figures.pop()) if len(figures) == 1 else "figure"
-    columns = [Column("run", False), Column("configuration", False), Column("seed"), Column("steps"), Column(name)]
+    columns = [Column("run", False), Column("seed"), Column("steps"), Column(name)]
+    if len(sources.configurations) > 1:
+        columns.insert(1, Column("configuration", False))
     columns += [Column("time"), Column("seconds in steps and evaluations"), Column("training samples per second")]
     columns += [Column("threads"), Column("state", False)]
     table = Table("Every run and its time", columns, rows, sortable=len(rows) > 1, label="runs")

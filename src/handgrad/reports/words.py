@@ -21,7 +21,7 @@ _OPTIMIZERS = {
 }
 _LOSSES = {
     **{"cross_entropy": "cross-entropy", "nll": "negative log-likelihood", "mse": "mean squared error"},
-    **{"l1": "mean absolute error", "huber": "Huber's loss"},
+    **{"l1": "mean absolute error", "huber": "Huber loss"},
 }
 _SCHEDULES = {
     **{"step": "dropped in steps", "cosine": "falling along a cosine", "one_cycle": "in one cycle"},
