@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -47,6 +48,8 @@ MOST_IN_PAPER = 40
 
 Told = Callable[[str], Any]
 
+_PLACE = re.compile(r"<!-- figure (.*?) -->")
+
 
 @dataclass
 class Report:
@@ -67,10 +70,11 @@ class Report:
     tables: list[Table] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    _told_of: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # of each figure: alt and caption
 
     def to_html(self) -> str:
         """One page that needs no other file and no network."""
-        sections = list(self.sections)
+        sections = [section._replace(body=_PLACE.sub(self._drawn, section.body)) for section in self.sections]
         if self.left_out:
             items = "".join(f"<li>{escape(text)}</li>" for text in self.left_out)
             sections.append(Section("What is left out", f"<ul>{items}</ul>", "Left out"))
@@ -103,10 +107,16 @@ class Report:
     # -- for those who make it ----------------------------------------------------------------------------------------
 
     def figure(self, name: str, figure: Figure, alt: str, caption: str = "") -> str:
-        """Takes a figure, and returns it for a page."""
+        """Takes a figure, and returns what holds its place in a section: only a page draws it."""
         self.figures[name] = figure
+        self._told_of[name] = alt, caption
+        return f"<!-- figure {name} -->"
+
+    def _drawn(self, place: re.Match[str]) -> str:
+        name = place[1]
+        alt, caption = self._told_of[name]
         file = io.BytesIO()
-        save_svg(figure, file, salt=name)
+        save_svg(self.figures[name], file, salt=name)
         return figure_html(inline(file.getvalue().decode()), alt, escape(caption))
 
     def table(self, table: Table, *, paper: bool = True) -> str:
@@ -722,7 +732,7 @@ def _add_study(report: Report, folder: Path) -> None:
 
     from handgrad.search import findings, load_study
     from handgrad.search.figures import figures_of
-    from handgrad.search.page import study_sections, study_table
+    from handgrad.search.page import described, study_sections, study_table
     from handgrad.search.results import summary_lines
 
     try:
@@ -732,14 +742,10 @@ def _add_study(report: Report, folder: Path) -> None:
         report.left_out.append(f"the study {folder}: {error}")
         return
     name = study.name
-    drawn = {}
-    for file, (title, make) in figures_of(found).items():
-        figure = make()
-        self_name = f"{name}-{file}"
-        svg = io.BytesIO()
-        save_svg(figure, svg, salt=self_name)
-        report.figures[self_name] = figure
-        drawn[file] = (title, inline(svg.getvalue().decode()))
+    drawn = {
+        title: report.figure(f"{name}-{file}", make(), described(title, found))
+        for file, (title, make) in figures_of(found).items()
+    }
     lines = summary_lines(found)
     if (more := _best_of_study(found)) is not None:
         lines.append(more)

@@ -34,14 +34,17 @@ def study_page(name: str, found: Findings, figures: Mapping[str, tuple[str, str]
     """The page as HTML."""
     lead = [escape(line) for line in summary_lines(found)]
     written = f"handgrad {handgrad.__version__}, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}"
-    return page(name, lead, study_sections(found, figures, plan), footer=f"<p>{escape(written)}</p>")
+    drawn = {title: figure_html(svg, described(title, found)) for title, svg in figures.values()}
+    return page(name, lead, study_sections(found, drawn, plan), footer=f"<p>{escape(written)}</p>")
 
 
-def study_sections(found: Findings, figures: Mapping[str, tuple[str, str]], plan: str) -> list[Section]:
-    """What a page says of a study below its summary: the table, the figures, the study file."""
-    drawn = "\n".join(
-        f"<h3>{escape(title)}</h3>\n{figure_html(svg, described(title, found))}" for title, svg in figures.values()
-    )
+def study_sections(found: Findings, figures: Mapping[str, str], plan: str) -> list[Section]:
+    """What a page says of a study below its summary: the table, the figures, the study file.
+
+    Arguments:
+        figures: by title, as HTML.
+    """
+    drawn = "\n".join(f"<h3>{escape(title)}</h3>\n{figure}" for title, figure in figures.items())
     sections = [Section("Combinations", table_html(table := study_table(found)) + _left_out(found, table))]
     if drawn:
         sections.append(Section("Figures", drawn))
