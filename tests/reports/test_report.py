@@ -198,9 +198,10 @@ def test_in_words(compared):
     _, page = compared
     assert (
         "A fully connected network with one hidden layer of 16 units (ReLU), 1,210 parameters, learned to tell 10 "
-        "classes apart (0, 1, 2, 3, 4, 5, 6, 7, 8, 9). The data are digits (8x8 handwritten digits, inside the package): "
-        "1,438 samples for training and 359 for the test; a sample has 1 × 8 × 8 values. It was trained by Adam with a "
-        "learning rate of 0.01 on the cross-entropy, for 60 steps, in batches of 64 (NumPy engine). 3 runs: seeds 0, 1 and 2."
+        "classes apart (0, 1, 2, 3, 4, 5, 6, 7, 8, 9). The data are digits (8x8 handwritten digits, inside the "
+        "package): 1,438 samples for training and 359 for the test; a sample has 1 × 8 × 8 values. It was trained by "
+        "Adam with a learning rate of 0.01 on the cross-entropy, for 60 steps, in batches of 64 (NumPy engine). 3 "
+        "runs: seeds 0, 1 and 2."
     ) in page.text
 
 
@@ -208,8 +209,9 @@ def test_figures_for_print(compared, tmp_path):
     from PIL import Image
 
     made, _ = compared
-    files = made.write_figures(tmp_path / "figures")
-    assert {file.stem for file in files} == set(made.figures)
+    some = {name: made.figures[name] for name in ("curves-accuracy", "a-first-layer")}
+    files = Report("", figures=some).write_figures(tmp_path / "figures")
+    assert {file.stem for file in files} == set(some)
     assert {file.suffix for file in files} == {".png", ".svg"}
     with Image.open(tmp_path / "figures" / "curves-accuracy.png") as image:
         assert image.size == (1040, 740)  # 5.2 by 3.7 inches at 200 dots
@@ -347,17 +349,23 @@ def test_many_configurations(runs, tmp_path):
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command(runs, tmp_path, monkeypatch, capsys):
+def test_the_command(runs, compared, tmp_path, monkeypatch, capsys):
+    made, _ = compared
+    small = Report("", tables=made.tables[:2], figures={"first-layer": made.figures["a-first-layer"]})
     monkeypatch.chdir(tmp_path)
-    assert main(["report", str(runs["good"][0]), "--title", "My <run>", "--figures", "figures"]) == 0
+    assert main(["report", str(runs["good"][0]), "--title", "My <run>"]) == 0
     output = capsys.readouterr()
     assert output.out == "report: report.html\n"
     page = ReadPage((tmp_path / "report.html").read_text())
     assert page.headings[0] == (1, "My <run>")
     assert page.outside == []
-    assert (tmp_path / "figures" / "confusion.svg").exists()
-    assert main(["report", str(runs["good"][0]), "--format", "latex", "--out", "tables.tex"]) == 0
-    assert (tmp_path / "tables.tex").read_text().startswith("\\begin{table}")
+    monkeypatch.setattr("handgrad.reports.make_report", lambda paths, **options: small)
+    assert main(["report", str(runs["good"][0]), "--format", "latex", "--out", "t.tex", "--figures", "figures"]) == 0
+    assert (tmp_path / "t.tex").read_text() == small.to_latex()
+    assert sorted(file.name for file in (tmp_path / "figures").iterdir()) == ["first-layer.png", "first-layer.svg"]
+    capsys.readouterr()
+    assert main(["report", str(runs["good"][0]), "--format", "markdown"]) == 0
+    assert capsys.readouterr().out == small.to_markdown()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from handgrad.figures.search import Point, front
+from handgrad.pages import inline
 from handgrad.search import Findings, Result, Row, plan_from
 from handgrad.search.figures import figures_of, importances, points_of, write_figures
 from handgrad.search.page import MOST_ROWS, study_page

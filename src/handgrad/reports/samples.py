@@ -245,14 +245,15 @@ def look_inside(run: Run, dataset: Dataset) -> Insight:
 def _one_more_step(run: Run, config, dataset: Dataset) -> tuple[dict[str, float], float | None]:
     """What one more step would do to each weight, taken by another engine from the run's checkpoint; nothing where
     there is none."""
-    if not run.folder.has_checkpoint() or not run.metrics:
+    rate = run.metrics[-1].get("learning_rate") if run.metrics else None  # an imported network has none
+    if rate is None or not run.folder.has_checkpoint():
         return {}, None
     try:
         arrays, about = run.folder.load_checkpoint()
         engine = new_engine(config, dataset)
         engine.restore(arrays, about["engine"])
         order = BatchOrder(dataset.indices("train"), config.batch_size, config.seeds()["data_seed"])
-        before, rate = engine.state_dict(), run.metrics[-1]["learning_rate"]
+        before = engine.state_dict()
         engine.train(order.batches(about["step"], about["step"] + 1), np.array([rate]))
         return update_ratios(before, engine.state_dict()), rate
     except (HandgradError, DivergedError, KeyError, ValueError):
