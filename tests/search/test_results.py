@@ -10,9 +10,10 @@ from html.parser import HTMLParser
 import pytest
 
 from handgrad.figures.search import Point, front
+from handgrad.pages import inline
 from handgrad.search import Findings, Result, Row, plan_from
-from handgrad.search.figures import figures_of, importances, inline, points_of, write_figures
-from handgrad.search.page import MOST_ROWS, page
+from handgrad.search.figures import figures_of, importances, points_of, write_figures
+from handgrad.search.page import MOST_ROWS, study_page
 from handgrad.search.results import best_of, best_toml, in_a_row, summary_lines, to_csv
 from handgrad.search.space import grid
 from handgrad.training import TrainConfig
@@ -224,7 +225,7 @@ class Checked(HTMLParser):
 def test_the_page_needs_nothing_else(tmp_path):
     found = study()
     figures, _ = write_figures(found, tmp_path)
-    text = page("a <study>", found, figures, 'norm = ["none", "<batch>"]\n')
+    text = study_page("a <study>", found, figures, 'norm = ["none", "<batch>"]\n')
     checked = Checked()
     checked.feed(text)
     assert checked.stack == []
@@ -256,7 +257,7 @@ def test_ten_thousand_combinations_stay_usable(tmp_path):
     assert problems == []
     for name in figures:
         assert (tmp_path / f"{name}.svg").stat().st_size < 3_000_000, name
-    text = page("many", found, figures, "")
+    text = study_page("many", found, figures, "")
     assert len(text) < 8_000_000
     assert text.count("<tr") == MOST_ROWS + 1
     assert "The best 1,000 of 10,000; all are in trials.csv." in text

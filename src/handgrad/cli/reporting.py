@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -126,6 +127,7 @@ def print_result(run: Run) -> None:
     curves = run.path / "curves.png"
     where = f"curves: {curves}" if curves.exists() else f"run: {run.path}"
     console.print(where, highlight=False, soft_wrap=True)
+    console.print(f"a page to show: handgrad report {shlex.quote(str(run.path))}", highlight=False, soft_wrap=True)
 
 
 def _evaluations(summary: dict[str, Any], labels: dict[str, str]) -> Table:

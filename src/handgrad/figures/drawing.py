@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
+#: Text, axes and what is drawn in neither colour; a page that shows the SVG may put its own colour in its place.
+FOREGROUND = "#1a1b1e"
+
+#: Okabe and Ito's palette, told apart by the colour-blind too.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8c6d1f", "#888888")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
 
 @contextlib.contextmanager
 def own_settings() -> Iterator[None]:
@@ -61,6 +68,21 @@ def drawn(draw: Callable[P, Figure]) -> Callable[P, Figure]:
             return draw(*args, **kwargs)
 
     return with_own_settings
+
+
+def in_our_colors(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """The function, drawing with our own settings and `FOREGROUND` for all text and axes."""
+
+    @drawn
+    @functools.wraps(draw)
+    def with_them(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        import matplotlib
+
+        names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+        with matplotlib.rc_context(dict.fromkeys(names, FOREGROUND)):
+            return draw(*args, **kwargs)
+
+    return with_them
 
 
 def save_png(figure: Figure, target: str | Path | IO[bytes], dpi: int = 150) -> None:

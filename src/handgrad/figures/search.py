@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
-from handgrad.figures.drawing import drawn
+from handgrad.figures.drawing import COLORS, FOREGROUND, MARKERS, in_our_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-P = ParamSpec("P")
-
-#: Text, axes and what is drawn in neither colour; a page that shows the SVG may put its own colour in its place.
-FOREGROUND = "#1a1b1e"
-
-#: Okabe and Ito's palette, told apart by the colour-blind too.
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8c6d1f", "#888888")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 #: More marks than these are drawn as pixels in an SVG.
 MANY = 1500
@@ -68,26 +57,7 @@ class Point:
     curve: tuple[tuple[float, float], ...] = ()
 
 
-def _in_our_colors(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    @drawn
-    @functools.wraps(draw)
-    def with_them(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with _colors():
-            return draw(*args, **kwargs)
-
-    return with_them
-
-
-@contextmanager
-def _colors() -> Iterator[None]:
-    import matplotlib
-
-    names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    with matplotlib.rc_context(dict.fromkeys(names, FOREGROUND)):
-        yield
-
-
-@_in_our_colors
+@in_our_colors
 def by_factor(points: Sequence[Point], axes: Sequence[Axis], *, figure: str, marks: Sequence[int] = ()) -> Figure:
     """A panel for each factor: every combination at its level, with the other factors as marks.
 
@@ -199,7 +169,7 @@ def _marks_legend(made: Figure, axes: Sequence[Axis], color: int | None, shape: 
     )
 
 
-@_in_our_colors
+@in_our_colors
 def heat(points: Sequence[Point], axes: Sequence[Axis], one: int, other: int, *, figure: str, better=max) -> Figure:
     """Two factors against each other, with the figures in the cells: the best over all other factors.
 
@@ -256,7 +226,7 @@ def heat(points: Sequence[Point], axes: Sequence[Axis], one: int, other: int, *,
     return made
 
 
-@_in_our_colors
+@in_our_colors
 def importances(values: Mapping[str, float], *, how: str = "") -> Figure:
     """How much each factor matters, as bars with their figures.
 
@@ -283,7 +253,7 @@ def importances(values: Mapping[str, float], *, how: str = "") -> Figure:
     return made
 
 
-@_in_our_colors
+@in_our_colors
 def best_curves(best: Sequence[Point], worst: Point | None, *, figure: str, names: str = "") -> Figure:
     """Learning curves of the best combinations, and of the worst.
 
@@ -308,6 +278,7 @@ def best_curves(best: Sequence[Point], worst: Point | None, *, figure: str, name
             continue
         color = COLORS[3] if i == 0 else scale(0.15 + 0.7 * i / max(1, len(best) - 1))
         how: dict[str, Any] = {"color": color, "linewidth": 2.4 if i == 0 else 1.3, "alpha": 1 if i == 0 else 0.85}
+        how["marker"] = "o" if len(point.curve) == 1 else ""
         panel.plot(*zip(*point.curve, strict=True), label=f"{i + 1}: {_short(point.label)}", zorder=3 - i / 20, **how)
     handles, labels = panel.get_legend_handles_labels()
     where: dict[str, Any] = {"loc": "outside right upper", "alignment": "left"}
@@ -322,7 +293,7 @@ def _short(label: str, most: int = 48) -> str:
     return label if len(label) <= most else label[: most - 1] + "…"
 
 
-@_in_our_colors
+@in_our_colors
 def cost(points: Sequence[Point], *, figure: str, sign: int = 1, names: str = "") -> Figure:
     """What accuracy costs: each combination by the arithmetic of a run, and the front that none beats in both.
 

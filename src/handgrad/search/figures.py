@@ -6,7 +6,6 @@ import contextlib
 import io
 import itertools
 import math
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from handgrad.errors import RunError
 from handgrad.figures import save_png, save_svg
 from handgrad.figures import search as draw
 from handgrad.figures.search import Axis, Point
+from handgrad.pages import inline
 from handgrad.search.results import Findings, Row
 from handgrad.search.sampling import in_memory
 from handgrad.search.space import Factor, shown
@@ -178,14 +178,3 @@ def write_figures(found: Findings, folder: Path) -> tuple[dict[str, tuple[str, s
         except Exception as error:  # whatever matplotlib and its fonts may raise: the results are there without it
             problems.append(f"cannot draw {file}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
     return pages, problems
-
-
-def inline(svg: str) -> str:
-    """An SVG as a part of a page, its text in the page's own colour."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    width = re.search(r'viewBox="0 0 ([\d.]+)', svg)
-    style = f' style="max-width:{float(width[1]) * 4 / 3:.0f}px"' if width else ""
-    return svg.replace("<svg", f"<svg{style}", 1).replace(draw.FOREGROUND, "currentColor")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from handgrad import nn
-from handgrad._typing import Array, Float, Integer, Shaped
+from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.engines.numpy import build
 from handgrad.kernels import Kernel, Kernels
@@ -26,6 +26,9 @@ NO_SLOPE = 1e-3
 LITTLE_SLOPE = 0.1
 #: The steepest slope of an activation, where it is not 1.
 STEEPEST: dict[type[nn.Layer], float] = {nn.Sigmoid: 0.25}
+
+#: What a loss is computed by, where that is no cross-entropy.
+_CRITERIA: dict[str, type[nn.Loss]] = {"mse": nn.MeanSquaredError, "l1": nn.MeanAbsoluteError, "huber": nn.Huber}
 
 
 @dataclass
@@ -70,7 +73,7 @@ class Look:
 
     Attributes:
         loss: of the scores, averaged over the samples.
-        accuracy: share of samples whose largest score is the right one.
+        accuracy: share of samples whose largest score is the right one; NaN in a regression.
         layers: every layer that does arithmetic, in the order of the forward pass.
         first_not_finite: the first layer whose output is not finite.
     """
@@ -104,7 +107,8 @@ class Inside:
     Arguments:
         architecture: the network.
         dtype: what to compute in.
-        loss: one of `engines.LOSSES`. `nll` of log-probabilities and cross-entropy are the same.
+        loss: one of `engines.LOSSES`. `nll` of log-probabilities and cross-entropy are the same. Of a regression, the
+            targets (N, T) are given as `labels`, standardised.
 
     Raises:
         ConfigError: `handgrad.nn` has no layer of some kind.
@@ -113,7 +117,7 @@ class Inside:
     def __init__(
         self, architecture: Architecture, dtype: np.dtype | type = np.float32, loss: str = "cross_entropy"
     ) -> None:
-        self.criterion = nn.MeanSquaredError() if loss == "mse" else nn.SoftmaxCrossEntropy()
+        self.criterion = _CRITERIA.get(loss, nn.SoftmaxCrossEntropy)()
         self.architecture = architecture
         self.dtype = np.dtype(dtype)
         self.network = build(architecture, init="zeros", init_rng=0, noise_rng=0, dtype=dtype)
@@ -130,7 +134,7 @@ class Inside:
         self,
         state: dict[str, Shaped[Array, "..."]],
         x: Float[Array, "N ..."],
-        labels: Integer[Array, "N"],
+        labels: Num[Array, "N *T"],
         *,
         training: bool = True,
         gradients: bool = True,
@@ -209,14 +213,14 @@ class Inside:
                 module.train(dropout is not None)
                 module.rng = np.random.default_rng(dropout)
 
-    def _pass(self, x: Float[Array, "N ..."], labels: Integer[Array, "N"], gradients: bool) -> tuple[float, float]:
+    def _pass(self, x: Float[Array, "N ..."], labels: Num[Array, "N *T"], gradients: bool) -> tuple[float, float]:
         x = x.reshape(len(x), *self.architecture.input_shape).astype(self.dtype, copy=False)
         with np.errstate(all="ignore"):
             scores = self._kernel.forward(x)
             loss = float(self.criterion.forward(scores, labels))
             if gradients:
                 self._kernel.backward(self.criterion.backward())
-        return loss, float((scores.argmax(axis=-1) == labels).mean())
+        return loss, math.nan if labels.ndim > 1 else float((scores.argmax(axis=-1) == labels).mean())
 
 
 class _Watcher(Kernels):

@@ -1,0 +1,15 @@
+"""Reports: runs and studies as a page that one can show, as tables for papers, and as figures."""
+
+from handgrad.reports.report import Report, make_report, write_report
+from handgrad.reports.significance import Difference, compare, mean_interval, seeds_needed, share_interval
+
+__all__ = [
+    "Difference",
+    "Report",
+    "compare",
+    "make_report",
+    "mean_interval",
+    "seeds_needed",
+    "share_interval",
+    "write_report",
+]

@@ -1,0 +1,259 @@
+"""Configurations side by side: their figures with spread and intervals, and whether one beats another."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Sequence
+
+from handgrad.pages import Cell, Column, Table, cell
+from handgrad.reports.configurations import (
+    MEASURE_NAMES,
+    SEEDS,
+    Configuration,
+    Group,
+    differing,
+)
+from handgrad.reports.significance import ALPHA, FEWEST_SEEDS, Difference, compare, mean_interval, share_interval
+from handgrad.reports.words import duration, listed
+from handgrad.training.judging import MEASURES
+
+#: Configurations up to which every pair is compared; of more, each with the best.
+MOST_PAIRED = 6
+
+
+def figure_name(figure: str) -> str:
+    """A figure as it is headed: test accuracy, validation RMSE."""
+    split, _, measure = figure.partition("_")
+    return f"{split} {MEASURE_NAMES.get(measure, measure)}"
+
+
+def form_of(figure: str) -> str:
+    """How a figure is written: errors in a target's unit by their leading digits."""
+    return ".4g" if figure.rpartition("_")[2] in ("rmse", "mae") else ".4f"
+
+
+def shown(value: float, figure: str) -> str:
+    return format(value, form_of(figure)).replace("-", "\N{MINUS SIGN}")
+
+
+def with_spread(values: Sequence[float], figure: str) -> str:
+    """A mean with its standard deviation over seeds; a single value as it is."""
+    if not values:
+        return ""
+    mean = shown(statistics.fmean(values), figure)
+    return mean if len(values) < 2 else f"{mean} ± {shown(statistics.stdev(values), figure)}"
+
+
+def interval_of(configuration: Configuration, figure: str) -> tuple[float, float] | None:
+    """The 95% interval of a configuration's mean; None of too few seeds to say much."""
+    values = configuration.values(figure)
+    return mean_interval(values) if len(values) >= FEWEST_SEEDS else None
+
+
+def interval_shown(interval: tuple[float, float] | None, figure: str) -> str:
+    return "" if interval is None else f"{shown(interval[0], figure)} to {shown(interval[1], figure)}"
+
+
+def results_table(group: Group) -> Table:
+    """The figures of the last step, a row a configuration, best first."""
+    ranked = group.ranked
+    figures = _figures(ranked)
+    columns = [Column("configuration", False), Column("seeds"), Column(figure_name(group.figure))]
+    repeated = any(len(c.values(group.figure)) >= FEWEST_SEEDS for c in ranked)
+    if repeated:
+        columns.append(Column("95% interval"))
+    columns += [Column(figure_name(figure)) for figure in figures if figure != group.figure]
+    best_step = any(c.first.summary["selected_by"].startswith("validation") for c in ranked) and all(
+        "test" in c.splits for c in ranked
+    )
+    at_best = f"test_{ranked[0].measure}"
+    if best_step:
+        columns.append(Column(f"{figure_name(at_best)} at the best validation"))
+    columns += [Column("parameters"), Column("time of a run")]
+    rows = []
+    for c in ranked:
+        values = c.values(group.figure)
+        row = [Cell(c.label), cell(len(values), "d"), _mean_cell(c, group.figure)]
+        if repeated:
+            row.append(Cell(interval_shown(interval_of(c, group.figure), group.figure), statistics.fmean(values)))
+        row += [_mean_cell(c, figure) for figure in figures if figure != group.figure]
+        if best_step:
+            best = c.values(at_best, "best")
+            row.append(Cell(with_spread(best, at_best), statistics.fmean(best)) if best else Cell("", ""))
+        seconds = statistics.fmean(run.summary["seconds"] for run in c.runs)
+        row += [cell(c.first.summary["parameters"], ",d"), Cell(duration(seconds), seconds)]
+        rows.append(row)
+    several = any(len(c.runs) > 1 for c in ranked)
+    spread = ", mean ± standard deviation over seeds" if several else ""
+    return Table(
+        f"Figures of the last step{spread}; data: {group.data}",
+        columns,
+        rows,
+        best=_unbeaten(group),
+        sortable=len(rows) > 2,
+        label="results",
+    )
+
+
+def _unbeaten(group: Group) -> frozenset[int]:
+    """Of ranked configurations those that the first does not beat, and itself; none where it beats nobody."""
+    if len(group.ranked) < 2:
+        return frozenset()
+    first = group.ranked[0]
+    beaten = {other.letter for one, other, found in pairs(group) if one is first and found.winner == 0}
+    return frozenset(i for i, c in enumerate(group.ranked) if c.letter not in beaten) if beaten else frozenset()
+
+
+def _figures(configurations: Sequence[Configuration]) -> list[str]:
+    first = configurations[0]
+    wanted = [f"{split}_{m}" for split in ("test", "validation", "train") for m in (*MEASURES[first.task], "loss")]
+    if first.task == "regression":  # MAE and R² of the split that decides are enough
+        decisive = first.judged_by.partition("_")[0]
+        wanted = [f for f in wanted if f.partition("_")[0] == decisive or f.partition("_")[2] in ("rmse", "loss")]
+    return [figure for figure in wanted if any(c.values(figure) for c in configurations)]
+
+
+def _mean_cell(configuration: Configuration, figure: str) -> Cell:
+    values = configuration.values(figure)
+    return Cell(with_spread(values, figure), statistics.fmean(values)) if values else Cell("", "")
+
+
+def settings_table(configurations: Sequence[Configuration]) -> Table | None:
+    """The settings in which configurations differ; None where there are none."""
+    names = differing(configurations) if len(configurations) > 1 else []
+    names = [name for name in names if name not in SEEDS]
+    if not names:
+        return None
+    rows = [[Cell(name.replace("_", " ")), *(Cell(c.setting(name)) for c in configurations)] for name in names]
+    columns = [Column("setting", False), *(Column(c.letter, False) for c in configurations)]
+    return Table("Settings in which they differ", columns, rows, label="settings")
+
+
+# -- whether A beats B ------------------------------------------------------------------------------------------------
+
+
+def pairs(group: Group) -> list[tuple[Configuration, Configuration, Difference]]:
+    """Pairs of configurations, the better mean first, each judged: all of them, or, of many configurations, each
+    with the best. The number of comparisons is that of all pairs either way: which is best was seen in the data."""
+    ranked = group.ranked
+    count = len(ranked) * (len(ranked) - 1) // 2
+    chosen = itertools.combinations(ranked, 2) if len(ranked) <= MOST_PAIRED else ((ranked[0], c) for c in ranked[1:])
+    figure = group.figure
+    return [
+        (
+            one,
+            other,
+            compare(one.values(figure), other.values(figure), less_is_better=group.less_is_better, comparisons=count),
+        )
+        for one, other in chosen
+    ]
+
+
+def comparison_table(group: Group) -> Table | None:
+    """Every pair with its difference, interval and verdict; None of a single configuration."""
+    judged = pairs(group)
+    if not judged:
+        return None
+    figure = group.figure
+    rows = []
+    for one, other, found in judged:
+        rows.append(
+            [
+                Cell(f"{one.letter} \N{MINUS SIGN} {other.letter}"),
+                Cell(_signed(found.difference, figure), found.difference),
+                Cell(interval_shown(found.interval, figure)),
+                Cell("" if found.p is None else "< 0.0001" if found.p < 1e-4 else f"{found.p:.4f}"),
+                Cell(verdict(one, other, found)),
+            ]
+        )
+    columns = [
+        Column("difference", False),
+        Column(figure_name(figure)),
+        Column("95% interval"),
+        Column("p"),
+        Column("verdict", False, wraps=True),
+    ]
+    return Table(
+        f"Differences in {figure_name(figure)}, by Welch's t test over seeds", columns, rows, label="comparison"
+    )
+
+
+def _signed(value: float, figure: str) -> str:
+    return ("+" if value > 0 else "") + shown(value, figure)
+
+
+def verdict(one: Configuration, other: Configuration, found: Difference) -> str:
+    """Whether one beats the other, in words."""
+    if found.winner is not None:
+        better, worse = (one, other) if found.winner == 0 else (other, one)
+        return f"{better.letter} is better than {worse.letter}."
+    if found.why:
+        more = (
+            f" About {_seeds(found.needed)} of each would do." if found.needed and found.needed > FEWEST_SEEDS else ""
+        )
+        return f"Cannot say: {found.why}.{more}"
+    if found.needed is None:
+        return "No difference is shown, and it would take too many seeds to show one as small as this."
+    return f"No difference is shown. If it is as large as it looks, about {_seeds(found.needed)} of each would show it."
+
+
+def _seeds(number: int | None) -> str:
+    return f"{number:,} seeds"
+
+
+def comparison_notes(group: Group, test_samples: int | None) -> list[str]:
+    """What a reader of the comparison has to know, a sentence each."""
+    ranked = group.ranked
+    count = len(ranked) * (len(ranked) - 1) // 2
+    notes = [
+        "A difference counts where its 95% interval leaves out 0."
+        + (
+            f" The intervals and p-values allow for {count:,} comparisons (Bonferroni): with a probability of "
+            f"{1 - ALPHA:.0%} all of them hold together."
+            if count > 1
+            else ""
+        ),
+        "The recommended number of seeds would show a difference of this size with a probability of 80%.",
+    ]
+    if any(c.config.data is not None and c.config.test_size is not None for c in ranked):
+        notes.append("The seed also draws the test samples here, so the spread includes theirs.")
+    elif test_samples and group.figure == "test_accuracy":
+        best = statistics.fmean(ranked[0].values("test_accuracy"))
+        low, high = share_interval(best, test_samples)
+        notes.append(
+            f"This spread is over seeds, on these {test_samples:,} test samples. On as many new ones an accuracy "
+            f"of {best:.4f} could as well be {low:.4f} to {high:.4f}."
+        )
+    return notes
+
+
+def headline(group: Group) -> str:
+    """What may be said of the best, in a sentence or two."""
+    ranked = group.ranked
+    if not ranked:
+        return "No run has finished."
+    first, figure = ranked[0], group.figure
+    values = first.values(figure)
+    seeds = f" ({len(values)} seeds)" if len(values) > 1 else ""
+    said = f"{figure_name(figure)} {with_spread(values, figure)}{seeds}"
+    if len(ranked) == 1:
+        return f"{said[0].upper()}{said[1:]} at the last step."
+    judged = {(one.letter, other.letter): found for one, other, found in pairs(group)}
+    beaten = [c.letter for c in ranked[1:] if judged.get((first.letter, c.letter), _NOTHING).winner == 0]
+    others = [c.letter for c in ranked[1:] if c.letter not in beaten]
+    said = f"{first.letter} ({first.name}) has the {'lowest' if group.less_is_better else 'highest'} {said}."
+    if beaten:
+        said += f" It beats {listed(beaten)}."
+    if others:
+        next_one = ranked[1 + [c.letter for c in ranked[1:]].index(others[0])]
+        words = verdict(first, next_one, judged[first.letter, next_one.letter])
+        said += (
+            f" Against {listed(others)}: {words[0].lower()}{words[1:]}"
+            if len(others) == 1
+            else (f" That it beats {listed(others)} is not shown.")
+        )
+    return said
+
+
+_NOTHING = Difference(0.0)
