@@ -6,6 +6,7 @@ The nudge says where to look and what to ask oneself; the full hint says what to
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -27,16 +28,13 @@ class Bug:
     fingerprint: str
     nudge: str
     full: str
-    step: tuple[str, str] | None = None
+    step: Sequence[str] = ()
 
 
 def _read() -> dict[str, tuple[Bug, ...]]:
     text = (resources.files("handgrad.checking") / "bugs.toml").read_text(encoding="utf-8")
     return {
-        section: tuple(
-            Bug(id, **{key: tuple(value) if key == "step" else value for key, value in entry.items()})
-            for id, entry in entries.items()
-        )
+        section: tuple(Bug(id, **entry) for id, entry in entries.items())
         for section, entries in tomllib.loads(text).items()
     }
 
@@ -48,12 +46,11 @@ BUGS: dict[str, Bug] = {bug.id: bug for bugs in SECTIONS.values() for bug in bug
 
 def step_of(id: str) -> str:
     """The derivation's step that a bug goes wrong in: `handgrad derive batchnorm, step 9: gradient of the mean`."""
-    found = BUGS[id].step if id in BUGS else None
-    if found is None:
+    if id not in BUGS or not BUGS[id].step:
         return ""
     from handgrad import derivations  # loads all of them, so only where one is asked for
 
-    name, step = found
+    name, step = BUGS[id].step
     number = [one.name for one in derivations.get(name).steps].index(step) + 1
     return f"handgrad derive {name}, step {number}: {step}"
 
