@@ -1,8 +1,8 @@
 """Directives that write a page's tables from the package itself, so that they cannot go stale.
 
 `{settings}`: every field of `TrainConfig`. `{recipes}`: every recipe with its file. `{datasets}`: the catalogue.
-`{layer-kinds}`: the kinds of layers that an architecture may name. `{floors}`: the rooms, as import-linter holds them
-to their floors.
+`{layer-kinds}`: the kinds of layers that an architecture may name. `{bugs}`: every bug that the checker names.
+`{floors}`: the rooms, as import-linter holds them to their floors.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from sphinx.util.docutils import SphinxDirective
 
 from handgrad.architectures import KINDS
+from handgrad.checking.catalogue import as_markdown
 from handgrad.data import DATASETS
 from handgrad.training import TrainConfig, merge_settings, recipe_names, recipe_title
 from handgrad.training.config import GROUPS
@@ -30,6 +31,7 @@ def setup(app):
         ("recipes", recipes),
         ("datasets", datasets),
         ("layer-kinds", layer_kinds),
+        ("bugs", as_markdown),
         ("floors", floors),
     ):
         app.add_directive(name, type(name, (Written,), {"write": staticmethod(write)}))

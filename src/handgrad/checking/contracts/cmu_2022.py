@@ -19,7 +19,7 @@ from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import large, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import required, spread_out
-from handgrad.checking.contracts.judging import Judge, Trial, call, right_value
+from handgrad.checking.contracts.judging import Judge, Trial, call, right_value, stand_in
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.contracts.uva import imports_torch
 from handgrad.checking.diagnosis import Draw, Subject, close, departure, slip
@@ -28,60 +28,8 @@ from handgrad.checking.probe import Observation
 _NONE = next(node for node in ast.parse("def nothing(): pass").body if isinstance(node, ast.FunctionDef))
 SIZES = ((6, 4, 3), (5, 3, 5), (4, 4, 4), (1, 5, 4))
 ACTIVATIONS = {"Identity": "identity", "Sigmoid": "sigmoid", "Tanh": "tanh", "ReLU": "relu", "GELU": "gelu"}
-
-LINEAR = """
-def forward(x, W, b):
-    layer = m.Linear(W.shape[1], W.shape[0])
-    layer.W, layer.b = W, b
-    return layer.forward(x), layer
-
-def backward(dy, layer):
-    dx = layer.backward(dy)
-    return dx, layer.dLdW, layer.dLdb
-"""
-ACTIVATION = """
-def forward(x):
-    layer = m.{name}()
-    return layer.forward(x), layer
-
-def backward(dy, layer):
-    return layer.backward({dy})
-"""
-LOSS = """
-def forward(x, t):
-    loss = m.{name}()
-    return loss.forward(x, t), loss.backward()
-"""
-NORM = """
-def forward(x, gamma, beta, alpha=0.9):
-    layer = m.{name}(x.shape[1], alpha)
-    layer.BW, layer.Bb = gamma, beta
-    return layer.forward(x), layer
-
-def backward(dy, layer):
-    dx = layer.backward(dy)
-    return dx, layer.dLdBW, layer.dLdBb
-
-def evaluated(x, gamma, beta, mean, var):
-    layer = m.{name}(x.shape[1])
-    layer.BW, layer.Bb, layer.running_M, layer.running_V = gamma, beta, mean, var
-    return layer.forward(x, eval=True)
-"""
-SGD = """
-class Holder:
-    pass
-
-def forward(w, dw0, dw1, dw2, lr, momentum):
-    layer, model = Holder(), Holder()
-    layer.W, layer.b = w.copy(), w[:, :1].copy()
-    layer.dLdW, layer.dLdb = dw0, dw0[:, :1]
-    model.layers = [layer]
-    optimiser = m.SGD(model, lr=lr, momentum=momentum)
-    for dw in (dw0, dw1, dw2):
-        layer.dLdW, layer.dLdb = dw, dw[:, :1]
-        optimiser.step()
-    return np.concatenate([layer.W, layer.b], axis=1), None
-"""
+#: Functions `forward` and `backward` of each class.
+ADAPTER = stand_in("cmu_2022")
 
 
 #: What editions divide the derivative of the mean squared error by.
@@ -120,11 +68,11 @@ def _loss(g: np.random.Generator, position: int) -> Given:
 
 
 def _large_loss(g: np.random.Generator, position: int) -> Given:
-    return large(_loss(g, position), "forward", "made")
+    return large(_loss(g, position), "loss", "made")
 
 
 def _large_input(g: np.random.Generator, position: int) -> Given:
-    return large(_one_input(g, position), "forward", "made")
+    return large(_one_input(g, position), "activation", "made")
 
 
 def _norm(g: np.random.Generator, position: int) -> Given:
@@ -143,7 +91,7 @@ def _norm(g: np.random.Generator, position: int) -> Given:
         {"x": x, "gamma": gamma, "beta": beta},
         draw,
         keep={"running_mean": ("f", 1, "running_M"), "running_var": ("f", 1, "running_V")},
-        after=(call("made", "evaluated", args=given, to="y test"),),
+        after=(call("made", "norm_evaluated", args=given, to="y test"),),
         besides={"rm": mean, "rv": var},
     )
 
@@ -220,6 +168,11 @@ def mean_square_dx() -> Subject:
 AVERAGED = ({"averaged": False}, {"averaged": True})
 
 
+def _adapter(name: str) -> str:
+    """For the functions that serve several classes."""
+    return f'NAME = "{name}"\n{ADAPTER}'
+
+
 def _evaluated(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
     """eval=True takes the running figures; training moves them by alpha."""
     subject = layers.norm_forward(0, evaluating=True)
@@ -268,23 +221,24 @@ def described(module: Module) -> Iterator[Described]:
             ),
         }
         yield Described(
-            "Linear", *both, _linear, layers.linear_forward(), gradients, adapter=LINEAR, owner="Linear",
+            "Linear", "linear", "linear_backward", _linear, layers.linear_forward(), gradients, adapter=ADAPTER,
+            owner="Linear",
             methods=both, conventions=AVERAGED, numeric=False, more=(_shapes,), columns=("dLdb",),
         )  # fmt: skip
     for name, kind in ACTIVATIONS.items():
         if name not in module.classes or "backward" not in module.methods(name):
             continue
         upstream = bool(required(module.methods(name)["backward"]))
-        adapter = ACTIVATION.format(name=name, dy="dy" if upstream else "")
+        backward = "activation_backward" if upstream else "activation_derivative"
         subject = from_right_output(kind) if upstream else derivative_alone(kind)
         yield Described(
-            name, *both, _one_input, layers.activation_forward(kind), {"dx": subject}, adapter=adapter, owner=name,
-            methods=both, numeric=False, group="activations",
+            name, "activation", backward, _one_input, layers.activation_forward(kind), {"dx": subject},
+            adapter=_adapter(name), owner=name, methods=both, numeric=False, group="activations",
         )  # fmt: skip
     if "Softmax" in module.classes and required(module.methods("Softmax").get("backward", _NONE)):
         yield Described(
-            "Softmax", *both, _large_input, layers.softmax_forward(), {"dx": softmax_dx()},
-            adapter=ACTIVATION.format(name="Softmax", dy="dy"), owner="Softmax", methods=both, numeric=False,
+            "Softmax", "activation", "activation_backward", _large_input, layers.softmax_forward(),
+            {"dx": softmax_dx()}, adapter=_adapter("Softmax"), owner="Softmax", methods=both, numeric=False,
             group="activations", more=(stable,),
         )  # fmt: skip
     if "CrossEntropyLoss" in module.classes:
@@ -293,14 +247,14 @@ def described(module: Module) -> Iterator[Described]:
             layers.softmax_crossentropy_derivative(averaged=True),
         )
         yield Described(
-            "CrossEntropyLoss", "forward", "", _large_loss, more.softmax_loss(), {"dLdA": derivative},
-            adapter=LOSS.format(name="CrossEntropyLoss"), owner="CrossEntropyLoss", methods=both, conventions=AVERAGED,
+            "CrossEntropyLoss", "loss", "", _large_loss, more.softmax_loss(), {"dLdA": derivative},
+            adapter=_adapter("CrossEntropyLoss"), owner="CrossEntropyLoss", methods=both, conventions=AVERAGED,
             shared={"dLdA": ("axis", "shift", "form", "twice")}, more=(stable,),
         )  # fmt: skip
     if "MSELoss" in module.classes:
         yield Described(
-            "MSELoss", "forward", "", _loss, mean_square(), {"dLdA": mean_square_dx()},
-            adapter=LOSS.format(name="MSELoss"), owner="MSELoss", methods=both, conventions=MSE_FACTORS,
+            "MSELoss", "loss", "", _loss, mean_square(), {"dLdA": mean_square_dx()},
+            adapter=_adapter("MSELoss"), owner="MSELoss", methods=both, conventions=MSE_FACTORS,
             choices=({}, {"mean": 0.0}, {"scale": 0.5}, {"mean": 0.0, "scale": 0.5}),
         )  # fmt: skip
     norm = next((name for name in ("BatchNorm1d", "BatchNorm") if name in module.classes), None)
@@ -311,12 +265,12 @@ def described(module: Module) -> Iterator[Described]:
             "dLdBb": layers.norm_parameter_gradient("beta"),
         }
         yield Described(
-            norm, *both, _norm, layers.norm_forward(0), gradients, adapter=NORM.format(name=norm), owner=norm,
+            norm, "norm", "norm_backward", _norm, layers.norm_forward(0), gradients, adapter=_adapter(norm), owner=norm,
             methods=both, numeric=False, more=(_evaluated,), shared={"dx": ("ddof", "eps_at", "eps_value", "root")},
         )  # fmt: skip
     if "SGD" in module.classes and required(module.methods("SGD").get("__init__", _NONE))[:1] == ["model"]:
         yield Described(
-            "SGD", "forward", "", _sgd, more.update("momentum"), {}, adapter=SGD, owner="SGD",
+            "SGD", "sgd", "", _sgd, more.update("momentum"), {}, adapter=ADAPTER, owner="SGD",
             methods=("step", "step"), numeric=False,
         )  # fmt: skip
 

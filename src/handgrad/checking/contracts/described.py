@@ -18,31 +18,13 @@ import numpy as np
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.differences import Sweep
 from handgrad.checking.contracts.generic import name_formula
-from handgrad.checking.contracts.judging import (
-    Judge,
-    Trial,
-    array,
-    call,
-    each_alone,
-    get,
-    right_value,
-    trial,
-)
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, define, each_alone, get, right_value, trial
 from handgrad.checking.contracts.source import Module, empty
 from handgrad.checking.diagnosis import Draw, Subject, close, departure
 from handgrad.checking.probe import Observation, Operation, Probe, Value
 from handgrad.checking.results import Part
 
 AVERAGED = {"batch-mean-unwanted", "bias-gradient-averaged"}
-
-HELPERS = '''
-def value(function, position):
-    """A function that gives one of the several things another gives: the output without its cache."""
-    def of(*args, **kwargs):
-        found = function(*args, **kwargs)
-        return found[position] if isinstance(found, (tuple, list)) else found
-    return of
-'''
 
 
 @dataclass(frozen=True)
@@ -161,7 +143,7 @@ class Runner(Contract):
         up, where = g.normal(size=4096) if each.upstream else np.ones(4096), "made" if each.adapter else "m"
         operations: list[Operation] = [
             {"op": "import", "module": module_name(module), "as": "m", "send": False},
-            {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+            define("outputs"),
             *([{"op": "define", "source": each.adapter, "as": "made", "send": False}] if each.adapter else []),
             *given.setup,
             {"op": "seed", "value": 0},

@@ -26,6 +26,7 @@ from handgrad.checking.contracts.judging import (
     Trial,
     array,
     call,
+    define,
     each_alone,
     get,
     judge_joined,
@@ -45,24 +46,6 @@ ROOM = 256
 #: Passes through one object: a layer may be right at the first and wrong at a later one.
 PASSES = 4
 
-HELPERS = '''
-def found(layer):
-    """Arrays of a layer by name, those in its dicts included."""
-    arrays = {}
-    for name, value in vars(layer).items():
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            arrays[name] = value
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                if isinstance(item, np.ndarray) and item.dtype.kind == "f":
-                    arrays[name + "." + str(key)] = item
-    return arrays
-
-def fill(layer, names):
-    for name, value in found(layer).items():
-        if name in names and value.size <= given[0].shape[1]:
-            value[...] = given[0][names.index(name), :value.size].reshape(value.shape)
-'''
 
 #: What a class's name says that it computes.
 NAMES = (
@@ -264,7 +247,7 @@ class GenericLayer(Contract):
             values = [guess(each, shape.D, shape.K) for each in arguments]
             operations: list[Operation] = [
                 {"op": "import", "module": module.name, "as": "m", "send": False},
-                {"op": "define", "source": HELPERS, "as": "ours", "give": ["pool"], "send": False},
+                define("layer_arrays", give=["pool"]),
                 {"op": "seed", "value": 1},
                 call("m", name, args=values, to="layer", send=False),
                 call("ours", "found", args=[{"path": ["layer"]}], to="fresh"),

@@ -11,6 +11,8 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,18 @@ def get(*path: Any, to: str, optional: bool = False) -> Operation:
 def put(*path: Any, value: Any, optional: bool = False) -> Operation:
     operation: Operation = {"op": "set", "path": list(path), "value": value}
     return {**operation, "try": True} if optional else operation
+
+
+@cache
+def stand_in(name: str) -> str:
+    """The source of `stand_ins/NAME.py`, for the sandbox to run: our own modules in the place of a hand-in's, and
+    helpers of the probes."""
+    return (resources.files("handgrad.checking") / "stand_ins" / f"{name}.py").read_text(encoding="utf-8")
+
+
+def define(name: str, give: Sequence[str] = ()) -> Operation:
+    """Makes a module of `stand_ins/NAME.py` there, as `ours`; `give` names the arrays that are `given` in it."""
+    return {"op": "define", "source": stand_in(name), "as": "ours", "give": list(give), "send": False}
 
 
 def array(name: str, layout: str = "") -> dict[str, str]:

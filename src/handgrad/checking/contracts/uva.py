@@ -36,6 +36,7 @@ from handgrad.checking.contracts.judging import (
     Trial,
     array,
     call,
+    define,
     each_alone,
     get,
     judge_joined,
@@ -62,137 +63,6 @@ STEPS = (0, 1, 2)
 #: An eps inside the logarithm, and in its derivative, up to which the loss is not another one.
 SMALL_EPS = 1e-4
 
-#: Random parameters of whatever shape, written into the arrays that are there; our own modules, and a recorder of
-# theirs.
-FILL = """
-def renamed(params):
-    # weight and bias under the names that this hand-in has for them: the one with two long axes is the weight
-    if "weight" in params:
-        return {"weight": "weight", "bias": "bias"}
-    arrays = {key: value for key, value in params.items() if isinstance(value, np.ndarray)}
-    names = sorted(arrays, key=lambda key: -arrays[key].size)
-    return {"weight": names[0], "bias": names[1] if len(names) > 1 else "bias"} if names else {}
-
-def fill(params):
-    if not isinstance(params, dict):
-        return
-    names = renamed(params)
-    for position, key in enumerate(("weight", "bias")):
-        if isinstance(params.get(names.get(key)), np.ndarray):
-            params[names[key]][...] = np.resize(given[position], np.shape(params[names[key]]))
-
-def plain(params):
-    # by the interface's names
-    if not isinstance(params, dict):
-        return params
-    names = renamed(params) if "weight" not in params else {}
-    return {**params, **{key: params[name] for key, name in names.items() if name in params}}
-
-def of(layer, key):
-    # a gradient by the interface's name, or by the name that its parameter has
-    name = renamed(layer.params).get(key, key)
-    return layer.grads[key] if key in layer.grads else layer.grads[name]
-"""
-STAND_INS = """
-_next = [0]
-
-def fill(params):
-    for key in ("weight", "bias"):
-        params[key][...] = np.resize(given[_next[0] % len(given)], np.shape(params[key]))
-        _next[0] += 1
-
-def grads(layer):
-    return {key: np.array(layer.grads[key]) for key in ("weight", "bias") if layer.grads[key] is not None}
-
-made = []
-sizes = []
-
-def fill_all():
-    for layer in made:
-        fill(layer.params)
-
-def gather(mlp):
-    # the network's linear modules by a walk over what it holds, where none was seen in the making
-    seen = set()
-    def walk(value, depth):
-        if id(value) in seen or depth > 4 or isinstance(value, (str, bytes, np.ndarray, type)):
-            return
-        seen.add(id(value))
-        params = getattr(value, "params", None)
-        if isinstance(params, dict) and np.ndim(params.get("weight")) == 2:
-            made.append(value)
-            sizes.append([int(n) for n in params["weight"].shape[::-1]])
-        elif isinstance(value, (list, tuple)):
-            [walk(item, depth + 1) for item in value]
-        elif isinstance(value, dict):
-            [walk(item, depth + 1) for item in value.values()]
-        elif hasattr(value, "__dict__"):
-            [walk(item, depth + 1) for item in vars(value).values()]
-    if not made:
-        walk(mlp, 0)
-
-def _subclass(base, **members):
-    base = base if isinstance(base, type) else object
-    return type(base.__name__ if base is not object else "StandIn", (base,), members)
-
-def recorded(base):
-    def __init__(self, *args, **kwargs):
-        base.__init__(self, *args, **kwargs)
-        made.append(self)
-        names = ("in_features", "out_features")
-        given = [*args[:2]] + [kwargs[name] for name in names[len(args):] if name in kwargs]
-        sizes.append([int(n) for n in given])
-    return type(base.__name__, (base,), {"__init__": __init__})
-
-def linear(base):
-    def __init__(self, in_features, out_features, *args, **kwargs):
-        self.params = {"weight": np.zeros((out_features, in_features)), "bias": np.zeros(out_features)}
-        self.grads = {key: np.zeros_like(value) for key, value in self.params.items()}
-        made.append(self)
-        sizes.append([int(in_features), int(out_features)])
-    def forward(self, x):
-        self.x = x
-        return x @ self.params["weight"].T + self.params["bias"]
-    def backward(self, dout):
-        self.grads["weight"] = dout.T @ self.x
-        self.grads["bias"] = dout.sum(axis=0)
-        return dout @ self.params["weight"]
-    return _subclass(base, __init__=__init__, forward=forward, backward=backward, clear_cache=lambda self: None,
-                     __call__=lambda self, x: self.forward(x))
-
-def activation(base, kind):
-    def __init__(self, p=1.0, *args, **kwargs):
-        self.p = kwargs.get("neg_slope", kwargs.get("alpha", p))
-    def forward(self, x):
-        self.x = x
-        if kind == "relu":
-            return np.maximum(x, 0)
-        if kind == "leaky":
-            return np.where(x > 0, x, self.p * x)
-        return np.where(x > 0, x, self.p * (np.exp(np.minimum(x, 0)) - 1))
-    def backward(self, dout):
-        x = self.x
-        if kind == "relu":
-            return dout * (x > 0)
-        if kind == "leaky":
-            return dout * np.where(x > 0, 1.0, self.p)
-        return dout * np.where(x > 0, 1.0, self.p * np.exp(np.minimum(x, 0)))
-    return _subclass(base, __init__=__init__, forward=forward, backward=backward, clear_cache=lambda self: None,
-                     __call__=lambda self, x: self.forward(x))
-
-def softmax(base):
-    def __init__(self, *args, **kwargs):
-        self.y = None
-    def forward(self, x):
-        e = np.exp(x - x.max(axis=1, keepdims=True))
-        self.y = e / e.sum(axis=1, keepdims=True)
-        return self.y.copy()
-    def backward(self, dout):
-        y = self.y
-        return y * (dout - (dout * y).sum(axis=1, keepdims=True))
-    return _subclass(base, __init__=__init__, forward=forward, backward=backward, clear_cache=lambda self: None,
-                     __call__=lambda self, x: self.forward(x))
-"""
 
 NETS = (
     ((5,), 3, 6),
@@ -314,7 +184,7 @@ class UvA(Contract):
             }
             operations: list[Operation] = [
                 *self._start("LinearModule"),
-                {"op": "define", "source": FILL, "as": "ours", "give": ["weight", "bias"], "send": False},
+                define("uva_parameters", give=["weight", "bias"]),
                 call("m", "LinearModule", args=[D, K], to="layer", send=False),
                 get("layer", "params", to="named"),
                 call("ours", "plain", args=[{"path": ["layer", "params"]}], to="start"),
@@ -345,7 +215,7 @@ class UvA(Contract):
 
         start = [
             *self._start("LinearModule"),
-            {"op": "define", "source": FILL, "as": "ours", "give": ["weight", "bias"], "send": False},
+            define("uva_parameters", give=["weight", "bias"]),
             {"op": "seed", "value": 4},
             call("m", "LinearModule", args=[400, 300], to="a", send=False),
             call("ours", "plain", args=[{"path": ["a", "params"]}], to="params", send=False),
@@ -552,7 +422,7 @@ class UvA(Contract):
             operations: list[Operation] = [
                 {"op": "import", "module": modules.name, "as": "modules", "send": False},
                 {"op": "import", "module": module.name, "as": "m", "send": False},
-                {"op": "define", "source": STAND_INS, "as": "ours", "give": given, "send": False},
+                define("uva_modules", give=given),
             ]
             names: dict[str, list[str]] = {"LinearModule": ["linear"]}
             if mode == "ours":

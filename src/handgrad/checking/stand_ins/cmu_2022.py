@@ -1,0 +1,81 @@
+"""The layers, losses and the optimiser of CMU's mytorch.nn as functions: `forward` gives (output, object).
+
+`m` is the hand-in's file; `NAME` the class, where a function serves several.
+"""
+
+from typing import Any
+
+import numpy as np
+
+m: Any
+NAME: str
+
+
+def linear(x, W, b):
+    layer = m.Linear(W.shape[1], W.shape[0])
+    layer.W, layer.b = W, b
+    return layer.forward(x), layer
+
+
+def linear_backward(dy, layer):
+    dx = layer.backward(dy)
+    return dx, layer.dLdW, layer.dLdb
+
+
+def activation(x):
+    layer = getattr(m, NAME)()
+    return layer.forward(x), layer
+
+
+def activation_backward(dy, layer):
+    return layer.backward(dy)
+
+
+def activation_derivative(dy, layer):
+    """Of editions in which the network multiplies by the upstream gradient."""
+    return layer.backward()
+
+
+def loss(x, t):
+    criterion = getattr(m, NAME)()
+    return criterion.forward(x, t), criterion.backward()
+
+
+def norm(x, gamma, beta, alpha=0.9):
+    layer = getattr(m, NAME)(x.shape[1], alpha)
+    layer.BW, layer.Bb = gamma, beta
+    return layer.forward(x), layer
+
+
+def norm_backward(dy, layer):
+    dx = layer.backward(dy)
+    return dx, layer.dLdBW, layer.dLdBb
+
+
+def norm_evaluated(x, gamma, beta, mean, var):
+    layer = getattr(m, NAME)(x.shape[1])
+    layer.BW, layer.Bb, layer.running_M, layer.running_V = gamma, beta, mean, var
+    return layer.forward(x, eval=True)
+
+
+class Holder:
+    """A layer, or a model, with nothing but attributes."""
+
+    W: np.ndarray
+    b: np.ndarray
+    dLdW: np.ndarray
+    dLdb: np.ndarray
+    layers: list["Holder"]
+
+
+def sgd(w, dw0, dw1, dw2, lr, momentum):
+    """Three steps."""
+    layer, model = Holder(), Holder()
+    layer.W, layer.b = w.copy(), w[:, :1].copy()
+    layer.dLdW, layer.dLdb = dw0, dw0[:, :1]
+    model.layers = [layer]
+    optimiser = m.SGD(model, lr=lr, momentum=momentum)
+    for dw in (dw0, dw1, dw2):
+        layer.dLdW, layer.dLdb = dw, dw[:, :1]
+        optimiser.step()
+    return np.concatenate([layer.W, layer.b], axis=1), None
