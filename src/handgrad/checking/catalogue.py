@@ -856,6 +856,13 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "Pad both sides of height and width, and cut dx out of the middle: dx[:, :, pad : pad + H, pad : pad + W].",
         ),
         Bug(
+            "stride-ignored",
+            "The stride is not used where a window starts",
+            "windows that start at (i, j), not at (i * stride, j * stride)",
+            "Which rows and columns of the input does the output (1, 1) look at, with a stride of 2?",
+            "The window of output (i, j) starts at row i * stride and column j * stride.",
+        ),
+        Bug(
             "channels-not-summed",
             "Not all channels are summed",
             "the first channel alone",
@@ -1477,10 +1484,11 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         ),
         Bug(
             "bias-correction-step",
-            "The step count of the bias correction is off by one",
-            "t counted twice, or from 1 and then raised",
-            "What is t in the first step?",
-            "Raise t by one at the beginning of each step, from 0: the first step has t = 1.",
+            "The step count of the bias correction is wrong",
+            "t counted twice, or from 1 and then raised, or never raised",
+            "What is t in the first step, and what in the second?",
+            "Raise t by one at the beginning of each step, from 0, and keep it: "
+            "the first step has t = 1, the second t = 2.",
         ),
         Bug(
             "state-not-kept",

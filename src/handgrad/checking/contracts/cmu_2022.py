@@ -15,13 +15,13 @@ import numpy as np
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.cs231n import large, stable
+from handgrad.checking.contracts.cs231n import large_rows, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import required, spread_out
-from handgrad.checking.contracts.judging import Judge, Trial, call, right_value
+from handgrad.checking.contracts.judging import Judge, Trial, call, get, right_value
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.contracts.uva import imports_torch
-from handgrad.checking.diagnosis import Draw, Subject, close, departure, slip
+from handgrad.checking.diagnosis import DEFAULT_FACTORS, Draw, Subject, close, departure, slip
 from handgrad.checking.probe import Observation
 
 _NONE = next(node for node in ast.parse("def nothing(): pass").body if isinstance(node, ast.FunctionDef))
@@ -63,8 +63,8 @@ def backward(dy, layer):
 
 def evaluated(x, gamma, beta, mean, var):
     layer = m.{name}(x.shape[1])
-    layer.BW, layer.Bb, layer.running_M, layer.running_V = gamma, beta, mean, var
-    return layer.forward(x, eval=True)
+    layer.BW, layer.Bb, layer.running_M, layer.running_V = gamma, beta, mean.copy(), var.copy()
+    return layer.forward(x, eval=True), layer.running_M, layer.running_V
 """
 SGD = """
 class Holder:
@@ -83,17 +83,11 @@ def forward(w, dw0, dw1, dw2, lr, momentum):
 """
 
 
-#: What editions divide the derivative of the mean squared error by.
-MSE_FACTORS = tuple(
-    {"factor": factor}
-    for factor in (
-        lambda draw: 2 / draw.x.size,
-        lambda draw: 1.0,
-        lambda draw: 2.0,
-        lambda draw: 2 / len(draw.x),
-        lambda draw: 1 / len(draw.x),
-        lambda draw: 1 / draw.x.size,
-    )
+#: What the derivative of the mean squared error is times x - t: that of the loss, or in some editions not averaged.
+MSE_FACTORS = (
+    {"factor": lambda draw: 2 * draw.scale / (draw.x.size if draw.mean == 1.0 else len(draw.x))},  # of its own loss
+    {"factor": lambda draw: 1.0},
+    {"factor": lambda draw: 2.0},
 )
 
 
@@ -119,11 +113,11 @@ def _loss(g: np.random.Generator, position: int) -> Given:
 
 
 def _large_loss(g: np.random.Generator, position: int) -> Given:
-    return large(_loss(g, position), "forward", "made")
+    return large_rows(_loss(g, position), "forward", "made")
 
 
 def _large_input(g: np.random.Generator, position: int) -> Given:
-    return large(_one_input(g, position), "forward", "made")
+    return large_rows(_one_input(g, position), "forward", "made")
 
 
 def _norm(g: np.random.Generator, position: int) -> Given:
@@ -142,7 +136,10 @@ def _norm(g: np.random.Generator, position: int) -> Given:
         {"x": x, "gamma": gamma, "beta": beta},
         draw,
         keep={"running_mean": ("f", 1, "running_M"), "running_var": ("f", 1, "running_V")},
-        after=(call("made", "evaluated", args=given, to="y test"),),
+        after=(
+            call("made", "evaluated", args=given, to="test", send=False),
+            *(get("test", k, to=name) for k, name in enumerate(("y test", "rm after", "rv after"))),
+        ),
         besides={"rm": mean, "rv": var},
     )
 
@@ -156,13 +153,41 @@ def _sgd(g: np.random.Generator, position: int) -> Given:
     return Given({**handed, "lr": settings["learning_rate"], "momentum": settings["momentum"]}, draw)
 
 
+def _sgd_output() -> Subject:
+    """W after the steps, and b beside it as a last column."""
+    usual = more.update("momentum")
+
+    def compute(draw: Draw, weight: str = "updated", bias: str = "updated", **options: Any) -> np.ndarray:
+        w = usual.compute(draw, **options)
+        plain = usual.compute(draw, **{**options, "momentum": 0.0})
+        moving = draw.settings["momentum"] != 0
+        columns = {
+            "updated": w,
+            "unchanged": draw.w,
+            "unchanged with momentum": draw.w if moving else w,
+            "plain": plain,
+        }
+        return np.concatenate([columns[weight][:, :-1], columns[bias][:, -1:]], axis=1)
+
+    slips = (
+        slip("not-updated", "a step that changes W alone: b is as before", bias="unchanged"),
+        slip("not-updated", "a step that changes b alone: W is as before", weight="unchanged"),
+        slip("not-updated", "where momentum > 0, a step that changes W alone", bias="unchanged with momentum"),
+        slip("not-updated", "where momentum > 0, a step that changes b alone", weight="unchanged with momentum"),
+        slip("momentum-ignored", "momentum for W alone, plain steps for b", bias="plain"),
+        slip("momentum-ignored", "momentum for b alone, plain steps for W", weight="plain"),
+    )
+    return Subject("[W, b] after three steps", compute, (*usual.slips, *slips))
+
+
 def _by_edition(subject: Subject, other: Subject) -> Subject:
     """A gradient that is divided by N where the draw says so."""
 
     def compute(draw: Draw, **options: Any) -> Any:
         return (other if draw.averaged else subject).compute(draw, **options)
 
-    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
+    missing = other.factors.get("N", DEFAULT_FACTORS["N"])  # N times too large is a missing mean, in either edition
+    return Subject(subject.name, compute, subject.slips, {**subject.factors, "N": missing}, subject.terms)
 
 
 def _right_output(kind: str) -> Subject:
@@ -170,7 +195,9 @@ def _right_output(kind: str) -> Subject:
     subject = layers.activation_backward(kind, upstream=True)
 
     def compute(draw: Draw, **options: Any) -> Any:
-        return subject.compute(draw.changed(y=layers.FORWARD[kind]["right"](draw.x, 0.0)), **options)
+        own = getattr(draw, "own_output", False)
+        y = draw.y if own else layers.FORWARD[kind]["right"](draw.x, 0.0)
+        return subject.compute(draw.changed(y=y), **options)
 
     return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
 
@@ -189,7 +216,8 @@ def _softmax_dx() -> Subject:
     subject = layers.softmax_backward()
 
     def compute(draw: Draw, **options: Any) -> Any:
-        return subject.compute(draw.changed(y=layers.softmax(draw.x)), **options)
+        y = draw.y if getattr(draw, "own_output", False) else layers.softmax(draw.x)
+        return subject.compute(draw.changed(y=y), **options)
 
     return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
 
@@ -229,6 +257,10 @@ def _evaluated(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observ
         if value.failure is not None:
             forward.failed(value.failure, "(with eval=True)")
             return
+        for name, key, start in (("running_M", "rm after", mean), ("running_V", "rv after", var)):
+            after = observation.get(key)
+            if after is not None and not close(after, start):
+                forward.bug("evaluation-updates-running", f"eval=True changes {name}: {departure(name, after, start)}")
         wanted = one.draw.changed(running_mean=mean, running_var=var, x=one.draw.x)
         expected = right_value(subject, wanted)
         if value.array is not None and not forward.findings and not close(value.array, expected):
@@ -268,7 +300,7 @@ def described(module: Module) -> Iterator[Described]:
         }
         yield Described(
             "Linear", *both, _linear, layers.linear_forward(), gradients, adapter=LINEAR, owner="Linear",
-            methods=both, conventions=AVERAGED, numeric=False, more=(_shapes,), columns=("dLdb",),
+            methods=both, conventions=AVERAGED, numeric=False, columns=("dLdb",),
         )  # fmt: skip
     for name, kind in ACTIVATIONS.items():
         if name not in module.classes or "backward" not in module.methods(name):
@@ -278,13 +310,13 @@ def described(module: Module) -> Iterator[Described]:
         subject = _right_output(kind) if upstream else _alone(kind)
         yield Described(
             name, *both, _one_input, layers.activation_forward(kind), {"dx": subject}, adapter=adapter, owner=name,
-            methods=both, numeric=False, group="activations",
+            methods=both, numeric=name == "GELU", group="activations", from_output=True,
         )  # fmt: skip
     if "Softmax" in module.classes and required(module.methods("Softmax").get("backward", _NONE)):
         yield Described(
             "Softmax", *both, _large_input, layers.softmax_forward(), {"dx": _softmax_dx()},
             adapter=ACTIVATION.format(name="Softmax", dy="dy"), owner="Softmax", methods=both, numeric=False,
-            group="activations", more=(stable,),
+            group="activations", more=(stable,), from_output=True,
         )  # fmt: skip
     if "CrossEntropyLoss" in module.classes:
         derivative = _by_edition(
@@ -303,7 +335,7 @@ def described(module: Module) -> Iterator[Described]:
             choices=({}, {"mean": 0.0}, {"scale": 0.5}, {"mean": 0.0, "scale": 0.5}),
         )  # fmt: skip
     norm = next((name for name in ("BatchNorm1d", "BatchNorm") if name in module.classes), None)
-    if norm is not None and "dLdBW" in ast.unparse(module.classes[norm]):
+    if norm is not None and "self.BW" in ast.unparse(module.classes[norm]):
         gradients = {
             "dx": layers.norm_dx(0),
             "dLdBW": layers.norm_parameter_gradient("gamma"),
@@ -315,25 +347,19 @@ def described(module: Module) -> Iterator[Described]:
         )  # fmt: skip
     if "SGD" in module.classes and required(module.methods("SGD").get("__init__", _NONE))[:1] == ["model"]:
         yield Described(
-            "SGD", "forward", "", _sgd, more.update("momentum"), {}, adapter=SGD, owner="SGD",
+            "SGD", "forward", "", _sgd, _sgd_output(), {}, adapter=SGD, owner="SGD",
             methods=("step", "step"), numeric=False,
         )  # fmt: skip
 
 
-def _shapes(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
-    """dLdb beside b (out, 1): a step must not make a square of it."""
-    for one, observation in trials:
-        value = observation.values.get("g")
-        items = list(value.items.values()) if value is not None else []
-        if len(items) == 3 and items[2].array is not None and one.draw.sizes["K"] > 1:
-            wanted = (int(one.draw.sizes["K"]), 1)
-            if items[2].array.shape != wanted and items[2].array.size == wanted[0]:
-                backward.bug(
-                    "wrong-shape",
-                    f"`dLdb` has the shape {items[2].array.shape}, `b` has {wanted}: b - lr * dLdb has the shape "
-                    f"{np.broadcast_shapes(items[2].array.shape, wanted)}",
-                )
-                return
+def _is_loss(module: Module) -> bool:
+    """It has one of the course's losses: forward(A, Y), backward()."""
+    for name in ("CrossEntropyLoss", "MSELoss"):
+        methods = module.methods(name) if name in module.classes else {}
+        if {"forward", "backward"} <= set(methods):
+            taken = [arg.arg for arg in methods["forward"].args.args]
+            return taken == ["self", "A", "Y"] and not required(methods["backward"])
+    return False
 
 
 class CMU2022(Runner):
@@ -348,8 +374,9 @@ class CMU2022(Runner):
 
     @classmethod
     def recognise(cls, source: Source) -> Contract | None:
-        marks = ("dLdZ", "dLdA", "dLdW", "dAdZ", "dLdBZ")
-        if not any(mark in ast.unparse(module.tree) for module in source.modules for mark in marks):
+        marks = ("dLdZ", "dLdA", "dLdW", "dAdZ", "dLdBZ", "self.BW")
+        named = any(mark in ast.unparse(module.tree) for module in source.modules for mark in marks)
+        if not named and not any(_is_loss(module) for module in source.modules):
             return None
         chosen = [module for module in source.modules if not imports_torch(module)]
         found: dict[str, tuple[Described, Module]] = {}
