@@ -928,6 +928,7 @@ def linear_dbias(name: str = "db", *, averaged: bool) -> Subject:
         return {
             "sum": lambda: dy.sum(axis=0),
             "none": lambda: dy,
+            "none, transposed": lambda: dy.T,
             "features": lambda: dy.sum(axis=1),
             "features mean": lambda: dy.mean(axis=1),
             "all": lambda: np.full(dy.shape[1], dy.sum()),
@@ -939,6 +940,11 @@ def linear_dbias(name: str = "db", *, averaged: bool) -> Subject:
 
     slips = (
         slip("bias-gradient-unsummed", "dy for each sample: the sum over the batch is missing", reduction="none"),
+        slip(
+            "bias-gradient-unsummed",
+            "dy transposed, a column for each sample: the sum over the batch is missing",
+            reduction="none, transposed",
+        ),
         slip("reduced-over-wrong-axis", "the sum over the features, one figure a sample", reduction="features"),
         slip("reduced-over-wrong-axis", "the mean over the features, one figure a sample", reduction="features mean"),
         slip("summed-over-everything", "the sum over batch and features", reduction="all"),

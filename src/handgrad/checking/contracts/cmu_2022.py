@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,13 @@ import numpy as np
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.cs231n import large_rows, stable
+from handgrad.checking.contracts.cs231n import evaluated, large_rows, running_from_zero, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import required, spread_out
-from handgrad.checking.contracts.judging import Judge, Trial, call, get, right_value
+from handgrad.checking.contracts.judging import Judge, Trial, call, get
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.contracts.uva import imports_torch
-from handgrad.checking.diagnosis import DEFAULT_FACTORS, Draw, Subject, close, departure, slip
+from handgrad.checking.diagnosis import DEFAULT_FACTORS, NOT_AVERAGED, Draw, Subject, slip
 from handgrad.checking.probe import Observation
 
 _NONE = next(node for node in ast.parse("def nothing(): pass").body if isinstance(node, ast.FunctionDef))
@@ -186,8 +187,10 @@ def _by_edition(subject: Subject, other: Subject) -> Subject:
     def compute(draw: Draw, **options: Any) -> Any:
         return (other if draw.averaged else subject).compute(draw, **options)
 
-    missing = other.factors.get("N", DEFAULT_FACTORS["N"])  # N times too large is a missing mean, in either edition
-    return Subject(subject.name, compute, subject.slips, {**subject.factors, "N": missing}, subject.terms)
+    # the edition is the one that fits best: only a bias beside an unaveraged weight is 1/N of its right value
+    own = {key: id for key, id in subject.factors.items() if id not in NOT_AVERAGED.values()}
+    factors = {**DEFAULT_FACTORS, **other.factors, **own}
+    return Subject(subject.name, compute, subject.slips, factors, subject.terms)
 
 
 def _right_output(kind: str) -> Subject:
@@ -247,42 +250,34 @@ def mean_square_dx() -> Subject:
 AVERAGED = ({"averaged": False}, {"averaged": True})
 
 
-def _evaluated(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
-    """eval=True takes the running figures; training moves them by alpha."""
-    subject = layers.norm_forward(0, evaluating=True)
-    for one, observation in trials:
-        value, (mean, var) = observation.values.get("y test"), one.draw.running
-        if forward.missing or not forward.judged or value is None:
-            continue
-        if value.failure is not None:
-            forward.failed(value.failure, "(with eval=True)")
-            return
-        for name, key, start in (("running_M", "rm after", mean), ("running_V", "rv after", var)):
-            after = observation.get(key)
-            if after is not None and not close(after, start):
-                forward.bug("evaluation-updates-running", f"eval=True changes {name}: {departure(name, after, start)}")
-        wanted = one.draw.changed(running_mean=mean, running_var=var, x=one.draw.x)
-        expected = right_value(subject, wanted)
-        if value.array is not None and not forward.findings and not close(value.array, expected):
-            own = right_value(layers.norm_forward(0), wanted)
-            forward.bug(
-                "evaluation-batch-figures" if close(value.array, own) else "evaluation-stale",
-                f"with eval=True: {departure('the output', value.array, expected)}",
-            )
-        x = one.draw.x
-        for name, start, figure in (("running_mean", 0.0, x.mean(axis=0)), ("running_var", 1.0, x.var(axis=0))):
-            found = observation.get(name)
-            right = 0.9 * start + 0.1 * figure
-            if found is None or close(np.ravel(found), right):
+def _running(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
+    """Training moves the running figures, from 0 and 1, by 1 - alpha towards the batch's."""
+    if forward.missing or not forward.judged:
+        return
+    for which in ("mean", "var"):
+        named, shown = {}, []
+        for one, observation in trials:
+            value = observation.values.get(f"running_{which}")
+            if value is None or value.array is None or value.array.size != one.draw.x.shape[1]:
                 continue
-            swapped, same = 0.1 * start + 0.9 * figure, np.full_like(right, start)
-            ids = {"running-alpha-swapped": swapped, "running-never-updated": same, "running-is-last-batch": figure}
-            unbiased = 0.9 * start + 0.1 * x.var(axis=0, ddof=1)
-            if name == "running_var":
-                ids["running-unbiased"] = unbiased
-            named = next((id for id, value in ids.items() if close(np.ravel(found), value)), None)
-            if named is not None or not forward.findings:
-                forward.bug(named or "running-sum", f"after one pass {departure(name, np.ravel(found), right)}")
+            x = one.draw.x
+            figures = {"mean": x.mean(axis=0), "var": x.var(axis=0)}
+            draw = one.draw.changed(
+                before=np.full(x.shape[1], 0.0 if which == "mean" else 1.0),
+                batch=figures[which],
+                batch_other=figures["var" if which == "mean" else "mean"],
+                n=len(x),
+                alpha=0.9,
+            )
+            draw.sizes = {"N": len(x), "alpha": 0.9, "1-alpha": 1 - 0.9}
+            label = f"{one.name} / running {which}"
+            named[label] = Observation(label, {"r": replace(value, array=value.array.ravel())})
+            shown.append(Trial(replace(one.probe, name=label), draw))
+        kept, options = forward.observations, forward.options
+        forward.observations = {**kept, **named}
+        if shown:
+            forward.fit(running_from_zero(which) if which == "mean" else layers.norm_running(which), shown, "r")
+        forward.observations, forward.options = kept, options
 
 
 def described(module: Module) -> Iterator[Described]:
@@ -343,7 +338,8 @@ def described(module: Module) -> Iterator[Described]:
         }
         yield Described(
             norm, *both, _norm, layers.norm_forward(0), gradients, adapter=NORM.format(name=norm), owner=norm,
-            methods=both, numeric=False, more=(_evaluated,), shared={"dx": ("ddof", "eps_at", "eps_value", "root")},
+            methods=both, numeric=False, more=(evaluated, _running),
+            shared={"dx": ("ddof", "eps_at", "eps_value", "root")},
         )  # fmt: skip
     if "SGD" in module.classes and required(module.methods("SGD").get("__init__", _NONE))[:1] == ["model"]:
         yield Described(

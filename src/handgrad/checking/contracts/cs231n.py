@@ -110,6 +110,7 @@ def _norm(g: np.random.Generator, position: int, settings: str) -> Given:
             ),
             get("test", 0, to="y test"),
             get("bn test", {"key": "running_mean"}, to="rm after"),
+            get("bn test", {"key": "running_var"}, to="rv after"),
         ),
         {"rm": draw.running[0], "rv": draw.running[1]},
     )
@@ -296,12 +297,12 @@ def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
             shown.append(Trial(_renamed(one, label), draw))
         kept = forward.observations
         forward.observations = {**kept, **named}
-        forward.fit(_running_from_zero(which), shown, "r")
+        forward.fit(running_from_zero(which), shown, "r")
         forward.observations = kept
 
 
-def _evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
-    """With mode 'test' the running figures are used, and kept."""
+def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
+    """In evaluation the running figures are used, and kept."""
     if forward.missing or not forward.judged:
         return
     named, shown = {}, []
@@ -309,7 +310,7 @@ def _evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
         value = observation.values.get("y test")
         failed = next((v.failure for k, v in observation.values.items() if k in ("test", "y test") and v.failure), None)
         if failed is not None:
-            forward.failed(failed, "(with mode 'test')")
+            forward.failed(failed, "(in evaluation)")
             return
         if value is None or value.array is None:
             continue
@@ -326,9 +327,11 @@ def _evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
         label = f"{one.name} / test"
         named[label] = Observation(label, {"t": value})
         shown.append(Trial(_renamed(one, label), draw))
-        after = observation.get("rm after")
-        if after is not None and not close(after, mean):
-            forward.bug("evaluation-updates-running", "bn_param['running_mean'] is changed by a pass with mode 'test'")
+        for key, figure, start in (("rm after", "mean", mean), ("rv after", "variance", var)):
+            after = observation.get(key)
+            if after is not None and not close(after, start):
+                changed = departure(f"the running {figure}", after, start)
+                forward.bug("evaluation-updates-running", f"a pass in evaluation changes it: {changed}")
     kept, before = forward.observations, list(forward.findings)
     forward.observations = {**kept, **named}
     given = {name: forward.options[name] for name in ("eps_at", "root", "gamma", "beta") if name in forward.options}
@@ -341,7 +344,7 @@ def _evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
     forward.observations = kept
 
 
-def _running_from_zero(which: str) -> Subject:
+def running_from_zero(which: str) -> Subject:
     """From zeros a running figure is (1 - momentum) times the batch's; what is left out would be seen in its factor."""
     usual = layers.norm_running(which)
     factors = {"alpha": "running-alpha-swapped", "1/1-alpha": "running-is-last-batch", "0": "running-never-updated"}
@@ -469,7 +472,7 @@ def _described() -> Iterator[Described]:
             _norm_forward(0),
             NORM_GRADIENTS,
             shared=SHARED,
-            more=(_evaluated, _running) if name == "batchnorm" else (),
+            more=(evaluated, _running) if name == "batchnorm" else (),
         )
     yield Described(
         "layernorm",
