@@ -30,6 +30,9 @@ from typing import Any
 import numpy as np
 from tests.checking import mutation
 from tests.checking.mutations_cmu import CMU_2019
+from tests.checking.mutations_cmu_2022 import MUTATIONS as CMU_2022
+from tests.checking.mutations_cs231n import CS231N
+from tests.checking.mutations_cs231n import PAIRS as CACHED_PAIRS
 from tests.checking.mutations_other import CMU_2020, FUNCTION_MUTATIONS, LAYER, UVA_NORM
 from tests.checking.mutations_uva import UVA_2020, UVA_2021, UVA_APR19, UVA_NOV19
 
@@ -45,6 +48,9 @@ MUTANTS: dict[str, tuple[Sequence[mutation.Mutation], bool]] = {
     "uva-nov19": (UVA_NOV19, False),
     "uva-2020": (UVA_2020, False),
     "uva-2021": (UVA_2021, False),
+    "cmu-2022": (CMU_2022, False),
+    "cs231n": (CS231N, False),
+    "pairs": (CACHED_PAIRS, False),
     "layer": (LAYER, False),
     "function": (FUNCTION_MUTATIONS, False),
     "uva-norm": (UVA_NORM, True),

@@ -170,6 +170,70 @@ CS231N = [
     ),
 ]
 
+CS231N += [
+    *_layers(
+        ("softmax-global-shift", "shifted = x - x.max(axis=1, keepdims=True)", "shifted = x - x.max()"),
+        ("labels-as-numbers", "    dx[np.arange(N), y] -= 1\n    dx /= N", "    dx -= y[:, None]\n    dx /= N"),
+        ("labels-as-numbers", "    dx[np.arange(N), y] -= 1\n    dx /= N", "    dx[np.arange(N), y] -= y\n    dx /= N"),
+        (
+            "stride-ignored",
+            "window = padded[:, :, i * stride : i * stride + HH, j * stride : j * stride + WW]",
+            "window = padded[:, :, i : i + HH, j : j + WW]",
+        ),
+        ("stride-ignored", "h, v = i * stride, j * stride", "h, v = i, j"),
+        (
+            "stride-ignored",
+            "window = x[:, :, i * stride : i * stride + height, j * stride : j * stride + width]",
+            "window = x[:, :, i : i + height, j : j + width]",
+        ),
+        (
+            "reduced-over-wrong-axis",
+            "    db = dout.sum(axis=(0, 2, 3))\n    for n",
+            "    db = dout.sum(axis=(0, 1, 2))\n    for n",
+        ),
+        (
+            "bias-gradient-averaged",
+            "    db = dout.sum(axis=(0, 2, 3))\n    for n",
+            "    db = dout.sum(axis=(2, 3)).mean(axis=0)\n    for n",
+        ),
+        (
+            "wrong-shape",
+            "dgamma = (dout * xhat).sum(axis=(0, 2, 3), keepdims=True)",
+            "dgamma = (dout * xhat).sum(axis=(0, 2, 3))",
+        ),
+        (
+            "wrong-shape",
+            "dbeta = dout.sum(axis=(0, 2, 3), keepdims=True)",
+            "dbeta = dout.sum(axis=(0, 2, 3))",
+        ),
+        (
+            "reduced-over-wrong-axis",
+            "    flat = x.transpose(0, 2, 3, 1).reshape(-1, C)\n    out, cache = batchnorm_forward(flat, gamma, beta, bn_param)\n    return out.reshape(N, H, W, C).transpose(0, 3, 1, 2), cache",
+            "    out, cache = batchnorm_forward(x.reshape(-1, C), gamma, beta, bn_param)\n    return out.reshape(N, C, H, W), cache",
+        ),
+        ("wrong-factor", LN, "    inner = dxhat - dxhat.sum(axis=1, keepdims=True) / len(dxhat)\n"),
+    ),
+    *(
+        _one("cs231n/optim.py", *each)
+        for each in (
+            ("bias-correction-step", '    config["t"] += 1\n', '    t = config["t"] + 1\n    config["t"] = 1\n'),
+            ("learning-rate-twice", "next_w = w + v\n", 'next_w = w + config["learning_rate"] * v\n'),
+            (
+                "momentum-ignored",
+                'v = config["momentum"] * v - config["learning_rate"] * dw',
+                'v = -config["learning_rate"] * dw',
+            ),
+            ("state-not-kept", '    config["velocity"] = v\n', ""),
+        )
+    ),
+    _one(
+        "cs231n/linear_losses.py",
+        "softmax-global-shift",
+        "scores -= scores.max(axis=1, keepdims=True)",
+        "scores -= scores.max()",
+    ),
+]
+
 PAIRS = [
     _one("network.py", *each)
     for each in (

@@ -198,7 +198,15 @@ WORDS = {
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
 }
 #: Words that are no expression.
-SPOKEN = {"right", "negative", "ones", "x > 0, times x", "max(x, max(0, mean))", "s * (1 - s)"}
+SPOKEN = {
+    "right",
+    "negative",
+    "ones",
+    "x > 0, times x",
+    "max(x, max(0, mean))",
+    "s * (1 - s)",
+    "the derivative of the approximation by tanh",
+}
 FORMS = [
     (side, kind, form)
     for side, table in (("forward", layers.FORWARD), ("backward", layers.BACKWARD))

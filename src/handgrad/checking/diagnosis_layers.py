@@ -18,6 +18,11 @@ from handgrad.checking.diagnosis import NOT_AVERAGED, Array, Draw, Subject, slip
 # Activations, element by element. `p` is the slope of LeakyReLU, or the alpha of ELU.
 
 
+def _gelu_inner(x: Array) -> Array:
+    """What GELU's approximation takes the hyperbolic tangent of."""
+    return np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+
+
 def _sigmoid(x: Array) -> Array:
     return np.exp(-np.logaddexp(0, -x))
 
@@ -104,6 +109,10 @@ FORWARD: dict[str, Forms] = {
         "right": lambda x, p: 0.5 * x * (1 + erf(x / np.sqrt(2))),
         "x / 2 * (1 + erf(x))": lambda x, p: 0.5 * x * (1 + erf(x)),
         "x * (1 + erf(x / sqrt(2)))": lambda x, p: x * (1 + erf(x / np.sqrt(2))),
+        "x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))": lambda x, p: (
+            0.5 * x * (1 + np.tanh(_gelu_inner(x)))
+        ),
+        "x * sigmoid(1.702 * x)": lambda x, p: x * _sigmoid(1.702 * x),
         "(1 + erf(x / sqrt(2))) / 2": lambda x, p: 0.5 * (1 + erf(x / np.sqrt(2))),
         "x * sigmoid(x)": lambda x, p: x * _sigmoid(x),
         "max(x, 0)": lambda x, p: np.maximum(x, 0),
@@ -275,6 +284,10 @@ BACKWARD: dict[str, Derivatives] = {
         "y": lambda x, y, p: y,
         "1": lambda x, y, p: np.ones_like(x),
         "(1 + erf(x / sqrt(2))) / 2": lambda x, y, p: 0.5 * (1 + erf(x / np.sqrt(2))),
+        "the derivative of the approximation by tanh": lambda x, y, p: (
+            0.5 * (1 + np.tanh(_gelu_inner(x)))
+            + 0.5 * x * (1 - np.tanh(_gelu_inner(x)) ** 2) * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x * x)
+        ),
         "(1 + erf(x / sqrt(2))) / 2 + exp(-x**2 / 2) / sqrt(2 * pi)": lambda x, y, p: (
             0.5 * (1 + erf(x / np.sqrt(2))) + np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
         ),
@@ -672,6 +685,11 @@ def softmax_crossentropy_derivative(averaged: bool = False) -> Subject:
             return (p - t).sum(axis=0) * scale
         if form == "log p - t":
             return (np.log(p) - t) * scale
+        number = t.argmax(axis=1)[:, None]
+        if form == "p - n":
+            return (p - number) * scale
+        if form == "p - n t":
+            return (p - number * t) * scale
         return {"softmax": p * scale, "labels": -t * scale}
 
     slips = (
@@ -683,6 +701,8 @@ def softmax_crossentropy_derivative(averaged: bool = False) -> Subject:
         slip("only-the-labels-entry", "(p - t) * t", form="(p - t) * t"),
         slip("reduced-over-batch", "p - t summed over the batch", form="p - t, summed"),
         slip("loss-for-derivative", "log p - t", form="log p - t"),
+        slip("labels-as-numbers", "p - n in every class, n the label's number", form="p - n"),
+        slip("labels-as-numbers", "p - n at the label, n the label's number, where p - 1 belongs", form="p - n t"),
     )
     factors = {} if averaged else NOT_AVERAGED
     return Subject(
@@ -908,6 +928,7 @@ def linear_dbias(name: str = "db", *, averaged: bool) -> Subject:
         return {
             "sum": lambda: dy.sum(axis=0),
             "none": lambda: dy,
+            "none, transposed": lambda: dy.T,
             "features": lambda: dy.sum(axis=1),
             "features mean": lambda: dy.mean(axis=1),
             "all": lambda: np.full(dy.shape[1], dy.sum()),
@@ -919,6 +940,11 @@ def linear_dbias(name: str = "db", *, averaged: bool) -> Subject:
 
     slips = (
         slip("bias-gradient-unsummed", "dy for each sample: the sum over the batch is missing", reduction="none"),
+        slip(
+            "bias-gradient-unsummed",
+            "dy transposed, a column for each sample: the sum over the batch is missing",
+            reduction="none, transposed",
+        ),
         slip("reduced-over-wrong-axis", "the sum over the features, one figure a sample", reduction="features"),
         slip("reduced-over-wrong-axis", "the mean over the features, one figure a sample", reduction="features mean"),
         slip("summed-over-everything", "the sum over batch and features", reduction="all"),
@@ -1168,6 +1194,9 @@ def norm_dx(axis: int) -> Subject:
             spread = spread * (draw.x.mean(axis=axis, keepdims=True) + draw.eps) ** -1.5 * inverse**-3
         elif through == "x not centred":
             spread = draw.x * inverse * correlation.mean(axis=along, keepdims=True)
+        elif through == "the other size":
+            other = draw.x.shape[1 - axis]
+            mean, spread = mean * (count / other), spread * (count / other)
         return {
             "dxhat": dxhat * inverse,
             "mean(dxhat)": np.broadcast_to(-mean.mean(axis=along_mean, keepdims=True) * inverse, xhat.shape),
@@ -1218,6 +1247,16 @@ def norm_dx(axis: int) -> Subject:
         ),
         slip("xhat-forgotten", "dx with mean(dxhat * xhat) not multiplied by xhat", through="xhat missing"),
         slip("mean-not-subtracted", "dx with x in place of x - mean", through="x not centred"),
+        slip(
+            "wrong-factor",
+            "dx whose two sums over the "
+            + (
+                "batch are divided by D, the features, not by N"
+                if axis == 0
+                else "features are divided by N, the batch, not by D"
+            ),
+            through="the other size",
+        ),
     )
     return Subject(
         "dx",

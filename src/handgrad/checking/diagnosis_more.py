@@ -148,10 +148,11 @@ _REGULARISATION = {
 # Convolution: x (N, C, H, W), weight (F, C, HH, WW), bias (F,), stride, pad
 
 
-def _windows(x: Array, height: int, width: int, stride: int) -> Array:
-    """(N, C, rows, columns, height, width), read-only."""
+def _windows(x: Array, height: int, width: int, stride: int, starts: str = "right") -> Array:
+    """(N, C, rows, columns, height, width), read-only. As many windows as there are, `one apart` in place of stride."""
     view = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(2, 3))  # type: ignore[call-overload]
-    return view[:, :, ::stride, ::stride]
+    strided = view[:, :, ::stride, ::stride]
+    return strided if starts == "right" else view[:, :, : strided.shape[2], : strided.shape[3]]
 
 
 def _padded(x: Array, pad: int) -> Array:
@@ -161,14 +162,16 @@ def _padded(x: Array, pad: int) -> Array:
 def convolution_forward() -> Subject:
     """out[n, f] = sum over channels and window of x * w, plus b[f]. The draw: x, weight, bias, stride, pad."""
 
-    def compute(draw: Draw, pad: str = "right", flipped: bool = False, channels: str = "all") -> Any:
+    def compute(
+        draw: Draw, pad: str = "right", flipped: bool = False, channels: str = "all", starts: str = "right"
+    ) -> Any:
         weight = draw.weight[:, :, ::-1, ::-1] if flipped else draw.weight
         x = (
             np.roll(_padded(draw.x, draw.pad), draw.pad, axis=(2, 3))
             if pad == "one side"
             else _padded(draw.x, draw.pad)
         )
-        windows = _windows(x, weight.shape[2], weight.shape[3], draw.stride)
+        windows = _windows(x, weight.shape[2], weight.shape[3], draw.stride, starts)
         if channels == "first":
             windows, weight = windows[:, :1], weight[:, :1]
         product = np.einsum("nchwij,fcij->nfhw", windows, weight)
@@ -178,6 +181,7 @@ def convolution_forward() -> Subject:
         slip("kernel-flipped", "a true convolution: the kernel is turned by 180 degrees", flipped=True),
         slip("padding-wrong", "the padding on one side alone", pad="one side"),
         slip("channels-not-summed", "the first channel alone", channels="first"),
+        slip("stride-ignored", "the window of output (i, j) at input (i, j), whatever the stride", starts="one apart"),
     )
     return Subject(
         "the output", compute, slips, terms={"b": {"0": "bias-unused", "-1": "bias-sign"}}, factors=NOT_AVERAGED
@@ -187,10 +191,12 @@ def convolution_forward() -> Subject:
 def convolution_dx() -> Subject:
     """Each window's dout times w, added up where windows overlap. The draw: x, weight, dy, stride, pad."""
 
-    def compute(draw: Draw, overlap: str = "added", flipped: bool = False, crop: str = "right") -> Array:
+    def compute(
+        draw: Draw, overlap: str = "added", flipped: bool = False, crop: str = "right", starts: str = "right"
+    ) -> Array:
         weight = draw.weight[:, :, ::-1, ::-1] if flipped else draw.weight
         padded = np.zeros(_padded(draw.x, draw.pad).shape)
-        height, width, s = *weight.shape[2:], draw.stride
+        height, width, s = *weight.shape[2:], draw.stride if starts == "right" else 1
         for i in range(draw.dy.shape[2]):
             for j in range(draw.dy.shape[3]):
                 window = (slice(None), slice(None), slice(i * s, i * s + height), slice(j * s, j * s + width))
@@ -214,6 +220,7 @@ def convolution_dx() -> Subject:
         ),
         slip("overlap-overwritten", "dx in which each filter and window overwrites the others", overlap="last filter"),
         slip("kernel-flipped", "dx with the kernel turned by 180 degrees", flipped=True),
+        slip("stride-ignored", "dx with the window of dout (i, j) at input (i, j), whatever the stride", starts="one"),
         slip("padding-wrong", "dx cut out of the padded gradient from its corner", crop="from the corner"),
         slip("padding-wrong", "dx with its padding still around it", crop="none"),
     )
@@ -223,8 +230,8 @@ def convolution_dx() -> Subject:
 def convolution_dweight() -> Subject:
     """dw = sum over samples and places of dout times the window of x. The draw: x, dy, weight, stride, pad."""
 
-    def compute(draw: Draw, sample: str = "all", flipped: bool = False) -> Array:
-        windows = _windows(_padded(draw.x, draw.pad), draw.weight.shape[2], draw.weight.shape[3], draw.stride)
+    def compute(draw: Draw, sample: str = "all", flipped: bool = False, starts: str = "right") -> Array:
+        windows = _windows(_padded(draw.x, draw.pad), draw.weight.shape[2], draw.weight.shape[3], draw.stride, starts)
         dy = draw.dy
         if sample == "last":
             windows, dy = windows[-1:], dy[-1:]
@@ -234,6 +241,7 @@ def convolution_dweight() -> Subject:
     slips = (
         slip("parameter-gradient-unsummed", "dw of the last sample alone", sample="last"),
         slip("kernel-flipped", "dw turned by 180 degrees", flipped=True),
+        slip("stride-ignored", "dw with the window of dout (i, j) at input (i, j), whatever the stride", starts="one"),
     )
     return Subject("dw", compute, slips, factors=NOT_AVERAGED)
 
@@ -242,11 +250,24 @@ def convolution_dbias() -> Subject:
     """db = dout summed over samples and places. The draw: dy."""
 
     def compute(draw: Draw, over: str = "right") -> Array:
-        axes: Any = {"right": (0, 2, 3), "batch": 0, "places": (2, 3), "all": None}[over]
+        axes: Any = {
+            "right": (0, 2, 3),
+            "batch": 0,
+            "places": (2, 3),
+            "batch and height": (0, 2),
+            "batch and width": (0, 3),
+            "all": None,
+        }[over]
         return draw.dy.sum(axis=axes)
 
     slips = (
         slip("reduced-over-wrong-axis", "dout summed over the batch alone", over="batch"),
+        slip(
+            "reduced-over-wrong-axis", "dout summed over batch and height, not over the width", over="batch and height"
+        ),
+        slip(
+            "reduced-over-wrong-axis", "dout summed over batch and width, not over the height", over="batch and width"
+        ),
         slip("bias-gradient-unsummed", "dout summed over height and width, not over the batch", over="places"),
         slip("summed-over-everything", "one number, the sum over everything", over="all"),
     )
@@ -262,13 +283,14 @@ def convolution_dbias() -> Subject:
 def pooling_forward() -> Subject:
     """The largest of each window. The draw: x, window (height, width), stride."""
 
-    def compute(draw: Draw, of: str = "largest") -> Array:
-        windows = _windows(draw.x, draw.window[0], draw.window[1], draw.stride)
+    def compute(draw: Draw, of: str = "largest", starts: str = "right") -> Array:
+        windows = _windows(draw.x, draw.window[0], draw.window[1], draw.stride, starts)
         return {"largest": windows.max, "mean": windows.mean, "smallest": windows.min}[of](axis=(-2, -1))
 
     slips = (
         slip("wrong-function", "the mean of each window", of="mean"),
         slip("wrong-function", "the smallest of each window", of="smallest"),
+        slip("stride-ignored", "the window of output (i, j) at input (i, j), whatever the stride", starts="one apart"),
     )
     return Subject("the output", compute, slips, factors=NOT_AVERAGED)
 
@@ -276,9 +298,9 @@ def pooling_forward() -> Subject:
 def pooling_dx() -> Subject:
     """dout at each window's largest entry, added up where windows overlap. The draw: x, dy, window, stride."""
 
-    def compute(draw: Draw, to: str = "the largest", overlap: str = "added") -> Array:
+    def compute(draw: Draw, to: str = "the largest", overlap: str = "added", starts: str = "right") -> Array:
         dx = np.zeros_like(draw.x, dtype=float)
-        (height, width), s = draw.window, draw.stride
+        (height, width), s = draw.window, draw.stride if starts == "right" else 1
         for i in range(draw.dy.shape[2]):
             for j in range(draw.dy.shape[3]):
                 window = (slice(None), slice(None), slice(i * s, i * s + height), slice(j * s, j * s + width))
@@ -301,6 +323,7 @@ def pooling_dx() -> Subject:
     slips = (
         slip("pooling-spread", "dout to every entry of its window", to="all"),
         slip("pooling-spread", "dout spread evenly over its window, as for a mean", to="mean"),
+        slip("stride-ignored", "dx with the window of dout (i, j) at input (i, j), whatever the stride", starts="one"),
         slip(
             "overlap-overwritten", "dx in which a window overwrites what the one before it left", overlap="overwritten"
         ),
@@ -395,10 +418,14 @@ def update(rule: str) -> Subject:
     def compute(draw: Draw, **options: Any) -> Array:
         w, kept = np.array(draw.w, dtype=float), {}
         for t, gradient in enumerate(draw.gradients, 1):
-            w = RULES[rule](w, gradient, kept, t, **{**draw.settings, **options})
+            settings = {**draw.settings, **options}
+            if settings.pop("rate_twice", False):
+                settings["learning_rate"] = draw.settings["learning_rate"] ** 2
+            w = RULES[rule](w, gradient, kept, t, **settings)
         return w
 
     lr = slip("learning-rate-missing", "a step without the learning rate", learning_rate=1.0)
+    twice = slip("learning-rate-twice", "a step with the learning rate squared", rate_twice=True)
     uphill = slip("update-sign", "a step uphill", sign=1.0)
     lost = slip("state-not-kept", "every step as if it were the first: what config holds is not updated", keep=False)
     own = {
@@ -424,6 +451,8 @@ def update(rule: str) -> Subject:
             slip("bias-correction-missing", "v without its bias correction", corrected="m"),
             slip("bias-correction-missing", "m without its bias correction", corrected="v"),
             slip("bias-correction-step", "the bias correction with a t that is one too large", t_shift=1),
+            slip("bias-correction-step", "the bias correction with t = 1 in every step: t is not raised", t_fixed=1),
+            slip("bias-correction-step", "the bias correction with t = 2 in every step: t is not raised", t_fixed=2),
             slip("eps-misplaced", "the step divided by sqrt(v + epsilon)", eps_at="inside"),
             slip("root-missing", "the step divided by v, not by its root", root=False),
             slip("square-missing", "a v of dw where dw**2 belongs", square=False),
@@ -432,7 +461,7 @@ def update(rule: str) -> Subject:
             lost,
         ),
     }[rule]
-    return Subject("next_w", compute, (uphill, lr, *own))
+    return Subject("next_w", compute, (uphill, lr, twice, *own))
 
 
 def _kept(kept: dict[str, Any], name: str, w: Array, keep: bool) -> Array:
@@ -462,11 +491,11 @@ def _rmsprop(
 
 
 def _adam(
-    w, g, kept, t, *, learning_rate, beta1, beta2, epsilon, sign=-1.0, corrected="both", t_shift=0, eps_at="outside",
-    root=True, square=True, exchanged=False, swapped=False, keep=True,
+    w, g, kept, t, *, learning_rate, beta1, beta2, epsilon, sign=-1.0, corrected="both", t_shift=0, t_fixed=0,
+    eps_at="outside", root=True, square=True, exchanged=False, swapped=False, keep=True,
 ):  # fmt: skip
     beta1, beta2 = (beta2, beta1) if exchanged else (beta1, beta2)
-    t = (t if keep else 1) + t_shift
+    t = t_fixed or (t if keep else 1) + t_shift
     first, second = (1 - beta1, 1 - beta2) if swapped else (beta1, beta2)
     m = kept["m"] = first * _kept(kept, "m", w, keep) + (1 - first) * g
     v = kept["v"] = second * _kept(kept, "v", w, keep) + (1 - second) * (g * g if square else g)

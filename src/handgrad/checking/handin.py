@@ -208,10 +208,26 @@ def _without_wrappers(folder: Path) -> Path:
     """Steps into folders that hold one folder and nothing else, as archives made of a folder do."""
     for _ in range(5):
         inside = [entry for entry in folder.iterdir() if entry.name not in PASSED_OVER and entry.name != ".DS_Store"]
-        if len(inside) != 1 or not inside[0].is_dir() or (inside[0] / "__init__.py").exists():
+        if len(inside) != 1 or not inside[0].is_dir() or _is_package(inside[0]):
             break
         folder = inside[0]
     return folder
+
+
+def _is_package(folder: Path) -> bool:
+    """Its files are imported under its name: it has an `__init__.py`, or they import each other with dots or by that
+    name."""
+    if (folder / "__init__.py").exists():
+        return True
+    dots, named = r"^[ \t]*from +\.", rf"^[ \t]*(from|import) +{re.escape(folder.name)}\b"
+    for path in sorted(folder.rglob("*.py"))[:200]:
+        if not path.is_file():
+            continue
+        with path.open(errors="replace") as file:
+            text = file.read(1 << 16)
+        if re.search(named, text, re.M) or (path.parent == folder and re.search(dots, text, re.M)):
+            return True
+    return False
 
 
 def _listed(name: str, root: Path, only: str | None, notes: list[str]) -> HandIn:

@@ -49,6 +49,8 @@ def recognise(source: Source) -> list[Contract]:
         contract = kind.recognise(source)
         if contract is not None:
             found.append(contract)
+    if any(isinstance(one, CMU2022) for one in found):  # its activations may have a `derivative` of their own
+        found = [one for one in found if not isinstance(one, CMU2019 | CMU2020)]
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,13 @@ from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
 from handgrad.checking.contracts.cmu_2022_models import models
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.cs231n import large, stable
+from handgrad.checking.contracts.cs231n import evaluated, large_rows, running_from_zero, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import required, spread_out
-from handgrad.checking.contracts.judging import Judge, Trial, call, right_value, stand_in
+from handgrad.checking.contracts.judging import Judge, Trial, call, get, stand_in
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.contracts.uva import imports_torch
-from handgrad.checking.diagnosis import Draw, Subject, close, departure, slip
+from handgrad.checking.diagnosis import DEFAULT_FACTORS, NOT_AVERAGED, Draw, Subject, slip
 from handgrad.checking.probe import Observation
 
 _NONE = next(node for node in ast.parse("def nothing(): pass").body if isinstance(node, ast.FunctionDef))
@@ -32,17 +33,11 @@ ACTIVATIONS = {"Identity": "identity", "Sigmoid": "sigmoid", "Tanh": "tanh", "Re
 ADAPTER = stand_in("cmu_2022")
 
 
-#: What editions divide the derivative of the mean squared error by.
-MSE_FACTORS = tuple(
-    {"factor": factor}
-    for factor in (
-        lambda draw: 2 / draw.x.size,
-        lambda draw: 1.0,
-        lambda draw: 2.0,
-        lambda draw: 2 / len(draw.x),
-        lambda draw: 1 / len(draw.x),
-        lambda draw: 1 / draw.x.size,
-    )
+#: What the derivative of the mean squared error is times x - t: that of the loss, or in some editions not averaged.
+MSE_FACTORS = (
+    {"factor": lambda draw: 2 * draw.scale / (draw.x.size if draw.mean == 1.0 else len(draw.x))},  # of its own loss
+    {"factor": lambda draw: 1.0},
+    {"factor": lambda draw: 2.0},
 )
 
 
@@ -68,11 +63,11 @@ def _loss(g: np.random.Generator, position: int) -> Given:
 
 
 def _large_loss(g: np.random.Generator, position: int) -> Given:
-    return large(_loss(g, position), "loss", "made")
+    return large_rows(_loss(g, position), "loss", "made")
 
 
 def _large_input(g: np.random.Generator, position: int) -> Given:
-    return large(_one_input(g, position), "activation", "made")
+    return large_rows(_one_input(g, position), "activation", "made")
 
 
 def _norm(g: np.random.Generator, position: int) -> Given:
@@ -91,7 +86,10 @@ def _norm(g: np.random.Generator, position: int) -> Given:
         {"x": x, "gamma": gamma, "beta": beta},
         draw,
         keep={"running_mean": ("f", 1, "running_M"), "running_var": ("f", 1, "running_V")},
-        after=(call("made", "norm_evaluated", args=given, to="y test"),),
+        after=(
+            call("made", "norm_evaluated", args=given, to="test", send=False),
+            *(get("test", k, to=name) for k, name in enumerate(("y test", "rm after", "rv after"))),
+        ),
         besides={"rm": mean, "rv": var},
     )
 
@@ -105,13 +103,43 @@ def _sgd(g: np.random.Generator, position: int) -> Given:
     return Given({**handed, "lr": settings["learning_rate"], "momentum": settings["momentum"]}, draw)
 
 
+def _sgd_output() -> Subject:
+    """W after the steps, and b beside it as a last column."""
+    usual = more.update("momentum")
+
+    def compute(draw: Draw, weight: str = "updated", bias: str = "updated", **options: Any) -> np.ndarray:
+        w = usual.compute(draw, **options)
+        plain = usual.compute(draw, **{**options, "momentum": 0.0})
+        moving = draw.settings["momentum"] != 0
+        columns = {
+            "updated": w,
+            "unchanged": draw.w,
+            "unchanged with momentum": draw.w if moving else w,
+            "plain": plain,
+        }
+        return np.concatenate([columns[weight][:, :-1], columns[bias][:, -1:]], axis=1)
+
+    slips = (
+        slip("not-updated", "a step that changes W alone: b is as before", bias="unchanged"),
+        slip("not-updated", "a step that changes b alone: W is as before", weight="unchanged"),
+        slip("not-updated", "where momentum > 0, a step that changes W alone", bias="unchanged with momentum"),
+        slip("not-updated", "where momentum > 0, a step that changes b alone", weight="unchanged with momentum"),
+        slip("momentum-ignored", "momentum for W alone, plain steps for b", bias="plain"),
+        slip("momentum-ignored", "momentum for b alone, plain steps for W", weight="plain"),
+    )
+    return Subject("[W, b] after three steps", compute, (*usual.slips, *slips))
+
+
 def _by_edition(subject: Subject, other: Subject) -> Subject:
     """A gradient that is divided by N where the draw says so."""
 
     def compute(draw: Draw, **options: Any) -> Any:
         return (other if draw.averaged else subject).compute(draw, **options)
 
-    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
+    # the edition is the one that fits best: only a bias beside an unaveraged weight is 1/N of its right value
+    own = {key: id for key, id in subject.factors.items() if id not in NOT_AVERAGED.values()}
+    factors = {**DEFAULT_FACTORS, **other.factors, **own}
+    return Subject(subject.name, compute, subject.slips, factors, subject.terms)
 
 
 def from_right_output(kind: str) -> Subject:
@@ -119,7 +147,9 @@ def from_right_output(kind: str) -> Subject:
     subject = layers.activation_backward(kind, upstream=True)
 
     def compute(draw: Draw, **options: Any) -> Any:
-        return subject.compute(draw.changed(y=layers.FORWARD[kind]["right"](draw.x, 0.0)), **options)
+        own = getattr(draw, "own_output", False)
+        y = draw.y if own else layers.FORWARD[kind]["right"](draw.x, 0.0)
+        return subject.compute(draw.changed(y=y), **options)
 
     return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
 
@@ -138,7 +168,8 @@ def softmax_dx() -> Subject:
     subject = layers.softmax_backward()
 
     def compute(draw: Draw, **options: Any) -> Any:
-        return subject.compute(draw.changed(y=layers.softmax(draw.x)), **options)
+        y = draw.y if getattr(draw, "own_output", False) else layers.softmax(draw.x)
+        return subject.compute(draw.changed(y=y), **options)
 
     return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
 
@@ -173,38 +204,34 @@ def _adapter(name: str) -> str:
     return f'NAME = "{name}"\n{ADAPTER}'
 
 
-def _evaluated(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
-    """eval=True takes the running figures; training moves them by alpha."""
-    subject = layers.norm_forward(0, evaluating=True)
-    for one, observation in trials:
-        value, (mean, var) = observation.values.get("y test"), one.draw.running
-        if forward.missing or not forward.judged or value is None:
-            continue
-        if value.failure is not None:
-            forward.failed(value.failure, "(with eval=True)")
-            return
-        wanted = one.draw.changed(running_mean=mean, running_var=var, x=one.draw.x)
-        expected = right_value(subject, wanted)
-        if value.array is not None and not forward.findings and not close(value.array, expected):
-            own = right_value(layers.norm_forward(0), wanted)
-            forward.bug(
-                "evaluation-batch-figures" if close(value.array, own) else "evaluation-stale",
-                f"with eval=True: {departure('the output', value.array, expected)}",
-            )
-        x = one.draw.x
-        for name, start, figure in (("running_mean", 0.0, x.mean(axis=0)), ("running_var", 1.0, x.var(axis=0))):
-            found = observation.get(name)
-            right = 0.9 * start + 0.1 * figure
-            if found is None or close(np.ravel(found), right):
+def _running(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
+    """Training moves the running figures, from 0 and 1, by 1 - alpha towards the batch's."""
+    if forward.missing or not forward.judged:
+        return
+    for which in ("mean", "var"):
+        named, shown = {}, []
+        for one, observation in trials:
+            value = observation.values.get(f"running_{which}")
+            if value is None or value.array is None or value.array.size != one.draw.x.shape[1]:
                 continue
-            swapped, same = 0.1 * start + 0.9 * figure, np.full_like(right, start)
-            ids = {"running-alpha-swapped": swapped, "running-never-updated": same, "running-is-last-batch": figure}
-            unbiased = 0.9 * start + 0.1 * x.var(axis=0, ddof=1)
-            if name == "running_var":
-                ids["running-unbiased"] = unbiased
-            named = next((id for id, value in ids.items() if close(np.ravel(found), value)), None)
-            if named is not None or not forward.findings:
-                forward.bug(named or "running-sum", f"after one pass {departure(name, np.ravel(found), right)}")
+            x = one.draw.x
+            figures = {"mean": x.mean(axis=0), "var": x.var(axis=0)}
+            draw = one.draw.changed(
+                before=np.full(x.shape[1], 0.0 if which == "mean" else 1.0),
+                batch=figures[which],
+                batch_other=figures["var" if which == "mean" else "mean"],
+                n=len(x),
+                alpha=0.9,
+            )
+            draw.sizes = {"N": len(x), "alpha": 0.9, "1-alpha": 1 - 0.9}
+            label = f"{one.name} / running {which}"
+            named[label] = Observation(label, {"r": replace(value, array=value.array.ravel())})
+            shown.append(Trial(replace(one.probe, name=label), draw))
+        kept, options = forward.observations, forward.options
+        forward.observations = {**kept, **named}
+        if shown:
+            forward.fit(running_from_zero(which) if which == "mean" else layers.norm_running(which), shown, "r")
+        forward.observations, forward.options = kept, options
 
 
 def described(module: Module) -> Iterator[Described]:
@@ -222,8 +249,7 @@ def described(module: Module) -> Iterator[Described]:
         }
         yield Described(
             "Linear", "linear", "linear_backward", _linear, layers.linear_forward(), gradients, adapter=ADAPTER,
-            owner="Linear",
-            methods=both, conventions=AVERAGED, numeric=False, more=(_shapes,), columns=("dLdb",),
+            owner="Linear", methods=both, conventions=AVERAGED, numeric=False, columns=("dLdb",),
         )  # fmt: skip
     for name, kind in ACTIVATIONS.items():
         if name not in module.classes or "backward" not in module.methods(name):
@@ -233,13 +259,14 @@ def described(module: Module) -> Iterator[Described]:
         subject = from_right_output(kind) if upstream else derivative_alone(kind)
         yield Described(
             name, "activation", backward, _one_input, layers.activation_forward(kind), {"dx": subject},
-            adapter=_adapter(name), owner=name, methods=both, numeric=False, group="activations",
+            adapter=_adapter(name), owner=name,
+            methods=both, numeric=name == "GELU", group="activations", from_output=True,
         )  # fmt: skip
     if "Softmax" in module.classes and required(module.methods("Softmax").get("backward", _NONE)):
         yield Described(
             "Softmax", "activation", "activation_backward", _large_input, layers.softmax_forward(),
             {"dx": softmax_dx()}, adapter=_adapter("Softmax"), owner="Softmax", methods=both, numeric=False,
-            group="activations", more=(stable,),
+            group="activations", more=(stable,), from_output=True,
         )  # fmt: skip
     if "CrossEntropyLoss" in module.classes:
         derivative = _by_edition(
@@ -258,7 +285,7 @@ def described(module: Module) -> Iterator[Described]:
             choices=({}, {"mean": 0.0}, {"scale": 0.5}, {"mean": 0.0, "scale": 0.5}),
         )  # fmt: skip
     norm = next((name for name in ("BatchNorm1d", "BatchNorm") if name in module.classes), None)
-    if norm is not None and "dLdBW" in ast.unparse(module.classes[norm]):
+    if norm is not None and "self.BW" in ast.unparse(module.classes[norm]):
         gradients = {
             "dx": layers.norm_dx(0),
             "dLdBW": layers.norm_parameter_gradient("gamma"),
@@ -266,32 +293,25 @@ def described(module: Module) -> Iterator[Described]:
         }
         yield Described(
             norm, "norm", "norm_backward", _norm, layers.norm_forward(0), gradients, adapter=_adapter(norm), owner=norm,
-            methods=both, numeric=False, more=(_evaluated,), shared={"dx": ("ddof", "eps_at", "eps_value", "root")},
+            methods=both, numeric=False, more=(evaluated, _running),
+            shared={"dx": ("ddof", "eps_at", "eps_value", "root")},
         )  # fmt: skip
     if "SGD" in module.classes and required(module.methods("SGD").get("__init__", _NONE))[:1] == ["model"]:
         yield Described(
-            "SGD", "sgd", "", _sgd, more.update("momentum"), {}, adapter=ADAPTER, owner="SGD",
+            "SGD", "sgd", "", _sgd, _sgd_output(), {}, adapter=ADAPTER, owner="SGD",
             methods=("step", "step"), numeric=False,
         )  # fmt: skip
-
-
     yield from models(module)
 
 
-def _shapes(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
-    """dLdb beside b (out, 1): a step must not make a square of it."""
-    for one, observation in trials:
-        value = observation.values.get("g")
-        items = list(value.items.values()) if value is not None else []
-        if len(items) == 3 and items[2].array is not None and one.draw.sizes["K"] > 1:
-            wanted = (int(one.draw.sizes["K"]), 1)
-            if items[2].array.shape != wanted and items[2].array.size == wanted[0]:
-                backward.bug(
-                    "wrong-shape",
-                    f"`dLdb` has the shape {items[2].array.shape}, `b` has {wanted}: b - lr * dLdb has the shape "
-                    f"{np.broadcast_shapes(items[2].array.shape, wanted)}",
-                )
-                return
+def _is_loss(module: Module) -> bool:
+    """It has one of the course's losses: forward(A, Y), backward()."""
+    for name in ("CrossEntropyLoss", "MSELoss"):
+        methods = module.methods(name) if name in module.classes else {}
+        if {"forward", "backward"} <= set(methods):
+            taken = [arg.arg for arg in methods["forward"].args.args]
+            return taken == ["self", "A", "Y"] and not required(methods["backward"])
+    return False
 
 
 class CMU2022(Runner):
@@ -306,8 +326,9 @@ class CMU2022(Runner):
 
     @classmethod
     def recognise(cls, source: Source) -> Contract | None:
-        marks = ("dLdZ", "dLdA", "dLdW", "dAdZ", "dLdBZ")
-        if not any(mark in ast.unparse(module.tree) for module in source.modules for mark in marks):
+        marks = ("dLdZ", "dLdA", "dLdW", "dAdZ", "dLdBZ", "self.BW")
+        named = any(mark in ast.unparse(module.tree) for module in source.modules for mark in marks)
+        if not named and not any(_is_loss(module) for module in source.modules):
             return None
         chosen = [module for module in source.modules if not imports_torch(module)]
         found: dict[str, tuple[Described, Module]] = {}

@@ -28,7 +28,7 @@ from handgrad.checking.contracts.generic import (
 )
 from handgrad.checking.contracts.judging import Judge, Trial, call, each_alone, get, trial
 from handgrad.checking.contracts.source import Module, Source
-from handgrad.checking.diagnosis import Draw, Subject, close, departure, number
+from handgrad.checking.diagnosis import Draw, Subject, close, departure, number, slip
 from handgrad.checking.probe import Observation, Operation
 from handgrad.checking.results import Part
 
@@ -111,6 +111,7 @@ def _norm(g: np.random.Generator, position: int, settings: str) -> Given:
             ),
             get("test", 0, to="y test"),
             get("bn test", {"key": "running_mean"}, to="rm after"),
+            get("bn test", {"key": "running_var"}, to="rv after"),
         ),
         {"rm": draw.running[0], "rv": draw.running[1]},
     )
@@ -220,32 +221,57 @@ def _update(g: np.random.Generator, position: int, rule: str) -> Given:
 def _classifier(g: np.random.Generator, position: int) -> Given:
     N, D, K = ((6, 4, 3), (5, 3, 5), (8, 5, 4), (1, 3, 4))[position]
     W, X, t = g.normal(size=(D, K)), g.normal(size=(N, D)), _one_hot(g, N, K)
+    X[:, -1] = 1.0  # the biases, as in the assignment: the last row of W moves all scores alike
     reg = (0.3, 0.05, 1.2, 0.5)[position]
     draw = Draw({"N": N, "K": K}, W=W, X=X, t=t, reg=reg, share=1.0)
     return Given({"W": W, "X": X, "y": t.argmax(axis=1), "reg": reg}, draw)
 
 
-def large(given: Given, function: str, module: str = "m") -> Given:
-    """And once more with 1000 added, of which the exponential is infinite; the loss stays what it is."""
-    first, *rest = given.arrays.items()
-    args = [{"fresh": "large"}, *({"fresh": k} if isinstance(v, np.ndarray) else v for k, v in rest)]
-    after = (call(module, function, args=args, to="large f", send=False), get("large f", 0, to="large y"))
-    return replace(given, after=after, besides={"large": first[1] + 1e3})
+def large(given: Given, everywhere: np.ndarray, by_row: np.ndarray, function: str, module: str = "m") -> Given:
+    """And once more with 1000 added, of which the exponential is infinite, and with 1000 more from row to row, far
+    below whose maximum it is 0; the result stays what it is. Both take the place of the first argument."""
+    _, *rest = given.arrays.items()
+    after = []
+    for name in ("large", "apart"):
+        args = [{"fresh": name}, *({"fresh": k} if isinstance(v, np.ndarray) else v for k, v in rest)]
+        after += [
+            call(module, function, args=args, to=f"{name} f", send=False),
+            get(f"{name} f", 0, to=f"{name} y"),
+        ]
+    return replace(given, after=tuple(after), besides={"large": everywhere, "apart": by_row})
+
+
+def large_rows(given: Given, function: str, module: str = "m") -> Given:
+    """`large`, where the first argument holds the logits (N, K)."""
+    x = given.arrays["x"]
+    return large(given, x + 1e3, x + 1e3 * np.arange(len(x))[:, None], function, module)
+
+
+def _large_weights(given: Given, function: str) -> Given:
+    """`large`, where the logits are X W and the last column of X is 1."""
+    everywhere = given.arrays["W"].copy()
+    everywhere[-1] += 1e3
+    return large(given, everywhere, given.arrays["W"] + 1e3, function)
 
 
 # -- further properties -----------------------------------------------------------------------------------------------
 
 
 def stable(forward: Judge, backward: Judge, trials: Pairs) -> None:
-    """Scores around a thousand give a finite loss."""
-    for _, observation in trials:
-        found = observation.get("large y")
-        if found is not None and found.dtype.kind == "f" and not np.isfinite(found).all() and forward.judged:
-            forward.bug(
-                "softmax-no-shift",
-                f"with 1000 added to every input there is {found[~np.isfinite(found)].ravel()[0]}: exp overflows",
-            )
-            return
+    """Scores around a thousand, and rows that are thousands apart, give a finite result."""
+    for key, id, why in (
+        ("large y", "softmax-no-shift", "with 1000 added to every logit the result holds {bad}: exp overflows"),
+        (
+            "apart y",
+            "softmax-global-shift",
+            "with rows of logits that are 1000 apart the result holds {bad}: every exp of the lower rows is 0",
+        ),
+    ):
+        for _, observation in trials:
+            found = observation.get(key)
+            if found is not None and found.dtype.kind == "f" and not np.isfinite(found).all() and forward.judged:
+                forward.bug(id, why.format(bad=found[~np.isfinite(found)].ravel()[0]))
+                return
 
 
 def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
@@ -272,12 +298,12 @@ def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
             shown.append(Trial(_renamed(one, label), draw))
         kept = forward.observations
         forward.observations = {**kept, **named}
-        forward.fit(_running_from_zero(which), shown, "r")
+        forward.fit(running_from_zero(which), shown, "r")
         forward.observations = kept
 
 
-def _evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
-    """With mode 'test' the running figures are used, and kept."""
+def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
+    """In evaluation the running figures are used, and kept."""
     if forward.missing or not forward.judged:
         return
     named, shown = {}, []
@@ -285,7 +311,7 @@ def _evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
         value = observation.values.get("y test")
         failed = next((v.failure for k, v in observation.values.items() if k in ("test", "y test") and v.failure), None)
         if failed is not None:
-            forward.failed(failed, "(with mode 'test')")
+            forward.failed(failed, "(in evaluation)")
             return
         if value is None or value.array is None:
             continue
@@ -302,9 +328,11 @@ def _evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
         label = f"{one.name} / test"
         named[label] = Observation(label, {"t": value})
         shown.append(Trial(_renamed(one, label), draw))
-        after = observation.get("rm after")
-        if after is not None and not close(after, mean):
-            forward.bug("evaluation-updates-running", "bn_param['running_mean'] is changed by a pass with mode 'test'")
+        for key, figure, start in (("rm after", "mean", mean), ("rv after", "variance", var)):
+            after = observation.get(key)
+            if after is not None and not close(after, start):
+                changed = departure(f"the running {figure}", after, start)
+                forward.bug("evaluation-updates-running", f"a pass in evaluation changes it: {changed}")
     kept, before = forward.observations, list(forward.findings)
     forward.observations = {**kept, **named}
     given = {name: forward.options[name] for name in ("eps_at", "root", "gamma", "beta") if name in forward.options}
@@ -317,7 +345,7 @@ def _evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
     forward.observations = kept
 
 
-def _running_from_zero(which: str) -> Subject:
+def running_from_zero(which: str) -> Subject:
     """From zeros a running figure is (1 - momentum) times the batch's; what is left out would be seen in its factor."""
     usual = layers.norm_running(which)
     factors = {"alpha": "running-alpha-swapped", "1/1-alpha": "running-is-last-batch", "0": "running-never-updated"}
@@ -416,6 +444,10 @@ def _described() -> Iterator[Described]:
         "db": layers.linear_dbias("db", averaged=False),
     }
     yield Described("affine", "affine_forward", "affine_backward", _affine, layers.linear_forward(), affine)
+    joined = {name: _through_relu(subject) for name, subject in affine.items()}
+    yield Described(
+        "affine_relu", "affine_relu_forward", "affine_relu_backward", _affine, _affine_relu_forward(), joined
+    )
     relu = {"dx": _from_x(layers.activation_backward("relu", upstream=True))}
     yield Described("relu", "relu_forward", "relu_backward", _relu, layers.activation_forward("relu"), relu)
     hinge = {"dx": more.hinge_derivative()}
@@ -425,7 +457,7 @@ def _described() -> Iterator[Described]:
         "softmax_loss",
         "softmax_loss",
         "",
-        lambda g, position: large(_scores(g, position), "softmax_loss"),
+        lambda g, position: large_rows(_scores(g, position), "softmax_loss"),
         more.softmax_loss(),
         softmax,
         shared={"dx": SOFTMAX_OPTIONS},
@@ -441,7 +473,7 @@ def _described() -> Iterator[Described]:
             _norm_forward(0),
             NORM_GRADIENTS,
             shared=SHARED,
-            more=(_evaluated, _running) if name == "batchnorm" else (),
+            more=(evaluated, _running) if name == "batchnorm" else (),
         )
     yield Described(
         "layernorm",
@@ -478,7 +510,7 @@ def _described() -> Iterator[Described]:
         "spatial_batchnorm_forward",
         "spatial_batchnorm_backward",
         _spatial,
-        _norm_forward(0),
+        _spatial_forward(),
         NORM_GRADIENTS,
         fold=_channels_last,
         shared=SHARED,
@@ -516,7 +548,7 @@ def _described() -> Iterator[Described]:
             name,
             name,
             "",
-            lambda g, position, name=name: large(_classifier(g, position), name),
+            lambda g, position, name=name: _large_weights(_classifier(g, position), name),
             subjects[0],
             {"dW": subjects[1]},
             choices=SHARES,
@@ -534,6 +566,55 @@ def _from_x(subject: Subject) -> Subject:
         return compute(draw.changed(y=np.maximum(draw.x, 0)), **options)
 
     return Subject(subject.name, widened, subject.slips, subject.factors, subject.terms)
+
+
+def _spatial_forward() -> Subject:
+    """Normalisation of each channel, over x as (N H W, C). The draw: that x, and the images as they are handed over."""
+    usual = layers.norm_forward(0)
+
+    def compute(draw: Draw, rows: str = "pixels", **options: Any) -> Any:
+        if rows == "pixels":
+            return usual.compute(draw, **options)
+        images = draw.handed["x"]
+        own = {name: value for name, value in draw.__dict__.items() if name not in ("xhat", "inverse", "sizes")}
+        found = usual.compute(Draw(draw.sizes, **{**own, "x": images.reshape(-1, images.shape[1])}), **options)
+        terms = found if isinstance(found, dict) else {"": found}
+        whole = {name: np.broadcast_to(term, draw.x.shape).reshape(images.shape) for name, term in terms.items()}
+        return {name: _channels_last(term) for name, term in whole.items()}
+
+    mixed = slip(
+        "reduced-over-wrong-axis",
+        "x.reshape(-1, C) normalised without moving the channels to the last axis first, which mixes them",
+        rows="mixed",
+    )
+    return Subject(usual.name, compute, (*usual.slips, mixed), usual.factors, usual.terms)
+
+
+def _through_relu(subject: Subject) -> Subject:
+    """A gradient of affine_relu: that of the affine layer, of dout where x w + b is positive."""
+
+    def compute(draw: Draw, mask: str = "right", **options: Any) -> Any:
+        z = draw.x @ draw.weight.T + draw.bias
+        dy = draw.dy * (z > 0) if mask == "right" else draw.dy * (draw.dy > 0) if mask == "of dout" else draw.dy
+        return subject.compute(draw.changed(dy=dy), **options)
+
+    slips = (
+        slip("derivative-missing", f"{subject.name} of the affine layer alone: relu_backward is left out", mask="none"),
+        slip("mask-from-gradient", f"{subject.name} with dout masked by its own sign", mask="of dout"),
+    )
+    return Subject(subject.name, compute, (*slips, *subject.slips), subject.factors, subject.terms)
+
+
+def _affine_relu_forward() -> Subject:
+    usual = layers.linear_forward()
+
+    def compute(draw: Draw, relu: str = "right", **options: Any) -> Any:
+        terms = usual.compute(draw, **options)
+        z = sum(terms.values()) if isinstance(terms, dict) else terms
+        return np.maximum(z, 0) if relu == "right" else z
+
+    left_out = slip("wrong-function", "x w + b: the ReLU is left out", relu="none")
+    return Subject(usual.name, compute, (left_out, *usual.slips), usual.factors)
 
 
 def _norm_forward(axis: int) -> Subject:
@@ -658,12 +739,19 @@ def _arguments(module: Module, name: str) -> list[str]:
 
 
 def _defines(module: Module, each: Described) -> bool:
-    """The function is there with as many arguments as it is to be handed, and so is its backward, if it has one."""
-    if each.forward not in module.functions or (each.backward and each.backward not in module.functions):
+    """The function is there with as many arguments as it is to be handed, and so is its backward, if it has one. A
+    forward that has no backward yet is the course's where its arguments have the course's names and it gives a
+    cache."""
+    if each.forward not in module.functions:
         return False
-    count = len(each.make(np.random.default_rng(0), 0).arrays)
+    names = list(each.make(np.random.default_rng(0), 0).arrays)
     node = module.functions[each.forward]
-    return len(required(node)) <= count <= len(node.args.args)
+    if each.backward and each.backward not in module.functions:
+        others = {one.backward for one in CS231N if one.forward == each.forward}
+        first = next(one for one in CS231N if one.forward == each.forward) is each
+        unfinished = first and not others & set(module.functions) and _gives_two(node)
+        return unfinished and [arg.arg for arg in node.args.args] == names
+    return len(required(node)) <= len(names) <= len(node.args.args)
 
 
 # -- any other pair ---------------------------------------------------------------------------------------------------

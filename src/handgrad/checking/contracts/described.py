@@ -18,7 +18,18 @@ import numpy as np
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.differences import Sweep
 from handgrad.checking.contracts.generic import name_formula
-from handgrad.checking.contracts.judging import Judge, Trial, array, call, define, each_alone, get, right_value, trial
+from handgrad.checking.contracts.judging import (
+    Judge,
+    Trial,
+    array,
+    call,
+    define,
+    each_alone,
+    get,
+    judge_joined,
+    right_value,
+    trial,
+)
 from handgrad.checking.contracts.source import Module, empty
 from handgrad.checking.diagnosis import Draw, Subject, close, departure
 from handgrad.checking.probe import Observation, Operation, Probe, Value
@@ -77,6 +88,8 @@ class Described:
         differences: the gradients are compared with the differences of the hand-in's own forward. So they are where
             nobody knows the output.
         largest: how many entries an argument may have whose derivative is taken by differences.
+        from_output: the gradients are computed from what forward gave: where that is wrong (`own_output` in the draw),
+            they are right if they follow from it.
     """
 
     name: str
@@ -102,6 +115,7 @@ class Described:
     upstream: bool = True
     differences: bool = False
     largest: int = 80
+    from_output: bool = False
 
     @property
     def by_differences(self) -> bool:
@@ -293,6 +307,8 @@ class Runner(Contract):
                     continue
                 if judge.findings or judge.missing or subject is None or value is None or each.output is None:
                     continue
+                if judge is gradient and each.from_output and forward.findings:
+                    continue
                 expected = right_value(subject, one.draw)
                 if value.array is None or not close(value.array, expected, max(subject.tolerance, 1e-6)):
                     found = value.type if value.array is None else departure(subject.name, value.array, expected)
@@ -393,7 +409,11 @@ class Runner(Contract):
             given = {
                 option: forward.options[option] for option in each.shared.get(name, ()) if option in forward.options
             }
-            judge.fit(subject, shown, name, givens=({}, given) if given else ({},))
+            own_output = (
+                [[one.draw.changed(own_output=True) for one in shown]] if each.from_output and forward.findings else ()
+            )
+            judge.fit(subject, shown, name, alternatives=own_output, givens=({}, given) if given else ({},))
+            self._joined(each, k, judge, shown, named)
             if each.by_differences and k == 0 and any(bug.id == "unexplained" for bug in judge.findings):
                 name_formula(judge, [Trial(one.probe, one.draw.changed(J=one.draw.jacobians[0])) for one in shown])
             consistent = (
@@ -432,18 +452,29 @@ class Runner(Contract):
     ) -> Mapping[str, Any]:
         """What makes the most gradients right; the first of several."""
 
-        def right(choice: Mapping[str, Any]) -> int:
+        def right(choice: Mapping[str, Any]) -> tuple[int, list[bool]]:
             trials = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
-            return sum(
+            flags = [
                 all(
                     (found := named[one.name].get(name)) is not None
                     and any(close(sign * found, right_value(subject, one.draw), 1e-5) for sign in (1.0, -1.0))
                     for one in trials
                 )
                 for name, subject in each.gradients.items()
-            )
+            ]
+            return sum(flags), flags  # of as many, the one that the first gradients keep to: the weight's, say
 
         return max(choices, key=right)
+
+    def _joined(self, each: Described, k: int, judge: Judge, shown: list[Trial], named) -> None:
+        """A parameter's gradient beside its parameter, as an update takes them."""
+        name = list(each.gradients)[k]
+        for one in shown:
+            handed = {key: value for key, value in one.draw.handed.items() if isinstance(value, np.ndarray)}
+            if not 0 < k < len(handed):
+                return
+            parameter = list(handed)[k]
+            judge_joined(judge, parameter, handed[parameter], named[one.name].get(name), name)
 
     def _by_differences(self, each: Described, k: int, trials, observations) -> dict[str, np.ndarray]:
         """The gradient of the hand-in's own forward by its argument k, where differences give one."""

@@ -54,8 +54,8 @@ def norm_backward(dy, layer):
 
 def norm_evaluated(x, gamma, beta, mean, var):
     layer = getattr(m, NAME)(x.shape[1])
-    layer.BW, layer.Bb, layer.running_M, layer.running_V = gamma, beta, mean, var
-    return layer.forward(x, eval=True)
+    layer.BW, layer.Bb, layer.running_M, layer.running_V = gamma, beta, mean.copy(), var.copy()
+    return layer.forward(x, eval=True), layer.running_M, layer.running_V
 
 
 class Holder:

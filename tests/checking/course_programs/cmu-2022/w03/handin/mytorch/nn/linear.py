@@ -1,0 +1,16 @@
+import numpy as np
+
+
+class Linear:
+    def __init__(self, in_features, out_features, debug=False):
+        self.W = np.zeros((out_features, in_features))
+        self.b = np.zeros((out_features, 1))
+
+    def forward(self, A):
+        self.A = A
+        return A @ self.W.T + self.b.T
+
+    def backward(self, dLdZ):
+        self.dLdW = dLdZ.T @ self.A
+        self.dLdb = np.sum(dLdZ, axis=0)
+        return dLdZ @ self.W

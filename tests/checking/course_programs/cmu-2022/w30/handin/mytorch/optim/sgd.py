@@ -1,0 +1,18 @@
+import numpy as np
+
+
+class SGD:
+    def __init__(self, model, lr=0.1, momentum=0):
+        self.l = model.layers
+        self.L = len(self.l)
+        self.lr = lr
+        self.mu = momentum
+        self.v_W = [0 * layer.W for layer in self.l]
+        self.v_b = [0 * layer.b for layer in self.l]
+
+    def step(self):
+        for i, layer in enumerate(self.l):
+            self.v_W[i] = self.mu * self.v_W[i] + self.lr * layer.dLdW
+            self.v_b[i] = self.mu * self.v_b[i] + self.lr * layer.dLdb
+            layer.W = layer.W - self.lr * self.v_W[i]
+            layer.b = layer.b - self.lr * self.v_b[i]
