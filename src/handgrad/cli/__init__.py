@@ -134,7 +134,7 @@ def _run(name: str, arguments: list[str]) -> int:
     except UnknownOptionError as error:
         flag = error.token.keyword or error.token.value
         known = _meant(flag, error.argument_collection)
-        said = f"there is no {flag} here: use {known}." if known else " ".join(str(error).split())
+        said = f"there is no {flag} here: {known}." if known else " ".join(str(error).split())
         return _complain(f"{said} See handgrad {name} --help-all")
     except CycloptsError as error:
         return _complain(f"{' '.join(str(error).split())} See handgrad {name} --help")
@@ -151,11 +151,15 @@ def _run(name: str, arguments: list[str]) -> int:
 
 
 def _meant(flag: str, arguments) -> str | None:
-    """The flag for what other libraries call so, where this command has it."""
-    from handgrad.training.config import ELSEWHERE
+    """What to do in place of a flag that other libraries have, where this command has its counterpart."""
+    from handgrad.training.synonyms import ELSEWHERE, NO_SETTING, plain
 
-    meant = "--" + ELSEWHERE.get(flag.lstrip("-").replace("-", "_"), "").replace("_", "-")
-    return meant if any(meant in argument.names for argument in arguments) else None
+    names = {name for argument in arguments for name in argument.names}
+    name = plain(flag)
+    if name in NO_SETTING and "--learning-rate" in names:
+        return NO_SETTING[name]
+    meant = "--" + ELSEWHERE.get(name, name).replace("_", "-")
+    return f"use {meant}" if meant in names else None
 
 
 def _versions() -> str:

@@ -106,8 +106,6 @@ def search(
         "select": select,
         "impossible": impossible,
     }
-    if stack not in (None, "auto", "off"):
-        raise ConfigError(f"stack={stack}: expected auto or off")
     given = bool(recipe or settings or any(value is not None for value in options.values()))
     file, study_dir, name = _where(study, study_dir, name)
     if join is not None and file is None and not given:

@@ -47,6 +47,7 @@ from handgrad.errors import ConfigError
 from handgrad.nn import INITIALIZERS, parse_initializer
 from handgrad.training.recipes import recipe_settings
 from handgrad.training.schedules import SCHEDULES, Schedule, check_schedule
+from handgrad.training.synonyms import ELSEWHERE, NO_SETTING, plain
 
 #: The value of `data` for arrays that were given from Python: they lie in no file.
 IN_MEMORY = ":memory:"
@@ -177,7 +178,9 @@ class TrainConfig:
     )
     validation_split: str = _setting(
         "random",
-        _one_of(VALIDATION_SPLITS),
+        _one_of(VALIDATION_SPLITS)._replace(
+            expected=f"one of {', '.join(VALIDATION_SPLITS)}; how many samples is validation_size"
+        ),
         "which samples to set aside: random, in proportion to the classes; end, the last ones",
     )
     random_crop: int = _setting(0, _at_least(0), "shift training images randomly by up to N pixels, padding with black")
@@ -488,54 +491,26 @@ def _show(value: Any) -> str:
     return str(value)
 
 
-#: What other libraries call these settings.
-ELSEWHERE = {
-    "lr": "learning_rate",
-    "learning_rate_init": "learning_rate",
-    "wd": "weight_decay",
-    "l2": "weight_decay",
-    "alpha": "weight_decay",
-    "bs": "batch_size",
-    "batch": "batch_size",
-    "arch": "model",
-    "network": "model",
-    "optim": "optimizer",
-    "opt": "optimizer",
-    "solver": "optimizer",
-    "gpu": "device",
-    "cuda": "device",
-    "amp": "precision",
-    "workers": "threads",
-    "num_workers": "threads",
-    "steps": "max_steps",
-    "num_steps": "max_steps",
-    "iterations": "max_steps",
-    "max_iter": "epochs",
-    "num_epochs": "epochs",
-    "n_epochs": "epochs",
-    "max_epochs": "epochs",
-    "hidden": "hidden_units",
-    "hidden_size": "hidden_units",
-    "hidden_sizes": "hidden_units",
-    "hidden_layer_sizes": "hidden_units",
-    "layers": "hidden_units",
-    "dropout_rate": "dropout",
-    "scheduler": "schedule",
-    "lr_scheduler": "schedule",
-    "early_stopping": "patience",
-    "random_state": "seed",
-}
-
-
 def check_keys(settings: Mapping[str, Any], where: str = "") -> None:
-    """Raises ConfigError for a key that is no setting, naming the nearest that is."""
+    """Raises ConfigError for a key that is no setting, naming the one that is meant."""
     known = [field.name for field in dataclasses.fields(TrainConfig)]
     for key in settings:
-        if key not in known:
-            near = difflib.get_close_matches(key.replace("-", "_"), known, 1)
-            near = [ELSEWHERE[key]] if key in ELSEWHERE else near
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-            raise ConfigError(f"{where + ': ' if where else ''}unknown key {key!r}: {hint}")
+        if key in known:
+            continue
+        name = plain(key)
+        if name in NO_SETTING:
+            hint = NO_SETTING[name]
+        elif ELSEWHERE.get(name, name) in known:
+            hint = f"use {ELSEWHERE.get(name, name)}"
+        elif name in ELSEWHERE:
+            hint = (
+                f"it is no setting; use the argument {ELSEWHERE[name]} of handgrad.train, or the flag of handgrad train"
+            )
+        elif near := difflib.get_close_matches(name, known, 1):
+            hint = f"did you mean {near[0]!r}?"
+        else:
+            hint = "handgrad train --help-all lists every setting"
+        raise ConfigError(f"{where + ': ' if where else ''}unknown setting {key!r}: {hint}")
 
 
 def config_from_file(path: str | Path) -> dict[str, Any]:
