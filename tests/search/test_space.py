@@ -150,7 +150,7 @@ def test_a_file_with_its_own_options_and_a_recipe_below_it(tmp_path):
         ("[search]\nsampling = 'grid'\n", r"s.toml: unknown key 'sampling' in \[search\]: expected sampler, pruner"),
         ("search = 3\n", r"search=3: expected a table, \[search\]"),
         ("learning_rate = []\n", r"s.toml: learning_rate=\[\]: expected at least one value"),
-        ("learning_rate = [", r"s.toml is no TOML file"),
+        ("learning_rate = [", r"s.toml is not a TOML file"),
     ],
 )
 def test_files_refuse(tmp_path, text, match):

@@ -26,7 +26,7 @@ app = new_app(
 def check_run(run: Annotated[Path, Parameter(help="run folder")], /, *, json_: Json = False) -> int:
     folder = RunFolder(run)
     if not folder.path.is_dir():
-        raise RunError(f"there is no run folder {run}")
+        raise RunError(f"there is no run folder {run}: expected one that handgrad train has written")
     found = folder.examined()
     whole = all(state == "whole" for state in found.values())
     if json_:

@@ -150,8 +150,8 @@ app.command(
 def _check_own(path: str, settings: dict[str, Any], json_: bool) -> int:
     if not Path(path).expanduser().exists():
         raise ConfigError(
-            f"unknown data set name={path!r}: choose one of {', '.join(data.DATASETS)}, or give a file or folder of "
-            "your own; there is none of that name"
+            f"there is no data set, file or folder {path!r}: expected one of {', '.join(data.DATASETS)}, or the path "
+            "of your own data"
         )
     config = TrainConfig.from_settings({**settings, "data": path})
     seen = data.inspect(path, config.reading(), **config.splitting())

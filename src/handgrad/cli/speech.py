@@ -256,7 +256,10 @@ def _draw(figures: FrameFigures, path: Path, title: str) -> None:
 
     if not figures.phones:
         count = len(figures.classes)
-        raise ConfigError(f"{count} states make no phones of three: name them in states.txt, a line per state")
+        raise ConfigError(
+            f"the confusion matrix requires phones of three states each, and there are {count} states: name them in "
+            "states.txt, one per line"
+        )
     why_not = write_figure(path, lambda: confusion(figures.phone_confusion.tolist(), figures.phones, title=title))
     if why_not:
         print(why_not, file=sys.stderr)

@@ -337,7 +337,8 @@ class TrainConfig:
                 raise ConfigError(f"{field.name}={_show(value)}: expected {expected}")
         self._check_data()
         if (self.epochs is None) == (self.max_steps is None):
-            raise ConfigError("expected either max_steps or epochs, not both and not neither")
+            both = f"epochs={self.epochs} and max_steps={self.max_steps} are both set: leave one out"
+            raise ConfigError(both if self.epochs else "neither epochs nor max_steps is set: expected one of them")
         self._check_model()
         self._check_speech()
         for spec in (self.optimizer_spec, self.engine_spec, self.loss_spec):
@@ -346,7 +347,10 @@ class TrainConfig:
             raise ConfigError(f"class_weight={self.class_weight} goes with a classification, not with loss={self.loss}")
         check_schedule(self.schedule, self.learning_rate, self.warmup_steps, self._schedule_options())
         if self.norm == "batch" and self.batch_size < 2:
-            raise ConfigError("norm=batch needs batch_size of at least 2: one sample has no variance")
+            raise ConfigError(
+                f"batch_size={self.batch_size}: norm=batch requires at least 2 samples per step, as one sample has "
+                "no variance; raise batch_size, or choose another norm"
+            )
 
     def _check_data(self) -> None:
         """Built-in data go by `dataset`; for data of one's own that is a name, by default the file's."""
@@ -503,9 +507,7 @@ def check_keys(settings: Mapping[str, Any], where: str = "") -> None:
         elif ELSEWHERE.get(name, name) in known:
             hint = f"use {ELSEWHERE.get(name, name)}"
         elif name in ELSEWHERE:
-            hint = (
-                f"it is no setting; use the argument {ELSEWHERE[name]} of handgrad.train, or the flag of handgrad train"
-            )
+            hint = f"it is not a setting; use the argument {ELSEWHERE[name]} of handgrad.train, or its flag"
         elif near := difflib.get_close_matches(name, known, 1):
             hint = f"did you mean {near[0]!r}?"
         else:
@@ -534,13 +536,15 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_decoded(path.read_bytes()))
     except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+        raise ConfigError(
+            f"cannot read the configuration {path}: {error.strerror}; expected a TOML file of settings"
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{path} is no TOML file: it is no text in UTF-8 ({error}); save it with the encoding UTF-8"
+            f"{path} is not a TOML file: it is not UTF-8 text ({error}); save it with the encoding UTF-8"
         ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is no TOML file: {error}") from None
+        raise ConfigError(f"{path} is not a TOML file: {error}") from None
 
 
 def _decoded(content: bytes) -> str:

@@ -168,7 +168,7 @@ def check_splits(patient: Patient) -> Finding:
             "test",
             (
                 "look at samples of both, and read both sets in the same way",
-                "where altered samples are meant: --random-crop and --horizontal-flip, which alter each anew at every "
+                "where altered samples are meant: --random-crop and --horizontal-flip, which alter each again at every "
                 "step",
             ),
             figures,
