@@ -56,8 +56,8 @@ def settings() -> str:
         lines += [f"### {heading}", ""]
         for name in names:
             field = fields[name]
-            meaning, _, otherwise = field.metadata["help"].partition(" [")
-            default = otherwise.removesuffix("]") or f"`{_value(field.default)}`"
+            meaning, otherwise = field.metadata["help"], field.metadata["otherwise"]
+            default = otherwise or f"`{_value(field.default)}`"
             expected = "one of " + ", ".join(recipe_names()) if name == "recipe" else field.metadata["rule"][0]
             lines += [
                 f"`--{name.replace('_', '-')}`",

@@ -179,7 +179,7 @@ def test_no_hidden_layer_is_logistic_regression(capsys, tmp_path):
         (["train", "--optimizer", "adam", "--nesterov"], "nesterov=true needs optimizer=sgd and momentum"),
         (["train", "--dataset", "mnist", "--data-dir", "/nonexistent"], "mnist is not in /nonexistent"),
         (["train", "surplus"], "surplus"),
-        (["evaluate", "/nonexistent"], "/nonexistent is no run folder: it has no config.toml"),
+        (["evaluate", "/nonexistent"], "/nonexistent is not a run folder: it has no config.toml"),
         (["evaluate"], "RUN"),
         (["predict", "/nonexistent", "x.npy"], "is no run folder"),
         (["show", "digitz"], "there is no recipe 'digitz': did you mean 'digits'?"),
@@ -331,7 +331,7 @@ def test_predict_refuses_what_it_cannot_read(capsys, tmp_path, run_dir):
     (tmp_path / "x.npy").write_bytes(b"\x93NUMPY broken")
     assert "of the .npy format" in refused(capsys, "predict", run_dir, tmp_path / "x.npy")
     (tmp_path / "x.png").write_bytes(b"\x89PNG broken")
-    assert "is no image that can be read" in refused(capsys, "predict", run_dir, tmp_path / "x.png")
+    assert "is not an image that can be read" in refused(capsys, "predict", run_dir, tmp_path / "x.png")
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     assert "holds Python objects" in refused(capsys, "predict", run_dir, tmp_path / "objects.npy")
     np.save(tmp_path / "shape.npy", np.zeros((2, 3)))

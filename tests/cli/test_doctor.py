@@ -99,7 +99,7 @@ def test_a_report_replaces_the_one_before(capsys, tmp_path):
         (["--lerning-rate", "1"], "--learning-rate"),
         (["--hidden-units", "x"], "hidden_units=x: expected whole numbers above 0"),
         (["mnist", "--data-dir", "/nonexistent"], "mnist is not in /nonexistent"),
-        (["."], ". is no run folder: it has no config.toml"),
+        (["."], ". is not a run folder: it has no config.toml"),
     ],
 )
 def test_what_cannot_be_examined_ends_with_2_and_one_line(capsys, arguments, message, tmp_path, monkeypatch):

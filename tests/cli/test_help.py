@@ -1,16 +1,23 @@
 """Help pages, what unknown flags are answered, versions and shell completion."""
 
+import importlib
+import inspect
 import os
 import re
 import shutil
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
+import handgrad
 from handgrad.cli import COMMANDS, main
+from handgrad.cli.common import Device, Engine
+from handgrad.engines import DEVICES, ENGINES
+from handgrad.errors import ConfigError
 from handgrad.training import TrainConfig
-from handgrad.training.config import ELSEWHERE
+from handgrad.training.synonyms import ELSEWHERE, NO_SETTING
 
 
 def shown(*arguments: str) -> str:
@@ -30,20 +37,32 @@ def test_the_short_page_has_the_usual_settings_and_the_long_one_all():
 
 def test_choices_and_defaults_are_listed():
     page = " ".join(shown("train", "--help-all").replace("│", " ").split())
-    assert "[adam] [choices: sgd, adam, adamw, rmsprop, adadelta, muon]" in page
-    assert "[constant] [choices: constant, step, cosine, one_cycle, plateau]" in page
+    assert "[choices: sgd, adam, adamw, rmsprop, adadelta, muon] [default: adam]" in page
+    assert "[choices: constant, step, cosine, one_cycle, plateau] [default: constant]" in page
+    assert "[choices: cross_entropy, nll, mse, l1, huber] [default: cross_entropy; mse for regression]" in page
 
 
 @pytest.mark.parametrize(
     ("given", "meant"),
     {
         "--lr": "--learning-rate",
+        "-lr": "--learning-rate",
+        "--LR": "--learning-rate",
         "--wd": "--weight-decay",
         "--bs": "--batch-size",
         "--arch": "--model",
         "--gpu": "--device",
+        "--no-cuda": "--device",
         "--workers": "--threads",
+        "--num-epochs": "--epochs",
+        "--save-dir": "--run-dir",
+        "--log_dir": "--run-dir",
+        "--resume-from-checkpoint": "--resume",
+        "--early-stopping": "--patience",
         "--hidden-layer-sizes": "--hidden-units",
+        "--valid-pct": "--validation-size",
+        "--max_grad_norm": "--clip-norm",
+        "--per-device-train-batch-size": "--batch-size",
     }.items(),
 )
 def test_a_flag_of_another_library_is_answered_by_its_meaning(capsys, given, meant):
@@ -56,8 +75,58 @@ def test_a_command_without_that_flag_does_not_name_it(capsys):
     assert re.search('Unknown option: "?--lr"?. See handgrad predict --help', capsys.readouterr().err)
 
 
-def test_every_meaning_is_a_setting():
-    assert set(ELSEWHERE.values()) <= set(TrainConfig.__dataclass_fields__)
+def test_every_meaning_is_a_setting_or_an_argument_of_train():
+    arguments = set(inspect.signature(handgrad.train).parameters)
+    ours = set(TrainConfig.__dataclass_fields__) | arguments
+    assert set(ELSEWHERE.values()) <= ours
+    assert not ours & {*ELSEWHERE, *NO_SETTING}
+    assert not {*ELSEWHERE} & {*NO_SETTING}
+
+
+@pytest.mark.parametrize("name", [*ELSEWHERE, *NO_SETTING])
+def test_every_name_from_elsewhere_is_answered_in_python_too(name):
+    with pytest.raises(ConfigError) as python:
+        handgrad.train(**{name: 3})
+    said = str(python.value)
+    assert said.startswith(f"unknown setting '{name}': ")
+    if name in NO_SETTING:
+        assert said.endswith(NO_SETTING[name])
+    else:
+        assert f"use {ELSEWHERE[name]}" in said or f"use the argument {ELSEWHERE[name]} of handgrad.train" in said
+
+
+@pytest.mark.parametrize("name", NO_SETTING)
+def test_a_flag_without_a_counterpart_is_explained(name, capsys):
+    flag = f"--{name.replace('_', '-')}"
+    assert main(["train", flag, "3"]) == 2
+    assert f"there is no {flag} here: {NO_SETTING[name]}." in capsys.readouterr().err
+
+
+def test_a_share_as_validation_split():
+    """What Keras calls so is our validation_size."""
+    with pytest.raises(
+        ConfigError, match=r"validation_split=0.2: expected one of random, end; how many .* validation_size"
+    ):
+        handgrad.train(validation_split=0.2)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_choices_are_listed_wherever_there_are_any(command):
+    """A flag whose help or default names alternatives refuses others, and lists them all."""
+    app = importlib.import_module(f"handgrad.cli.{command.replace('-', '_')}").app
+    apps = [app, *(app[name] for name in app if not name.startswith("-"))]
+    flags = [flag for one in apps for flag in one.assemble_argument_collection()] if app.default_command else []
+    settings = TrainConfig.__dataclass_fields__
+    for flag in flags:
+        name = flag.names[0].lstrip("-").replace("-", "_") if flag.names else ""
+        choices = settings[name].metadata["rule"].choices if name in settings else ()
+        assert not choices or tuple(flag.get_choices()) == choices
+        assert flag.get_choices() or not re.search(r"\bone of\b|: \w+, \w+ or \w+$", flag.parameter.help or "")
+
+
+def test_the_choices_of_other_flags_are_those_of_the_program():
+    assert get_args(get_args(get_args(Engine)[0])[0]) == ENGINES
+    assert get_args(get_args(get_args(Device)[0])[0]) == DEVICES
 
 
 def test_a_choice_that_is_none(capsys):

@@ -47,7 +47,7 @@ def test_a_run_goes_on_when_its_reader_leaves(tmp_path, whole):
     done = shell(f"{command(*TRAIN, '--run-dir', tmp_path / 'run')} | head -1")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 1
-    assert done.stderr == "handgrad: nobody reads stdout any more; the command goes on without it\n"
+    assert done.stderr == "handgrad: nobody reads stdout any more; the command continues without it\n"
     assert_same_run(whole, tmp_path / "run")
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 400
 
@@ -63,7 +63,7 @@ def test_a_run_goes_on_when_the_disk_of_its_output_is_full(tmp_path, whole):
     done = shell(f"{command(*TRAIN, '--run-dir', tmp_path / 'run')} > /dev/full")
     assert done.returncode == 0
     assert done.stderr == (
-        "handgrad: cannot write to stdout: No space left on device; the command goes on without it\n"
+        "handgrad: cannot write to stdout: No space left on device; the command continues without it\n"
     )
     assert_same_run(whole, tmp_path / "run")
 

@@ -66,7 +66,7 @@ def test_data_of_ones_own_and_a_regression(tmp_path, capsys):
         (("missing.toml",), "cannot read the configuration missing.toml"),
         ((".", "--resume"), ". holds no study: expected a study file, or a folder that handgrad search has made"),
         (("show", "nowhere"), "nowhere holds no study"),
-        (("--vary", "norm=none,batch", "--stack", "perhaps"), "stack=perhaps: expected auto or off"),
+        (("--vary", "norm=none,batch", "--stack", "perhaps"), '"perhaps" for --stack. Choose from: "auto", "off"'),
         (("--vary", "norm=none,batch", "--workers", "0"), "workers=0: expected a whole number of at least 1"),
         (("--vary", "batch_size=8,5000"), "1 of 2 combinations cannot be trained: batch_size=5000"),
         (("--join", "mysql://host/x"), "--join mysql://host/x: expected a folder, or postgresql://"),

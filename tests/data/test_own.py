@@ -162,15 +162,13 @@ def test_arrays_that_cannot_be_trained_on_are_refused(x, y, message):
 def test_a_target_that_is_an_input_is_said():
     y = np.arange(40) % 2
     x = np.stack([RNG.standard_normal(40), y], axis=1)
-    with pytest.raises(DataError, match="feature 1 of arrays is the target itself: the network would be perfect"):
+    with pytest.raises(DataError, match="feature 1 of arrays is the target itself, so there would be nothing to learn"):
         from_arrays(x, y)
     table = {"a": RNG.standard_normal(40), "code": np.where(y, "M", "B"), "diagnosis": np.where(y, "bad", "good")}
-    with pytest.raises(
-        DataError, match=r"column 'code' of arrays says the same as the target 'diagnosis'.*--ignore code"
-    ):
+    with pytest.raises(DataError, match=r"column 'code' of arrays is a copy of the target 'diagnosis'.*--ignore code"):
         from_arrays(data.Table.from_frame(table), "diagnosis")
     real = RNG.standard_normal(40)
-    with pytest.raises(DataError, match=r"column 'cents' .* says the same as the target 'euros'"):
+    with pytest.raises(DataError, match=r"column 'cents' .* is a copy of the target 'euros'"):
         from_arrays(data.Table.from_frame({"euros": real, "cents": 100 * real, "a": RNG.standard_normal(40)}), "euros")
     assert from_arrays(data.Table.from_frame({"euros": real, "a": real + RNG.standard_normal(40)}), "euros")
 
@@ -179,7 +177,7 @@ def test_a_class_in_the_test_part_only_is_refused():
     x, y = np.zeros((20, 2)), np.arange(20) % 2
     with pytest.raises(DataError, match="has the class '7' outside of the training samples only"):
         from_arrays(x, y, x_test=np.zeros((4, 2)), y_test=[0, 1, 7, 7])
-    with pytest.raises(ConfigError, match="test_size=3: arrays has a test part of its own"):
+    with pytest.raises(ConfigError, match="test_size=3: arrays has a test set of its own"):
         from_arrays(x, y, x_test=x, y_test=y, test_size=3)
     with pytest.raises(DataError, match=r"train samples have shape \(2,\), test samples \(3,\)"):
         from_arrays(x, y, x_test=np.zeros((4, 3)), y_test=[0, 1, 0, 0])
@@ -316,15 +314,15 @@ def test_images_that_do_not_fit_are_refused_by_name(folder):
         from_path(folder)
     (folder / "red" / "odd.png").unlink()
     picture(folder / "red" / "grey.png", mode="L")
-    with pytest.raises(DataError, match=r"grey.png is grey and .* has colours.*--image-mode grey or rgb"):
+    with pytest.raises(DataError, match=r"grey.png is grey and .* is in colour.*--image-mode grey or rgb"):
         from_path(folder)
     (folder / "red" / "grey.png").unlink()
     whole = (folder / "red" / "0.png").read_bytes()
     (folder / "red" / "0.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"red/0.png is broken and cannot be read"):
+    with pytest.raises(DataError, match=r"red/0.png is damaged and cannot be read"):
         from_path(folder)
     (folder / "red" / "0.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"red/0.png is no image that can be read"):
+    with pytest.raises(DataError, match=r"red/0.png is not an image that can be read"):
         from_path(folder)
     (folder / "red" / "0.png").unlink()
     (folder / "green").mkdir()

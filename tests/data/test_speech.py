@@ -278,10 +278,10 @@ def test_bad_offsets(tmp_path, offsets, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"train.npy is no .npy file \(it is empty\)"),
-        (b"RIFF....WAVE", r"train.npy is no .npy file \(.*magic.*\): expected one that numpy.save wrote"),
-        (b"\x93NUMPY\x01\x00\x05\x00{'a':", r"train.npy is no .npy file"),
-        (b"\x93NUMPY\x07\x00", r"train.npy is no .npy file"),
+        (b"", r"train.npy is not a .npy file \(it is empty\)"),
+        (b"RIFF....WAVE", r"train.npy is not a .npy file \(.*magic.*\): expected one that numpy.save wrote"),
+        (b"\x93NUMPY\x01\x00\x05\x00{'a':", r"train.npy is not a .npy file"),
+        (b"\x93NUMPY\x07\x00", r"train.npy is not a .npy file"),
     ],
 )
 def test_other_files(tmp_path, content, message):

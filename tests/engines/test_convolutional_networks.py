@@ -168,7 +168,7 @@ def test_an_evaluation_of_a_large_network_takes_few_samples_at_a_time():
 
 
 def test_convolutional_networks_are_not_stacked():
-    with pytest.raises(ConfigError, match="convolutional networks are not stacked: train them one by one"):
+    with pytest.raises(ConfigError, match="convolutional networks cannot be stacked: train them one at a time"):
         NumpyEngine(vgg(SHAPE, CLASSES, width=2), OptimizerSpec("adam"), init_seed=[0, 1])
 
 

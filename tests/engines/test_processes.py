@@ -95,7 +95,7 @@ def test_a_run_of_two_processes(alone, tmp_path):
     # And again: refused, once, in one line.
     code, _, err = finished(torchrun("-m", "handgrad", "train", *flags(), "--run-dir", tmp_path / "two"))
     assert code != 0
-    assert err.count("holds a run already: resume it with --resume, or choose another --run-dir") == 1
+    assert err.count("already holds a run: resume it with --resume, or choose another --run-dir") == 1
     assert 'Traceback (most recent call last):\n  File "' + str(HERE) not in err
 
 

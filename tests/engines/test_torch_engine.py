@@ -530,7 +530,7 @@ def test_data_that_does_not_fit(make, make_dataset, digits):
     [
         (
             {"device": "cuda"},
-            r"device=cuda is not there: PyTorch .* finds no such device on this machine; take device=cpu",
+            r"device=cuda is not available: PyTorch .* finds no such device on this machine; use device=cpu",
         ),
         ({"device": "cuda:7"}, "device=cuda:7 is not there"),
         ({"device": "mps"}, "device=mps is not there"),

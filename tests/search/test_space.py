@@ -56,8 +56,8 @@ def test_vary_reads(text, found):
     [
         ("learning_rate", r"--vary learning_rate: expected SETTING=VALUE,VALUE, as learning_rate=1e-3,1e-4"),
         ("learning_rate=", r"learning_rate=\[\]: expected at least one value in the list"),
-        ("learning_rat=1,2", r"--vary: unknown key 'learning_rat': did you mean 'learning_rate'\?"),
-        ("lr=1,2", r"unknown key 'lr': did you mean 'learning_rate'\?"),
+        ("learning_rat=1,2", r"--vary: unknown setting 'learning_rat': did you mean 'learning_rate'\?"),
+        ("lr=1,2", r"unknown setting 'lr': use learning_rate"),
         ("learning_rate=fast,slow", r"learning_rate=fast: expected a number"),
         ("batch_size=1.5,2", r"batch_size=1.5: expected a whole number"),
         ("nesterov=perhaps", r"nesterov=perhaps: expected true or false"),
@@ -78,7 +78,7 @@ def test_vary_refuses(text, match):
             {"learning_rate": []},
             r"learning_rate=\[\]: expected at least one value in the list; leave learning_rate out",
         ),
-        ({"learning_rates": [1]}, r"unknown key 'learning_rates': did you mean 'learning_rate'\?"),
+        ({"learning_rates": [1]}, r"unknown setting 'learning_rates': did you mean 'learning_rate'\?"),
         ({"learning_rate": [1e-3, -1]}, r"learning_rate=-1: expected a number above 0"),
         ({"learning_rate": [1e-3, 0.001]}, r"learning_rate=0.001 is listed twice: leave one out"),
         (
@@ -150,7 +150,7 @@ def test_a_file_with_its_own_options_and_a_recipe_below_it(tmp_path):
         ("[search]\nsampling = 'grid'\n", r"s.toml: unknown key 'sampling' in \[search\]: expected sampler, pruner"),
         ("search = 3\n", r"search=3: expected a table, \[search\]"),
         ("learning_rate = []\n", r"s.toml: learning_rate=\[\]: expected at least one value"),
-        ("learning_rate = [", r"s.toml is no TOML file"),
+        ("learning_rate = [", r"s.toml is not a TOML file"),
     ],
 )
 def test_files_refuse(tmp_path, text, match):

@@ -136,7 +136,7 @@ def test_a_kind_that_is_not_there(monkeypatch):
 def test_without_pytorch():
     code = "import sys; sys.modules['torch'] = None; import handgrad; handgrad.nn; handgrad.torch"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert 'handgrad.torch needs PyTorch, which is not installed: pip install "handgrad[torch]"' in result.stderr
+    assert 'handgrad.torch requires PyTorch, which is not installed: pip install "handgrad[torch]"' in result.stderr
 
 
 def test_pytorch_is_not_imported_unasked():

@@ -260,7 +260,7 @@ def test_runs_that_cannot_be_compared(capsys, runs, tmp_path):
     assert err.count("\n") == 1
     code, _, err = run(capsys, "compare", runs["numpy"], tmp_path)
     assert code == 2
-    assert "is no run folder: it has no config.toml" in err
+    assert "is not a run folder: it has no config.toml" in err
 
 
 #: Settings over `SETTINGS` -> what a person would name, and where it shows first.
@@ -299,7 +299,7 @@ def test_the_difference_of_two_networks_is_named_as_a_person_would(runs, tmp_pat
 
 
 def test_arguments_that_cannot_be(runs):
-    with pytest.raises(ConfigError, match="steps=-1: expected a whole number of at least 0; 0 makes none again"):
+    with pytest.raises(ConfigError, match="steps=-1: expected a whole number of at least 0; 0 repeats none"):
         compare_runs(runs["numpy"], runs["rate"], steps=-1)
     with pytest.raises(ConfigError, match=r"tolerance=-1\.0: expected a number of at least 0"):
         compare_runs(runs["numpy"], runs["rate"], tolerance=-1.0)

@@ -199,7 +199,7 @@ def test_arrays_from_python(tmp_path):
     assert run.predict(x[:5]).shape == (5, 3)
     assert run.evaluate(data=(x, y))["data"]["accuracy"] > 0.8
     for call in (lambda: train(run_dir=run.path, resume=True, max_steps=60), run.evaluate):
-        with pytest.raises(ConfigError, match=r"arrays that were given from Python.*give them again"):
+        with pytest.raises(ConfigError, match=r"arrays that were passed from Python.*give them again"):
             call()
     with pytest.raises(DataError, match=":memory: has changed since the run began"):
         train(x=x + 1, y=y, run_dir=run.path, resume=True, max_steps=60)
@@ -324,9 +324,9 @@ def test_a_folder_of_images_from_training_to_predictions(tmp_path, capsys):
     ("settings", "message"),
     [
         ({"data": "table.csv"}, "table.csv is a table, and target is not set: name the column.*one of size, weight"),
-        ({"data": "table.csv", "target": "labels"}, "has no column 'labels': it has 'size'"),
+        ({"data": "table.csv", "target": "labels"}, "has no column 'labels': did you mean 'label'"),
         ({"data": "table.csv", "target": "label", "ignore": "nothing"}, "has no column 'nothing'"),
-        ({"data": "table.csv", "target": "label", "ignore": "price,label"}, "label is the target, and no input"),
+        ({"data": "table.csv", "target": "label", "ignore": "price,label"}, "label is the target, not an input"),
         ({"data": "none.csv", "target": "y"}, "there is no file or folder .*none.csv"),
         ({"data": "table.csv", "target": "label", "model": "vgg"}, "takes images"),
         ({"data": "table.csv", "target": "label", "random_crop": 1}, "random_crop goes with images"),
@@ -380,7 +380,7 @@ def test_the_command(table, tmp_path, capsys, monkeypatch):
     assert main(["train", "--data", "none.csv", *flags]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["data", "check", "tabel.csv"]) == 2
-    assert "unknown data set name='tabel.csv': choose one of digits" in capsys.readouterr().err
+    assert "there is no data set, file or folder 'tabel.csv': expected one of digits" in capsys.readouterr().err
     assert main(["train", "--data", "table.csv", "--target", "label", "--test-size", "half"]) == 2
     assert "test_size=half: expected a whole number of at least 0, or a share" in capsys.readouterr().err
 

@@ -170,7 +170,7 @@ def test_other_settings_cannot_be_resumed_with(tmp_path):
         ConfigError, match=r"begun with kernels=numpy, now it is kernels=numba: leave that out, or start"
     ):
         train(run_dir=tmp_path / "a", resume=True, kernels="numba")
-    with pytest.raises(RunError, match=r"holds a run already: resume it with --resume, or choose another --run-dir"):
+    with pytest.raises(RunError, match=r"already holds a run: resume it with --resume, or choose another --run-dir"):
         train(run_dir=tmp_path / "a", **SMALL)
     with pytest.raises(ConfigError, match=r"resume needs the folder of the run"):
         train(resume=True)
@@ -184,7 +184,7 @@ def test_what_is_left_of_another_run_is_not_gone_on_with(tmp_path, kept, resume)
     rest.parent.mkdir(parents=True)
     (tmp_path / "a" / kept).rename(rest)
     before = rest.read_bytes()
-    with pytest.raises(RunError, match=rf"holds {kept} of a run whose config.toml is gone: delete them, or choose"):
+    with pytest.raises(RunError, match=rf"holds {kept} of a run whose config.toml is missing: delete them, or choose"):
         train(run_dir=tmp_path / "b", resume=resume, **SMALL)
     assert rest.read_bytes() == before
     assert [path for path in (tmp_path / "b").rglob("*") if path.is_file()] == [rest]
@@ -301,7 +301,7 @@ def test_what_cannot_be_predicted_is_refused(tmp_path):
 
 
 def test_folders_that_hold_no_run_are_refused(tmp_path):
-    with pytest.raises(RunError, match=r"is no run folder: it has no config.toml"):
+    with pytest.raises(RunError, match=r"is not a run folder: it has no config.toml"):
         load_run(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"file is a file, expected a folder"):

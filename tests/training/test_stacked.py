@@ -434,7 +434,9 @@ def test_runs_that_cannot_train_together(tmp_path):
         train_stacked(configs({}, {"batch_size": 64, "dropout": 0.5, "seed": 1}), [tmp_path / "a", tmp_path / "b"])
     with pytest.raises(ConfigError, match=r"^the runs differ in data_seed, expected"):
         train_stacked(configs({}, {"data_seed": 1}, random_crop=1), [tmp_path / "a", tmp_path / "b"])
-    with pytest.raises(ConfigError, match=r"^engine=torch model=mlp kernels=numpy is not stacked: expected an mlp on"):
+    with pytest.raises(
+        ConfigError, match=r"^engine=torch model=mlp kernels=numpy cannot be stacked: expected an mlp on"
+    ):
         train_stacked(configs({}, {"seed": 1}, engine="torch"), [tmp_path / "a", tmp_path / "b"])
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""The command `handgrad`: one file a subcommand, no logic of its own.
+"""The command `handgrad`: one file per subcommand, no logic of its own.
 
 This file imports nothing that takes time, so that `handgrad --help` is there at once; the subcommand that is asked for
 is imported by its name.
@@ -16,30 +16,30 @@ from handgrad.cli import output
 
 #: Every subcommand: the file of this folder that holds its `app`, and what it does.
 COMMANDS = {
-    "train": "train a network and leave a run folder: figures, curves, weights, checkpoint",
-    "evaluate": "loss and accuracy of a finished run, on every split of its data or on new data",
-    "predict": "predict the class, or the targets, of every row, array or image in a file",
-    "search": "many runs of one plan: what works best, and what mattered; one machine or many",
-    "report": "runs and studies as one HTML page, tables for papers, figures; does A really beat B?",
-    "reproduce": "reproduce published tables, figures and claims, with a verdict for each",
-    "export": "write a network to a file for use elsewhere: Python, ONNX, PyTorch, safetensors",
-    "import": "make a run folder from the weights in a safetensors or PyTorch file",
-    "compare": "two runs step by step: where they part, by how much, which layer first",
-    "doctor": "why a network does not learn: checks with evidence, and what to change",
-    "check-run": "whether the files of a run are whole",
-    "show": "a network's layers, shapes, parameters and multiply-adds",
-    "recipes": "complete configurations by name",
-    "data": "built-in data sets: list, get, check; your own: check",
-    "check": "other people's layers: which parts are right, and what is wrong with the rest",
-    "derive": "derivations that run: every formula step by step, each step checked",
-    "speech": "speech in frames: prepare recordings, predict and label the phoneme state of every frame",
-    "courses": "two courses' assignments: drop-ins for their files, training statistics",
+    "train": "train a network; writes a run folder with metrics and weights",
+    "evaluate": "evaluate a run on its data or on new data",
+    "predict": "predict the class, or the targets, of each input in a file",
+    "search": "train many combinations of settings and report the best",
+    "report": "write runs and studies as one HTML page, or as tables for a paper",
+    "reproduce": "reproduce published tables, figures and claims",
+    "export": "write a network as Python, ONNX, PyTorch or safetensors",
+    "import": "make a run from weights that were trained elsewhere",
+    "compare": "compare two runs: at which step and layer they diverge",
+    "doctor": "find out why a network does not learn",
+    "check-run": "check that the files of a run are intact",
+    "show": "show a network's layers, shapes and parameters",
+    "recipes": "list the recipes: complete configurations by name",
+    "data": "list, download and check data sets; check your own data",
+    "check": "check hand-written layers and name each bug",
+    "derive": "print a derivation, each step checked numerically",
+    "speech": "prepare recordings, classify and label them frame by frame",
+    "courses": "working files for the assignments of two courses",
 }
 
 _PAGE = """\
 {bold}handgrad{reset}  neural networks whose every gradient is derived by hand
 
-{bold}Begin{reset}
+{bold}Get started{reset}
   handgrad train                        digits, a few seconds, no download
   handgrad train --recipe cmu-mnist     one of the recipes
   handgrad train --data table.csv --target COLUMN
@@ -49,16 +49,17 @@ _PAGE = """\
 {commands}
 
 {bold}More{reset}
-  handgrad COMMAND --help               the usual flags of a command; --help-all: every flag
+  handgrad COMMAND --help               examples and the usual flags
+  handgrad COMMAND --help-all           all flags
   handgrad --version                    versions, for a bug report
-  handgrad --install-completion bash    or zsh, or fish
+  handgrad --install-completion bash    shell completion; also zsh, fish
 
-A run leaves a folder in runs/ with its curves, figures and weights. It can be stopped at any
-moment (Ctrl-C, even kill -9) and goes on, bit for bit, with --run-dir FOLDER --resume.
+Each run writes a folder in runs/ with its curves, metrics and weights. After
+Ctrl-C or a crash, --run-dir FOLDER --resume continues it, bit for bit.
 """
 
 
-#: Commands that leave their results in files: one that loses its stdout says so and goes on, and has not failed.
+#: Commands that leave their results in files: one that loses its stdout says so and continues, and has not failed.
 _LEAVE_FILES = ("train", "search", "reproduce", "doctor", "courses", "speech")
 #: Their subcommands whose answer is what they print.
 _ANSWER = (["search", "show"], ["speech", "evaluate"])
@@ -72,13 +73,14 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     answers = "--json" in arguments or arguments[:2] in _ANSWER
-    leaves_files = bool(arguments) and arguments[0] in _LEAVE_FILES and not answers
+    asks = {"--help", "-h", "--help-all"} & {*arguments}
+    leaves_files = bool(arguments) and arguments[0] in _LEAVE_FILES and not answers and not asks
 
     def stdout_lost(stdout: output.Stream) -> None:
         if "--watch" in arguments:  # it would go on for ever: end it as Ctrl-C does
             raise KeyboardInterrupt
         if leaves_files:
-            print(f"handgrad: {stdout.why_lost}; the command goes on without it", file=sys.stderr)
+            print(f"handgrad: {stdout.why_lost}; the command continues without it", file=sys.stderr)
 
     with output.kept(stdout_lost) as stdout:
         code = _main(arguments)
@@ -134,7 +136,7 @@ def _run(name: str, arguments: list[str]) -> int:
     except UnknownOptionError as error:
         flag = error.token.keyword or error.token.value
         known = _meant(flag, error.argument_collection)
-        said = f"there is no {flag} here: use {known}." if known else " ".join(str(error).split())
+        said = f"there is no {flag} here: {known}." if known else " ".join(str(error).split())
         return _complain(f"{said} See handgrad {name} --help-all")
     except CycloptsError as error:
         return _complain(f"{' '.join(str(error).split())} See handgrad {name} --help")
@@ -151,11 +153,15 @@ def _run(name: str, arguments: list[str]) -> int:
 
 
 def _meant(flag: str, arguments) -> str | None:
-    """The flag for what other libraries call so, where this command has it."""
-    from handgrad.training.config import ELSEWHERE
+    """What to do in place of a flag that other libraries have, where this command has its counterpart."""
+    from handgrad.training.synonyms import ELSEWHERE, NO_SETTING, plain
 
-    meant = "--" + ELSEWHERE.get(flag.lstrip("-").replace("-", "_"), "").replace("_", "-")
-    return meant if any(meant in argument.names for argument in arguments) else None
+    names = {name for argument in arguments for name in argument.names}
+    name = plain(flag)
+    if name in NO_SETTING and "--learning-rate" in names:
+        return NO_SETTING[name]
+    meant = "--" + ELSEWHERE.get(name, name).replace("_", "-")
+    return f"use {meant}" if meant in names else None
 
 
 def _versions() -> str:
@@ -222,7 +228,7 @@ def _complain(message: str, code: int = 2) -> int:
 
 def _page() -> str:
     bold, reset = ("\033[1m", "\033[0m") if _colored(sys.stdout) else ("", "")
-    commands = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+    commands = "\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())
     return _PAGE.format(bold=bold, reset=reset, commands=commands)
 
 

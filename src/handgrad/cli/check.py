@@ -22,53 +22,71 @@ from rich.text import Text
 from handgrad import checking
 from handgrad.checking import Limits, Report, Rubric, report, results, watch
 from handgrad.checking.rubric import total
-from handgrad.cli.common import Json, new_app
+from handgrad.cli.common import Json, new_app, otherwise
 from handgrad.errors import ConfigError
 
 MIB = 1 << 20
 
 app = new_app(
     "check",
-    "Runs hand-written layers in a sandbox and says of each part whether it is right, and if not, what is wrong.\n\n"
-    "Exit code 0: nothing wrong. 1: something wrong. 2: not usable.",
+    "Check hand-written layers in a sandbox: which parts are right, what is wrong with the others, and where.",
+    """
+    handgrad check layers.py
+    handgrad check homework.zip --hints full
+    handgrad check --class hand-ins --out report.csv --feedback pages
+    """,
+    "Exit code 0: nothing is wrong. 1: something is wrong. 2: nothing could be checked.",
 )
 
 
 @app.default
 def check(
-    *paths: Annotated[str, Parameter(help="a file, a folder, or a zip or tar archive")],
-    hints: Annotated[Literal["none", "nudge", "full"], Parameter(help="how much a hint gives away")] = "nudge",
+    *paths: Annotated[str, Parameter(name="PATH", help="file, folder, or zip or tar archive")],
+    hints: Annotated[Literal["none", "nudge", "full"], Parameter(help="how much the hints reveal")] = "nudge",
     contract: Annotated[
-        str | None, Parameter(help="interface, if it cannot be detected; or a course file that describes it")
+        str | None,
+        Parameter(help="interface of the code, or a course file that describes it", show_default=otherwise("detected")),
     ] = None,
     new_contract: Annotated[
-        str | None, Parameter(help="a right solution: write a course file for it, to --out or course.toml")
+        str | None, Parameter(help="write a course file for this correct solution to --out or course.toml")
     ] = None,
-    gradient: Annotated[str | None, Parameter(help="FUNCTION:GRADIENT, two functions of the file")] = None,
-    rubric: Annotated[str | None, Parameter(help="a TOML file of points, instead of the handout's")] = None,
-    points: Annotated[bool, Parameter(negative="", help="print points too", show_default=False)] = False,
+    gradient: Annotated[
+        str | None, Parameter(help="FUNCTION:GRADIENT, check one function of the file as the gradient of another")
+    ] = None,
+    rubric: Annotated[
+        str | None, Parameter(help="TOML file with the points of each part", show_default=otherwise("the handout's"))
+    ] = None,
+    points: Annotated[bool, Parameter(negative="", help="also print points", show_default=False)] = False,
     watch_: Annotated[
-        bool, Parameter(name="--watch", negative="", help="check again at every save", show_default=False)
+        bool, Parameter(name="--watch", negative="", help="check again whenever the file is saved", show_default=False)
     ] = False,
     json_: Json = False,
     junit: Annotated[str | None, Parameter(help="write JUnit XML to this file")] = None,
     gradescope: Annotated[str | None, Parameter(help="write Gradescope's results.json to this file")] = None,
     autolab: Annotated[
-        bool, Parameter(negative="", help="print Autolab's line of scores last", show_default=False)
+        bool, Parameter(negative="", help="print Autolab's line of scores at the end", show_default=False)
     ] = False,
-    class_: Annotated[str | None, Parameter(name="--class", help="a folder with one hand-in for each student")] = None,
-    out: Annotated[str | None, Parameter(help="with --class: write a table to this CSV file; with --new-contract: the course file")] = None,
-    jobs: Annotated[int | None, Parameter(help="with --class: how many at a time")] = None,
+    class_: Annotated[
+        str | None, Parameter(name="--class", help="check a whole class: a folder with one hand-in per student")
+    ] = None,
+    out: Annotated[
+        str | None,
+        Parameter(help="with --class: write a table of results to this CSV file; with --new-contract: the course file"),
+    ] = None,
+    jobs: Annotated[
+        int | None, Parameter(help="with --class: hand-ins checked in parallel", show_default=otherwise("one per core"))
+    ] = None,
     feedback: Annotated[
-        str | None, Parameter(help="write a page of feedback (HTML) for each hand-in to this folder")
+        str | None, Parameter(help="write an HTML page of feedback for each hand-in to this folder")
     ] = None,
     seed: Annotated[
-        int | None, Parameter(help="of the inputs, to repeat a check; else nobody knows them before")
+        int | None,
+        Parameter(help="seed of the random inputs, to repeat a check", show_default=otherwise("a new one each time")),
     ] = None,
-    timeout: Annotated[float, Parameter(help="seconds for one hand-in")] = 60.0,
-    memory: Annotated[int, Parameter(help="MiB for one hand-in, on top of NumPy's own")] = 1024,
+    timeout: Annotated[float, Parameter(help="time limit for one hand-in, in seconds")] = 60.0,
+    memory: Annotated[int, Parameter(help="memory limit for one hand-in, in MiB, beyond what NumPy takes")] = 1024,
     allow_handgrad: Annotated[
-        bool, Parameter(negative="", help="let it import handgrad: for our own files", show_default=False)
+        bool, Parameter(negative="", help="allow the hand-in to import handgrad", show_default=False)
     ] = False,
 ) -> int:
     """Check hand-ins: which parts are right, what is wrong with the others, and where."""

@@ -14,8 +14,11 @@ from handgrad.training.run import RunFolder
 
 app = new_app(
     "check-run",
-    "Whether the files of a run are whole: each is compared with the checksum that it was written with.\n\n"
-    "Exit code 0: all are. 1: a file is damaged, was changed, or has no checksum.",
+    "Check that the files of a run are intact: each is compared with the checksum it was written with.",
+    """
+    handgrad check-run runs/digits
+    """,
+    "Exit code 0: all files are whole. 1: a file is damaged, was changed, or has no checksum.",
 )
 
 
@@ -23,7 +26,7 @@ app = new_app(
 def check_run(run: Annotated[Path, Parameter(help="run folder")], /, *, json_: Json = False) -> int:
     folder = RunFolder(run)
     if not folder.path.is_dir():
-        raise RunError(f"there is no run folder {run}")
+        raise RunError(f"there is no run folder {run}: expected one that handgrad train has written")
     found = folder.examined()
     whole = all(state == "whole" for state in found.values())
     if json_:

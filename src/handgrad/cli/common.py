@@ -1,15 +1,38 @@
 """What every subcommand shares."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import App, Parameter, Token, convert
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON", show_default=False)]
 Offline = Annotated[bool, Parameter(negative="", help="never download", show_default=False)]
-DataDir = Annotated[str | None, Parameter(help="folder of the data [$HANDGRAD_DATA, else the user's cache]")]
-Engine = Annotated[str | None, Parameter(help="what computes, numpy or torch [what trained the run]")]
-Device = Annotated[str | None, Parameter(help="device of the torch engine: cpu, cuda or mps")]
+Weights = Parameter(help="weights of the last step, or of the best evaluation")
+
+
+def otherwise(words: str) -> Any:
+    """The `show_default` of a flag that is None where it is not given: what holds then, in words."""
+    return lambda _: words
+
+
+DataDir = Annotated[
+    str | None,
+    Parameter(help="folder of the built-in data sets", show_default=otherwise("$HANDGRAD_DATA, else the user's cache")),
+]
+Engine = Annotated[
+    Literal["numpy", "torch"] | None,
+    Parameter(help="compute engine", show_default=otherwise("the one that trained the run")),
+]
+Device = Annotated[
+    Literal["cpu", "cuda", "mps"] | None, Parameter(help="device of the torch engine", show_default=otherwise("cpu"))
+]
+
+
+def help_page(summary: str, examples: str, details: str = "") -> str:
+    """The text at the top of a help page: what the command does, examples (one per line), and details."""
+    lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
+    # Not "Examples:", which cyclopts takes for the section of a docstring, and leaves out.
+    return "\n\n".join(part for part in (summary, f"For example:\n{lines}", details) if part)
 
 
 def whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:
@@ -21,11 +44,11 @@ def whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:
     return convert(kind, tokens)
 
 
-def new_app(name: str, help: str) -> App:
+def new_app(name: str, summary: str, examples: str, details: str = "") -> App:
     """The application of one subcommand; its help page is plain text and does not list itself."""
     app = App(
         name=f"handgrad {name}",
-        help=help,
+        help=help_page(summary, examples, details),
         help_format="plaintext",
         version_flags=[],
         default_parameter=Parameter(converter=whole_numbers),

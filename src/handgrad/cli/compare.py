@@ -13,15 +13,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from handgrad.cli.common import DataDir, Json, Offline, new_app
+from handgrad.cli.common import DataDir, Json, Offline, new_app, otherwise
 from handgrad.training.compare import Comparison, Parting, Step, compare_runs
 
 app = new_app(
     "compare",
-    "Two runs step by step: where they part, by how much, which layer first.\n\nCompares settings, evaluations and "
-    "final weights as they lie in the folders, and makes both runs again from their seeds, side by side. The runs are "
-    "only read. Differences are relative: max|a - b| / max(max|a|, max|b|). Exit code 0: alike within the tolerance. "
-    "1: they part. 2: they cannot be compared.",
+    "Compare two runs step by step: at which step and in which layer they diverge, and by how much.",
+    """
+    handgrad compare runs/digits runs/digits-2
+    handgrad compare runs/digits runs/digits-2 --steps 200 --tolerance 1e-6
+    """,
+    "Compares the settings, evaluations and final weights in the two folders, then repeats the first steps of both "
+    "runs from their seeds, side by side. The run folders are not changed. Differences are relative: max|a - b| / "
+    "max(max|a|, max|b|).\n\n"
+    "Exit code 0: the runs agree within the tolerance. 1: they diverge. 2: they cannot be compared.",
 )
 
 
@@ -31,9 +36,13 @@ def compare(
     other: Annotated[Path, Parameter(name="RUN2", help="run folder")],
     /,
     *,
-    steps: Annotated[int, Parameter(help="steps to make again from the seeds; 0 for none")] = 50,
+    steps: Annotated[int, Parameter(help="steps to repeat from the seeds; 0 for none")] = 50,
     tolerance: Annotated[
-        float | None, Parameter(help="largest difference that is alike [1e-8 in float64, 1e-3 in float32, 0.5 in half]")
+        float | None,
+        Parameter(
+            help="largest relative difference that counts as agreement",
+            show_default=otherwise("1e-8 in float64, 1e-3 in float32, 0.5 in half precision"),
+        ),
     ] = None,
     data_dir: DataDir = None,
     offline: Offline = False,

@@ -14,16 +14,24 @@ from rich.progress import track
 from rich.table import Table
 
 from handgrad import courses
-from handgrad.cli.common import DataDir, Json, Offline, new_app
+from handgrad.cli.common import DataDir, Json, Offline, help_page, new_app
 from handgrad.courses.cmu11785 import statistics
 from handgrad.errors import ConfigError, HandgradError
 
-app = new_app("courses", "Two courses' assignments: drop-ins for their files.\n\nWithout a command: the editions.")
+app = new_app(
+    "courses",
+    "Working files for the assignments of two courses, to run the courses' own tests against. Without a command: list "
+    "the editions.",
+    """
+    handgrad courses
+    handgrad courses export cmu-f19 hw1
+    handgrad courses stats --epochs 10
+    """,
+)
 
 
 @app.default
 def list_(*, json_: Json = False) -> int:
-    """Every edition, and the files that export writes."""
     if json_:
         editions = courses.EDITIONS.values()
         rows = {e.name: {"title": e.title, "needs_torch": e.needs_torch, "files": [*e.files]} for e in editions}
@@ -37,34 +45,49 @@ def list_(*, json_: Json = False) -> int:
     return 0
 
 
-@app.command
+@app.command(
+    help=help_page(
+        "Write an edition's files, so that the course's test script runs against handgrad.",
+        """
+        handgrad courses export cmu-f19 hw1
+        handgrad courses export uva-apr19 assignment1 --force
+        """,
+        "handgrad courses lists the editions. The files import handgrad.",
+    )
+)
 def export(
-    edition: Annotated[str, Parameter(help="name of an edition")],
-    directory: Annotated[str, Parameter(help="folder for the files")],
+    edition: Annotated[str, Parameter(help="name of an edition, see handgrad courses")],
+    directory: Annotated[str, Parameter(help="folder to write to")],
     /,
     *,
-    force: Annotated[bool, Parameter(negative="", help="write over files that are there", show_default=False)] = False,
+    force: Annotated[bool, Parameter(negative="", help="overwrite existing files", show_default=False)] = False,
     json_: Json = False,
 ) -> int:
-    """Write an edition's files, so that the course's test script runs against handgrad."""
     written = [str(path) for path in courses.export(edition, directory, force=force)]
     print(json.dumps(written) if json_ else "\n".join(written))
     return 0
 
 
-@app.command
+@app.command(
+    help=help_page(
+        "Run get_training_stats of CMU 11-785 on MNIST with the handout's network, and draw the handout's four plots.",
+        """
+        handgrad courses stats
+        handgrad courses stats --epochs 10 --num-bn-layers 1 --out plots
+        """,
+    )
+)
 def stats(
     *,
-    epochs: Annotated[int, Parameter(help="how often to go through the training set")] = 30,
-    batch_size: Annotated[int, Parameter(help="samples in a batch")] = 100,
-    num_bn_layers: Annotated[int, Parameter(help="batch normalisation in this many of the first layers")] = 0,
-    seed: Annotated[int, Parameter(help="of NumPy's global generator")] = 0,
+    epochs: Annotated[int, Parameter(help="passes over the training set")] = 30,
+    batch_size: Annotated[int, Parameter(help="samples per step")] = 100,
+    num_bn_layers: Annotated[int, Parameter(help="number of layers, from the first, with batch normalisation")] = 0,
+    seed: Annotated[int, Parameter(help="seed of NumPy's global generator")] = 0,
     out: Annotated[str, Parameter(help="folder for the four plots")] = "training-stats",
     data_dir: DataDir = None,
     offline: Offline = False,
     json_: Json = False,
 ) -> int:
-    """get_training_stats of CMU 11-785 on MNIST, with the handout's network, and the handout's four plots."""
     for name, value, least, most in (
         ("epochs", epochs, 1, None),
         ("batch_size", batch_size, 1, None),

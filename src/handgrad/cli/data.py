@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from handgrad import data
-from handgrad.cli.common import DataDir, Json, new_app
+from handgrad.cli.common import DataDir, Json, help_page, new_app
 from handgrad.cli.settings import given_settings, with_setting_flags
 from handgrad.errors import ConfigError
 from handgrad.training import TrainConfig
@@ -25,12 +25,28 @@ _READING = (
 #: Classes of which the counts are printed.
 _MOST_LINES = 20
 
-app = new_app("data", "The data sets: what there is, where it is looked for, fetching it, checking it.")
+app = new_app(
+    "data",
+    "List, download and check the built-in data sets; check data of your own.",
+    """
+    handgrad data list
+    handgrad data get mnist
+    handgrad data check table.csv --target price
+    """,
+)
 
 
-@app.command(name="list")
+@app.command(
+    name="list",
+    help=help_page(
+        "List the built-in data sets, and where each one is on this machine.",
+        """
+        handgrad data list
+        handgrad data list --json
+        """,
+    ),
+)
 def list_(*, data_dir: DataDir = None, json_: Json = False) -> int:
-    """Every data set, and where it is."""
     listings = data.describe(data_dir=data_dir)
     if json_:
         rows = [
@@ -68,9 +84,18 @@ def _where(listing: data.Listing) -> str:
     return str(listing.found) if listing.found else f"not here yet: handgrad data get {listing.entry.name}"
 
 
-@app.command
-def get(name: Annotated[str, Parameter(help="data set")], /, *, data_dir: DataDir = None) -> int:
-    """Download a data set, going on with a broken transfer; one that is there is left as it is."""
+@app.command(
+    help=help_page(
+        "Download a built-in data set. An interrupted download is resumed; files that exist are kept.",
+        """
+        handgrad data get mnist
+        handgrad data get cifar10 --data-dir data
+        """,
+    )
+)
+def get(
+    name: Annotated[str, Parameter(help="name of the data set, see handgrad data list")], /, *, data_dir: DataDir = None
+) -> int:
     print(f"{name}: {data.get(name, data_dir=data_dir)}")
     return 0
 
@@ -82,8 +107,6 @@ def check(
     json_: Json = False,
     **settings: Any,
 ) -> int:
-    """Read all of a data set. Of a built-in one, compare its files with the official checksums; of your own, say what
-    was understood (shapes, classes, splits, columns) and what looks suspicious."""
     settings = given_settings(settings)
     if name not in data.DATASETS:
         return _check_own(name, settings, json_)
@@ -109,14 +132,26 @@ def check(
     return 0
 
 
-app.command(with_setting_flags(check, _READING), name="check")
+app.command(
+    with_setting_flags(check, _READING),
+    name="check",
+    help=help_page(
+        "Read a whole data set as training would, and report what was understood and what looks suspicious.",
+        """
+        handgrad data check table.csv --target price
+        handgrad data check photos --image-size 32
+        handgrad data check mnist
+        """,
+        "For a built-in data set, its files are compared with the official checksums.",
+    ),
+)
 
 
 def _check_own(path: str, settings: dict[str, Any], json_: bool) -> int:
     if not Path(path).expanduser().exists():
         raise ConfigError(
-            f"unknown data set name={path!r}: choose one of {', '.join(data.DATASETS)}, or give a file or folder of "
-            "your own; there is none of that name"
+            f"there is no data set, file or folder {path!r}: expected one of {', '.join(data.DATASETS)}, or the path "
+            "of your own data"
         )
     config = TrainConfig.from_settings({**settings, "data": path})
     seen = data.inspect(path, config.reading(), **config.splitting())

@@ -11,29 +11,35 @@ from rich.padding import Padding
 from rich.text import Text
 
 from handgrad import derivations
-from handgrad.cli.common import Json, new_app
+from handgrad.cli.common import Json, new_app, otherwise
 from handgrad.errors import ConfigError
 
 app = new_app(
     "derive",
-    "Derivations that run: every formula step by step, each step checked by numbers.\n\nWithout a name: the list.",
+    "Print a derivation step by step; each step is checked numerically. Without a name: the list of derivations.",
+    """
+    handgrad derive
+    handgrad derive batchnorm
+    handgrad derive softmax --break 2
+    """,
 )
 
 
 @app.default
 def derive(
-    name: Annotated[str | None, Parameter(help="a derivation")] = None,
+    name: Annotated[str | None, Parameter(help="name of a derivation", show_default=otherwise("list them"))] = None,
     /,
     *,
-    at: Annotated[str | None, Parameter(help="sizes seed of the random points, such as N=4,D=3")] = None,
+    at: Annotated[
+        str | None, Parameter(help="sizes to check at, such as N=4,D=3", show_default=otherwise("small ones"))
+    ] = None,
     seed: Annotated[int, Parameter(help="seed of the random points")] = 0,
     break_: Annotated[
-        int | None, Parameter(name="--break", help="change a sign in this step, and see the check catch it")
+        int | None, Parameter(name="--break", help="change a sign in this step, to see the check fail")
     ] = None,
     latex: Annotated[bool, Parameter(negative="", help="print the statements in LaTeX", show_default=False)] = False,
     json_: Json = False,
 ) -> int:
-    """Print a derivation, step by step, with a check mark and the measured error of each."""
     if name is None:
         given = [flag for flag, value in (("--at", at), ("--seed", seed), ("--break", break_)) if value]
         if given:

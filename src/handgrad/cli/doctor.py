@@ -9,32 +9,51 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from rich.console import Console
 
-from handgrad.cli.common import Json, new_app
+from handgrad.cli.common import new_app, otherwise
 from handgrad.cli.examination import print_report
-from handgrad.cli.settings import given_settings, with_setting_flags
+from handgrad.cli.settings import SHORT_PAGE, given_settings, with_setting_flags
 from handgrad.errors import ConfigError, RunError
 from handgrad.training import TrainConfig, doctor, load_run, merge_settings
 from handgrad.training.run import is_folder
 
 app = new_app(
     "doctor",
-    "Why a network does not learn: checks with evidence, and what to change.\n\nGive a recipe, settings as for "
-    "handgrad train, or the folder of a run, which is only read. The report goes to FOLDER/doctor/ of a run, else to "
-    "doctor/NAME/. Exit code 0: nothing is wrong, or warnings only. 1: something is. 2: it could not be examined.",
+    "Find out why a network does not learn: checks with their evidence, and which setting to change.",
+    """
+    handgrad doctor runs/digits
+    handgrad doctor digits --learning-rate 10
+    handgrad doctor --config mine.toml --budget 500
+    """,
+    "Examines a recipe, settings as for handgrad train, or a run, whose folder is not changed. The report goes to "
+    f"RUN/doctor/ or doctor/NAME/. {SHORT_PAGE}\n\n"
+    "Exit code 0: nothing is wrong, or there are only warnings. 1: something is wrong. 2: nothing could be examined.",
 )
 _DOCTOR = Group("Doctor", sort_key=0)
 
 
 def examine(
-    what: Annotated[str | None, Parameter(name="RECIPE|RUN", group=_DOCTOR, help="recipe or run folder")] = None,
+    what: Annotated[
+        str | None,
+        Parameter(name="RECIPE|RUN", group=_DOCTOR, help="recipe or run folder", show_default=otherwise("digits")),
+    ] = None,
     /,
     *,
-    config: Annotated[Path | None, Parameter(group=_DOCTOR, help="a TOML file of settings")] = None,
-    out: Annotated[Path | None, Parameter(group=_DOCTOR, help="folder of the report")] = None,
-    budget: Annotated[
-        int | None, Parameter(group=_DOCTOR, help="training steps to make in all [2000, fewer for large networks]")
+    config: Annotated[Path | None, Parameter(group=_DOCTOR, help="TOML file of settings")] = None,
+    out: Annotated[
+        Path | None,
+        Parameter(group=_DOCTOR, help="folder of the report", show_default=otherwise("RUN/doctor or doctor/NAME")),
     ] = None,
-    json_: Json = False,
+    budget: Annotated[
+        int | None,
+        Parameter(
+            group=_DOCTOR,
+            help="training steps in all checks together",
+            show_default=otherwise("2000, fewer for large networks"),
+        ),
+    ] = None,
+    json_: Annotated[
+        bool, Parameter(name="--json", group=_DOCTOR, negative="", show_default=False, help="print JSON")
+    ] = False,
     **settings: Any,
 ) -> int:
     if budget is not None and budget < 1:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from handgrad.cli.common import Device, Engine, Json, Offline, new_app
+from handgrad.cli.common import Device, Engine, Json, Offline, new_app, otherwise
 from handgrad.cli.judged import judged_tables
 from handgrad.cli.reporting import measure_name
 from handgrad.errors import ConfigError
@@ -20,8 +20,13 @@ from handgrad.training.judging import MEASURES
 
 app = new_app(
     "evaluate",
-    "Loss and accuracy of a run's network on every split of its data, or on new data; precision, recall and F1 of each "
-    "class, and what is taken for what, on its test set. Of a regression: RMSE, MAE and R².",
+    "Evaluate a run's network on every split of its data, or on new data.",
+    """
+    handgrad evaluate runs/digits
+    handgrad evaluate runs/table --data new.csv
+    """,
+    "Prints loss and accuracy, for the weights of the last step and of the best evaluation; for the test set also "
+    "precision, recall and F1 of each class and the confusion matrix. For a regression: RMSE, MAE and R².",
 )
 
 
@@ -31,17 +36,21 @@ def evaluate(
     /,
     *,
     data: Annotated[
-        str | None, Parameter(help="new data with their targets: a file or folder of any kind that training takes")
+        str | None,
+        Parameter(help="evaluate on these data instead: any file or folder that handgrad train --data takes"),
     ] = None,
-    target: Annotated[str | None, Parameter(help="the .npy file of the targets, where --data is one of inputs")] = None,
-    data_dir: Annotated[str | None, Parameter(help="folder of the run's own data, where it has moved")] = None,
+    target: Annotated[str | None, Parameter(help="with --data x.npy: the .npy file of the targets")] = None,
+    data_dir: Annotated[
+        str | None,
+        Parameter(help="folder of the run's data, if it has moved", show_default=otherwise("as when it was trained")),
+    ] = None,
     offline: Offline = False,
     engine: Engine = None,
     device: Device = None,
     json_: Json = False,
 ) -> int:
     if target is not None and data is None:
-        raise ConfigError(f"target={target} goes with --data: leave it out")
+        raise ConfigError(f"--target {target} goes with --data, which is not given: leave it out")
     loaded = load_run(run)
     options = {"data_dir": data_dir, "offline": offline, "engine": engine, "device": device}
     options |= {"data": data, "target": target or ""}

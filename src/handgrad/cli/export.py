@@ -8,11 +8,19 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from handgrad.cli.common import Json, new_app
+from handgrad.cli.common import Json, Weights, new_app, otherwise
 from handgrad.export import export
 from handgrad.training import load_run
 
-app = new_app("export", "Write a run's network to files that do not need handgrad.")
+app = new_app(
+    "export",
+    "Write a run's network to a file that does not require handgrad.",
+    """
+    handgrad export runs/digits --to python --out net.py
+    handgrad export runs/digits --to onnx --out net.onnx --with-preprocessing
+    handgrad export runs/digits --to safetensors --out net.safetensors --no-card
+    """,
+)
 _SWITCH: Any = {"negative": "", "show_default": False}
 
 
@@ -24,20 +32,22 @@ def export_(
     to: Annotated[
         Literal["python", "onnx", "torch", "safetensors"],
         Parameter(
-            help="python: one file that needs NumPy alone; torch: a module and its state dict; safetensors: weights"
+            help="format; python: one file that requires only NumPy; torch: a module and its state dict; safetensors: "
+            "the weights"
         ),
     ],
     out: Annotated[Path, Parameter(help="file to write")],
-    weights: Annotated[Literal["best", "last"], Parameter(help="of the best evaluation or the last step")] = "best",
-    with_training: Annotated[
-        bool, Parameter(help="python: also a training step of this network, written out", **_SWITCH)
+    weights: Annotated[Literal["best", "last"], Weights] = "best",
+    with_training: Annotated[bool, Parameter(help="python: also write the code of a training step", **_SWITCH)] = False,
+    with_preprocessing: Annotated[
+        bool, Parameter(help="onnx: include preprocessing and softmax: raw values in, probabilities out", **_SWITCH)
     ] = False,
-    with_preprocessing: Annotated[bool, Parameter(help="onnx: raw values in, probabilities out", **_SWITCH)] = False,
     opset: Annotated[
-        int | None, Parameter(help="onnx: newest operator set that the file may require, 17 to 24", show_default=False)
+        int | None,
+        Parameter(help="onnx: newest operator set that the file may require, 17 to 24", show_default=otherwise("24")),
     ] = None,
-    card: Annotated[bool, Parameter(help="a model card, README.md, beside it", show_default=False)] = True,
-    force: Annotated[bool, Parameter(help="replace files that exist", **_SWITCH)] = False,
+    card: Annotated[bool, Parameter(help="also write a model card, README.md", show_default=otherwise("yes"))] = True,
+    force: Annotated[bool, Parameter(help="overwrite existing files", **_SWITCH)] = False,
     json_: Json = False,
 ) -> int:
     options = {"weights": weights, "with_training": with_training, "with_preprocessing": with_preprocessing}

@@ -10,13 +10,18 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from handgrad.cli.common import new_app
-from handgrad.cli.settings import given_settings, with_setting_flags
+from handgrad.cli.settings import SHORT_PAGE, given_settings, with_setting_flags
 from handgrad.export import import_weights
 
 app = new_app(
     "import",
-    "Make a run folder from weights that were trained elsewhere.\n\nFILE is a .safetensors, .pt or .pth file with a "
-    "state dict. Its network is that of --arch, or of the settings; class names and preprocessing are the data set's.",
+    "Make a run folder from weights that were trained elsewhere.",
+    """
+    handgrad import net.safetensors --arch runs/digits --run-dir runs/imported
+    handgrad import net.pt --dataset mnist --hidden-units 32 --run-dir runs/net
+    """,
+    "FILE holds a state dict. --arch, or the settings, describe its network; class names and preprocessing are those "
+    f"of the data set. {SHORT_PAGE}",
 )
 _IMPORT = Group("Import", sort_key=0)
 
@@ -25,10 +30,13 @@ def import_(
     file: Annotated[Path, Parameter(group=_IMPORT, help=".safetensors, .pt or .pth file")],
     /,
     *,
-    run_dir: Annotated[Path, Parameter(group=_IMPORT, help="the run folder to make")],
+    run_dir: Annotated[Path, Parameter(group=_IMPORT, help="run folder to make")],
     arch: Annotated[
         Path | None,
-        Parameter(group=_IMPORT, help="a run folder, a .toml file of settings, or an architecture as .json"),
+        Parameter(
+            group=_IMPORT,
+            help="take the network from a run folder, a .toml file of settings, or an architecture in a .json file",
+        ),
     ] = None,
     json_: Annotated[
         bool, Parameter(name="--json", group=_IMPORT, negative="", show_default=False, help="print JSON")

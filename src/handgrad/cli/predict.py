@@ -11,17 +11,22 @@ from typing import Annotated, Literal
 import numpy as np
 from cyclopts import Parameter
 
-from handgrad.cli.common import Device, Engine, Json, new_app
+from handgrad.cli.common import Device, Engine, Json, Weights, new_app
 from handgrad.training import InputWarning, Run, load_run
 from handgrad.training.new_data import read_inputs, write_predictions
 
 app = new_app(
     "predict",
-    "Predict the class, or the targets, of each input in a file. INPUT is of any kind that training takes: a table "
-    "with "
-    "the columns that the run was trained on (.csv, .tsv, also .gz, or .parquet), arrays on the data set's own scale "
-    "(.npy, or x in .npz), an image, a folder of images, an IDX file. What is done to inputs that they do not show "
-    "(transparency, EXIF orientation, an inverted ground, values that training did not have) is said on stderr.",
+    "Predict the class, or the targets, of each input in a file.",
+    """
+    handgrad predict runs/digits image.png
+    handgrad predict runs/digits inputs.npy --json
+    handgrad predict runs/table new.csv --out predictions.csv
+    """,
+    "INPUT is a table with the columns that the run was trained on (.csv, .tsv, .csv.gz, .tsv.gz, .parquet), arrays on "
+    "the scale of the raw training data (.npy, or x in an .npz file), an image, a folder of images, or an IDX file. "
+    "Notes on the inputs go to stderr: transparency, EXIF orientation, a light background where training had a dark "
+    "one, values that training did not have.",
 )
 
 
@@ -32,9 +37,9 @@ def predict(
     /,
     *,
     out: Annotated[
-        Path | None, Parameter(help="write all predictions with their probabilities to this .csv file")
+        Path | None, Parameter(help="write the predictions, with all probabilities, to this .csv file")
     ] = None,
-    weights: Annotated[Literal["last", "best"], Parameter(help="of the last step or the best evaluation")] = "last",
+    weights: Annotated[Literal["last", "best"], Weights] = "last",
     engine: Engine = None,
     device: Device = None,
     json_: Json = False,

@@ -12,7 +12,14 @@ from handgrad.cli.common import Json, new_app
 from handgrad.training import recipe_names, recipe_settings, recipe_title
 from handgrad.training.recipes import recipe_text
 
-app = new_app("recipes", "Complete configurations by name.")
+app = new_app(
+    "recipes",
+    "List the recipes, which are complete configurations by name, or print the file of one.",
+    """
+    handgrad recipes
+    handgrad recipes digits > mine.toml
+    """,
+)
 
 
 @app.default

@@ -7,65 +7,88 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from handgrad.cli.common import Json, new_app
-from handgrad.cli.settings import given_settings, with_setting_flags
+from handgrad.cli.common import Json, help_page, new_app, otherwise
+from handgrad.cli.settings import SHORT_PAGE, given_settings, with_setting_flags
 from handgrad.errors import ConfigError
 
 app = new_app(
     "search",
-    "Train many combinations of settings, and say which is best and what mattered.\n\n"
-    "STUDY is a TOML file of settings, any of which may be a list or a range {low, high, log}; the name of one that "
-    "comes with handgrad, uva-apr19-table-3 or uva-apr19-grid; or the folder of a study. --vary does the same in the "
-    "command. handgrad search show STUDY prints what a study has found. "
-    'Requires pip install "handgrad[search]".',
+    "Train many combinations of settings, and report which is best and which settings mattered.",
+    """
+    handgrad search --recipe digits --vary learning_rate=1e-2,1e-3 --seeds 3
+    handgrad search --vary learning_rate=1e-4..1e-1:log --trials 30
+    handgrad search study.toml --workers 4
+    handgrad search studies/study --resume
+    handgrad search show studies/study
+    """,
+    "STUDY is a TOML file of settings, each of which may be a list or a range {low, high, log}; the name of a study "
+    "that comes with handgrad, uva-apr19-table-3 or uva-apr19-grid; or the folder of a study. --vary does the same on "
+    f'the command line. Requires pip install "handgrad[search]". {SHORT_PAGE}',
 )
 _STUDY = Group("Study", sort_key=0)
 _SWITCH: Any = {"negative": "", "show_default": False}
 
 
-def _option(help: str, **more: Any) -> Parameter:
+def _option(help: str, default: str = "", **more: Any) -> Parameter:
+    if default:
+        more["show_default"] = otherwise(default)
     return Parameter(group=_STUDY, help=help, **more)
 
 
 def search(
-    study: Annotated[Path | None, _option("a study file, the name of one, or the folder of a study")] = None,
+    study: Annotated[
+        Path | None, _option("study file, name of a study that comes with handgrad, or folder of a study")
+    ] = None,
     /,
     *,
-    recipe: Annotated[str | None, _option("a recipe by name, see handgrad recipes")] = None,
+    recipe: Annotated[str | None, _option("start from this recipe, see handgrad recipes")] = None,
     vary: Annotated[
         list[str] | None,
         _option(
-            'values of a setting, once for each: learning_rate=1e-3,1e-4; hidden_units="100;200,200"; or a range '
-            "learning_rate=1e-5..1e-2 (with :log, drawn on a logarithmic scale)",
+            "values of one setting, learning_rate=1e-3,1e-4 or hidden_units='100;200,200', or a range, dropout=0..0.5; "
+            "a range ending in :log is sampled on a logarithmic scale; repeat --vary for each setting",
             negative="",
         ),
     ] = None,
-    seeds: Annotated[int | None, _option("runs of each combination, with different seeds [1]")] = None,
-    sampler: Annotated[str | None, _option("grid, random or tpe [grid; tpe where there is a range]")] = None,
-    pruner: Annotated[str | None, _option("stop runs that promise little: none, median or asha [none]")] = None,
-    trials: Annotated[int | None, _option("combinations to try [the whole grid, else 50]")] = None,
-    timeout: Annotated[float | None, _option("seconds after which the search stops; --resume continues it")] = None,
-    select: Annotated[str | None, _option("the split to choose by: validation or test [validation]")] = None,
-    impossible: Annotated[str | None, _option("combinations that cannot be trained: refuse or skip [refuse]")] = None,
-    workers: Annotated[int | None, _option("processes on this machine [one per core]")] = None,
-    stack: Annotated[
-        str | None, _option("train runs of equal shape together as one network: auto or off [auto]")
+    seeds: Annotated[int | None, _option("runs of each combination, with different seeds", "1")] = None,
+    sampler: Annotated[
+        Literal["grid", "random", "tpe"] | None,
+        _option("how combinations are chosen", "grid; tpe if there is a range"),
     ] = None,
-    study_dir: Annotated[Path | None, _option("folder of the study [studies/NAME]")] = None,
+    pruner: Annotated[
+        Literal["none", "median", "asha"] | None, _option("how unpromising runs are stopped early", "none")
+    ] = None,
+    trials: Annotated[
+        int | None, _option("number of combinations to try", "the whole grid; 50 if there is none")
+    ] = None,
+    timeout: Annotated[float | None, _option("stop after this many seconds; --resume continues the search")] = None,
+    select: Annotated[
+        Literal["validation", "test"] | None, _option("split whose figures decide what is best", "validation")
+    ] = None,
+    impossible: Annotated[
+        Literal["refuse", "skip"] | None, _option("what to do with combinations that cannot be trained", "refuse")
+    ] = None,
+    workers: Annotated[int | None, _option("number of processes on this machine", "one per core")] = None,
+    stack: Annotated[
+        Literal["auto", "off"] | None, _option("train runs of equal shape together as one network", "auto")
+    ] = None,
+    study_dir: Annotated[Path | None, _option("folder of the study", "studies/NAME")] = None,
     join: Annotated[
         str | None,
-        _option("work on a study with other machines: a folder all of them see, or postgresql://USER@HOST/DATABASE"),
+        _option("share the study with other machines: a folder that all can reach, or postgresql://USER@HOST/DATABASE"),
     ] = None,
-    name: Annotated[str | None, _option("of the study, where a database holds several [the study file's]")] = None,
-    resume: Annotated[bool, _option("continue a study, also with more trials, seeds or values", **_SWITCH)] = False,
-    quiet: Annotated[bool, _option("print the result only", **_SWITCH)] = False,
+    name: Annotated[
+        str | None, _option("name of the study, if a database holds several", "that of the study file")
+    ] = None,
+    resume: Annotated[bool, _option("resume a study, also with more trials, seeds or values", **_SWITCH)] = False,
+    quiet: Annotated[bool, _option("print only the result", **_SWITCH)] = False,
     json_: Annotated[bool, _option("print the result as JSON", name="--json", **_SWITCH)] = False,
     **settings: Any,
 ) -> int:
@@ -84,8 +107,6 @@ def search(
         "select": select,
         "impossible": impossible,
     }
-    if stack not in (None, "auto", "off"):
-        raise ConfigError(f"stack={stack}: expected auto or off")
     given = bool(recipe or settings or any(value is not None for value in options.values()))
     file, study_dir, name = _where(study, study_dir, name)
     if join is not None and file is None and not given:
@@ -115,12 +136,21 @@ def search(
 app.default(with_setting_flags(search))
 
 
-@app.command(name="show", help="What a study has found: the table, best first, and where its figures are.")
+@app.command(
+    name="show",
+    help=help_page(
+        "Show the results of a study: its combinations, best first, and where its figures are.",
+        """
+        handgrad search show studies/study
+        handgrad search show studies/study --rows 0 --json
+        """,
+    ),
+)
 def show(
     study: Annotated[Path, Parameter(help="folder of a study, or its study file")],
     /,
     *,
-    rows: Annotated[int, Parameter(help="combinations to print; 0 for all")] = 20,
+    rows: Annotated[int, Parameter(help="number of combinations to print; 0 for all")] = 20,
     json_: Json = False,
 ) -> int:
     from handgrad.search import leave_results, load_study

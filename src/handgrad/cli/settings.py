@@ -10,8 +10,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from handgrad.cli.common import otherwise
 from handgrad.errors import ConfigError
 from handgrad.training.config import GROUPS, TrainConfig
+
+#: What the help page of a command with these flags says of them.
+SHORT_PAGE = "This page shows the settings that most people use; --help-all shows all of them."
 
 #: The flag for a help page with every setting, and the settings that a short one shows.
 SHOW_ALL = "--help-all"
@@ -55,12 +59,17 @@ def _setting_flags(chosen: Collection[str] | None) -> list[inspect.Parameter]:
     for order, (heading, names) in enumerate(GROUPS.items(), start=1):
         for name in (name for name in names if chosen is None or name in chosen):
             field = fields[name]
-            shown = f" [{_shown(field.default)}]" if field.default is not None else ""
+            words = field.metadata["otherwise"] or (_shown(field.default) if field.default is not None else "")
             kind = types.get(str(field.type).removesuffix(" | None"), str)
             if choices := field.metadata["rule"].choices:
                 kind = Literal[choices]
             group = Group(heading, sort_key=order)
-            how = Parameter(help=field.metadata["help"] + shown, group=group, show=show_all or name in COMMON)
+            how = Parameter(
+                help=field.metadata["help"],
+                group=group,
+                show=show_all or name in COMMON,
+                show_default=otherwise(words) if words else False,
+            )
             flags.append(
                 inspect.Parameter(
                     name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, how]

@@ -19,8 +19,12 @@ from handgrad.training.run import is_folder, load_dataset
 
 app = new_app(
     "show",
-    "A network's layers: output shape, parameters, multiply-adds (one sample, forward). Of a finished run also "
-    "precision, recall and F1 of each class, and what is taken for what.",
+    "Show a network's layers: output shapes, parameters, multiply-adds (one sample, forward), convolution algorithms.",
+    """
+    handgrad show uva-vgg
+    handgrad show runs/digits
+    """,
+    "For a finished run also precision, recall and F1 of each class, and the confusion matrix.",
 )
 
 

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from handgrad.cli.common import Device, Engine, Json, new_app
+from handgrad.cli.common import Device, Engine, Json, help_page, new_app, otherwise
+from handgrad.cli.common import Weights as WeightsOf
 from handgrad.speech.corpus import LeftOut
 from handgrad.speech.prepare import PrepareConfig, Progress
 from handgrad.speech.prepare import prepare as prepare_speech
@@ -20,47 +21,81 @@ from handgrad.speech.prepare import prepare as prepare_speech
 if TYPE_CHECKING:
     from handgrad.speech.evaluation import FrameFigures
 
-Weights = Annotated[Literal["last", "best"], Parameter(help="of the last step or the best evaluation")]
+Weights = Annotated[Literal["last", "best"], WeightsOf]
 
 app = new_app(
     "speech",
-    "Speech, frame by frame: labelled frames from recordings with transcripts; a network's predictions and figures.",
+    "Classify speech frame by frame: make training data from recordings with transcripts, then evaluate and use a "
+    "network.",
+    """
+    handgrad speech prepare recordings --out frames
+    handgrad train --dataset speech --data-dir frames --run-dir runs/frames
+    handgrad speech evaluate runs/frames
+    handgrad speech label runs/frames recording.wav
+    """,
 )
 
 _DEFAULT = PrepareConfig()
 
 
-@app.command
+@app.command(
+    help=help_page(
+        "Make labelled frames, training data for handgrad train --dataset speech, from recordings with transcripts.",
+        """
+        handgrad speech prepare recordings --out frames
+        handgrad speech prepare recordings --out frames --split speaker
+        """,
+        "Requires the extra speech. An interrupted preparation is resumed by the same command.",
+    )
+)
 def prepare(
     folders: Annotated[
-        list[Path], Parameter(name="DIR", help="Kaldi data directory, or folder of audio with .txt files")
+        list[Path],
+        Parameter(
+            name="DIR", help="folder of audio files, each with a transcript in a .txt file, or Kaldi data directory"
+        ),
     ],
     /,
     *,
-    out: Annotated[Path, Parameter(help="folder for the files")],
+    out: Annotated[Path, Parameter(help="folder to write")],
     split: Annotated[
-        Literal["utterance", "speaker"], Parameter(help="whether the splits may share speakers, or not")
+        Literal["utterance", "speaker"], Parameter(help="utterance: splits may share speakers; speaker: they do not")
     ] = _DEFAULT.split,
-    dev: Annotated[float, Parameter(help="share of the development set")] = _DEFAULT.dev,
-    test: Annotated[float, Parameter(help="share of the test set")] = _DEFAULT.test,
-    dev_speakers: Annotated[str, Parameter(help="speakers of the development set, with commas between them")] = "",
-    test_speakers: Annotated[str, Parameter(help="speakers of the test set, likewise")] = "",
-    seed: Annotated[int, Parameter(help="which utterances or speakers go where")] = _DEFAULT.seed,
+    dev: Annotated[float, Parameter(help="share of the data in the development set")] = _DEFAULT.dev,
+    test: Annotated[float, Parameter(help="share of the data in the test set")] = _DEFAULT.test,
+    dev_speakers: Annotated[
+        str,
+        Parameter(
+            help="speakers of the development set, separated by commas", show_default=otherwise("drawn by --seed")
+        ),
+    ] = "",
+    test_speakers: Annotated[
+        str, Parameter(help="speakers of the test set, separated by commas", show_default=otherwise("drawn by --seed"))
+    ] = "",
+    seed: Annotated[int, Parameter(help="seed of the split")] = _DEFAULT.seed,
     normalize: Annotated[
-        Literal["none", "utterance", "speaker"], Parameter(help="mean 0 and variance 1 over an utterance or a speaker")
+        Literal["none", "utterance", "speaker"],
+        Parameter(help="scale features to zero mean and unit variance over each utterance or speaker"),
     ] = _DEFAULT.normalize,
     layout: Annotated[
-        Literal["objects", "flat"], Parameter(help="the competition's object arrays, or one array and its offsets")
+        Literal["objects", "flat"],
+        Parameter(help="objects: object arrays, as in the speech competition; flat: one array and its offsets"),
     ] = _DEFAULT.layout,
-    lexicon: Annotated[Path | None, Parameter(help="file of words and their phones")] = None,
+    lexicon: Annotated[
+        Path | None, Parameter(help="pronunciation dictionary: a file of words and their phones")
+    ] = None,
     unknown: Annotated[
-        Literal["spell", "left-out"], Parameter(help="words in no dictionary: by rule, or the utterance is left out")
+        Literal["spell", "left-out"],
+        Parameter(help="words in no dictionary: spell them by rule, or leave the utterance out"),
     ] = _DEFAULT.unknown,
-    processes: Annotated[int | None, Parameter(help="how many align at once [one per core]")] = None,
-    overwrite: Annotated[bool, Parameter(negative="", help="replace what an earlier preparation left")] = False,
+    processes: Annotated[
+        int | None, Parameter(help="number of processes that align", show_default=otherwise("one per core"))
+    ] = None,
+    overwrite: Annotated[
+        bool, Parameter(negative="", help="replace the files of an earlier preparation", show_default=False)
+    ] = False,
     json_: Json = False,
 ) -> int:
-    """Labelled frames from recordings with transcripts, as the files of the competition."""
     config = PrepareConfig(
         split=split,
         dev=dev,
@@ -135,10 +170,18 @@ class _Shown(Progress):
         self.console.print(line, highlight=False, markup=False)
 
 
-@app.command
+@app.command(
+    help=help_page(
+        "Write the most likely state of every frame to a CSV file: id,label, one line per frame, in order.",
+        """
+        handgrad speech predict runs/frames frames/test.npy
+        handgrad speech predict runs/frames frames/test.npy --weights last
+        """,
+    )
+)
 def predict(
     run: Annotated[Path, Parameter(help="run folder")],
-    utterances: Annotated[Path, Parameter(name="UTTERANCES", help=".npy file of utterances, as test.npy")],
+    utterances: Annotated[Path, Parameter(name="UTTERANCES", help=".npy file of utterances, such as test.npy")],
     /,
     *,
     out: Annotated[Path, Parameter(help="CSV file to write")] = Path("submission.csv"),
@@ -146,7 +189,6 @@ def predict(
     engine: Engine = None,
     device: Device = None,
 ) -> int:
-    """Write the most likely state of every frame as the competition's CSV: id,label, a line per frame, in order."""
     from handgrad.speech.prediction import write_submission
     from handgrad.training import load_run
 
@@ -162,19 +204,32 @@ def predict(
     return 0
 
 
-@app.command
+@app.command(
+    help=help_page(
+        "Evaluate a run on every split: frame accuracy with and without silence, phone accuracy, and which phones are "
+        "confused most often.",
+        """
+        handgrad speech evaluate runs/frames
+        handgrad speech evaluate runs/frames --confusion confusion.png
+        """,
+    )
+)
 def evaluate(
     run: Annotated[Path, Parameter(help="run folder")],
     /,
     *,
     weights: Weights = "best",
-    data_dir: Annotated[str | None, Parameter(help="folder of the data, where it has moved")] = None,
-    confusion: Annotated[Path | None, Parameter(help="PNG file for the confusion matrix by phone")] = None,
+    data_dir: Annotated[
+        str | None,
+        Parameter(help="folder of the run's data, if it has moved", show_default=otherwise("as when it was trained")),
+    ] = None,
+    confusion: Annotated[
+        Path | None, Parameter(help="draw the confusion matrix of the phones to this PNG file")
+    ] = None,
     engine: Engine = None,
     device: Device = None,
     json_: Json = False,
 ) -> int:
-    """Frame accuracy with and without silence, phone accuracy and the most frequent confusions, on every split."""
     from handgrad.speech.evaluation import evaluate_frames
     from handgrad.training import load_run
 
@@ -201,7 +256,10 @@ def _draw(figures: FrameFigures, path: Path, title: str) -> None:
 
     if not figures.phones:
         count = len(figures.classes)
-        raise ConfigError(f"{count} states make no phones of three: name them in states.txt, a line per state")
+        raise ConfigError(
+            f"the confusion matrix requires phones of three states each, and there are {count} states: name them in "
+            "states.txt, one per line"
+        )
     why_not = write_figure(path, lambda: confusion(figures.phone_confusion.tolist(), figures.phones, title=title))
     if why_not:
         print(why_not, file=sys.stderr)
@@ -221,23 +279,37 @@ def _print(figures: dict[str, FrameFigures]) -> None:
     Console().print(table)
 
 
-@app.command
+@app.command(
+    help=help_page(
+        "Label a recording with the phones that a network recognises: print them, and draw them over the spectrogram.",
+        """
+        handgrad speech label runs/frames recording.wav
+        handgrad speech label runs/frames recording.wav --textgrid recording.TextGrid
+        """,
+        "Requires the extra speech.",
+    )
+)
 def label(
     run: Annotated[Path, Parameter(help="run folder")],
-    audio: Annotated[Path, Parameter(name="AUDIO", help="recording, of any format and rate that soundfile reads")],
+    audio: Annotated[
+        Path, Parameter(name="AUDIO", help="recording, of any format and sampling rate that soundfile reads")
+    ],
     /,
     *,
-    out: Annotated[Path | None, Parameter(help="PNG file [AUDIO with the ending .png, in the current folder]")] = None,
-    textgrid: Annotated[Path | None, Parameter(help="TextGrid file for Praat, with the phones")] = None,
+    out: Annotated[
+        Path | None,
+        Parameter(help="PNG file to draw", show_default=otherwise("AUDIO's name with .png, in the current folder")),
+    ] = None,
+    textgrid: Annotated[Path | None, Parameter(help="write the phones to this TextGrid file, for Praat")] = None,
     normalize: Annotated[
-        Literal["none", "utterance", "speaker"] | None, Parameter(help="as the training data [as beside them]")
+        Literal["none", "utterance", "speaker"] | None,
+        Parameter(help="normalisation of the features", show_default=otherwise("that of the training data")),
     ] = None,
     weights: Weights = "best",
     engine: Engine = None,
     device: Device = None,
     json_: Json = False,
 ) -> int:
-    """The phones that a network hears in a recording, printed and drawn over its spectrogram."""
     from handgrad.figures import labelled_spectrogram
     from handgrad.speech.label import FIRST_SECOND
     from handgrad.speech.label import label as label_audio

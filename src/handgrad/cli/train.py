@@ -8,18 +8,25 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from handgrad import training
-from handgrad.cli.common import new_app
+from handgrad.cli.common import new_app, otherwise
 from handgrad.cli.examination import print_report, print_watched
 from handgrad.cli.reporting import LineReporter, QuietReporter, TerminalReporter, print_result
-from handgrad.cli.settings import given_settings, with_setting_flags
+from handgrad.cli.settings import SHORT_PAGE, given_settings, with_setting_flags
 from handgrad.engines.processes import here
 from handgrad.errors import ConfigError
 
 app = new_app(
     "train",
-    "Train a network with hand-derived gradients. Without arguments: the recipe digits.\n\n"
-    "A flag overrides --config, --config overrides --recipe. This page shows the settings that most people use; "
-    "--help-all shows every one.",
+    "Train a network, and write a run folder with its settings, metrics, curves and weights. Without arguments: the "
+    "recipe digits.",
+    """
+    handgrad train
+    handgrad train --recipe cmu-mnist
+    handgrad train --data table.csv --target price
+    handgrad train --dataset mnist --hidden-units 256,128 --norm batch --epochs 10
+    handgrad train --run-dir runs/digits --resume
+    """,
+    f"A flag overrides --config, and --config overrides --recipe. {SHORT_PAGE}",
 )
 _RUN = Group("Run", sort_key=0)
 _SWITCH: Any = {"negative": "", "show_default": False}
@@ -27,19 +34,26 @@ _SWITCH: Any = {"negative": "", "show_default": False}
 
 def train(
     *,
-    recipe: Annotated[str | None, Parameter(group=_RUN, help="a recipe by name, see handgrad recipes")] = None,
+    recipe: Annotated[str | None, Parameter(group=_RUN, help="start from this recipe, see handgrad recipes")] = None,
     config: Annotated[
-        Path | None, Parameter(group=_RUN, help="a TOML file of settings, like config.toml of a run")
+        Path | None, Parameter(group=_RUN, help="TOML file of settings, such as config.toml of a run")
     ] = None,
-    run_dir: Annotated[Path | None, Parameter(group=_RUN, help="the run folder [a new one in runs/]")] = None,
-    resume: Annotated[bool, Parameter(group=_RUN, help="resume the run in --run-dir", **_SWITCH)] = False,
-    quiet: Annotated[bool, Parameter(group=_RUN, help="print the result only", **_SWITCH)] = False,
+    run_dir: Annotated[
+        Path | None, Parameter(group=_RUN, help="run folder", show_default=otherwise("a new folder in runs/"))
+    ] = None,
+    resume: Annotated[
+        bool, Parameter(group=_RUN, help="resume the run in --run-dir from its last checkpoint", **_SWITCH)
+    ] = False,
+    quiet: Annotated[bool, Parameter(group=_RUN, help="print only the result", **_SWITCH)] = False,
     doctor: Annotated[
         bool,
-        Parameter(group=_RUN, help="examine the settings first, and watch the run, see handgrad doctor", **_SWITCH),
+        Parameter(group=_RUN, help="check the settings first and watch the run, see handgrad doctor", **_SWITCH),
     ] = False,
     tensorboard: Annotated[
-        bool, Parameter(group=_RUN, help="also write event files to RUN/tensorboard (the extra tensorboard)", **_SWITCH)
+        bool,
+        Parameter(
+            group=_RUN, help="also write event files for TensorBoard (requires the extra tensorboard)", **_SWITCH
+        ),
     ] = False,
     json_: Annotated[bool, Parameter(name="--json", group=_RUN, help="print the summary as JSON", **_SWITCH)] = False,
     **settings: Any,

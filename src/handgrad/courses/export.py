@@ -46,7 +46,7 @@ def export(name: str, directory: str | Path, *, force: bool = False) -> list[Pat
     there = [path.relative_to(directory).as_posix() for path in contents if path.exists() or path.is_symlink()]
     if there and not force:
         raise HandgradError(
-            f"{directory} has {', '.join(there)} already: choose another folder, or --force to write over them"
+            f"{directory} has {', '.join(there)} already: choose another folder, or overwrite them with --force"
         )
     write_all(contents)
     return list(contents)

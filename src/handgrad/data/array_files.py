@@ -24,7 +24,7 @@ MOST_UNPACKED, MOST_RATIO = 1 << 30, 200
 def read_npy(path: Path) -> Shaped[Array, "..."]:
     """The array of a .npy file, memory-mapped: only what is used is read, so it may be larger than memory.
 
-    Raises: DataError where it is no .npy file, is cut short, or holds objects.
+    Raises: DataError where it is not a .npy file, is cut short, or holds objects.
     """
     try:
         with path.open("rb") as stream:

@@ -103,5 +103,5 @@ def _read_pickled(path: Path) -> Samples:
         found = f"{len(labels)}" if isinstance(labels, list) else f"{type(labels).__name__} for"
         raise DataError(f"{path} has {found} labels and {len(data)} images: expected {expected}")
     if not all(type(label) is int and 0 <= label <= 255 for label in labels):
-        raise DataError(f"{path} has labels that are no classes: expected {expected}")
+        raise DataError(f"{path} has labels that are not classes: expected {expected}")
     return Samples(data, np.array(labels, np.uint8))

@@ -215,9 +215,9 @@ def as_inputs(x: Any, where: str) -> Num[Array, "n *shape"]:
             f"C){hint}"
         )
     if not len(x):
-        raise DataError(f"{where} has shape={x.shape}, 0 samples: expected one at least")
+        raise DataError(f"{where} has shape={x.shape}, 0 samples: expected at least one")
     if not x.size:
-        raise DataError(f"{where} has shape={x.shape}: expected one number per sample at least")
+        raise DataError(f"{where} has shape={x.shape}: expected at least one number per sample")
     if x.ndim == 3:
         x = x[:, np.newaxis]
     elif x.ndim == 4 and x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4):
@@ -367,9 +367,7 @@ def class_labels(
         names = sorted(known, key=lambda v: (known[v], v)) + sorted(values - known.keys())
         classes = tuple(names)
         if len(classes) < 2:
-            raise DataError(
-                f"{where} has one class only, {names[0]!r}: expected two at least, or there is nothing to tell apart"
-            )
+            raise DataError(f"{where} has one class only, {names[0]!r}: expected at least two")
         if len(classes) > max(2, len(text) / 2):
             raise DataError(
                 f"{where} has {len(classes):,} classes in {len(text):,} rows: expected several rows for each class; "
@@ -446,7 +444,7 @@ def assemble(
     if isinstance(inputs, Table):
         for option, value in (("ignore", ignore), ("categories", categories)):
             if found := [name for name in columns_named(value, inputs, tuple(raw.targets)) if name in raw.targets]:
-                raise ConfigError(f"{option}={value}: {found[0]} is the target, and no input; leave it out there")
+                raise ConfigError(f"{option}={value}: {found[0]} is the target, not an input; leave it out there")
         ignored, named = columns_named(ignore, inputs), columns_named(categories, inputs)
         inputs = inputs.without(ignored)
         if raw.groups is not None:  # one person's number says nothing about another's
@@ -542,7 +540,7 @@ def _split(
     everything = np.arange(n)
     if "test" in raw.sizes:
         if test_size is not None:
-            raise ConfigError(f"test_size={test_size}: {raw.name} has a test part of its own; leave test_size out")
+            raise ConfigError(f"test_size={test_size}: {raw.name} has a test set of its own; leave test_size out")
         test = everything[n - raw.sizes["test"] :]
         rest = everything[: n - raw.sizes["test"]]
     else:
@@ -551,7 +549,7 @@ def _split(
         test, rest = everything[held], everything[~held]
     if "validation" in raw.sizes:
         if validation_size:
-            raise ConfigError(f"validation_size={validation_size}: {raw.name} has a validation part of its own")
+            raise ConfigError(f"validation_size={validation_size}: {raw.name} has a validation set of its own")
         validation, train = rest[raw.sizes["train"] :], rest[: raw.sizes["train"]]
     else:
         size = splitting.validation_count(len(rest), validation_size, raw.name)
@@ -577,7 +575,7 @@ def _check_classes_in_training(
         absent = [classes[i] for i in np.flatnonzero(counts == 0)]
         raise DataError(
             f"{raw.name} has {'the classes' if len(absent) > 1 else 'the class'} {', '.join(map(repr, absent[:5]))} "
-            "outside of the training samples only: a network cannot learn what it never sees; add training samples of "
+            "outside of the training samples only: add training samples of "
             "it, leave it out, or split the data another way"
         )
 
@@ -608,9 +606,8 @@ def _refuse_copies(raw: Raw, inputs: Num[Array, "n *shape"], labels: Num[Array, 
         for feature in candidates:
             if np.array_equal(inputs[:, feature], target):
                 raise DataError(
-                    f"feature {feature} of {raw.name} is the target itself: the network would be perfect and have "
-                    "learned "
-                    "nothing; leave that feature out"
+                    f"feature {feature} of {raw.name} is the target itself, so there would be nothing to learn: "
+                    "leave that feature out"
                 )
 
 
@@ -628,9 +625,8 @@ def _refuse_copies_in_table(raw: Raw, table: Table, encoder: TableEncoder, label
             if (_proportional if labels.ndim > 1 else _one_to_one)(values, target):
                 name = list(raw.targets)[i]
                 raise DataError(
-                    f"column {column.name!r} of {raw.name} says the same as the target {name!r} in every row: the "
-                    "network "
-                    f"would be perfect and have learned nothing; leave it out (--ignore {column.name})"
+                    f"column {column.name!r} of {raw.name} is a copy of the target {name!r} in every row, so "
+                    f"there would be nothing to learn: leave it out (--ignore {column.name})"
                 )
 
 

@@ -92,8 +92,7 @@ def read_images(paths: list[Path], size: str | None, mode: str | None) -> tuple[
             modes.setdefault("grey" if image.mode in _GREY else "rgb", path)
     if mode is None and len(modes) > 1:
         raise DataError(
-            f"{modes['grey']} is grey and {modes['rgb']} has colours: choose what all are turned into, with "
-            "--image-mode grey or rgb"
+            f"{modes['grey']} is grey and {modes['rgb']} is in colour: convert all images with --image-mode grey or rgb"
         )
     mode = mode or next(iter(modes))
     if wanted is None and len(sizes) > 1:
@@ -158,11 +157,11 @@ class opened:
         if isinstance(error, FileNotFoundError):
             raise DataError(f"there is no file {self.path}") from None
         if isinstance(error, UnidentifiedImageError):
-            raise DataError(f"{self.path} is no image that can be read: expected {', '.join(FORMATS)}") from None
+            raise DataError(f"{self.path} is not an image that can be read: expected {', '.join(FORMATS)}") from None
         if isinstance(error, (Image.DecompressionBombWarning, Image.DecompressionBombError)):
             raise DataError(f"{self.path} has too many pixels ({error}): make it smaller") from None
         if isinstance(error, (OSError, ValueError, EOFError, SyntaxError)):  # SyntaxError: Pillow's, of a broken PNG
-            raise DataError(f"{self.path} is broken and cannot be read ({error}): replace or remove it") from None
+            raise DataError(f"{self.path} is damaged and cannot be read ({error}): replace or remove it") from None
 
 
 def _as_shown(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:

@@ -176,7 +176,7 @@ def _reader_of(path: Path, targets: bool) -> Callable[[Path, Reading, bool], Raw
     if not targets and _IDX.fullmatch(path.name):
         return _read_idx_file
     if suffix in (".pkl", ".pickle", ".joblib"):
-        raise DataError(f"{path} is a pickle, which runs what it asks for and is never read: save it as .npz or .csv")
+        raise DataError(f"{path} is a pickle, which can run any code and is never read: save it as .npz or .csv")
     raise DataError(f"{path}: expected {KINDS}")
 
 
@@ -280,7 +280,7 @@ def _read_npz(path: Path, reading: Reading, targets: bool) -> Raw:
             y = as_targets(arrays[pair[1]], f"array {pair[1]!r} in {path}") if len(pair) > 1 else {}
             parts[part] = (x, y)
     if len(parts) > 1 and group:
-        raise ConfigError(f"group={reading.group}: {path} has a test part of its own; leave group out")
+        raise ConfigError(f"group={reading.group}: {path} has a test set of its own; leave group out")
     x, y, sizes = join_parts(str(path), parts) if len(parts) > 1 else (*parts["train"], {})
     groups = as_column(arrays[group[0]], f"array {group[0]!r} in {path}") if group else None
     weights = as_column(arrays[weight[0]], f"array {weight[0]!r} in {path}") if weight else None

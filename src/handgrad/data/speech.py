@@ -324,7 +324,7 @@ def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, int]
             shape, _, dtype = readers[version](file)
     except (ValueError, KeyError, SyntaxError, TokenError, RecursionError) as error:
         why = "it is empty" if path.stat().st_size == 0 else " ".join(str(error).split())[:200]
-        raise DataError(f"{path} is no .npy file ({why}): expected one that numpy.save wrote") from None
+        raise DataError(f"{path} is not a .npy file ({why}): expected one that numpy.save wrote") from None
     return shape, dtype, file.tell()
 
 

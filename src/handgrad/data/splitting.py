@@ -53,7 +53,7 @@ def apportion(counts: Integer[Array, "K"], size: int, most: Integer[Array, "K"])
 def _hold_out_groups(labels, counts, size, rng, groups) -> Bool[Array, "n"]:
     names, group_of = np.unique(groups, return_inverse=True)
     if len(names) < 2:
-        raise DataError(f"all samples are of one group ({names[0]!r}): expected 2 at least, to keep them on two sides")
+        raise DataError(f"all samples are of one group ({names[0]!r}): expected at least 2, to split them")
     # The classes of each group, as a vector; groups are taken while they bring the sum nearer to the wanted one.
     profiles = np.zeros((len(names), len(counts)))
     np.add.at(profiles, (group_of, labels), 1)
@@ -92,6 +92,6 @@ def validation_count(n: int, validation_size: float, name: str) -> int:
     if not 0 <= count < n or (validation_size and not count):
         raise ConfigError(
             f"validation_size={validation_size!r} must be a whole number from 0 to {n - 1}: {name} has {n} training "
-            "samples, and one at least has to remain; a share such as 0.1 is accepted too"
+            "samples, and at least one has to remain; a share such as 0.1 is accepted too"
         )
     return count

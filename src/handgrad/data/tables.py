@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import difflib
 import numbers
 import re
 from collections import Counter
@@ -75,7 +76,9 @@ class Table:
     def column(self, name: str) -> Shaped[Array, "n"]:
         """A column by name. Raises DataError that names those there are."""
         if name not in self.columns:
-            raise DataError(f"{self.name} has no column {name!r}: it has {_listed(self.columns)}")
+            near = difflib.get_close_matches(name, self.columns, 1)
+            hint = f"did you mean {near[0]!r}? It has" if near else "it has"
+            raise DataError(f"{self.name} has no column {name!r}: {hint} {_listed(self.columns)}")
         return self.columns[name]
 
     def without(self, names: Collection[str]) -> Table:
@@ -263,7 +266,7 @@ class TableEncoder:
             else:
                 columns.append(fitted)
         if not columns:
-            raise DataError(f"{table.name} has no column left to learn from: expected one beside the target at least")
+            raise DataError(f"{table.name} has no column left to learn from: expected at least one besides the target")
         return cls(tuple(columns), tuple(target), tuple(left_out))
 
     @property

@@ -149,7 +149,7 @@ class NumpyEngine:
         count = self.models or 1
         seeds, inits, optimizers = _each(init_seed, count), _each(init, count), _each(optimizer, count)
         if self.models is not None and any(len(row.input_shape) > 1 for row in architecture.rows()):
-            raise ConfigError("convolutional networks are not stacked: train them one by one")
+            raise ConfigError("convolutional networks cannot be stacked: train them one at a time")
         self._noise = [np.random.default_rng(seed) for seed in _each(noise_seed, count)]
 
         def drawn(model: int) -> nn.Sequential:

@@ -88,12 +88,14 @@ def joined(engine: str) -> Iterator[Processes]:
         return
     if engine != "torch":
         raise ConfigError(
-            f"engine={engine} trains in one process, and torchrun started {processes.count}: take --engine torch"
+            f"engine={engine} trains in one process, and torchrun started {processes.count}: use --engine torch"
         )
     try:
         import torch
     except ModuleNotFoundError:
-        raise ConfigError('engine=torch needs PyTorch, which is not installed: pip install "handgrad[torch]"') from None
+        raise ConfigError(
+            'engine=torch requires PyTorch, which is not installed: pip install "handgrad[torch]"'
+        ) from None
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank() % torch.cuda.device_count())
     # torchrun uses one store for all attempts. A restarted worker could find the address of a dead one in it and wait
@@ -138,5 +140,5 @@ def reporting_lost_processes() -> Iterator[None]:
             raise
         raise RunError(
             f"another process of this run ended or cannot be reached: {text.strip().splitlines()[0][:200]}. "
-            "Go on from the last checkpoint with --resume"
+            "Resume from the last checkpoint with --resume"
         ) from None

@@ -107,7 +107,7 @@ class TorchEngine:
         self.device = check_device(device)
         self.dtype, self.autocast_dtype = _PRECISIONS[spec.precision]
         if self.device.type == "mps" and spec.precision == "float64":
-            raise ConfigError("device=mps cannot compute in float64: take precision=float32 or device=cpu")
+            raise ConfigError("device=mps cannot compute in float64: use precision=float32 or device=cpu")
         if spec.threads is not None and self.device.type == "cpu":
             torch.set_num_threads(spec.threads)
 
@@ -444,7 +444,7 @@ def check_device(device: str) -> torch.device:
         raise ConfigError(f"device={device!r} is unknown, expected one of {', '.join(there)}")
     if int(number or 0) >= there[kind]():
         raise ConfigError(
-            f"device={device} is not there: PyTorch {torch.__version__} finds no such device on this machine; "
+            f"device={device} is not available: PyTorch {torch.__version__} finds no such device on this machine; "
             "take device=cpu"
         )
     return torch.device(device)

@@ -78,7 +78,7 @@ def export(
     there = [path for path in contents if (path.exists() or path.is_symlink()) and not describes(path, network)]
     if there and not force:
         names = " and ".join(map(str, there))
-        raise ConfigError(f"{names} exists already: choose another --out, or --force to replace it")
+        raise ConfigError(f"{names} exists already: choose another --out, or replace it with --force")
     with contextlib.ExitStack() as stack:  # all files are written before the first is renamed
         for path, content in contents.items():
             temporary = stack.enter_context(replacing(path, advice="Free some space or choose another --out"))

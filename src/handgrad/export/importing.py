@@ -89,11 +89,11 @@ def _described(arch: str | Path | None, settings: Mapping[str, Any]) -> tuple[Tr
         return TrainConfig.from_settings(merge_settings(None, None, settings)), None
     arch = Path(arch)
     if not arch.exists():
-        raise ConfigError(f"arch={arch}: there is no such file or folder")
+        raise ConfigError(f"arch={arch} does not exist: expected a run folder, or a .toml or .json file")
     if arch.is_dir():
         arch = arch / "config.toml"
         if not arch.exists():
-            raise ConfigError(f"arch={arch.parent} is no run folder: it has no config.toml")
+            raise ConfigError(f"arch={arch.parent} is not a run folder: it has no config.toml")
     if arch.suffix == ".toml":
         return TrainConfig.from_settings(merge_settings(None, arch, settings), str(arch)), None
     if arch.suffix != ".json":

@@ -269,8 +269,8 @@ def create(folder: Path, store: Store, name: str, plan: Plan, data: Mapping[str,
         else:
             if not join and not resume:
                 raise RunError(
-                    f"{hidden(store.address)} holds the study {name!r} already: go on with --resume, or choose another "
-                    "--study-dir"
+                    f"{hidden(store.address)} already holds the study {name!r}: resume it with --resume, or choose "
+                    "another --study-dir"
                 )
             study = _opened(folder, store, name)
             grown = _grown(study.plan, plan, hidden(store.address))
@@ -386,7 +386,7 @@ def _grown(before: Plan, now: Plan, where: str) -> Plan:
     for name in ("sampler", "select"):
         if getattr(before, name) != getattr(now, name):
             raise ConfigError(
-                f"the study in {where} was begun with {name}={getattr(before, name)}, now it is "
+                f"the study in {where} began with {name}={getattr(before, name)}, now it is "
                 f"{name}={getattr(now, name)}: leave that out, or start a new study"
             )
     trials = None if before.trials is None or now.trials is None else max(before.trials, now.trials)

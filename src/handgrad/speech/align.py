@@ -72,7 +72,7 @@ class Aligner:
         Raises: DataError that says in a line why it cannot be aligned.
         """
         if not words:
-            raise DataError("its transcript has no words")
+            raise DataError("its transcript has no words: write down what is said")
         frames = frame_count(len(signal))
         entries, spelled = self._enter(words)
         least = STATES_PER_PHONE * sum(self._shortest(entry) for entry in entries)
@@ -121,7 +121,7 @@ class Aligner:
                 first = STATES_PER_PHONE * PHONES.index(phone.name)
                 for position, state in enumerate(phone):
                     if position >= STATES_PER_PHONE or state.start != end or state.duration < 1:
-                        raise DataError(f"the aligner lost its way in {phone.name} at {end * STEP / RATE:.2f} s")
+                        raise DataError(f"the aligner fails in {phone.name} at {end * STEP / RATE:.2f} s")
                     end += state.duration
                     labels[state.start : end] = first + position
                     scores[state.start : end] = state.score / state.duration

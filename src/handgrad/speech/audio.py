@@ -26,7 +26,7 @@ def require_speech() -> None:
         import soxr  # noqa: F401
     except (ImportError, OSError) as error:  # OSError: soundfile without its library libsndfile
         raise ConfigError(
-            f'recordings need libraries that are not here ({error}): pip install "handgrad[speech]"'
+            f'recordings require libraries that are not installed ({error}): pip install "handgrad[speech]"'
         ) from None
 
 
@@ -56,7 +56,7 @@ def read_audio(path: Path, start: float = 0.0, end: float | None = None) -> tupl
             file.seek(min(first, file.frames))
             samples = file.read(last - first, dtype="float32", always_2d=True)
     except FileNotFoundError:
-        raise DataError("there is no such file") from None
+        raise DataError("there is no such file: correct its path") from None
     except OSError as error:
         raise DataError(f"it cannot be read: {error.strerror or error}") from None
     except soundfile.SoundFileError as error:

@@ -84,7 +84,9 @@ def _read_kaldi(folder: Path) -> tuple[list[Utterance], list[LeftOut]]:
     for name in sorted({*segments, *texts}):
         try:
             if name not in segments:
-                raise DataError(f"it has a text and no {'line in segments' if segmented else 'recording in wav.scp'}")
+                raise DataError(
+                    f"it has a text but no {'line in segments' if segmented else 'recording in wav.scp'}: add one"
+                )
             recording, start, end = _segment(segments[name]) if segmented else (name, 0.0, None)
             if recording not in recordings:
                 raise DataError(f"recording={recording} of segments is not in wav.scp")
@@ -92,7 +94,7 @@ def _read_kaldi(folder: Path) -> tuple[list[Utterance], list[LeftOut]]:
             if place.endswith("|") or place.startswith("|"):
                 raise DataError(f"wav.scp gives a command ({place}), which is not run: write its output to a file")
             if name not in texts:
-                raise DataError("it has no text")
+                raise DataError("it has no text: add a line to the file text")
             speaker = speakers.get(name, folder.resolve().name)
             found.append(Utterance(name, folder / place, texts[name], speaker, start, end))
         except DataError as error:
@@ -150,7 +152,7 @@ def _table(path: Path) -> dict[str, str]:
     for i, line in enumerate(lines, 1):
         key, _, rest = line.strip().partition(" ") if "\t" not in line else line.strip().partition("\t")
         if key in table:
-            raise DataError(f"{path}, line {i}: {key} is there twice; keep one of the two lines")
+            raise DataError(f"{path}, line {i}: {key} occurs twice; keep one of the two lines")
         if key:
             table[key] = rest.strip()
     return table

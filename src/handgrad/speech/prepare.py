@@ -173,7 +173,7 @@ def prepare(
     progress = progress or Progress()
     require_speech()
     if not overwrite and (there := [name for name in _names("objects") if (out / name).exists()]):
-        raise DataError(f"{out} has {there[0]} already: choose another --out, or give --overwrite")
+        raise DataError(f"{out} already has {there[0]}: choose another --out, or replace it with --overwrite")
     pronunciations = read_lexicon(lexicon) if lexicon is not None else {}
     utterances, left_out = read_corpus(folders)
     if config.split == "speaker" and utterances:

@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
     raise ModuleNotFoundError(
-        'handgrad.torch needs PyTorch, which is not installed: pip install "handgrad[torch]"', name="torch"
+        'handgrad.torch requires PyTorch, which is not installed: pip install "handgrad[torch]"', name="torch"
     ) from None
 
 from handgrad.torch.activations import (

@@ -121,11 +121,11 @@ def read_line(path: Path, number: int, text: str, trust: bool = False) -> dict[s
 
     Raises:
         RunError: the line is damaged.
-        ValueError: it is no object in JSON.
+        ValueError: it is not an object in JSON.
     """
     record = json.loads(text)
     if not isinstance(record, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     text = text.rstrip("\n")
     found = _LINE_END.search(text)
     sum_of_text = f"{zlib.crc32(text[: found.start()].encode()):08x}" if found else None
@@ -134,7 +134,7 @@ def read_line(path: Path, number: int, text: str, trust: bool = False) -> dict[s
     return record
 
 
-DAMAGED = "The file is damaged: bring back a copy, or train anew"
+DAMAGED = "The file is damaged: bring back a copy, or train again"
 
 
 def check(path: Path | str, written: str | None, found: str | None, trust: bool = False) -> None:
@@ -150,7 +150,7 @@ def check(path: Path | str, written: str | None, found: str | None, trust: bool 
     if written != found:
         raise RunError(
             f"{path} is damaged or was changed: its content does not have the checksum that it was written with. Bring "
-            "back a copy, or train anew; if you changed it on purpose, --trust reads it all the same (from Python: "
+            "back a copy, or train again; if you changed it on purpose, --trust reads it all the same (from Python: "
             "handgrad.load_run(run, trust=True))"
         )
 
@@ -159,7 +159,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
-        raise RunError(f"cannot read {path}: it is no text in UTF-8. {DAMAGED}") from None
+        raise RunError(f"cannot read {path}: it is not UTF-8 text. {DAMAGED}") from None
 
 
 def _sha256(text: str) -> str:

@@ -201,7 +201,7 @@ def compare_runs(
         RunError: a folder holds no run, or the architectures differ.
     """
     if steps < 0:
-        raise ConfigError(f"steps={steps}: expected a whole number of at least 0; 0 makes none again")
+        raise ConfigError(f"steps={steps}: expected a whole number of at least 0; 0 repeats none")
     if tolerance is not None and not 0 <= tolerance < math.inf:
         raise ConfigError(f"tolerance={tolerance}: expected a number of at least 0")
     a, b = (run if isinstance(run, Run) else load_run(run) for run in (one, other))

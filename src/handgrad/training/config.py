@@ -47,6 +47,7 @@ from handgrad.errors import ConfigError
 from handgrad.nn import INITIALIZERS, parse_initializer
 from handgrad.training.recipes import recipe_settings
 from handgrad.training.schedules import SCHEDULES, Schedule, check_schedule
+from handgrad.training.synonyms import ELSEWHERE, NO_SETTING, plain
 
 #: The value of `data` for arrays that were given from Python: they lie in no file.
 IN_MEMORY = ":memory:"
@@ -113,8 +114,9 @@ _OF_MODELS = {
 _NETWORK_SETTINGS = (*_OF_MODELS, "norm", "num_groups")
 
 
-def _setting(default: Any, rule: Rule, help: str) -> Any:
-    return dataclasses.field(default=default, metadata={"rule": rule, "help": help})
+def _setting(default: Any, rule: Rule, help: str, otherwise: str = "") -> Any:
+    """A field; `otherwise`: what holds where it is not set, in words, where `default` does not say it."""
+    return dataclasses.field(default=default, metadata={"rule": rule, "help": help, "otherwise": otherwise})
 
 
 #: Headings under which the settings are shown.
@@ -156,145 +158,172 @@ class TrainConfig:
         ConfigError: a value is of the wrong type or out of its range, or two of them contradict each other.
     """
 
-    recipe: str | None = _setting(None, _TEXT, "the recipe that the settings started from")
-    dataset: str = _setting("digits", _TEXT, f"data set to train on: {', '.join(DATASETS)}")
-    data_dir: str | None = _setting(None, _FOLDER, "folder of the data [$HANDGRAD_DATA, else the user's cache]")
+    recipe: str | None = _setting(None, _TEXT, "recipe that the settings started from")
+    dataset: str = _setting("digits", _TEXT, f"built-in data set: {', '.join(DATASETS)}")
+    data_dir: str | None = _setting(
+        None, _FOLDER, "folder of the built-in data sets", "$HANDGRAD_DATA, else the user's cache"
+    )
     offline: bool = _setting(False, _SWITCH, "never download")
     preprocessing: str | None = _setting(
-        None, _one_of(PREPROCESSING), "what happens to the raw inputs [the data set's own]"
+        None,
+        _one_of(PREPROCESSING),
+        "preprocessing of the inputs; standard: zero mean and unit variance; unit: to the range 0 to 1; mean-image: "
+        "minus the mean training image",
+        "the data set's own",
     )
     validation_size: int | float = _setting(
         0,
         Rule("a whole number of at least 0, or a share between 0 and 1", _share_or_count),
-        "training samples kept aside for validation, a number or a share of them",
+        "training samples set aside for validation: a number, or a share such as 0.1",
     )
     validation_split: str = _setting(
-        "random", _one_of(VALIDATION_SPLITS), "which: drawn at random, each class in proportion, or the last ones (end)"
+        "random",
+        _one_of(VALIDATION_SPLITS)._replace(
+            expected=f"one of {', '.join(VALIDATION_SPLITS)}; how many samples is validation_size"
+        ),
+        "which samples to set aside: random, in proportion to the classes; end, the last ones",
     )
-    random_crop: int = _setting(0, _at_least(0), "pixels that a training image may be moved by, black coming in")
-    horizontal_flip: bool = _setting(False, _SWITCH, "mirror every other training image, left to right")
+    random_crop: int = _setting(0, _at_least(0), "shift training images randomly by up to N pixels, padding with black")
+    horizontal_flip: bool = _setting(False, _SWITCH, "mirror each training image with probability 1/2")
     data: str | None = _setting(
         None,
         Rule("the path of a file or folder", lambda v: isinstance(v, str) and v != ""),
-        "your own data: .csv, .tsv, .parquet, .npz, .npy, a folder of images or of IDX files",
+        "your own data: a .csv, .tsv, .parquet, .npz or .npy file, a folder of images or of IDX files",
     )
     target: str | None = _setting(
-        None, _NAMES, "column of a table to predict, or several; for x.npy the file of its targets"
+        None, _NAMES, "columns of a table to predict, separated by commas; for an .npy file, the file of its targets"
     )
-    task: str | None = _setting(
-        None, _one_of(TASKS), "classification or regression [regression where the target is a real number]"
-    )
-    ignore: str | None = _setting(None, _NAMES, "columns of a table that are no inputs")
-    categories: str | None = _setting(None, _NAMES, "columns of numbers that are names, such as postal codes")
+    task: str | None = _setting(None, _one_of(TASKS), "kind of task", "regression if the target is a real number")
+    ignore: str | None = _setting(None, _NAMES, "columns of a table that are not inputs")
+    categories: str | None = _setting(None, _NAMES, "numeric columns to treat as categories, such as postal codes")
     group: str | None = _setting(
-        None, _TEXT, "column or array: samples with the same value stay on one side of a split, as one person's do"
+        None, _TEXT, "column or array; samples with the same value, such as one patient's, stay in the same split"
     )
-    sample_weight: str | None = _setting(None, _TEXT, "column or array: how much each sample counts in training")
+    sample_weight: str | None = _setting(None, _TEXT, "column or array with the weight of each training sample")
     test_size: int | float | None = _setting(
         None,
         Rule("a whole number of at least 1, or a share between 0 and 1", lambda v: _share_or_count(v) and v > 0),
-        "samples kept aside for the test, a number or a share, where the data have no test part [0.2]",
+        "samples set aside for the test, a number or a share, if the data have no test set",
+        "0.2",
     )
     arrays: str | None = _setting(
-        None, _NAMES, "names in an .npz file: x,y or x_train,y_train,x_test,y_test [those, and other common ones]"
+        None,
+        _NAMES,
+        "names of the arrays in an .npz file: x,y or x_train,y_train,x_test,y_test",
+        "these, or other common names",
     )
     image_size: str | None = _setting(
-        None, _TEXT, "pixels that images are scaled to, as 32 or 48x64 (height x width) [as they are]"
+        None, _TEXT, "resize images to this size, as 32 or 48x64 (height x width)", "the size of the images"
     )
-    image_mode: str | None = _setting(None, _one_of(IMAGE_MODES), "grey or rgb [as the images are]")
-    data_bytes: int | None = _setting(None, _at_least(0), "size of the data, recorded when a run begins")
+    image_mode: str | None = _setting(None, _one_of(IMAGE_MODES), "convert images to grey or rgb", "as the images are")
+    data_bytes: int | None = _setting(None, _at_least(0), "size of the data in bytes; recorded when a run begins")
     data_sha256: str | None = _setting(
         None,
         Rule("64 hexadecimal digits", lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v) is not None),
-        "checksum of the data, recorded when a run begins; data that have another one are refused",
+        "checksum of the data; recorded when a run begins, and checked when it is resumed",
     )
-    context: int = _setting(0, _at_least(0), "frames of speech on each side of the one to classify")
-    model: str = _setting("mlp", _one_of(MODELS), "architecture")
-    width: int = _setting(64, _at_least(1), "channels of the first convolution, of vgg and preact-resnet")
-    channels: tuple[int, ...] = _setting((32, 64, 128), _WHOLE_NUMBERS, "channels of each stage, of cnn")
-    blocks: int = _setting(0, _at_least(0), "residual blocks in each stage, of cnn")
+    context: int = _setting(0, _at_least(0), "frames of speech on each side of the frame to classify")
+    model: str = _setting("mlp", _one_of(MODELS), "network architecture")
+    width: int = _setting(64, _at_least(1), "channels of the first convolution of vgg and preact-resnet")
+    channels: tuple[int, ...] = _setting((32, 64, 128), _WHOLE_NUMBERS, "channels of each stage of cnn")
+    blocks: int = _setting(0, _at_least(0), "residual blocks in each stage of cnn")
     hidden_units: tuple[int, ...] = _setting(
         (100,),
         _WHOLE_NUMBERS,
-        "width of each hidden layer, as 100,50; none for no hidden layer",
+        "width of each hidden layer, as 100,50; none for a linear model",
     )
     activation: str = _setting("relu", _one_of(ACTIVATIONS), "activation of the hidden layers")
-    negative_slope: float = _setting(0.01, _NOT_NEGATIVE, "slope of leaky_relu on the negative side")
+    negative_slope: float = _setting(0.01, _NOT_NEGATIVE, "slope of leaky_relu for negative inputs")
     norm: str = _setting(
-        "none", _one_of(NORMS), "normalisation before each activation [none; vgg and preact-resnet: batch]"
+        "none", _one_of(NORMS), "normalisation before each activation", "none; batch for vgg and preact-resnet"
     )
-    num_groups: int = _setting(4, _at_least(1), "groups of features, or channels, of norm group")
-    dropout: float = _setting(0.0, _SHARE, "probability of zeroing a hidden unit, or a channel of cnn, while training")
+    num_groups: int = _setting(4, _at_least(1), "number of groups of group normalisation")
+    dropout: float = _setting(0.0, _SHARE, "dropout probability of hidden units (of channels, in a cnn)")
     init: str = _setting(
         "kaiming",
         Rule(INITIALIZERS, _initializer),
-        "initial weights: kaiming[_uniform], xavier[_uniform], orthogonal, normal:STD, uniform:LIMIT, pytorch or "
-        "zeros; biases start at 0",
+        "initial weights: kaiming, kaiming_uniform, xavier, xavier_uniform, orthogonal, normal:STD, uniform:LIMIT, "
+        "pytorch or zeros; biases start at 0",
     )
-    optimizer: str = _setting("adam", _one_of(OPTIMIZERS), "update rule")
-    learning_rate: float = _setting(1e-3, _POSITIVE, "step size of the update rule")
-    momentum: float | None = _setting(None, _SHARE, "momentum of sgd, rmsprop [0] and muon [0.95]")
-    nesterov: bool = _setting(False, _SWITCH, "Nesterov's form of momentum")
-    weight_decay: float = _setting(0.0, _NOT_NEGATIVE, "L2 penalty; decoupled with adamw and muon")
-    beta1: float = _setting(0.9, _SHARE, "share that adam's running mean of the gradient keeps per step")
-    beta2: float = _setting(0.999, _SHARE, "share that adam's running mean of the squared gradient keeps per step")
-    clip_norm: float | None = _setting(None, _POSITIVE, "largest norm of the gradient, above which it is scaled down")
-    batch_size: int = _setting(64, _at_least(1), "samples per step (batch size)")
+    optimizer: str = _setting("adam", _one_of(OPTIMIZERS), "optimizer")
+    learning_rate: float = _setting(1e-3, _POSITIVE, "learning rate; with a schedule, the highest one")
+    momentum: float | None = _setting(None, _SHARE, "momentum of sgd, rmsprop and muon", "0; 0.95 for muon")
+    nesterov: bool = _setting(False, _SWITCH, "use Nesterov momentum")
+    weight_decay: float = _setting(0.0, _NOT_NEGATIVE, "L2 penalty; decoupled weight decay for adamw and muon")
+    beta1: float = _setting(0.9, _SHARE, "decay rate of adam's running mean of the gradient")
+    beta2: float = _setting(0.999, _SHARE, "decay rate of adam's running mean of the squared gradient")
+    clip_norm: float | None = _setting(
+        None, _POSITIVE, "clip the gradient to this norm, over all parameters", "no clipping"
+    )
+    batch_size: int = _setting(64, _at_least(1), "samples per step")
     max_steps: int | None = _setting(1500, _at_least(1), "number of training steps")
     epochs: int | None = _setting(None, _at_least(1), "passes over the training data, instead of --max-steps")
-    eval_freq: int = _setting(100, _at_least(1), "steps between two evaluations")
-    eval_size: int | None = _setting(None, _at_least(1), "samples an evaluation takes of a split [all of them]")
+    eval_freq: int = _setting(100, _at_least(1), "steps between evaluations")
+    eval_size: int | None = _setting(None, _at_least(1), "evaluate on at most this many samples of each split", "all")
     patience: int | None = _setting(
-        None, _at_least(1), "stop after so many evaluations without a better accuracy, or RMSE of a regression"
+        None,
+        _at_least(1),
+        "early stopping: stop after this many evaluations without a better accuracy (regression: RMSE)",
+        "no early stopping",
     )
     loss: str | None = _setting(
         None,
         _one_of(LOSSES),
-        "loss function [cross_entropy; of a regression: mse]; nll is cross_entropy with log-softmax as a layer; l1 and "
-        "huber, of a regression, are less sensitive to outliers",
+        "loss function; nll is cross_entropy with log-softmax as a layer; l1 and huber, for regression, are less "
+        "sensitive to outliers",
+        "cross_entropy; mse for regression",
     )
-    label_smoothing: float = _setting(0.0, _SHARE, "share of a target spread over all classes, of cross_entropy")
+    label_smoothing: float = _setting(0.0, _SHARE, "label smoothing of cross_entropy")
     huber_delta: float = _setting(
-        1.0, _POSITIVE, "distance, in standard deviations of the target, from which huber grows linearly"
+        1.0, _POSITIVE, "residual, in standard deviations of the target, from which huber grows linearly"
     )
     class_weight: str = _setting(
-        "none", _one_of(CLASS_WEIGHTS), "balanced: samples of rare classes weigh more, so that all classes count alike"
+        "none", _one_of(CLASS_WEIGHTS), "balanced: weight samples so that every class counts alike in training"
     )
     schedule: str = _setting("constant", _one_of(SCHEDULES), "learning-rate schedule")
     warmup_steps: int = _setting(0, _at_least(0), "steps of linear warm-up")
-    step_size: int | None = _setting(None, _at_least(1), "steps between two drops, of step [a third of all]")
-    gamma: float | None = _setting(None, _SHARE, "factor of a drop, of step and plateau [0.1]")
-    min_learning_rate: float | None = _setting(
-        None, _NOT_NEGATIVE, "where cosine and one_cycle end, and plateau stops dropping [0]"
+    step_size: int | None = _setting(
+        None, _at_least(1), "step: steps between reductions of the rate", "a third of all steps"
     )
-    pct_start: float | None = _setting(None, _SHARE, "share of the steps in which one_cycle rises [0.3]")
-    div_factor: float | None = _setting(None, _POSITIVE, "one_cycle starts at learning_rate divided by this [25]")
+    gamma: float | None = _setting(None, _SHARE, "step and plateau: factor by which the rate is reduced", "0.1")
+    min_learning_rate: float | None = _setting(
+        None, _NOT_NEGATIVE, "cosine and one_cycle: final rate; plateau: lowest rate", "0"
+    )
+    pct_start: float | None = _setting(None, _SHARE, "one_cycle: share of the steps in which the rate rises", "0.3")
+    div_factor: float | None = _setting(
+        None, _POSITIVE, "one_cycle: the first rate is the learning rate divided by this", "25"
+    )
     plateau_patience: int | None = _setting(
-        None, _at_least(0), "evaluations without improvement before plateau reduces the rate [3]"
+        None, _at_least(0), "plateau: evaluations without improvement before the rate is reduced", "3"
     )
     seed: int = _setting(0, _at_least(0), "seed of everything random")
-    init_seed: int | None = _setting(None, _at_least(0), "seed of the initial weights [from --seed]")
-    data_seed: int | None = _setting(None, _at_least(0), "seed of the order of the data [from --seed]")
-    noise_seed: int | None = _setting(None, _at_least(0), "seed of the dropout masks [from --seed]")
-    engine: str = _setting("numpy", _one_of(ENGINES), "compute engine")
+    init_seed: int | None = _setting(None, _at_least(0), "seed of the initial weights", "drawn from --seed")
+    data_seed: int | None = _setting(None, _at_least(0), "seed of the order of the samples", "drawn from --seed")
+    noise_seed: int | None = _setting(None, _at_least(0), "seed of the dropout masks", "drawn from --seed")
+    engine: str = _setting("numpy", _one_of(ENGINES), "compute engine; torch requires the extra torch")
     precision: str = _setting(
-        "float32", _one_of(PRECISIONS), "floating-point precision; bf16 and fp16 with the torch engine"
+        "float32", _one_of(PRECISIONS), "floating-point precision; bf16 and fp16 require the torch engine"
     )
-    device: str | None = _setting(None, _one_of(DEVICES), "device of the torch engine: cpu, cuda or mps [cpu]")
+    device: str | None = _setting(None, _one_of(DEVICES), "device of the torch engine", "cpu")
     compile: bool = _setting(False, _SWITCH, "compile the network with torch.compile (torch engine)")
     gradients: str | None = _setting(
-        None, _one_of(GRADIENTS), "the torch engine's derivatives: ours (hand) or PyTorch's (autograd) [autograd]"
+        None,
+        _one_of(GRADIENTS),
+        "torch engine: derivatives derived by hand, or PyTorch's autograd",
+        "autograd",
     )
-    threads: int | None = _setting(None, _at_least(1), "threads that share the work of a step [all]")
+    threads: int | None = _setting(None, _at_least(1), "number of threads", "as many as the BLAS library uses")
     kernels: str = _setting(
-        "numpy", _one_of(KERNELS), "element-wise work of the numpy engine: numba compiles it (the extra fast)"
+        "numpy",
+        _one_of(KERNELS),
+        "numpy engine: numba compiles the element-wise work (requires the extra fast)",
     )
     convolution: str = _setting(
         "auto",
         _one_of(("auto", "measure", *CONVOLUTIONS)),
-        "how the numpy engine computes convolutions: by a fixed estimate, by trying, or all in one way where it fits",
+        "numpy engine: convolution algorithm; auto: by an estimate; measure: by trying each",
     )
-    checkpoint_seconds: float = _setting(10.0, _NOT_NEGATIVE, "seconds between two checkpoints")
+    checkpoint_seconds: float = _setting(10.0, _NOT_NEGATIVE, "seconds between checkpoints")
 
     def __post_init__(self) -> None:
         for name in ("hidden_units", "channels"):
@@ -312,7 +341,8 @@ class TrainConfig:
                 raise ConfigError(f"{field.name}={_show(value)}: expected {expected}")
         self._check_data()
         if (self.epochs is None) == (self.max_steps is None):
-            raise ConfigError("expected either max_steps or epochs, not both and not neither")
+            both = f"epochs={self.epochs} and max_steps={self.max_steps} are both set: leave one out"
+            raise ConfigError(both if self.epochs else "neither epochs nor max_steps is set: expected one of them")
         self._check_model()
         self._check_speech()
         for spec in (self.optimizer_spec, self.engine_spec, self.loss_spec):
@@ -321,7 +351,10 @@ class TrainConfig:
             raise ConfigError(f"class_weight={self.class_weight} goes with a classification, not with loss={self.loss}")
         check_schedule(self.schedule, self.learning_rate, self.warmup_steps, self._schedule_options())
         if self.norm == "batch" and self.batch_size < 2:
-            raise ConfigError("norm=batch needs batch_size of at least 2: one sample has no variance")
+            raise ConfigError(
+                f"batch_size={self.batch_size}: norm=batch requires at least 2 samples per step, as one sample has "
+                "no variance; raise batch_size, or choose another norm"
+            )
 
     def _check_data(self) -> None:
         """Built-in data go by `dataset`; for data of one's own that is a name, by default the file's."""
@@ -466,54 +499,24 @@ def _show(value: Any) -> str:
     return str(value)
 
 
-#: What other libraries call these settings.
-ELSEWHERE = {
-    "lr": "learning_rate",
-    "learning_rate_init": "learning_rate",
-    "wd": "weight_decay",
-    "l2": "weight_decay",
-    "alpha": "weight_decay",
-    "bs": "batch_size",
-    "batch": "batch_size",
-    "arch": "model",
-    "network": "model",
-    "optim": "optimizer",
-    "opt": "optimizer",
-    "solver": "optimizer",
-    "gpu": "device",
-    "cuda": "device",
-    "amp": "precision",
-    "workers": "threads",
-    "num_workers": "threads",
-    "steps": "max_steps",
-    "num_steps": "max_steps",
-    "iterations": "max_steps",
-    "max_iter": "epochs",
-    "num_epochs": "epochs",
-    "n_epochs": "epochs",
-    "max_epochs": "epochs",
-    "hidden": "hidden_units",
-    "hidden_size": "hidden_units",
-    "hidden_sizes": "hidden_units",
-    "hidden_layer_sizes": "hidden_units",
-    "layers": "hidden_units",
-    "dropout_rate": "dropout",
-    "scheduler": "schedule",
-    "lr_scheduler": "schedule",
-    "early_stopping": "patience",
-    "random_state": "seed",
-}
-
-
 def check_keys(settings: Mapping[str, Any], where: str = "") -> None:
-    """Raises ConfigError for a key that is no setting, naming the nearest that is."""
+    """Raises ConfigError for a key that is no setting, naming the one that is meant."""
     known = [field.name for field in dataclasses.fields(TrainConfig)]
     for key in settings:
-        if key not in known:
-            near = difflib.get_close_matches(key.replace("-", "_"), known, 1)
-            near = [ELSEWHERE[key]] if key in ELSEWHERE else near
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-            raise ConfigError(f"{where + ': ' if where else ''}unknown key {key!r}: {hint}")
+        if key in known:
+            continue
+        name = plain(key)
+        if name in NO_SETTING:
+            hint = NO_SETTING[name]
+        elif ELSEWHERE.get(name, name) in known:
+            hint = f"use {ELSEWHERE.get(name, name)}"
+        elif name in ELSEWHERE:
+            hint = f"it is not a setting; use the argument {ELSEWHERE[name]} of handgrad.train, or its flag"
+        elif near := difflib.get_close_matches(name, known, 1):
+            hint = f"did you mean {near[0]!r}?"
+        else:
+            hint = "handgrad train --help-all lists every setting"
+        raise ConfigError(f"{where + ': ' if where else ''}unknown setting {key!r}: {hint}")
 
 
 def config_from_file(path: str | Path) -> dict[str, Any]:
@@ -537,13 +540,15 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_decoded(path.read_bytes()))
     except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+        raise ConfigError(
+            f"cannot read the configuration {path}: {error.strerror}; expected a TOML file of settings"
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{path} is no TOML file: it is no text in UTF-8 ({error}); save it with the encoding UTF-8"
+            f"{path} is not a TOML file: it is not UTF-8 text ({error}); save it with the encoding UTF-8"
         ) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is no TOML file: {error}") from None
+        raise ConfigError(f"{path} is not a TOML file: {error}") from None
 
 
 def _decoded(content: bytes) -> str:

@@ -195,7 +195,7 @@ def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[Run
     folder = RunFolder(run_dir)
     if folder.exists():
         if not resume:
-            raise RunError(f"{folder.path} holds a run already: resume it with --resume, or choose another --run-dir")
+            raise RunError(f"{folder.path} already holds a run: resume it with --resume, or choose another --run-dir")
         config = _changed(folder.config(), given)
     elif leftovers := folder.leftovers():
         raise RunError(
@@ -220,13 +220,13 @@ def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
     for name in differing:
         if name not in CHANGEABLE:
             raise ConfigError(
-                f"the run was begun with {name}={saved.get(name)}, now it is {name}={wanted[name]}: leave that out, "
+                f"the run began with {name}={saved.get(name)}, now it is {name}={wanted[name]}: leave that out, "
                 f"or start a new run. A resumed run may change {', '.join(CHANGEABLE)}"
             )
     if differing.keys() & {"max_steps", "epochs"} and laid_out_over_steps(config.schedule, config.step_size):
         end = f"max_steps={config.max_steps}" if config.epochs is None else f"epochs={config.epochs}"
         raise ConfigError(
-            f"the run was begun with {end}, and schedule={config.schedule} is laid out over that: leave "
+            f"the run began with {end}, and schedule={config.schedule} is laid out over that: leave "
             f"{' and '.join(sorted(differing.keys() & {'max_steps', 'epochs'}))} out, or start a new run"
         )
     if "epochs" in differing:
@@ -545,7 +545,7 @@ class Training:
             raise RunError(f"the checkpoint in {self.folder.path} does not fit its config.toml: {error}") from None
         if about["threads"] != self.threads:
             self.reporter.note(
-                f"the run was begun with threads={about['threads']}, now it is {self.threads}: "
+                f"the run began with threads={about['threads']}, now it is {self.threads}: "
                 "the last digits may differ from an uninterrupted run's"
             )
 

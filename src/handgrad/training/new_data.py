@@ -102,7 +102,9 @@ def _read(run: Run, path: str | Path, *, targets: bool, target: str = "") -> Raw
         reading["target"] = target or _joined(run.encoder.target)
         reading["categories"] = _joined(run.encoder.categories)
     elif run.encoder is not None:
-        raise ConfigError(f"{path} is no table, and {run.path} was trained on one: give a .csv, .tsv or .parquet file")
+        raise ConfigError(
+            f"{path} is not a table, and {run.path} was trained on one: give a .csv, .tsv or .parquet file"
+        )
     elif suffix == ".npz":
         reading["arrays"] = run.config.arrays or ""
     elif suffix == ".npy":

@@ -139,7 +139,7 @@ def read_arrays(path: Path, trust: bool = False) -> tuple[dict[str, Shaped[Array
     if about.get("format") != FORMAT:
         raise RunError(
             f"{path} has format={about.get('format')}, this handgrad reads format={FORMAT}: "
-            "use the version that wrote it, or train anew"
+            "use the version that wrote it, or train again"
         )
     return arrays, about
 
@@ -226,7 +226,9 @@ class RunFolder:
     def config(self) -> TrainConfig:
         path = self.path / "config.toml"
         if not self.exists():
-            raise RunError(f"{self.path} is no run folder: it has no config.toml")
+            if not self.path.exists():
+                raise RunError(f"there is no run folder {self.path}: expected one that handgrad train has written")
+            raise RunError(f"{self.path} is not a run folder: it has no config.toml")
         settings = config_from_file(path)
         checksums.check_toml(path, self.trust)
         if settings.get("validation_size"):
@@ -271,11 +273,11 @@ class RunFolder:
             try:
                 record = checksums.read_line(path, number, line.decode(), self.trust)
                 if "step" not in record:
-                    raise ValueError("it is no evaluation")
+                    raise ValueError("it is not an evaluation")
             except (ValueError, RecursionError):
                 if not line.endswith(b"\n"):
                     break
-                raise RunError(f"{path}, line {number}, is not an evaluation: remove it, or train anew") from None
+                raise RunError(f"{path}, line {number}, is not an evaluation: remove it, or train again") from None
             records.append(record)
         if len(records) < at_least and not self.trust:
             raise RunError(f"{path} has {len(records)} evaluations, {at_least} were made. {checksums.DAMAGED}")
@@ -324,7 +326,7 @@ class RunFolder:
                 raise error from None
             path, previous = self.path / CHECKPOINT, self.path / PREVIOUS
             raise RunError(
-                f"{error}. The checkpoint before it is whole: mv {previous} {path}, and --resume goes on from step "
+                f"{error}. The checkpoint before it is whole: mv {previous} {path}, and --resume continues from step "
                 f"{about['step']}"
             ) from None
 
@@ -843,7 +845,7 @@ def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: b
 def _load_own(config: TrainConfig) -> Dataset:
     if config.data is None or config.data == IN_MEMORY:
         raise ConfigError(
-            "the data are arrays that were given from Python and lie in no file: give them again, as x= and y= to "
+            "the data are arrays that were passed from Python, not a file: give them again, as x= and y= to "
             "handgrad.train or as data=(x, y) to Run.evaluate"
         )
     try:

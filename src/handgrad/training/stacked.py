@@ -206,7 +206,7 @@ def _check(configs: Sequence[TrainConfig], run_dirs: Sequence[Any]) -> None:
     if kinds[0] is None:
         raise ConfigError(
             f"engine={configs[0].engine} model={configs[0].model} kernels={configs[0].kernels} is not stacked: "
-            "expected an mlp on the numpy engine with kernels=numpy; train the runs one by one"
+            "expected an mlp on the numpy engine with kernels=numpy; train the runs one at a time"
         )
     for config, kind in zip(configs, kinds, strict=True):
         if kind != kinds[0]:
@@ -356,7 +356,7 @@ class _Stack:
                 self._save(behind)
                 raise Interrupted(
                     f"stopped {len(self.live)} of {len(self.runs)} stacked runs at step {step}; all of them are saved. "
-                    "Train them again in the same folders to go on"
+                    "Train them again in the same folders to resume"
                 )
             if time.perf_counter() - behind[0].saved_at >= min(run.config.checkpoint_seconds for run in behind):
                 self._save(behind)

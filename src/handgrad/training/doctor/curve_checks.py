@@ -78,7 +78,7 @@ def check_curve(
             "overfits",
             evidence + f"; it was {number(held[at_lowest])} at step {records[at_lowest]['step']:,}, "
             f"and training accuracy is {last['train_accuracy']:.3f}",
-            "the network goes on learning its training samples by heart, and gets worse on others",
+            "the network keeps memorising its training samples, and gets worse on others",
             (f"--max-steps {records[at_lowest]['step']}, or --patience 5", "--dropout 0.3", "--weight-decay 1e-4"),
             figures,
         )

@@ -64,7 +64,7 @@ def check_weights(inside: Inside, state: State) -> Finding:
                 f"{name} of layer {layer} ({kind}) is the first: {count:,} of its {array.size:,} numbers are NaN or "
                 "infinite",
                 "NaN spreads to everything that is computed from it: this network is lost",
-                ("train anew, with a smaller --learning-rate", "handgrad predict --weights best, if those are whole"),
+                ("train again, with a smaller --learning-rate", "handgrad predict --weights best, if those are whole"),
                 {"parameter": name, "numbers": count},
             )
     weights = [name for name, array in state.items() if array.ndim >= 2]
@@ -237,7 +237,7 @@ def check_dead_units(look: Look, *, trained: bool) -> Finding:
         "units-dead",
         evidence.replace("at most", "up to") + " units have no slope for any sample",
         "they get no gradient and stay as they are; a step that was too large, or a large negative bias, does this",
-        (("train anew with a third of the --learning-rate",) if trained else ("--init kaiming",)) + change,
+        (("train again with a third of the --learning-rate",) if trained else ("--init kaiming",)) + change,
         figures,
     )
 

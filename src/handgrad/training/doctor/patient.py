@@ -72,7 +72,10 @@ class Patient:
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
         if dataset.task == "regression":
-            raise ConfigError(f"the doctor examines classifications, and {dataset.name} is a regression")
+            raise ConfigError(
+                f"the doctor examines only classifications, and {dataset.name} is a regression: watch its losses in "
+                "curves.png, or learn classes with task=classification"
+            )
         config = fitted_to(config, dataset)
         self.config, self.dataset = config, dataset
         self.seeds = config.seeds()
