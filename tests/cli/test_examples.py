@@ -22,7 +22,10 @@ from threadpoolctl import threadpool_limits
 from handgrad.cli import COMMANDS, main
 
 #: Recordings of more than a toy, minutes of training, or a download.
-NOT_RUN = ("speech prepare", "speech label", "courses stats", "data get cifar10", "train --recipe cmu-mnist")
+NOT_RUN = (
+    *("speech prepare", "speech label", "courses stats", "data get cifar10", "train --recipe cmu-mnist"),
+    "reproduce uva-apr19-a",
+)
 
 
 def application(command: str) -> App:

@@ -8,27 +8,37 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from handgrad.cli.common import new_app
+from handgrad.cli.common import new_app, otherwise
 from handgrad.errors import ConfigError
 
 app = new_app(
     "report",
-    "Runs and studies as one page to show: figures, mistakes, calibration, what happens inside, and whether one "
-    "configuration really beats another. The page needs no other file and no network. Runs that differ only in their "
-    "seeds are one configuration.",
+    "Write one HTML page about runs and studies.",
+    """
+    handgrad report runs/digits
+    handgrad report runs/digits runs/digits-2 --out compared.html
+    handgrad report runs/digits --format latex --figures figures
+    """,
+    "The page shows curves, mistakes, calibration and what happens inside the network, and says whether one "
+    "configuration is better than another. It needs no other file and no network. Runs that differ only in their seeds "
+    "are one configuration.",
 )
 
 
 @app.default
 def report(
-    *runs: Annotated[Path, Parameter(help="folders of runs, and of studies")],
-    out: Annotated[Path | None, Parameter(help="file to write [report.html; Markdown and LaTeX: stdout]")] = None,
+    *runs: Annotated[Path, Parameter(help="run folders and study folders")],
+    out: Annotated[
+        Path | None, Parameter(help="file to write", show_default=otherwise("report.html; Markdown and LaTeX: stdout"))
+    ] = None,
     format: Annotated[
-        Literal["html", "markdown", "latex"], Parameter(help="the page, or its tables for a paper")
+        Literal["html", "markdown", "latex"], Parameter(help="HTML page, or tables for a paper")
     ] = "html",
-    figures: Annotated[Path | None, Parameter(help="folder to write every figure to, as PNG and SVG")] = None,
+    figures: Annotated[Path | None, Parameter(help="also write every figure as PNG and SVG to this folder")] = None,
     title: Annotated[str | None, Parameter(help="title of the page")] = None,
-    data_dir: Annotated[str | None, Parameter(help="folder of the runs' built-in data, where it has moved")] = None,
+    data_dir: Annotated[
+        str | None, Parameter(help="folder of the built-in data sets of the runs, if it has moved")
+    ] = None,
 ) -> int:
     from handgrad.reports import make_report
     from handgrad.training.run import write_text

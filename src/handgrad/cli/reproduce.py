@@ -12,32 +12,43 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from handgrad.cli.common import DataDir, Device, Json, Offline, new_app
+from handgrad.cli.common import DataDir, Device, Engine, Json, Offline, new_app, otherwise
 
 app = new_app(
     "reproduce",
-    "The tables, figures and claims of five published documents, with the authors' figures beside ours.\n\nWithout a "
-    "name: the list. NAME is one of them, as uva-apr19-a/table-4, or a document, as uva-apr19-a, for all of its own. A "
-    "run that was stopped, by whatever, goes on where it was when the same command is given again.",
+    "Reproduce the tables, figures and claims of five published documents.",
+    """
+    handgrad reproduce
+    handgrad reproduce cmu-f19/plot-validation-error --budget 1
+    handgrad reproduce uva-apr19-a --out reproduced
+    """,
+    "Without a name, the list. A name is an entry such as uva-apr19-a/table-4, or a document such as uva-apr19-a for "
+    "all of its entries. The pages show the document's figures, ours, and a verdict. If a command is interrupted, the "
+    "same command continues where it stopped.",
 )
 
 
 @app.default
 def reproduce(
-    *names: Annotated[str, Parameter(name="NAME", help="a table, figure or claim, or a document")],
+    *names: Annotated[str, Parameter(name="NAME", help="table, figure, claim or document")],
     budget: Annotated[
         float | None,
-        Parameter(help="minutes for each name: scales seeds, steps and cases down; the verdict is indicative"),
+        Parameter(help="minutes per entry: reduces seeds, steps and cases; the verdict is then only indicative"),
     ] = None,
-    seeds: Annotated[int | None, Parameter(help="runs of each case [the entry's own number]")] = None,
+    seeds: Annotated[
+        int | None, Parameter(help="runs per case", show_default=otherwise("the entry's own number"))
+    ] = None,
     out: Annotated[Path, Parameter(help="folder for the pages")] = Path("reproduced"),
     runs_dir: Annotated[Path, Parameter(help="folder for the runs and their checkpoints")] = Path("runs/reproduce"),
     index: Annotated[
-        bool, Parameter(negative="", help="write index.md of the pages in --out", show_default=False)
+        bool, Parameter(negative="", help="write an index.md of the pages in --out", show_default=False)
     ] = False,
-    threads: Annotated[int | None, Parameter(help="threads that share the work of a step [all]")] = None,
-    workers: Annotated[int | None, Parameter(help="processes, where a search trains the cases [one per core]")] = None,
-    engine: Annotated[str | None, Parameter(help="what computes, numpy or torch [numpy]")] = None,
+    threads: Annotated[int | None, Parameter(help="threads of a step", show_default=otherwise("all"))] = None,
+    workers: Annotated[
+        int | None,
+        Parameter(help="worker processes, if a search trains the cases", show_default=otherwise("one per core")),
+    ] = None,
+    engine: Engine = None,
     device: Device = None,
     data_dir: DataDir = None,
     offline: Offline = False,

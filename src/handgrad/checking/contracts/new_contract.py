@@ -26,10 +26,10 @@ from handgrad.checking.contracts.course_file import (
     CoursePart,
     read_part,
 )
-from handgrad.checking.contracts.described import HELPERS, module_name
+from handgrad.checking.contracts.described import module_name
 from handgrad.checking.contracts.differences import Sweep
 from handgrad.checking.contracts.generic import guess, kind_of, required
-from handgrad.checking.contracts.judging import call, get, right_value
+from handgrad.checking.contracts.judging import call, define, get, right_value
 from handgrad.checking.contracts.known_subjects import KNOWN
 from handgrad.checking.contracts.source import Module, Source, empty
 from handgrad.checking.diagnosis import close
@@ -305,7 +305,7 @@ class Explorer:
         up, sent = g.normal(size=4096), dict(arrays)
         operations: list[Operation] = [
             {"op": "import", "module": module_name(module), "as": "m", "send": False},
-            {"op": "define", "source": HELPERS, "as": "ours", "send": False},
+            define("outputs"),
             {"op": "define", "source": source, "as": "made", "send": False},
             {"op": "seed", "value": 1},
             call("made", "adapted", "forward", args=fresh, to="other", send=False),

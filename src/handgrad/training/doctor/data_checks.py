@@ -182,7 +182,8 @@ def _sets_differ(evidence: str, figures: dict[str, Any]) -> Finding:
         "covered, made noisy), or they come from somewhere else; what is learned from them does not help in the test",
         (
             "look at samples of both, and read both sets in the same way",
-            "where altered samples are meant: --random-crop and --horizontal-flip, which alter each again at every step",
+            "where altered samples are meant: --random-crop and --horizontal-flip, which alter each again at every "
+            "step",
         ),
         figures,
     )
