@@ -1,4 +1,4 @@
-"""Checksums of files, as they lie on the disk and of what is in them."""
+"""Checksums of files and of their uncompressed content."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def file_sha256(path: Path) -> str:
 
 
 def content_checksum(path: Path, algorithm: str) -> str:
-    """The checksum of what a file holds, hexadecimal: of a .gz file, of its content unpacked.
+    """The hexadecimal checksum of the content of a file; .gz files are decompressed.
 
     Arguments:
-        algorithm: a name that `hashlib` knows, "sha256" or "md5".
+        algorithm: a name from `hashlib`, "sha256" or "md5".
 
-    Raises: DataError where a .gz file is damaged.
+    Raises: DataError if a .gz file is damaged.
     """
     total = hashlib.new(algorithm, usedforsecurity=False)
     try:

@@ -1,4 +1,4 @@
-"""Fetches one file over HTTP: from several mirrors, going on where a transfer broke off, checked by its SHA-256."""
+"""Downloads a file over HTTP from several mirrors, with resumption and SHA-256 verification."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from handgrad.data.progress import Progress
 from handgrad.errors import DataError
 
 _BLOCK = 1 << 16
-_ATTEMPTS = 5  # at one mirror, as long as each brings the file on
+_ATTEMPTS = 5  # per mirror, as long as each attempt makes progress
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, ValueError)  # ValueError: a malformed address or header
 
 
 class _MirrorFailed(Exception):
-    """This mirror gave something else than the file; the message says what."""
+    """The mirror did not deliver the file; the message gives the reason."""
 
 
 class _DiskFailed(Exception):
-    """The part file cannot be written, whichever mirror is asked."""
+    """The part file cannot be written, independent of the mirror."""
 
 
 def download(
@@ -36,20 +36,20 @@ def download(
     progress: Progress = lambda done, total: None,
     timeout: float = 30.0,
 ) -> None:
-    """Brings the file with this checksum to `path`, or raises; a file already there is replaced only by the right one.
+    """Downloads the file with this checksum to `path`; an existing file is replaced only by a verified one.
 
-    What has arrived is kept in `path`.part beside it until it is complete: an interrupted download (Ctrl-C, a broken
-    connection) goes on from there at the next call. A second process that wants the same file waits for the first.
+    Partial data are kept in `path`.part, so an interrupted download (Ctrl-C, a broken connection) is resumed by the
+    next call. A second process that needs the same file waits for the first.
 
     Arguments:
         urls: http or https addresses of the same file, tried in turn.
-        path: the target; its folder is made.
-        sha256: checksum that the file must have, hexadecimal.
-        size: bytes that the file must have; no mirror can send more than that.
-        progress: called with (bytes there, size).
-        timeout: seconds without any answer after which a mirror is given up.
+        path: the target; its folder is created.
+        sha256: expected checksum, hexadecimal.
+        size: expected size in bytes; a mirror cannot send more.
+        progress: called with (received bytes, size).
+        timeout: seconds without a response after which a mirror is abandoned.
 
-    Raises: DataError that tells what went wrong at each mirror, or that the disk cannot take the file.
+    Raises: DataError that lists the failure of each mirror, or that the file cannot be written.
     """
     for url in urls:
         if not re.match(r"https?://", url):
@@ -101,24 +101,22 @@ def _fetch(url: str, part: Path, sha256: str, size: int, progress: Progress, tim
                 return
             part.unlink()
             failure = f"sent other bytes than expected (SHA-256 is not {sha256[:12]}...)"
-            if start == 0:  # all of them came from here: asking again brings the same
+            if start == 0:  # all bytes came from this mirror, so a retry would not help
                 break
-        elif now <= start and not (
-            start and now == 0
-        ):  # nothing gained; a part that was dropped is worth a fresh start
+        elif now <= start and not (start and now == 0):  # no progress; start again if the part file was discarded
             break
     raise _MirrorFailed(failure)
 
 
 def _transfer(url: str, part: Path, start: int, size: int, progress: Progress, timeout: float) -> str:
-    """Appends to `part` what the mirror sends from byte `start` on. Returns what went wrong, "" where nothing did."""
+    """Appends the data from byte `start` on to `part`. Returns an error message, or "" on success."""
     headers = {"User-Agent": "handgrad", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
     try:
         with _opener().open(request.Request(url, headers=headers), timeout=timeout) as response:
             if start and response.status == 200:
-                start = 0  # the server knows no ranges and sends it all
+                start = 0  # the server does not support ranges and sends the whole file
             elif start and not _continues(response.headers.get("Content-Range", ""), start, size):
                 part.unlink()
                 return f"answered a request for bytes {start}- with status {response.status} and other bytes"
@@ -129,7 +127,7 @@ def _transfer(url: str, part: Path, start: int, size: int, progress: Progress, t
     except HTTPError as error:
         error.close()
         if start:
-            part.unlink()  # 416 and its like: the part may be at fault
+            part.unlink()  # 416 and similar: the part file may be the cause
         return f"answered {error.code} {error.reason}"
     except _NETWORK_ERRORS as error:
         return f"failed ({error.reason if isinstance(error, URLError) else error or type(error).__name__})"
@@ -141,7 +139,7 @@ def _continues(content_range: str, start: int, size: int) -> bool:
 
 
 def _write(response: http.client.HTTPResponse, part: Path, start: int, size: int, progress: Progress) -> str:
-    """Writes the body to `part` from byte `start` on. Network errors pass; those of the disk become _DiskFailed."""
+    """Writes the body to `part` from byte `start` on. Network errors propagate; disk errors become _DiskFailed."""
     done = start
     try:
         stream = part.open("ab" if start else "wb")
@@ -166,7 +164,7 @@ def _write(response: http.client.HTTPResponse, part: Path, start: int, size: int
 
 
 def _opener() -> request.OpenerDirector:
-    """Like `urllib.request.urlopen`, for http and https alone: no redirect leads to ftp:// or file://."""
+    """Like `urllib.request.urlopen`, but only for http and https, so no redirect can lead to ftp:// or file://."""
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler,
