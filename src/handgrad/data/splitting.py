@@ -61,9 +61,8 @@ def _hold_out_groups(labels, counts, size, rng, groups) -> Bool[Array, "n"]:
     held = np.zeros(len(names), bool)
     total = np.zeros(len(counts))
     order = rng.permutation(len(names))
-    order = order[
-        np.argsort(-profiles[order].sum(axis=1), kind="stable")
-    ]  # large groups first; small ones fill the gaps
+    # large groups first; small ones fill the gaps
+    order = order[np.argsort(-profiles[order].sum(axis=1), kind="stable")]
     for group in order:
         if held.sum() < len(names) - 1 and _distance(total + profiles[group], wanted) < _distance(total, wanted):
             held[group] = True
