@@ -170,8 +170,8 @@ def _range(field: dataclasses.Field, table: Mapping[str, Any]) -> Range:
 
 
 def varied(text: str) -> tuple[str, Any]:
-    """Parses an argument of `--vary`: a list such as `learning_rate=1e-3,1e-4` or `hidden_units=100;200,200`, or a range
-    such as `learning_rate=1e-5..1e-2` (with the suffix `:log` for a logarithmic scale).
+    """Parses an argument of `--vary`: a list such as `learning_rate=1e-3,1e-4` or `hidden_units=100;200,200`, or a
+    range such as `learning_rate=1e-5..1e-2` (with the suffix `:log` for a logarithmic scale).
 
     Raises:
         ConfigError: invalid syntax.
