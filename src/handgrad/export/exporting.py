@@ -1,4 +1,4 @@
-"""From a run folder to files that do not need handgrad."""
+"""Exporting a run to files that do not require handgrad."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handgrad.export.trained import Trained, trained
 from handgrad.training import Run
 from handgrad.training.run import replacing
 
-#: The forms of an export, and how the name of the file ends.
+#: The export formats with their file name extensions.
 FORMS = {"python": ".py", "onnx": ".onnx", "torch": ".py", "safetensors": ".safetensors"}
 
 
@@ -32,23 +32,23 @@ def export(
     with_card: bool = True,
     force: bool = False,
 ) -> list[Path]:
-    """Writes a run's network to files that do not need handgrad.
+    """Exports the network of a run to files that do not require handgrad.
 
     Arguments:
+        run: the run.
         to: one of `FORMS`.
-        out: the file; torch writes a second one beside it.
+        out: the file; torch writes a second one in the same folder.
         weights: `best`, of the best evaluation, or `last`, of the last step.
-        with_training: of `python`: also one training step of this network, written out.
-        with_preprocessing: of `onnx`: raw values in, probabilities (or the targets in their own units) out.
-        with_card: also a model card beside it: `README.md`, or, where there is one of something else, the name of the
-            file with .md behind it.
-        force: replace files that are there.
+        with_training: for `python`, also export the training step of the network.
+        with_preprocessing: for `onnx`, take raw values and return probabilities (or targets in their original units).
+        with_card: also write a model card: `README.md` or, if that file is unrelated, the name of the file with the
+            suffix .md. force: overwrite existing files.
 
-    Returns: the paths of the files, the one that was asked for first.
+    Returns: the paths of the files, starting with `out`.
 
     Raises:
-        ConfigError: an argument is invalid, or a file is there already.
-        RunError: the run has no such weights, or a file cannot be written. Nothing is changed then.
+        ConfigError: an argument is invalid, or a file already exists. RunError: the run has no such weights, or a file
+            cannot be written. In this case nothing is changed.
     """
     out = Path(out)
     if to not in FORMS:
@@ -83,13 +83,13 @@ def export(
 
 
 def _can_be_imported(name: str) -> bool:
-    """Whether `import NAME` finds a file of this name, and no other library is hidden by it."""
+    """Whether a file with this name can be imported without hiding another library."""
     taken = {"numpy", "torch", "safetensors", "PIL", *sys.stdlib_module_names}
     return name.isidentifier() and not keyword.iskeyword(name) and name not in taken
 
 
 def _contents(network: Trained, to: str, out: Path, with_training: bool, with_preprocessing: bool) -> dict[Path, bytes]:
-    """The files of an export, the one that was asked for first."""
+    """The files of an export, starting with the requested one."""
     if to == "python":
         return {out: python_file(network, file_name=out.name, training=with_training).encode()}
     if to == "onnx":

@@ -1,4 +1,4 @@
-"""ONNX: one node per layer where ONNX has an operator for it, checked with onnxruntime as it is written."""
+"""ONNX export: one node per layer if ONNX has an operator for it, verified with onnxruntime."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from handgrad.export.libraries import require
 from handgrad.export.numpy_code import CUBIC, SCALE
 from handgrad.export.trained import Item, Trained
 
-#: Older runtimes refuse what newer versions of the package onnx write by default.
+#: Older runtimes do not support the default version of newer onnx packages.
 OPSET, IR_VERSION = 17, 10
 
 
 class Graph:
-    """A graph under construction: nodes in a row, constants by name."""
+    """A graph under construction: a sequence of nodes, constants by name."""
 
     def __init__(self, helper: Any, numpy_helper: Any) -> None:
         self._helper, self._numpy_helper = helper, numpy_helper
@@ -30,7 +30,7 @@ class Graph:
         self._taken: set[str] = set()
 
     def node(self, operator: str, *inputs: str, name: str, **attributes: Any) -> str:
-        """Adds a node and returns the name of its output, which is the node's own."""
+        """Adds a node and returns the name of its output, which is the name of the node."""
         name = self._fresh(name)
         self.nodes.append(self._helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
@@ -53,14 +53,14 @@ Operator = Callable[[Graph, Item, dict[str, np.ndarray], str], str]
 
 
 def onnx_model(trained: Trained, *, with_preprocessing: bool) -> bytes:
-    """The network as a serialised ONNX model, with any number of inputs at once.
+    """The network as a serialised ONNX model with variable batch size.
 
-    Its input is `input`, its output `scores` (`targets` of a regression, or what the network ends in); with the
-    preprocessing, `input` takes raw values and the output is `probabilities` or the targets in their own units.
+    Its input is `input`, its output `scores` (`targets` for regression, or the output of the last layer). With
+    preprocessing, `input` takes raw values and the output is `probabilities` or the targets in their original units.
 
     Raises:
-        ConfigError: the packages onnx and onnxruntime are not installed, or a layer has no form in ONNX.
-        RunError: onnxruntime does not agree with handgrad about the outputs.
+        ConfigError: the packages onnx and onnxruntime are not installed, or a layer is not supported in ONNX.
+        RunError: the outputs of onnxruntime differ from those of handgrad.
     """
     onnx, helper, numpy_helper, checker, runtime = require(
         "onnx", "onnx.helper", "onnx.numpy_helper", "onnx.checker", "onnxruntime"
@@ -106,7 +106,7 @@ def onnx_model(trained: Trained, *, with_preprocessing: bool) -> bytes:
 
 
 def _about(trained: Trained, with_preprocessing: bool) -> dict[str, str]:
-    """What a program that finds the file can read of it."""
+    """Metadata for programs that use the file."""
     about: dict[str, Any] = {
         "name": trained.name,
         "targets" if trained.regression else "classes": list(trained.classes),
@@ -120,7 +120,7 @@ def _about(trained: Trained, with_preprocessing: bool) -> dict[str, str]:
 
 
 def _check(content: bytes, trained: Trained, with_preprocessing: bool, runtime: Any) -> None:
-    """Runs the model beside the network itself, on random inputs, one and several at once."""
+    """Compares the model with the network on random inputs, with batch size one and more."""
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -145,12 +145,12 @@ def _check(content: bytes, trained: Trained, with_preprocessing: bool, runtime: 
 
 
 def output_name(trained: Trained, with_preprocessing: bool) -> str:
-    """What the output of the model is called."""
+    """The name of the model's output."""
     return "probabilities" if with_preprocessing and not trained.regression else trained.output
 
 
 def _user_output(graph: Graph, trained: Trained, x: str) -> str:
-    """Probabilities, or the targets in their own units, from what the network puts out."""
+    """Converts the network's output to probabilities, or to targets in their original units."""
     output = trained.output
     if output == "targets":
         if trained.target_scale is not None and trained.target_shift is not None:
@@ -166,7 +166,7 @@ def _user_output(graph: Graph, trained: Trained, x: str) -> str:
 
 
 def _nearest_probabilities(graph: Graph, x: str, classes: int) -> str:
-    """max(0, x - theta), theta such that each row sums to 1 (see `training.run`)."""
+    """max(0, x - theta) with theta such that each row sums to 1 (see `training.run`)."""
     name = "nearest"
     count = graph.constant(f"{name}.count", [classes], np.int64)
     graph.nodes.append(
@@ -201,7 +201,7 @@ def _layers(graph: Graph, items: Sequence[Item], state: dict[str, Shaped[Array, 
 
 
 def _node_name(item: Item, part: str = "") -> str:
-    """`3.gelu`, or for a part of a layer that takes several nodes `3.gelu/erf`."""
+    """`3.gelu`, or `3.gelu/erf` for a layer with several nodes."""
     return f"{item.name}.{item.row.kind}" + (f"/{part}" if part else "")
 
 
@@ -263,7 +263,7 @@ def _layer_norm(graph, item, state, x):
 
 
 def _group_norm(graph, item, state, x):
-    """Each group as one channel of an instance normalisation: the operator of its own comes with opset 18."""
+    """Each group as one channel of an instance normalisation, because the operator was added in opset 18."""
     groups, shape = item.layer.num_groups, item.row.input_shape
     unit = [graph.constant(_node_name(item, name), np.full(groups, value)) for name, value in (("1", 1), ("0", 0))]
     y = _reshape(graph, x, (groups, math.prod(shape) // groups), _node_name(item, "groups"))
@@ -302,7 +302,7 @@ def _silu(graph, item, state, x):
 
 
 def _gelu(graph, item, state, x):
-    """x times its gate: by Erf, or by Tanh where the layer is of that form (the operator Gelu comes with opset 20)."""
+    """x times its gate, with Erf or Tanh depending on the layer (the operator Gelu was added in opset 20)."""
 
     def part(name: str, operator: str, *inputs: str) -> str:
         return graph.node(operator, *inputs, name=_node_name(item, name))
@@ -336,7 +336,7 @@ OPERATORS: dict[str, Operator] = {
     "layer_norm": _layer_norm,
     "group_norm": _group_norm,
     "rms_norm": _rms_norm,
-    "dropout": _simple("Dropout"),  # does nothing outside training
+    "dropout": _simple("Dropout"),  # only active in training mode
     "flatten": _simple("Flatten"),
     "relu": _simple("Relu"),
     "leaky_relu": _leaky_relu,
