@@ -1,4 +1,4 @@
-"""Data sets: `load("mnist")` finds one, fetches it where it may, and gives back a `Dataset` of raw values.
+"""Data sets: `load("mnist")` finds a data set, downloads it if necessary, and returns a `Dataset` of raw values.
 
 >>> from handgrad import data
 >>> digits = data.load("digits", validation_size=200)

@@ -1,4 +1,4 @@
-"""Unpacks the official CIFAR-10 archive, taking the expected files out of it and nothing else."""
+"""Extraction of the official CIFAR-10 archive, limited to the expected files."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from handgrad.errors import DataError
 def extract(archive: Path, folder: Path, names: Collection[str], most: int) -> None:
     """Writes the files `folder.name/NAME` of a .tar.gz to `folder`.
 
-    They are unpacked into a temporary folder beside it first, and moved once all are there. Names decide nothing
-    about where a file goes, so no entry can lead out of `folder`; links and devices are no files and are passed over.
+    They are first extracted to a temporary folder and then moved. The names in the archive do not determine where a
+    file is written, so no entry can write outside `folder`. Links and devices are ignored.
 
     Arguments:
         archive: the .tar.gz.
-        folder: where the files go; made where it is not there.
+        folder: the target folder, created if it does not exist.
         names: the names of the files; each must be in the archive.
-        most: bytes that a file may have.
+        most: maximum size of a file in bytes.
 
-    Raises: DataError where the archive is damaged, lacks a file, or has one that is too large or cannot be written.
+    Raises: DataError if the archive is damaged, a file is missing, too large, or cannot be written.
     """
     advice = "remove it and fetch it again"
     space = "free some space or choose another folder"

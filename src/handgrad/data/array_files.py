@@ -1,6 +1,6 @@
-"""Reading arrays from .npy and .npz files, which hold numbers and text but never objects: those would be pickles.
+"""Reading arrays of numbers and text from .npy and .npz files; objects, which are pickled, are rejected.
 
-A header is checked against the bytes that are there before anything of the size that it claims is allocated.
+Headers are checked against the size of the file before memory is allocated.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 from handgrad._typing import Array, Shaped
 from handgrad.errors import DataError
 
-#: An array in a .npz file that unpacks to more bytes than the first and to more than the second times its packed size
-#: is refused as a zip bomb. Sparse images of 0s pack by a factor of 100 at most, nothing but 0s by 1000.
+#: An array in a .npz file is rejected as a zip bomb if it decompresses to more bytes than the first limit and to more
+#: than the second limit times its compressed size. Sparse images compress by a factor of at most 100, zeros by 1000.
 MOST_UNPACKED, MOST_RATIO = 1 << 30, 200
 
 
 def read_npy(path: Path) -> Shaped[Array, "..."]:
-    """The array of a .npy file, memory-mapped: only what is used is read, so it may be larger than memory.
+    """The memory-mapped array of a .npy file, which may be larger than the available memory.
 
     Raises: DataError where it is not a .npy file, is cut short, or holds objects.
     """
@@ -41,9 +41,10 @@ def read_npy(path: Path) -> Shaped[Array, "..."]:
 
 
 def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Shaped[Array, "..."]]:
-    """Some arrays of a .npz file by name.
+    """The arrays of a .npz file with the given names.
 
-    Raises: DataError where it is no .npz file, lacks one, is damaged, holds objects, or is a zip bomb.
+    Raises: DataError if it is not a .npz file, an array is missing, or it is damaged, contains objects, or is a zip
+    bomb.
     """
     arrays = {}
     try:
@@ -73,7 +74,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Shaped[Array, "...
 
 
 def names_in_npz(path: Path) -> list[str]:
-    """The names of the arrays in a .npz file. Raises DataError where it is none."""
+    """The names of the arrays in a .npz file. Raises DataError if it is not a .npz file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
@@ -87,7 +88,7 @@ def _read_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dty
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise DataError(f"{where} has the version {version} of the .npy format: expected 1.0, 2.0 or 3.0")
-    # The header of version 3 differs from that of 2 in its encoding, of names of fields alone: there are none here.
+    # The header of version 3 differs from version 2 only in the encoding of field names, which do not occur here.
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(stream)
     if dtype.hasobject:

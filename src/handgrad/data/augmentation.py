@@ -1,4 +1,4 @@
-"""Random changes to training images that leave their class alone."""
+"""Random changes to training images that preserve their class."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from handgrad.errors import ConfigError
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random crops and flips of raw training images, found from the number of the step alone.
+    """Random crops and flips of raw training images, determined by the seed and the step number.
 
-    An image is first given a border of zeros (black) of `random_crop` pixels and cut to its own size again at a random
-    place, then mirrored left to right with probability one half.
+    An image is padded with `random_crop` zeros (black) on each side, cropped to its original size at a random position,
+    and mirrored left to right with probability one half.
 
     Arguments:
-        random_crop: pixels that an image may move in each direction; 0 for none.
+        random_crop: maximum shift of an image in each direction, in pixels; 0 for none.
         horizontal_flip: whether images are mirrored.
-        seed: the run's `data_seed`.
+        seed: the `data_seed` of the run.
 
     Raises:
         ConfigError: `random_crop` is negative.
@@ -40,22 +40,21 @@ class Augmentation:
         return self.random_crop > 0 or self.horizontal_flip
 
     def draw(self, n: int, step: int) -> tuple[Array, Array, Array]:
-        """What happens to the n images of a step.
+        """The augmentation of the n images of a step.
 
-        Returns: where each is cut from its padded image, rows (n,) and columns (n,), 0 to 2 `random_crop`; whether it
-        is mirrored (n,).
+        Returns: the position of the crop in each padded image, rows (n,) and columns (n,), 0 to 2 `random_crop`; and
+        whether the image is mirrored (n,).
         """
-        # The 2 tells these draws from those of an epoch's order, which come from the same seed.
+        # The 2 distinguishes these draws from those of the epoch's order, which use the same seed.
         rng = np.random.default_rng((self.seed, step, 2))
         rows, columns = rng.integers(0, 2 * self.random_crop + 1, (2, n))
         flips = rng.random(n) < 0.5 if self.horizontal_flip else np.zeros(n, bool)
         return rows, columns, flips
 
     def apply(self, images: Num[Array, "n C H W"], step: int) -> Num[Array, "n C H W"]:
-        """The images of a step, changed; a fresh array of their dtype (themselves where nothing is to be done).
+        """The augmented images of a step, as a new array with the same dtype (unchanged if nothing is to be done).
 
-        Raises:
-            ConfigError: these are no images.
+        Raises: ConfigError: the inputs are not images.
         """
         if not self:
             return images

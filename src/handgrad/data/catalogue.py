@@ -1,4 +1,4 @@
-"""The data sets: what they are, whom they are from, and where they are fetched."""
+"""The built-in data sets with their sources and download locations."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ class Entry:
         name: as in `load(name)`.
         title: a line for lists.
         format: the module that reads it: "digits", "idx", "cifar10" or "speech".
-        sizes: the number of samples of "train" and "test" in the official files; no file may hold more. Empty where
-            anybody's files are meant.
-        input_shape: (C, H, W); (F,) where a sample is a window of frames with F features each.
-        classes: a name for each class; none where the files say how many there are.
+        sizes: the number of samples of "train" and "test" in the official files, which is the maximum; empty for the
+            user's own files.
+        input_shape: (C, H, W), or (F,) if a sample is a window of frames with F features each.
+        classes: names of the classes; empty if the number is determined by the files.
         value_range: the largest raw value.
-        preprocessing: the kind that `load` chooses where none is asked for.
-        licence, source: whose it is and under which terms.
-        mirrors: addresses that a download's name is put behind, tried in turn.
+        preprocessing: the default of `load`.
+        licence, source: terms of use and origin.
+        mirrors: base URLs of the downloads, tried in turn.
         downloads: the official files.
-        contents: checksums of what is in official files, unpacked: (name without .gz, algorithm, hexadecimal digits).
-        torchvision: the folder that torchvision keeps it in, where it has one of its own.
+        contents: checksums of the uncompressed content of official files: (name without .gz, algorithm, hexadecimal
+            digits).
+        torchvision: the folder in which torchvision stores it, if any.
     """
 
     name: str
@@ -238,7 +239,8 @@ _ENTRIES = (
     ),
     Entry(
         name="speech",
-        title="speech in frames of 10 ms, each a phoneme state: the competition's files, or your own recordings",
+        title="speech frames of 10 ms, each labelled with a phoneme state: the files of the competition, or your own "
+        "recordings",
         format="speech",
         sizes={},
         input_shape=(40,),

@@ -1,4 +1,4 @@
-"""Checksums of files, as they lie on the disk and of what is in them."""
+"""Checksums of files and of their uncompressed content."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A record of the binary files is one label byte and 3,072 pixel bytes: the red, green and blue planes, each row-major.
 A pickled batch is a dict with `data`, uint8 (n, 3072) of the same layout, and `labels`, a list of n ints.
-Source: the data set's page, Krizhevsky, University of Toronto.
+Source: the page of the data set, Krizhevsky, University of Toronto.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ _NAMES = (*_BATCHES["train"], *_BATCHES["test"])
 BINARY_FILES = tuple(f"{name}.bin" for name in _NAMES)
 
 _PIXELS = 3072
-_MOST = 10_000  # records in an official batch; no batch may hold more
+_MOST = 10_000  # records in an official batch, which is the maximum
 MOST_BYTES = _MOST * (1 + _PIXELS)
 _MOST_PICKLED_BYTES = 64 * 2**20  # an official one takes 30
 
 
 def wanted(entry: Entry) -> str:
-    """The files to put in place, in words."""
+    """Description of the expected files."""
     return f"{BINARY}/ with {', '.join(BINARY_FILES)}, or {PICKLED}/ with {', '.join(_NAMES)}"
 
 
 def folders(entry: Entry, base: Path) -> list[Path]:
-    """Where the files may lie below `base`, best first (the binary form reads faster)."""
+    """Possible locations of the files below `base`, best first (the binary version is faster to read)."""
     return [
         place / layout for layout in (BINARY, PICKLED) for place in (base, base / entry.name)
     ] + [base]  # fmt: skip
 
 
 def files(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files of the data set that are in `folder`, and the names of those that are not, in its better layout."""
+    """The files of the data set that exist in `folder`, and the names of the missing ones, in the more complete
+    layout."""
     pickled = folder.name == PICKLED or (folder / _NAMES[0]).is_file()
     paths = [folder / name for name in (_NAMES if pickled else BINARY_FILES)]
     return [path for path in paths if path.is_file()], [path.name for path in paths if not path.is_file()]
@@ -94,7 +95,7 @@ def _read_pickled(path: Path) -> Samples:
     content = unpickle(_read_bytes(path, _MOST_PICKLED_BYTES, expected), path)
     if not isinstance(content, dict):
         raise DataError(f"{path} holds a {type(content).__name__}: expected {expected}")
-    # Written by Python 2 or by Python 3, the keys are bytes or text.
+    # The keys are bytes or str, depending on whether Python 2 or Python 3 wrote the file.
     data, labels = (content.get(key.encode(), content.get(key)) for key in ("data", "labels"))
     if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != _PIXELS or not 1 <= len(data) <= _MOST:
         found = f"of shape {data.shape}" if isinstance(data, np.ndarray) else f"of type {type(data).__name__}"

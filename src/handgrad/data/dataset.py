@@ -1,4 +1,4 @@
-"""A data set in memory, and the preprocessing that stands between its raw values and a network."""
+"""A data set in memory, and the preprocessing of its raw values."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 PREPROCESSING = ("mean-image", "unit", "standard", "none")
 
-#: Where validation samples come from: "random", drawn from each class in proportion; "end", the last training samples.
+#: Source of the validation samples: "random", a stratified random sample; "end", the last training samples.
 VALIDATION_SPLITS = ("random", "end")
 
 TASKS = ("classification", "regression")
 
 NOT_AUGMENTED = Augmentation()
 
-_CHUNK = 64  # images at a time in float64: a chunk stays in the cache
+_CHUNK = 64  # number of images processed at a time in float64, so that they stay in the cache
 _CHUNK_OF_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
-    """A fixed element-wise map from raw values to what a network sees: (x - shift) * scale.
+    """A fixed elementwise map from raw values to the inputs of a network: (x - shift) * scale.
 
     Arguments:
         kind: one of `PREPROCESSING`.
-        shift: raw units; float32 (of targets float64), of a shape that broadcasts to one input.
-        scale: 1 / raw units; likewise.
+        shift: in raw units; float32 (float64 for targets), broadcast to the shape of one input.
+        scale: in 1 / raw units; likewise.
     """
 
     kind: str
@@ -59,15 +59,15 @@ class Preprocessing:
         """(x - shift) * scale, computed in `dtype`.
 
         Arguments:
-            x: raw inputs (n, *shape), uint8 or floating; left as they are.
-            out: where the result goes (n, *shape); its own dtype then decides instead of `dtype`.
+            x: raw inputs (n, *shape), uint8 or floating-point; not modified.
+            out: array for the result (n, *shape), whose dtype is used instead of `dtype`.
             dtype: float32 or float64.
 
-        Returns: `out`, or a fresh array (n, *shape).
+        Returns: `out`, or a new array (n, *shape).
         """
         if out is None:
             out = np.empty(x.shape, dtype)
-        # `dtype=` makes NumPy compute in it: uint8 - float32 into a float64 array would round to float32 on the way.
+        # `dtype=` sets the dtype of the computation: uint8 - float32 would otherwise be rounded to float32 first.
         if self._shifts:
             np.subtract(x, self.shift, out=out, dtype=out.dtype)
             if self._scales:
@@ -82,19 +82,19 @@ class Preprocessing:
 def fit_preprocessing(
     kind: str, train_inputs: Num[Array, "n *shape"], value_range: float, *, rows: Integer[Array, "m"] | None = None
 ) -> Preprocessing:
-    """The preprocessing `kind`, fitted on training inputs and on nothing else.
+    """Fits the preprocessing `kind` on the training inputs.
 
-    Formula: "mean-image": x - (mean of the training images), on the raw scale; "unit": x / value_range;
-    "standard": (x - mean) / std with one mean and one std a channel (std 1 where a channel is constant); "none": x.
-    Sums are taken in float64, in one fixed order.
+    Formula: "mean-image": x - (mean of the training images), on the raw scale; "unit": x / value_range; "standard": (x
+    - mean) / std with one mean and one std per channel (std 1 for constant channels); "none": x. Sums are computed in
+    float64 in a fixed order.
 
     Arguments:
         kind: one of `PREPROCESSING`.
-        train_inputs: raw training inputs (n, C, H, W), or (n, D), where a feature is a channel; the validation samples
-            already taken away.
+        train_inputs: raw training inputs (n, C, H, W), or (n, D) with features as channels, without the validation
+            samples.
         value_range: the largest raw value, e.g. 255.0.
-        rows: which of `train_inputs` are the training samples, where it holds others too, as a memory-mapped file does;
-            they are then read a few at a time.
+        rows: the indices of the training samples, if `train_inputs` contains other samples as well, as in a
+            memory-mapped file; they are then read in small blocks.
 
     Returns: the fitted `Preprocessing`.
     Raises: ConfigError for an unknown kind.
@@ -123,13 +123,13 @@ def fit_preprocessing(
 def _channel_moments(
     x: Num[Array, "n C *rest"], rows: Integer[Array, "m"] | None
 ) -> tuple[Float[Array, "C *ones"], Float[Array, "C *ones"]]:
-    """Mean and standard deviation per channel, shaped (C, 1, 1) for images, of all samples or of those in `rows`."""
+    """Mean and standard deviation per channel, (C, 1, 1) for images, over all samples or those in `rows`."""
     axes = (0, *range(2, x.ndim))
 
     n = len(x) if rows is None else len(rows)
     count = n * (x.size // (len(x) * x.shape[1]))
-    # E[x^2] - E[x]^2 cancels where the mean is large beside the spread; about a value of the channel it does not, and
-    # the spread of a constant channel comes out as exactly 0.
+    # E[x^2] - E[x]^2 cancels if the mean is large relative to the standard deviation. After subtracting a value of the
+    # channel it does not, and the standard deviation of a constant channel is exactly 0.
     centre = x[(slice(1), slice(None)) + (slice(1),) * (x.ndim - 2)].astype(np.float64)
     total, squares = np.zeros_like(centre), np.zeros_like(centre)
     size = _CHUNK_OF_ROWS if x.ndim == 2 else _CHUNK
@@ -145,27 +145,27 @@ def _channel_moments(
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """All samples of a data set in one index space, raw; preprocessing happens as a batch is gathered.
+    """All raw samples of a data set in one index space; each batch is preprocessed when it is gathered.
 
     Arguments:
         name: e.g. "mnist".
         inputs: raw inputs (n, C, H, W) or (n, D), uint8 or float32; training, validation and test samples in this
-            order, unless they lie in a memory-mapped file, whose order and dtype stay.
-        labels: of a classification, classes (n,), int64, 0 to len(classes) - 1; of a regression, targets
-            (n, len(classes)), float32, in their own units.
-        splits: the indices of "train", "validation" (where there is one) and "test": ranges; of a memory-mapped file,
-            sorted arrays.
-        classes: a name for each class; of a regression, for each target.
+            order, except for memory-mapped files, which keep their order and dtype.
+        labels: for classification, classes (n,), int64, 0 to len(classes) - 1; for regression, targets (n,
+            len(classes)), float32, in their original units.
+        splits: the indices of "train", "validation" (if any) and "test": ranges, or sorted arrays for memory-mapped
+            files.
+        classes: names of the classes or, for regression, of the targets.
         value_range: the largest raw value, e.g. 255.0.
         preprocessing: fitted on the training split.
-        augmentation: what happens to the raw images of a training step.
+        augmentation: augmentation of the raw images of a training step.
         task: one of `TASKS`.
-        weights: how much each sample counts in a training step (n,), float32; None where all count alike.
-        encoder: what made the inputs out of a table, where they come from one.
-        notes: what was met while the data were read, for the user to know.
-        files: the user's own files that it was read from; empty for built-in sets and for arrays in memory.
-        target_scaling: of a regression: what a network is trained to give is (target - shift) * scale, each (T,).
-            Fitted on the training targets, by their weights, unless it is given: mean 0, standard deviation 1.
+        weights: sample weights for training (n,), float32; None for equal weights.
+        encoder: the encoder of the inputs, if they come from a table.
+        notes: remarks for the user from reading the data.
+        files: the user's files that were read; empty for built-in data sets and arrays in memory.
+        target_scaling: for regression, a network is trained on (target - shift) * scale, each (T,). By default, fitted
+            to the weighted training targets: mean 0, standard deviation 1.
     """
 
     name: str
@@ -195,7 +195,7 @@ class Dataset:
         return self.inputs.shape[1:]
 
     def indices(self, split: str) -> Integer[Array, "m"]:
-        """The indices (m,) of a split, int64, in order. Raises ConfigError for a split that is not there."""
+        """The indices (m,) of a split, int64, in order. Raises ConfigError for a split that does not exist."""
         if split not in self.splits:
             known = ", ".join(self.splits)
             hint = " (ask for one with validation_size)" if split == "validation" else ""
@@ -209,34 +209,34 @@ class Dataset:
         """The preprocessed inputs at `indices`.
 
         Arguments:
-            indices: (b,) integers, in any order, repeats allowed.
-            out: where the result goes (b, *input_shape); its own dtype then decides instead of `dtype`.
-            dtype: float32 to train, float64 to check.
+            indices: (b,) integers, in any order, possibly repeated.
+            out: array for the result (b, *input_shape), whose dtype is used instead of `dtype`.
+            dtype: float32 for training, float64 for gradient checks.
 
-        Returns: `out`, or a fresh array (b, *input_shape).
+        Returns: `out`, or a new array (b, *input_shape).
         """
         if out is None or out.dtype != self.inputs.dtype:
             return self.preprocessing.apply(self.inputs.take(indices, axis=0), out, dtype)
         if len(indices) and not (-len(self.labels) <= indices.min() and indices.max() < len(self.labels)):
             raise IndexError(f"indices from {indices.min()} to {indices.max()}, expected 0 to {len(self.labels) - 1}")
-        # Straight into `out`: any mode but "raise" does without a copy on the way.
+        # Writes directly to `out`: any mode but "raise" avoids a copy.
         np.take(self.inputs, indices, axis=0, out=out, mode="wrap")
         return self.preprocessing.apply(out, out)
 
     def gather_for_training(
         self, indices: Integer[Array, "b"], step: int, out: Float[Array, "b *shape"] | None = None, dtype=np.float32
     ) -> Float[Array, "b *shape"]:
-        """Like `gather`, the raw inputs changed first as the augmentation changes those of step number `step`."""
+        """Like `gather`, with the augmentation of step number `step`."""
         if not self.augmentation:
             return self.gather(indices, out, dtype)
         return self.preprocessing.apply(self.augmentation.apply(self.inputs.take(indices, axis=0), step), out, dtype)
 
     def targets(self, indices: Integer[Array, "b"]) -> Num[Array, "b *targets"]:
-        """The labels (b,) or targets (b, T) at `indices`, a fresh array, targets in their own units."""
+        """The labels (b,) or targets (b, T) at `indices` as a new array, with targets in their original units."""
         return self.labels.take(indices, axis=0)
 
     def balanced(self) -> Dataset:
-        """The data set with the weights of its samples multiplied so that every class counts alike in training.
+        """The data set with sample weights scaled so that all classes have the same total weight in training.
 
         Formula: n / (K nₖ) for a sample of class k, with n training samples, nₖ of them of class k, K classes.
 
@@ -254,7 +254,7 @@ class Dataset:
 
 
 def fit_targets(targets: Num[Array, "n T"], weights: Float[Array, "n"] | None = None) -> Preprocessing:
-    """(target - mean) / std, of each target over the samples, by their weights; std 1 where a target is constant."""
+    """(target - mean) / std for each target, with weighted statistics over the samples; std 1 for constant targets."""
     targets = np.asarray(targets, np.float64)
     w = np.ones(len(targets)) if weights is None or not np.any(weights) else np.asarray(weights, np.float64)
     mean = np.average(targets, axis=0, weights=w)

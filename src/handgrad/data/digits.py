@@ -1,6 +1,6 @@
-"""The 8x8 digits that ship inside the package: the UCI optical digits test set, as scikit-learn packs it.
+"""The 8x8 digits that are included in the package: the UCI optical digits test set, as in scikit-learn.
 
-`digits.npz` holds `images` (1797, 1, 8, 8), uint8, 0 to 16, and `labels` (1797,), uint8, in scikit-learn's order.
+`digits.npz` contains `images` (1797, 1, 8, 8), uint8, 0 to 16, and `labels` (1797,), uint8, in scikit-learn's order.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _FOLDER = Path(__file__).parent
 
 
 def wanted(entry: Entry) -> str:
-    """The files to put in place, in words."""
+    """Description of the expected files."""
     return "digits.npz, which is a part of the package: install handgrad again"
 
 
 def folders(entry: Entry, base: Path) -> list[Path]:
-    """Where the files may lie: inside the package, whatever `base`."""
+    """Possible locations of the files: only the package, independent of `base`."""
     return [_FOLDER]
 
 
 def files(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files of the data set that are in `folder`, and the names of those that are not."""
+    """The files of the data set that exist in `folder`, and the names of the missing ones."""
     path = folder / "digits.npz"
     return ([path], []) if path.is_file() else ([], [path.name])
 

@@ -16,16 +16,16 @@ from handgrad.data.progress import Progress
 from handgrad.errors import DataError
 
 _BLOCK = 1 << 16
-_ATTEMPTS = 5  # at one mirror, as long as each brings the file on
+_ATTEMPTS = 5  # per mirror, as long as each attempt makes progress
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, ValueError)  # ValueError: a malformed address or header
 
 
 class _MirrorFailed(Exception):
-    """This mirror gave something else than the file; the message says what."""
+    """The mirror did not deliver the file; the message gives the reason."""
 
 
 class _DiskFailed(Exception):
-    """The part file cannot be written, whichever mirror is asked."""
+    """The part file cannot be written, independent of the mirror."""
 
 
 def download(
@@ -39,10 +39,10 @@ def download(
     progress: Progress = lambda done, total: None,
     timeout: float = 30.0,
 ) -> None:
-    """Brings the file with this checksum to `path`, or raises; a file already there is replaced only by the right one.
+    """Downloads the file with this checksum to `path`; an existing file is replaced only by a verified one.
 
-    What has arrived is kept in `path`.part beside it until it is complete: an interrupted download (Ctrl-C, a broken
-    connection) goes on from there at the next call. A second process that wants the same file waits for the first.
+    Partial data are kept in `path`.part, so an interrupted download (Ctrl-C, a broken connection) is resumed by the
+    next call. A second process that needs the same file waits for the first.
 
     Arguments:
         urls: http or https addresses of the same file, tried in turn.
@@ -54,7 +54,7 @@ def download(
         progress: called with (bytes there, size).
         timeout: seconds without any answer after which a mirror is given up.
 
-    Raises: DataError that tells what went wrong at each mirror, or that the disk cannot take the file.
+    Raises: DataError that lists the failure of each mirror, or that the file cannot be written.
     """
     for url in urls:
         if not re.match(r"https?://", url):
@@ -125,9 +125,7 @@ def _fetch(url: str, part: Path, wanted: _Wanted, progress: Progress, timeout: f
             failure = f"sent other bytes than expected (SHA-256 is not {wanted.sha256[:12]}...)"
             if start == 0:  # all of them came from here: asking again brings the same
                 break
-        elif now <= start and not (
-            start and now == 0
-        ):  # nothing gained; a part that was dropped is worth a fresh start
+        elif now <= start and not (start and now == 0):  # no progress; start again if the part file was discarded
             break
     raise _MirrorFailed(failure)
 
@@ -152,7 +150,7 @@ def _transfer(url: str, part: Path, start: int, wanted: _Wanted, progress: Progr
     except HTTPError as error:
         error.close()
         if start:
-            part.unlink()  # 416 and its like: the part may be at fault
+            part.unlink()  # 416 and similar: the part file may be the cause
         return f"answered {error.code} {error.reason}"
     except _NETWORK_ERRORS as error:
         return f"failed ({error.reason if isinstance(error, URLError) else error or type(error).__name__})"
@@ -195,7 +193,7 @@ def _write(
 
 
 def _opener() -> request.OpenerDirector:
-    """Like `urllib.request.urlopen`, for http and https alone: no redirect leads to ftp:// or file://."""
+    """Like `urllib.request.urlopen`, but only for http and https, so no redirect can lead to ftp:// or file://."""
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler,

@@ -1,4 +1,4 @@
-"""Recordings cut into frames: a sample is a window of frames, gathered by index and never stored."""
+"""Speech frames: a sample is a window of frames, which is gathered by index and never stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handgrad.errors import ConfigError
 
 
 class Frames:
-    """Arrays of frames, one after another in one index space. None is copied, so any may be a memory map.
+    """Several arrays of frames in one index space. They are not copied, so they may be memory maps.
 
     Arguments:
         parts: the arrays (n_i, F), float32.
@@ -31,7 +31,7 @@ class Frames:
         return self.shape[0]
 
     def __getitem__(self, key: int | slice) -> Float[Array, "*n F"]:
-        """One frame (F,), or those of a slice (n, F): a view where they lie in one part."""
+        """One frame (F,), or a slice of frames (n, F), as a view if they are in one part."""
         if not isinstance(key, slice):
             return self.take(np.asarray(key))
         start, stop, step = key.indices(len(self))
@@ -41,13 +41,13 @@ class Frames:
         return self.take(np.arange(start, stop, step))
 
     def take(self, rows: Integer[Array, "*b"], out: Float[Array, "*b F"] | None = None) -> Float[Array, "*b F"]:
-        """The frames at `rows`, all of them from 0 to before `len(self)`, in `out` (float32) or a fresh array."""
+        """The frames at `rows`, all from 0 to `len(self) - 1`, in `out` (float32) or a new array."""
         if out is None:
             out = np.empty((*rows.shape, self.shape[1]), self.dtype)
         if not rows.size:
             return out
         if (part := self._part_of(rows.min(), rows.max())) is not None:
-            # Any mode but "raise" writes straight into `out`, without a copy on the way.
+            # Any mode but "raise" writes directly to `out` without a copy.
             return np.take(self.parts[part], rows - self.starts[part], axis=0, out=out, mode="clip")
         for frames, start, end in zip(self.parts, self.starts[:-1], self.starts[1:], strict=True):
             here = (start <= rows) & (rows < end)
@@ -55,28 +55,28 @@ class Frames:
         return out
 
     def _part_of(self, first: int, last: int) -> int | None:
-        """The part that holds all rows from `first` to `last`, if one does."""
+        """The part that contains all rows from `first` to `last`, if any."""
         part, other = np.searchsorted(self.starts, (first, last), side="right") - 1
         return int(part) if part == other and 0 <= part < len(self.parts) else None
 
 
 @dataclass(frozen=True, eq=False)
 class FrameDataset(Dataset):
-    """A data set of utterances, sequences of frames. A sample is a frame with `context` frames before and after it.
+    """A data set of utterances (sequences of frames). A sample is a frame with `context` frames before and after it.
 
-    Formula: sample i of the utterance with the frames a to b is the rows clip(i - k, a, b), ..., clip(i + k, a, b),
-    k = `context`: beyond the edge of an utterance its first or last frame is repeated, as Kaldi's `splice-feats` does.
+    Formula: sample i of the utterance with frames a to b consists of the rows clip(i - k, a, b), ..., clip(i + k, a,
+    b), k = `context`: at the edges of an utterance, the first or last frame is repeated, as in Kaldi's `splice-feats`.
 
-    The frames are kept once, flat; a window exists only while a batch is gathered. Preprocessing is per feature: its
-    shift and scale have the shape (F,).
+    Frames are stored once in a flat array; windows exist only in gathered batches. Preprocessing is per feature, with
+    shift and scale of shape (F,).
 
     Arguments: those of `Dataset`, and
         inputs: all frames (n, F), float32.
-        offsets: where each utterance begins, and the number of frames (U + 1,), int64, strictly increasing from 0.
+        offsets: start of each utterance, followed by the number of frames (U + 1,), int64, strictly increasing from 0.
         context: k, frames on each side.
-        unlabelled: splits that are there, but without labels: nothing can be evaluated on them.
+        unlabelled: splits without labels, which cannot be evaluated.
 
-    Raises: ConfigError where an augmentation of images is asked for.
+    Raises: ConfigError if image augmentation is requested.
     """
 
     inputs: Frames  # pyright: ignore[reportIncompatibleVariableOverride]  (what is used of an array, over several)

@@ -1,7 +1,7 @@
-"""MNIST and Fashion-MNIST: IDX files, gzipped or not.
+"""MNIST and Fashion-MNIST: IDX files, optionally gzipped.
 
 An IDX file is a magic number of four bytes (0, 0, 8 for unsigned bytes, the number of dimensions), each dimension as
-a big-endian uint32, then the values. Source: the format's description on the MNIST page, LeCun, Cortes and Burges.
+a big-endian uint32, then the values. Source: the description of the format on the MNIST page, LeCun, Cortes and Burges.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from handgrad.data.catalogue import Entry
 from handgrad.data.samples import Samples, check_labels
 from handgrad.errors import DataError
 
-#: The types of an IDX file's values, by the third byte of its magic number.
+#: The value types of IDX files, by the third byte of the magic number.
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 _PARTS = {"train": "train", "test": "t10k"}
@@ -27,19 +27,19 @@ _FILES = tuple(f"{part}-{content}" for part in _PARTS.values() for content in _C
 
 
 def wanted(entry: Entry) -> str:
-    """The files to put in place, in words."""
+    """Description of the expected files."""
     names = ", ".join(f"{name}.gz" for name in _FILES)
     return f"{entry.name}/ with {names} (also without .gz, or with a dot, as train-images.idx3-ubyte)"
 
 
 def folders(entry: Entry, base: Path) -> list[Path]:
-    """Where the files may lie below `base`, best first."""
+    """Possible locations of the files below `base`, best first."""
     theirs = base / entry.torchvision
     return [base / entry.name, theirs / "raw", theirs, base / "raw", base]
 
 
 def files(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files of the data set that are in `folder`, and the names of those that are not."""
+    """The files of the data set that exist in `folder`, and the names of the missing ones."""
     present, missing = [], []
     for name in _FILES:
         dotted = name.replace("-idx", ".idx")
@@ -75,12 +75,12 @@ def read(entry: Entry, folder: Path) -> dict[str, Samples]:
 def read_idx(path: Path, sample_shape: tuple[int, ...], most: int) -> UInt8[Array, "n *shape"]:
     """The values of an IDX file of unsigned bytes.
 
-    The header is checked in full before anything of the size that it claims is allocated.
+    The header is checked completely before memory is allocated.
 
     Arguments:
-        path: gzipped where the name ends in .gz.
-        sample_shape: the shape of one sample that the header must give, e.g. (28, 28), or () for labels.
-        most: the largest number of samples that is accepted.
+        path: the file; gzipped if the name ends in .gz.
+        sample_shape: expected shape of one sample, e.g. (28, 28), or () for labels.
+        most: maximum number of samples.
 
     Returns: array (n, *sample_shape), uint8, 1 <= n <= most.
     Raises: DataError.
@@ -111,7 +111,7 @@ def read_idx(path: Path, sample_shape: tuple[int, ...], most: int) -> UInt8[Arra
 
 
 def read_any_idx(path: Path) -> Num[Array, "n *shape"]:
-    """The values of an IDX file of any type and shape, as `read_idx` reads those of a known one.
+    """Like `read_idx`, for an IDX file of any type and shape.
 
     Returns: array (n, *shape) in the byte order of this machine.
     Raises: DataError.
@@ -129,7 +129,7 @@ def read_any_idx(path: Path) -> Num[Array, "n *shape"]:
             header = stream.read(4 * magic[3])
             shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
             size = math.prod(shape) * dtype.itemsize
-            values = bytearray()  # grows with what is there, whatever the header claims
+            values = bytearray()  # grows with the actual content, independent of the header
             while len(values) <= size and (block := stream.read(min(size + 1 - len(values), 1 << 24))):
                 values += block
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

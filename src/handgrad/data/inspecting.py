@@ -1,4 +1,4 @@
-"""What was understood of data of one's own, and what looks suspicious in them."""
+"""Inspection of the user's data: how they are interpreted, and what looks suspicious."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from handgrad.data.own import Raw, assemble
 from handgrad.data.sources import Reading, digest, read
 from handgrad.data.tables import Table, as_text, numbers_in
 
-#: Fewer training samples of a class than this are said.
+#: Classes with fewer training samples than this are reported.
 FEW_SAMPLES = 10
 
-#: Share of missing values in a column from which on it is said.
+#: Fraction of missing values above which a column is reported.
 MANY_MISSING = 0.5
 
 _CHUNK = 4096
@@ -27,20 +27,20 @@ _CHUNK = 4096
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect` saw, as plain values.
+    """The result of `inspect`, as plain values.
 
     Arguments:
-        path, shown: where the data are, and what they are, in words.
-        files, bytes, sha256: how many files, their size together, and the checksum that a run records.
+        path, shown: location and description of the data.
+        files, bytes, sha256: number of files, total size, and the checksum that a run records.
         task: "classification" or "regression".
         shape, dtype: of one raw input.
-        splits: how many samples "train", "validation" and "test" have.
-        classes: of a classification, for each class how many samples each split has.
-        targets: of a regression, the least, mean and largest value of each target.
-        columns: of a table, what each column is and what it holds, in words.
-        features: how many numbers the network is given per sample.
-        suspicious: what may be wrong, a sentence each.
-        notes: what was done while reading.
+        splits: numbers of samples of "train", "validation" and "test".
+        classes: for classification, the number of samples of each class in each split.
+        targets: for regression, the minimum, mean and maximum of each target.
+        columns: for tables, a description of each column.
+        features: number of network inputs per sample.
+        suspicious: possible problems, one sentence each.
+        notes: remarks from reading the data.
     """
 
     path: str
@@ -61,13 +61,13 @@ class Inspection:
 
 
 def inspect(path: str | Path, reading: Reading, **options: Any) -> Inspection:
-    """Reads data of one's own as a run would, and says what was understood and what looks suspicious.
+    """Reads the user's data as a run would and reports how they are interpreted and what looks suspicious.
 
     Arguments:
         path, reading: as for `read`.
         options: as for `assemble`.
 
-    Raises: DataError, ConfigError where a run could not be trained on them.
+    Raises: DataError, ConfigError if a run could not be trained on them.
     """
     raw = read(path, reading)
     dataset = assemble(raw, **options)
@@ -103,7 +103,7 @@ def inspect(path: str | Path, reading: Reading, **options: Any) -> Inspection:
 
 
 def _columns(raw: Raw, dataset: Dataset) -> dict[str, str]:
-    """What each column of a table is, in words."""
+    """A description of each column of a table."""
     if not isinstance(raw.inputs, Table) or dataset.encoder is None:
         return {}
     kinds = {column.name: column for column in dataset.encoder.columns}
@@ -161,7 +161,7 @@ def _constant(raw: Raw, dataset: Dataset, train: Integer[Array, "n"]) -> Iterato
 
 
 def _row_numbers(raw: Raw, dataset: Dataset) -> Iterator[str]:
-    """Columns that count the rows: an index that was written along with the table."""
+    """Columns with row numbers, such as an index that was saved with the table."""
     if isinstance(raw.inputs, Table) and dataset.encoder is not None:
         for column in dataset.encoder.columns:
             if column.kind == "number" and _counts(numbers_in(raw.inputs.columns[column.name])[0]):
@@ -188,7 +188,7 @@ def _missing(raw: Raw) -> Iterator[str]:
 
 
 def _duplicates(dataset: Dataset, splits: dict[str, Integer[Array, "n"]]) -> Iterator[str]:
-    """Samples on both sides of a split, and equal samples with different labels."""
+    """Samples that occur in several splits, and equal samples with different labels."""
     labels = dataset.labels.reshape(len(dataset.labels), -1)
     seen: dict[int, tuple[str, bytes]] = {}
     shared: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Finding, fetching, checking and loading the data sets of the catalogue."""
+"""Finding, downloading, checking and loading the data sets of the catalogue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FORMATS: dict[str, ModuleType] = {"digits": digits, "idx": idx, "cifar10": cifa
 
 @dataclass(frozen=True)
 class Listing:
-    """A line of `handgrad data list`: the entry, where it is looked for, and where it is (None: nowhere yet)."""
+    """A line of `handgrad data list`: the entry, the search folder, and the location (None if not found)."""
 
     entry: Entry
     looked_for: tuple[Path, ...]
@@ -35,14 +35,14 @@ class Listing:
 
 @dataclass(frozen=True)
 class Check:
-    """What `check` saw.
+    """The result of `check`.
 
     Arguments:
-        folder: where the files are.
-        sizes: the number of samples of "train" and "test" that they hold.
-        official: for each file whether what it holds is what the official file holds, packed again or not; None where
-            the catalogue has no checksum of that, so that nothing but the structure could be checked.
-        repacked: the official files that are packed in another way, or not at all.
+        folder: the folder with the files.
+        sizes: the number of samples of "train" and "test".
+        official: for each file, whether its uncompressed content equals that of the official file; None if the
+            catalogue has no such checksum, so that only the structure was checked.
+        repacked: the official files that are compressed differently or not at all.
     """
 
     folder: Path
@@ -64,23 +64,23 @@ def load(
 ) -> Dataset:
     """A data set in memory, ready to train on.
 
-    It is looked for in `data_dir`, else in $HANDGRAD_DATA, else in the user's cache. In the cache a missing set is
-    downloaded; in a folder that the user named it is an error.
+    The search order is `data_dir`, $HANDGRAD_DATA, the user's cache. If a data set is missing from the cache, it is
+    downloaded; if it is missing from a folder specified by the user, an error is raised.
 
     Arguments:
         name: one of `DATASETS`.
-        data_dir: folder that holds data sets, or the folder of this one.
+        data_dir: folder that contains data sets, or the folder of this one.
         offline: never download.
-        preprocessing: one of `PREPROCESSING`; None chooses the data set's own.
-        validation_size: how many training images, or which share of them (below 1), become the "validation" split.
-        validation_split: "random": drawn from each class in proportion, always the same ones; "end": the last ones, as
-            published splits of MNIST and CIFAR-10 take them.
-        context: of frames of sound, how many on each side a sample has besides its own.
-        progress: called with (bytes there, bytes in all) while a file is downloaded; None shows a bar on stderr.
+        preprocessing: one of `PREPROCESSING`; None for the default of the data set.
+        validation_size: number or fraction (below 1) of the training samples in the "validation" split.
+        validation_split: "random": a stratified random sample, always the same; "end": the last samples, as in
+            published splits of MNIST and CIFAR-10.
+        context: for speech, number of frames on each side of a frame.
+        progress: called with (received bytes, total bytes) during a download; None shows a progress bar on stderr.
 
-    Returns: the `Dataset`; its preprocessing is fitted on the "train" split.
-    Raises: ConfigError for an unknown name, preprocessing or an impossible validation size; DataError where the files
-        are missing, cannot be downloaded or do not have the structure of their format.
+    Returns: the `Dataset`; its preprocessing is fitted on the "train" split. Raises: ConfigError for an unknown name or
+    preprocessing or an invalid validation size; DataError if the files are missing, cannot be downloaded or are
+    malformed.
     """
     entry = _entry(name, data_dir)
     if validation_split not in VALIDATION_SPLITS:
@@ -102,12 +102,12 @@ def load(
 
 
 def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | None = None) -> Path:
-    """Downloads what is missing of a data set; one that is there and sound is left as it is.
+    """Downloads the missing files of a data set.
 
-    Arguments: as for `load`; here `data_dir` and $HANDGRAD_DATA are where the files go.
+    Arguments: as for `load`; `data_dir` and $HANDGRAD_DATA are the target folder.
 
-    Returns: the folder with the files.
-    Raises: ConfigError for an unknown name; DataError where a file cannot be downloaded.
+    Returns: the folder with the files. Raises: ConfigError for an unknown name; DataError if a file cannot be
+    downloaded.
     """
     entry = _entry(name, data_dir)
     found = _find(entry, data_dir)
@@ -121,7 +121,7 @@ def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | N
             return found
     if not entry.downloads:
         raise DataError(_missing(entry, data_dir, offline=False))
-    # Imported here: the network modules of the standard library take longer to import than NumPy's core.
+    # Imported here because the network modules of the standard library take longer to import than NumPy's core.
     from handgrad.data.archive import extract
     from handgrad.data.download import download
     from handgrad.data.progress import show_progress
@@ -149,12 +149,11 @@ def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | N
 
 
 def check(name: str, *, data_dir: str | Path | None = None) -> Check:
-    """Reads every file of a data set that is there, and compares what it holds with the official checksums.
+    """Reads all files of a data set and compares their content with the official checksums.
 
     Arguments: as for `load`.
 
-    Returns: what was seen, as a `Check`.
-    Raises: ConfigError for an unknown name; DataError where it is missing or does not have the structure of its format.
+    Returns: a `Check`. Raises: ConfigError for an unknown name; DataError if it is missing or malformed.
     """
     entry = _entry(name, data_dir)
     folder = _find(entry, data_dir)
@@ -171,7 +170,7 @@ def check(name: str, *, data_dir: str | Path | None = None) -> Check:
 
 
 def describe(*, data_dir: str | Path | None = None) -> list[Listing]:
-    """Every data set of the catalogue, where it is looked for and whether it is there; reads no data."""
+    """All data sets of the catalogue, with their search folders and locations, without reading data."""
     return [
         Listing(entry, tuple(_folders(entry, data_dir)), _find(entry, data_dir)) for entry in DATASETS.values()
     ]  # fmt: skip
@@ -217,7 +216,7 @@ def _format(entry: Entry) -> ModuleType:
 
 
 def _read(entry: Entry, folder: Path, data_dir: str | Path | None) -> dict[str, Samples]:
-    """The samples in a folder; says what to do where a file is broken."""
+    """The samples in a folder; errors for damaged files say what to do."""
     try:
         return _format(entry).read(entry, folder)
     except DataError as error:
@@ -233,7 +232,7 @@ def _named_by_user(data_dir: str | Path | None) -> bool:
 
 
 def _base(data_dir: str | Path | None) -> Path:
-    """The folder that holds data sets."""
+    """The folder that contains data sets."""
     if data_dir is None:
         data_dir = os.environ.get("HANDGRAD_DATA") or None
     if data_dir is not None:
@@ -244,12 +243,12 @@ def _base(data_dir: str | Path | None) -> Path:
 
 
 def _folders(entry: Entry, data_dir: str | Path | None) -> list[Path]:
-    """Where the data set is looked for."""
+    """The folder in which the data set is searched."""
     return [folder for folder in _format(entry).folders(entry, _base(data_dir)) if not _is_other_set(entry, folder)]
 
 
 def _is_other_set(entry: Entry, folder: Path) -> bool:
-    """MNIST and Fashion-MNIST have the same file names: a folder of another's name is not taken for this one."""
+    """MNIST and Fashion-MNIST have the same file names, so a folder with the name of another data set is not used."""
     others = [other for other in DATASETS.values() if other.format == entry.format and other != entry]
     names = {name for other in others for name in (other.name, other.torchvision)}
     path = folder.resolve()
@@ -285,7 +284,7 @@ def _missing(entry: Entry, data_dir: str | Path | None, offline: bool) -> str:
 
 
 def _what_lies_there(entry: Entry, base: Path) -> str:
-    """What to rename, where the files are there under another name; else the names that are there, in words."""
+    """A hint what to rename if the files exist under other names, or a list of the existing names."""
     form = _format(entry)
     for folder in form.folders(entry, base):
         if _is_other_set(entry, folder) and not form.files(folder)[1]:
@@ -299,8 +298,8 @@ def _what_lies_there(entry: Entry, base: Path) -> str:
 
 
 def _validation_last(labels: np.ndarray, validation_size: int, n_classes: int) -> np.ndarray:
-    """The order of the training samples in which the validation samples are the last: drawn from each class in
-    proportion, the same ones whatever the seeds of a run, so that runs are judged by the same samples."""
+    """The order of the training samples with the validation samples last: a stratified sample that does not depend
+    on the seeds of a run, so that runs are compared on the same samples."""
     counts = np.bincount(labels, minlength=n_classes)
     sizes = splitting.apportion(counts, validation_size, counts)
     rng = np.random.default_rng((len(labels), validation_size))

@@ -1,4 +1,4 @@
-"""One process at a time: an advisory lock that the operating system drops when its holder dies."""
+"""An advisory file lock that the operating system releases when its holder dies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ else:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one at `path`: its last holder has removed it, and another may be made."""
+    """Whether the open file is still the one at `path`: the last holder may have removed it, and a new one may
+    exist."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -33,13 +34,13 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 @contextmanager
 def exclusive(path: Path, *, wait: bool = True, poll_seconds: float = _POLL_SECONDS) -> Iterator[None]:
-    """Holds the lock file `path`, and removes it after.
+    """Holds the lock file `path` and removes it afterwards.
 
     Arguments:
-        wait: for as long as another process or thread holds it; otherwise that is an error.
-        poll_seconds: time between two attempts while waiting.
+        wait: whether to wait while another process or thread holds the lock; otherwise this is an error.
+        poll_seconds: time between attempts while waiting.
 
-    Raises: OSError where the lock file cannot be made, or (BlockingIOError) is held and we do not wait.
+    Raises: OSError if the lock file cannot be created; BlockingIOError if it is held and `wait` is false.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -52,13 +53,13 @@ def exclusive(path: Path, *, wait: bool = True, poll_seconds: float = _POLL_SECO
             time.sleep(poll_seconds)
             continue
         except OSError:
-            break  # a file system without locks: better to go on without one than not at all
+            break  # a file system without locks: continue without one
         if _is_at(descriptor, path):
             break
         os.close(descriptor)
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows removes no open file: there it stays, empty
+        with suppress(OSError):  # Windows cannot remove open files, so an empty file remains
             path.unlink()
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Data of one's own: raw inputs and targets from arrays, a table, images or files, made into a `Dataset`."""
+"""The user's own data: raw inputs and targets from arrays, tables, images or files, converted to a `Dataset`."""
 
 from __future__ import annotations
 
@@ -17,34 +17,33 @@ from handgrad.data.dataset import TASKS, VALIDATION_SPLITS, Dataset, fit_preproc
 from handgrad.data.tables import Table, TableEncoder, as_column, as_text, is_frame, numbers_in, parse_number
 from handgrad.errors import ConfigError, DataError
 
-#: Share of samples that are for the test where the data say nothing about it.
+#: Default fraction of test samples.
 TEST_SIZE = 0.2
 
-#: A target of floating-point numbers without fractions is a class where it has no more different values.
+#: Floating-point targets without fractions are classes if they have at most this many different values.
 FEW_WHOLE_VALUES = 20
 
-_CHUNK = 4096  # samples that are looked at at a time: inputs may be larger than memory
+_CHUNK = 4096  # number of samples processed at a time, because inputs may be larger than memory
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Raw:
-    """What a source holds, as it is there: nothing encoded, scaled or split yet.
+    """The raw contents of a source, not yet encoded, scaled or split.
 
     Arguments:
-        name: what it is called in messages.
-        inputs: (n, *shape), or a table without its target.
-        targets: a column (n,) for each name in `target`, numbers or text; empty where there are none.
-        sizes: how many samples are for "train", "validation" and "test", in this order, where the source itself says
-            so; else empty.
-        groups: what must not lie on two sides of a split (n,), or None.
-        weights: how much each sample counts in training (n,), or None.
-        value_range: the largest raw value of images of unsigned bytes: 255, or 1 or 16 where that is enough; None for
+        name: its name in messages. inputs: (n, *shape), or a table without its target.
+        targets: a column (n,) for each name in `target`, numbers or text; empty if there are none.
+        sizes: numbers of samples of "train", "validation" and "test", in this order, if defined by the source; else
+            empty.
+        groups: group of each sample (n,), which must not be divided between splits, or None.
+        weights: sample weights for training (n,), or None.
+        value_range: the largest raw value of images of unsigned bytes: 255, or 1 or 16 if that is sufficient; None for
             other inputs.
-        of_images: whether they come from image files, whose values go from 0 (black) to 255.
-        items: a name for each sample (n,), such as that of its file; empty where there are none.
-        files: the files that all of it came from.
-        notes: what was done while reading that the files do not show.
-        shown: the format, in words.
+        of_images: whether they come from image files, with values from 0 (black) to 255.
+        items: a name for each sample (n,), such as the file name; empty if there are none.
+        files: the files that were read.
+        notes: remarks about conversions during reading.
+        shown: description of the format.
     """
 
     name: str
@@ -84,23 +83,22 @@ def from_arrays(
     Arguments:
         x: inputs (n, D), (n, H, W), (n, C, H, W) or (n, H, W, C), any real numbers; or a pandas or polars DataFrame,
             whose columns are encoded by a `TableEncoder`.
-        y: targets (n,): classes (whole numbers, text, or (n, K) one-hot) or real numbers, also (n, T); or, with a
-            DataFrame, the name of its target column, or a list of names.
-        x_test, y_test: test samples; where there are none, `test_size` of the others are held out.
-        groups: (n,) or the name of a column: samples with one value are never split.
-        sample_weight: (n,) or the name of a column: how much each sample counts in training, numbers of at least 0.
-        ignore, categories: columns of a DataFrame, separated by commas: those that are no input, and those of numbers
-            that are names.
-        task: "classification" or "regression"; None goes by the targets.
-        test_size, validation_size: a share of the samples (below 1) or a count; validation is taken from what the test
-            leaves.
+        y: targets (n,): classes (integers, text, or one-hot (n, K)) or real numbers, also (n, T); with a DataFrame, the
+            name of the target column, or a list of names.
+        x_test, y_test: test samples; by default, `test_size` of the samples are held out.
+        groups: (n,) or the name of a column: samples with the same value are kept in the same split.
+        sample_weight: (n,) or the name of a column: weights for training, at least 0.
+        ignore, categories: columns of a DataFrame, separated by commas: columns to exclude, and numeric columns to
+            treat as categories.
+        task: "classification" or "regression"; None infers it from the targets.
+        test_size, validation_size: a fraction of the samples (below 1) or a count; validation samples are taken from
+            the remaining samples.
         validation_split: "random" or "end", as for `load`.
-        seed: of the split.
-        preprocessing: one of `PREPROCESSING`; None chooses "unit" for images of unsigned bytes, else "standard".
-        name: the data set's.
+        seed: seed of the split.
+        preprocessing: one of `PREPROCESSING`; None for "unit" for images of unsigned bytes, else "standard".
+        name: name of the data set.
 
-    Returns: the `Dataset`.
-    Raises: DataError where the values cannot be trained on; ConfigError where an option contradicts them.
+    Returns: the `Dataset`. Raises: DataError if the values are invalid; ConfigError if an option contradicts them.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
@@ -179,7 +177,7 @@ def _raw_from_frame(x: Any, y: Any, x_test: Any, y_test: Any, groups: Any, sampl
         targets = {column: table.column(column) for column in named}
         table = table.without(named)
     elif isinstance(y, str):
-        table.column(y)  # raises: there is no such column
+        table.column(y)  # raises if there is no such column
         raise AssertionError("unreachable")
     else:
         targets = as_targets(y, f"y of {name}", getattr(y, "name", None))
@@ -194,10 +192,10 @@ def _raw_from_frame(x: Any, y: Any, x_test: Any, y_test: Any, groups: Any, sampl
 
 
 def as_inputs(x: Any, where: str) -> Num[Array, "n *shape"]:
-    """Any array of real numbers as inputs: rows (n, D) or images (n, C, H, W), unsigned bytes or floating.
+    """Converts an array of real numbers to inputs: rows (n, D) or images (n, C, H, W), uint8 or floating-point.
 
-    Images with the channels last, as Keras has them, are turned: (n, H, W, C) with C of 1, 3 or 4. A memory-mapped
-    array stays one.
+    Channels-last images (n, H, W, C) with C = 1, 3 or 4, as in Keras, are transposed. A memory-mapped array remains
+    one.
 
     Raises: DataError.
     """
@@ -243,7 +241,7 @@ def _check_finite(x: Num[Array, "n *shape"], where: str) -> None:
 
 
 def byte_range(x: Num[Array, "n *shape"] | Table) -> float | None:
-    """The largest value that images of unsigned bytes go to, else None: 255, or less where they hold fewer levels."""
+    """The value range of images of unsigned bytes: 255, or less if they have fewer levels; None for other inputs."""
     if not (isinstance(x, np.ndarray) and x.ndim == 4 and x.dtype == np.uint8):
         return None
     largest = max(int(x[i : i + _CHUNK].max()) for i in range(0, len(x), _CHUNK))
@@ -251,9 +249,9 @@ def byte_range(x: Num[Array, "n *shape"] | Table) -> float | None:
 
 
 def as_targets(y: Any, where: str, name: str | None = None) -> dict[str, Shaped[Array, "n"]]:
-    """Targets (n,), (n, 1), (n, T) or one-hot (n, K) as columns: one, or T of them.
+    """Targets (n,), (n, 1), (n, T) or one-hot (n, K) as one or T columns.
 
-    Raises: DataError where they are objects of other kinds, one-hot of more classes than rows, or of another shape.
+    Raises: DataError if they are objects of other types, one-hot with more classes than rows, or of another shape.
     """
     if is_frame(y):
         return Table.from_frame(y, where).columns
@@ -278,7 +276,8 @@ def as_targets(y: Any, where: str, name: str | None = None) -> dict[str, Shaped[
 def join_parts(
     name: str, parts: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, int]]:
-    """Inputs and targets of several parts as one, and the size of each part. Raises DataError where they do not fit."""
+    """Joins the inputs and targets of several parts; also returns their sizes. Raises DataError if they do not
+    match."""
     first, *others = parts
     for other in others:
         one, two = parts[first][0], parts[other][0]
@@ -306,14 +305,14 @@ def check_lengths(where: str, x: np.ndarray | Table, targets: dict[str, np.ndarr
 
 
 def join_columns(*columns: np.ndarray) -> np.ndarray:
-    """Columns of one kind, one after another; numbers and text become text."""
+    """Concatenates columns of one kind; numbers and text become text."""
     if len({column.dtype.kind == "O" for column in columns}) > 1:
         columns = tuple(as_text(column) for column in columns)
     return np.concatenate(columns)
 
 
 def join_tables(one: Table, other: Table) -> Table:
-    """The rows of two tables. Raises DataError where the second lacks a column of the first."""
+    """Concatenates the rows of two tables. Raises DataError if the second lacks a column of the first."""
     return Table(one.name, {name: join_columns(column, other.column(name)) for name, column in one.columns.items()})
 
 
@@ -321,10 +320,10 @@ def join_tables(one: Table, other: Table) -> Table:
 
 
 def choose_task(targets: dict[str, Shaped[Array, "n"]]) -> str:
-    """What the targets ask for: regression where they are real numbers, else classification.
+    """The task for the targets: regression for real numbers, else classification.
 
-    Numbers are real where one has a fraction, or where they are floating-point numbers (written with a point, as 151.0)
-    with more than 20 different values.
+    Numbers are real if one has a fraction, or if they are floating-point numbers (written with a point, as 151.0) with
+    more than 20 different values.
     """
     if len(targets) > 1:
         return "regression"
@@ -343,13 +342,14 @@ def choose_task(targets: dict[str, Shaped[Array, "n"]]) -> str:
 def class_labels(
     column: Shaped[Array, "n"], where: str, classes: tuple[str, ...] | None = None
 ) -> tuple[Integer[Array, "n"], tuple[str, ...]]:
-    """The number of each sample's class, and the classes' names: numbers in their order, then text in its own.
+    """The class index of each sample, and the names of the classes: numbers in order, then text in order.
 
     Arguments:
-        where: what the target is called in messages.
-        classes: the names, where they are settled already; None takes those that there are.
+        where: name of the target in messages.
+        classes: the names, if they are already determined; None to use those in the data.
 
-    Raises: DataError where a target is missing, there is one class, nearly as many as rows, or one that is not settled.
+    Raises: DataError if a target is missing, there is only one class, nearly as many classes as rows, or an unknown
+    class.
     """
     text = as_text(column)
     if (missing := text == "").any():
@@ -384,7 +384,7 @@ def class_labels(
 
 
 def real_targets(targets: dict[str, Shaped[Array, "n"]], where: str) -> Num[Array, "n T"]:
-    """The targets of a regression (n, T), float32. Raises DataError where one is no finite number."""
+    """The targets of a regression (n, T), float32. Raises DataError if one is not a finite number."""
     columns = []
     for name, column in targets.items():
         numbers, other = numbers_in(column)
@@ -415,7 +415,7 @@ def assemble(
     seed: int = 0,
     preprocessing: str | None = None,
 ) -> Dataset:
-    """What a source holds, encoded, split and with its preprocessing fitted; arguments as for `from_arrays`."""
+    """Encodes and splits the contents of a source and fits the preprocessing; arguments as for `from_arrays`."""
     if task is not None and task not in TASKS:
         raise ConfigError(f"unknown task={task!r}: choose {' or '.join(TASKS)}")
     if validation_split not in VALIDATION_SPLITS:
@@ -447,7 +447,7 @@ def assemble(
                 raise ConfigError(f"{option}={value}: {found[0]} is the target, not an input; leave it out there")
         ignored, named = columns_named(ignore, inputs), columns_named(categories, inputs)
         inputs = inputs.without(ignored)
-        if raw.groups is not None:  # one person's number says nothing about another's
+        if raw.groups is not None:  # the id of one person is no information about another
             inputs = inputs.without([k for k, column in inputs.columns.items() if column is raw.groups])
         encoder = TableEncoder.fit(inputs, train, target=tuple(raw.targets), categories=named)
         _refuse_copies_in_table(raw, inputs, encoder, labels)
@@ -475,7 +475,7 @@ def assemble(
         ends = np.cumsum([0, *sizes.values()]).tolist()
         splits = {part: range(ends[i], ends[i + 1]) for i, part in enumerate(sizes)}
         fitted = fit_preprocessing(kind, inputs[: sizes["train"]], value_range)
-    if encoder is not None:  # flags and categories stay 0 and 1
+    if encoder is not None:  # flags and categories remain 0 and 1
         shift = np.where(encoder.numbers, np.broadcast_to(fitted.shift, encoder.numbers.shape), 0)
         scale = np.where(encoder.numbers, np.broadcast_to(fitted.scale, encoder.numbers.shape), 1)
         fitted = dataclasses.replace(fitted, shift=shift.astype(np.float32), scale=scale.astype(np.float32))
@@ -496,7 +496,8 @@ def assemble(
 
 
 def _checked_weights(raw: Raw, n: int) -> Float[Array, "n"] | None:
-    """The weights of samples, 1 where a test part has none. Raises DataError where one is no number of at least 0."""
+    """The sample weights, 1 if a test part has none. Raises DataError for weights that are not numbers of at least
+    0."""
     if raw.weights is None:
         return None
     weights, other = numbers_in(raw.weights)
@@ -518,7 +519,7 @@ def _checked_weights(raw: Raw, n: int) -> Float[Array, "n"] | None:
 
 
 def _is_mapped(x: np.ndarray | None) -> bool:
-    """Whether an array lies in a file: a memory map, or a view of one."""
+    """Whether an array is a memory map or a view of one."""
     while isinstance(x, np.ndarray):
         if isinstance(x, np.memmap):
             return True
@@ -535,7 +536,7 @@ def _split(
     validation_split: str,
     seed: int,
 ) -> tuple[Integer[Array, "n"], dict[str, int]]:
-    """The order of the samples, training, validation, test, and how many there are of each."""
+    """The order of the samples (training, validation, test) and the size of each split."""
     rng = np.random.default_rng((seed, n))
     everything = np.arange(n)
     if "test" in raw.sizes:
@@ -581,9 +582,9 @@ def _check_classes_in_training(
 
 
 def columns_named(text: str, table: Table, also: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Names of columns, separated by commas; one that holds a comma itself is quoted, or stands alone.
+    """Column names separated by commas; a name with a comma is quoted, or is the only one.
 
-    Raises: DataError where the table has no such column.
+    Raises: DataError if the table has no such column.
     """
     if not text:
         return ()
@@ -592,16 +593,16 @@ def columns_named(text: str, table: Table, also: tuple[str, ...] = ()) -> tuple[
     names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True)))
     for name in names:
         if name not in also:
-            table.column(name)  # raises where there is none
+            table.column(name)  # raises if there is none
     return names
 
 
 def _refuse_copies(raw: Raw, inputs: Num[Array, "n *shape"], labels: Num[Array, "n *T"]) -> None:
-    """Raises DataError where a feature of rows is the target itself."""
+    """Raises DataError if a feature is identical to the target."""
     if inputs.ndim != 2 or len(inputs) < 10:
         return
     for target in labels.reshape(len(labels), -1).T:
-        # Few samples first: a feature that differs there is none.
+        # Check a few samples first: most features differ there.
         candidates = np.flatnonzero((inputs[:_CHUNK] == target[:_CHUNK, np.newaxis]).all(axis=0))
         for feature in candidates:
             if np.array_equal(inputs[:, feature], target):
@@ -612,8 +613,8 @@ def _refuse_copies(raw: Raw, inputs: Num[Array, "n *shape"], labels: Num[Array, 
 
 
 def _refuse_copies_in_table(raw: Raw, table: Table, encoder: TableEncoder, labels: Num[Array, "n *T"]) -> None:
-    """Raises DataError where a column says what the target says, in every row, perhaps in other words."""
-    if len(table) < 10:  # where chance may do it
+    """Raises DataError if a column determines the target one-to-one in every row."""
+    if len(table) < 10:  # too few rows: it may be by chance
         return
     for i, target in enumerate(labels.reshape(len(labels), -1).T):
         for column in encoder.columns:
@@ -631,7 +632,7 @@ def _refuse_copies_in_table(raw: Raw, table: Table, encoder: TableEncoder, label
 
 
 def _one_to_one(values: Shaped[Array, "n"], classes: Integer[Array, "n"]) -> bool:
-    """Whether each value goes with one class and each class with one value."""
+    """Whether there is a one-to-one mapping between values and classes."""
     count = int(classes.max()) + 1
     if len(set(values[: 50 * count].tolist())) > count:
         return False
@@ -640,7 +641,7 @@ def _one_to_one(values: Shaped[Array, "n"], classes: Integer[Array, "n"]) -> boo
 
 
 def _proportional(values: Float[Array, "n"], target: Float[Array, "n"]) -> bool:
-    """Whether values are a multiple of the target, up to a constant, within float32's rounding."""
+    """Whether values are an affine function of the target, within float32 rounding."""
     if np.isnan(values).any():
         return False
     a, b = values - values.mean(), target - target.mean(dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Images from files, read by Pillow, and folders of them: one folder per class."""
+"""Images from files, read with Pillow, and image folders with one folder per class."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from handgrad.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-#: Formats as Pillow calls them, and the ends of their files' names. Others are not even tried.
+#: Supported formats by their Pillow names, with their file name extensions.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
 
 MODES = ("grey", "rgb")
 CHANNELS = {"grey": 1, "rgb": 3}
 
-#: Names of folders that hold the parts of a split.
+#: Folder names of the splits.
 PARTS = {
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid", "dev"),
@@ -51,9 +51,9 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def classes_in(folder: Path) -> dict[str, list[Path]]:
-    """The folders in `folder` that hold images, and these; a class per folder.
+    """The folders with images in `folder` and their images; one class per folder.
 
-    Raises: DataError where one holds none, or images lie beside the folders.
+    Raises: DataError if a folder has no images, or if there are images next to the folders.
     """
     folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     found = {path.name: images_in(path) for path in folders}
@@ -67,7 +67,7 @@ def classes_in(folder: Path) -> dict[str, list[Path]]:
 
 
 def parts_in(folder: Path) -> dict[str, Path]:
-    """The folders of a split in `folder`: "train", "validation" and "test", as far as they are there; else none."""
+    """The existing split folders in `folder`: "train", "validation" and "test"."""
     lower = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     found = {part: lower[name] for part, names in PARTS.items() for name in names[::-1] if name in lower}
     return found if "train" in found else {}
@@ -77,16 +77,16 @@ def read_images(paths: list[Path], size: str | None, mode: str | None) -> tuple[
     """Images of one size and mode from their files.
 
     Arguments:
-        size: as for `parse_size`: images of another size are scaled to it, their proportions not kept; None where all
-            have one size already.
-        mode: one of `MODES`; None takes "grey" where all images are grey, "rgb" where all have colours.
+        size: as for `parse_size`: images of other sizes are resized without preserving the aspect ratio; None if all
+            have the same size.
+        mode: one of `MODES`; None for "grey" if all images are greyscale, "rgb" if all are in colour.
 
-    Returns: the pixels (n, C, H, W), 0 to 255, and what was done that the files do not show, in words.
-    Raises: DataError that names a file that is broken, or differs from the first in size or mode.
+    Returns: the pixels (n, C, H, W), 0 to 255, and remarks about conversions.
+    Raises: DataError that names a file that is damaged or differs from the first in size or mode.
     """
     wanted = parse_size(size) if size else None
     sizes, modes = {}, {}
-    for path in paths:  # headers alone: what does not fit together is known before anything is decoded
+    for path in paths:  # only headers, so that mismatches are detected before decoding
         with opened(path) as image:
             sizes.setdefault(_upright_size(image), path)
             modes.setdefault("grey" if image.mode in _GREY else "rgb", path)
@@ -120,7 +120,7 @@ def _channels(image: Image.Image, mode: str) -> UInt8[Array, "C H W"]:
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """(height, width) once the image is turned as its EXIF orientation says."""
+    """(height, width) after applying the EXIF orientation."""
     from PIL import ExifTags
 
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
@@ -128,7 +128,7 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 class opened:
-    """A context in which an image file is open; what Pillow raises in it becomes a DataError that names the file."""
+    """A context with an open image file; errors of Pillow become DataErrors that name the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -140,7 +140,7 @@ class opened:
         self.caught = warnings.catch_warnings()
         self.caught.__enter__()
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", module="PIL", category=UserWarning)  # EXIF data that nobody needs
+        warnings.filterwarnings("ignore", module="PIL", category=UserWarning)  # EXIF data that are not needed
         try:
             self.image = Image.open(self.path, formats=FORMATS)
         except BaseException as error:
@@ -172,7 +172,7 @@ def _as_shown(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         notes.append("turned as its EXIF orientation says")
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits, which `convert` would cut off at 255
+    if image.mode.startswith("I"):  # 16 bits, which `convert` would clip at 255
         levels = np.asarray(image, np.float32)
         transparent = image.info.get("transparency")
         alpha = np.where(levels == transparent, 0, 255).astype(np.uint8) if transparent is not None else None
@@ -187,7 +187,8 @@ def _as_shown(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
 
 
 def _composite(image: Image.Image) -> tuple[Image.Image, str]:
-    """An RGBA image on black where what it shows is light, else on white; the ground's name, empty where none shows."""
+    """An RGBA image on a black background if its content is light, else on white; and the name of the background,
+    empty if it is not visible."""
     from PIL import Image
 
     lightness, alpha = np.asarray(image.convert("RGB").convert("L"), float), np.asarray(image)[..., 3] / 255

@@ -1,4 +1,4 @@
-"""How a download shows how far it is: a bar on a terminal, plain lines elsewhere, both on stderr."""
+"""Display of download progress on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes that are there and the bytes that there will be."""
+"""Called with the received bytes and the total bytes."""
 
 
 @contextmanager
 def show_progress(label: str) -> Iterator[Progress]:
-    """A `Progress` that shows itself under `label` for as long as the context lasts."""
+    """A `Progress` with the label `label` that is shown within the context."""
     if _is_terminal(sys.stderr):
         with _bar(label) as report:
             yield report
@@ -55,6 +55,6 @@ class _Lines:
         quarters = 4 * done // max(total, 1)
         if quarters > self.quarters:
             self.quarters = quarters
-            with suppress(OSError, ValueError):  # nobody reads it: the download goes on
+            with suppress(OSError, ValueError):  # stderr is closed: the download continues
                 if sys.stderr is not None:
                     print(f"{self.label}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What a reader of any format gives back: the raw samples of one split."""
+"""The result of every file reader: the raw samples of one split."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from handgrad.errors import DataError
 
 
 class Samples(NamedTuple):
-    """Raw inputs (n, C, H, W) and their labels (n,), of whatever integer type the file has."""
+    """Raw inputs (n, C, H, W) and labels (n,), in the integer type of the file."""
 
     inputs: Num[Array, "n *shape"]
     labels: Integer[Array, "n"]
 
 
 def check_labels(path: Path, labels: Integer[Array, "n"], n_classes: int) -> None:
-    """Raises DataError where a label is no class."""
+    """Raises DataError for invalid labels."""
     wrong = (labels < 0) | (labels >= n_classes)
     if wrong.any():
         first = int(wrong.argmax())

@@ -1,4 +1,4 @@
-"""Data of one's own from files: what lies at a path, how it is read, and how it is recognised when it has changed."""
+"""The user's own data from files: detection of the format, reading, and checksums to detect changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KINDS = """\
 a table (.csv, .tsv, also .gz, or .parquet), arrays (.npz, .npy), a folder of images with a folder for each class, or \
 a folder with IDX files or with x.npy and y.npy"""
 
-#: Names of arrays that are looked for in a .npz file, in this order: inputs and targets, of training and test.
+#: Default names of arrays in a .npz file, in this order: inputs and targets, of training and test.
 _NAMES = (
     ("x_train", "y_train", "x_test", "y_test"),
     ("X_train", "y_train", "X_test", "y_test"),
@@ -49,14 +49,15 @@ _IDX = re.compile(r"(?P<stem>.*?)[-_.](?P<what>images|labels)[-.]idx\d-\w+(\.gz)
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How the files at a path are to be read; every option may be left out.
+    """Options for reading the files at a path; all are optional.
 
     Arguments:
-        target: of a table: the column to predict, or several, separated by commas; of an .npy file: the .npy file of
-            its targets.
-        group: a column, an array in the .npz file, or an .npy file: samples with one value are never split.
-        sample_weight: likewise: how much each sample counts in training.
-        categories: columns of a table that are names, though they look like numbers.
+        target: for a table, the column or columns to predict, separated by commas; for an .npy file, the .npy file with
+            the targets.
+        group: a column, an array in the .npz file, or an .npy file: samples with the same value are kept in the same
+            split.
+        sample_weight: likewise: weights for training.
+        categories: numeric columns of a table to treat as categories.
         arrays: the names in an .npz file: "x,y" or "x_train,y_train,x_test,y_test".
         image_size, image_mode: as for `read_images`.
     """
@@ -88,15 +89,15 @@ def from_path(
     seed: int = 0,
     preprocessing: str | None = None,
 ) -> Dataset:
-    """A data set from files of one's own, ready to train on.
+    """A data set from the user's files, ready for training.
 
     Arguments:
-        path: a table, arrays, a folder of images or of IDX files.
-        target, group, sample_weight, categories, arrays, image_size, image_mode: how to read it, see `Reading`.
-        The others: as for `from_arrays`.
+        path: a table, arrays, an image folder or a folder of IDX files. target, group, sample_weight, categories,
+            arrays, image_size, image_mode: how to read it, see `Reading`.
+        Other arguments: as for `from_arrays`.
 
-    Returns: the `Dataset`.
-    Raises: DataError that says which file is wrong, where, and what to do; ConfigError for options that do not fit it.
+    Returns: the `Dataset`. Raises: DataError that names the file, the position and what to do; ConfigError for options
+    that do not apply.
     """
     reading = Reading(
         target=target,
@@ -121,11 +122,11 @@ def from_path(
 
 
 def read(path: str | Path, reading: Reading, *, targets: bool = True) -> Raw:
-    """What lies at a path, as it is there.
+    """Reads the raw contents of a path.
 
     Arguments:
-        targets: whether there have to be targets; without, inputs alone are read where they stand alone: a table
-            without the target's column, one image, or a folder of images that has no folders.
+        targets: whether targets are required; otherwise inputs without targets are accepted: a table without the target
+            column, a single image, or a folder of images without subfolders.
 
     Raises: DataError, ConfigError.
     """
@@ -138,8 +139,8 @@ def read(path: str | Path, reading: Reading, *, targets: bool = True) -> Raw:
 
 
 def digest(files: tuple[Path, ...]) -> tuple[int, str]:
-    """The size in bytes of all files together, and a SHA-256: of one file its own; of several that of a list of them,
-    in which a line is the SHA-256 of a file, two spaces and its path from the folder that holds them all."""
+    """The total size in bytes of all files, and a SHA-256: that of a single file, or that of a list with one line
+    per file: its SHA-256, two spaces, and its path relative to the common folder."""
     size = sum(path.stat().st_size for path in files)
     if len(files) == 1:
         return size, file_sha256(files[0])
@@ -152,7 +153,7 @@ def digest(files: tuple[Path, ...]) -> tuple[int, str]:
 
 
 def digest_arrays(*arrays: Shaped[Array, "..."]) -> tuple[int, str]:
-    """The size in bytes of arrays together, and a SHA-256 of their types, shapes and values."""
+    """The total size in bytes of arrays, and a SHA-256 of their types, shapes and values."""
     total = hashlib.sha256()
     for array in arrays:
         total.update(f"{array.dtype.str}{array.shape}".encode())
@@ -181,7 +182,7 @@ def _reader_of(path: Path, targets: bool) -> Callable[[Path, Reading, bool], Raw
 
 
 def _refuse_options(path: Path, reading: Reading) -> None:
-    """Raises ConfigError for an option that says nothing about what lies at `path`."""
+    """Raises ConfigError for an option that does not apply to `path`."""
     suffix = table_files.suffix_of(path)
     is_table, is_folder = suffix in table_files.SUFFIXES, path.is_dir()
     fits = {
@@ -211,7 +212,7 @@ def _refuse_options(path: Path, reading: Reading) -> None:
 
 
 def _read_table(path: Path, reading: Reading, targets: bool) -> Raw:
-    # Targets and categories are read as text: a label 007 or 1.0 stays as it is written.
+    # Targets and categories are read as text, so that labels such as 007 or 1.0 are preserved.
     text = {reading.target, reading.categories}
     text |= {name.strip() for name in f"{reading.target},{reading.categories}".split(",")}
     table = table_files.read_table(path, text)
@@ -350,7 +351,8 @@ def _read_pictures(path: Path, reading: Reading, targets: bool) -> Raw:
     sizes = {part: sum(len(some) for own, _, some in by_class if own == part) for part in parts}
     if "train" in sizes and not sizes["train"]:
         raise DataError(f"{parts['train']} holds no images: expected a folder for each class there")
-    if "validation" in sizes and "test" not in sizes:  # what many call validation is all that there is to test by
+    # without a test folder, the validation folder is the test set
+    if "validation" in sizes and "test" not in sizes:
         sizes["test"] = sizes.pop("validation")
         notes.append(f"{parts['validation']} is the test part: there is no folder test")
     base = path if path.is_dir() else path.parent
@@ -370,7 +372,7 @@ def _read_pictures(path: Path, reading: Reading, targets: bool) -> Raw:
 
 def _read_idx_folder(path: Path, reading: Reading, targets: bool) -> Raw:
     found: dict[str, dict[str, Path]] = {}
-    for file in sorted(path.iterdir(), reverse=True):  # of FILE and FILE.gz the first is the packed one: FILE wins
+    for file in sorted(path.iterdir(), reverse=True):  # of FILE and FILE.gz, FILE is preferred
         if match := _IDX.fullmatch(file.name):
             found.setdefault(match["stem"], {})[match["what"].lower()] = file
     parts = {}

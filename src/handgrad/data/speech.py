@@ -1,15 +1,15 @@
-"""Speech in frames: the five files of the CMU competition, or the same in a safe and memory-mapped form.
+"""Speech frames: the five files of the CMU competition, or the same in a safe, memory-mapped layout.
 
-`train.npy`, `dev.npy` and `test.npy` hold utterances, `train_labels.npy` and `dev_labels.npy` (`test_labels.npy` where
-they are known) a class for each frame. Two layouts, recognised file by file:
+`train.npy`, `dev.npy` and `test.npy` contain utterances; `train_labels.npy` and `dev_labels.npy` (and
+`test_labels.npy`, if known) contain a class for each frame. Two layouts are detected for each file:
 
-- objects: an object array (U,) of arrays (T, F), or (T,) for labels. NumPy writes it as a pickle, which is read by a
-  restricted unpickler into one array (frames, F).
-- flat: one array (frames, F) or (frames,), and `train_offsets.npy` (U + 1,) int64 beside it: where each utterance
-  begins, and the number of frames. It is memory-mapped and never read as a whole.
+- objects: an object array (U,) of arrays (T, F), or (T,) for labels. NumPy writes it as a pickle, which a restricted
+  unpickler reads into one array (frames, F).
+- flat: one array (frames, F) or (frames,), and `train_offsets.npy` (U + 1,) int64 with the start of each utterance and
+  the number of frames. It is memory-mapped.
 
-A plain array (U, T, F) or (U, T) is taken as U utterances of T frames. `states.txt` beside them, a line per class,
-gives the classes their names.
+A plain array (U, T, F) or (U, T) is interpreted as U utterances of T frames. `states.txt` contains the names of the
+classes, one per line.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _SPLITS = {"train": "train", "validation": "dev", "test": "test"}
 _NEEDED = ("train.npy", "train_labels.npy", "dev.npy", "dev_labels.npy")
 STATES = "states.txt"
 
-#: Labels from this on are taken for a mistake: a network has a score for each class.
+#: Labels above this limit are rejected as a mistake, because a network has a score for each class.
 _MOST_CLASSES = 10_000
-#: Frames looked at together.
+#: Number of frames processed at a time.
 _CHUNK = 2**14
 
 PREPROCESSING = ("standard", "none")
@@ -48,12 +48,12 @@ PREPROCESSING = ("standard", "none")
 
 @dataclass(frozen=True, eq=False)
 class Utterances:
-    """Sequences of frames, one after another.
+    """Concatenated sequences of frames.
 
     Arguments:
-        path: the file they are from.
+        path: the source file.
         values: frames (n, F), float32, or labels (n,).
-        offsets: where each utterance begins, and n (U + 1,), int64.
+        offsets: start of each utterance, followed by n (U + 1,), int64.
     """
 
     path: Path
@@ -64,7 +64,7 @@ class Utterances:
         return len(self.offsets) - 1
 
     def locate(self, frame: int) -> str:
-        """In words, where a frame is: its utterance, and its number in it."""
+        """Description of the position of a frame: its utterance and its number within it."""
         utterance = int(np.searchsorted(self.offsets, frame, side="right")) - 1
         return f"utterance {utterance}, frame {frame - int(self.offsets[utterance])} (both counted from 0)"
 
@@ -73,24 +73,24 @@ class Utterances:
 
 
 def wanted(entry: Entry) -> str:
-    """The files to put in place, in words."""
+    """Description of the expected files."""
     return f"{entry.name}/ or the folder itself with {', '.join(_NEEDED)} and, to predict or test, test.npy"
 
 
 def folders(entry: Entry, base: Path) -> list[Path]:
-    """Where the files may lie below `base`."""
+    """Possible locations of the files below `base`."""
     return [base / entry.name, base]
 
 
 def files(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files of the data set that are in `folder`, and the names of those that are not."""
+    """The files of the data set that exist in `folder`, and the names of the missing ones."""
     names = (*_NEEDED, "test.npy", "test_labels.npy", *(f"{name}_offsets.npy" for name in _SPLITS.values()), STATES)
     there = [folder / name for name in names if (folder / name).is_file()]
     return there, [name for name in _NEEDED if not (folder / name).is_file()]
 
 
 def read(entry: Entry, folder: Path) -> dict[str, Samples]:
-    """The frames and labels of every split in `folder`, checked; a test split without labels has none of them."""
+    """The checked frames and labels of every split in `folder`; a test split may have no labels."""
     splits, _ = _read_splits(folder)
     nothing = np.empty(0, np.int64)
     return {
@@ -99,14 +99,14 @@ def read(entry: Entry, folder: Path) -> dict[str, Samples]:
 
 
 def load_frames(entry: Entry, folder: Path, kind: str, context: int) -> FrameDataset:
-    """The data set in `folder`, ready to train on.
+    """The data set in `folder`, ready for training.
 
     Arguments:
-        kind: preprocessing, one of `PREPROCESSING`: "standard" gives each feature mean 0 and variance 1 over the
+        kind: preprocessing, one of `PREPROCESSING`: "standard" scales each feature to mean 0 and variance 1 over the
             training frames.
-        context: frames on each side of the one that is classified.
+        context: number of frames on each side of the classified frame.
 
-    Raises: ConfigError for another preprocessing; DataError where the files are not what they should be.
+    Raises: ConfigError for an unsupported preprocessing; DataError if the files are invalid.
     """
     if kind not in PREPROCESSING:
         raise ConfigError(
@@ -139,13 +139,13 @@ def load_frames(entry: Entry, folder: Path, kind: str, context: int) -> FrameDat
 
 
 def load_utterances(path: Path, features: int, preprocessing: Preprocessing, context: int) -> FrameDataset:
-    """A file of utterances without labels, as a data set without splits, to predict.
+    """A file of utterances without labels, as a data set without splits for prediction.
 
     Arguments:
-        features: F, how many numbers each frame must have.
-        preprocessing: of the training frames.
+        features: required number of features F per frame.
+        preprocessing: the preprocessing of the training frames.
 
-    Raises: DataError where there is no such file, or it is not what it should be.
+    Raises: DataError if the file does not exist or is invalid.
     """
     frames = read_frames(path)
     if frames.values.shape[1] != features:
@@ -168,7 +168,7 @@ def load_utterances(path: Path, features: int, preprocessing: Preprocessing, con
 
 
 def _read_splits(folder: Path) -> tuple[dict[str, tuple[Utterances, Utterances | None]], tuple[str, ...]]:
-    """Frames and labels of each split, and the names of the classes."""
+    """The frames and labels of each split, and the names of the classes."""
     splits: dict[str, tuple[Utterances, Utterances | None]] = {}
     for name, stem in _SPLITS.items():
         path, label_path = folder / f"{stem}.npy", folder / f"{stem}_labels.npy"
@@ -190,7 +190,7 @@ def _read_splits(folder: Path) -> tuple[dict[str, tuple[Utterances, Utterances |
 
 
 def _class_names(path: Path, labels: list[Utterances]) -> tuple[str, ...]:
-    """A name for each class that the labels have: from `states.txt`, else its number."""
+    """The names of all classes in the labels, from `states.txt` or, without it, their numbers."""
     count = max(int(part.values.max()) for part in labels) + 1
     if not path.is_file():
         return tuple(map(str, range(count)))
@@ -216,7 +216,7 @@ def _class_names(path: Path, labels: list[Utterances]) -> tuple[str, ...]:
 
 
 def read_frames(path: Path) -> Utterances:
-    """The utterances of a file of frames (T, F), in either layout, checked: every number finite, none empty.
+    """The checked utterances of a file of frames (T, F) in either layout: all values finite, no empty utterance.
 
     Raises: DataError that names the file and what is wrong.
     """
@@ -234,7 +234,7 @@ def read_frames(path: Path) -> Utterances:
 
 
 def read_labels(path: Path, frames: Utterances) -> Utterances:
-    """The labels (T,) of the utterances `frames`, in either layout, checked: whole numbers, a class for every frame.
+    """The checked labels (T,) of the utterances `frames` in either layout: integers, one class per frame.
 
     Raises: DataError that names the file and what is wrong.
     """
@@ -270,7 +270,7 @@ def _wrong_label(labels: Utterances, wrong: np.ndarray, expected: str) -> DataEr
 
 
 def _read(path: Path, axes: int, offsets_path: Path) -> Utterances:
-    """The utterances of one file: arrays (T, F) where `axes` is 2, (T,) where it is 1."""
+    """The utterances of one file: arrays (T, F) if `axes` is 2, (T,) if it is 1."""
     expected = "(T, F) of numbers" if axes == 2 else "(T,) of whole numbers"
     with _opened(path) as file:
         shape, dtype, start = _header(path, file)
@@ -315,7 +315,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Shape and dtype as the header of a .npy file says, and where its content begins."""
+    """The shape and dtype in the header of a .npy file, and the offset of its content."""
     try:
         version = np.lib.format.read_magic(file)
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -329,7 +329,7 @@ def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, int]
 
 
 def _flattened(path: Path, file: BinaryIO, arrays: list[PickledArray], axes: int) -> Utterances:
-    """Arrays that lie apart in a file, read into one."""
+    """Reads separate arrays in a file into one."""
     features = arrays[0].shape[1:]
     for u, array in enumerate(arrays):
         if len(array.shape) != axes or array.shape[1:] != features:
@@ -386,9 +386,9 @@ def _read_offsets(path: Path, frames_path: Path, n: int) -> Integer[Array, "U+1"
 
 
 def _as_float32(values: Num[Array, "n F"]) -> Float[Array, "n F"]:
-    """In memory, converted piece by piece."""
+    """Reads into memory, converting in blocks."""
     result = np.empty(values.shape, np.float32)
     for start in range(0, len(values), _CHUNK):
-        with np.errstate(over="ignore"):  # an infinity is complained about later
+        with np.errstate(over="ignore"):  # infinities are reported later
             result[start : start + _CHUNK] = values[start : start + _CHUNK]
     return result

@@ -1,4 +1,4 @@
-"""Which samples are for training, which for validation and which for the test."""
+"""Splitting samples into training, validation and test sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from handgrad.errors import ConfigError, DataError
 
 
 def size_of(size: float, n: int) -> int:
-    """A size that is a share of `n` (below 1) or a count, as a count."""
+    """Converts a size, a fraction of `n` (below 1) or a count, to a count."""
     return round(size * n) if 0 < size < 1 else int(size)
 
 
@@ -20,14 +20,14 @@ def hold_out(
     rng: np.random.Generator,
     groups: Shaped[Array, "n"] | None = None,
 ) -> Bool[Array, "n"]:
-    """Which `size` of `n` samples to hold out: drawn from each class in proportion, the last sample of no class.
+    """Selects `size` of `n` samples to hold out, stratified by class, without taking the last sample of any class.
 
     Arguments:
-        labels: classes (n,); None where there are none (regression).
-        groups: samples with equal values here (n,) are held out together or not at all. As many groups are taken as
-            bring the number of samples of each class nearest to its share.
+        labels: classes (n,), or None (regression).
+        groups: samples with equal values (n,) are held out together or not at all. Groups are chosen so that the number
+            of samples of each class is as close as possible to its target.
 
-    Returns: a mask (n,), true where a sample is held out.
+    Returns: a mask (n,), true for the samples that are held out.
     """
     labels = np.zeros(n, np.int64) if labels is None else labels
     counts = np.bincount(labels)
@@ -41,7 +41,7 @@ def hold_out(
 
 
 def apportion(counts: Integer[Array, "K"], size: int, most: Integer[Array, "K"]) -> Integer[Array, "K"]:
-    """`size` shared out in proportion to `counts`, by largest remainders, at most `most` each."""
+    """`size` distributed in proportion to `counts` with the largest-remainder method, at most `most` each."""
     shares = counts * size / counts.sum()
     sizes = np.minimum(np.floor(shares).astype(int), most)
     while (missing := size - int(sizes.sum())) > 0 and (sizes < most).any():
@@ -61,7 +61,8 @@ def _hold_out_groups(labels, counts, size, rng, groups) -> Bool[Array, "n"]:
     held = np.zeros(len(names), bool)
     total = np.zeros(len(counts))
     order = rng.permutation(len(names))
-    order = order[np.argsort(-profiles[order].sum(axis=1), kind="stable")]  # large ones first: small ones fill up
+    # large groups first; small ones fill the gaps
+    order = order[np.argsort(-profiles[order].sum(axis=1), kind="stable")]
     for group in order:
         if held.sum() < len(names) - 1 and _distance(total + profiles[group], wanted) < _distance(total, wanted):
             held[group] = True
@@ -76,7 +77,7 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_count(n: int, test_size: float, name: str) -> int:
-    """How many of `n` samples are for the test. Raises ConfigError where none would be left for one side."""
+    """The number of test samples out of `n`. Raises ConfigError if a split would be empty."""
     count = size_of(test_size, n)
     if not 1 <= count < n:
         raise ConfigError(
@@ -87,7 +88,8 @@ def test_count(n: int, test_size: float, name: str) -> int:
 
 
 def validation_count(n: int, validation_size: float, name: str) -> int:
-    """How many of `n` training samples are for validation. Raises ConfigError where none would be left."""
+    """The number of validation samples out of `n` training samples. Raises ConfigError if no training samples would
+    be left."""
     count = size_of(validation_size, n)
     if not 0 <= count < n or (validation_size and not count):
         raise ConfigError(

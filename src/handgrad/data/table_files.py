@@ -1,4 +1,4 @@
-"""Reading tables from files: .csv and .tsv with the standard library, .parquet with duckdb (the extra `parquet`)."""
+"""Reading tables: .csv and .tsv files with the standard library, .parquet files with duckdb (the extra `parquet`)."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from handgrad.errors import ConfigError, DataError
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
 
-#: Characters that one line may have. A cell may have 131,072, the limit of Python's own reader.
+#: Maximum length of a line. The maximum length of a cell is 131,072, the limit of Python's csv reader.
 LONGEST_LINE = 1 << 24
 
-_CHUNK = 10_000  # rows that are turned into numbers at a time
+_CHUNK = 10_000  # number of rows converted to numbers at a time
 
 
 def suffix_of(path: Path) -> str:
-    """The end of a file's name that says what is in it, in lower case, with .gz: ".csv.gz"."""
+    """The file name extension in lower case, including .gz: ".csv.gz"."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     return "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
 
 
 def read_table(path: Path, text: Collection[str] = ()) -> Table:
-    """The table in a file, its kind taken from the file's name.
+    """Reads a table; the format is determined by the file name.
 
     Arguments:
-        text: columns to read as they are written even where they look like numbers: targets and categories.
+        text: columns to read as text even if they look like numbers: targets and categories.
 
-    Raises: DataError that says where the file is wrong; ConfigError where the library for it is not installed.
+    Raises: DataError with the position of the problem; ConfigError if the required library is not installed.
     """
     try:
         table = _read_parquet(path) if suffix_of(path) == ".parquet" else _read_text(path, text)
@@ -55,7 +55,7 @@ def read_table(path: Path, text: Collection[str] = ()) -> Table:
 
 
 class _TextFound(Exception):
-    """A column that began with numbers goes on with text: the file is read again, that column as text."""
+    """A column that begins with numbers contains text: the file is read again with that column as text."""
 
     def __init__(self, column: str) -> None:
         self.column = column
@@ -71,7 +71,7 @@ def _read_text(path: Path, text: Collection[str]) -> Table:
 
 
 def _scan(path: Path, text: set[str]) -> Table:
-    """Reads the file once; raises _TextFound for a column of numbers that turns out to be one of text."""
+    """Reads the file once; raises _TextFound if a numeric column contains text."""
     packed = suffix_of(path).endswith(".gz")
     try:
         with gzip.open(path) if packed else path.open("rb") as raw:
@@ -127,7 +127,7 @@ def _parse(path: Path, stream: TextIO, text: set[str]) -> Table:
 
 
 def _lines(path: Path, stream: TextIO) -> Iterator[str]:
-    """The lines of a file, one after another; one without an end is refused before it fills the memory."""
+    """Iterates over the lines of a file; overlong lines are rejected before they fill the memory."""
     number = 0
     while line := stream.readline(LONGEST_LINE):
         number += 1
@@ -148,20 +148,20 @@ def _from(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 def _check_header(path: Path, names: list[str]) -> None:
     numeric = [name for name in names if name and parse_number(name) is not None]
-    if len(numeric) == len(names) or any("." in name for name in numeric):  # a year may name a column, 5.1 does not
+    if len(numeric) == len(names) or any("." in name for name in numeric):  # a year can be a column name, 5.1 cannot
         shown = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
         raise DataError(f"{path} begins with numbers ({shown}), not with a header: expected the columns' names first")
     check_names(str(path), names)
 
 
 class _Columns:
-    """Columns that grow row by row. Numbers become numbers every few thousand rows, so that the text is not kept."""
+    """Columns that grow row by row. Numbers are converted every few thousand rows, so that their text is not kept."""
 
     def __init__(self, names: list[str], text: set[str], *, decimal_comma: bool) -> None:
         self.names, self.text, self.decimal_comma = names, text, decimal_comma
         self.rows: list[list[str]] = []
         self.parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
-        self.shared: dict[str, str] = {}  # one object for each different text
+        self.shared: dict[str, str] = {}  # one object per distinct string
 
     def add(self, row: list[str]) -> None:
         self.rows.append(row)
@@ -187,7 +187,7 @@ class _Columns:
         self.rows = []
 
     def _numbers(self, cells: list[str]) -> np.ndarray | None:
-        """The cells as numbers, None where one is something else."""
+        """The cells as numbers, or None if one is not a number."""
         filled = ["nan" if cell in MISSING else cell for cell in cells]
         try:
             return np.array(filled, np.float64)
@@ -218,9 +218,9 @@ def _read_parquet(path: Path) -> Table:
         ) from None
     if not path.is_file():
         raise FileNotFoundError(path)
-    literal = re.sub(r"([*?[])", r"[\1]", str(path.absolute()))  # the name of one file, and no pattern
+    literal = re.sub(r"([*?[])", r"[\1]", str(path.absolute()))  # the name of a single file, not a pattern
     try:
-        # Its extensions would be fetched from the network. Reading Parquet needs none.
+        # Extensions would be downloaded from the network; reading Parquet does not need any.
         options: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         with duckdb.connect(":memory:", config=options) as connection:
             relation = connection.read_parquet(literal)

@@ -1,7 +1,7 @@
-"""Tables: columns of numbers and of text, and the encoder that turns them into rows of numbers.
+"""Tables with columns of numbers and text, and the encoder that converts them to rows of numbers.
 
-A number becomes its value and, where training had missing ones, a 0/1 flag beside it; a category becomes one 0/1
-feature per value that training had (one-hot). What was decided on the training rows is kept and done to all others.
+A number becomes its value and, if there are missing values in training, a 0/1 flag. A category becomes one 0/1 feature
+per value in training (one-hot). The encoding is fitted on the training rows and applied to all others.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import numpy as np
 from handgrad._typing import Array, Bool, Float, Integer, Shaped
 from handgrad.errors import DataError
 
-#: What stands for a missing number. In a column of text only an empty cell does: "NA" may be a country.
+#: Strings that represent a missing number. In a text column, only an empty cell is missing: "NA" may be a country.
 MISSING = frozenset(
     ("", "NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NaN", "nan", "NAN", "null", "NULL", "None", "none", "?", "-", ".")
 )
 
-#: From this share of numbers on, a column that holds other text as well was meant to be a column of numbers.
+#: Fraction of numbers above which a column with some text is considered a numeric column.
 MOSTLY_NUMBERS = 0.5
 
-#: A column of text with more different values than the first, and with more than half as many as rows, is free text or
-#: a name; so is one with more than the second, or with a longer value than the third.
+#: A text column is free text or a name if it has more distinct values than the first limit and more than half as many
+#: as rows, if it has more than the second limit, or if a value is longer than the third.
 FEW_VALUES, MOST_VALUES, LONGEST_VALUE = 20, 1000, 200
 
 _DATE = re.compile(
@@ -46,9 +46,8 @@ class Table:
     """Named columns of equal length.
 
     Arguments:
-        name: what it is called in messages, e.g. the path of its file.
-        columns: arrays (n,): numbers (NaN where missing), text (objects of type `str`, "" where missing), or
-            datetime64, which no encoder takes.
+        name: its name in messages, e.g. the path of its file. columns: arrays (n,): numbers (NaN if missing), text
+            (objects of type `str`, "" if missing), or datetime64, which the encoder does not support.
     """
 
     name: str
@@ -61,7 +60,7 @@ class Table:
     def from_frame(cls, frame: Any, name: str = "the table") -> Table:
         """The columns of a pandas or polars DataFrame, an Arrow table, or a mapping from names to sequences.
 
-        Raises: DataError where two columns have one name, or a column is no column of numbers, text or dates.
+        Raises: DataError if two columns have the same name, or a column does not contain numbers, text or dates.
         """
         names = list(frame) if isinstance(frame, Mapping) else list(getattr(frame, "column_names", frame.columns))
         check_names(name, [str(column) for column in names])
@@ -74,7 +73,7 @@ class Table:
         return cls(name, columns)
 
     def column(self, name: str) -> Shaped[Array, "n"]:
-        """A column by name. Raises DataError that names those there are."""
+        """A column by name. Raises DataError that lists the existing columns."""
         if name not in self.columns:
             near = difflib.get_close_matches(name, self.columns, 1)
             hint = f"did you mean {near[0]!r}? It has" if near else "it has"
@@ -96,7 +95,7 @@ def is_frame(x: object) -> bool:
 
 
 def check_names(where: str, names: list[str]) -> None:
-    """Raises DataError where a column has no name, or two have one."""
+    """Raises DataError if a column has no name or two have the same name."""
     for i, name in enumerate(names, start=1):
         if not name.strip():
             raise DataError(f"{where} has no name for column {i}: expected a header with a name for each column")
@@ -109,9 +108,9 @@ def check_names(where: str, names: list[str]) -> None:
 
 
 def as_column(values: Any, where: str) -> Shaped[Array, "n"]:
-    """Any sequence of one kind of values as a column of a `Table`.
+    """Converts any sequence of one kind of values to a column of a `Table`.
 
-    Raises: DataError that begins with `where`, where a value is neither a number nor text nor a date.
+    Raises: DataError that begins with `where` if a value is neither a number nor text nor a date.
     """
     values = values.to_numpy() if hasattr(values, "to_numpy") else values
     if isinstance(values, np.ma.MaskedArray):
@@ -156,7 +155,7 @@ def _is_number(value: object) -> bool:
 
 
 def parse_number(text: str) -> float | None:
-    """The number that a cell holds, NaN where it stands for a missing one, None where it is something else."""
+    """The number in a cell, NaN if it is missing, None if it is not a number."""
     text = text.strip()
     if text in MISSING:
         return np.nan
@@ -167,7 +166,7 @@ def parse_number(text: str) -> float | None:
 
 
 def numbers_in(column: Shaped[Array, "n"]) -> tuple[Float[Array, "n"], Bool[Array, "n"]]:
-    """The numbers (n,) of a column, NaN where missing, and where (n,) there is something else than a number."""
+    """The numbers (n,) of a column, NaN if missing, and a mask (n,) of the cells that are not numbers."""
     if column.dtype.kind in "iuf":
         return column.astype(np.float64), np.zeros(len(column), bool)
     parsed = {text: parse_number(text) for text in set(column.tolist())}
@@ -179,7 +178,7 @@ def numbers_in(column: Shaped[Array, "n"]) -> tuple[Float[Array, "n"], Bool[Arra
 
 
 def as_text(column: Shaped[Array, "n"]) -> Shaped[Array, "n"]:
-    """The values (n,) of a column as text, "" where missing; a whole number without a decimal point."""
+    """The values (n,) of a column as text, "" if missing; integers without a decimal point."""
     if column.dtype.kind == "O":
         return np.array([text.strip() for text in column.tolist()], object)
 
@@ -193,14 +192,14 @@ def as_text(column: Shaped[Array, "n"]) -> Shaped[Array, "n"]:
 
 @dataclass(frozen=True)
 class Column:
-    """How one column becomes features.
+    """The encoding of one column.
 
     Arguments:
-        name: of the column.
+        name: name of the column.
         kind: "number" or "category".
-        fill: of a number: what takes the place of a missing value (the median of the training rows).
-        flag: of a number: whether a 0/1 feature beside it says that the value was missing.
-        values: of a category: its values in training, each one feature; "" stands for a missing value.
+        fill: for numbers, the replacement for missing values (the median of the training rows).
+        flag: for numbers, whether a 0/1 feature marks missing values.
+        values: for categories, the values in training, one feature each; "" is a missing value.
     """
 
     name: str
@@ -223,12 +222,12 @@ class Column:
 
 @dataclass(frozen=True)
 class TableEncoder:
-    """What turns a table into rows (n, D) of float32, fitted on the training rows.
+    """Converts a table to rows (n, D) of float32; fitted on the training rows.
 
     Arguments:
         columns: the columns in the order of their features.
-        target: the names of the columns that are predicted.
-        left_out: columns of the training table that are no inputs as every value was missing.
+        target: the names of the target columns.
+        left_out: columns of the training table that are excluded because every value was missing.
     """
 
     columns: tuple[Column, ...]
@@ -245,15 +244,15 @@ class TableEncoder:
         ignore: Collection[str] = (),
         categories: Collection[str] = (),
     ) -> TableEncoder:
-        """The encoder of every column of `table` but those in `target` and `ignore`.
+        """Fits an encoder for all columns of `table` except `target` and `ignore`.
 
         Arguments:
-            rows: the training rows; None takes all. What kind a column is goes by all rows, so that text in a test row
-                is found now; medians and the values of categories go by these.
-            categories: columns of numbers that are names, such as postal codes.
+            rows: the training rows; None for all. The kind of a column is determined from all rows, so that text in a
+                test row is detected; medians and categories are determined from the training rows.
+            categories: numeric columns to treat as categories, such as postal codes.
 
-        Raises: DataError that names the column: it holds dates, free text, infinity, or numbers mixed with text; or no
-            column is left.
+        Raises: DataError that names a column with dates, free text, infinity, or a mixture of numbers and text; or if
+        no column is left.
         """
         rows = np.arange(len(table)) if rows is None else rows
         columns, left_out = [], []
@@ -271,12 +270,12 @@ class TableEncoder:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """A name for each of the D features."""
+        """The names of the D features."""
         return tuple(feature for column in self.columns for feature in column.features)
 
     @property
     def numbers(self) -> Bool[Array, "D"]:
-        """Which features (D,) are values of numbers; the others are 0 or 1."""
+        """A mask (D,) of the numeric features; the others are 0 or 1."""
         return np.array([c.kind == "number" and i == 0 for c in self.columns for i in range(len(c.features))], bool)
 
     @property
@@ -285,12 +284,11 @@ class TableEncoder:
         return tuple(column.name for column in self.columns if column.kind == "category")
 
     def transform(self, table: Table) -> tuple[Float[Array, "n D"], list[str]]:
-        """The rows (n, D) of a table, float32, and what was met that training had not, in words.
+        """The encoded rows (n, D) of a table, float32, and remarks about values that did not occur in training.
 
-        A missing number takes the median of training; a value of a category that training did not have gives zeros in
-        all of its features.
+        Missing numbers are replaced by the median of the training rows. For an unknown category, all features are 0.
 
-        Raises: DataError where a column is not there, or holds something else than in training.
+        Raises: DataError if a column is missing or has a different type than in training.
         """
         missing = [column.name for column in self.columns if column.name not in table.columns]
         if missing:
@@ -308,7 +306,7 @@ class TableEncoder:
         return x, notes
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; `from_dict` gives the same encoder back."""
+        """The encoder as JSON values, from which `from_dict` recreates it."""
         return {
             "columns": [column.to_dict() for column in self.columns],
             "target": list(self.target),
@@ -324,7 +322,7 @@ class TableEncoder:
 def _fit_column(
     where: str, name: str, column: Shaped[Array, "n"], rows: Integer[Array, "m"], category: bool
 ) -> Column | None:
-    """How one column becomes features; None where every value is missing."""
+    """The encoding of one column; None if every value is missing."""
     out = f"leave it out (--ignore {_flag(name)})"
     if column.dtype.kind in "mM":
         raise DataError(
@@ -358,7 +356,7 @@ def _fit_column(
 
 
 def _refuse_mixed(where: str, name: str, column: np.ndarray, values: np.ndarray, other: np.ndarray, out: str) -> None:
-    """Raises DataError where a column is one of numbers but for some cells."""
+    """Raises DataError if a column is numeric except for some cells."""
     numeric = int(np.isfinite(values).sum())
     if numeric > MOSTLY_NUMBERS * (numeric + other.sum()):
         row = int(other.argmax())
@@ -429,5 +427,5 @@ def _listed(names: Iterable[str], most: int = 8) -> str:
 
 
 def _flag(name: str) -> str:
-    """A column's name as it is written on the command line."""
+    """The name of a column in command-line syntax."""
     return name if re.fullmatch(r"[\w.-]+", name) else "'" + name.replace("'", "'\\''") + "'"

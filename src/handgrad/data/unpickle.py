@@ -1,13 +1,14 @@
-"""A restricted unpickler: reads dicts, lists, text, numbers and arrays, and calls nothing.
+"""A restricted unpickler, which reads dicts, lists, text, numbers and arrays and calls nothing.
 
-A pickle is a program for a small stack machine, and Python's own machine imports and calls whatever the program
-names. Restricting the names is not enough: a file of a few hundred bytes can still ask it for gigabytes (a memo index,
-a length) or for years (the hash of a nested tuple). This machine knows the forty instructions that NumPy's and Python's
-own pickles of protocols 2 to 5 are made of. It looks up no name: the few that pickled arrays need stand for functions
-of this file; any other name or instruction is refused. Lengths are checked against what the file holds.
+A pickle is a program for a small stack machine, and Python's own unpickler imports and calls whatever the program
+names. Restricting the names is not enough: a file of a few hundred bytes can still request gigabytes of memory (a memo
+index, a length) or years of computation (the hash of a nested tuple). This unpickler supports only the forty
+instructions that occur in NumPy's and Python's pickles of protocols 2 to 5. It does not look up names: the few that
+pickled arrays require refer to functions of this file, and any other name or instruction is rejected. Lengths are
+checked against the size of the file.
 
-`unpickle` reads the batches of CIFAR-10. `unpickle_arrays` reads NumPy's object arrays of numeric arrays, and leaves
-their values in the file: it says where they lie.
+`unpickle` reads the batches of CIFAR-10. `unpickle_arrays` reads NumPy's object arrays of numeric arrays, and returns
+the positions of their values in the file instead of reading them.
 
 Source: PEP 307, PEP 574 and the comments of Python's pickletools.
 """
@@ -26,35 +27,34 @@ from handgrad.errors import DataError
 
 
 class _Refused(Exception):
-    """The file asks for what this machine does not do; the message says what."""
+    """The file contains an unsupported instruction; the message names it."""
 
 
 class _Name(NamedTuple):
-    """Stands for a global: called by REDUCE, it runs `call`, a function of this file."""
+    """Represents a global: REDUCE runs `call`, a function of this file."""
 
     path: str
     call: Callable[..., Any]
 
 
 class _Dtype:
-    """Stands for numpy.dtype("uint8"), the only one."""
+    """Represents numpy.dtype("uint8"), the only supported dtype."""
 
 
 class _Array:
-    """Stands for an array whose content comes with a later BUILD."""
+    """Represents an array whose content is set by a later BUILD."""
 
     value: Any = None
 
 
 def unpickle(content: bytes, path: Path) -> Any:
-    """What the pickle `content` describes, made of dict, list, tuple, str, bytes, int, bool, None and uint8 arrays.
+    """Reads the pickle `content`, which may contain dict, list, tuple, str, bytes, int, bool, None and uint8 arrays.
 
     Arguments:
         content: all bytes of the file.
         path: named in the error.
 
-    Returns: the object.
-    Raises: DataError for anything that is no pickle, is cut off, or needs more than this.
+    Returns: the object. Raises: DataError if it is not a pickle, is truncated, or contains anything else.
     """
     try:
         return _Machine(content).run()
@@ -66,13 +66,13 @@ def unpickle(content: bytes, path: Path) -> Any:
 
 
 class PickledArray(NamedTuple):
-    """Where the values of an array lie in a file.
+    """The position of the values of an array in a file.
 
     Arguments:
-        shape: of the array.
-        dtype: a numeric one, with its byte order.
-        order: "C" for rows one after another, "F" for columns.
-        values: the bytes themselves, where they are few; else their place.
+        shape: shape of the array.
+        dtype: a numeric dtype with its byte order.
+        order: "C" for row-major order, "F" for column-major order.
+        values: the bytes themselves, if there are few; otherwise their position.
     """
 
     shape: tuple[int, ...]
@@ -86,9 +86,9 @@ class PickledArray(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
     def read(self, file: BinaryIO) -> np.ndarray:
-        """The array, from the file that it was found in.
+        """Reads the array from its file.
 
-        Raises: ValueError where the file holds other bytes than an array of this kind has.
+        Raises: ValueError if the bytes in the file do not match such an array.
         """
         content = self.values if isinstance(self.values, bytes) else self.values.read(file)
         if len(content) != self.size:
@@ -97,8 +97,8 @@ class PickledArray(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Bytes that stay in the file: `size` of them from `start`, which may be text that stands for bytes (latin1 written
-    as UTF-8: how Python 3 writes protocol 2)."""
+    """Bytes that remain in the file: `size` bytes from `start`, possibly text that encodes bytes (latin1 written as
+    UTF-8, as Python 3 writes protocol 2)."""
 
     start: int
     size: int
@@ -113,15 +113,15 @@ class Span(NamedTuple):
 def unpickle_arrays(content: bytes | mmap, start: int, path: Path) -> list[PickledArray]:
     """The arrays of a pickled NumPy object array (U,) whose elements are numeric arrays.
 
-    Nothing is copied: of a memory-mapped file only the few bytes between the arrays are touched.
+    Nothing is copied: of a memory-mapped file, only the few bytes between the arrays are read.
 
     Arguments:
         content: all bytes of the file.
-        start: where the pickle begins.
+        start: offset of the pickle.
         path: named in the error.
 
-    Returns: for each element where its values lie.
-    Raises: DataError for anything that is no pickle, is cut off, or is anything else than such an array.
+    Returns: for each element, the position of its values. Raises: DataError if it is not a pickle, is truncated, or is
+    not such an array.
     """
     try:
         found = _ArrayMachine(content, start).run()
@@ -255,7 +255,7 @@ class _Machine:
         except TypeError:
             raise _Refused(f"which calls {function.path} with other arguments than it takes") from None
         self.encoded += len(result) if type(result) is bytes else 0
-        if self.encoded > len(self.content):  # one long text, encoded again and again
+        if self.encoded > len(self.content):  # one long text, encoded repeatedly
             raise _Refused("which unfolds into more bytes than it has")
         self.push(result)
 
@@ -264,18 +264,18 @@ class _Machine:
         if type(target) is _Array and type(state) is tuple and len(state) == 5:
             _, shape, dtype, fortran, values = state
             target.value = _uint8_array(values, dtype, shape, "F" if fortran else "C")
-        elif type(target) is not _Dtype:  # a dtype's state (byte order, ...) says nothing about single bytes
+        elif type(target) is not _Dtype:  # the state of a dtype (byte order, ...) is irrelevant for single bytes
             raise _Refused("which sets the state of something that is no array")
         self.push(target)
 
 
 def _shown(value: Any) -> str:
-    """For a message: never the text of a container, which can be endless."""
+    """For a message: never the contents of a container, which can be infinite."""
     return repr(value[:60]) if type(value) in (str, bytes) else f"a {type(value).__name__}"
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    """`_codecs.encode`: how protocol 2 writes bytes."""
+    """`_codecs.encode`, with which protocol 2 writes bytes."""
     if type(text) is not str or type(encoding) is not str or encoding != "latin1":
         raise _Refused("which encodes something other than text as latin1")
     try:
@@ -320,17 +320,17 @@ _NAMES = _names()
 
 # -- object arrays of numeric arrays ----------------------------------------------------------------------------------
 
-#: Strings up to this many bytes are read, longer ones stay in the file. Names and type codes are shorter.
+#: Strings of up to this many bytes are read; longer ones remain in the file. Names and type codes are shorter.
 _SHORT = 64
 
-#: An array may stand in the file once and in the result several times, up to so many times the file.
+#: An array may occur once in the file and several times in the result, up to this multiple of the file size.
 _MOST_UNFOLDED = 4
 
 _NUMERIC = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 
 
 class _NumericDtype:
-    """Stands for a dtype, whose byte order comes with a later BUILD."""
+    """Represents a dtype whose byte order is set by a later BUILD."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -345,7 +345,7 @@ class _ObjectArray(NamedTuple):
 
 
 class _ArrayMachine(_Machine):
-    """Reads an object array of numeric arrays, the arrays' values being left where they are."""
+    """Reads an object array of numeric arrays without reading the values of the arrays."""
 
     def __init__(self, content: bytes | mmap, start: int) -> None:
         super().__init__(content, start)
@@ -395,20 +395,20 @@ class _ArrayMachine(_Machine):
             if type(element) is not PickledArray:
                 raise _Refused(f"which holds {_kind(element)} at utterance {i}")
             total += element.size
-        if total > _MOST_UNFOLDED * len(self.content):  # one array, again and again
+        if total > _MOST_UNFOLDED * len(self.content):  # the same array repeatedly
             raise _Refused(f"which unfolds its {len(self.content)} bytes into {total}")
         return _ObjectArray(elements)
 
 
 def _kind(value: Any) -> str:
-    """What something is, for a message."""
+    """The description of an object, for a message."""
     names = {_ObjectArray: "object array", _Array: "array without content", PickledArray: "numeric array", Span: "text"}
     name = names.get(type(value), type(value).__name__.lstrip("_"))
     return f"a{'n' if name[0] in 'aeiou' else ''} {name}"
 
 
 def _code(value: Any) -> str | None:
-    """A type code, which Python 2 wrote as bytes."""
+    """A type code, which Python 2 writes as bytes."""
     if type(value) is bytes:
         return value.decode("latin1")
     return value if type(value) is str else None
@@ -432,7 +432,7 @@ def _pickled_array(values: Any, dtype: Any, shape: Any, order: Any) -> PickledAr
         raise _Refused("which has an array without a proper shape")
     found = PickledArray(shape, dtype.dtype(), order, values)
     size = len(values) if type(values) is bytes else values.size
-    # Of text, each byte takes one or two.
+    # In text, each byte takes one or two bytes.
     fits = found.size <= size <= 2 * found.size if type(values) is Span and values.text else found.size == size
     if not fits:
         raise _Refused(f"which has an array of shape {str(shape)[:60]} with {size} bytes")
@@ -451,7 +451,7 @@ _ARRAY_NAMES = {
 }
 
 _INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
-    # protocol and framing: the frames only help buffered readers
+    # protocol and framing; frames only help buffered readers
     b"\x80": lambda m: m.skip(1),
     b"\x95": lambda m: m.skip(8),
     # values
@@ -490,7 +490,7 @@ _INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
     b"\x94": lambda m: m.memoize(len(m.memo)),
     b"h": lambda m: m.recall(m.number(1)),
     b"j": lambda m: m.recall(m.number(4)),
-    # names and what is done with them
+    # names and their use
     b"c": lambda m: m.name(m.line(), m.line()),
     b"\x93": lambda m: m.stack_name(),
     b"R": lambda m: m.call(),

@@ -1,4 +1,4 @@
-"""Leaving with a network: as one Python file, ONNX, PyTorch or safetensors; and coming back with weights."""
+"""Exporting networks to a Python file, ONNX, PyTorch or safetensors, and importing weights."""
 
 from handgrad.export.exporting import FORMS, export
 from handgrad.export.importing import import_weights

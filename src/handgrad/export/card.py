@@ -1,4 +1,4 @@
-"""The model card: a README beside an export that says what the network is, how good, and how to run it."""
+"""The model card: a README for an export with a description of the network, its metrics, and how to run it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from handgrad.export.onnx import output_name
 from handgrad.export.trained import Trained
 from handgrad.training.judging import SPLITS
 
-#: The first line of a card: whose it is, and the files that it describes, with their forms.
+#: The first line of a card: the network, and the files that it describes, with their formats.
 _MARK = "<!-- handgrad model card: "
-#: More names than these are counted, not listed.
+#: Maximum number of listed names; if there are more, only their number is given.
 _MOST_NAMES = 100
 
 
 def card_path(trained: Trained, out: Path) -> Path:
-    """Where the card goes: `README.md` beside the export, or, where that is of something else, the name of the export
-    with .md behind it."""
+    """The path of the card: `README.md` in the folder of the export or, if that file is unrelated, the name of the
+    export with the suffix .md."""
     readme = out.with_name("README.md")
     return readme if not readme.exists() or describes(readme, trained) else out.with_name(f"{out.name}.md")
 
 
 def describes(path: Path, trained: Trained) -> bool:
-    """Whether a file is a card of this network, which a new one may replace."""
+    """Whether a file is a card of this network, which may be replaced."""
     return _described(path, trained) is not None
 
 
@@ -34,8 +34,8 @@ def card(trained: Trained, path: Path, files: Mapping[str, str]) -> str:
     """The text of the card.
 
     Arguments:
-        path: where it goes; files that an earlier card there describes and that are still there are kept.
-        files: the name of each file that people start from, with its form (`onnx-raw`: ONNX with preprocessing).
+        path: path of the card; existing files that are described by an earlier card are kept.
+        files: the name of each main file with its format (`onnx-raw`: ONNX with preprocessing).
     """
     earlier = _described(path, trained) or {}
     files = {**{name: form for name, form in earlier.items() if path.with_name(name).exists()}, **files}
@@ -52,18 +52,18 @@ def card(trained: Trained, path: Path, files: Mapping[str, str]) -> str:
         "## How to run it",
         *(_usage(trained, name, form) for name, form in files.items()),
         "## Licence",
-        "(to be filled in: under which licence you give this network away; see also that of its data)",
+        "(to be filled in: the licence of this network; see also the licence of its data)",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _identity(trained: Trained) -> str:
-    """Weights of another step are another network."""
+    """The weights of a different step count as a different network."""
     return f"{trained.name}, {trained.weights}"
 
 
 def _described(path: Path, trained: Trained) -> dict[str, str] | None:
-    """The files that a card describes; None where there is no card, or one of another network."""
+    """The files that a card describes; None if there is no card, or one of another network."""
     try:
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         if not first.startswith(_MARK):
@@ -129,7 +129,7 @@ def _outputs(trained: Trained) -> str:
 
 
 def _figures(trained: Trained) -> str:
-    """The evaluation that the weights are of."""
+    """The evaluation of the weights."""
     figures = trained.figures
     splits = [split for split in SPLITS if figures.get(f"{split}_loss") is not None]
     if not splits:
@@ -154,7 +154,7 @@ def _figures(trained: Trained) -> str:
 
 
 def _parts(trained: Trained) -> str:
-    """The figures of each class, or each target, on the last split that there is."""
+    """The metrics of each class or target on the last available split."""
     found = trained.summary.get("details", {}).get(trained.weights, {})
     split = next((split for split in ("test", "validation") if found.get(split)), None)
     if split is None:
@@ -203,7 +203,7 @@ def _usage(trained: Trained, name: str, form: str) -> str:
     encoded = "the encoded table, see `features` in its metadata" if trained.table else "preprocessed"
     if form == "python":
         blocks = [
-            f"`{name}` needs Python and NumPy alone.",
+            f"`{name}` requires only Python and NumPy.",
             f"```sh\npython {name} {data} --out predictions.csv\n```",
             f"```python\nfrom {stem} import CLASSES, predict\n\n{what} = predict(x)\n```",
         ]
@@ -211,7 +211,7 @@ def _usage(trained: Trained, name: str, form: str) -> str:
         raw = form == "onnx-raw"
         shape = trained.input_shape if raw else trained.architecture.input_shape
         blocks = [
-            f"`{name}` runs wherever ONNX does. Its input is float32 ({', '.join(map(str, ('N', *shape)))}), "
+            f"`{name}` runs on any ONNX runtime. Its input is float32 ({', '.join(map(str, ('N', *shape)))}), "
             + ("raw values" if raw and not trained.table else "the encoded table" if raw else encoded)
             + f"; its output `{output_name(trained, raw)}`.",
             "```python\nimport onnxruntime\n\n"
@@ -221,13 +221,13 @@ def _usage(trained: Trained, name: str, form: str) -> str:
     elif form == "torch":
         inputs = "the encoded table: see FEATURES" if trained.table else "raw inputs"
         blocks = [
-            f"`{name}` and `{stem}.safetensors` need PyTorch and safetensors.",
+            f"`{name}` and `{stem}.safetensors` require PyTorch and safetensors.",
             f'```python\nfrom {stem} import load\n\nnetwork = load("{stem}.safetensors")\n'
             f"{what} = network.predict(x)  # {inputs}\n```",
         ]
     else:
         blocks = [
-            f"`{name}` holds the weights alone, under the names of a PyTorch `nn.Sequential`.",
+            f"`{name}` contains only the weights, under the names of a PyTorch `nn.Sequential`.",
             f'```python\nfrom safetensors.numpy import load_file\n\nweights = load_file("{name}")\n```',
         ]
     return "\n\n".join([f"### {name}", *blocks])

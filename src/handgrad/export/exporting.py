@@ -1,4 +1,4 @@
-"""From a run folder to files that do not need handgrad."""
+"""Exporting a run to files that do not require handgrad."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handgrad.export.trained import Trained, trained
 from handgrad.training import Run
 from handgrad.training.run import replacing
 
-#: The forms of an export, and how the name of the file ends.
+#: The export formats with their file name extensions.
 FORMS = {"python": ".py", "onnx": ".onnx", "torch": ".py", "safetensors": ".safetensors"}
 
 
@@ -33,11 +33,12 @@ def export(
     with_card: bool = True,
     force: bool = False,
 ) -> list[Path]:
-    """Writes a run's network to files that do not need handgrad.
+    """Exports the network of a run to files that do not require handgrad.
 
     Arguments:
+        run: the run.
         to: one of `FORMS`.
-        out: the file; torch writes a second one beside it.
+        out: the file; torch writes a second one in the same folder.
         weights: `best`, of the best evaluation, or `last`, of the last step.
         with_training: of `python`: also one training step of this network, written out.
         with_preprocessing: of `onnx`: raw values in, probabilities (or the targets in their own units) out.
@@ -47,11 +48,11 @@ def export(
             file with .md behind it.
         force: replace files that are there.
 
-    Returns: the paths of the files, the one that was asked for first.
+    Returns: the paths of the files, starting with `out`.
 
     Raises:
-        ConfigError: an argument is invalid, or a file is there already.
-        RunError: the run has no such weights, or a file cannot be written. Nothing is changed then.
+        ConfigError: an argument is invalid, or a file already exists. RunError: the run has no such weights, or a file
+            cannot be written. In this case nothing is changed.
     """
     out = Path(out)
     if to not in FORMS:
@@ -87,7 +88,7 @@ def export(
 
 
 def _can_be_imported(name: str) -> bool:
-    """Whether `import NAME` finds a file of this name, and no other library is hidden by it."""
+    """Whether a file with this name can be imported without hiding another library."""
     taken = {"numpy", "torch", "safetensors", "PIL", *sys.stdlib_module_names}
     return name.isidentifier() and not keyword.iskeyword(name) and name not in taken
 

@@ -1,4 +1,4 @@
-"""Coming back with weights: a run folder from a safetensors or .pt file of any origin."""
+"""Importing weights: a run folder from a safetensors or .pt file of any origin."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ State = dict[str, np.ndarray]
 #: Buffers that `export --to torch` adds.
 _OWN_BUFFERS = ("shift", "scale", "target_shift", "target_scale")
 _WITHOUT_SOFTMAX = "the last layer, softmax, is left out: predict and export turn scores into probabilities"
-#: Keys under which training scripts keep the state dict in a .pt file.
+#: Keys under which training scripts store the state dict in a .pt file.
 _NESTED = ("state_dict", "model_state_dict", "model", "network")
 
 
 def import_weights(
     file: str | Path, run_dir: str | Path, *, arch: str | Path | None = None, **settings: Any
 ) -> tuple[Run, list[str]]:
-    """Makes a run folder of weights that were trained elsewhere, which evaluate, predict and export take.
+    """Creates a run folder from weights that were trained elsewhere, for evaluate, predict and export.
 
     Arguments:
         file: a .safetensors file, or a .pt or .pth file with a state dict (which requires PyTorch).
-        run_dir: the run folder, which must not be there yet.
-        arch: the network that the weights are of: a run folder or its `config.toml`, or a .json file with
-            an architecture (`Architecture.to_dict()`); None where `settings` say it, or the file itself does, as one of
+        run_dir: the run folder, which must not exist.
+        arch: the network of the weights: a run folder or its `config.toml`, or a .json file with an architecture
+            (`Architecture.to_dict()`); None if it is given by `settings` or by the file itself, like those of
             `export --to safetensors`.
-        settings: fields of `TrainConfig` over those of `arch`: the network (`hidden_units`, …), and the data that the
-            weights are for (`dataset`, …), from which class names and preprocessing are taken.
+        settings: fields of `TrainConfig`, which override `arch`: the network (`hidden_units`, …), and the data
+            (`dataset`, …), which determine class names and preprocessing.
 
-    Returns: the run, and lines that say what was done and cannot be seen in the file.
+    Returns: the run, and remarks about the conversion.
 
     Raises:
-        ConfigError: the architecture is not known, or is not that of the weights.
+        ConfigError: the architecture is unknown or does not match the weights.
         DataError: the file cannot be read.
-        RunError: the run folder is there already, or cannot be written.
+        RunError: the run folder already exists or cannot be written.
     """
     file, run_dir = Path(file), Path(run_dir)
     if run_dir.exists():
@@ -69,7 +69,7 @@ def import_weights(
     dataset = load_dataset(config)
     architecture = described or config.architecture(dataset.input_shape, len(dataset.classes))
     softmax = bool(architecture.layers) and architecture.layers[-1].kind == "softmax"
-    if softmax:  # a run's network gives scores, or their logarithms
+    if softmax:  # the network of a run returns scores or log-probabilities
         architecture = replace(architecture, layers=architecture.layers[:-1])
     config = replace(config, engine="numpy", precision="float32", device=None, compile=False, gradients=None)
     loss = config.loss_spec(dataset.task)
@@ -84,7 +84,7 @@ def import_weights(
 
 
 def _described(arch: str | Path | None, settings: Mapping[str, Any]) -> tuple[TrainConfig, Architecture | None]:
-    """The settings, and the architecture where it is given as such."""
+    """The settings, and the architecture if it is given directly."""
     if arch is None:
         return TrainConfig.from_settings(merge_settings(None, None, settings)), None
     arch = Path(arch)
@@ -116,10 +116,10 @@ def _described(arch: str | Path | None, settings: Mapping[str, Any]) -> tuple[Tr
 
 
 def read_state(file: Path) -> tuple[State, Architecture | None]:
-    """The arrays of a file by name, floating ones in float32, and the architecture where the file says it.
+    """The arrays of a file by name, floating-point ones in float32, and the architecture if the file contains it.
 
     Raises:
-        DataError: there is no such file, it is damaged, or it holds something else than arrays.
+        DataError: there is no such file, it is damaged, or it contains other objects than arrays.
         ConfigError: it is a .pt file, and PyTorch is not installed.
     """
     if not file.is_file():
@@ -160,14 +160,14 @@ def _in_float32(array: np.ndarray) -> np.ndarray:
 
 
 def _read_pt(file: Path) -> State:
-    """A state dict by PyTorch's reader of weights alone, which calls nothing that the file names."""
+    """A state dict, read with PyTorch's `weights_only=True`, which does not execute code from the file."""
     try:
         (torch,) = require("torch", extra="torch", why=f"reading {file.name}")
     except ConfigError as error:
         raise ConfigError(f"{error}; or save the weights as .safetensors, which requires nothing") from None
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever zip, pickle and PyTorch raise
+    except Exception as error:  # any error of zip, pickle and PyTorch
         reason = " ".join(str(error).split())[:200]
         raise DataError(
             f"cannot read {file} as weights alone: {reason}. Save the state dict alone: "
@@ -190,18 +190,18 @@ def _read_pt(file: Path) -> State:
 
 
 def match_names(state: State, own: State, where: str, *, ordered: bool) -> tuple[State, list[str]]:
-    """The state under the names of handgrad's network, and what was done for it, in words.
+    """The state under the names of handgrad's network, and remarks about the conversion.
 
-    Names are taken as they are; without what all of them begin with (`module.`, `network.`); or, where only the names
-    of the layers differ (`fc1.weight`), by the shapes of the layers, those of equal shapes in their order.
+    Names are matched directly, without a common prefix (`module.`, `network.`), or, if the names of the layers differ
+    (`fc1.weight`), by the shapes of the layers, with equal shapes in order.
 
     Arguments:
         own: the state of handgrad's network, for names and shapes.
-        ordered: whether the names come in the order of the layers, as in a .pt file; else layers of equal shapes must
-            have names that differ in numbers alone.
+        ordered: whether the names are in the order of the layers, as in a .pt file; otherwise the names of layers with
+            equal shapes must differ only in numbers.
 
     Raises:
-        ConfigError: the weights are those of another network.
+        ConfigError: the weights do not match the network.
     """
     state = {name: array for name, array in state.items() if name not in _OWN_BUFFERS}
     notes: list[str] = []
@@ -229,7 +229,8 @@ def match_names(state: State, own: State, where: str, *, ordered: bool) -> tuple
 
 
 def _common_prefix(state: Mapping[str, Any]) -> str:
-    """What comes before the layers' numbers or names in all names: `module.`, `model.network.`, or nothing."""
+    """The common prefix of all names before the numbers or names of the layers: `module.`, `model.network.`, or
+    empty."""
     firsts = {name.partition(".")[0] for name in state}
     prefix = ""
     while len(firsts) == 1 and all(name.removeprefix(prefix).count(".") > 1 for name in state):
@@ -239,8 +240,8 @@ def _common_prefix(state: Mapping[str, Any]) -> str:
 
 
 def _by_shape(state: State, own: State, *, ordered: bool) -> dict[str, str] | None:
-    """Names in the file with handgrad's for them: layers of equal shapes are paired in their order. None where they do
-    not fit one to one, or nothing gives their order."""
+    """The mapping from names in the file to handgrad's names: layers of equal shapes are paired in order. None if
+    there is no one-to-one mapping, or the order is unknown."""
     theirs, ours = _layers(state), _layers(own)
     if theirs.keys() != ours.keys():
         return None
@@ -257,7 +258,7 @@ def _by_shape(state: State, own: State, *, ordered: bool) -> dict[str, str] | No
 
 
 def _layers(state: State) -> dict[tuple, list[str]]:
-    """The layers of a state, by the names and shapes of what is in them."""
+    """The layers of a state, by the names and shapes of their arrays."""
     inside: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
     for name, array in state.items():
         layer, _, kind = name.rpartition(".")
@@ -270,7 +271,7 @@ def _layers(state: State) -> dict[tuple, list[str]]:
 
 
 def _natural(layer: str) -> list[Any]:
-    """A key that sorts numbers in a name by their value: fc2 before fc10."""
+    """A sort key that orders numbers in names by value: fc2 before fc10."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", layer)]
 
 
@@ -280,7 +281,7 @@ def _listed(state: State) -> str:
 
 
 def _write(run_dir: Path, config: TrainConfig, dataset: Dataset, engine: Engine, file: Path) -> None:
-    """The run folder, made elsewhere and put in its place when it is whole."""
+    """Creates the run folder at a temporary path and moves it when it is complete."""
     record: dict[str, Any] = {"step": 0, "epoch": 0.0}
     found: dict[str, Any] = {}
     for split in ("train", "validation", "test"):
@@ -316,7 +317,7 @@ def _write(run_dir: Path, config: TrainConfig, dataset: Dataset, engine: Engine,
 def _checkpoint(
     config: TrainConfig, engine: Engine, record: dict[str, Any], found: dict[str, Any]
 ) -> tuple[State, dict[str, Any]]:
-    """What training on from these weights, with `--resume`, begins with."""
+    """The checkpoint for training from these weights with `--resume`."""
     arrays, settings = engine.checkpoint()
     return arrays, {
         "engine": settings,

@@ -1,4 +1,4 @@
-"""Libraries of an extra, imported when they are needed."""
+"""Libraries of extras, imported on demand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def require(*modules: str, extra: str = "onnx", why: str = "to=onnx") -> list[An
     """The modules of an extra.
 
     Raises:
-        ConfigError: one is not installed.
+        ConfigError: a module is not installed.
     """
     found = []
     for name in modules:

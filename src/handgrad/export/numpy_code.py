@@ -1,4 +1,4 @@
-"""NumPy code of each kind of layer, as text: forward, for the files that `python.py` writes."""
+"""NumPy code for the forward pass of each kind of layer, for the files written by `python.py`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from handgrad.export.trained import Item
 
-#: √(2/π) and 0.044715 of GELU's tanh form.
+#: √(2/π) and 0.044715 of the tanh approximation of GELU.
 SCALE, CUBIC = math.sqrt(2 / math.pi), 0.044715
 
-#: (layer, name of its input, name of its output) -> lines of code. `W` holds parameters and buffers by name.
+#: (layer, name of its input, name of its output) -> lines of code. `W` contains parameters and buffers by name.
 Forward = Callable[[Item, str, str], list[str]]
 
 
 def forward_lines(items: Sequence[Item], x: str = "x") -> list[str]:
-    """The forward pass, each layer overwriting `x`."""
+    """The forward pass; each layer overwrites `x`."""
     lines: list[str] = []
     for item in items:
         lines.append(f"# {item.title}")
@@ -29,7 +29,7 @@ def forward_lines(items: Sequence[Item], x: str = "x") -> list[str]:
 
 
 def helpers_used(code: str, helpers: Mapping[str, str]) -> list[str]:
-    """The texts of those of the functions that the code calls, and that these call, in order."""
+    """The code of all functions that are called directly or indirectly, in order."""
     used: set[str] = set()
     texts = [code]
     while texts:
@@ -42,7 +42,7 @@ def helpers_used(code: str, helpers: Mapping[str, str]) -> list[str]:
 
 
 def w(item: Item, name: str, images: bool = False) -> str:
-    """A parameter or buffer of the layer; one number per channel broadcast over images."""
+    """A parameter or buffer of the layer; channel parameters are broadcast over images."""
     return f'W["{item.name}.{name}"]' + ("[:, None, None]" if images else "")
 
 
@@ -152,7 +152,7 @@ FORWARD: dict[str, Forward] = {
     "batch_norm2d": _batch_norm,
 }
 
-#: Functions that the code may call.
+#: Functions that the generated code may call.
 HELPERS = {
     "sigmoid": '''\
 def sigmoid(x):
@@ -161,13 +161,13 @@ def sigmoid(x):
 ''',
     "normal_cdf": '''\
 def normal_cdf(x):
-    """The share of a standard normal distribution below x."""
+    """The cumulative distribution function of the standard normal distribution."""
     erf = np.vectorize(math.erf, otypes=[float])
     return ((1 + erf(x * math.sqrt(0.5))) / 2).astype(x.dtype)
 ''',
     "gelu_gate": f'''\
 def gelu_gate(x):
-    """Nearly the share of a standard normal distribution below x: (1 + tanh(u)) / 2 = sigmoid(2u)."""
+    """Approximation of the standard normal distribution function: (1 + tanh(u)) / 2 = sigmoid(2u)."""
     x = np.clip(x, -10, 10)
     return sigmoid(2 * {SCALE!r} * x * (1 + {CUBIC} * x * x))
 ''',
@@ -179,7 +179,7 @@ def softmax(x):
 ''',
     "log_softmax": '''\
 def log_softmax(x):
-    """The logarithms of softmax(x), finite where a probability would be 0."""
+    """The logarithm of softmax(x), finite even if a probability would be 0."""
     x = x - x.max(axis=1, keepdims=True)
     return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
 ''',
@@ -193,13 +193,13 @@ def nearest_probabilities(x):
 ''',
     "pad": '''\
 def pad(x, padding, value=0.0):
-    """The images x (N, C, H, W) with a border of `value` around them."""
+    """The images x (N, C, H, W), padded with `value`."""
     (top, left) = padding
     return np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)), constant_values=value)
 ''',
     "places": '''\
 def places(height, width, kernel_size, stride, dilation=(1, 1)):
-    """For each place (r, s) of a sliding window: which pixels of the (padded) image it meets."""
+    """For each position (r, s) in a sliding window: the pixels of the (padded) image that it covers."""
     (R, S), (t, u), (d, e) = kernel_size, stride, dilation
     rows = (height - d * (R - 1) - 1) // t + 1
     columns = (width - e * (S - 1) - 1) // u + 1
@@ -216,7 +216,7 @@ def conv2d(x, weight, bias, stride, padding, dilation, groups):
     K, Cg, R, S = weight.shape
     y = 0
     for r, s, pixels in places(*x.shape[2:], (R, S), stride, dilation):
-        part = x[pixels]  # (N, C, Ho, Wo): what this place of the kernel meets
+        part = x[pixels]  # (N, C, Ho, Wo): the pixels covered by this position of the kernel
         columns = part.reshape(len(x), groups, Cg, -1)
         y = y + weight[:, :, r, s].reshape(groups, K // groups, Cg) @ columns
     y = y.reshape(len(x), K, *part.shape[2:])
@@ -224,7 +224,7 @@ def conv2d(x, weight, bias, stride, padding, dilation, groups):
 ''',
     "max_pool2d": '''\
 def max_pool2d(x, kernel_size, stride, padding):
-    """The largest number of each window."""
+    """The maximum of each window."""
     x = pad(x, padding, -np.inf)
     y = -np.inf
     for _, _, pixels in places(*x.shape[2:], kernel_size, stride):
@@ -233,7 +233,7 @@ def max_pool2d(x, kernel_size, stride, padding):
 ''',
     "avg_pool2d": '''\
 def avg_pool2d(x, kernel_size, stride, padding):
-    """The mean of each window; what lies outside the image counts as 0."""
+    """The mean of each window; pixels outside the image count as 0."""
     x = pad(x, padding)
     y = 0
     for _, _, pixels in places(*x.shape[2:], kernel_size, stride):

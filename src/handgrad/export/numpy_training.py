@@ -1,4 +1,4 @@
-"""One training step of a network as straight-line NumPy code: forward, loss, backward, update, as text."""
+"""Generates straight-line NumPy code for the training step of a network: forward, loss, backward, update."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from handgrad.initializers import Normal, Orthogonal, Uniform, fans, parse_initi
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a layer's arrays in the code: its input and output, their gradients, and an ending for its own."""
+    """The names of the arrays of a layer in the code: input and output, their gradients, and a suffix for its own
+    arrays."""
 
     x: str
     y: str
@@ -23,7 +24,7 @@ class Names:
     own: str
 
 
-#: (layer, names) -> lines of the forward pass in training, of the parameters' gradients, and of dx.
+#: (layer, names) -> lines of the forward pass in training mode, of the gradients of the parameters, and of dx.
 Step = Callable[[Item, Names], tuple[list[str], list[str], list[str]]]
 
 
@@ -31,7 +32,7 @@ def training_code(trained: Trained) -> str:
     """The functions `gradients`, `update`, `initialise`, `train` and `check`.
 
     Raises:
-        ConfigError: the run's loss or update rule is not supported.
+        ConfigError: the loss or the update rule of the run is not supported.
     """
     check = _CHECK.strip("\n").replace("{rng}", ", np.random.default_rng(seed)" if _draws(trained) else "")
     return "\n\n\n".join([_gradients(trained), _update(trained), _initialise(trained), _train(trained), check])
@@ -39,7 +40,7 @@ def training_code(trained: Trained) -> str:
 
 @dataclass
 class _Writer:
-    """The passes as they grow: `x0` is the input, `x1` what the first layer gives, ….
+    """The passes under construction: `x0` is the input, `x1` the output of the first layer, ….
 
     Attributes:
         backward: the lines of each layer, in the order of the forward pass.
@@ -63,7 +64,7 @@ class _Writer:
         own = STEPS.get(item.row.kind)
         lines, gradients, dx = own(item, names) if own else _from_table(item, names)
         self.forward += [f"# {item.title}", *lines]
-        into_data = i == 0  # nobody asks how the loss changes with the data
+        into_data = i == 0  # the gradient of the data is not needed
         if gradients or not into_data:
             self.backward.append([f"# {item.title}", *gradients, *([] if into_data else dx)])
 
@@ -76,7 +77,7 @@ class _Writer:
         self.count += 1
         self.forward.append(f"x{end + 1} = x{start} + x{end}")
         if start:
-            closing = f"dx{start} = dx{start} + dx{end + 1}  # and the way around them"
+            closing = f"dx{start} = dx{start} + dx{end + 1}  # the residual connection"
             self.backward.insert(opening, [closing])
         self.backward.append([f"# {item.title}: the gradient goes both ways", f"dx{end} = dx{end + 1}"])
 
@@ -151,7 +152,7 @@ def _loss(trained: Trained, x: str, dx: str) -> list[str]:
 
 
 def _from_table(item: Item, n: Names) -> tuple[list[str], list[str], list[str]]:
-    """A layer without parameters that does the same in training, its dx an expression."""
+    """A layer without parameters that is the same in training mode, with dx as an expression."""
     return FORWARD[item.row.kind](item, n.x, n.y), [], [f"{n.dx} = {DX[item.row.kind](item, n)}"]
 
 
@@ -212,7 +213,7 @@ def _conv2d(item, n):
 
 
 def _parameter_gradients(item: Item, n: Names, *, bias: bool = True) -> list[str]:
-    """Of a normalisation, summed over all but the features."""
+    """The sum over all axes but the features, for normalisations."""
     axes = "0" if item.rows else "(0, 2, 3)"
     lines = [f"{_grad(item, 'weight')} = ({n.dy} * normalized{n.own}).sum(axis={axes})"]
     return lines + ([f"{_grad(item, 'bias')} = {n.dy}.sum(axis={axes})"] if bias else [])
@@ -233,7 +234,7 @@ def _batch_norm(item, n):
         f"{inverse} = 1 / np.sqrt({variance} + {layer.eps})",
         f"normalized{n.own} = ({n.x} - {mean}{spread}) * {inverse}{spread}",
         f"{n.y} = {w(item, 'weight', images)} * normalized{n.own} + {w(item, 'bias', images)}",
-        f"{running_mean} = {keep} * {running_mean} + {take} * {mean}  # for later, when there is no batch",
+        f"{running_mean} = {keep} * {running_mean} + {take} * {mean}  # for evaluation mode",
         f"{running_var} = {keep} * {running_var} + {take} * {variance}{unbiased}",
     ]
     dx = [
@@ -325,7 +326,7 @@ def _gelu_slope(item: Item, x: str, gate: str) -> str:
     return f"2 * {gate} * (1 - {gate}) * {SCALE!r} * (1 + {3 * CUBIC!r} * {x} * {x})"
 
 
-#: Layers that have parameters or do something else in training.
+#: Layers with parameters or a different training mode.
 STEPS: dict[str, Step] = {
     "linear": _linear,
     "conv2d": _conv2d,
@@ -456,7 +457,7 @@ def _muon(spec) -> list[str]:
     ]
 
 
-# -- beginning, training, checking ------------------------------------------------------------------------------------
+# -- initialisation, training, gradient check -------------------------------------------------------------------------
 
 
 def _initialise(trained: Trained) -> str:
@@ -492,7 +493,7 @@ def _initialise(trained: Trained) -> str:
 
 
 def _drawn(init: str, shape: tuple[int, ...], gain: float) -> str:
-    """An initialiser as code that makes the same draws."""
+    """Code that draws the same values as an initialiser."""
     made = parse_initializer(init, gain=gain)
     fan_in, fan_out = fans(shape)
     name = type(made).__name__
@@ -521,9 +522,9 @@ def _train(trained: Trained) -> str:
     return f'''\
 def train(x, labels, steps={config.max_steps or 1000}, learning_rate={config.learning_rate!r}, \
 batch_size={config.batch_size}, seed=0):
-    """Trains on raw inputs and their labels, batch by batch; goes on from the present weights.
+    """Trains on raw inputs and their labels, batch by batch; continues from the current weights.
 
-    The rate stays as it is; schedules, augmentation and weights of samples or classes are the run's alone.
+    The learning rate is constant. Schedules, augmentation and sample or class weights are not included.
     """
     x, labels, rng = preprocess(x), np.asarray(labels), np.random.default_rng(seed)
     for step in range(1, steps + 1):
@@ -538,8 +539,8 @@ _CHECK = '''
 def check(x, labels, entries=5, seed=0):
     """Compares `gradients` with numerical derivatives of the loss, in float64, at some entries of every parameter.
 
-    Returns the largest relative error of each parameter: about 1e-6 or less where the gradient is right (a kink, as
-    that of ReLU, may raise it).
+    Returns the largest relative error of each parameter: about 1e-6 or less if the gradient is right (kinks, as in
+    ReLU, can increase it).
     """
     kept = dict(W)
     W.update((name, array.astype(np.float64)) for name, array in kept.items())
@@ -570,7 +571,7 @@ def check(x, labels, entries=5, seed=0):
 HELPERS = {
     "conv2d_backward": '''\
 def conv2d_backward(dy, x, weight, stride, padding, dilation, groups):
-    """dx and dweight of `conv2d`: every place of the kernel gives its part back to the pixels that it met."""
+    """dx and dweight of `conv2d`: every position of the kernel contributes to the pixels that it covers."""
     x = pad(x, padding)
     K, Cg, R, S = weight.shape
     dx, dweight = np.zeros_like(x), np.zeros_like(weight)
@@ -584,7 +585,7 @@ def conv2d_backward(dy, x, weight, stride, padding, dilation, groups):
 ''',
     "max_pool2d_backward": '''\
 def max_pool2d_backward(dy, x, y, kernel_size, stride, padding):
-    """Each dy goes to the first pixel of its window that holds the largest number."""
+    """Each dy goes to the first maximum of its window."""
     x = pad(x, padding, -np.inf)
     dx, waiting = np.zeros_like(x), np.ones(dy.shape, bool)
     for _, _, pixels in places(*x.shape[2:], kernel_size, stride):
@@ -595,7 +596,7 @@ def max_pool2d_backward(dy, x, y, kernel_size, stride, padding):
 ''',
     "avg_pool2d_backward": '''\
 def avg_pool2d_backward(dy, x, y, kernel_size, stride, padding):
-    """Each pixel of a window gets its share of dy."""
+    """Each pixel of a window gets an equal part of dy."""
     dx = np.zeros_like(pad(x, padding))
     for _, _, pixels in places(*dx.shape[2:], kernel_size, stride):
         dx[pixels] += dy / (kernel_size[0] * kernel_size[1])
@@ -603,13 +604,13 @@ def avg_pool2d_backward(dy, x, y, kernel_size, stride, padding):
 ''',
     "crop": '''\
 def crop(x, padding):
-    """The images without their border."""
+    """The images without padding."""
     (top, left) = padding
     return x[:, :, top : x.shape[2] - top, left : x.shape[3] - left]
 ''',
     "orthogonal": '''\
 def orthogonal(shape, gain, rng):
-    """A random matrix whose rows (or columns, whichever are fewer) are at right angles and of length `gain`."""
+    """A random matrix whose rows (or columns, if there are fewer) are orthogonal and have length `gain`."""
     rows, columns = shape[0], math.prod(shape[1:])
     q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
     q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)

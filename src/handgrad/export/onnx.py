@@ -1,4 +1,4 @@
-"""ONNX: one node per layer where ONNX has an operator for it, checked with onnxruntime as it is written."""
+"""ONNX export: one node per layer if ONNX has an operator for it, verified with onnxruntime."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Graph:
         self._taken: set[str] = set()
 
     def node(self, operator: str, *inputs: str, name: str, **attributes: Any) -> str:
-        """Adds a node and returns the name of its output, which is the node's own."""
+        """Adds a node and returns the name of its output, which is the name of the node."""
         name = self._fresh(name)
         self.nodes.append(self._helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
@@ -68,8 +68,8 @@ Operator = Callable[[Graph, Item, dict[str, np.ndarray], str], str]
 def onnx_model(trained: Trained, *, with_preprocessing: bool, opset: int = NEWEST_OPSET) -> bytes:
     """The network as a serialised ONNX model, with any number of inputs at once.
 
-    Its input is `input`, its output `scores` (`targets` of a regression, or what the network ends in); with the
-    preprocessing, `input` takes raw values and the output is `probabilities` or the targets in their own units.
+    Its input is `input`, its output `scores` (`targets` for regression, or the output of the last layer). With
+    preprocessing, `input` takes raw values and the output is `probabilities` or the targets in their original units.
 
     Arguments:
         opset: the newest operator set that the file may require, 17 to 24. The file requires the lowest that has an
@@ -143,7 +143,7 @@ def _model(trained: Trained, with_preprocessing: bool, newest: int) -> tuple[byt
 
 
 def _about(trained: Trained, with_preprocessing: bool) -> dict[str, str]:
-    """What a program that finds the file can read of it."""
+    """Metadata for programs that use the file."""
     about: dict[str, Any] = {
         "name": trained.name,
         "targets" if trained.regression else "classes": list(trained.classes),
@@ -185,12 +185,12 @@ def _check(session: Any, trained: Trained, with_preprocessing: bool, version: st
 
 
 def output_name(trained: Trained, with_preprocessing: bool) -> str:
-    """What the output of the model is called."""
+    """The name of the model's output."""
     return "probabilities" if with_preprocessing and not trained.regression else trained.output
 
 
 def _user_output(graph: Graph, trained: Trained, x: str) -> str:
-    """Probabilities, or the targets in their own units, from what the network puts out."""
+    """Converts the network's output to probabilities, or to targets in their original units."""
     output = trained.output
     if output == "targets":
         if trained.target_scale is not None and trained.target_shift is not None:
@@ -206,7 +206,7 @@ def _user_output(graph: Graph, trained: Trained, x: str) -> str:
 
 
 def _nearest_probabilities(graph: Graph, x: str, classes: int) -> str:
-    """max(0, x - theta), theta such that each row sums to 1 (see `training.run`)."""
+    """max(0, x - theta) with theta such that each row sums to 1 (see `training.run`)."""
     name = "nearest"
     count = graph.constant(f"{name}.count", [classes], np.int64)
     graph.nodes.append(
@@ -241,7 +241,7 @@ def _layers(graph: Graph, items: Sequence[Item], state: dict[str, Shaped[Array, 
 
 
 def _node_name(item: Item, part: str = "") -> str:
-    """`3.gelu`, or for a part of a layer that takes several nodes `3.gelu/erf`."""
+    """`3.gelu`, or `3.gelu/erf` for a layer with several nodes."""
     return f"{item.name}.{item.row.kind}" + (f"/{part}" if part else "")
 
 
@@ -391,7 +391,7 @@ OPERATORS: dict[str, Operator] = {
     "layer_norm": _layer_norm,
     "group_norm": _group_norm,
     "rms_norm": _rms_norm,
-    "dropout": _simple("Dropout"),  # does nothing outside training
+    "dropout": _simple("Dropout"),  # only active in training mode
     "flatten": _simple("Flatten"),
     "relu": _simple("Relu"),
     "leaky_relu": _leaky_relu,

@@ -1,4 +1,4 @@
-"""One Python file that needs NumPy alone: weights, preprocessing, label names, `predict` and a command line."""
+"""A Python file that requires only NumPy: weights, preprocessing, class names, `predict` and a command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handgrad.export.numpy_training import HELPERS as TRAINING_HELPERS
 from handgrad.export.numpy_training import training_code
 from handgrad.export.trained import Trained
 
-#: Texts that stand for a missing number: those of `data.tables`.
+#: Strings that represent a missing number, as in `data.tables`.
 MISSING = (
     *("", "NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NaN", "nan", "NAN"),
     *("null", "NULL", "None", "none", "?", "-", "."),
@@ -28,8 +28,9 @@ def python_file(trained: Trained, *, file_name: str, training: bool = False) -> 
     """The text of the file.
 
     Arguments:
-        file_name: what it will be called, for its own help.
-        training: also the forward pass, the backward pass and the update of this network, written out.
+        trained: the network.
+        file_name: its name, for the help text.
+        training: whether to include the forward pass, the backward pass and the update of the network.
     """
     items = trained.items()
     shape = tuple(trained.architecture.input_shape)
@@ -63,7 +64,7 @@ def _docstring(trained: Trained, file_name: str, training: bool) -> str:
     module = file_name.removesuffix(".py")
     inputs = {"table": "table.csv", "image": "picture.png", "array": "inputs.npy"}[_kind(trained)]
     lines = [
-        f"{trained.name}: a neural network trained with handgrad {__version__}; this file needs NumPy alone.",
+        f"{trained.name}: a neural network trained with handgrad {__version__}; this file requires only NumPy.",
         "",
         *textwrap.wrap(f"Input: {_input_words(trained)}.", 110, subsequent_indent="    "),
         *textwrap.wrap(f"Output: {what}{names}.", 110, subsequent_indent="    "),
@@ -108,12 +109,12 @@ def _input_words(trained: Trained) -> str:
 
 
 def batch(shape: tuple[int, ...]) -> str:
-    """The shape of N inputs, in words."""
+    """A description of the shape of N inputs."""
     return f"({', '.join(map(str, ('N', *shape)))})"
 
 
 def literal(array: Shaped[Array, "..."]) -> str:
-    """An array as code: short ones as numbers, others as base64 of little-endian float32."""
+    """An array as code: short ones as numbers, others as base64-encoded little-endian float32."""
     array = np.asarray(array, np.float32)
     if array.size <= 8:
         return f"np.array({array.astype(float).tolist()!r}, np.float32)"
@@ -123,7 +124,7 @@ def literal(array: Shaped[Array, "..."]) -> str:
 
 
 def named_tuple(name: str, values: tuple[str, ...]) -> str:
-    """A tuple of texts as code, several lines where it is long."""
+    """A tuple of strings as code, on several lines if it is long."""
     flat = f"{name} = ({', '.join(map(_quoted, values))}{',' if len(values) == 1 else ''})"
     if len(flat) <= 116:
         return flat
@@ -138,7 +139,7 @@ def _constants(trained: Trained) -> str:
     lines = [
         f"# The {'targets' if trained.regression else 'classes'}, in the order of the network's outputs.",
         named_tuple("CLASSES", trained.classes),
-        "# One raw input, and what the network takes.",
+        "# The shapes of one raw input and of one network input.",
         f"INPUT_SHAPE = {tuple(trained.input_shape)}",
         f"NETWORK_SHAPE = {tuple(trained.architecture.input_shape)}",
     ]
@@ -146,8 +147,8 @@ def _constants(trained: Trained) -> str:
         lines.append(f"VALUE_RANGE = {trained.value_range!r}  # the largest raw value")
     if trained.table:
         columns = pprint.pformat(trained.table["columns"], width=110, sort_dicts=False)
-        lines += ["# How each column becomes numbers.", f"COLUMNS = {columns}"]
-        lines.append("# What stands for a missing number; a missing category is an empty text.")
+        lines += ["# The encoding of each column.", f"COLUMNS = {columns}"]
+        lines.append("# Strings that represent a missing number; a missing category is an empty string.")
         lines.append(named_tuple("MISSING", MISSING))
     return "\n".join(lines)
 
@@ -156,7 +157,7 @@ _ENCODE = '''\
 def encode(rows):
     """Numbers (N, D) from rows of the table: dictionaries by column, or a DataFrame.
 
-    A missing number becomes its median in training (and a flag says so); a category becomes a 1 in its own place.
+    A missing number is replaced by the median of training (and marked by a flag); a category is one-hot encoded.
     """
     if hasattr(rows, "to_dicts"):  # polars
         rows = rows.to_dicts()
@@ -187,7 +188,7 @@ def encode_row(row, number):
 
 
 def as_text(value):
-    """A cell as text: a missing one is empty, a whole number has no decimal point."""
+    """A cell as text: empty if missing, integers without a decimal point."""
     if value is None or value != value:
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
@@ -195,7 +196,7 @@ def as_text(value):
 
 _PREPROCESS = '''\
 def preprocess(x):
-    """What the network takes, from raw inputs: (x - SHIFT) * SCALE, float32."""
+    """Converts raw inputs to network inputs: (x - SHIFT) * SCALE, float32."""
     x = np.asarray(x, np.float32)
     if x.shape == INPUT_SHAPE:  # a single one
         x = x[np.newaxis]
@@ -359,6 +360,6 @@ def _weights(trained: Trained) -> str:
         ]
     lines.append("W = {")
     for name, array in trained.state.items():
-        if array.dtype.kind == "f":  # not how many batches a normalisation has seen
+        if array.dtype.kind == "f":  # without the number of batches seen by normalisations
             lines.append(f'    "{name}": {literal(array)},')
     return "\n".join([*lines, "}"])

@@ -1,4 +1,4 @@
-"""PyTorch: a file with a plain module, and its state dict; neither needs handgrad."""
+"""PyTorch export: a file with a plain module, and its state dict, neither of which requires handgrad."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def torch_module(trained: Trained, *, file_name: str) -> str:
 
 
 def torch_state(trained: Trained) -> dict[str, Shaped[Array, "..."]]:
-    """The state dict of that module."""
+    """The state dict of the module."""
     state = {**trained.state, "shift": trained.shift, "scale": trained.scale}
     if trained.target_shift is not None and trained.target_scale is not None:
         state |= {"target_shift": trained.target_shift, "target_scale": trained.target_scale}
@@ -62,7 +62,7 @@ def torch_state(trained: Trained) -> dict[str, Shaped[Array, "..."]]:
 
 
 def state_bytes(state: dict[str, Shaped[Array, "..."]], metadata: dict[str, str] | None = None) -> bytes:
-    """A state dict as the content of a safetensors file."""
+    """A state dict in the format of a safetensors file."""
     return save({name: array.copy(order="C") for name, array in state.items()}, metadata)
 
 
@@ -158,18 +158,18 @@ MODULES: dict[str, Expression] = {
     "batch_norm2d": _batch_norm("BatchNorm2d"),
 }
 
-#: Classes and functions that the module may need.
+#: Classes and functions that the module may use.
 DEFINITIONS = {
     "Residual": '''\
 class Residual(nn.Sequential):
-    """x + f(x), f the layers in a row."""
+    """x + f(x), where f is the sequence of layers."""
 
     def forward(self, x):
         return x + super().forward(x)
 ''',
     "GlobalAvgPool2d": '''\
 class GlobalAvgPool2d(nn.Module):
-    """The mean of each map: (N, C, H, W) to (N, C)."""
+    """The mean of each feature map: (N, C, H, W) to (N, C)."""
 
     def forward(self, x):
         return x.mean(dim=(2, 3))
@@ -189,7 +189,7 @@ _TARGET_BUFFERS = """
         self.register_buffer("target_scale", torch.ones({shape}))"""
 
 _FILE = '''\
-"""{name}: a network trained with handgrad {version}, as a plain PyTorch module; handgrad is not needed.
+"""{name}: a network trained with handgrad {version}, as a plain PyTorch module that does not require handgrad.
 
     from {module} import load
 
@@ -220,7 +220,7 @@ from torch import nn
         self.register_buffer("scale", torch.ones({scale})){targets}
 
     def preprocess(self, x):
-        """What the network takes, from raw inputs."""
+        """Converts raw inputs to network inputs."""
         x = torch.as_tensor(x).to(self.scale)
         return ((x.reshape(-1, *INPUT_SHAPE) - self.shift) * self.scale).reshape(-1, *NETWORK_SHAPE)
 

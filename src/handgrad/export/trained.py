@@ -1,4 +1,4 @@
-"""What is exported: a trained network, and all that stands between it and the user's own values."""
+"""The data of an export: a trained network with its preprocessing and class names."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from handgrad.training.run import nearest_probabilities
 
 @dataclass(frozen=True)
 class Item:
-    """One layer of a network that is walked through.
+    """One layer of a network in a traversal.
 
     Arguments:
         name: as in the state dict: `3`, or `3.0` inside a residual block.
-        layer: the layer itself, which knows its options.
+        layer: the layer itself with its options.
         row: its kind and shapes.
-        children: the layers inside it.
+        children: the nested layers.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Item:
 
     @property
     def title(self) -> str:
-        """One line for people: `0: Linear(64, 100)`."""
+        """A one-line description: `0: Linear(64, 100)`."""
         what = "Residual: x + f(x)" if self.children else repr(self.layer)
         return f"{self.name}: {what}"
 
@@ -48,22 +48,21 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A trained network and what goes with it.
+    """A trained network with its metadata.
 
     Arguments:
-        name: a short one, for titles.
+        name: a short name for titles.
         architecture: the network as data.
         state: parameters and buffers under PyTorch's names.
         config: the settings of the run.
         shift, scale: preprocessing: (x - shift) * scale, broadcast to one raw input.
         input_shape: of one raw input.
-        classes: names of the classes, or, of a regression, of the targets.
+        classes: names of the classes or, for regression, of the targets.
         task: `classification` or `regression`.
         value_range: the largest raw value (images).
-        table: how rows of a table become numbers (`data.tables.TableEncoder.to_dict()`), or None.
-        target_shift, target_scale: of a regression: targets are outputs / target_scale + target_shift.
-        summary: of the run; empty where there is none.
-        weights: `best` or `last`: which evaluation of the summary they are of.
+        table: the encoding of tables (`data.tables.TableEncoder.to_dict()`), or None. target_shift, target_scale: for
+            regression, targets are outputs / target_scale + target_shift. summary: summary of the run; empty if there
+            is none. weights: `best` or `last`, the corresponding evaluation of the summary.
     """
 
     name: str
@@ -88,7 +87,7 @@ class Trained:
 
     @property
     def output(self) -> str:
-        """What the network's outputs are: `targets`, `scores`, `log-probabilities`, `probabilities`, or `outputs` of a
+        """The kind of the outputs: `targets`, `scores`, `log-probabilities`, `probabilities`, or `outputs` for a
         classifier trained with the mean squared error."""
         if self.regression:
             return "targets"
@@ -99,17 +98,17 @@ class Trained:
 
     @property
     def frames(self) -> bool:
-        """Whether an input is a window of frames of speech."""
+        """Whether an input is a window of speech frames."""
         return self.config.on_frames
 
     @property
     def figures(self) -> dict[str, Any]:
-        """The evaluation that the weights are of, where the run has finished."""
+        """The evaluation of the weights, if the run has finished."""
         return self.summary.get(self.weights) or {}
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """The name of each number that the network takes, where the input is a table."""
+        """The names of the inputs of the network, for tables."""
         return tuple(_feature_names(self.table)) if self.table else ()
 
     def network(self) -> nn.Sequential:
@@ -120,7 +119,7 @@ class Trained:
         return network
 
     def user_values(self, outputs: Float[Array, "N K"]) -> Float[Array, "N K"]:
-        """Probabilities, or targets in their own units, from what the network puts out."""
+        """Converts the network's output to probabilities, or to targets in their original units."""
         if self.output == "targets":
             if self.target_scale is None or self.target_shift is None:
                 return outputs
@@ -136,7 +135,7 @@ class Trained:
         """The layers in the order of the forward pass.
 
         Raises:
-            ConfigError: one is a layer class of the user's own, which no format knows.
+            ConfigError: there is a custom layer, which no format supports.
         """
         rows = iter(self.architecture.rows())
         for spec in self.architecture.rows():
@@ -156,7 +155,7 @@ def _items(layers: nn.Sequential, rows: Iterator[Row]) -> Iterator[Item]:
 
 
 def _in_order(state: dict[str, Shaped[Array, "..."]]) -> dict[str, Shaped[Array, "..."]]:
-    """The state in float32, layer by layer, weights first (a safetensors file has it in another order)."""
+    """The state in float32, layer by layer, weights first (the order in a safetensors file is different)."""
 
     def place(name: str) -> tuple:
         *layers, kind = name.split(".")
@@ -179,13 +178,14 @@ def _feature_names(table: dict[str, Any]) -> Iterator[str]:
 
 
 def trained(run: Run, weights: str = "best") -> Trained:
-    """What a run leaves to export.
+    """The data of a run for export.
 
     Arguments:
+        run: the run.
         weights: `best`, of the best evaluation, or `last`, of the last step.
 
     Raises:
-        RunError: the run has no such weights yet, or a file of its folder is damaged.
+        RunError: the run has no such weights yet, or a file in its folder is damaged.
     """
     if weights not in ("best", "last"):
         raise ConfigError(f"weights={weights!r}: expected best or last")

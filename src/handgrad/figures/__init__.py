@@ -1,4 +1,4 @@
-"""Figures drawn from plain lists and arrays; nothing here knows what a run is."""
+"""Figures drawn from plain lists and arrays, independent of runs."""
 
 from handgrad.figures.confusion import confusion
 from handgrad.figures.curves import curves

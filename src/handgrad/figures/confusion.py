@@ -1,4 +1,4 @@
-"""What is taken for what."""
+"""The confusion matrix."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from handgrad.figures.drawing import drawn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Classes up to which the cells hold their numbers, and the axes every name.
+#: Maximum numbers of classes for numbers in the cells, and for all names on the axes.
 MOST_NUMBERED, MOST_NAMED = 20, 48
 
 
 @drawn
 def confusion(table: Sequence[Sequence[int]], names: Sequence[str], *, title: str = "") -> Figure:
-    """The confusion matrix of a classification, shaded by the share of each row.
+    """The confusion matrix of a classification, coloured by the fraction of each row.
 
     Arguments:
-        table: samples of class i (row) that were given class j (column), (K, K).
-        names: of the K classes.
+        table: number of samples of class i (row) classified as class j (column), (K, K).
+        names: names of the K classes.
         title: above the panel.
 
-    Returns: a figure as large as its names and numbers need. The colours rise in lightness from one end to the other,
-        so colour-blind readers, and grey prints, keep their order; numbers stand in the cells of up to 20 classes.
+    Returns: a figure whose size depends on the names and numbers. The lightness of the colours is monotonic, so that
+    their order is visible to colour-blind readers and in greyscale prints; with up to 20 classes, cells contain
+    numbers.
     """
     from matplotlib.figure import Figure
 
@@ -38,7 +39,7 @@ def confusion(table: Sequence[Sequence[int]], names: Sequence[str], *, title: st
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
-    bar.set_label("share of the class's samples")
+    bar.set_label("fraction of the class")
     step = max(1, -(-k // MOST_NAMED))
     shown = [name if len(name) <= 16 else f"{name[:15]}…" for name in map(str, names)][::step]
     long = max(map(len, shown)) > 3

@@ -10,17 +10,17 @@ from handgrad.figures.drawing import drawn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: One colour a split (Okabe and Ito's palette, told apart by the colour-blind too).
+#: One colour per split (Okabe and Ito's colour-blind-safe palette).
 COLORS = {"train": "#888888", "validation": "#E69F00", "test": "#0072B2"}
 
 
 @drawn
 def curves(records: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
-    """Two panels, accuracy and loss, a line a split; of a regression, RMSE and loss.
+    """Two panels, accuracy and loss, with one line per split; for regression, RMSE and loss.
 
     Arguments:
         records: evaluations in order, each with `step` and `{train,validation,test}_{accuracy,loss}` or
-            `…_{rmse,loss}`; None where there is no such figure.
+            `…_{rmse,loss}`; None for missing values.
         title: above both panels.
 
     Returns: a figure of 9 by 3.6 inches; the last test accuracy, or RMSE, is marked and written beside its dot.
@@ -50,7 +50,7 @@ def curves(records: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
 
 
 def _mark_last(axes, records: Sequence[Mapping[str, Any]], measure: str) -> None:
-    """The last figure, not the best: the best of many test figures flatters."""
+    """Marks the last value, not the best, because the best of many test results is optimistically biased."""
     if not records or records[-1].get(f"test_{measure}") is None:
         return
     step, value = records[-1]["step"], records[-1][f"test_{measure}"]

@@ -1,4 +1,4 @@
-"""What the doctor saw: the loss against the learning rate, and the network layer by layer."""
+"""Figures of the doctor: the loss against the learning rate, and measurements layer by layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from handgrad.figures.drawing import drawn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart by the colour-blind too.
+# Okabe and Ito's colour-blind-safe palette.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"
 #: A step usually changes a weight by about a thousandth of its size.
 USUAL_UPDATE = 1e-3
@@ -31,12 +31,10 @@ def range_test(
     """The loss after a short trial with each learning rate.
 
     Arguments:
-        rates: rising.
-        losses: of the same length; infinite where the trial diverged, which is drawn as a cross at the top.
-        own: the run's own rate.
-        named: the rate that is recommended; None where there is none.
-        chance: the loss of having no opinion.
-        steps: of a trial.
+        rates: increasing.
+        losses: of the same length; infinite for diverged trials, which are drawn as crosses at the top. own: the rate
+            of the run. named: the recommended rate, or None. chance: the loss of an uninformed prediction. steps:
+            number of steps per trial.
         title: above the panel.
 
     Returns: a figure of 7 by 4 inches.
@@ -84,9 +82,9 @@ def layers(
     """A network layer by layer, in four panels.
 
     Arguments:
-        looks: one mapping a layer, in order, with `name` and `kind`, and where known `spread` (of the output over the
+        looks: one mapping per layer, in order, with `name` and `kind` and, if known, `spread` (of the output over the
             samples), `weight_gradient` and `weight_size`, `dead` of `units`, `saturated`.
-        updates: one mapping a step that was looked at: `step`, and for each weight the size of its update by its own.
+        updates: one mapping per observed step: `step`, and the relative size of the update of each weight.
         title: above all panels.
 
     Returns: a figure of 10 by 7 inches.
@@ -159,7 +157,7 @@ def _updates(axes, updates: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _at_least_two_decades(axes, values: Sequence[float]) -> None:
-    """A logarithmic axis on which a factor of two does not look like much."""
+    """A logarithmic axis with a minimum range, so that a factor of two does not look large."""
     middle = math.sqrt(min(values) * max(values))
     axes.set_yscale("log")
     axes.set_ylim(min(min(values) / 2, middle / 10), max(max(values) * 2, middle * 10))

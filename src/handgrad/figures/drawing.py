@@ -1,4 +1,4 @@
-"""Drawing with our own settings, whatever the environment asks matplotlib for."""
+"""Drawing with fixed matplotlib settings, independent of the environment."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 @contextlib.contextmanager
 def own_settings() -> Iterator[None]:
-    """matplotlib's defaults in place of what a style file, `MPLBACKEND` or the running program has set.
+    """A context with matplotlib's defaults, independent of style files, `MPLBACKEND` or the running program.
 
-    `text.usetex` needs LaTeX, a notebook's backend its package: a figure that goes to a file needs neither.
+    `text.usetex` requires LaTeX and a notebook backend requires its package, but a figure in a file needs neither.
     """
     matplotlib = _import()
     defaults: dict[Any, Any] = {
@@ -40,7 +40,7 @@ def own_settings() -> Iterator[None]:
 
 
 def _import():
-    """matplotlib; where it cannot be imported with the environment's backend and style file, without them."""
+    """matplotlib, imported without the environment's backend and style file if it cannot be imported with them."""
     try:
         import matplotlib
     except (ValueError, OSError):
@@ -60,7 +60,7 @@ def _import():
 
 
 def drawn(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """The function, drawing with our own settings."""
+    """Wraps a function to draw with fixed settings."""
 
     @functools.wraps(draw)
     def with_own_settings(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -86,7 +86,7 @@ def in_our_colors(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def save_png(figure: Figure, target: str | Path | IO[bytes], dpi: int = 150) -> None:
-    """Writes a figure as PNG, on a canvas that needs no backend."""
+    """Writes a figure as PNG, on a canvas without a backend."""
     with own_settings():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -95,10 +95,10 @@ def save_png(figure: Figure, target: str | Path | IO[bytes], dpi: int = 150) -> 
 
 
 def save_svg(figure: Figure, target: str | Path | IO[bytes], salt: str = "handgrad") -> None:
-    """Writes a figure as SVG without a background; its text is outlines, so it looks the same everywhere.
+    """Writes a figure as SVG without a background; text is converted to paths, so that it looks the same everywhere.
 
     Arguments:
-        salt: decides the names of its parts; figures in one page need different ones.
+        salt: determines the ids of its elements; figures on the same page need different salts.
     """
     with own_settings():
         import matplotlib

@@ -1,4 +1,4 @@
-"""What a study shows: accuracy by each factor, two factors against each other, importances, curves, cost."""
+"""Figures of studies: accuracy by each factor, heat maps of two factors, importances, curves, cost."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MANY = 1500
 
 @dataclass(frozen=True)
 class Axis:
-    """A factor as figures see it.
+    """A factor in a figure.
 
     Arguments:
-        name: in words.
-        labels: of its levels, in order.
-        log: of a range: drawn on a logarithmic scale.
+        name: display name.
+        labels: labels of its levels, in order.
+        log: for ranges, whether the scale is logarithmic.
         numeric: whether it is a range; values are then numbers, and levels are bins.
     """
 
@@ -36,15 +36,15 @@ class Axis:
 
 @dataclass(frozen=True)
 class Point:
-    """A combination as figures see it.
+    """A combination in a figure.
 
     Arguments:
-        levels: for each factor the index of its level.
-        numbers: for each factor its value, where that is a number of a range.
-        value: accuracy, or loss.
-        spread: over seeds; None for one seed.
-        cost: of a run, in billions of multiply-adds.
-        label: the combination in words.
+        levels: the index of the level of each factor.
+        numbers: the value of each factor that is a range.
+        value: accuracy or loss.
+        spread: standard deviation over seeds; None for one seed.
+        cost: cost of a run, in billions of multiply-adds.
+        label: description of the combination.
         curve: steps and values.
     """
 
@@ -59,13 +59,13 @@ class Point:
 
 @in_our_colors
 def by_factor(points: Sequence[Point], axes: Sequence[Axis], *, figure: str, marks: Sequence[int] = ()) -> Figure:
-    """A panel for each factor: every combination at its level, with the other factors as marks.
+    """One panel per factor: every combination at its level, with other factors as marks.
 
     Arguments:
         points: the combinations.
         axes: the factors.
-        figure: what `value` is, in words.
-        marks: indices of the factors that colour and shape of a mark tell, the first by colour.
+        figure: description of `value`.
+        marks: indices of the factors shown by colour (first) and shape.
 
     Returns: a figure 4.2 inches by 3.4 for each panel, with one legend for all.
     """
@@ -95,7 +95,7 @@ def _panel(panel: Axes, points: Sequence[Point], i: int, axis: Axis, color, shap
         number = point.numbers[i] if axis.numeric else None
         x = number if number is not None else point.levels[i] + _dodge(point, i, (color, shape), axes)
         if number is None and len(points) > 60:
-            x += 0.1 * ((0.618034 * k) % 1.0 - 0.5)  # so that marks of one place lie beside each other
+            x += 0.1 * ((0.618034 * k) % 1.0 - 0.5)  # so that marks at the same position are next to each other
         mark = point.levels[shape] % len(MARKERS) if shape is not None else 0
         groups.setdefault((c, mark), []).append((x, point.value))
     for (c, mark), places in groups.items():
@@ -126,13 +126,13 @@ def _panel(panel: Axes, points: Sequence[Point], i: int, axis: Axis, color, shap
 
 
 def _dodge(point: Point, i: int, marks: Sequence[int | None], axes: Sequence[Axis]) -> float:
-    """How far a mark lies from the middle of its level: by the first factor of the marks that is not the panel's."""
+    """The offset of a mark from the centre of its level: by the first factor of the marks that is not the panel's."""
     by = next((mark for mark in marks if mark is not None and mark != i and len(axes[mark].labels) > 1), None)
     return 0.5 * (point.levels[by] / (len(axes[by].labels) - 1) - 0.5) if by is not None else 0.0
 
 
 def _level_color(level: int, levels: int) -> Any:
-    """A colour for a level: the palette's, or a scale's where there are more levels than it has colours."""
+    """The colour of a level, from the palette or, if there are too many levels, from a colour scale."""
     if levels <= len(COLORS):
         return COLORS[level]
     from matplotlib import colormaps
@@ -141,7 +141,7 @@ def _level_color(level: int, levels: int) -> Any:
 
 
 def _marks_legend(made: Figure, axes: Sequence[Axis], color: int | None, shape: int | None) -> None:
-    """One legend for all panels: a line for the colours, a line for the shapes."""
+    """One legend for all panels: one line for the colours, one for the shapes."""
     from matplotlib.lines import Line2D
 
     def mark(label: str, **how: Any) -> Any:
@@ -159,7 +159,8 @@ def _marks_legend(made: Figure, axes: Sequence[Axis], color: int | None, shape: 
     longest = max(map(len, lines))
     padded = [line + [mark(" ") for _ in range(longest - len(line))] for line in lines]
     made.legend(
-        handles=[handle for column in zip(*padded, strict=True) for handle in column],  # a legend fills its columns
+        # legends are filled column by column
+        handles=[handle for column in zip(*padded, strict=True) for handle in column],
         loc="outside lower center",
         ncols=longest,
         frameon=False,
@@ -171,7 +172,7 @@ def _marks_legend(made: Figure, axes: Sequence[Axis], color: int | None, shape: 
 
 @in_our_colors
 def heat(points: Sequence[Point], axes: Sequence[Axis], one: int, other: int, *, figure: str, better=max) -> Figure:
-    """Two factors against each other, with the figures in the cells: the best over all other factors.
+    """A heat map of two factors, with the best value over all other factors in each cell.
 
     Arguments:
         one, other: indices of the factors down and across.
@@ -228,11 +229,11 @@ def heat(points: Sequence[Point], axes: Sequence[Axis], one: int, other: int, *,
 
 @in_our_colors
 def importances(values: Mapping[str, float], *, how: str = "") -> Figure:
-    """How much each factor matters, as bars with their figures.
+    """The importance of each factor as a labelled bar chart.
 
     Arguments:
-        values: shares that sum to 1, in the order to draw, the largest first.
-        how: by which method, in words.
+        values: fractions that sum to 1, in drawing order, largest first.
+        how: description of the method.
 
     Returns: a figure 7 inches wide.
     """
@@ -259,8 +260,7 @@ def best_curves(best: Sequence[Point], worst: Point | None, *, figure: str, name
 
     Arguments:
         best: best first.
-        worst: None where all are among the best.
-        names: of the factors, above the labels.
+        worst: None if all are among the best. names: names of the factors, above the labels.
 
     Returns: a figure 10 inches by 4.6.
     """
@@ -295,11 +295,11 @@ def _short(label: str, most: int = 48) -> str:
 
 @in_our_colors
 def cost(points: Sequence[Point], *, figure: str, sign: int = 1, names: str = "") -> Figure:
-    """What accuracy costs: each combination by the arithmetic of a run, and the front that none beats in both.
+    """Cost against accuracy: each combination by the arithmetic of a run, with the Pareto front.
 
     Arguments:
-        sign: 1 where larger values are better, -1 where smaller ones are.
-        names: of the factors, above the labels of the front.
+        sign: 1 if larger values are better, -1 if smaller ones are. names: names of the factors, above the labels of
+            the front.
 
     Returns: a figure 8 inches by 4.8.
     """
@@ -335,7 +335,7 @@ def cost(points: Sequence[Point], *, figure: str, sign: int = 1, names: str = ""
 
 
 def front(points: Sequence[Point], sign: int = 1) -> list[Point]:
-    """The points that no other beats in both cost and value, the cheapest first."""
+    """The Pareto-optimal points in cost and value, cheapest first."""
     found: list[Point] = []
     for point in sorted(points, key=lambda p: (p.cost, -sign * p.value)):
         if not found or sign * point.value > sign * found[-1].value:
@@ -344,7 +344,7 @@ def front(points: Sequence[Point], sign: int = 1) -> list[Point]:
 
 
 def _label_front(panel: Axes, on_front: Sequence[Point], names: str) -> None:
-    """Numbers beside the points of the front, and below the panel what they are: at most eight, the best among them."""
+    """Numbers at the points of the front, explained below the panel: at most eight, including the best."""
     shown = list(on_front[-8:])
     lines = []
     for i, point in enumerate(shown, start=1):
@@ -375,7 +375,7 @@ def _empty_handle() -> Any:
 
 
 def _name_levels(axis: Any, of: Axis) -> None:
-    """Labels at the levels of an axis: tilted where they are long, thinned where they are many."""
+    """Labels at the levels of an axis: rotated if they are long, thinned if there are many."""
     every = max(1, math.ceil(len(of.labels) / 25))
     places = range(0, len(of.labels), every)
     labels = [_short(of.labels[i], 22) for i in places]

@@ -1,4 +1,4 @@
-"""A spectrogram with the phones over it."""
+"""A spectrogram with phones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from handgrad.figures.drawing import drawn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Inches for a second of speech, and the widest figure.
+#: Inches per second of speech, and the maximum width of the figure.
 _INCHES_PER_SECOND = 5.0
 _NARROWEST, _WIDEST = 6.0, 60.0
 
@@ -27,16 +27,16 @@ def labelled_spectrogram(
     first: float = 0.0,
     title: str = "",
 ) -> Figure:
-    """Log-mel energies over time, with a line where a phone ends and its name above.
+    """Log-mel energies over time, with a line at the end of each phone and its name above.
 
     Arguments:
         features: log-mel energies (T, F).
         phones: start and end in seconds, and name.
         frames_per_second: of the features.
-        first: where the time that frame 0 stands for begins, in seconds.
+        first: start of the time interval of frame 0, in seconds.
         title: above.
 
-    Returns: a figure as wide as the recording is long, within limits.
+    Returns: a figure whose width depends on the length of the recording.
     """
     from matplotlib.figure import Figure
 
@@ -59,7 +59,7 @@ def labelled_spectrogram(
     for i, (start, end, name) in enumerate(phones):
         if i:
             axes.axvline(start, color="white", linewidth=0.8)
-        height = 1.02 if i % 2 else 1.075  # neighbours of 30 ms would overlap
+        height = 1.02 if i % 2 else 1.075  # labels of adjacent 30 ms phones would overlap
         axes.text(
             (start + end) / 2, height, name, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=8
         )

@@ -1,4 +1,4 @@
-"""Studies: many runs of one plan, on one machine or many, and what they show. Requires Optuna (the extra `search`)."""
+"""Hyperparameter searches on one machine or many. Requires Optuna (the extra `search`)."""
 
 from handgrad.errors import ConfigError
 

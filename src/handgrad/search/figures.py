@@ -1,4 +1,4 @@
-"""The figures of a study, from what it has found."""
+"""The figures of a study."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from handgrad.training.run import replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Combinations of which figures are drawn; the best of more.
+#: Maximum number of combinations in figures; if there are more, the best.
 MOST_DRAWN = 20_000
-#: Levels into which a range is cut where levels are needed.
+#: Number of levels into which a range is divided where levels are needed.
 BINS = 6
-#: Pairs of factors of which heat maps are drawn, the most important first.
+#: Number of heat maps, for the most important pairs of factors.
 MOST_HEAT_MAPS = 3
 
 
 def axes_of(found: Findings) -> list[Axis]:
-    """The factors as figures see them."""
+    """The factors in the form required for figures."""
     return [_axis(factor, found.rows) for factor in found.plan.factors]
 
 
@@ -64,7 +64,7 @@ def _level(factor: Factor, value: Any) -> int:
 
 
 def points_of(found: Findings) -> list[Point]:
-    """The combinations that were trained to their end, best first."""
+    """The combinations that were trained to the end, best first."""
     points = []
     for row in found.rows[:MOST_DRAWN]:
         if row.mean is None:
@@ -85,7 +85,7 @@ def points_of(found: Findings) -> list[Point]:
 
 
 def _curve(row: Row) -> tuple[tuple[float, float], ...]:
-    """The mean over the seeds, where they were evaluated at the same steps; else the first seed's."""
+    """The mean over the seeds if they were evaluated at the same steps; otherwise the curve of the first seed."""
     curves = [result.figures.get("curve") or [] for result in row.results if result.state == "complete"]
     steps = [[step for step, _ in curve] for curve in curves]
     if not curves or any(other != steps[0] for other in steps[1:]):
@@ -95,7 +95,7 @@ def _curve(row: Row) -> tuple[tuple[float, float], ...]:
 
 
 def importances(found: Findings) -> dict[str, float]:
-    """How much each factor matters, by Optuna's PED-ANOVA, the largest first; nothing where too few have finished.
+    """The importance of each factor by Optuna's PED-ANOVA, in decreasing order; empty if too few runs have finished.
 
     Source: Watanabe, Bansal, Hutter (2023), PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
     Subspaces.
@@ -113,7 +113,7 @@ def importances(found: Findings) -> dict[str, float]:
 
 
 def figures_of(found: Findings) -> dict[str, tuple[str, Callable[[], Figure]]]:
-    """Each figure that there is something to draw in: its file name, what it is, and how it is drawn."""
+    """All figures with data: file name, description, and drawing function."""
     points, axes = points_of(found), axes_of(found)
     if not points:
         return {}
@@ -129,7 +129,7 @@ def figures_of(found: Findings) -> dict[str, tuple[str, Callable[[], Figure]]]:
     )
     pairs = [(order[i], order[j]) for j in range(1, len(order)) for i in range(j)][:MOST_HEAT_MAPS]
     for a, b in pairs:
-        one, other = sorted((a, b), key=lambda i: len(axes[i].labels))  # the longer across
+        one, other = sorted((a, b), key=lambda i: len(axes[i].labels))  # the longer axis is horizontal
         file = f"heat-{_file(names[one])}-{_file(names[other])}"
 
         def heat(one=one, other=other) -> Figure:
@@ -158,7 +158,7 @@ def _file(name: str) -> str:
 def write_figures(found: Findings, folder: Path) -> tuple[dict[str, tuple[str, str]], list[str]]:
     """Writes each figure as PNG and SVG.
 
-    Returns: by file name what each is, and its SVG for a page; and in words what could not be drawn.
+    Returns: by file name, the description and the SVG for the page; and messages about figures that could not be drawn.
     """
     pages: dict[str, tuple[str, str]] = {}
     problems: list[str] = []
@@ -175,6 +175,6 @@ def write_figures(found: Findings, folder: Path) -> tuple[dict[str, tuple[str, s
             pages[file] = (title, inline(text.getvalue().decode()))
         except RunError as error:
             problems.append(str(error))
-        except Exception as error:  # whatever matplotlib and its fonts may raise: the results are there without it
+        except Exception as error:  # any error of matplotlib and its fonts; the results do not depend on figures
             problems.append(f"cannot draw {file}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
     return pages, problems

@@ -1,4 +1,4 @@
-"""study.html: what a study has found on one page that needs nothing else, neither files beside it nor a network."""
+"""study.html: the results of a study on a self-contained page."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from handgrad.search.space import shown
 from handgrad.search.study import Study
 from handgrad.training.run import write_text
 
-#: Combinations in the table; the best of more.
+#: Maximum number of combinations in the table; if there are more, the best.
 MOST_ROWS = 1000
 
 
 def write_page(study: Study, found: Findings, figures: Mapping[str, tuple[str, str]]) -> None:
-    """Writes `study.html` into the study's folder.
+    """Writes `study.html` to the folder of the study.
 
     Arguments:
-        figures: by name what each is, and its SVG.
+        figures: by name, the description and the SVG.
     """
     text = study_page(study.name, found, figures, tomli_w.dumps(study.about["plan"]))
     write_text(study.folder / "study.html", text, advice="Free some space; handgrad search show STUDY writes it again")

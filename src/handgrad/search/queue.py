@@ -1,9 +1,9 @@
-"""Handing out the runs of a study, one at a time, to any number of workers that may die at any moment.
+"""The queue that assigns the runs of a study to any number of workers, which may die at any moment.
 
-Every run has a key, its combination and its seed, and becomes a trial of Optuna's with that key. All that is decided
-here follows from the trials that the store holds, under the study's lock: a run without a trial that waits, is under
-way or has finished gets a new one. So nothing is lost where a worker dies between two actions, and a run of which two
-trials finish, which a lock that breaks could bring about, is counted once.
+Every run has a key, consisting of its combination and seed, and becomes an Optuna trial with that key. All decisions
+depend only on the trials in the store, under the lock of the study: a run without a waiting, running or finished trial
+gets a new one. Nothing is lost if a worker dies between two actions. If two trials of the same run finish, which could
+happen with a broken lock, the run is counted once.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from handgrad.search.space import Combination, every, key_of, size
 from handgrad.search.store import GRACE_SECONDS
 from handgrad.search.study import Plan, Study, describe, first_combinations, why_impossible
 
-#: Trials that wait at a time: each look at the store reads them all, and runs that train together come from them.
+#: Maximum number of waiting trials: every query of the store reads them all, and stacked runs are selected from them.
 WAITING = 256
 
-#: A worker that dies so often in the same place of a run would do so for ever.
+#: After this many deaths of workers at the same step of a run, the run is given up.
 MOST_DEATHS = 10
 
-#: Why a trial failed. All but the first are final.
+#: Reasons for failed trials. All but the first are final.
 LOST, DIVERGED, IMPOSSIBLE, ERROR, DUPLICATE = "lost", "diverged", "impossible", "error", "duplicate"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run that was handed out.
+    """An assigned run.
 
     Arguments:
-        trial_id, number: of the trial, in the store and in the study.
-        run: the key, which names the run's folder.
+        trial_id, number: of the trial in the store and in the study.
+        run: the key, which is the name of the run folder.
         combination: the values of the factors.
-        seed: how far the run's seed lies above the study's.
+        seed: offset of the run's seed from that of the study.
     """
 
     trial_id: int
@@ -66,7 +66,7 @@ def combination_key(combination: Mapping[str, Any]) -> str:
 
 @functools.cache
 def here() -> str:
-    """This machine, as far as process numbers mean the same."""
+    """Identifies this machine, or container, within which process ids are comparable."""
     try:
         space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115
     except OSError:
@@ -79,7 +79,7 @@ def owner(pid: int | None = None) -> str:
 
 
 def _is_dead(who: str) -> bool:
-    """Whether a worker is known to be dead: a process of this machine that is there no more."""
+    """Whether a worker is known to be dead: a process of this machine that no longer exists."""
     machine, _, pid = who.rpartition(" ")
     if machine != here():
         return False
@@ -93,17 +93,17 @@ def _is_dead(who: str) -> bool:
 
 
 def is_final(trial: FrozenTrial) -> bool:
-    """Whether a trial settles its run."""
+    """Whether a trial completes its run."""
     if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
         return True
     return trial.state == TrialState.FAIL and trial.user_attrs.get("why", LOST) not in (LOST, DUPLICATE)
 
 
 class Queue:
-    """The runs of a study, as one process sees them.
+    """The runs of a study from the perspective of one process.
 
     Arguments:
-        grace_seconds: after how long without a heartbeat a worker counts as dead.
+        grace_seconds: time without a heartbeat after which a worker counts as dead.
     """
 
     def __init__(self, study: Study, *, grace_seconds: float = GRACE_SECONDS) -> None:
@@ -111,26 +111,26 @@ class Queue:
         self.grace_seconds = grace_seconds
         self._planned: tuple[Any, list[Combination]] = (None, [])
 
-    # -- looking ------------------------------------------------------------------------------------------------------
+    # -- queries ------------------------------------------------------------------------------------------------------
 
     def trials(self) -> list[FrozenTrial]:
-        """The study's trials, only to be read."""
+        """The trials of the study, read-only."""
         return self.storage.get_all_trials(self.study.id, deepcopy=False)
 
     def finished(self) -> bool:
-        """Whether every run that is wanted has finished."""
+        """Whether all requested runs have finished."""
         trials = self.trials()
         live = any(not trial.state.is_finished() for trial in trials)
         return not live and next(self._missing(trials), None) is None and not self._may_draw(trials)
 
     def wanted(self) -> int | None:
-        """How many runs are wanted; None where only the clock ends them."""
+        """Number of requested runs; None if only a timeout ends the study."""
         plan = self.study.plan
         combinations = len(self._combinations(plan)) or plan.combinations
         return combinations * plan.seeds if combinations is not None else None
 
     def _combinations(self, plan: Plan) -> list[Combination]:
-        """The combinations of lists; nothing for a sampler that draws them."""
+        """The combinations of the lists; empty for samplers that draw them."""
         if size(plan.factors) is None or plan.sampler == "tpe":
             return []
         content = plan.to_toml()
@@ -142,7 +142,7 @@ class Queue:
         return self._planned[1]
 
     def _missing(self, trials: list[FrozenTrial]) -> Iterator[tuple[Combination, int]]:
-        """The runs that are wanted and have no trial that waits, is under way or has finished."""
+        """The requested runs without a waiting, running or finished trial."""
         plan = self.study.plan
         there = {
             trial.user_attrs["run"]
@@ -163,13 +163,13 @@ class Queue:
         tried = {trial.user_attrs.get("run", "-").rpartition("-")[0] for trial in trials}
         return any(combination_key(combination) not in tried for combination in every(plan.factors) or ({},))
 
-    # -- handing out --------------------------------------------------------------------------------------------------
+    # -- assigning runs -----------------------------------------------------------------------------------------------
 
     def take(self, choose: Callable[[list[Job], int], list[int]] = lambda jobs, busy: [0]) -> list[Job]:
-        """Runs for this process, which is their owner from now on; none where there are none just now.
+        """Assigns runs to this process, which owns them from then on; empty if there are none at the moment.
 
         Arguments:
-            choose: which of the runs that wait, as indices, given how many processes of this machine have runs.
+            choose: selects from the waiting runs, as indices, given the number of processes of this machine with runs.
         """
         with self.store.locked():
             trials = self.trials()
@@ -186,8 +186,8 @@ class Queue:
             return [job for job in (jobs[i] for i in chosen) if self._claim(job)]
 
     def _waiting(self, trials: list[FrozenTrial]) -> list[Job]:
-        """The runs that wait, each once: one that was added twice, as where a database did not say that it had, is
-        settled or under way by another trial."""
+        """The waiting runs without duplicates: a run may have been added twice, for example if a database did not
+        confirm it."""
         seen = {trial.user_attrs.get("run") for trial in trials if is_final(trial)}
         seen |= {trial.user_attrs.get("run") for trial in trials if trial.state == TrialState.RUNNING}
         jobs = []
@@ -204,12 +204,12 @@ class Queue:
         return jobs
 
     def _claim(self, job: Job) -> bool:
-        self.store.beat(job.trial_id)  # first: a trial under way without one would never be given back
+        self.store.beat(job.trial_id)  # first: a running trial without a heartbeat would never be returned
         self.storage.set_trial_user_attr(job.trial_id, "owner", owner())
         return self.storage.set_trial_state_values(job.trial_id, TrialState.RUNNING)
 
     def _fill(self, trials: list[FrozenTrial], most: int) -> None:
-        """Adds trials for runs that have none, at most so many; draws a combination where none waits."""
+        """Adds trials for runs that have none, up to this number; draws a combination if none is waiting."""
         added = 0
         for combination, seed in self._missing(trials):
             self._add(combination, seed)
@@ -239,11 +239,12 @@ class Queue:
         state = TrialState.FAIL if "why" in about else TrialState.WAITING
         self.study.study.add_trial(create_trial(state=state, user_attrs=attributes))
 
-    # -- giving back --------------------------------------------------------------------------------------------------
+    # -- returning runs -----------------------------------------------------------------------------------------------
 
     def _reap(self, trials: list[FrozenTrial]) -> None:
-        """Gives back the trials of dead workers: processes of this machine that are there no more, and workers
-        anywhere without a heartbeat for long. While the store was away nobody's could be recorded."""
+        """Returns the trials of dead workers to the queue: processes of this machine that no longer exist, and
+        workers on any machine without a recent heartbeat. While the store was unavailable, no heartbeats could be
+        recorded."""
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         dead = {trial._trial_id for trial in running if _is_dead(trial.user_attrs.get("owner", ""))}
         if time.monotonic() - self.store.away_until > self.grace_seconds:
@@ -268,7 +269,7 @@ class Queue:
             self.fail(trial._trial_id, LOST)
 
     def lose_of(self, pid: int) -> None:
-        """Gives back what a process of this machine, which is dead, had under way."""
+        """Returns the runs of a dead process of this machine to the queue."""
         with self.store.locked():
             trials = self.trials()
             for trial in trials:
@@ -276,21 +277,21 @@ class Queue:
                     self._lose(trial, trials)
 
     def begun(self, job: Job, step: int) -> None:
-        """Records from which step a run goes on."""
+        """Records the step from which a run is resumed."""
         self.storage.set_trial_user_attr(job.trial_id, "step", step)
 
     def fail(self, trial_id: int, why: str, message: str = "") -> None:
-        """Ends a trial without a result; `LOST` means that the run is handed out again."""
+        """Ends a trial without a result; with `LOST`, the run is assigned again."""
         try:
             if message:
                 self.storage.set_trial_user_attr(trial_id, "message", message)
             self.storage.set_trial_user_attr(trial_id, "why", why)
             self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
-            pass  # somebody has given it back
+            pass  # it has already been returned
 
     def tell(self, job: Job, value: float, result: Mapping[str, Any], *, pruned: bool = False) -> bool:
-        """Records the result of a run; False where the trial was taken for dead and given back meanwhile."""
+        """Records the result of a run; returns False if the trial was considered dead and returned in the meantime."""
         try:
             self.storage.set_trial_user_attr(job.trial_id, "result", dict(result))
             state = TrialState.PRUNED if pruned else TrialState.COMPLETE
@@ -300,7 +301,7 @@ class Queue:
 
 
 def _drawn(trials: list[FrozenTrial]) -> dict[str, Combination]:
-    """The combinations that a sampler has drawn, in order, but for those that cannot be."""
+    """The valid combinations that a sampler has drawn, in order."""
     found: dict[str, Combination] = {}
     for trial in trials:
         combination = trial.user_attrs.get("combination")

@@ -1,4 +1,4 @@
-"""What a study has found: a row for each run, one for each combination, and what may be called best."""
+"""The results of a study: a row for each run and each combination, and the best combinations."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ from handgrad.training.judging import MEASURES
 
 @dataclass(frozen=True)
 class Result:
-    """One run that has finished.
+    """A finished run.
 
     Arguments:
-        run: its key, which names its folder.
-        seed: of the run.
+        run: its key, which is the name of its folder.
+        seed: seed of the run.
         state: complete, pruned, diverged, impossible or error.
-        figures: what the worker recorded; empty where the run failed.
-        message: why it failed.
+        figures: recorded results; empty if the run failed. message: the reason of a failure.
     """
 
     run: str
@@ -45,12 +44,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Row:
-    """One combination, over its seeds.
+    """One combination with all its seeds.
 
     Arguments:
-        number: its place in the order in which combinations were begun, from 1.
+        number: its position in the order in which combinations were started, from 1.
         results: its runs, in the order of their seeds.
-        sign: 1 where larger values are better, -1 where smaller ones are.
+        sign: 1 if larger values are better, -1 if smaller ones are.
     """
 
     number: int
@@ -60,7 +59,7 @@ class Row:
 
     @property
     def values(self) -> list[float]:
-        """Of the runs that were trained to their end."""
+        """The values of the runs that were trained to the end."""
         return [r.value for r in self.results if r.state == "complete" and r.value is not None]
 
     @property
@@ -69,12 +68,12 @@ class Row:
 
     @property
     def spread(self) -> float | None:
-        """The standard deviation over seeds; None of fewer than two."""
+        """The standard deviation over seeds; None for fewer than two."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
     @property
     def score(self) -> float:
-        """By which rows are ranked: larger is better."""
+        """The sort key of rows: larger is better."""
         return -math.inf if self.mean is None else self.sign * self.mean
 
     @property
@@ -83,23 +82,24 @@ class Row:
         return next((state for state in ("complete", "pruned", "diverged", "impossible") if state in states), states[0])
 
     def average(self, name: str) -> float | None:
-        """The mean of a figure over the runs that have it."""
+        """The mean of a metric over the runs that have it."""
         found = [r.figures[name] for r in self.results if r.state == "complete" and r.figures.get(name) is not None]
         return statistics.fmean(found) if found else None
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study has found so far.
+    """The results of a study so far.
 
     Arguments:
-        plan: the study's.
-        figure: what it goes by, as validation_accuracy.
+        plan: the plan of the study.
+        figure: the selection metric, such as validation_accuracy.
         rows: the combinations that have a finished run, best first.
-        best: those that may be called best: one that beats the next by more than the spread over seeds, or a tie.
-        waiting, running: runs that wait in the store, and those under way.
-        workers: processes that have runs under way.
-        lost: how often a run was given back.
+        best: the best combination, if it exceeds the next by more than the standard deviation over seeds, otherwise all
+            tied ones.
+        waiting, running: numbers of waiting and running runs.
+        workers: number of processes with running runs.
+        lost: number of times that a run was returned to the queue.
     """
 
     plan: Plan
@@ -119,12 +119,13 @@ class Findings:
         return sum(result.state == state for row in self.rows for result in row.results)
 
     def shows_test(self, row: Row) -> bool:
-        """Whether the test figure of a combination is told: of all where it was selected by, else of the best alone."""
+        """Whether to show the test result of a combination: of all if it was the selection metric, otherwise only of
+        the best."""
         return self.plan.select == "test" or row in self.best
 
 
 def findings(study: Study, trials: Sequence[FrozenTrial] | None = None) -> Findings:
-    """What the trials of a study say. A run that two trials have finished is counted once, by the first."""
+    """The results from the trials of a study. A run with two finished trials is counted once, with the first."""
     about = study.about
     plan = study.plan
     task = about["data"]["task"]
@@ -167,8 +168,8 @@ def findings(study: Study, trials: Sequence[FrozenTrial] | None = None) -> Findi
 
 
 def best_of(rows: Sequence[Row]) -> list[Row]:
-    """Of ranked rows, those that may be called best: the first, and all that it does not beat by more than the spread
-    over seeds, the larger of its own and theirs."""
+    """The best of ranked rows: the first, and all that it does not exceed by more than the larger of the two
+    standard deviations over seeds."""
     ranked = [row for row in rows if row.mean is not None]
     if not ranked:
         return []
@@ -181,7 +182,7 @@ def _spread(one: Row, other: Row) -> float:
 
 
 def in_a_row(findings: Findings) -> str:
-    """What may be said of the best, in a line or two."""
+    """A statement about the best combination, in one or two lines."""
     best = findings.best
     if not best:
         return "No run has come to its end yet."
@@ -202,7 +203,7 @@ def in_a_row(findings: Findings) -> str:
 
 
 def with_spread(row: Row, name: str | None = None) -> str:
-    """A mean with its spread, as 0.9512 ± 0.0031 (3 seeds)."""
+    """A mean with its standard deviation, such as 0.9512 ± 0.0031 (3 seeds)."""
     if name is None:
         mean, spread, n = row.mean, row.spread, len(row.values)
     else:
@@ -218,14 +219,15 @@ def with_spread(row: Row, name: str | None = None) -> str:
 
 
 def _figures(found: Findings) -> list[str]:
-    """What is recorded of an evaluation."""
+    """The recorded values of an evaluation."""
     measure = found.figure.partition("_")[2]
     measures = next(names for names in MEASURES.values() if measure in names)
     return [f"{split}_{name}" for split in ("train", "validation", "test") for name in ("loss", *measures)]
 
 
 def to_csv(found: Findings) -> str:
-    """A line a run, best combination first; the test figures only of the best, where they were not selected by."""
+    """One line per run, best combination first; test results only of the best, unless they were the selection
+    metric."""
     names = [factor.name for factor in found.plan.factors]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -263,7 +265,7 @@ def _cell(value: Any) -> Any:
 
 
 def best_toml(found: Findings) -> str | None:
-    """The configuration of the best combination for `handgrad train --config`; None where there is none yet."""
+    """The configuration of the best combination for `handgrad train --config`; None if there is none yet."""
     if not found.best:
         return None
     first = found.best[0]
@@ -274,7 +276,7 @@ def best_toml(found: Findings) -> str | None:
 
 
 def summary_lines(found: Findings) -> list[str]:
-    """What is said below the table."""
+    """The remarks below the table."""
     lines = [in_a_row(found)]
     if found.plan.select == "test":
         lines.append(

@@ -1,4 +1,4 @@
-"""One machine's part in a study: a worker process for each core, watched by their parent."""
+"""The workers of one machine: one worker process per core, supervised by a parent process."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ from handgrad.training.config import TrainConfig
 from handgrad.training.loop import Interrupted, recorded
 from handgrad.training.run import write_text
 
-#: Workers that die one after the other before they have begun a run.
+#: Maximum number of consecutive workers that die before starting a run.
 MOST_DEATHS_AT_ONCE = 10
 
 
 @dataclass
 class Progress:
-    """How far a study is.
+    """The progress of a study.
 
     Arguments:
-        total: runs that are wanted; None where only the clock ends it.
-        finished, running: runs, on all machines.
-        best: in words; "" where there is none yet.
-        seconds_left: None where nothing is known yet.
+        total: number of requested runs; None if only a timeout ends the study.
+        finished, running: numbers of runs on all machines.
+        best: description of the best result; "" if there is none yet.
+        seconds_left: None if unknown.
     """
 
     total: int | None
@@ -60,7 +60,7 @@ class Progress:
 
 
 class Watcher:
-    """What is told to whoever watches a search; every method may be left out."""
+    """Events of a search; every method is optional."""
 
     def started(self, study: Study, workers: int, progress: Progress) -> None: ...
 
@@ -72,21 +72,21 @@ class Watcher:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores available to this process."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
 
 
-# -- before anything is trained ---------------------------------------------------------------------------------------
+# -- preparation ------------------------------------------------------------------------------------------------------
 
 
 def prepared(plan: Plan, watcher: Watcher) -> tuple[Plan, Datasets, dict[str, Any]]:
-    """The plan with a validation split, the data sets it needs, loaded, and what the store is told of them.
+    """The plan with a validation split, the loaded data sets, and the properties of the data for the store.
 
     Raises:
-        ConfigError: combinations cannot be, and the plan does not say to skip them; or none can be.
+        ConfigError: there are invalid combinations and the plan does not skip them, or no valid ones.
     """
     first = _data_config(plan, {})
     dataset = Datasets().load(first)
@@ -127,7 +127,7 @@ def _data_combinations(plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def _data_config(plan: Plan, combination: dict[str, Any]) -> TrainConfig:
-    """A configuration with a plan's data."""
+    """A configuration with the data of a plan."""
     fixed = {name: value for name, value in plan.fixed.items() if name in (*DATA_SETTINGS, "seed")}
     return TrainConfig.from_settings({**fixed, **combination})
 
@@ -149,11 +149,11 @@ def _check_combinations(plan: Plan, data: dict[str, Any], watcher: Watcher) -> N
     watcher.note(f"{said}. They are skipped")
 
 
-# -- the machine's workers --------------------------------------------------------------------------------------------
+# -- the workers of the machine ---------------------------------------------------------------------------------------
 
 
 class _Worker:
-    """A worker process, as its parent sees it."""
+    """A worker process from the perspective of its parent."""
 
     def __init__(self, context: Any, arguments: tuple[Any, ...], threads: int, options: dict[str, Any]) -> None:
         self.connection, theirs = context.Pipe(duplex=False)
@@ -162,14 +162,14 @@ class _Worker:
             target=process, args=(address, name, folder, datasets, theirs, threads, options), daemon=True
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # fork beside BLAS's threads, which it knows about
+            warnings.simplefilter("ignore", DeprecationWarning)  # fork with BLAS threads, which BLAS supports
             self.process.start()
         theirs.close()
-        self.runs: dict[str, tuple[int, int]] = {}  # of those under way, the step and how many there are
+        self.runs: dict[str, tuple[int, int]] = {}  # of running runs, the step and the total number of steps
         self.open = True
 
     def events(self) -> Iterator[tuple[Any, ...]]:
-        """What it has told since; a message that its death cut short is left out."""
+        """The messages since the last call, without a message truncated by the death of the worker."""
         try:
             while self.open and self.connection.poll():
                 yield self.connection.recv()
@@ -186,20 +186,19 @@ def run(
     watcher: Watcher | None = None,
     options: dict[str, Any] | None = None,
 ) -> bool:
-    """Trains what a study wants with worker processes on this machine, until no run is left on any machine.
+    """Trains the runs of a study with worker processes on this machine, until no run is left on any machine.
 
     Arguments:
-        datasets: loaded already, for the workers to share.
-        workers: processes; by default one a core, and not more than there are runs.
-        timeout: seconds after which running trials are stopped; their checkpoints stay.
-        watcher: told of everything as it happens.
-        options: of each `Worker`.
+        datasets: loaded data sets, shared by the workers.
+        workers: number of processes; by default one per core, at most the number of runs.
+        timeout: seconds after which running trials are stopped; their checkpoints are kept. watcher: receives all
+            events. options: options of each `Worker`.
 
-    Returns: whether everything that is wanted has finished.
+    Returns: whether all requested runs have finished.
 
     Raises:
         Interrupted: Ctrl-C or a termination signal; everything is saved.
-        RunError: a worker could not go on, as where a disk is full.
+        RunError: a worker could not continue, for example because a disk is full.
     """
     return _Parent(study, datasets, workers, timeout, watcher or Watcher(), options or {}).run()
 
@@ -265,12 +264,12 @@ class _Parent:
         while self.workers:
             wait([w.connection for w in self.workers if w.open] + [w.process.sentinel for w in self.workers], 0.2)
             for worker in list(self.workers):
-                dead = not worker.process.is_alive()  # asked first: what it told before its end is still there
+                dead = not worker.process.is_alive()  # checked first: its last messages are still available
                 for event in worker.events():
                     self._heard(worker, *event)
                 if dead:
                     self._buried(worker)
-            if self._stopping and time.monotonic() - asked > 1.0:  # again: it may not have listened yet
+            if self._stopping and time.monotonic() - asked > 1.0:  # again: it may not have been listening yet
                 asked = time.monotonic()
                 for worker in self.workers:
                     if self.signals > 1:
@@ -298,7 +297,7 @@ class _Parent:
             self.watcher.ended(run, how, value, self._look())
 
     def _buried(self, worker: _Worker) -> None:
-        """A worker has ended: where it died, its run is given back, and another takes its place."""
+        """Handles the end of a worker: if it died, its run is returned to the queue and a new worker replaces it."""
         self.workers.remove(worker)
         worker.connection.close()
         code = worker.process.exitcode
@@ -310,14 +309,15 @@ class _Parent:
         if self._stopping:
             return
         self.deaths += 1
-        if code is not None and code > 0 and self.deaths >= MOST_DEATHS_AT_ONCE:  # not killed: they die by themselves
+        # they were not killed but die by themselves
+        if code is not None and code > 0 and self.deaths >= MOST_DEATHS_AT_ONCE:
             self.fatal = f"{self.deaths} workers died before they had begun a run (the last with exit code {code})"
             return
-        time.sleep(min(1.0, 0.01 * 2**self.deaths))  # where memory is short, each of them would be killed at once
+        time.sleep(min(1.0, 0.01 * 2**self.deaths))  # if memory is short, each of them would be killed immediately
         self.workers.append(self._new())
 
     def _look(self) -> Progress:
-        """How far the study is; what was known before, while the store is away."""
+        """The progress of the study; the last known state while the store is unavailable."""
         self.looked_at = time.monotonic()
         try:
             found = findings(self.study)
@@ -341,7 +341,7 @@ class _Parent:
         return Progress(total, finished, found.running, best, left if math.isfinite(left) else None)
 
 
-# -- from a plan to results -------------------------------------------------------------------------------------------
+# -- running a study --------------------------------------------------------------------------------------------------
 
 
 def search(
@@ -357,25 +357,24 @@ def search(
     watcher: Watcher | None = None,
     figures: bool = True,
 ) -> tuple[Study, Findings]:
-    """Makes a study, or joins or resumes one, trains what it wants and leaves its results.
+    """Creates, joins or resumes a study, trains its runs and writes the results.
 
     Arguments:
-        plan: what is asked for; None joins or resumes a study as it is.
-        name: of the study.
+        plan: the plan; None to join or resume a study without changes.
+        name: name of the study.
         study_dir: its folder; by default studies/NAME.
-        join_at: a store that any number of machines work on: a folder all of them see, or postgresql://…
-        resume: go on with the study, and add to it what the plan adds.
+        join_at: a store shared by any number of machines: a common folder, or postgresql://…
+        resume: resume the study and extend it by the additions of the plan.
         workers, timeout, watcher: as for `run`.
-        stack: train runs together where they differ in the optimiser's numbers, initialisation, seeds or schedule
-            alone; each gives what it gives by itself with `threads=1`.
-        figures: draw them, and write study.html.
+        stack: train runs together if they differ only in optimiser hyperparameters, initialisation, seeds or schedule;
+            the results are the same as those of separate runs with `threads=1`.
+        figures: whether to draw figures and write study.html.
 
-    Returns: the study, and what it has found.
+    Returns: the study and its results.
 
     Raises:
-        ConfigError: the plan cannot be, or is another study's.
-        RunError: the study exists, or its store or folder cannot be used.
-        Interrupted: Ctrl-C or a termination signal; everything is saved.
+        ConfigError: the plan is invalid or belongs to a different study. RunError: the study exists, or its store or
+            folder cannot be used. Interrupted: Ctrl-C or a termination signal; all progress is saved.
     """
     watcher = watcher or Watcher()
     if workers is not None and workers < 1:

@@ -1,8 +1,8 @@
-"""Combinations by Optuna's samplers.
+"""Combinations drawn by Optuna's samplers.
 
-A sampler looks at a study in memory with one trial a combination, valued by the mean over its seeds: what the store
-holds are runs. Its random numbers follow from the study's seed and how many combinations there are, so the same study
-draws the same ones with any number of workers, as long as results come in the same order.
+The store contains runs. A sampler works on an in-memory study with one trial per combination, whose value is the mean
+over its seeds. Its random numbers depend on the seed of the study and the number of combinations, so the same study
+draws the same combinations with any number of workers, as long as results arrive in the same order.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from handgrad.search.space import Combination, Factor, every, key_of
 from handgrad.search.study import Plan, why_impossible
 
-#: Drawn again so often where a combination is there already.
+#: Maximum number of draws if a combination already exists.
 ATTEMPTS = 50
 
 
 def distribution(factor: Factor) -> BaseDistribution:
-    """Optuna's distribution of a factor; lists stand as JSON, as Optuna's choices are plain values."""
+    """The Optuna distribution of a factor; lists are encoded as JSON, because Optuna's choices are scalars."""
     span = factor.range
     if span is None:
         return CategoricalDistribution([_choice(value) for value in factor.values])
@@ -43,7 +43,7 @@ def _value(factor: Factor, choice: Any) -> Any:
 
 
 def in_memory(plan: Plan, combinations: Sequence[tuple[Combination, float | None]], sampler=None) -> optuna.Study:
-    """A study in memory with a trial for each combination; one without a value is under way."""
+    """An in-memory study with one trial per combination; trials without a value are running."""
     study = optuna.create_study(direction="maximize", sampler=sampler)
     distributions = {factor.name: distribution(factor) for factor in plan.factors}
     trials = []
@@ -59,7 +59,7 @@ def in_memory(plan: Plan, combinations: Sequence[tuple[Combination, float | None
 
 
 def means(trials: Sequence[FrozenTrial], sign: float = 1.0) -> list[tuple[Combination, float | None]]:
-    """Each combination of the trials in order, with the mean of its results; None where it has none."""
+    """The combinations of the trials in order, with the mean of the results; None if there are none."""
     values: dict[str, list[float]] = {}
     combinations: dict[str, Combination] = {}
     for trial in trials:
@@ -76,9 +76,8 @@ def means(trials: Sequence[FrozenTrial], sign: float = 1.0) -> list[tuple[Combin
 def draw(
     plan: Plan, data: Mapping[str, Any], trials: Sequence[FrozenTrial]
 ) -> tuple[Combination, str | None] | tuple[None, None]:
-    """A combination that the study does not have yet, and why it cannot be trained, where it cannot; None where the
-    sampler finds none that is new."""
-    sign = 1.0 if data["task"] == "classification" else -1.0  # the study in memory is to be maximized
+    """A new combination, and the reason if it cannot be trained; None if the sampler does not find a new one."""
+    sign = 1.0 if data["task"] == "classification" else -1.0  # the in-memory study is maximized
     there = {key_of(trial.user_attrs["combination"]) for trial in trials if "combination" in trial.user_attrs}
     seed = (plan.seed * 1_000_003 + len(there)) % 2**32
     with warnings.catch_warnings():
@@ -93,7 +92,7 @@ def draw(
         combination = {factor.name: _value(factor, trial.params[factor.name]) for factor in plan.factors}
         if key_of(combination) not in there:
             return combination, why_impossible(plan, combination, data)
-    for combination in every(plan.factors) or ():  # nearly all are there
+    for combination in every(plan.factors) or ():  # nearly all exist
         if key_of(combination) not in there:
             return combination, why_impossible(plan, combination, data)
     return None, None

@@ -1,4 +1,4 @@
-"""What a study varies: factors over the settings of a run, and the combinations that they make."""
+"""The search space of a study: factors over the settings of a run, and their combinations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from handgrad.errors import ConfigError
 from handgrad.training.config import TrainConfig, check_keys
 
-#: Settings that every run of a study shares: runs with different ones could not be compared.
+#: Settings that are shared by all runs of a study; otherwise runs could not be compared.
 FIXED = (
     *("recipe", "dataset", "data_dir", "offline", "validation_size", "validation_split", "eval_size"),
     *("checkpoint_seconds", "device"),
@@ -27,10 +27,10 @@ Combination = dict[str, Any]
 
 @dataclass(frozen=True)
 class Range:
-    """All numbers from `low` to `high`; whole ones where the setting is whole.
+    """A range from `low` to `high`, of integers for integer settings.
 
     Arguments:
-        log: drawn evenly on a logarithmic scale.
+        log: whether to sample on a logarithmic scale.
     """
 
     low: float
@@ -43,12 +43,12 @@ class Range:
 
 @dataclass(frozen=True)
 class Factor:
-    """One setting that a study varies.
+    """A setting that a study varies.
 
     Arguments:
         name: a field of `TrainConfig`.
-        values: those that a grid takes, in the order they were given; empty for a range.
-        range: what a sampler draws from; None for a list of values.
+        values: the values of a grid, in the given order; empty for a range.
+        range: the range for a sampler; None for a list of values.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Factor:
 
 
 def shown(value: Any) -> str:
-    """A value in words, as in tables and figures: 200,200 for a list, none for an empty one."""
+    """A value as text for tables and figures: 200,200 for a list, none for an empty one."""
     if isinstance(value, (list, tuple)):
         return ",".join(map(str, value)) or "none"
     if isinstance(value, bool):
@@ -69,18 +69,19 @@ def shown(value: Any) -> str:
 
 
 def key_of(combination: Mapping[str, Any]) -> str:
-    """A text that two combinations share only where they are equal."""
+    """A text that identifies a combination."""
     return json.dumps(combination, sort_keys=True)
 
 
 def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[Factor]]:
-    """The settings of a study apart: those that every run shares, and the factors.
+    """Separates the settings of a study into fixed settings and factors.
 
-    A list is a factor, and so is a table `{low, high, log}`; for a setting that is itself a list, a list of lists is.
+    A list is a factor, and so is a table `{low, high, log}`. For a setting that is itself a list, a list of lists is a
+    factor.
 
     Raises:
-        ConfigError: a key is unknown (the nearest is named), a list is empty or names a value twice, a range is upside
-            down, a value does not fit its setting, or a setting cannot be varied.
+        ConfigError: unknown key (the message suggests the closest), an empty list or duplicate value, an invalid range,
+            an invalid value, or a setting that cannot be varied.
     """
     check_keys(settings)
     fixed: dict[str, Any] = {}
@@ -128,7 +129,7 @@ def _values(field: dataclasses.Field, values: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _fitting(field: dataclasses.Field, value: Any) -> Any:
-    """A value as the setting has it: floats for numbers, lists for lists, None for "none" where it may be left out."""
+    """A value in the type of the setting: floats for numbers, lists for lists, None for "none" if it is optional."""
     kind = str(field.type)
     if value == "none" and kind.endswith("| None") and not kind.startswith("str"):
         return None
@@ -165,15 +166,15 @@ def _range(field: dataclasses.Field, table: Mapping[str, Any]) -> Range:
     return Range(low, high, log)
 
 
-# -- the command line's form ------------------------------------------------------------------------------------------
+# -- command-line syntax ----------------------------------------------------------------------------------------------
 
 
 def varied(text: str) -> tuple[str, Any]:
-    """The setting and its values of `--vary`: `learning_rate=1e-3,1e-4`, `hidden_units=100;200,200`, or a range
-    `learning_rate=1e-5..1e-2` (`:log` after it draws on a logarithmic scale).
+    """Parses an argument of `--vary`: a list such as `learning_rate=1e-3,1e-4` or `hidden_units=100;200,200`, or a
+    range such as `learning_rate=1e-5..1e-2` (with the suffix `:log` for a logarithmic scale).
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: invalid syntax.
     """
     name, equals, given = text.partition("=")
     name = name.strip().replace("-", "_")
@@ -227,14 +228,14 @@ def _read_number(name: str, kind: str, text: str) -> Any:
 
 
 def size(factors: Sequence[Factor]) -> int | None:
-    """How many combinations the lists make; None where a factor is a range."""
+    """Number of combinations of the lists; None if a factor is a range."""
     if any(factor.range is not None for factor in factors):
         return None
     return math.prod(len(factor.values) for factor in factors)
 
 
 def every(factors: Sequence[Factor]) -> Iterator[Combination] | None:
-    """Every combination of lists and of ranges of whole numbers; None where there is no end of them."""
+    """All combinations of lists and integer ranges; None if there are infinitely many."""
     levels = []
     for factor in factors:
         span = factor.range
@@ -249,7 +250,7 @@ def every(factors: Sequence[Factor]) -> Iterator[Combination] | None:
 
 
 def grid(factors: Sequence[Factor]) -> Iterator[Combination]:
-    """Every combination of the lists, the last factor changing quickest."""
+    """All combinations of the lists; the last factor varies fastest."""
     names = [factor.name for factor in factors]
     for values in itertools.product(*(factor.values for factor in factors)):
         yield dict(zip(names, values, strict=True))
@@ -259,7 +260,7 @@ def configured(fixed: Mapping[str, Any], combination: Mapping[str, Any], seed: i
     """The configuration of one run.
 
     Raises:
-        ConfigError: the combination cannot be.
+        ConfigError: invalid combination.
     """
     settings = {**fixed, **combination}
     if seed is not None:

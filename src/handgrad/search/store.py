@@ -1,7 +1,7 @@
-"""Where a study's trials are kept: a journal in its folder, or a PostgreSQL database; both by Optuna.
+"""The store of a study's trials: a journal in its folder, or a PostgreSQL database, both based on Optuna.
 
-Optuna's journal keeps no heartbeats and its database storage acts on them only within `Study.optimize`; neither hands
-out trials one at a time. So a `Store` adds to either: a lock, under which trials are handed out, and heartbeats.
+Optuna's journal does not support heartbeats, and its database storage uses them only within `Study.optimize`. Neither
+assigns trials exclusively. A `Store` therefore adds heartbeats and a lock for the assignment of trials.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 JOURNAL = "journal.log"
 
-#: Seconds between two heartbeats, and after how many without one a worker counts as dead.
+#: Seconds between heartbeats, and seconds without one after which a worker counts as dead.
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 60
 
@@ -41,35 +41,35 @@ class Store(ABC):
     """Optuna's storage with a lock and heartbeats.
 
     Attributes:
-        address: what `--join` takes.
-        storage: Optuna's.
+        address: the argument of `--join`.
+        storage: Optuna's storage.
     """
 
     address: str
     storage: BaseStorage
-    #: What the lock is for, where a store holds several studies.
+    #: The name of the lock, for stores with several studies.
     lock_name: str = ""
-    #: When the store last came back, on this process's monotonic clock; its start at first.
+    #: The time at which the store last became available, on the monotonic clock of this process; initially its start.
     away_until: float = 0.0
 
     @abstractmethod
     def locked(self) -> AbstractContextManager[None]:
-        """Keeps every other worker of the study out, on every machine, until the block ends or the process dies."""
+        """Excludes all other workers of the study on all machines until the block ends or the process dies."""
 
     @abstractmethod
     def beat(self, trial_id: int) -> None:
-        """Records that the worker of a trial is alive; also before the trial is handed out."""
+        """Records that the worker of a trial is alive; also called before the trial is assigned."""
 
     @abstractmethod
     def stale(self, study_id: int, running: list[int], seconds: float) -> set[int]:
-        """Those of the running trials whose last heartbeat is older than `seconds`, by the store's own clock."""
+        """The running trials whose last heartbeat is older than `seconds`, by the clock of the store."""
 
     def patiently(self, action: Callable[[], T], told: Callable[[str], None] = lambda text: None) -> T:
-        """The result of an action on the store, tried again until the store answers.
+        """Runs an action on the store, with retries until the store responds, and returns its result.
 
         Arguments:
-            action: something that may be done twice.
-            told: called once with a line for the user when the store does not answer, and once when it does again.
+            action: an action that may be repeated.
+            told: called with a message when the store stops responding, and again when it responds.
         """
         wait, waited = 0.2, False
         while True:
@@ -90,7 +90,7 @@ class Store(ABC):
                 return result
 
     def is_away(self, error: Exception) -> bool:
-        """Whether an error says that the store cannot be reached just now."""
+        """Whether an error means that the store is temporarily unavailable."""
         return False
 
 
@@ -104,8 +104,8 @@ def _reason(error: BaseException) -> str:
 
 
 class _Journal(JournalFileBackend):
-    """Optuna's journal with a lock that the operating system drops when its holder dies (Optuna's own stays for half a
-    minute); a line that a kill cut short is removed before the next is written."""
+    """Optuna's journal with a lock that the operating system releases when its holder dies (Optuna's own lock
+    remains for half a minute). A line truncated by a kill is removed before the next one is written."""
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
@@ -124,7 +124,7 @@ class _Journal(JournalFileBackend):
 
 
 class FolderStore(Store):
-    """A journal in a folder that every worker sees.
+    """A journal in a folder that is accessible to all workers.
 
     Raises:
         RunError: the folder cannot be written to, or its journal is damaged.
@@ -160,13 +160,13 @@ class FolderStore(Store):
         if not running:
             return set()
         with tempfile.NamedTemporaryFile(dir=self.folder / "heartbeats", prefix=".now-") as file:
-            now = os.fstat(file.fileno()).st_mtime  # the clock of whoever serves the folder
+            now = os.fstat(file.fileno()).st_mtime  # the clock of the file server
         found = set()
         for trial_id in running:
             try:
                 age = now - self._heartbeat(trial_id).stat().st_mtime
             except OSError:
-                age = float("inf")  # handed out after the first heartbeat: there is none any more
+                age = float("inf")  # assigned after the first heartbeat, which no longer exists
             if age > seconds:
                 found.add(trial_id)
         return found
@@ -182,8 +182,7 @@ class DatabaseStore(Store):
         url: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.
 
     Raises:
-        RunError: the database does not answer, or refuses.
-        ConfigError: no driver for it is installed.
+        RunError: the database does not respond or rejects the connection. ConfigError: the driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -199,7 +198,7 @@ class DatabaseStore(Store):
             ) from None
         driver = "postgresql+psycopg://" + url.partition("://")[2]
         options = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-        # A connection for as long as it is used: a hundred workers would otherwise hold more than a server has.
+        # Connections are open only while in use: a hundred workers would otherwise exceed the limit of a server.
         engine_options = {"poolclass": sqlalchemy.pool.NullPool, "connect_args": options}
         self._sqlalchemy: Any = sqlalchemy
 
@@ -212,7 +211,7 @@ class DatabaseStore(Store):
 
         try:
             self.engine = sqlalchemy.create_engine(driver, **engine_options)
-            with self.locked():  # two that make the tables at once would trip over each other
+            with self.locked():  # two workers that create the tables at the same time would conflict
                 self._rdb: Any = connected()
         except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, ValueError) as error:
             raise RunError(
@@ -234,7 +233,8 @@ class DatabaseStore(Store):
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         with self.engine.connect() as connection, connection.begin():
-            # A machine that vanishes keeps its connection open; the server ends one that does nothing for a minute.
+            # If a machine disappears, its connection remains open; the server closes connections that are idle for a
+            # minute.
             connection.execute(self._sqlalchemy.text("SET LOCAL idle_in_transaction_session_timeout = '60s'"))
             lock = self._sqlalchemy.text("SELECT pg_advisory_xact_lock(hashtext('handgrad search ' || :name))")
             connection.execute(lock, {"name": self.lock_name})
@@ -259,8 +259,7 @@ def open_store(address: str | Path) -> Store:
     """The store at an address: a folder, or postgresql://…
 
     Raises:
-        ConfigError: another kind of address.
-        RunError: it cannot be used.
+        ConfigError: unsupported address. RunError: it cannot be used.
     """
     text = str(address)
     if "://" not in text and not text.startswith("postgresql:"):

@@ -1,4 +1,4 @@
-"""A study: what it varies and how, its folder and its store; made once, joined or resumed by any process."""
+"""Studies: the plan, the folder and the store; created once, joined or resumed by any process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from handgrad.training.config import TrainConfig, layered, read_toml
 from handgrad.training.recipes import recipe_settings
 from handgrad.training.run import write_text
 
-#: Of a study in a database, the file of its folder that says which.
+#: For a study in a database, the file in its folder with the address.
 STORE = "store.toml"
 
 SAMPLERS = ("grid", "random", "tpe")
@@ -27,29 +27,29 @@ PRUNERS = ("none", "median", "asha")
 SELECTIONS = ("validation", "test")
 IMPOSSIBLE = ("refuse", "skip")
 
-#: Version of what a store holds.
+#: Version of the store format.
 FORMAT = 1
 
-#: Combinations that a study draws where neither --trials nor --timeout says how many.
+#: Default number of combinations if neither --trials nor --timeout is given.
 USUAL_TRIALS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything that decides what a study trains.
+    """The plan of a study.
 
     Arguments:
-        fixed: settings that every run shares, as `TrainConfig.from_settings` takes them.
-        factors: what is varied.
+        fixed: settings shared by all runs, as for `TrainConfig.from_settings`.
+        factors: the factors.
         sampler: one of `SAMPLERS`.
         pruner: one of `PRUNERS`.
         trials: combinations to try; None for the whole grid.
         seeds: runs of each combination, with seeds `seed`, `seed + 1`, …
-        select: the split that decides which combination is best, one of `SELECTIONS`.
-        impossible: what to do about combinations that cannot be, one of `IMPOSSIBLE`.
+        select: the split for selecting the best combination, one of `SELECTIONS`.
+        impossible: handling of invalid combinations, one of `IMPOSSIBLE`.
 
     Raises:
-        ConfigError: a value does not fit, or two contradict each other.
+        ConfigError: invalid or contradictory values.
     """
 
     fixed: dict[str, Any]
@@ -87,7 +87,7 @@ class Plan:
 
     @property
     def combinations(self) -> int | None:
-        """How many combinations are wanted; None for no end but the clock's."""
+        """Number of requested combinations; None if only a timeout ends the study."""
         whole = size(self.factors)
         if self.trials is None:
             return whole
@@ -98,10 +98,10 @@ class Plan:
         return self.fixed.get("seed", 0)
 
     def config(self, combination: Mapping[str, Any], seed: int = 0) -> TrainConfig:
-        """The configuration of a run: the combination's, with the seed that lies so far above the first.
+        """The configuration of a run: that of the combination, with the seed offset added.
 
-        The seed of data of one's own also decides which samples are kept aside: there the first stays, and the seeds
-        of weights, order and noise are those of the other, so that all runs are judged by the same samples.
+        For the user's own data, the seed also determines the split. In this case the first seed is kept, and only the
+        seeds of weights, order and noise change, so that all runs are evaluated on the same samples.
         """
         if self.fixed.get("data") is None:
             return configured(self.fixed, combination, self.seed + seed)
@@ -109,7 +109,7 @@ class Plan:
         return configured({**drawn, **self.fixed}, combination, self.seed)
 
     def to_toml(self) -> dict[str, Any]:
-        """The plan as a study file. `plan_from` gives it back."""
+        """The plan as a study file, from which `plan_from` recreates it."""
         search = {name: getattr(self, name) for name in _OPTIONS}
         varied = {factor.name: factor.to_toml() for factor in self.factors}
         varied = {name: _without_none(value) for name, value in varied.items()}
@@ -118,7 +118,7 @@ class Plan:
 
 
 def _without_none(value: Any) -> Any:
-    """TOML has no null: a value that is left out is called none."""
+    """TOML does not have null: a missing value is written as none."""
     return ["none" if v is None else v for v in value] if isinstance(value, list) else value
 
 
@@ -126,7 +126,7 @@ _OPTIONS = [field.name for field in dataclasses.fields(Plan) if field.name not i
 
 
 def shipped() -> dict[str, Path]:
-    """The study files that come with handgrad, by name."""
+    """The names of the study files included in handgrad."""
     folder = Path(__file__).with_name("studies")
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
@@ -138,17 +138,17 @@ def plan_from(
     settings: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Plan:
-    """The plan of a study file with settings and options over it.
+    """The plan of a study file, overridden by settings and options.
 
     Arguments:
-        file: a TOML file, or what it holds: settings of a run, each one value, a list or a range, and a table `search`
-            with the options of `Plan`.
-        recipe: by name; the file's settings go over its.
-        settings: over both; values as in a file.
-        options: of `Plan`; None where not given.
+        file: a TOML file or its contents: settings of a run, each a value, a list or a range, and a table `search` with
+            the options of `Plan`.
+        recipe: name of a recipe, overridden by the file.
+        settings: override both; values as in a file.
+        options: options of `Plan`; None if not given.
 
     Raises:
-        ConfigError: a key is unknown, or a value cannot be.
+        ConfigError: unknown key or invalid value.
     """
     where = str(file) if isinstance(file, (str, Path)) else ""
     content = dict(read_toml(file) if isinstance(file, (str, Path)) else file or {})
@@ -175,11 +175,11 @@ def plan_from(
     return Plan(fixed=fixed, factors=tuple(factors), **options)
 
 
-# -- combinations that cannot be --------------------------------------------------------------------------------------
+# -- invalid combinations ---------------------------------------------------------------------------------------------
 
 
 def why_impossible(plan: Plan, combination: Combination, data: Mapping[str, Any]) -> str | None:
-    """Why a combination cannot be trained on the study's data, in a line; None where it can be."""
+    """The reason why a combination cannot be trained on the data of the study; None if it can."""
     try:
         config = plan.config(combination)
         fitted = config.data is not None and config.batch_size == TrainConfig.batch_size
@@ -204,9 +204,9 @@ class Study:
     """A study in a store: its plan, and the folder with its runs and results.
 
     Arguments:
-        folder: the study's folder on this machine.
-        store: where its trials are kept.
-        study: Optuna's.
+        folder: the folder of the study on this machine.
+        store: the store with its trials.
+        study: the Optuna study.
     """
 
     def __init__(self, folder: Path, store: Store, study: optuna.Study) -> None:
@@ -221,7 +221,7 @@ class Study:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the store says of the study: its plan and the data's shape, as `create` wrote them."""
+        """The record of the study in the store: its plan and the shape of the data, as written by `create`."""
         return self.storage.get_study_user_attrs(self.id)["handgrad"]
 
     @property
@@ -233,7 +233,7 @@ class Study:
         return self.folder / "trials" / run
 
     def write_plan(self) -> None:
-        """Writes `study.toml`, from which the study can be made again."""
+        """Writes `study.toml`, from which the study can be repeated."""
         text = "# handgrad search THIS_FILE repeats this study\n" + tomli_w.dumps(self.about["plan"])
         advice = "Free some space or choose another --study-dir"
         write_text(self.folder / "study.toml", text, advice=advice)
@@ -243,17 +243,16 @@ class Study:
 
 
 def create(folder: Path, store: Store, name: str, plan: Plan, data: Mapping[str, Any], *, join: bool, resume: bool):
-    """A new study in a store; or the one of this name, with what the plan adds to it.
+    """Creates a study in a store, or extends the existing study of this name by the additions of the plan.
 
     Arguments:
-        plan: what is asked for now. Where the study exists it may add values, seeds and trials.
+        plan: the plan, which may add values, seeds and trials to an existing study.
         data: `task`, `input_shape`, `classes` and `samples` of the training split.
-        join: the study may exist.
-        resume: likewise, and its plan may grow.
+        join: whether the study may exist. resume: likewise, and its plan may be extended.
 
     Raises:
-        RunError: it exists, and neither `join` nor `resume` was said; or the store holds something else.
-        ConfigError: it is another study than the plan's.
+        RunError: it exists without `join` or `resume`, or the store contains something else.
+        ConfigError: the plan belongs to a different study.
     """
     store.lock_name = name
     direction = "maximize" if data["task"] == "classification" else "minimize"
@@ -261,7 +260,7 @@ def create(folder: Path, store: Store, name: str, plan: Plan, data: Mapping[str,
     with store.locked():
         names = optuna.get_all_study_names(store.storage)
         if names and isinstance(store, FolderStore):
-            name = names[0]  # a folder has one, and may have been renamed
+            name = names[0]  # a folder has only one study, and may have been renamed
         if name not in names:
             made = optuna.create_study(storage=store.storage, study_name=name, direction=direction)
             made.set_user_attr("handgrad", about)
@@ -302,14 +301,14 @@ def _opened(folder: Path, store: Store, name: str) -> Study:
 
 
 def join(store: Store, name: str | None = None, folder: Path | None = None) -> Study:
-    """The study in a store.
+    """Opens the study in a store.
 
     Arguments:
-        name: which, where there are several.
-        folder: where this machine keeps its part; of a store that is a folder, that.
+        name: the name, if there are several.
+        folder: the local folder; for a store in a folder, that folder.
 
     Raises:
-        RunError: there is none, or several and no name.
+        RunError: there is none, or there are several and no name is given.
     """
     names = optuna.get_all_study_names(store.storage)
     if name is None and len(names) > 1:
@@ -329,10 +328,10 @@ def join(store: Store, name: str | None = None, folder: Path | None = None) -> S
 
 
 def load_study(path: str | Path) -> Study:
-    """The study in a folder, for reading.
+    """Opens the study in a folder for reading.
 
     Raises:
-        RunError: the folder holds none.
+        RunError: the folder does not contain a study.
     """
     folder = Path(path)
     if folder.is_file():
@@ -346,14 +345,14 @@ def load_study(path: str | Path) -> Study:
     return join(open_store(store["address"]), store["name"], folder)
 
 
-# -- a plan that grows ------------------------------------------------------------------------------------------------
+# -- extending a plan -------------------------------------------------------------------------------------------------
 
 
 def _grown(before: Plan, now: Plan, where: str) -> Plan:
-    """The plan that has all of `before` and what `now` adds.
+    """The plan `before`, extended by the additions of `now`.
 
     Raises:
-        ConfigError: they are plans of two studies.
+        ConfigError: the plans belong to different studies.
     """
     saved, wanted = _compared(before.fixed), _compared(now.fixed)
     differing = sorted(name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name))
@@ -398,7 +397,7 @@ def _grown(before: Plan, now: Plan, where: str) -> Plan:
 
 
 def _compared(fixed: Mapping[str, Any]) -> dict[str, Any]:
-    """Fixed settings, without where things lie and how quickly they are computed."""
+    """Fixed settings without locations and performance settings."""
     aside = ("data", "data_dir", "offline", "checkpoint_seconds", "threads")
     return {name: value for name, value in fixed.items() if name not in aside and value is not None}
 
@@ -415,7 +414,7 @@ def _difference(before: Plan, now: Plan) -> str:
 
 
 def first_combinations(plan: Plan) -> Sequence[Combination]:
-    """The combinations of a plan whose factors are all lists, in the order in which they are trained."""
+    """The combinations of a plan with only lists as factors, in training order."""
     every = list(grid(plan.factors))
     if plan.sampler == "random":
         order = np.random.default_rng((plan.seed, len(every))).permutation(len(every))

@@ -1,4 +1,4 @@
-"""One worker of a study: takes a run, trains it, tells its result, until there is none left."""
+"""A worker of a study: gets a run, trains it and reports its result, until no run is left."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from handgrad.training.loop import Interrupted, Reporter, fitted_to, train_in
 from handgrad.training.run import Run, RunFolder, as_configured, load_dataset
 from handgrad.training.stacked import groups, train_stacked
 
-#: Exit code of a worker that could not go on; it has said why.
+#: Exit code of a worker that could not continue, after reporting the reason.
 FATAL = 3
 
 
-#: Settings that decide what a data set is.
+#: Settings that determine the data set.
 DATA_SETTINGS = (*GROUPS["Data"], *GROUPS["Data of your own"])
 
 
 class Datasets:
-    """Data sets, each read once: loaded before workers are forked they are shared by all of them."""
+    """Data sets, each read once. If they are loaded before workers are forked, all workers share them."""
 
     def __init__(self) -> None:
         self._loaded: dict[Any, Dataset] = {}
 
     def load(self, config: TrainConfig) -> Dataset:
-        """What `load_dataset(config)` gives."""
+        """The result of `load_dataset(config)`."""
         plain = dataclasses.replace(config, random_crop=0, horizontal_flip=False, class_weight="none")
         key = (*(getattr(plain, name) for name in DATA_SETTINGS), plain.seed if plain.data is not None else 0)
         if key not in self._loaded:
@@ -52,7 +52,7 @@ class Datasets:
 
 
 class TrialFolder(RunFolder):
-    """The folder of one run of a study: thousands of them draw no curves of their own."""
+    """The folder of a run of a study, without curves, because there may be thousands."""
 
     def save_curves(self, records: list[dict[str, Any]], title: str) -> str | None:
         return None
@@ -62,26 +62,26 @@ class TrialFolder(RunFolder):
 
 
 class _Pruned(Exception):
-    """The pruner has given a run up."""
+    """The pruner has stopped a run."""
 
 
 def objective(plan: Plan, task: str) -> str:
-    """The figure of an evaluation that a study goes by."""
+    """The selection metric of an evaluation."""
     return f"{plan.select}_{MEASURES[task][0]}"
 
 
 def sign_of(figure: str) -> int:
-    """1 where larger figures are better, -1 where smaller ones are."""
+    """1 if larger values are better, -1 if smaller ones are."""
     return 1 if better(figure, {figure: 1.0}, {figure: 0.0}) else -1
 
 
 def best_record(records: Sequence[dict[str, Any]], figure: str) -> dict[str, Any]:
-    """The first of the evaluations with the best figure."""
+    """The first evaluation with the best value."""
     return max(records, key=lambda record: sign_of(figure) * record[figure])
 
 
 class _Reporter(Reporter):
-    """Tells the parent and the pruner how a run goes."""
+    """Reports the progress of a run to the parent and the pruner."""
 
     def __init__(self, worker: Worker, run: _Run, figure: str, pruner: Any) -> None:
         self.worker, self.job, self.folder = worker, run.job, run.folder
@@ -117,7 +117,7 @@ class _Reporter(Reporter):
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """A run that this worker has under way."""
+    """A run of this worker in progress."""
 
     job: Job
     config: TrainConfig
@@ -125,17 +125,15 @@ class _Run:
 
 
 class Worker:
-    """The loop of one worker process.
+    """The main loop of a worker process.
 
     Arguments:
-        study: opened by this process.
-        datasets: those that were loaded before it was forked.
-        tell: called with what happens: ("began", run, steps, first step), ("at", run, step),
+        study: the study, opened by this process.
+        datasets: data sets loaded before the fork.
+        tell: called with events: ("began", run, steps, first step), ("at", run, step),
             ("ended", run, how, value), ("note", text), ("fatal", text).
-        parent: the process that waits for this one; None where there is none.
-        workers: how many of them this machine has.
-        threads: that this one may use.
-        stack: train runs of equal shape together.
+        parent: the parent process, or None. workers: number of workers on this machine. threads: number of threads of
+            this worker. stack: whether to train runs of the same shape together.
     """
 
     def __init__(
@@ -169,7 +167,7 @@ class Worker:
         while not self.stopping.is_set():
             try:
                 jobs = self.patiently(lambda: self.queue.take(self._choose))
-            except ConfigError as error:  # a combination that cannot be, where that is refused
+            except ConfigError as error:  # an invalid combination in a study that rejects them
                 return self._fatal(str(error))
             if not jobs:
                 if self.patiently(self.queue.finished):
@@ -188,9 +186,9 @@ class Worker:
         return 0
 
     def _choose(self, jobs: list[Job], busy: int) -> list[int]:
-        """Which of the runs that wait this worker takes: the first, and those that train together with it."""
+        """Selects from the waiting runs: the first, and those that can be trained together with it."""
         plan = self.study.plan
-        if not self.stack or plan.pruner == "median":  # the median is over runs that have finished
+        if not self.stack or plan.pruner == "median":  # the median requires finished runs
             return [0]
         configs = [plan.config(job.combination, job.seed) for job in jobs]
         return next(group for group in groups(configs, at_least=max(1, self.workers - busy)) if 0 in group)
@@ -200,14 +198,14 @@ class Worker:
         return FATAL
 
     def _beat(self) -> None:
-        """Heartbeats of the trial that is under way; and an end to it where the parent has died."""
+        """Sends heartbeats of the running trial, and stops it if the parent has died."""
         last = 0.0
         while True:
             time.sleep(min(1.0, self.heartbeat_seconds / 2))
             if self.parent is not None and os.getppid() != self.parent:
                 os.kill(os.getpid(), signal.SIGTERM)
             if self.trial_ids and time.monotonic() - last >= self.heartbeat_seconds:
-                with contextlib.suppress(Exception):  # the store is away: it will be back
+                with contextlib.suppress(Exception):  # the store is temporarily unavailable
                     for trial_id in list(self.trial_ids):
                         self.study.store.beat(trial_id)
                     last = time.monotonic()
@@ -215,7 +213,7 @@ class Worker:
     # -- runs ---------------------------------------------------------------------------------------------------------
 
     def _train(self, jobs: list[Job]) -> None:
-        """Trains runs, together where there are several, and tells what became of each."""
+        """Trains runs, together if there are several, and reports the outcome of each."""
         about = self.patiently(lambda: self.study.about)
         plan = self.study.plan
         figure = objective(plan, about["data"]["task"])
@@ -225,14 +223,14 @@ class Worker:
             config = fitted_to(config, self.datasets.load(config))
             self._wait_for(folder)
             if folder.exists() and folder.config() != config:
-                shutil.rmtree(folder.path)  # of another study that was here
+                shutil.rmtree(folder.path)  # from another study in the same folder
             runs.append(_Run(job, config, folder))
         if len(runs) > 1:
             try:
                 ends = self._stacked(runs, plan, figure)
-            except (RunError, DataError, OSError):  # a matter of the machine
+            except (RunError, DataError, OSError):  # a problem of the machine
                 raise
-            except Exception as error:  # each may yet be trained alone
+            except Exception as error:  # each can still be trained separately
                 self.tell("note", f"{len(runs)} runs do not train together ({_in_short(error)}): each trains alone")
                 ends = None
             if ends is not None:
@@ -243,7 +241,7 @@ class Worker:
             self._told(run, self._alone(run, plan, figure), plan, figure)
 
     def _data(self, config: TrainConfig, plan: Plan) -> Dataset:
-        """The data to train on: where nothing is chosen by the test set, nothing is evaluated on it."""
+        """The training data, without the test set unless it is used for selection."""
         dataset = self.datasets.load(config)
         if plan.select == "test":
             return dataset
@@ -261,20 +259,20 @@ class Worker:
         return [end if isinstance(end, Exception) else None for end in ends]
 
     def _alone(self, run: _Run, plan: Plan, figure: str) -> Exception | None:
-        """Trains a run by itself; returns what ended it early."""
+        """Trains a single run; returns the reason for an early end."""
         if (run.folder.path / "summary.json").exists():
             return None
         reporter = _Reporter(self, run, figure, make_pruner(plan, run.config))
         try:
             train_in(run.folder, run.config, self._data(run.config, plan), reporter)
-        except (RunError, DataError, OSError):  # a matter of the machine, not of this run
+        except (RunError, DataError, OSError):  # a problem of the machine, not of this run
             raise
         except Exception as error:
             return error
         return None
 
     def _told(self, run: _Run, end: Exception | None, plan: Plan, figure: str) -> None:
-        """Tells the store, and the parent, what became of a run."""
+        """Reports the outcome of a run to the store and the parent."""
         job, pruned = run.job, isinstance(end, _Pruned)
         if end is None or pruned:
             result = self._result(run, figure, plan, pruned)
@@ -288,21 +286,21 @@ class Worker:
                 why, message = ERROR, "not enough memory: try a smaller batch_size or network, or fewer --workers"
             elif isinstance(end, ConfigError):
                 why, message = ERROR, str(end)
-            else:  # a mistake of ours: one run less is better than none
+            else:  # a bug: losing one run is better than losing all
                 why, message = ERROR, _in_short(end)
             self.patiently(lambda: self.queue.fail(job.trial_id, why, message))
             self.tell("ended", job.run, why, None)
         self.trial_ids.discard(job.trial_id)
 
     def _cost(self, config: TrainConfig, steps: int) -> int:
-        """The multiply-adds of so many training steps: a backward pass takes twice those of its forward pass. Seconds
-        would say as much of what else the machine did, and of the runs that were trained beside this one."""
+        """The multiply-adds of this number of training steps; a backward pass takes twice as many as a forward pass.
+        Times would depend on other work of the machine and on the runs trained together."""
         dataset = self.datasets.load(config)
         network = config.architecture(dataset.input_shape, len(dataset.classes))
         return 3 * network.multiply_adds * config.batch_size * steps
 
     def _wait_for(self, folder: RunFolder) -> None:
-        """Waits while a worker that was taken for dead is still training in the folder."""
+        """Waits while a worker that was considered dead is still training in the folder."""
         while folder.exists():
             try:
                 with exclusive(folder.path / ".lock", wait=False):
@@ -312,7 +310,7 @@ class Worker:
                     raise Interrupted("stopped before the run began") from None
 
     def _result(self, run: _Run, figure: str, plan: Plan, pruned: bool) -> dict[str, Any]:
-        """What the store keeps of a run."""
+        """The record of a run in the store."""
         records = run.folder.metrics()
         best = best_record(records, figure)
         result = {
@@ -345,13 +343,13 @@ def _in_short(error: Exception) -> str:
 
 
 def thinned(records: Sequence[Any], most: int = 200) -> list[Any]:
-    """At most so many of them, evenly, the last among them."""
+    """At most this number of evaluations, evenly spaced, including the last."""
     every = -(-len(records) // most)
     return list(records[::-1][::every][::-1])
 
 
 def make_pruner(plan: Plan, config: TrainConfig) -> Any:
-    """Optuna's pruner for a run; None for none."""
+    """The Optuna pruner of a run, or None."""
     import optuna
 
     if plan.pruner == "median":
@@ -367,22 +365,22 @@ def make_pruner(plan: Plan, config: TrainConfig) -> Any:
 def process(
     address: str, name: str, folder: Path, datasets: Datasets, connection: Any, threads: int, options: dict[str, Any]
 ) -> None:
-    """What a worker process runs.
+    """The main function of a worker process.
 
     Arguments:
         address, name, folder: of the study.
-        datasets: loaded by the parent.
-        connection: where to tell the parent what happens.
-        threads: that this worker may use.
-        options: of `Worker`.
+        datasets: data sets loaded by the parent.
+        connection: connection to the parent for events.
+        threads: number of threads of this worker.
+        options: options of `Worker`.
     """
     parent = os.getppid()
 
     def tell(*event: Any) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the parent is gone
+        with contextlib.suppress(OSError, ValueError):  # the parent has died
             connection.send(event)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the worker listens; the parent asks again
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the worker is listening; the parent repeats the request
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with threadpool_limits(threads, user_api="blas"):
         try:
@@ -396,7 +394,7 @@ def process(
 
 
 def _opened(address: str, tell: Callable[..., None]) -> Store:
-    """The store; one that does not answer just now is waited for: the parent has seen it."""
+    """Opens the store, waiting if it is temporarily unavailable, because the parent has used it before."""
     waited = False
     while True:
         try:

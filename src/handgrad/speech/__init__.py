@@ -1,1 +1,1 @@
-"""Speech: from recordings to phoneme states, frame by frame."""
+"""Speech: from recordings to phoneme states of frames."""

@@ -1,4 +1,4 @@
-"""Forced alignment with PocketSphinx: which state of which phone each frame belongs to."""
+"""Forced alignment with PocketSphinx: assigns a state of a phone to each frame."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from handgrad.speech.features import RATE, STEP, frame_count
 from handgrad.speech.lexicon import pronounce
 from handgrad.speech.phones import PHONES, SILENCE, STATES_PER_PHONE
 
-#: The aligner's windows are longer than ours and it pads the last ones: so many frames it may have more or fewer.
+#: The windows of the aligner are longer and the last ones are padded, so its number of frames may differ by this much.
 _END_FRAMES = 2
 
-#: Its search gives up no path early (beams), takes its words' times from the path itself and not from a lattice, where
-#: a phone may be shorter than its states (bestpath), and scores against all states there are (compallsen), so that
-#: scores of different utterances can be compared.
+#: The search prunes no paths (beams), takes word times from the path instead of a lattice, in which a phone may be
+#: shorter than its states (bestpath), and scores against all states (compallsen), so that scores of different
+#: utterances are comparable.
 _SETTINGS = {"lm": None, "bestpath": False, "compallsen": True, "beam": 1e-64, "pbeam": 1e-64, "wbeam": 1e-64}
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """An utterance's frames with their states.
+    """The frames of an utterance with their states.
 
     Arguments:
         labels: 3 * phone + position for each frame (T,), int64.
-        score: mean over the frames of speech of the state's log-likelihood less that of the best of all states, in the
-            aligner's units; 0 is the best there is, and the transcript of another recording is far below.
-        spelled: words whose phones come from spelling rules, and those phones.
+        score: mean over the speech frames of the log-likelihood of the state minus that of the best state, in the units
+            of the aligner; at most 0, and far below for a wrong transcript.
+        spelled: words with phones from spelling rules, and these phones.
     """
 
     labels: Integer[Array, "T"]
@@ -39,13 +39,13 @@ class Alignment:
 
 
 class Aligner:
-    """PocketSphinx with its US English model, and a lexicon beside its dictionary.
+    """PocketSphinx with its US English model, its dictionary and an additional lexicon.
 
-    It is C code that a few utterances crash or leave unusable: use it in a process of its own (`workers`).
+    A few utterances crash its C code or leave it unusable, so use it in a separate process (`workers`).
 
     Arguments:
-        lexicon: pronunciations that come before those of its dictionary, by word in small letters.
-        spell: whether words in neither are spelled by rule; otherwise their utterance is refused.
+        lexicon: pronunciations that override the dictionary, by word in lower case.
+        spell: whether to use spelling rules for unknown words; otherwise their utterances are rejected.
     """
 
     def __init__(self, lexicon: Mapping[str, Sequence[str]] | None = None, *, spell: bool = True) -> None:
@@ -60,16 +60,16 @@ class Aligner:
         self._added: dict[str, str] = {}
 
     def align(self, signal: Float[Array, "N"], words: Sequence[str]) -> Alignment:
-        """The states of an utterance.
+        """Aligns an utterance.
 
-        Two passes: the first finds the words' times, over all their pronunciations, with pauses between them; the
-        second the states within. The result does not depend on what was aligned before.
+        The first of two passes finds the times of the words, with all pronunciations and pauses between words; the
+        second finds the states. The result does not depend on previous utterances.
 
         Arguments:
             signal: samples at 16 kHz (N,), full scale -1 to 1.
-            words: what is said, as `words_of` gives it.
+            words: the spoken words, as returned by `words_of`.
 
-        Raises: DataError that says in a line why it cannot be aligned.
+        Raises: DataError with the reason if it cannot be aligned.
         """
         if not words:
             raise DataError("its transcript has no words: write down what is said")
@@ -83,8 +83,8 @@ class Aligner:
             )
         samples = np.round(np.clip(signal, -1, 1) * 32767).astype("<i2").tobytes()
         try:
-            # The decoder carries its estimate of the noise from one utterance to the next: begin anew, and let it hear
-            # the utterance once without searching. Without that, it misses the silence at the beginning.
+            # The decoder keeps its noise estimate between utterances: reset it, and process the utterance once without
+            # searching. Otherwise it misses the silence at the beginning.
             self._decoder.reinit_feat()
             self._decoder.set_align_text(" ".join(entries))
             self._pass(samples, no_search=True)
@@ -115,7 +115,7 @@ class Aligner:
         labels = np.full(frames, -1, np.int64)
         scores = np.zeros(frames)
         end = 0
-        # Entries are read where they stand: they point into the alignment, and one that is kept crashes the process.
+        # Read entries immediately: they point into the alignment, and keeping one crashes the process.
         for word in self._decoder.get_alignment():
             for phone in word:
                 first = STATES_PER_PHONE * PHONES.index(phone.name)
@@ -131,7 +131,7 @@ class Aligner:
         return labels, scores
 
     def _enter(self, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-        """The entries of the aligner's dictionary that stand for the words, and what was spelled for them."""
+        """The dictionary entries of the words, and the phones from spelling rules."""
         entries, spelled, unknown = [], {}, []
         for word in words:
             if word in self.lexicon:

@@ -1,4 +1,4 @@
-"""Recordings: anything that soundfile reads, as one channel at 16 kHz."""
+"""Reading recordings with soundfile, as one channel at 16 kHz."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from handgrad.speech.features import RATE, WINDOW
 
 #: Peaks below this are silence: three steps of 16-bit audio.
 _SILENT = 1e-4
-#: Samples at full scale: from one share on a recording is said to be clipped, from the other it is left out.
+#: Fractions of samples at full scale above which a recording is reported as clipped, or skipped.
 _FULL_SCALE = 0.999
 _CLIPPED, _RUINED = 0.001, 0.1
 _LOWEST_RATE = 4000
 
 
 def require_speech() -> None:
-    """Raises ConfigError where the libraries of the extra `speech` are not installed."""
+    """Raises ConfigError if the libraries of the extra `speech` are not installed."""
     try:
         import pocketsphinx  # noqa: F401
         import soundfile  # noqa: F401
         import soxr  # noqa: F401
-    except (ImportError, OSError) as error:  # OSError: soundfile without its library libsndfile
+    except (ImportError, OSError) as error:  # OSError: libsndfile is not installed
         raise ConfigError(
             f'recordings require libraries that are not installed ({error}): pip install "handgrad[speech]"'
         ) from None
 
 
 def read_audio(path: Path, start: float = 0.0, end: float | None = None) -> tuple[Float[Array, "N"], list[str]]:
-    """A recording, or a part of it, as one channel at 16 kHz.
+    """Reads a recording, or a part of it, as one channel at 16 kHz.
 
     Arguments:
-        path: a file of any format and rate that soundfile reads.
-        start, end: which part of it, in seconds; by default all.
+        path: a file in any format and rate that soundfile supports.
+        start, end: the part in seconds; by default all.
 
-    Returns: samples (N,) float32, full scale -1 to 1; and what was noticed and is still good enough, in words.
-    Raises: DataError that says in one line why the recording is of no use, without naming it.
+    Returns: samples (N,) float32, full scale -1 to 1; and remarks about minor problems. Raises: DataError with the
+    reason if the recording is unusable, without naming it.
     """
     import soundfile
     import soxr

@@ -1,4 +1,4 @@
-"""Which utterances there are: Kaldi data directories, and folders of audio with a text beside each."""
+"""Reading corpora: Kaldi data directories, and audio folders with transcripts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from handgrad.errors import DataError
 
-#: What is taken for audio in a folder: the endings of the formats that libsndfile reads.
+#: Audio file name extensions: the formats that libsndfile supports.
 AUDIO_ENDINGS = frozenset(
     {
         *(".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".snd", ".sph"),
@@ -19,14 +19,14 @@ AUDIO_ENDINGS = frozenset(
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording, or a part of one, with what is said in it.
+    """A recording, or a part of one, with its transcript.
 
     Arguments:
         name: unique among all utterances, without spaces.
         path: the audio file.
-        text: the words, as the corpus gives them.
-        speaker: who speaks.
-        start, end: which part of the file, in seconds; None is its end.
+        text: the transcript as in the corpus.
+        speaker: the speaker.
+        start, end: the part of the file in seconds; None for its end.
     """
 
     name: str
@@ -39,20 +39,20 @@ class Utterance:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An utterance that is not used, and why, in a line."""
+    """A skipped utterance with the reason."""
 
     name: str
     reason: str
 
 
 def read_corpus(folders: Iterable[Path]) -> tuple[list[Utterance], list[LeftOut]]:
-    """The utterances of all folders, sorted by name within each, and those that cannot be used.
+    """The utterances of all folders, sorted by name within each, and the skipped ones.
 
     A folder with `wav.scp` is a Kaldi data directory: `wav.scp` (recording, path relative to the directory), `text`,
-    and, where they are there, `utt2spk` and `segments`. Any other is searched, with its subfolders, for audio with a
-    `.txt` of the same name; the folder that a file is in names its speaker.
+    and optionally `utt2spk` and `segments`. Any other folder is searched recursively for audio files with a `.txt` file
+    of the same name; the folder of a file is the name of its speaker.
 
-    Raises: DataError where a folder is not there or has no utterances, or a file of it cannot be read.
+    Raises: DataError if a folder does not exist or has no utterances, or a file cannot be read.
     """
     utterances: dict[str, Utterance] = {}
     left_out: list[LeftOut] = []
@@ -141,7 +141,7 @@ def _name(folder: Path, path: Path) -> str:
 
 
 def _table(path: Path) -> dict[str, str]:
-    """A Kaldi file: in each line a key, and the rest."""
+    """A Kaldi file with a key and a value on each line."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Figures of a network that classifies frames: with and without silence, by state and by phone."""
+"""Metrics of a frame classifier: with and without silence, by state and by phone."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SILENCE = ("SIL", "<SIL>", "SILENCE")
 
 @dataclass(frozen=True, eq=False)
 class FrameFigures:
-    """What a network makes of the frames of a split.
+    """The results of a network on the frames of a split.
 
     Arguments:
-        confusion: how many frames of each state (row) were taken for each state (column) (K, K), int64.
-        classes: the names of the states; "SIL_0" is the first of the phone SIL. Plain numbers mean that nothing named
-            them: then three in turn make a phone, and silence is not known.
+        confusion: number of frames of each state (row) classified as each state (column) (K, K), int64.
+        classes: the names of the states; "SIL_0" is the first state of the phone SIL. Numbers mean that names are
+            unknown: then every three consecutive states are a phone, and silence is unknown.
     """
 
     confusion: Integer[Array, "K K"]
@@ -41,12 +41,12 @@ class FrameFigures:
 
     @property
     def accuracy(self) -> float:
-        """The share of frames whose state is right."""
+        """The fraction of frames whose state is correct."""
         return _share(self.confusion.trace(), self.confusion.sum())
 
     @property
     def accuracy_without_silence(self) -> float | None:
-        """The same, over the frames that are no silence; None where it is not known which are."""
+        """The same for the frames that are not silence; None if silence is unknown."""
         phones, phone_of = self._phones
         silence = [phone.upper().strip("+") in _SILENCE for phone in phones]
         if not any(silence):
@@ -56,17 +56,17 @@ class FrameFigures:
 
     @property
     def phone_accuracy(self) -> float | None:
-        """The share of frames whose phone is right, whichever of its states; None where states make no phones."""
+        """The fraction of frames whose phone is correct, in any of its states; None if phones are unknown."""
         return _share(self.phone_confusion.trace(), self.phone_confusion.sum()) if self.phones else None
 
     @property
     def phones(self) -> tuple[str, ...]:
-        """The names of the phones; none where the states make no phones."""
+        """The names of the phones; empty if phones are unknown."""
         return self._phones[0]
 
     @cached_property
     def phone_confusion(self) -> Integer[Array, "P P"]:
-        """How many frames of each phone (row) were taken for each phone (column), int64."""
+        """Number of frames of each phone (row) classified as each phone (column), int64."""
         phones, phone_of = self._phones
         joined = np.zeros((len(phones), len(phones)), np.int64)
         np.add.at(joined, (phone_of[:, None], phone_of), self.confusion)
@@ -74,7 +74,7 @@ class FrameFigures:
 
     @cached_property
     def _phones(self) -> tuple[tuple[str, ...], Integer[Array, "K"]]:
-        """The phones, and to which of them each state belongs."""
+        """The phones, and the phone of each state."""
         if all(name.isdecimal() for name in self.classes):
             count, rest = divmod(len(self.classes), STATES_PER_PHONE)
             if rest:
@@ -85,8 +85,8 @@ class FrameFigures:
         return phones, np.array([phones.index(name) for name in names])
 
     def mistakes(self, count: int) -> list[tuple[str, str, int, float]]:
-        """The `count` most frequent confusions of two phones: a phone, what it was taken for, in how many frames, and
-        in which share of the phone's frames."""
+        """The `count` most frequent confusions of phones: the phone, the predicted phone, the number of frames, and
+        their fraction of the phone's frames."""
         wrong = self.phone_confusion * (1 - np.eye(len(self.phones), dtype=np.int64))
         pairs = np.argsort(-wrong, axis=None, kind="stable")[:count]
         phones = zip(*np.unravel_index(pairs, wrong.shape), strict=True)
@@ -97,7 +97,7 @@ class FrameFigures:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures as JSON values."""
+        """The metrics as JSON values."""
         return {
             "frames": self.frames,
             "accuracy": self.accuracy,
@@ -116,16 +116,16 @@ def evaluate_frames(
     engine: str | None = None,
     device: str | None = None,
 ) -> dict[str, FrameFigures | None]:
-    """The figures of every split of a run's data; None for a split without labels.
+    """Evaluates a run on every split of its data; None for splits without labels.
 
-    The engine goes through the frames in batches: what is kept is a table of K x K numbers.
+    Frames are processed in batches, and only a matrix of K x K numbers is kept.
 
     Arguments:
         weights: of the `last` step or of the `best` evaluation.
-        data_dir: folder of the data, where it has moved.
-        engine, device: what computes; by default what trained the run.
+        data_dir: folder of the data, if it has moved.
+        engine, device: by default, those used for training.
 
-    Raises: ConfigError where the run is not one on frames, or has more states than a table is made for.
+    Raises: ConfigError if the run was not trained on frames, or has too many states for a confusion matrix.
     """
     check_on_frames(run)
     dataset = load_dataset(run.config, data_dir=data_dir)

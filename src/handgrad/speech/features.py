@@ -1,4 +1,4 @@
-"""Log-mel energies: what a network sees of speech. NumPy alone."""
+"""Log-mel energies, the input features for speech, in NumPy."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _LOWEST_HZ, _HIGHEST_HZ = 20.0, 8000.0
 _PREEMPHASIS = 0.97
 _FRAMES_AT_ONCE = 1000  # 4 MB of complex spectra
 
-#: A mel energy below this is set to it, samples counted in units of 16-bit audio: about a hundredth of what rounding
-#: to 16 bits alone puts into a band. So digital silence and bands above half the recording's rate are constant.
+#: Minimum mel energy, with samples in units of 16-bit audio: about a hundredth of the energy of rounding to 16 bits in
+#: a band. Digital silence and bands above half the sampling rate are therefore constant.
 FLOOR = 1.0
 
 
 def frame_count(samples: int) -> int:
-    """How many whole windows there are in so many samples: 1 + (samples - 400) // 160."""
+    """Number of complete windows in this number of samples: 1 + (samples - 400) // 160."""
     return max(0, 1 + (samples - WINDOW) // STEP)
 
 
 def log_mel(signal: Num[Array, "N"], *, floor: float = FLOOR) -> Float[Array, "T F"]:
     """40 log-mel energies for every 10 ms of a signal at 16 kHz.
 
-    Frame t is the 25 ms from sample 160 t on; windows are never padded. For each frame s (400 samples, scaled so that
-    full scale is 32768):
+    Frame t is the 25 ms window starting at sample 160 t; windows are never padded. For each frame s (400 samples,
+    scaled so that full scale is 32768):
 
         s <- s - mean(s)
         s[n] <- s[n] - 0.97 s[n-1],  s[0] <- 0.03 s[0]
@@ -41,8 +41,8 @@ def log_mel(signal: Num[Array, "N"], *, floor: float = FLOOR) -> Float[Array, "T
         E[m] = sum_k W[m, k] P[k]
         y[m] = log max(E[m], floor)
 
-    W holds 40 triangles of height 1 on the mel scale mel(f) = 1127 log(1 + f / 700); their corners are 42 points
-    spaced evenly in mel from 20 Hz to 8000 Hz. These are Kaldi's filter-bank features with its default options but for
+    W contains 40 triangles of height 1 on the mel scale mel(f) = 1127 log(1 + f / 700); their corners are 42 points
+    spaced evenly in mel from 20 Hz to 8000 Hz. These are Kaldi's filter-bank features with default options, except for
     40 bins, no dither and the floor.
 
     Arguments:

@@ -1,4 +1,4 @@
-"""What is aligned so far, on disk: an interrupted preparation resumes from here."""
+"""The journal of completed alignments on disk, from which an interrupted preparation resumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handgrad.speech.corpus import Utterance
 from handgrad.speech.features import FEATURES
 from handgrad.speech.workers import Aligned
 
-#: Of the journal's format and of what is computed: another one is begun anew.
+#: Version of the journal format and the computation; a journal with another version is discarded.
 VERSION = 1
 
 _BYTES_PER_FRAME = FEATURES * 4
@@ -25,7 +25,7 @@ _BYTES_PER_FRAME = FEATURES * 4
 
 @dataclass(frozen=True)
 class Entry:
-    """One aligned utterance: where its frames are, and what is to be said of it."""
+    """An aligned utterance: the position of its frames, and remarks."""
 
     name: str
     key: list[Any]
@@ -36,9 +36,9 @@ class Entry:
 
 
 class Journal:
-    """Three files that only grow: a line of JSON per utterance, and all frames and labels one after another.
+    """Three append-only files: one line of JSON per utterance, and all concatenated frames and labels.
 
-    The line is written last. After a kill, what lies beyond the last whole line is cut off. Use `opened`.
+    The line is written last. After a kill, everything after the last complete line is truncated. Use `opened`.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ class Journal:
             self._lines.flush()
 
     def _read(self, header: dict[str, Any]) -> int:
-        """Takes up the whole lines that are there, and returns how many bytes they are."""
+        """Reads the complete lines and returns their size in bytes."""
         path = self.folder / "journal.jsonl"
         if not path.is_file():
             return 0
@@ -91,12 +91,12 @@ class Journal:
         return file
 
     def has(self, utterance: Utterance) -> bool:
-        """Whether this utterance is there, as it is now."""
+        """Whether the journal contains this utterance in its current version."""
         entry = self.entries.get(utterance.name)
         return entry is not None and entry.key == _key(utterance)
 
     def add(self, aligned: Aligned) -> None:
-        """Writes down an utterance that could be aligned."""
+        """Adds an aligned utterance."""
         assert aligned.features is not None
         assert aligned.labels is not None
         entry = Entry(
@@ -123,7 +123,7 @@ class Journal:
         self.entries[entry.name] = entry
 
     def features(self, entry: Entry) -> Float[Array, "T F"]:
-        """The frames of an utterance (T, 40) float32, read anew from the disk."""
+        """The frames of an utterance (T, 40) float32, read from disk."""
         return self._part("frames.f4", np.dtype("<f4"), entry, FEATURES).reshape(entry.frames, FEATURES)
 
     def labels(self, entry: Entry) -> Integer[Array, "T"]:
@@ -141,7 +141,7 @@ class Journal:
 
 @contextmanager
 def opened(folder: Path, settings: Mapping[str, Any]) -> Iterator[Journal]:
-    """The journal of a folder, for as long as the context lasts; one with other settings is begun anew."""
+    """A context with the journal of a folder; a journal with different settings is discarded."""
     journal = Journal(folder, settings)
     try:
         yield journal
@@ -150,7 +150,8 @@ def opened(folder: Path, settings: Mapping[str, Any]) -> Iterator[Journal]:
 
 
 def _key(utterance: Utterance) -> list[Any]:
-    """What an utterance's result hangs on: with another key it is aligned again."""
+    """The key of everything that the result of an utterance depends on; if it changes, the utterance is aligned
+    again."""
     try:
         status = utterance.path.stat()
         file = [status.st_size, status.st_mtime_ns]

@@ -1,4 +1,4 @@
-"""What a network hears in a recording: its phones and when each begins."""
+"""Labelling recordings with a trained network: phones and their start times."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from handgrad.speech.prediction import BATCH, check_on_frames
 from handgrad.speech.prepare import SETTINGS, Normalization, normalized
 from handgrad.training import Run
 
-#: Where the time begins that frame 0 stands for: its window's middle less half a step.
+#: Start of the time interval of frame 0: the centre of its window minus half a step.
 FIRST_SECOND = (WINDOW - STEP) / 2 / RATE
 
-#: What the path pays for entering a phone, in nats: about log 42, as if all phones were equally likely.
+#: Cost of entering a phone, in nats: about log 42, as if all phones were equally likely.
 ENTRY_COST = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """A recording with the phones that a network hears in it.
+    """A recording with its predicted phones.
 
     Arguments:
         seconds: its length.
         features: log-mel energies (T, 40).
-        states: the most likely state of each frame, alone (T,), int64.
-        phones: start and end in seconds, and name, by the most likely path through all frames.
-        notes: what was noticed of the recording.
+        states: the most likely state of each frame independently (T,), int64.
+        phones: start and end in seconds, and name, of the most likely path through all frames.
+        notes: remarks about the recording.
     """
 
     seconds: float
@@ -61,20 +61,20 @@ def label(
     engine: str | None = None,
     device: str | None = None,
 ) -> Labelled:
-    """Finds the phones of a recording with a network that was trained on frames.
+    """Predicts the phones of a recording with a network trained on frames.
 
-    Its scores become phones by `best_path`.
+    `best_path` converts its scores to phones.
 
     Arguments:
         run: a finished run with dataset=speech on data of `prepare`, or with the same features.
-        audio: a file of any format and rate that soundfile reads.
+        audio: a file in any format and rate that soundfile supports.
         weights: of the `last` step or of the `best` evaluation.
-        normalize: as the training data were; by default as `prepared.json` beside them says. A speaker is this file.
-        engine, device: what computes; by default what trained the run.
+        normalize: normalisation of the training data; by default from their `prepared.json`. The file is one speaker.
+        engine, device: by default, those used for training.
 
     Raises:
-        ConfigError: the run is not one on frames, or a library is missing.
-        DataError: the recording is of no use, or the run's frames are other ones.
+        ConfigError: the run was not trained on frames, or a library is missing.
+        DataError: the recording is unusable, or the run has different features.
     """
     check_on_frames(run)
     require_speech()
@@ -122,18 +122,18 @@ def label(
 
 
 def best_path(scores: Float[Array, "T K"], names: Sequence[str], entry_cost: float = ENTRY_COST) -> Integer[Array, "T"]:
-    """The most likely sequence of states in which every phone goes through its states in order.
+    """The most likely sequence of states in which every phone passes through its states in order.
 
-    The most likely state of each frame alone would flicker. Here state p of a phone is followed by itself or by state
-    p + 1; the last one by itself or by state 0 of any phone, at `entry_cost`. The sequence may begin and end in any
-    state. Found with Viterbi's algorithm:
+    The most likely state of each frame independently can change from frame to frame. Here, state p of a phone is
+    followed by itself or by state p + 1; the last state by itself or by state 0 of any phone, with `entry_cost`. The
+    sequence may begin and end in any state. It is computed with the Viterbi algorithm:
 
         best[t, s] = scores[t, s] + max_r (best[t - 1, r] - cost[r, s])
 
     Arguments:
         scores: log-probability of each state at each frame (T, K).
-        names: of the states; those of a phone follow each other, as `phones.STATES`.
-        entry_cost: nats for entering a phone: more gives fewer and longer phones.
+        names: names of the states; those of a phone are consecutive, as in `phones.STATES`.
+        entry_cost: cost of entering a phone, in nats; higher values give fewer and longer phones.
 
     Returns: a state per frame (T,), int64.
     """
@@ -158,7 +158,7 @@ def best_path(scores: Float[Array, "T K"], names: Sequence[str], entry_cost: flo
 
 
 def _state_names(classes: Sequence[str]) -> list[str]:
-    """Names with their position, as "SIL_0"; plain numbers are three states of a phone each."""
+    """Names with positions, such as "SIL_0"; without names, every three consecutive numbers are a phone."""
     if all(name.isdecimal() for name in classes) and len(classes) % STATES_PER_PHONE == 0:
         return [f"{i // STATES_PER_PHONE}_{i % STATES_PER_PHONE}" for i in range(len(classes))]
     if all(name[-2:] in ("_0", "_1", "_2") for name in classes):
@@ -167,7 +167,7 @@ def _state_names(classes: Sequence[str]) -> list[str]:
 
 
 def _normalization(run: Run) -> tuple[Normalization, str]:
-    """How the run's data were normalised, and what is to be said where it is not known."""
+    """The normalisation of the run's data, and a remark if it is unknown."""
     try:
         folder = next(
             listing.found for listing in describe(data_dir=run.config.data_dir) if listing.entry.name == "speech"

@@ -1,4 +1,4 @@
-"""From words to phones: a lexicon of the user's, the aligner's dictionary, or spelling rules."""
+"""Converting words to phones: the user's lexicon, the dictionary of the aligner, or spelling rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from handgrad.errors import DataError
 from handgrad.speech.phones import PHONES
 
-#: What corpora write for sounds that are no words, and the words of the aligner that stand for them.
+#: Tags of corpora for non-speech sounds, and the corresponding words of the aligner.
 _NOISES = {
     **dict.fromkeys(("noise", "nsn", "ns", "breath", "cough"), "[NOISE]"),
     **dict.fromkeys(("unk", "spn", "spoken_noise", "laughter", "laugh", "unintelligible"), "[SPEECH]"),
@@ -22,7 +22,7 @@ _ALTERNATE = re.compile(r"\(\d+\)$")
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a transcript, in small letters, without punctuation; tags such as <noise> become [NOISE]."""
+    """The words of a transcript in lower case without punctuation; tags such as <noise> become [NOISE]."""
     words = []
     for token in text.translate(_QUOTES).split():
         if tag := _TAG.fullmatch(token):
@@ -35,17 +35,17 @@ def words_of(text: str) -> list[str]:
 
 
 def _bare(token: str) -> str:
-    """Without the punctuation around it; an apostrophe stays: 'cause, parents'."""
+    """The word without surrounding punctuation; apostrophes remain: 'cause, parents'."""
     return re.sub(r"^[^\w']+|[^\w']+$", "", token.casefold()).replace(".", "") if re.search(r"\w", token) else ""
 
 
 def read_lexicon(path: Path) -> dict[str, list[str]]:
-    """Words and their pronunciations, from a file with a word and its phones in each line, as the CMU dictionary has.
+    """Reads pronunciations from a file with a word and its phones on each line, as in the CMU dictionary.
 
-    Digits that mark stress are dropped; `word(2)` or the same word again is another pronunciation; lines that begin
-    with `;;;` or `#` are comments.
+    Stress digits are ignored; `word(2)` or a repeated word is another pronunciation; lines that begin with `;;;` or `#`
+    are comments.
 
-    Raises: DataError for a line that is not so, or has a phone that the aligner does not know.
+    Raises: DataError for an invalid line or an unknown phone.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -73,14 +73,14 @@ def read_lexicon(path: Path) -> dict[str, list[str]]:
 
 
 def pronounce(word: str, look_up: Callable[[str], str | None], *, spell: bool = True) -> tuple[str | None, bool]:
-    """How a word that is in no dictionary may be said: its parts, its letters' names, or its spelling by rule.
+    """The pronunciation of an unknown word from its parts, the names of its letters, or spelling rules.
 
     Arguments:
-        word: in small letters.
-        look_up: the phones of a word of the dictionary, or None.
-        spell: whether rules may be used; otherwise only the parts of compounds are looked up.
+        word: in lower case.
+        look_up: the phones of a word in the dictionary, or None.
+        spell: whether to use spelling rules; otherwise only the parts of compounds are looked up.
 
-    Returns: phones with spaces between them, or None where there is no telling; and whether a rule was used.
+    Returns: phones separated by spaces, or None if there is no pronunciation; and whether a rule was used.
     """
     parts = [part for part in re.split(r"[-_]", word) if part]
     if len(parts) > 1:
@@ -105,8 +105,8 @@ def _plural(said: str) -> str:
     return "S" if last in ("P", "T", "K", "F", "TH") else "Z"
 
 
-#: Graphemes of English and the phones that they most often stand for, the longest first to match. A vowel letter, one
-#: consonant and a final e make a long vowel (see `spelled`).
+#: English graphemes and their most frequent phones, matched longest first. A vowel letter followed by one consonant and
+#: a final e is a long vowel (see `spelled`).
 _GRAPHEMES = {
     **{"tion": "SH AH N", "sion": "ZH AH N", "cian": "SH AH N", "ture": "CH ER", "ough": "AO", "augh": "AO"},
     **{"eigh": "EY", "igh": "AY", "tch": "CH", "dge": "JH", "sch": "SH", "chr": "K R", "ous": "AH S", "ing": "IH NG"},
@@ -121,17 +121,17 @@ _GRAPHEMES = {
     "z": "Z",
 }
 _LONG = {"a": "EY", "e": "IY", "i": "AY", "o": "OW", "u": "UW", "y": "AY"}
-#: Endings whose letters are said otherwise than inside a word.
+#: Endings that are pronounced differently than within a word.
 _ENDINGS = {"ies": "IY Z", "ed": "D", "es": "Z", "le": "AH L", "y": "IY", "o": "OW", "a": "AH", "i": "IY", "e": ""}
 
 
 def spelled(word: str) -> str:
-    """Phones of a word by its spelling: digraphs first, doubled letters once, a silent e that lengthens its vowel.
+    """The phones of a word by spelling rules: digraphs first, doubled letters once, a silent e lengthens its vowel.
 
-    A stopgap for names and the like. Put words that matter into a lexicon.
+    This is a fallback for names and similar words. Add important words to a lexicon.
 
     Arguments:
-        word: letters a to z, in small letters.
+        word: letters a to z, in lower case.
     """
     letters = re.sub(r"([b-df-hj-np-tv-z])\1", r"\1", word)
     phones: list[str] = []

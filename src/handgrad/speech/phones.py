@@ -1,4 +1,4 @@
-"""The aligner's phones and their states: what a label means."""
+"""The phones of the aligner and their states, which define the labels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from handgrad._typing import Array, Integer
 
-#: The context-independent phones of PocketSphinx's US English model, in its order: two noises (+NSN+ is noise, +SPN+
-#: what is spoken and not understood), the 39 phones of the CMU dictionary, and silence.
+#: The context-independent phones of PocketSphinx's US English model, in its order: two noises (+NSN+ is noise, +SPN+ is
+#: unintelligible speech), the 39 phones of the CMU dictionary, and silence.
 PHONES = (
     *("+NSN+", "+SPN+", "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH"),
     *("IH", "IY", "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "SIL", "T", "TH", "UH", "UW", "V"),
@@ -23,12 +23,12 @@ STATES = tuple(f"{phone}_{position}" for phone in PHONES for position in range(S
 
 
 def segments(names: Sequence[str], labels: Integer[Array, "T"]) -> list[tuple[str, int, int]]:
-    """Frames of one phone, joined: (phone, first frame, frame after the last), in order.
+    """Segments of consecutive frames of one phone: (phone, first frame, frame after the last), in order.
 
-    A phone ends where another begins, or where its states begin anew: two equal phones in a row are two.
+    A phone ends where another begins, or where its states start again, so repeated phones are separate segments.
 
     Arguments:
-        names: of the labels, as `STATES`.
+        names: names of the labels, as in `STATES`.
         labels: one per frame (T,).
     """
     phone_of, position_of = zip(*(_split(name) for name in names), strict=True)

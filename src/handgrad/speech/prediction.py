@@ -1,4 +1,4 @@
-"""From a run and a file of utterances to a class for every frame: the competition's submission."""
+"""Predictions for all frames of a file of utterances: the submission file of the competition."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from handgrad.errors import ConfigError
 from handgrad.training import Run
 from handgrad.training.run import replacing
 
-#: Frames whose windows are gathered together.
+#: Number of frames per batch.
 BATCH = 1024
 
 
 def guesses(engine: Engine, dataset: FrameDataset) -> Iterator[tuple[range, Integer[Array, "b"]]]:
-    """The most likely class of every frame, in batches: which frames, and their classes (b,), int64."""
+    """The most likely class of every frame, in batches: the frames and their classes (b,), int64."""
     n = len(dataset.inputs)
     for start in range(0, n, BATCH):
         part = range(start, min(start + BATCH, n))
@@ -38,21 +38,19 @@ def write_submission(
     device: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Writes the class of every frame of a file, in order: a line `id,label` per frame under a header, ids from 0.
+    """Writes the class of every frame of a file in order: a header, then one line `id,label` per frame, ids from 0.
 
-    The frames of all utterances are numbered on, as the competition does. The file appears when it is whole.
+    Frames are numbered across all utterances, as in the competition. The file is written atomically.
 
     Arguments:
-        utterances: a .npy file, an object array of utterances (T, F), or the flat form with its offsets beside it.
+        utterances: a .npy file with an object array of utterances (T, F), or in the flat layout with an offsets file.
         out: the CSV file.
         weights: of the `last` step or of the `best` evaluation.
-        engine, device: what computes; by default what trained the run.
-        progress: called now and then with the number of frames done, and of all frames.
+        engine, device: by default, those used for training.
+        progress: called regularly with the number of processed frames and of all frames.
 
-    Returns: the number of frames.
-    Raises:
-        ConfigError: the run is not one on frames.
-        DataError: the file is not what it should be.
+    Returns: the number of frames. Raises: ConfigError: the run was not trained on frames. DataError: the file is
+    invalid.
         RunError: `out` cannot be written.
     """
     dataset = load_for(run, utterances)
@@ -70,15 +68,15 @@ def write_submission(
 
 
 def load_for(run: Run, utterances: Path) -> FrameDataset:
-    """A file of utterances, cut and preprocessed as a run's training data were.
+    """A file of utterances with the context and preprocessing of a run.
 
-    Raises: ConfigError where the run is not one on frames; DataError where the file is not what it should be.
+    Raises: ConfigError if the run was not trained on frames; DataError if the file is invalid.
     """
     check_on_frames(run)
     return load_utterances(utterances, run.input_shape[-1], run.preprocessing, run.config.context)
 
 
 def check_on_frames(run: Run) -> None:
-    """Raises ConfigError where a run was not trained on frames of speech."""
+    """Raises ConfigError if a run was not trained on speech frames."""
     if not run.config.on_frames:
         raise ConfigError(f"{run.path} was trained on dataset={run.config.dataset}: expected a run with dataset=speech")

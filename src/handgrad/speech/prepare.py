@@ -1,4 +1,4 @@
-"""From recordings with transcripts to labelled frames: the files of the competition, made of anybody's speech."""
+"""Preparing labelled frames from recordings with transcripts, in the file format of the competition."""
 
 from __future__ import annotations
 
@@ -32,29 +32,30 @@ SETTINGS = "prepared.json"
 REPORT = "report.txt"
 _WORK = ".preparing"
 
-#: An alignment is improbable where its score is so many standard deviations below the median of the speaker's, the
-#: deviation taken from the quartiles; of speakers with few utterances, of all. With few in all, below a fixed score.
+#: An alignment is improbable if its score is this number of standard deviations, estimated from the quartiles, below
+#: the median of the speaker, or of all speakers if the speaker has few utterances. With few utterances in total, a
+#: fixed threshold is used.
 _DEVIATIONS = 3.0
 _ENOUGH_UTTERANCES = 20
 _LOWEST_SCORE = -100.0
-#: Scores of correct transcripts spread at least so far.
+#: Minimum standard deviation of the scores of correct transcripts.
 _LEAST_DEVIATION = 5.0
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """What is to be done with recordings.
+    """The settings of a preparation.
 
     Arguments:
         split: whether the splits share speakers (`utterance`), or not (`speaker`).
-        dev, test: their shares of the utterances, or of the speakers.
-        dev_speakers, test_speakers: with split=speaker, who.
-        seed: which utterances or speakers go where.
-        normalize: mean 0 and variance 1 of each feature over an `utterance`, over all of a `speaker`, or `none`.
+        dev, test: their fractions of the utterances or of the speakers.
+        dev_speakers, test_speakers: their speakers, with split=speaker.
+        seed: seed of the split.
+        normalize: scale each feature to mean 0 and variance 1 over an `utterance` or a `speaker`, or `none`.
         layout: `objects`, the competition's pickled object arrays; or `flat`, one array and its offsets per split,
-            which needs no pickle and is memory-mapped.
-        unknown: words in no dictionary are pronounced by spelling rules (`spell`), or their utterance is `left-out`.
-        processes: how many align; by default as many as there are cores.
+            which does not use pickle and is memory-mapped.
+        unknown: for unknown words, use spelling rules (`spell`) or skip their utterance (`left-out`).
+        processes: number of aligner processes; by default the number of cores.
     """
 
     split: Literal["utterance", "speaker"] = "utterance"
@@ -96,16 +97,16 @@ _CHOICES = {
 
 @dataclass
 class Prepared:
-    """What was prepared.
+    """The result of a preparation.
 
     Arguments:
-        folder: where the files are.
-        utterances: of each split.
-        frames: of each split.
-        speakers: of each split.
-        left_out: what is not in them, and why.
-        notes: what was noticed of utterances that are in them: (utterance, note).
-        resumed: utterances whose alignment was there already.
+        folder: the folder with the files.
+        utterances: number of utterances per split.
+        frames: number of frames per split.
+        speakers: number of speakers per split.
+        left_out: skipped utterances with reasons.
+        notes: remarks about used utterances: (utterance, note).
+        resumed: number of utterances with existing alignments.
     """
 
     folder: Path
@@ -122,19 +123,19 @@ class Prepared:
 
 
 class Progress:
-    """What is told of a preparation as it goes on; all methods may stay as they are."""
+    """Events of a preparation; every method is optional."""
 
     def started(self, utterances: int, resumed: int) -> None:
-        """So many utterances are to be aligned, of which so many are there already."""
+        """The number of utterances to align, and the number of those that are already aligned."""
 
     def advanced(self) -> None:
-        """One more is done."""
+        """One more utterance is done."""
 
     def left_out(self, item: LeftOut) -> None:
-        """An utterance is left out."""
+        """An utterance is skipped."""
 
     def noticed(self, name: str, note: str) -> None:
-        """Something is to be said of an utterance that is used."""
+        """A remark about a used utterance."""
 
 
 def prepare(
@@ -146,28 +147,29 @@ def prepare(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Makes labelled frames of recordings with transcripts, in the competition's five files and a few more.
+    """Prepares labelled frames from recordings with transcripts, in the five files of the competition and a few more.
 
-    Everything that can be used is aligned, in processes of their own; what cannot is left out, with its reason in
-    `report.txt`. Interrupted at any moment, the same call resumes. The files in `out`:
+    All usable recordings are aligned in separate processes; the others are skipped, with reasons in `report.txt`. If it
+    is interrupted, the same call resumes the preparation. The files in `out`:
 
     - `train.npy`, `dev.npy`, `test.npy`: utterances (T, 40) float32, T frames at 100 per second (`features.log_mel`).
     - `train_labels.npy`, `dev_labels.npy`, `test_labels.npy`: their states (T,) int64, 3 * phone + position.
-    - `train_offsets.npy`, …: with layout=flat, where each utterance begins, and the number of frames, (U + 1,) int64.
+    - `train_offsets.npy`, …: with layout=flat, the start of each utterance and the number of frames, (U + 1,) int64.
     - `states.txt`: the name of each label. `speakers.txt`: split, utterance and speaker, in the order of the arrays.
-    - `report.txt`: what was left out and why. `prepared.json`: the settings, and versions.
+    - `report.txt`: skipped utterances with reasons. `prepared.json`: settings and versions.
 
     Arguments:
-        folders: Kaldi data directories, or folders of audio with texts (`corpus.read_corpus`).
+        folders: Kaldi data directories, or audio folders with transcripts (`corpus.read_corpus`).
         out: folder for the files.
-        config: how.
-        lexicon: file of pronunciations (`lexicon.read_lexicon`).
+        config: the settings.
+        lexicon: file with pronunciations (`lexicon.read_lexicon`).
         overwrite: whether files of an earlier preparation may be replaced.
-        progress: told how it goes.
+        progress: receives events.
 
     Raises:
-        ConfigError: a library is missing, or a setting cannot be.
-        DataError: a folder has no utterances, none can be used, too few for the splits, or `out` has files already.
+        ConfigError: missing library or invalid setting.
+        DataError: a folder has no utterances, none can be used, there are too few for the splits, or `out` already
+            contains files.
     """
     config = config or PrepareConfig()
     progress = progress or Progress()
@@ -177,7 +179,7 @@ def prepare(
     pronunciations = read_lexicon(lexicon) if lexicon is not None else {}
     utterances, left_out = read_corpus(folders)
     if config.split == "speaker" and utterances:
-        _split(utterances, config)  # too few speakers, or unknown ones, are said before the work begins
+        _split(utterances, config)  # report too few or unknown speakers before starting
     prepared = Prepared(out)
 
     def leave_out(item: LeftOut) -> None:
@@ -233,7 +235,8 @@ def _cores() -> int:
 def _probable(
     utterances: list[Utterance], entries: Mapping[str, Entry], leave_out: Callable[[LeftOut], None]
 ) -> list[Utterance]:
-    """The utterances whose transcript fits, judged by their alignment's score beside those of the same speaker."""
+    """The utterances with a matching transcript, judged by the alignment score relative to those of the same
+    speaker."""
     spoken = Counter(utterance.speaker for utterance in utterances)
     by_speaker: dict[str, list[float]] = {}
     for utterance in utterances:
@@ -270,7 +273,7 @@ def _names(layout: str) -> list[str]:
 
 
 def _write(used: list[Utterance], journal: Journal, config: PrepareConfig, prepared: Prepared) -> None:
-    """Writes every file under another folder, then moves them to their places."""
+    """Writes all files to a temporary folder, then moves them."""
     if not used:
         raise DataError(_nothing_left(prepared.left_out))
     splits = _split(used, config)
@@ -332,7 +335,7 @@ def _nothing_left(left_out: list[LeftOut]) -> str:
 
 
 def _save_objects(path: Path, lengths: list[int], arrays, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """An object array of one array per utterance, as the competition has it: NumPy pickles it."""
+    """An object array with one array per utterance, as in the competition, which NumPy stores as a pickle."""
     objects = np.empty(len(lengths), object)
     for i, array in enumerate(arrays):
         objects[i] = np.ascontiguousarray(array, dtype)
@@ -366,9 +369,9 @@ def _speaker_statistics(used: list[Utterance], journal: Journal) -> dict[str, tu
 def normalized(
     x: np.ndarray, kind: Normalization, of_speaker: tuple[np.ndarray, np.ndarray] | None = None
 ) -> np.ndarray:
-    """Frames (T, 40) with mean 0 and variance 1 in each feature, over themselves or by a speaker's mean and deviation.
+    """Frames (T, 40) with mean 0 and variance 1 per feature, over the utterance or with the statistics of a speaker.
 
-    A feature that does not vary is 0.
+    Constant features become 0.
     """
     if kind == "none":
         return x

@@ -1,4 +1,4 @@
-"""Which utterances go into training, development and test sets."""
+"""Splitting utterances into training, development and test sets."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ SPLITS = ("train", "dev", "test")
 
 
 def by_utterance(speakers: Sequence[str], dev: float, test: float, seed: int) -> list[str]:
-    """A split for each utterance, every speaker in all of them in the same proportion, as far as the numbers go.
+    """Assigns each utterance to a split, with every speaker in all splits in the same proportion, if possible.
 
     Arguments:
-        speakers: of each utterance.
-        dev, test: the shares of these splits.
-        seed: of the order within each speaker.
+        speakers: speaker of each utterance.
+        dev, test: the fractions of these splits.
+        seed: seed of the order within each speaker.
 
-    Raises: DataError where there are fewer than three utterances.
+    Raises: DataError if there are fewer than three utterances.
     """
     if len(speakers) < 3:
         raise DataError(
@@ -34,7 +34,7 @@ def by_utterance(speakers: Sequence[str], dev: float, test: float, seed: int) ->
 
 
 def _take_every(order: list[int], share: float, splits: list[str], name: str) -> list[int]:
-    """Marks an evenly spaced share of `order`, at least one, and returns the rest."""
+    """Marks an evenly spaced fraction of `order`, at least one, and returns the rest."""
     count = max(1, round(share * len(order)))
     taken = {order[int((i + 0.5) * len(order) / count)] for i in range(count)}
     for i in taken:
@@ -51,17 +51,17 @@ def by_speaker(
     dev_speakers: Collection[str] = (),
     test_speakers: Collection[str] = (),
 ) -> list[str]:
-    """A split for each utterance, all of a speaker's in the same one.
+    """Assigns each utterance to a split, with each speaker in only one split.
 
     Arguments:
-        speakers: of each utterance.
-        dev, test: the shares of the speakers that go into these splits, rounded, at least one; where none are named.
-        seed: which ones.
+        speakers: speaker of each utterance.
+        dev, test: fractions of the speakers in these splits, rounded, at least one, if none are named.
+        seed: seed of the selection.
         dev_speakers, test_speakers: the speakers of these splits, by name.
 
     Raises:
         DataError: there are fewer than three speakers.
-        ConfigError: a speaker that is named is not there, is named for both, or none is left to train on.
+        ConfigError: a named speaker does not exist or is named for both splits, or none is left for training.
     """
     names = sorted(set(speakers))
     if len(names) < 3:

@@ -1,4 +1,4 @@
-"""Praat's TextGrid: intervals with a text each, in tiers over the same time."""
+"""Praat's TextGrid format: tiers of labelled time intervals."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ def textgrid(tiers: Mapping[str, Sequence[Interval]], seconds: float) -> str:
     """A TextGrid in Praat's long text form.
 
     Arguments:
-        tiers: of each name, intervals in order, that do not overlap; gaps are filled with empty intervals, as Praat
-            wants a tier without any.
-        seconds: where the recording ends.
+        tiers: by name, non-overlapping intervals in order; gaps are filled with empty intervals, as Praat requires.
+        seconds: length of the recording.
 
     Source: Praat's manual, "TextGrid file formats".
     """

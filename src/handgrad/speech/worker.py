@@ -1,7 +1,7 @@
-"""A process that aligns: `python -m handgrad.speech.worker`, spoken to by `handgrad.speech.workers`.
+"""An aligner process: `python -m handgrad.speech.worker`, controlled by `handgrad.speech.workers`.
 
-It reads a line of JSON with its settings, then one per utterance, and answers each with a line of JSON, followed by the
-bytes of the features (T, 40) float32 and of the labels (T,) uint8 where `frames` says that there are any.
+It reads a line of JSON with its settings, then one per utterance. It responds to each with a line of JSON, followed by
+the bytes of the features (T, 40) float32 and of the labels (T,) uint8 if `frames` is not 0.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from handgrad.speech.lexicon import words_of
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent ends us
+    # Ctrl-C is sent to the whole process group; the parent stops this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests = sys.stdin.buffer
-    answers = os.fdopen(os.dup(1), "wb")  # whatever else is written to stdout, by C code too, goes to stderr
+    answers = os.fdopen(os.dup(1), "wb")  # redirect all other output to stdout, also from C code, to stderr
     os.dup2(2, 1)
     settings = json.loads(requests.readline())
     aligner = Aligner(settings["lexicon"], spell=settings["spell"])
@@ -43,7 +44,7 @@ def _work(aligner: Aligner, request: dict[str, Any]) -> tuple[dict[str, Any], np
         alignment = aligner.align(samples, words_of(request["text"]))
     except DataError as error:
         return {"frames": 0, "error": str(error)}, None, None
-    except Exception as error:  # of a library: this file is left out, and the rest goes on
+    except Exception as error:  # an error of a library: skip this file and continue
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         return {"frames": 0, "error": f"it cannot be aligned ({reason})"}, None, None
     notes += [f"spelled by rule: {word} = {phones}" for word, phones in alignment.spelled.items()]

@@ -1,4 +1,4 @@
-"""Many processes that align, of which any may crash: the utterance is reported, and another takes its place."""
+"""A pool of aligner processes: if one crashes, its utterance is reported and a new process replaces it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from handgrad._typing import Array, Float, Integer
 from handgrad.speech.corpus import Utterance
 from handgrad.speech.features import FEATURES
 
-#: An aligner that has not answered after so long is taken for hung: it needs a twentieth of a recording's time.
+#: Timeout for aligners: alignment takes about a twentieth of the length of a recording.
 _SECONDS_TO_ANSWER = 300.0
-#: What a process runs; -P: none of its modules are taken from the current folder.
+#: The command of a process; -P: do not import modules from the current folder.
 COMMAND = [sys.executable, "-P", "-m", "handgrad.speech.worker"]
-#: There are as many processes as there are cores.
+#: There is one process per core.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """What became of an utterance.
+    """The outcome of an utterance.
 
     Arguments:
-        utterance: which.
-        error: why there is nothing, in a line; empty where there is.
-        score: of its alignment.
-        notes: what was noticed.
+        utterance: the utterance.
+        error: the reason of a failure; empty on success.
+        score: score of its alignment.
+        notes: remarks.
         features: (T, 40) float32.
         labels: (T,) uint8.
     """
@@ -56,14 +56,14 @@ def align_all(
     spell: bool = True,
     seconds_to_answer: float = _SECONDS_TO_ANSWER,
 ) -> Iterator[Aligned]:
-    """Aligns utterances in so many processes, and yields each as it is done, in any order.
+    """Aligns utterances in this number of processes and yields each when it is done, in any order.
 
-    A process that crashes or hangs loses the utterance that it had, and nothing else.
+    If a process crashes or hangs, only its current utterance is lost.
     """
     settings = {"lexicon": {word: list(phones) for word, phones in lexicon.items()}, "spell": spell}
     todo = iter(utterances)
     lock = threading.Lock()
-    # A thread waits for each process. What is done is taken up before more is begun: nothing piles up in memory.
+    # One thread per process. Results are consumed before new work starts, so that they do not accumulate in memory.
     done: queue.Queue[Aligned | None] = queue.Queue(2 * processes)
     workers = [_Worker(settings, seconds_to_answer) for _ in range(processes)]
     stop = threading.Event()

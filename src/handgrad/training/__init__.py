@@ -1,4 +1,4 @@
-"""Runs: a configuration, the loop that trains it on any engine, the folder it leaves, and how to go on from there."""
+"""Runs: the configuration, the training loop for all engines, the run folder, and resuming."""
 
 from handgrad.training.config import TrainConfig, config_from_file, merge_settings
 from handgrad.training.loop import Interrupted, train

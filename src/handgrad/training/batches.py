@@ -1,4 +1,4 @@
-"""The order in which a run meets its training samples."""
+"""The order of the training samples of a run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from handgrad._typing import Array, Integer
 
 
 class BatchOrder:
-    """Each epoch a new order, found from its number alone; what does not fill a batch at an epoch's end is left out of
-    that epoch.
+    """Each epoch has a new order, determined by the seed and the epoch number; an incomplete last batch is dropped.
 
     Arguments:
         train_indices: all training samples.
-        batch_size: samples a step, at most as many as there are.
-        seed: the run's `data_seed`.
+        batch_size: samples per step, at most the number of training samples.
+        seed: the `data_seed` of the run.
     """
 
     def __init__(self, train_indices: Integer[Array, "n"], batch_size: int, seed: int) -> None:
@@ -25,7 +24,7 @@ class BatchOrder:
         self._permutation: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def batches(self, first: int, last: int) -> Integer[Array, "steps batch"]:
-        """The indices of steps `first` to `last`, the last not included."""
+        """The indices of steps `first` to `last` (exclusive)."""
         return np.stack([self._batch(step) for step in range(first, last)])
 
     def _batch(self, step: int) -> Integer[Array, "batch"]:

@@ -1,8 +1,9 @@
-"""Checksums of what a run leaves, so that a bit that flips on a disk is noticed and never used.
+"""Checksums of the files of a run, so that corrupted files are detected and never used silently.
 
-Each file carries its own: a manifest beside them would be wrong for a moment whenever a file is replaced, and a kill
-may come at that moment. Arrays have it in the header of their file, JSON and TOML files in their last line, and each
-line of `metrics.jsonl` in its last entry. They guard against accidents, not against anybody who means to deceive.
+Each file contains its own checksum: a separate manifest would be wrong for a moment whenever a file is replaced, and
+the process may be killed at that moment. Array files store it in their header, JSON and TOML files in their last line,
+and each line of `metrics.jsonl` in its last entry. Checksums protect against accidents, not against deliberate
+tampering.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _LINE_END = re.compile(r', "crc32": "([0-9a-f]{8})"}\Z')
 
 @contextlib.contextmanager
 def trusted() -> Iterator[None]:
-    """Inside, files without a checksum, or with another one than their content has, are read all the same."""
+    """Within this context, files without a checksum or with a wrong one are read anyway."""
     token = _trusting.set(True)
     try:
         yield
@@ -41,21 +42,21 @@ def trusted() -> Iterator[None]:
 
 
 def header(arrays: Mapping[str, Shaped[Array, "..."]], about: Mapping[str, Any]) -> str:
-    """What is said about arrays as JSON, with the checksum of both as the last entry.
+    """The metadata of arrays as JSON, with a checksum of arrays and metadata as the last entry.
 
-    It is one entry of a safetensors header: several are written in any order, and equal runs would leave different
-    files.
+    It is a single entry of the safetensors header: several entries are written in arbitrary order, so that equal runs
+    would produce different files.
     """
     said = json.dumps(about)
     return f'{said[:-1]}, "sha256": "{_of_arrays(arrays, said)}"}}'
 
 
 def read_header(path: Path, arrays: Mapping[str, Shaped[Array, "..."]], text: str, trust: bool = False) -> Any:
-    """What `header` was given, as the value in JSON.
+    """The metadata passed to `header`, as a JSON value.
 
     Raises:
-        RunError: the arrays or what is said about them are damaged.
-        ValueError: it is no JSON.
+        RunError: the arrays or the metadata are damaged.
+        ValueError: it is not JSON.
     """
     found = _HEADER_END.search(text)
     said = text[: found.start()] + "}" if found else text
@@ -64,7 +65,7 @@ def read_header(path: Path, arrays: Mapping[str, Shaped[Array, "..."]], text: st
 
 
 def _of_arrays(arrays: Mapping[str, Shaped[Array, "..."]], about: str) -> str:
-    """SHA-256 of arrays, their names, dtypes and shapes, and of what is said about them."""
+    """SHA-256 of arrays with their names, dtypes and shapes, and of their metadata."""
     digest = hashlib.sha256(about.encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -74,13 +75,13 @@ def _of_arrays(arrays: Mapping[str, Shaped[Array, "..."]], about: str) -> str:
 
 
 def json_text(value: Mapping[str, Any]) -> str:
-    """An object as JSON, its checksum as the last entry."""
+    """An object as JSON, with its checksum as the last entry."""
     text = json.dumps(value, indent=2).removesuffix("\n}")
     return f'{text},\n  "sha256": "{_sha256(text)}"\n}}\n'
 
 
 def read_json(path: Path, trust: bool = False) -> dict[str, Any]:
-    """The object in a file that `json_text` made, without its checksum.
+    """The object in a file written by `json_text`, without its checksum.
 
     Raises:
         RunError: the file is damaged.
@@ -99,25 +100,25 @@ def read_json(path: Path, trust: bool = False) -> dict[str, Any]:
 
 
 def toml_text(text: str) -> str:
-    """TOML with its checksum in a comment at the end."""
+    """TOML with a checksum in a comment at the end."""
     return f"{text}# sha256 of the lines above: {_sha256(text)}\n"
 
 
 def check_toml(path: Path, trust: bool = False) -> None:
-    """Raises RunError where a file that `toml_text` made is damaged or was changed."""
+    """Raises RunError if a file written by `toml_text` is damaged or was modified."""
     text = _text(path)
     found = _TOML_END.search(text)
     check(path, found and found[1], found and _sha256(text[: found.start()]), trust)
 
 
 def line(record: Mapping[str, Any]) -> str:
-    """A record as a line of JSON, its checksum as the last entry."""
+    """A record as a line of JSON, with its checksum as the last entry."""
     text = json.dumps(record).removesuffix("}")
     return f'{text}, "crc32": "{zlib.crc32(text.encode()):08x}"}}\n'
 
 
 def read_line(path: Path, number: int, text: str, trust: bool = False) -> dict[str, Any]:
-    """The record in a line that `line` made.
+    """The record in a line written by `line`.
 
     Raises:
         RunError: the line is damaged.
@@ -138,8 +139,7 @@ DAMAGED = "The file is damaged: bring back a copy, or train again"
 
 
 def check(path: Path | str, written: str | None, found: str | None, trust: bool = False) -> None:
-    """Raises RunError where the checksum that a file holds is not that of its content, or it holds none; not where it
-    is trusted."""
+    """Raises RunError if the checksum of a file is missing or wrong, unless the file is trusted."""
     if trust or _trusting.get():
         return
     if written is None:

@@ -1,7 +1,7 @@
-"""Two runs side by side: where they part, by how much, in which layer first.
+"""Comparison of two runs: where they diverge, by how much, and in which layer first.
 
-What the folders hold is compared as it lies there: settings, evaluations, final weights. Then both runs are made again
-from their seeds, one step at a time, and everything they hold is compared after each. The runs are only read.
+First, the contents of the run folders are compared: settings, evaluations, final weights. Then both runs are repeated
+from their seeds, and their complete state is compared after each step. The runs are not modified.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from handgrad.training.config import TrainConfig
 from handgrad.training.loop import new_engine
 from handgrad.training.run import Run, load_dataset, load_run
 
-#: How far apart two runs may be and still be alike, by the coarser of their precisions: what rounding grows to in the
-#: steps that are made again by default.
+#: Default tolerance by the lower of the two precisions: the size of rounding errors after the default number of
+#: repeated steps.
 TOLERANCES = {"float64": 1e-8, "float32": 1e-3, "bf16": 0.5, "fp16": 0.5}
 
-#: Samples whose scores are compared.
+#: Number of samples whose scores are compared.
 PROBE = 64
 
-#: Settings that say where things lie or how often, not what is computed.
+#: Settings for locations and intervals, which do not affect the computation.
 _ELSEWHERE = ("recipe", "data_dir", "offline", "checkpoint_seconds")
 
 
 @dataclass(frozen=True)
 class Parting:
-    """Where two runs are first further apart than the tolerance.
+    """The first difference of two runs beyond the tolerance.
 
     Attributes:
-        step: after how many steps; 0 is the initial weights.
+        step: number of steps; 0 for the initial weights.
         layer, kind: the first layer in the order of the forward pass, as `"3"`, `"batch_norm"`.
-        parameter: of that layer, as `"3.weight"`; None where only the loss is different.
-        difference: relative, of that parameter or of the loss.
+        parameter: the parameter of that layer, as `"3.weight"`; None if only the loss differs.
+        difference: relative difference of that parameter or of the loss.
     """
 
     step: int
@@ -57,14 +57,14 @@ class Parting:
 
 @dataclass(frozen=True)
 class Step:
-    """What two runs hold after the same number of steps.
+    """The differences of two runs after the same number of steps.
 
     Attributes:
-        step: how many steps; 0 is before the first.
-        losses: each run's mean loss of the step's batch; None at step 0.
+        step: number of steps; 0 is before the first.
+        losses: mean loss of the batch in each run; None at step 0.
         loss: relative difference of the losses; None at step 0.
-        scores: relative difference of the scores of the same samples, in evaluation.
-        parameters: relative difference of every parameter and running figure, by name, in the order of the layers.
+        scores: relative difference of the scores of the same samples, in evaluation mode.
+        parameters: relative difference of every parameter and running statistic, by name, in the order of the layers.
     """
 
     step: int
@@ -76,19 +76,20 @@ class Step:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found of two runs.
+    """The result of a comparison of two runs.
 
     Attributes:
         runs: their folders.
-        tolerance: relative difference up to which two things are alike.
-        settings: those that differ, as name -> both values.
-        evaluations: one row a step that both evaluated at: `step`, and relative differences by figure.
-        layers: layer -> kind, of all layers that hold something, in the order of the forward pass.
-        weights: relative difference of every parameter and running figure at the end; empty where they cannot be
-            compared, and `weights_note` says why.
-        steps: the steps that were made again.
-        undetermined: parameters and running figures that say nothing: the true gradient of what moves them is zero.
-        note: what else has to be known, or "".
+        tolerance: relative difference up to which values count as equal.
+        settings: the settings that differ, as name -> both values.
+        evaluations: one row per step at which both were evaluated: `step`, and relative differences by metric.
+        layers: layer -> kind for all layers with state, in the order of the forward pass.
+        weights: relative difference of every parameter and running statistic at the end; empty if they cannot be
+            compared, with the reason in `weights_note`.
+        steps: the repeated steps.
+        undetermined: parameters and running statistics whose drift is meaningless, because the true gradient behind it
+            is zero.
+        note: further remarks, or "".
     """
 
     runs: tuple[str, str]
@@ -104,12 +105,12 @@ class Comparison:
 
     @property
     def alike(self) -> bool:
-        """Whether nothing that was judged is further apart than the tolerance."""
+        """Whether all judged differences are within the tolerance."""
         return self.parting is None and self.final_parting is None and self.evaluation_parting is None
 
     @property
     def parting(self) -> Parting | None:
-        """Where the runs, made again from their seeds, part first."""
+        """The first divergence of the runs repeated from their seeds."""
         for step in self.steps:
             if parting := self._first(step.step, step.parameters):
                 return parting
@@ -135,8 +136,8 @@ class Comparison:
         return None
 
     def parameters(self) -> list[dict[str, Any]]:
-        """One row a parameter or running figure: where it parts in the steps made again, the largest difference there,
-        and the difference at the end."""
+        """One row per parameter or running statistic: where it diverges in the repeated steps, the largest
+        difference there, and the difference at the end."""
         rows = []
         for name in self.weights or (self.steps[0].parameters if self.steps else ()):
             layer = name.rpartition(".")[0]
@@ -155,7 +156,7 @@ class Comparison:
         return rows
 
     def to_dict(self) -> dict[str, Any]:
-        """As a JSON value; a difference without bound (something is not finite) is null."""
+        """The comparison as a JSON value; infinite differences (non-finite values) are null."""
         parting, final = self.parting, self.final_parting
         return _json(
             {
@@ -186,19 +187,19 @@ def compare_runs(
     offline: bool = False,
     told: Callable[[int], None] = lambda step: None,
 ) -> Comparison:
-    """Compares two runs of one architecture, of whichever engines. Neither folder is changed.
+    """Compares two runs of the same architecture on any engines. The folders are not modified.
 
     Arguments:
         one, other: the runs, or their folders.
-        steps: how many steps to make again from the seeds, at most; 0 for none.
-        tolerance: relative difference, max|a - b| / max(max|a|, max|b|, 1e-8), up to which two arrays are alike; by
-            default as `TOLERANCES` has it for the coarser of the two precisions.
-        data_dir, offline: where the data lies, and whether it may be downloaded.
-        told: called with each step that is done.
+        steps: maximum number of steps to repeat from the seeds; 0 for none.
+        tolerance: relative difference, max|a - b| / max(max|a|, max|b|, 1e-8), up to which two arrays count as equal;
+            by default from `TOLERANCES` for the lower of the two precisions.
+        data_dir, offline: location of the data, and whether downloads are disabled.
+        told: called with each completed step.
 
     Raises:
-        ConfigError: `steps` or `tolerance` cannot be.
-        RunError: a folder holds no run, or the architectures differ.
+        ConfigError: invalid `steps` or `tolerance`. RunError: a folder does not contain a run, or the architectures
+            differ.
     """
     if steps < 0:
         raise ConfigError(f"steps={steps}: expected a whole number of at least 0; 0 repeats none")
@@ -241,7 +242,7 @@ def compare_runs(
     )
 
 
-# -- what the folders hold --------------------------------------------------------------------------------------------
+# -- contents of the folders ------------------------------------------------------------------------------------------
 
 
 def _differing(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
@@ -250,7 +251,8 @@ def _differing(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
 
 
 def _other_layer(a: Architecture, b: Architecture, one: Run, other: Run) -> str:
-    """The difference of two architectures in words: the settings that make it, and the first layer it shows in."""
+    """Description of the difference of two architectures: the settings that cause it, and the first layer that
+    differs."""
     names = [name for name in _differing(one.config, other.config) if _decides(name, one.config, other.config, a)]
     settings = "; ".join(
         f"{name}={_shown(getattr(one.config, name))} in {one.path}, "
@@ -272,17 +274,17 @@ def _first_difference(a: Architecture, b: Architecture, one: Run, other: Run) ->
 
 
 def _decides(name: str, one: TrainConfig, other: TrainConfig, architecture: Architecture) -> bool:
-    """Whether the other run's value of a setting makes another network of the first run's settings."""
+    """Whether the other run's value of a setting changes the network of the first run's settings."""
     try:
         config = dataclasses.replace(one, **{name: getattr(other, name)})
         return config.architecture(architecture.input_shape, architecture.output_shape[0]) != architecture
-    except ConfigError:  # the value goes with the other run's other settings only
+    except ConfigError:  # the value is valid only with other settings of the other run
         return name == "model"
 
 
 def _visible(row) -> dict[str, Any]:
-    """Options that one sees of a layer: the gain only scales its first weights and follows from the activation, and
-    inner layers have rows of their own."""
+    """The visible options of a layer: the gain only scales its initial weights and follows from the activation, and
+    nested layers have separate rows."""
     return {name: value for name, value in row.options.items() if name not in ("gain", "layers")}
 
 
@@ -330,11 +332,11 @@ def _final_weights(a: Run, b: Run, architecture: Architecture) -> tuple[dict[str
     return _differences(architecture, *states), ""
 
 
-# -- made again -------------------------------------------------------------------------------------------------------
+# -- repeated runs ----------------------------------------------------------------------------------------------------
 
 
 class _Replay:
-    """A run made again from its seeds, a step at a time, through what every engine can do."""
+    """A run repeated step by step from its seeds, through the common engine interface."""
 
     def __init__(self, run: Run, dataset) -> None:
         config = run.config
@@ -344,7 +346,7 @@ class _Replay:
         self.steps = config.max_steps or (config.epochs or 0) * self.order.steps_an_epoch
         self.schedule = config.learning_rates(self.steps)
         judged = "validation_loss" if "validation" in dataset.splits else "test_loss"
-        #: What the run itself measured: the learning rate may depend on it.
+        #: The results of the original run, on which the learning rate may depend.
         self.measured = {record["step"]: record[judged] for record in run.metrics}
         split = "test" if "test" in dataset.splits else "train"
         dtype = np.float64 if config.precision == "float64" else np.float32
@@ -352,7 +354,7 @@ class _Replay:
         self.stopped = ""
 
     def step(self, number: int) -> float:
-        """Makes the step of this number, counted from 1: its loss, infinite where it is no number."""
+        """Runs the step with this number, counted from 1, and returns its loss, which is infinite if it is NaN."""
         rates = self.schedule.rates(number - 1, number)
         try:
             figures = self.engine.train(self.order.batches(number - 1, number), rates)
@@ -364,7 +366,7 @@ class _Replay:
         return float(figures.loss[0]) / figures.samples
 
     def scores(self) -> np.ndarray:
-        with np.errstate(all="ignore"):  # weights may be near the end of their numbers
+        with np.errstate(all="ignore"):  # weights may be close to overflow
             return self.engine.predict(self.probe)
 
 
@@ -385,7 +387,7 @@ def _side_by_side(a: _Replay, b: _Replay, steps: int) -> Iterator[Step]:
 def _differences(
     architecture: Architecture, a: dict[str, Shaped[Array, "..."]], b: dict[str, Shaped[Array, "..."]]
 ) -> dict[str, float]:
-    """Relative difference of each array but counters, in the order of the layers."""
+    """Relative difference of each array except counters, in the order of the layers."""
     place = {row.name: i for i, row in enumerate(architecture.rows())}
 
     def order(name: str) -> tuple[int, bool, str]:
@@ -397,7 +399,7 @@ def _differences(
 
 
 def _relative(a: Any, b: Any) -> float:
-    if np.array_equal(a, b):  # two infinities, too
+    if np.array_equal(a, b):  # also for two infinities
         return 0.0
     difference = relative_error(a, b)
     return difference if math.isfinite(difference) else math.inf
@@ -411,18 +413,19 @@ def _json(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-# -- what says nothing ------------------------------------------------------------------------------------------------
+# -- undetermined parameters ------------------------------------------------------------------------------------------
 
-#: Layers through which a number added to a whole feature comes out as a number added to a whole feature.
+#: Layers for which a constant added to a feature of the input adds a constant to a feature of the output.
 _PASSING = ("identity", "flatten", "global_avg_pool2d")
 _BATCH_NORMS = ("batch_norm", "batch_norm2d")
 
 
 def undetermined(architecture: Architecture) -> frozenset[str]:
-    """Names whose drift says nothing about a run: biases that have no effect in training, because a batch
-    normalisation takes away again what they add, and the running means that follow them.
+    """Names of parameters whose drift is meaningless: biases without effect in training, because a batch normalisation
+    cancels them, and the corresponding running means.
 
-    The true gradient of such a bias is zero and the computed one is rounding, of which Adam makes whole steps.
+    The true gradient of such a bias is zero, and the computed one is rounding error, which Adam scales to full-size
+    steps.
     """
     names: set[str] = set()
     _biases(architecture.layers, "", False, names)
@@ -431,8 +434,8 @@ def undetermined(architecture: Architecture) -> frozenset[str]:
 
 
 def _biases(layers: Sequence[LayerSpec], prefix: str, absorbed: bool, names: set[str]) -> bool:
-    """Walks from the end: whether a number added to a feature before `layers` is taken away again, if that is so of
-    one added after them."""
+    """Backward traversal: whether a constant added to a feature before `layers` is cancelled, given whether one
+    added after them is."""
     for i in reversed(range(len(layers))):
         layer, name = layers[i], f"{prefix}{i}"
         if layer.kind == "residual":
@@ -448,16 +451,16 @@ def _biases(layers: Sequence[LayerSpec], prefix: str, absorbed: bool, names: set
 
 
 def _passes(layer: LayerSpec) -> bool:
-    if layer.kind == "max_pool2d":  # its border is -∞
+    if layer.kind == "max_pool2d":  # its padding is -∞
         return True
-    if layer.kind in ("conv2d", "avg_pool2d"):  # a border of zeros is not moved along
+    if layer.kind in ("conv2d", "avg_pool2d"):  # zero padding is not shifted
         padding = layer.options.get("padding", 0)
         return not any(padding) if isinstance(padding, Sequence) else not padding
     return layer.kind in (*_PASSING, "linear")
 
 
 def _running_means(layers: Sequence[LayerSpec], prefix: str, drifting: bool, names: set[str]) -> bool:
-    """Walks from the front: whether features are moved by an undetermined bias after `layers`."""
+    """Forward traversal: whether features after `layers` are shifted by an undetermined bias."""
     for i, layer in enumerate(layers):
         name = f"{prefix}{i}"
         if layer.kind == "residual":

@@ -34,7 +34,7 @@ def opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, firs
 
 
 def showing_itself(figure: Figure) -> Figure:
-    """The figure, which a notebook then shows whatever backend it has."""
+    """The figure in a form that a notebook shows with any backend."""
 
     def _repr_png_() -> bytes:
         return png(figure)
@@ -52,7 +52,7 @@ def png(figure: Figure) -> bytes:
 
 
 def evaluations_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
-    """Evaluations side by side as HTML, a row per split.
+    """Evaluations side by side as HTML, with one row per split.
 
     Arguments:
         columns: headings and records (lines of `metrics.jsonl`).
@@ -74,7 +74,7 @@ def evaluations_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def measures_in(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the evaluations hold of a split: loss, and accuracy or RMSE, MAE and R²."""
+    """The metrics of a split: loss, and accuracy or RMSE, MAE and R²."""
     names = {
         key.removeprefix(f"{split}_"): None
         for record in records
@@ -93,9 +93,9 @@ def run_html(path: str, about: str, columns: Mapping[str, Mapping[str, Any]], no
     """A run as HTML.
 
     Arguments:
-        about: what it is, in a line.
+        about: one-line description.
         columns: as for `evaluations_table`.
-        note: what else is to be known, in a line; may be empty.
+        note: one-line remark; may be empty.
         figure: its curves as PNG.
     """
     parts = [f"<b>Run</b> <code>{html.escape(path)}</code><br>{html.escape(about)}"]

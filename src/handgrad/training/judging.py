@@ -1,4 +1,4 @@
-"""Figures of a network's quality, from the sums that engines give."""
+"""Metrics, computed from the sums returned by engines."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from handgrad._typing import Array, Float, Integer
 from handgrad.data import Dataset
 from handgrad.engines import Figures
 
-#: In the order in which they are shown.
+#: The splits in display order.
 SPLITS = ("train", "validation", "test")
 
-#: What is reported of a task beside the loss; the first decides which evaluation was the best.
+#: The metrics of each task besides the loss; the first determines the best evaluation.
 MEASURES = {"classification": ("accuracy",), "regression": ("rmse", "mae", "r2")}
 
-#: Measures of which less is better.
+#: Metrics for which lower is better.
 _ERRORS = ("rmse", "mae", "loss")
 
 
 def better(measure: str, record: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether an evaluation is better than another one, by a measure such as `test_accuracy` or `validation_rmse`."""
+    """Whether an evaluation is better than another, by a metric such as `test_accuracy` or `validation_rmse`."""
     less = measure.rpartition("_")[2] in _ERRORS
     return record[measure] < other[measure] if less else record[measure] > other[measure]
 
 
 def averages(figures: Figures, dataset: Dataset, indices: Integer[Array, "n"]) -> dict[str, float]:
-    """Loss and accuracy a sample; of a regression loss, RMSE, MAE and R² (of several targets: the means of theirs).
+    """Mean loss and accuracy; for regression, loss, RMSE, MAE and R² (means over several targets).
 
     Formula: RMSE = √(1/N Σ (y - t)²), MAE = 1/N Σ |y - t|, R² = 1 - Σ (y - t)² / Σ (t - mean t)², as scikit-learn's
     `root_mean_squared_error`, `mean_absolute_error` and `r2_score`, in the unit of the target.
 
     Arguments:
-        figures: of an evaluation of the samples at `indices`.
+        figures: results of an evaluation of the samples at `indices`.
     """
     samples = figures.samples * len(figures.loss)
     loss = {"loss": float(figures.loss.sum()) / samples}
@@ -46,7 +46,7 @@ def averages(figures: Figures, dataset: Dataset, indices: Integer[Array, "n"]) -
 def training_averages(
     loss: float, correct: int, errors: Float[Array, "2 T"], samples: int, dataset: Dataset
 ) -> dict[str, float]:
-    """The same, from the sums over batches of training samples: R² compares with the spread of all training targets."""
+    """The same, from the sums over training batches; R² is relative to the variance of all training targets."""
     mean = {"loss": loss / samples}
     if dataset.target_scaling is None:
         return {**mean, "accuracy": correct / samples}
@@ -55,11 +55,11 @@ def training_averages(
 
 
 def details(figures: Figures, dataset: Dataset, indices: Integer[Array, "n"]) -> dict[str, Any]:
-    """What an evaluation says of each class, or each target, as a JSON value.
+    """Detailed results for each class or target, as a JSON value.
 
-    Returns: of a classification, `classes`: for each class by its name precision, recall, F1 (0 where they are 0/0) and
-        support (its samples), and `confusion`: how many samples of class i (row) were given class j (column). Empty
-        with so many classes that no table was made. Of a regression, `targets`: RMSE, MAE and R² of each.
+    Returns: for classification, `classes` with precision, recall, F1 (0 for 0/0) and support (number of samples) of
+    each class by name, and `confusion` with the number of samples of class i (row) classified as j (column); empty if
+    there are too many classes for a confusion matrix. For regression, `targets` with RMSE, MAE and R² of each.
     """
     if figures.errors is not None:
         sums = figures.errors.sum(axis=0)
@@ -92,7 +92,7 @@ def _spread(targets: Float[Array, "n T"]) -> Float[Array, "T"]:
 
 def _of_targets(errors: Float[Array, "2 T"], samples: int, spread: Float[Array, "T"]) -> list[dict[str, float]]:
     squares, distances = errors
-    # without any spread R² is 1 for perfect answers and 0 for others, as in scikit-learn
+    # for constant targets, R² is 1 for perfect predictions and 0 for others, as in scikit-learn
     r2 = np.where(spread > 0, 1 - squares / np.where(spread > 0, spread, 1), squares == 0)
     columns = (np.sqrt(squares / samples), distances / samples, r2)
     return [dict(zip(MEASURES["regression"], map(float, row), strict=True)) for row in zip(*columns, strict=True)]

@@ -1,4 +1,4 @@
-"""The training loop: one for every engine."""
+"""The training loop for all engines."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from handgrad.training.run import Onlooker, Run, RunFolder, as_configured, check
 from handgrad.training.schedules import laid_out_over_steps
 from handgrad.training.tensorboard import TensorBoard
 
-#: How long the loop stays inside the engine at a time, so that Ctrl-C and the progress bar answer quickly. Results do
-#: not depend on it: the engine gives back figures a step, and they are added up in order.
+#: Time that the loop spends inside the engine per call, so that Ctrl-C and the progress bar respond quickly. Results do
+#: not depend on it: the engine returns one result per step, and they are added in order.
 SECONDS_PER_CHUNK = 0.1
 
-#: Settings that a resumed run may be given anew: they decide where it ends or where things lie, not what a step does.
-#: (The engines are twins: what one has begun another goes on with, within rounding.)
+#: Settings that may change when a run is resumed: they determine when it ends or where data are, not what a step does.
+#: (The engines are equivalent: one can continue a run of another, up to rounding.)
 CHANGEABLE = (
     *("max_steps", "epochs", "patience", "data", "data_dir", "offline", "checkpoint_seconds"),
     *("engine", "device", "compile", "gradients"),
@@ -43,7 +43,7 @@ CHANGEABLE = (
 
 
 class Interrupted(RunError):
-    """The run was asked to stop (Ctrl-C or a termination signal); all it did is saved."""
+    """The run was interrupted (Ctrl-C or a termination signal); all progress is saved."""
 
     exit_code = 130
 
@@ -65,32 +65,29 @@ def train(
     tensorboard: bool = False,
     **settings: Any,
 ) -> Run:
-    """Trains a network and leaves a run folder.
+    """Trains a network and writes a run folder.
 
     Arguments:
-        x, y, x_test, y_test, groups, sample_weight: data of one's own in memory, as for `handgrad.data.from_arrays`:
-            arrays, or a DataFrame and the name of its target column. They are not written to the run folder, only
-            their checksum is: `resume` needs them again.
-        recipe: a complete configuration by name; `digits` where neither a recipe nor a data set nor a file is named.
-        config_file: a TOML file whose settings go over the recipe's.
+        x, y, x_test, y_test, groups, sample_weight: the user's data in memory, as for `handgrad.data.from_arrays`:
+            arrays, or a DataFrame and the name of its target column. The run folder contains only their checksum, so
+            pass them again to resume.
+        recipe: name of a complete configuration; by default `digits`, if no data set or file is given.
+        config_file: a TOML file whose settings override the recipe.
         run_dir: the run folder; by default a new one in `runs/`, named after the recipe.
-        resume: go on with the run in `run_dir` from its last checkpoint, bit for bit as if it had not stopped. Where
-            there is no checkpoint yet, the run starts at its beginning.
-        reporter: told of everything as it happens; by default what `progress` says.
-        progress: whether the run shows how far it is: a bar in a notebook, plain lines elsewhere. By default in
-            notebooks only.
-        tensorboard: whether event files for TensorBoard are written, to `tensorboard/` in the run folder (the extra
+        resume: resume the run in `run_dir` from its last checkpoint, with bit-for-bit the same result as an
+            uninterrupted run. Without a checkpoint, the run starts from the beginning.
+        reporter: receives all events; by default according to `progress`.
+        progress: whether to show progress: a bar in a notebook, plain lines elsewhere. By default only in notebooks.
+        tensorboard: whether to write event files for TensorBoard to `tensorboard/` in the run folder (the extra
             `tensorboard`).
-        settings: fields of `TrainConfig`, over those of the recipe and the file.
+        settings: fields of `TrainConfig`, which override the recipe and the file.
 
     Returns: the run.
 
     Raises:
-        ConfigError: a setting cannot be.
-        DataError: the data cannot be had.
-        RunError: the run folder cannot be used.
-        Interrupted: Ctrl-C or a termination signal; everything is saved.
-        NonFiniteError: the loss stopped being a number.
+        ConfigError: invalid setting. DataError: the data cannot be loaded. RunError: the run folder cannot be used.
+            Interrupted: Ctrl-C or a termination signal; all progress is saved. NonFiniteError: the loss is no longer
+            finite.
     """
     if reporter is None:
         reporter = progress_reporter() if progress or (progress is None and in_notebook()) else Reporter()
@@ -118,7 +115,8 @@ def train(
 
 
 def _with_whole_paths(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with the paths of one's own data spelled out: a run may be resumed in another folder."""
+    """The settings with absolute paths of the user's data, because a run may be resumed from another working
+    directory."""
     data = settings.get("data")
     if data in (None, "", IN_MEMORY):
         return settings
@@ -128,25 +126,25 @@ def _with_whole_paths(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_memory(config: TrainConfig, raw: Raw | None) -> Dataset | None:
-    """The data set of arrays that were given from Python, where they were."""
+    """The data set of arrays passed from Python, if any."""
     if raw is None:
         return None
     return as_configured(config, replace(assemble(raw, **config.splitting()), name=config.dataset))
 
 
 def train_in(folder: RunFolder, config: TrainConfig, dataset: Dataset, reporter: Reporter) -> None:
-    """Trains the run of a configuration in a folder, from its checkpoint where it has one, on data that is loaded
-    already. Raises as `train` does.
+    """Trains the run of a configuration in a folder, from its checkpoint if there is one, on loaded data. Raises the
+    same errors as `train`.
 
     Arguments:
-        dataset: what `load_dataset(config)` gives; without a "test" split nothing is evaluated on it.
+        dataset: the result of `load_dataset(config)`; without a "test" split, there is no test evaluation.
     """
     with folder.held():
         Training(folder, config, reporter, dataset=dataset).run()
 
 
 def _train_together(given, config_file, settings, run_dir, resume, reporter, raw) -> Run:
-    """`train` in one of several processes: the first says what is done, writes and reports."""
+    """`train` in one of several processes: the first decides, writes and reports."""
     engine = given.get("engine") or _saved_engine(run_dir)
     with joined(engine) as processes:
 
@@ -172,7 +170,7 @@ def _train_together(given, config_file, settings, run_dir, resume, reporter, raw
             try:
                 Training(folder, config, reporter, processes, _from_memory(config, raw)).run()
             except (Interrupted, NonFiniteError) as error:
-                if processes.rank > 0:  # the first process says so
+                if processes.rank > 0:  # the first process reports it
                     raise SystemExit(getattr(error, "exit_code", 1)) from None
                 raise
     return Run(path)
@@ -184,7 +182,7 @@ def _saved_engine(run_dir: str | Path | None) -> str:
 
 
 def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[RunFolder, TrainConfig]:
-    """The folder and the configuration of a run that is begun or goes on."""
+    """The folder and the configuration of a new or resumed run."""
     named = given.keys() & {"recipe", "dataset", "data"} or config_file is not None
     begin_with = given if named else merge_settings("digits", None, settings)
     if run_dir is None:
@@ -210,10 +208,10 @@ def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[Run
 
 
 def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
-    """A run's configuration with those settings changed that a resumed run may be given anew.
+    """The configuration of a resumed run, with changes to the settings that may change.
 
     Raises:
-        ConfigError: another setting differs.
+        ConfigError: a different setting has changed.
     """
     saved = config.to_dict()
     differing = {name: value for name, value in wanted.items() if value is not None and value != saved.get(name)}
@@ -237,10 +235,10 @@ def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
 
 
 def fitted_to(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """The configuration with a batch size that the data allow: the default one is at most the training samples.
+    """The configuration with a valid batch size: the default is at most the number of training samples.
 
     Raises:
-        ConfigError: another one is larger.
+        ConfigError: an explicit batch size is larger.
     """
     n = len(dataset.indices("train"))
     if config.batch_size <= n:
@@ -253,10 +251,10 @@ def fitted_to(config: TrainConfig, dataset: Dataset) -> TrainConfig:
 
 
 def recorded(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """The configuration with the size and the checksum of data of one's own.
+    """The configuration with the size and the checksum of the user's data.
 
     Raises:
-        DataError: they are not the ones that it holds already.
+        DataError: they differ from those in the configuration.
     """
     if config.data is None:
         return config
@@ -278,10 +276,10 @@ def new_engine(
     *,
     models: Sequence[TrainConfig] | None = None,
 ) -> Any:
-    """The engine that a configuration describes, at its first step, the data set loaded.
+    """Creates the engine of a configuration before its first step, with the data set loaded.
 
     Arguments:
-        models: stacks a model of each of these, on one thread; `config` says what they have in common.
+        models: configurations of stacked models, on one thread; `config` contains their common settings.
     """
 
     def each(setting: Callable[[TrainConfig], Any]) -> Any:
@@ -302,7 +300,7 @@ def new_engine(
 
 
 def threads_of(config: TrainConfig) -> int:
-    """How many threads share a step's work: the last digits of a sum can depend on it."""
+    """Number of threads per step, on which the last digits of sums can depend."""
     if config.threads:
         return config.threads
     counts = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
@@ -310,10 +308,10 @@ def threads_of(config: TrainConfig) -> int:
 
 
 class Training:
-    """One run under way. All its state that is not the engine's lies in plain attributes that a checkpoint saves.
+    """A run in progress. All state outside the engine is in plain attributes that a checkpoint saves.
 
     Arguments:
-        dataset: the configuration's, where it is loaded already.
+        dataset: the data set of the configuration, if already loaded.
     """
 
     engine: Any  # an engine, or one model of a stack
@@ -331,7 +329,7 @@ class Training:
         self.processes = processes or Processes()
         self.began = time.perf_counter()
         if dataset is None:
-            if config.data is None and self.processes.count > 1:  # one downloads, the others find it there
+            if config.data is None and self.processes.count > 1:  # one process downloads, the others find the files
                 self.processes.first(lambda: load_dataset(config) and None)
             dataset = load_dataset(config)
         self.dataset = dataset
@@ -354,22 +352,22 @@ class Training:
         self.loss_sum, self.correct, self.samples = 0.0, 0, 0  # since the last evaluation
         self.errors = np.zeros((2, len(self.dataset.classes)))
         self.best: dict[str, Any] | None = None
-        self.details: dict[str, Any] = {}  # of the best and the last evaluation
-        self.seconds_before = 0.0  # of the sessions before this one
-        self.seconds_inside = 0.0  # in training steps and evaluations
+        self.details: dict[str, Any] = {}  # details of the best and the last evaluation
+        self.seconds_before = 0.0  # seconds of previous sessions
+        self.seconds_inside = 0.0  # seconds in training steps and evaluations
         self.seconds_training = 0.0
         self.saved_at = time.perf_counter()
 
-        # Other machines may not see the folder: they get what the first process reads.
+        # Other machines may not have access to the folder; they receive what the first process reads.
         self.saved = self.processes.first(lambda: folder.load_checkpoint() if folder.has_checkpoint() else None)
         if self.saved is not None:
             self._restore(self.saved[1])
-        # those made after the checkpoint will be made again
+        # evaluations after the checkpoint will be repeated
         made = self.saved[1].get("evaluations", 0) if self.saved is not None else 0
         self.records = self.processes.first(lambda: self.folder.keep_metrics(self.step, at_least=made))
 
     def use(self, engine: Any, threads: int) -> None:
-        """Takes the engine, or the model of a stack, that is to train, and gives it what the checkpoint holds."""
+        """Sets the engine or the model of a stack and restores it from the checkpoint."""
         self.engine, self.threads = engine, threads
         if self.saved is not None:
             self._restore_engine(*self.saved)
@@ -378,7 +376,7 @@ class Training:
     # -- data order ---------------------------------------------------------------------------------------------------
 
     def _evaluation_indices(self, split: str) -> Integer[Array, "n"]:
-        """All indices of a split, or the same `eval_size` of them at every evaluation."""
+        """All indices of a split, or a fixed subset of `eval_size`."""
         indices = self.dataset.indices(split)
         size = self.config.eval_size
         if size is None or size >= len(indices):
@@ -394,11 +392,12 @@ class Training:
         self.folder.create(self.config)
         self.folder.save_preprocessing(self.dataset)
         chunk = 1
-        with stop_signals() as stop, threadpool_limits(1, user_api="blas"):  # engines share the work themselves
+        with stop_signals() as stop, threadpool_limits(1, user_api="blas"):  # engines divide the work themselves
             while not self.over():
                 until = min(self.step + chunk, self.next_evaluation())
                 seconds = self._train_until(until)
-                seconds, stopping = self.processes.largest(seconds, float(stop.is_set()))  # all go on, or none
+                # all processes continue, or none
+                seconds, stopping = self.processes.largest(seconds, float(stop.is_set()))
                 chunk = next_chunk(chunk, seconds)
                 if self.due():
                     self._evaluate()
@@ -413,11 +412,11 @@ class Training:
         self.finish()
 
     def over(self) -> bool:
-        """Whether all steps are made, or patience is at its end."""
+        """Whether all steps are done or patience is exhausted."""
         return self.step >= self.steps or self._out_of_patience()
 
     def next_evaluation(self, step: int | None = None) -> int:
-        """The first step after `step` (by default the present one) that ends with an evaluation."""
+        """The first step after `step` (by default the current one) that ends with an evaluation."""
         last = self.step if step is None else step
         return min((last // self.config.eval_freq + 1) * self.config.eval_freq, self.steps)
 
@@ -452,7 +451,7 @@ class Training:
             self.correct += correct
             self.samples += figures.samples
         if figures.errors is not None:
-            for errors in figures.errors:  # in order, so that chunks make no difference
+            for errors in figures.errors:  # in order, so that results do not depend on the chunks
                 self.errors += errors
         self.step = until
         self.reporter.stepped(self.step, loss / figures.samples)
@@ -463,7 +462,7 @@ class Training:
         self.evaluated(figures, time.perf_counter() - began)
 
     def evaluated(self, of_splits: dict[str, Figures], seconds: float) -> None:
-        """Takes the figures of an evaluation, and the time it took."""
+        """Records the results of an evaluation and its duration."""
         self.seconds_inside += seconds
         record: dict[str, Any] = {
             "step": self.step,
@@ -527,11 +526,11 @@ class Training:
         self.saved_at = time.perf_counter()
 
     def _restore(self, about: dict[str, Any]) -> None:
-        """Takes all that a checkpoint says of the run but the engine's part."""
+        """Restores the state of the run from a checkpoint, except for the engine."""
         self.step, self.best = about["step"], about["best"]
         self.schedule.restore(about["schedule"])
         self.loss_sum, self.correct, self.samples = about["loss_sum"], about["correct"], about["samples"]
-        self.errors[...] = about.get("errors", 0.0)  # not in checkpoints from before there were regressions
+        self.errors[...] = about.get("errors", 0.0)  # missing in checkpoints of versions without regression
         self.details = about.get("details", {})
         self.seconds_before = about["seconds"]
         self.seconds_inside, self.seconds_training = about["seconds_inside"], about["seconds_training"]
@@ -550,7 +549,7 @@ class Training:
             )
 
     def finish(self, **about: Any) -> None:
-        """Writes what a run that is over leaves; `about` goes into the summary."""
+        """Writes the final files of a finished run; `about` is added to the summary."""
         self.save_checkpoint()
         self.folder.save_model("model", self.engine, self.step)
         seconds = self.seconds()
@@ -575,7 +574,7 @@ class Training:
                 "numpy": np.__version__,
                 "python": platform.python_version(),
                 "machine": platform.platform(),
-                **getattr(self.engine, "versions", {}),  # of what an engine computes with besides NumPy
+                **getattr(self.engine, "versions", {}),  # of the libraries that an engine uses besides NumPy
             },
             **({"processes": self.processes.count} if self.processes.count > 1 else {}),
             "details": self.details,
@@ -590,20 +589,21 @@ class Training:
 
 
 def next_chunk(chunk: int, seconds: float) -> int:
-    """How many steps to make at a time, where the last `chunk` took so long."""
+    """The number of steps per call, given the duration of the last `chunk`."""
     return max(1, min(1024, int(chunk * min(4.0, SECONDS_PER_CHUNK / max(seconds, 1e-6)))))
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, a termination signal or a closed terminal sets; a second Ctrl-C interrupts at once."""
+    """An event that is set by Ctrl-C, a termination signal or a closed terminal; a second Ctrl-C interrupts
+    immediately."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def on_signal(number: int, frame: object) -> None:
-        # A closed terminal sends its signal twice (kernel and shell), a service manager two different ones.
+        # A closed terminal sends its signal twice (kernel and shell), a service manager sends two different ones.
         if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()

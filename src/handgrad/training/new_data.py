@@ -1,5 +1,5 @@
-"""Data that a run was not trained on: read from any file that training takes, made into what its network takes, and
-what the network says of it as a table."""
+"""New data for a trained run: reading any file that training supports, conversion to network inputs, and writing
+predictions as a table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from handgrad.training.run import Run, write_text
 
 
 class Inputs(NamedTuple):
-    """Raw inputs, a name for each where their files give one, and what was done to them, in words."""
+    """Raw inputs, their names if their files define any, and remarks about conversions."""
 
     inputs: Num[Array, "N *shape"]
     names: tuple[str, ...]
@@ -29,14 +29,14 @@ class Inputs(NamedTuple):
 
 
 def read_inputs(run: Run, path: str | Path) -> Inputs:
-    """The raw inputs in a file or folder, as `Run.predict` takes them.
+    """The raw inputs in a file or folder, in the form that `Run.predict` accepts.
 
     Arguments:
         path: a table with the columns that the run was trained on, arrays (.npy, .npz), one image, a folder of images,
             an IDX file or a folder of them.
 
-    Returns: the inputs (N, *shape), float32 or as they are in the file, with names and notes.
-    Raises: DataError where the file cannot be read, or does not fit the network.
+    Returns: the inputs (N, *shape), float32 or in the dtype of the file, with names and notes. Raises: DataError if the
+    file cannot be read or does not match the network.
     """
     raw = _read(run, path, targets=False)
     inputs, notes = _as_inputs(run, raw)
@@ -44,14 +44,14 @@ def read_inputs(run: Run, path: str | Path) -> Inputs:
 
 
 def read_labelled(run: Run, source: str | Path | tuple[Any, Any], target: str = "") -> Dataset:
-    """Samples with their targets as a data set for the run's network, with the one split "data".
+    """Samples with targets as a data set for the network of a run, with a single split "data".
 
     Arguments:
         source: the path of a file or folder as for `read_inputs`, with targets; or inputs and targets in memory,
             (x, y).
-        target: the .npy file of the targets, where `path` is one of inputs.
+        target: the .npy file with the targets, if `path` is one with inputs.
 
-    Raises: DataError where they cannot be read, do not fit the network, or have a class that it does not know.
+    Raises: DataError if they cannot be read, do not match the network, or contain an unknown class.
     """
     if isinstance(source, tuple):
         path = "the data"
@@ -69,7 +69,7 @@ def read_labelled(run: Run, source: str | Path | tuple[Any, Any], target: str = 
         if len(raw.targets) != 1:
             raise DataError(f"{path} has {len(raw.targets)} targets: expected one, the class of each sample")
         ((name, column),) = raw.targets.items()
-        if run.config.data is None and column.dtype.kind in "iu":  # the number of a class of a built-in set
+        if run.config.data is None and column.dtype.kind in "iu":  # the class index of a built-in data set
             known = {str(i): label for i, label in enumerate(run.classes)}
             column = np.array([known.get(str(value), str(value)) for value in column.tolist()], object)
         labels, _ = class_labels(column, f"target {name!r} of {path}", tuple(run.classes))
@@ -133,7 +133,7 @@ def _as_inputs(run: Run, raw: Raw) -> tuple[Num[Array, "N *shape"], list[str]]:
         raise DataError(f"{raw.name} is {size}, the network takes {width}x{height}: scale it to that size")
     if run.value_range != 255:
         inputs = inputs * np.float32(run.value_range / 255)
-    # Drawings of digits come dark on light as well as light on dark. Images of one's own are what they are.
+    # Digits may be drawn dark on light or light on dark. The user's own images are not inverted.
     if run.config.data is None and (inverted := run.inverted(inputs)).any():
         light = inputs[inverted].mean() > run.value_range / 2
         inputs = np.where(inverted[:, np.newaxis, np.newaxis, np.newaxis], run.value_range - inputs, inputs)
@@ -144,11 +144,11 @@ def _as_inputs(run: Run, raw: Raw) -> tuple[Num[Array, "N *shape"], list[str]]:
 
 
 def predictions(run: Run, outputs: Float[Array, "N K"], names: tuple[str, ...] = ()) -> str:
-    """What `Run.predict` said as a table in CSV: a row for each input.
+    """Predictions of `Run.predict` as CSV with one row per input.
 
-    The first column is the input's file, or, of a table, the number of its row from 1, of arrays its index from 0. Then
-    come, of a classification, the most probable class, its probability, and the probability p(CLASS) of each; of a
-    regression, each target.
+    The first column is the file of the input, its row number from 1 (tables), or its index from 0 (arrays). The other
+    columns are, for classification, the most probable class, its probability, and the probability p(CLASS) of each
+    class; for regression, each target.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -171,12 +171,12 @@ def predictions(run: Run, outputs: Float[Array, "N K"], names: tuple[str, ...] =
 
 
 def write_predictions(run: Run, outputs: Float[Array, "N K"], path: str | Path, names: tuple[str, ...] = ()) -> None:
-    """Writes `predictions` to a file, all of it or none. Raises RunError where it cannot be written."""
+    """Writes `predictions` to a file atomically. Raises RunError if it cannot be written."""
     write_text(Path(path), predictions(run, outputs, names), advice="Free some space or choose another --out")
 
 
 def _joined(names: tuple[str, ...]) -> str:
-    """Names of columns as one setting: separated by commas, quoted where they hold one."""
+    """Column names as one setting: separated by commas, quoted if they contain one."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(names)
     return text.getvalue() if names else ""

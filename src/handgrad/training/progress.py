@@ -1,4 +1,4 @@
-"""What a run from Python shows while it trains: a bar in a notebook, plain lines elsewhere."""
+"""Progress of a run in Python: a bar in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from handgrad.training.display import evaluations_table, measures_in, number, op
 from handgrad.training.judging import SPLITS
 from handgrad.training.reporter import Reporter
 
-#: Seconds between two changes of the bar.
+#: Seconds between updates of the bar.
 SECONDS_PER_UPDATE = 0.2
 
 
 def in_notebook() -> bool:
-    """Whether the program runs in a notebook, which can show HTML and change it."""
+    """Whether the program runs in a notebook, which can display and update HTML."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None
 
 
 def progress_reporter() -> Reporter:
-    """What shows a run here: a bar in a notebook, lines on stdout elsewhere."""
+    """The default progress display: a bar in a notebook, lines on stdout elsewhere."""
     return NotebookProgress() if in_notebook() else LineProgress()
 
 
 class LineProgress(Reporter):
-    """A line when the run begins, one per evaluation, one when it ends.
+    """Prints one line at the start of a run, one per evaluation, and one at the end.
 
     Arguments:
-        stream: where they go; stdout by default, as it is when a line is written.
+        stream: the output stream; by default the current stdout.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -60,7 +60,7 @@ class LineProgress(Reporter):
 
 
 class NotebookProgress(Reporter):
-    """A bar with the loss, and the last evaluation below it, in the output of a notebook's cell."""
+    """A progress bar with the loss, and the last evaluation below it, in the output of a notebook cell."""
 
     def __init__(self) -> None:
         self._notes: list[str] = []

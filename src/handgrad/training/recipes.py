@@ -20,7 +20,7 @@ def recipe_text(name: str) -> str:
     """The recipe's file.
 
     Raises:
-        ConfigError: there is no such recipe.
+        ConfigError: unknown recipe.
     """
     if name not in recipe_names():
         near = difflib.get_close_matches(name, recipe_names(), 1)
@@ -35,5 +35,5 @@ def recipe_settings(name: str) -> dict[str, Any]:
 
 
 def recipe_title(name: str) -> str:
-    """The first line of the recipe's file: what it trains, and what to expect of it."""
+    """The first line of the recipe's file: what it trains and the expected results."""
     return recipe_text(name).splitlines()[0].removeprefix("#").strip()

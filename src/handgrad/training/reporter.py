@@ -1,4 +1,4 @@
-"""Who is told of a run as it happens."""
+"""The interface for observers of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from handgrad.training.config import TrainConfig
 
 
 class Reporter:
-    """What is told to whoever watches a run; every method may be left out."""
+    """Events of a run; every method is optional."""
 
     def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None: ...
 

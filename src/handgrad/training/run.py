@@ -1,4 +1,4 @@
-"""The run folder: what a run leaves, written so that a kill at any moment loses nothing that was finished.
+"""The run folder: the files of a run, written so that no completed work is lost if the process is killed.
 
 `config.toml`, `metrics.jsonl` (a line per evaluation), `summary.json`, `curves.png`, `model.safetensors` (the weights
 of the last step), `best.safetensors` (of the best evaluation), `preprocessing.safetensors`, and `checkpoint/`.
@@ -50,17 +50,17 @@ if TYPE_CHECKING:
 
     from handgrad import nn
 
-#: Version of the folder's layout: a folder of another one is refused, not guessed at.
+#: Version of the folder layout; folders with another version are rejected.
 FORMAT = 1
 
 CHECKPOINT = "checkpoint/state.safetensors"
-#: The one before it, which is offered where the last one is damaged.
+#: The previous checkpoint, which is offered if the last one is damaged.
 PREVIOUS = "checkpoint/previous.safetensors"
 
 
 @contextlib.contextmanager
 def replacing(path: Path, advice: str = "Free some space or choose another --run-dir") -> Iterator[Path]:
-    """A temporary path beside `path`, which takes its place when the block ends well and is removed when it does not.
+    """A temporary path next to `path`, which replaces it when the block succeeds and is removed otherwise.
 
     Raises:
         RunError: the disk is full, or the folder cannot be written to.
@@ -94,14 +94,15 @@ def write_text(path: Path, text: str, **options: str) -> None:
 def write_figure(path: Path, draw: Callable[[], Figure], **options: str) -> str | None:
     """Draws a figure and replaces its file atomically; options as for `replacing`.
 
-    Returns: None; or, where it could not be drawn or written, why, in a line. An earlier file is gone then.
+    Returns: None, or a one-line error message if it could not be drawn or written; an earlier file is removed in this
+    case.
     """
     try:
         from handgrad.figures import save_png
 
         with replacing(path, **options) as temporary:
             save_png(draw(), temporary)
-    except Exception as error:  # whatever matplotlib, its fonts and its settings may raise
+    except Exception as error:  # any error of matplotlib, its fonts and its settings
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         if isinstance(error, RunError):
@@ -111,8 +112,8 @@ def write_figure(path: Path, draw: Callable[[], Figure], **options: str) -> str 
 
 
 def write_arrays(path: Path, arrays: dict[str, Shaped[Array, "..."]], about: dict[str, Any]) -> None:
-    """Replaces a safetensors file atomically; `about`, a JSON value, goes into its header with the format's version,
-    and a checksum of it all."""
+    """Replaces a safetensors file atomically; its header contains `about`, a JSON value, the format version, and a
+    checksum."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {"handgrad": checksums.header(contiguous, {"format": FORMAT, **about})}
     with replacing(path) as temporary:
@@ -120,10 +121,10 @@ def write_arrays(path: Path, arrays: dict[str, Shaped[Array, "..."]], about: dic
 
 
 def read_arrays(path: Path, trust: bool = False) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
-    """The arrays of a file that `write_arrays` wrote, and what it says about them.
+    """The arrays and metadata of a file written by `write_arrays`.
 
     Raises:
-        RunError: there is no such file, it is damaged, or another version wrote it.
+        RunError: there is no such file, it is damaged, or it was written by another version.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -151,17 +152,17 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def is_there(path: str | Path) -> bool:
-    """Whether there is a file or folder; where none can be, as the name is too long, there is none."""
+    """Whether a file or folder exists; false for impossible names, for example if they are too long."""
     return os.path.exists(path)  # noqa: PTH110 (`Path.exists` raises there)
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether there is a folder, likewise."""
+    """Whether a folder exists, likewise."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def _missing(path: Path) -> list[Path]:
-    """The folders that have to be made for this one, innermost first."""
+    """The folders that must be created for this one, innermost first."""
     return [folder for folder in (path, *path.parents) if not is_there(folder)]
 
 
@@ -173,22 +174,21 @@ class RunFolder:
     """Reading and writing the files of one run.
 
     Arguments:
-        trust: whether files are read that have no checksum, or another one than their content.
+        trust: whether to read files with a missing or wrong checksum.
     """
 
     def __init__(self, path: str | Path, *, trust: bool = False) -> None:
         if str(path) == "":
             raise ConfigError("run_dir='': expected the name of a folder; is a variable of your shell empty?")
         self.path, self.trust = Path(path), trust
-        self.made: list[Path] = []  # folders that `new` made for it, innermost first
+        self.made: list[Path] = []  # folders created by `new`, innermost first
 
     @classmethod
     def new(cls, parent: Path, name: str) -> RunFolder:
-        """The first folder of this name that is not there yet, made at once so that no other run takes it: NAME,
-        NAME-2, NAME-3, …
+        """Creates the first unused folder of NAME, NAME-2, NAME-3, …, immediately so that no other run uses it.
 
         Raises:
-            RunError: it cannot be made.
+            RunError: it cannot be created.
         """
         for number in itertools.count(1):
             folder = cls(parent / (name if number == 1 else f"{name}-{number}"))
@@ -203,22 +203,22 @@ class RunFolder:
                     return folder
             except OSError as error:
                 raise RunError(_cannot_make(folder.path, error)) from None
-            # Another run was quicker, or has taken `parent` away again, which was empty.
+            # Another run was faster, or has removed the empty `parent`.
         raise AssertionError("unreachable")
 
     def discard(self) -> None:
-        """Removes the folders that were made for a run that has not begun."""
+        """Removes the folders created for a run that has not started."""
         _remove_empty(self.made)
 
     def exists(self) -> bool:
         return is_there(self.path / "config.toml")
 
     def leftovers(self) -> list[str]:
-        """Files of a run that has lost its configuration: one that begins must not go on with them."""
+        """Files of a run without a configuration, which a new run must not continue."""
         return [name for name in (CHECKPOINT, "metrics.jsonl") if not self.exists() and is_there(self.path / name)]
 
     def create(self, config: TrainConfig) -> None:
-        """Writes the configuration, and clears what a killed process left half-written."""
+        """Writes the configuration and removes incomplete files of a killed process."""
         for leftover in (*self.path.glob(".*.part"), *self.path.glob("checkpoint/.*.part")):
             leftover.unlink(missing_ok=True)
         write_text(self.path / "config.toml", checksums.toml_text(config.to_toml()))
@@ -232,15 +232,15 @@ class RunFolder:
         settings = config_from_file(path)
         checksums.check_toml(path, self.trust)
         if settings.get("validation_size"):
-            settings.setdefault("validation_split", "end")  # a run from before there was a choice
+            settings.setdefault("validation_split", "end")  # a run of an older version without this setting
         return TrainConfig.from_settings(settings, str(path))
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps a second process from training in the same folder, and leaves no empty one behind.
+        """Prevents other processes from training in the same folder, and removes the folder if it remains empty.
 
         Raises:
-            RunError: another process does so now, or the folder cannot be made.
+            RunError: another process is training in it, or the folder cannot be created.
         """
         if is_there(self.path) and not self.path.is_dir():
             raise RunError(f"{self.path} is a file, expected a folder to write the run to")
@@ -258,10 +258,10 @@ class RunFolder:
     # -- metrics ------------------------------------------------------------------------------------------------------
 
     def metrics(self, at_least: int = 0) -> list[dict[str, Any]]:
-        """The evaluations so far; a last line that a kill cut short is left out.
+        """The evaluations so far, without a truncated last line.
 
         Arguments:
-            at_least: how many there have to be.
+            at_least: minimum number of evaluations.
 
         Raises:
             RunError: a line is damaged, or there are fewer.
@@ -292,8 +292,8 @@ class RunFolder:
             raise RunError(f"cannot write {path}: {error.strerror}. Free some space, then --resume") from error
 
     def keep_metrics(self, last_step: int, at_least: int = 0) -> list[dict[str, Any]]:
-        """Drops the evaluations after `last_step` (they will be made again) and returns the others; `at_least` as for
-        `metrics`."""
+        """Removes the evaluations after `last_step`, which will be repeated, and returns the others; `at_least` as
+        for `metrics`."""
         records = [record for record in self.metrics(at_least) if record["step"] <= last_step]
         if not records and not (self.path / "metrics.jsonl").exists():
             return []
@@ -308,9 +308,9 @@ class RunFolder:
     def save_checkpoint(self, arrays: dict[str, Shaped[Array, "..."]], about: dict[str, Any]) -> None:
         path, previous = self.path / CHECKPOINT, self.path / PREVIOUS
         if path.exists():
-            # A second name for the file, not the file renamed: there is a checkpoint at every moment.
+            # Add a hard link instead of renaming the file, so that there is always a checkpoint.
             link = previous.with_name(f".{previous.name}.part")
-            with contextlib.suppress(OSError):  # a file system without links keeps the last one only
+            with contextlib.suppress(OSError):  # without hard links, only the last checkpoint is kept
                 link.unlink(missing_ok=True)
                 os.link(path, link)
                 link.replace(previous)
@@ -331,8 +331,8 @@ class RunFolder:
             ) from None
 
     def examined(self) -> dict[str, str]:
-        """Of each of the run's files whether it is whole: "whole", "missing" (where a run has such a file by now), or
-        what is wrong with it."""
+        """The state of each file of the run: "whole", "missing" (if the run should have it by now), or what is wrong
+        with it."""
         readers: dict[str, Callable[[str], object]] = {
             "config.toml": lambda _: self.config(),
             "metrics.jsonl": lambda _: self.metrics((self.json("summary.json") or {}).get("evaluations", 0)),
@@ -365,12 +365,11 @@ class RunFolder:
             raise RunError(f"{self.path / name} is damaged: {error}") from None
 
     def arrays(self, name: str) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
-        """The arrays of one of the run's files, and what it says about them; raises as `read_arrays`."""
+        """The arrays and metadata of one of the run's files; raises the same errors as `read_arrays`."""
         return read_arrays(self.path / name, self.trust)
 
     def json(self, name: str) -> dict[str, Any] | None:
-        """The object in one of the run's JSON files, None where there is no such file. Raises RunError where it is
-        damaged."""
+        """The object in one of the run's JSON files, or None if it does not exist. Raises RunError if it is damaged."""
         try:
             return checksums.read_json(self.path / name, self.trust)
         except FileNotFoundError:
@@ -403,7 +402,7 @@ class RunFolder:
             write_text(self.path / "table.json", checksums.json_text(dataset.encoder.to_dict()))
 
     def copy_preprocessing(self, other: RunFolder) -> None:
-        """Takes the preprocessing of a run on the same data."""
+        """Copies the preprocessing of a run on the same data."""
         for name in ("preprocessing.safetensors", "table.json"):
             if (other.path / name).exists():
                 with replacing(self.path / name) as temporary:
@@ -413,7 +412,7 @@ class RunFolder:
         write_text(self.path / "summary.json", checksums.json_text(summary))
 
     def save_curves(self, records: list[dict[str, Any]], title: str) -> str | None:
-        """Draws `curves.png`; returns why it could not, as `write_figure` does."""
+        """Draws `curves.png`; returns None or an error message, like `write_figure`."""
 
         def draw() -> Figure:
             from handgrad.figures import curves
@@ -423,8 +422,8 @@ class RunFolder:
         return write_figure(self.path / "curves.png", draw)
 
     def save_confusion(self, details: dict[str, Any], title: str) -> str | None:
-        """Draws `confusion.png`, of the last evaluation of the test set, else of the validation set, where there is
-        such a table; returns why it could not, likewise."""
+        """Draws `confusion.png` for the last evaluation of the test set or, without one, the validation set; returns
+        None or an error message."""
         last = details.get("last", {})
         split = "test" if "test" in last else "validation"
         table = last.get(split, {}).get("confusion")
@@ -440,7 +439,7 @@ class RunFolder:
 
 
 def _in_parts(rows: range | Integer[Array, "m"]) -> Iterator[slice | Integer[Array, "p"]]:
-    """A split as what indexes its samples: all at once, or, where they lie in a file, a few at a time."""
+    """Indices of the samples of a split: all at once, or in blocks if they are in a file."""
     if isinstance(rows, range):
         yield slice(rows.start, rows.stop)
     else:
@@ -449,17 +448,17 @@ def _in_parts(rows: range | Integer[Array, "m"]) -> Iterator[slice | Integer[Arr
 
 
 def _ground(images: Num[Array, "N 1 H W"], value_range: float) -> Float[Array, "N"]:
-    """How light each image is along its edges, from 0 (black) to 1."""
+    """The brightness of each image along its edges, from 0 (black) to 1."""
     edges = (images[:, 0, 0], images[:, 0, -1], images[:, 0, :, 0], images[:, 0, :, -1])
     return np.concatenate(edges, axis=-1).mean(axis=-1, dtype=np.float64) / value_range
 
 
 class InputWarning(UserWarning):
-    """Inputs of `Run.predict` that are unlike what the network was trained on."""
+    """The inputs of `Run.predict` differ from the training data."""
 
 
 class Onlooker(RunFolder):
-    """The folder of a run for those of its processes that write nothing."""
+    """The run folder for processes that do not write."""
 
     def create(self, config: TrainConfig) -> None: ...
 
@@ -481,7 +480,7 @@ class Onlooker(RunFolder):
 
 
 class Run:
-    """A run that was trained, or is under way: its figures, and its network ready for use.
+    """A finished run, or one in progress, with its metrics and its network.
 
     Arguments:
         path: the run folder.
@@ -499,13 +498,13 @@ class Run:
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
-        """One dictionary an evaluation: the lines of `metrics.jsonl`."""
+        """One dictionary per evaluation: the lines of `metrics.jsonl`."""
         summary = self.folder.json("summary.json") or {}
         return self.folder.metrics(at_least=summary.get("evaluations", 0))
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """`best` and `last` figures and what the run took.
+        """The `best` and `last` metrics and the duration of the run.
 
         Raises:
             RunError: the run has not finished.
@@ -516,10 +515,10 @@ class Run:
         return summary
 
     def engine(self, weights: str = "last", *, engine: str | None = None, device: str | None = None) -> Engine:
-        """An engine with the run's network: the weights of the `last` step or of the `best` evaluation.
+        """An engine with the network of the run, with the weights of the `last` step or of the `best` evaluation.
 
         Arguments:
-            engine, device: which engine and where; by default those that trained the run.
+            engine, device: by default, those used for training.
         """
         if weights not in ("last", "best"):
             raise ConfigError(f"weights={weights!r}: expected last or best")
@@ -533,7 +532,7 @@ class Run:
         if name == self.config.engine:
             device = device or self.config.device
         elif name == "numpy" and precision in ("bf16", "fp16"):
-            precision = "float32"  # what the parameters are kept in
+            precision = "float32"  # the dtype of the parameters
         spec = EngineSpec(name, precision, device=device)
         made = make_engine(spec, architecture, OptimizerSpec(), self.config.loss_spec(self.task))
         made.load_state_dict(state)
@@ -546,7 +545,7 @@ class Run:
 
     @cached_property
     def _target_scaling(self) -> Preprocessing | None:
-        """Of a regression: what the network's outputs are, (target - shift) * scale."""
+        """For regression: the outputs of the network are (target - shift) * scale."""
         if self.task == "classification":
             return None
         arrays, _ = self.folder.arrays("preprocessing.safetensors")
@@ -559,7 +558,7 @@ class Run:
 
     @cached_property
     def encoder(self) -> TableEncoder | None:
-        """What turns a table into the network's inputs, where it was trained on one.
+        """The encoder of the inputs, if the network was trained on a table.
 
         Raises:
             RunError: `table.json` is damaged.
@@ -572,17 +571,17 @@ class Run:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What happened to the raw inputs of the training data."""
+        """The preprocessing of the raw inputs."""
         return self._preprocessing[0]
 
     @property
     def classes(self) -> list[str]:
-        """The names of the classes; of a regression, of the targets."""
+        """The names of the classes or, for regression, of the targets."""
         return self._preprocessing[1]["classes"]
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(C, H, W) of one raw input, (D,) of rows, (2 context + 1, F) of a window of frames."""
+        """The shape of one raw input: (C, H, W), (D,) for rows, (2 context + 1, F) for windows of frames."""
         return tuple(self._preprocessing[1]["input_shape"])
 
     @property
@@ -591,12 +590,12 @@ class Run:
         return self._preprocessing[1]["value_range"]
 
     def check_takes_samples(self) -> None:
-        """Raises ConfigError where the network was trained on windows of frames, which only whole utterances give."""
+        """Raises ConfigError if the network was trained on windows of frames, which require whole utterances."""
         if self.config.on_frames:
             raise ConfigError("a run on speech predicts whole utterances: use handgrad speech predict")
 
     def convolutions(self) -> dict[str, str]:
-        """The algorithm of each convolution as the run settled it; nothing before its first checkpoint."""
+        """The algorithm of each convolution in the run; empty before its first checkpoint."""
         if not self.folder.has_checkpoint():
             return {}
         return self.folder.load_checkpoint()[1]["engine"].get("convolutions", {})
@@ -609,18 +608,18 @@ class Run:
         engine: str | None = None,
         device: str | None = None,
     ) -> Float[Array, "N K"]:
-        """The probability of each class for raw inputs `(N, C, H, W)`, `(N, H, W, C)` (channels last), `(N, C·H·W)` or,
-        of one channel, `(N, H, W)`, on the data set's own scale: the softmax of the scores, or, of a network trained
-        with `loss=mse`, the probabilities nearest to its outputs. Of a regression: the targets `(N, T)`, in their own
-        units. Of a network trained on a table, the inputs are a DataFrame with the columns of that table.
+        """Returns the probability of each class for raw inputs `(N, C, H, W)`, `(N, H, W, C)` (channels last),
+        `(N, C·H·W)` or, of one channel, `(N, H, W)`, on the scale of the data set: the softmax of the scores or, for a
+        network trained with `loss=mse`, the probabilities closest to its outputs. For regression, returns the targets
+        `(N, T)` in their original units. If the network was trained on a table, pass a DataFrame with the columns of
+        that table.
 
         Raises:
-            ConfigError: the inputs have another shape, or are on another scale than the data set.
-            DataError: a table lacks a column, or holds something else in it than the training data.
+            ConfigError: the inputs have a different shape or scale than the data set.
+            DataError: a column of a table is missing or has a different type than in training.
 
-        Warns:
-            InputWarning: the inputs hold values that training did not see, or are light on dark where it saw dark on
-                light, or the other way round.
+        Warns: InputWarning: the inputs contain values outside the range of the training data, or are light on dark
+            instead of dark on light, or vice versa.
         """
         self.check_takes_samples()
         if is_frame(inputs):
@@ -647,7 +646,7 @@ class Run:
         return scores / scores.sum(axis=-1, keepdims=True)
 
     def encoded(self, table: Any) -> tuple[Float[Array, "N D"], list[str]]:
-        """A table as the network's raw inputs, and what was met in it that training had not, in words.
+        """Encodes a table as raw inputs of the network; also returns remarks about values unknown from training.
 
         Raises:
             ConfigError: the network was not trained on a table.
@@ -659,7 +658,7 @@ class Run:
         return self.encoder.transform(table if isinstance(table, Table) else Table.from_frame(table))
 
     def _images(self, inputs: np.ndarray) -> Num[Array, "N *shape"]:
-        """The inputs in the shape that the network takes."""
+        """The inputs in the input shape of the network."""
         if len(self.input_shape) != 3:
             return self._rows(inputs)
         channels, height, width = shape = self.input_shape
@@ -701,8 +700,8 @@ class Run:
             warnings.warn(f"{values}: check the scale", InputWarning, stacklevel=3)
 
     def inverted(self, inputs: Num[Array, "N *shape"]) -> Bool[Array, "N"]:
-        """Which raw inputs are dark on light where training saw light on dark, or the other way round; judged by the
-        edges of images with one channel."""
+        """A mask of the raw inputs that are dark on light instead of light on dark as in training, or vice versa,
+        judged by the edges of single-channel images."""
         seen = self._preprocessing[1].get("ground")
         if seen is None:
             return np.zeros(len(inputs), bool)
@@ -726,15 +725,15 @@ class Run:
         data: str | Path | tuple[Any, Any] | None = None,
         target: str = "",
     ) -> dict[str, dict[str, Any]]:
-        """Loss and accuracy on every split of the run's data set: `{"test": {"loss": …, "accuracy": …}, …}`; of a
+        """Computes loss and accuracy on every split of the data set: `{"test": {"loss": …, "accuracy": …}, …}`; for
         regression, loss, RMSE, MAE and R².
 
         Arguments:
-            data: other samples than the run's own, under the name "data": a file or folder of any kind that training
-                takes, or arrays (x, y).
-            target: the .npy file of the targets, where `data` is one of inputs.
-            in_detail: also what `training.judging.details` gives: precision, recall and F1 of each class, and what is
-                taken for what; of a regression, the figures of each target.
+            data: other samples, reported as "data": a file or folder of any kind that training supports, or arrays (x,
+                y).
+            target: the .npy file with the targets, if `data` is one with inputs.
+            in_detail: also return the result of `training.judging.details`: precision, recall and F1 of each class and
+                the confusion matrix; for regression, the metrics of each target.
         """
         chosen = self.engine(weights, engine=engine, device=device)
         if data is not None:
@@ -755,8 +754,8 @@ class Run:
 
     @cached_property
     def network(self) -> nn.Sequential:
-        """The layers with the weights of the last step, in evaluation mode: `forward` takes preprocessed inputs, as
-        `Dataset.gather` gives them, in the shape of the first layer's input."""
+        """The network with the weights of the last step, in evaluation mode: `forward` takes preprocessed inputs, as
+        returned by `Dataset.gather`, in the input shape of the first layer."""
         state, about = self.folder.arrays("model.safetensors")
         dtype = np.float64 if self.config.precision == "float64" else np.float32
         network = build(Architecture.from_dict(about["architecture"]), init="zeros", dtype=dtype)
@@ -787,7 +786,7 @@ class Run:
             about += f", {self.summary['parameters']:,} parameters"
             note = f"{self.summary['steps']:,} steps in {self.summary['seconds']:.1f} s"
         else:
-            records = self.folder.metrics()  # of a run under way: as they are now
+            records = self.folder.metrics()  # for a run in progress: the current weights
             columns = {f"step {records[-1]['step']:,}": records[-1]} if records else {}
             note = f"not finished: {self._how_to_go_on}"
         curves = self.path / "curves.png"
@@ -798,35 +797,34 @@ class Run:
 
 
 def nearest_probabilities(outputs: Float[Array, "N K"]) -> Float[Array, "N K"]:
-    """The rows that are nowhere negative, sum to 1 and lie nearest to those of `outputs`: max(0, outputs - θ).
+    """The projection of the rows of `outputs` onto the probability simplex: max(0, outputs - θ).
 
     Source: Duchi, Shalev-Shwartz, Singer, Chandra (2008), Efficient projections onto the l1-ball, figure 1.
     """
     falling = -np.sort(-outputs, axis=-1)
     thresholds = (falling.cumsum(axis=-1) - 1) / np.arange(1, outputs.shape[-1] + 1)
-    positive = (falling > thresholds).sum(axis=-1, keepdims=True)  # how many stay above 0
+    positive = (falling > thresholds).sum(axis=-1, keepdims=True)  # the number of positive entries
     theta = np.take_along_axis(thresholds, positive - 1, axis=-1)
     return np.maximum(outputs - theta, 0).astype(outputs.dtype)
 
 
 def load_run(path: str | Path, *, trust: bool = False) -> Run:
-    """The run in a folder.
+    """Loads the run in a folder.
 
     Arguments:
-        trust: read files too that have no checksum (an older handgrad or another program wrote them), or that were
-            changed since.
+        trust: also read files without a checksum (written by an older version or another program) or with a wrong one.
 
     Raises:
-        RunError: the folder holds no run, or a file of it is damaged.
+        RunError: the folder does not contain a run, or a file is damaged.
     """
     return Run(path, trust=trust)
 
 
 def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: bool = False) -> Dataset:
-    """The data set that a configuration names, preprocessed as it says.
+    """Loads the data set of a configuration with its preprocessing.
 
     Raises:
-        DataError: it cannot be read, or is not the one whose checksum the configuration holds.
+        DataError: it cannot be read, or does not match the checksum in the configuration.
     """
     if config.data is not None:
         return as_configured(config, _load_own(config))
@@ -852,7 +850,7 @@ def _load_own(config: TrainConfig) -> Dataset:
         raw = read(config.data, config.reading())
     except DataError:
         if Path(config.data).is_file():
-            check_unchanged(config, digest((Path(config.data),))[1])  # which then is what is wrong
+            check_unchanged(config, digest((Path(config.data),))[1])  # which then is the cause
         raise
     if config.data_sha256 is not None:
         check_unchanged(config, digest(raw.files)[1])
@@ -860,7 +858,7 @@ def _load_own(config: TrainConfig) -> Dataset:
 
 
 def check_unchanged(config: TrainConfig, sha256: str) -> None:
-    """Raises DataError where the data are not those whose checksum a configuration holds."""
+    """Raises DataError if the data do not match the checksum in a configuration."""
     if config.data_sha256 not in (None, sha256):
         raise DataError(
             f"{config.data} has changed since the run began: its SHA-256 is {sha256[:12]}…, config.toml has "
@@ -869,7 +867,7 @@ def check_unchanged(config: TrainConfig, sha256: str) -> None:
 
 
 def as_configured(config: TrainConfig, dataset: Dataset) -> Dataset:
-    """A data set with the augmentation and the class weights that a configuration asks for."""
+    """A data set with the augmentation and the class weights of a configuration."""
     if (config.random_crop or config.horizontal_flip) and len(dataset.input_shape) != 3:
         name = "random_crop" if config.random_crop else "horizontal_flip"
         raise ConfigError(f"{name} goes with images, and {dataset.name} has rows of numbers: leave it out")

@@ -1,8 +1,8 @@
-"""Schedules: the learning rate of each training step.
+"""Learning-rate schedules.
 
-In the formulas η is the setting `learning_rate`, t counts the steps from 0, T is how many there are, γ is `gamma` and
-η_min `min_learning_rate`. Every rate is found from its step alone, so a resumed run takes the same rates; what
-`plateau` has seen is kept in the checkpoint.
+In the formulas, η is the setting `learning_rate`, t counts the steps from 0, T is the number of steps, γ is `gamma` and
+η_min is `min_learning_rate`. Each rate depends only on its step, so a resumed run uses the same rates; the state of
+`plateau` is saved in the checkpoint.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from handgrad._typing import Array, Float
 from handgrad.errors import ConfigError
 
-#: Each schedule, and the settings that belong to it, with their defaults (None: found from the number of steps).
+#: The schedules with their settings and defaults (None: derived from the number of steps).
 SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {},
     "step": {"step_size": None, "gamma": 0.1},
@@ -24,22 +24,23 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "one_cycle": {"min_learning_rate": 0.0, "pct_start": 0.3, "div_factor": 25.0},
     "plateau": {"gamma": 0.1, "min_learning_rate": 0.0, "plateau_patience": 3},
 }
-#: How much smaller a loss must be than the best so far to count as better, as a share of it: PyTorch's default.
+#: Minimum relative improvement of the loss: PyTorch's default.
 THRESHOLD = 1e-4
 
 
 def step_decay(t: int, learning_rate: float, *, step_size: int, gamma: float) -> float:
-    """A drop by a factor every `step_size` steps.
+    """Multiplies the learning rate by a factor every `step_size` steps.
 
     Formula: η γ^⌊t/step_size⌋
 
-    Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 8.3.1; PyTorch's `StepLR`, once a step.
+    Source: Goodfellow, Bengio, Courville, Deep Learning (2016), section 8.3.1; PyTorch's `StepLR`, called once per
+    step.
     """
     return learning_rate * gamma ** (t // step_size)
 
 
 def cosine(t: int, learning_rate: float, steps: int, *, min_learning_rate: float) -> float:
-    """Half a wave from η down to η_min, which step T would have.
+    """Half a cosine wave from η down to η_min, which would be reached at step T.
 
     Formula: η_min + (η - η_min) (1 + cos(πt/T)) / 2
 
@@ -52,14 +53,14 @@ def cosine(t: int, learning_rate: float, steps: int, *, min_learning_rate: float
 def one_cycle(
     t: int, learning_rate: float, steps: int, *, min_learning_rate: float, pct_start: float, div_factor: float
 ) -> float:
-    """Half a wave up from η/div_factor to η, reached at step p = pct_start·T - 1, and half a wave down to η_min at the
-    last step.
+    """Half a cosine wave up from η/div_factor to η, reached at step p = pct_start·T - 1, and half a wave down to η_min
+    at the last step.
 
-    Formula: b + (a - b) (1 + cos πs) / 2, from a to b, s being the share of the wave that lies behind: t/p, then
+    Formula: b + (a - b) (1 + cos πs) / 2, from a to b, where s is the completed fraction of the wave: t/p, then
     (t - p)/(T - 1 - p)
 
     Source: Smith and Topin (2019), Super-convergence: very fast training of neural networks using large learning rates,
-    with half waves in place of straight lines, as in PyTorch's `OneCycleLR`.
+    with cosine instead of linear segments, as in PyTorch's `OneCycleLR`.
     """
     peak = pct_start * steps - 1
     start, end, share = learning_rate / div_factor, learning_rate, t / peak if peak > 0 else 1.0
@@ -70,10 +71,10 @@ def one_cycle(
 
 @dataclass
 class Plateau:
-    """Multiplies the learning rate by γ when the loss has stopped falling.
+    """Multiplies the learning rate by γ when the loss no longer decreases.
 
-    A drop follows more than `patience` evaluations in a row whose loss is not below the best so far by a share of
-    1e-4; then the count begins anew.
+    This happens after more than `patience` consecutive evaluations without a relative improvement of 1e-4 over the best
+    loss; then the count starts again.
 
     Source: PyTorch's `ReduceLROnPlateau`.
     """
@@ -84,7 +85,7 @@ class Plateau:
     drops: int = 0
 
     def evaluated(self, loss: float) -> None:
-        """Takes the loss of an evaluation."""
+        """Records the loss of an evaluation."""
         if self.best is None or loss < self.best * (1 - THRESHOLD):
             self.best, self.worse = loss, 0
             return
@@ -99,16 +100,16 @@ class Schedule:
 
     Arguments:
         name: a key of `SCHEDULES`.
-        learning_rate: η, the highest.
-        steps: T, of the whole run.
-        warmup_steps: W; the first W steps have the rates η₀ (t + 1)/W, a line up to where the schedule begins, η₀. It
-            is laid out over the other T - W.
-        options: the settings of the schedule, over its defaults.
+        learning_rate: η, the maximum.
+        steps: number of steps T of the whole run.
+        warmup_steps: W; the first W steps have the rates η₀ (t + 1)/W, increasing linearly to the initial rate η₀ of
+            the schedule, which covers the remaining T - W steps.
+        options: settings of the schedule, overriding its defaults.
 
     Raises:
-        ConfigError: an option does not belong to the schedule, or the numbers do not go together.
+        ConfigError: an option does not belong to the schedule, or the numbers are inconsistent.
 
-    Source: of the warm-up: Goyal et al. (2017), Accurate, large minibatch SGD: training ImageNet in 1 hour, section
+    Source: for the warm-up, Goyal et al. (2017), Accurate, large minibatch SGD: training ImageNet in 1 hour, section
     2.2.
     """
 
@@ -117,7 +118,7 @@ class Schedule:
         if warmup_steps > steps:
             raise ConfigError(f"warmup_steps={warmup_steps}: expected at most the {steps} steps of the run")
         self.name, self.learning_rate, self.warmup_steps = name, learning_rate, warmup_steps
-        self.steps = steps - warmup_steps  # that the schedule is laid out over
+        self.steps = steps - warmup_steps  # the steps covered by the schedule
         self.options: dict[str, Any] = SCHEDULES[name] | {
             key: value for key, value in options.items() if value is not None
         }
@@ -132,9 +133,9 @@ class Schedule:
         return self._after_warmup(step - self.warmup_steps)
 
     def rates(self, first: int, last: int) -> Float[Array, "steps"]:
-        """The learning rates of the steps from `first` to before `last`. Those of `plateau` hold until the next
-        evaluation."""
-        # One by one with `math.cos`: NumPy's may differ in the last bit with a number's place in the array.
+        """The learning rates of the steps from `first` to `last` (exclusive). For `plateau`, they are valid until
+        the next evaluation."""
+        # One by one with `math.cos`, because the last bit of NumPy's result may depend on the position in the array.
         return np.array([self.rate(step) for step in range(first, last)])
 
     def _after_warmup(self, t: int) -> float:
@@ -151,24 +152,25 @@ class Schedule:
         return max(dropped, self.options["min_learning_rate"])
 
     def evaluated(self, loss: float) -> None:
-        """Takes the loss of an evaluation, on the validation set or else the test set; only `plateau` heeds it."""
+        """Records the loss of an evaluation, on the validation set or, without one, the test set; only `plateau`
+        uses it."""
         if self.plateau is not None:
             self.plateau.evaluated(loss)
 
     # -- for the checkpoint -------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """What the schedule has learnt from evaluations, as JSON values."""
+        """The state of the schedule, as JSON values."""
         return dict(vars(self.plateau)) if self.plateau is not None else {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes what `state` gave."""
+        """Restores a state returned by `state`."""
         if self.plateau is not None:
             self.plateau = Plateau(**state)
 
 
 def check_schedule(name: str, learning_rate: float, warmup_steps: int, options: dict[str, Any]) -> None:
-    """Raises ConfigError where settings do not go together; an option of None is one that is not set."""
+    """Raises ConfigError if settings are inconsistent; an option of None is not set."""
     for key, value in options.items():
         if value is not None and key not in SCHEDULES[name]:
             homes = [schedule for schedule, known in SCHEDULES.items() if key in known]
@@ -184,5 +186,5 @@ def check_schedule(name: str, learning_rate: float, warmup_steps: int, options: 
 
 
 def laid_out_over_steps(name: str, step_size: int | None) -> bool:
-    """Whether the rates of a schedule depend on how many steps the whole run has."""
+    """Whether the rates of a schedule depend on the number of steps of the whole run."""
     return name in ("cosine", "one_cycle") or (name == "step" and step_size is None)

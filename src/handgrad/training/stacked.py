@@ -1,9 +1,9 @@
-"""Runs that train together, as one network with a leading axis of models.
+"""Training several runs together, as one network with a leading model axis.
 
-Small networks leave most of a step's time to the interpreter, and each fetches its own batches; models side by side
-share both. Every model takes exactly the numbers of a separate run with `threads=1`: its matrix products have the same
-shapes and its elements are added up in the same order, whatever company it has. Against a run with more threads it
-differs by rounding, as such runs do from each other.
+For small networks, most of a step is interpreter overhead and fetching batches; stacked models share both. Every model
+gets exactly the same results as a separate run with `threads=1`: its matrix products have the same shapes and its sums
+the same order, independent of the other models. Compared with a run with more threads, it differs by rounding, as such
+runs do among themselves.
 """
 
 from __future__ import annotations
@@ -51,26 +51,26 @@ FREE = (
     *{name for options in SCHEDULES.values() for name in options},
     *("seed", "init_seed", "data_seed", "noise_seed", "threads", "checkpoint_seconds", "convolution"),
 )
-#: Settings that decide how long a run goes on, not what a step does.
+#: Settings for the length of a run, which do not affect individual steps.
 _LENGTH = ("recipe", "max_steps", "epochs", "patience", "threads", "checkpoint_seconds", "convolution")
 
-#: Settings that say where data lie and how often a run is saved: one that goes on may have others.
+#: Settings for data locations and checkpoint intervals, which may change when a run is resumed.
 _ANYWHERE = ("data_dir", "offline", "checkpoint_seconds", "threads")
 
-#: Models in a stack, at most: the interpreter's share of a step is small by then.
+#: Maximum number of models in a stack, beyond which the interpreter overhead is small.
 MOST_MODELS = 32
-#: Numbers that the activations of all models of a stack may have, for one batch: they should stay in a core's cache.
+#: Maximum number of activation elements of all models of a stack per batch, so that they stay in the cache of a core.
 MOST_ACTIVATIONS = 2**20
 
 
 def groups(configs: Sequence[TrainConfig], at_least: int = 1) -> list[list[int]]:
-    """Which of these runs can train together, as indices; a run that cannot is a group of its own.
+    """Groups of runs that can be trained together, as indices; other runs form groups of one.
 
-    The runs of a group differ in `FREE` settings alone. Those that share their batches (one `data_seed`) come
-    together, as do those that differ in their length alone.
+    The runs of a group differ only in `FREE` settings. Runs that share batches (the same `data_seed`) or differ only in
+    length are placed together.
 
     Arguments:
-        at_least: so many groups, if there are as many runs: one for each of several workers.
+        at_least: minimum number of groups, if there are enough runs: one per worker.
     """
     kinds: dict[Any, list[int]] = {}
     for i, config in enumerate(configs):
@@ -83,7 +83,8 @@ def groups(configs: Sequence[TrainConfig], at_least: int = 1) -> list[list[int]]
 
 
 def _split(configs: Sequence[TrainConfig], members: list[int], parts: int) -> list[list[int]]:
-    """The runs in so many parts, or fewer where too many are read off others: those that are stay together."""
+    """The runs divided into this number of parts, or fewer if too many are taken from longer runs, which stay
+    together."""
     rows: dict[Any, list[int]] = {}
     for i in sorted(members, key=lambda i: _order(configs[i])):
         rows.setdefault(_row(configs[i]), []).append(i)
@@ -91,31 +92,31 @@ def _split(configs: Sequence[TrainConfig], members: list[int], parts: int) -> li
     if len({configs[i].seeds()["data_seed"] for i in members}) > 1:  # few batches in each part
         edges = [len(units) * k // parts for k in range(parts + 1)]
         chosen = [units[begin:end] for begin, end in itertools.pairwise(edges)]
-    else:  # of each update rule alike: some cost more
+    else:  # balanced by update rule, because some are more expensive
         chosen = [units[k::parts] for k in range(parts)]
     return [[i for unit in part for i in unit] for part in chosen]
 
 
 def _kind(config: TrainConfig) -> Any:
-    """What the runs of a stack have in common; None for a run that cannot be stacked."""
+    """The common settings of the runs of a stack; None for a run that cannot be stacked."""
     if config.engine != "numpy" or config.model != "mlp" or config.kernels != "numpy":
         return None
     values = {name: value for name, value in config.to_dict().items() if name not in FREE}
     if config.random_crop or config.horizontal_flip:
-        values["data_seed"] = config.seeds()["data_seed"]  # which decides how images are changed
+        values["data_seed"] = config.seeds()["data_seed"]  # which determines the augmentation
     if config.data is not None:
-        values["seed"] = config.seed  # which decides how data of one's own are split
+        values["seed"] = config.seed  # which determines the split of the user's data
     return _hashable(values)
 
 
 def _order(config: TrainConfig) -> tuple:
-    """What neighbours in a stack have in common where they can: batches, then the update rule, then all but length."""
+    """Sort key that places similar runs together: by batches, then update rule, then all settings but the length."""
     optimizer = config.optimizer, config.nesterov, config.beta1, config.beta2, bool(config.momentum)
     return config.seeds()["data_seed"], optimizer, repr(_row(config)), config.max_steps or 0, config.epochs or 0
 
 
 def _row(config: TrainConfig) -> Any:
-    """What runs have in common of which the shorter is read off the longer one."""
+    """The common settings of runs of which the shorter result is taken from the longer run."""
     length = () if laid_out_over_steps(config.schedule, config.step_size) else _LENGTH
     values = {name: value for name, value in config.to_dict().items() if name not in length} | config.seeds()
     return _hashable({**values, "seed": 0})
@@ -126,7 +127,7 @@ def _hashable(values: dict[str, Any]) -> tuple:
 
 
 def _most(config: TrainConfig) -> int:
-    """How many models a stack of such runs may have."""
+    """Maximum number of models in a stack of such runs."""
     return max(2, min(MOST_MODELS, MOST_ACTIVATIONS // (config.batch_size * max(sum(config.hidden_units), 1))))
 
 
@@ -139,29 +140,28 @@ def train_stacked(
     dataset: Dataset | None = None,
     read_off: bool = True,
 ) -> list[Run | Exception]:
-    """Trains several runs together and leaves the folder of each, as separate runs would.
+    """Trains several runs together and writes the same run folders as separate runs.
 
-    A folder in which a run of the same configuration was begun is gone on with, bit for bit as if it had not stopped;
-    one that is finished is left alone. A run that diverges, or whose reporter raises an exception, ends there, and the
-    others go on. Where two runs differ in their length alone, the shorter is read off the longer one.
+    Unfinished runs with the same configuration are resumed, with bit-for-bit the same result as without interruption;
+    finished runs are skipped. A run that diverges, or whose reporter raises an exception, ends, and the others
+    continue. If two runs differ only in length, the result of the shorter is taken from the longer one.
 
     Arguments:
-        configs: of one group of `groups`.
+        configs: configurations of one group of `groups`.
         run_dirs: the folder of each.
-        reporter: told of everything as it happens: one for all runs, or one for each.
-        threads: how many threads share out the models; 1 by default. No figure depends on it.
-        dataset: what `load_dataset` gives for each of them, where it is loaded already; without a "test" split nothing
-            is evaluated on it.
-        read_off: whether a run that differs from a longer one in its length alone is read off it, not trained.
+        reporter: receives all events: one for all runs, or one per run.
+        threads: number of threads for the models; 1 by default. Results do not depend on it.
+        dataset: the result of `load_dataset`, if already loaded; without a "test" split, there is no test evaluation.
+        read_off: whether to take the result of a run that differs only in length from the longer run.
 
-    Returns: each run; or, of one that ended early, why: a `NonFiniteError` as `train` raises it, or what its reporter
-        raised.
+    Returns: each run or, for one that ended early, the reason: a `NonFiniteError` as raised by `train`, or the
+    exception of its reporter.
 
     Raises:
-        ConfigError: the runs cannot train together, or a setting does not fit the data.
-        DataError: the data cannot be obtained.
+        ConfigError: the runs cannot be trained together, or a setting does not match the data.
+        DataError: the data cannot be loaded.
         RunError: a run folder cannot be used.
-        Interrupted: Ctrl-C or a termination signal; everything is saved.
+        Interrupted: Ctrl-C or a termination signal; all progress is saved.
     """
     _check(configs, run_dirs)
     folders = [each if isinstance(each, RunFolder) else RunFolder(each) for each in run_dirs]
@@ -171,7 +171,7 @@ def train_stacked(
         for folder in folders:
             held.enter_context(folder.held())
         data = dataset or load_dataset(configs[0])
-        first = recorded(configs[0], data)  # of data of one's own: what they are
+        first = recorded(configs[0], data)  # for the user's data: their checksum
         same = {name: getattr(first, name) for name in ("data_bytes", "data_sha256")}
         configs = [dataclasses.replace(fitted_to(config, data), **same) for config in configs]
         for folder, config in zip(folders, configs, strict=True):
@@ -191,7 +191,7 @@ def train_stacked(
 
 
 def _finished(folder: RunFolder) -> bool:
-    """Whether a run has left all it leaves: no kill has cut short a drawing, which comes after the summary."""
+    """Whether all files of a run are complete, including the figures, which are drawn after the summary."""
     return (folder.path / "summary.json").exists() and not any(folder.path.glob(".*.part"))
 
 
@@ -223,8 +223,8 @@ def _differing(a: TrainConfig, b: TrainConfig) -> list[str]:
 
 
 class _StackedTraining(Training):
-    """One run of a stack. Its times are its share of the stack's; its best weights are written with the next
-    checkpoint."""
+    """One run of a stack. Its times are its fraction of those of the stack; its best weights are written with the
+    next checkpoint."""
 
     def __init__(self, number: int, apart: int | None, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -252,7 +252,7 @@ class _StackedTraining(Training):
 
 @dataclass(frozen=True)
 class _Weights:
-    """What a network was at some step."""
+    """The state of a network at some step."""
 
     step: int
     architecture: Architecture
@@ -263,7 +263,7 @@ class _Weights:
 
 
 class _Lane:
-    """Models that one thread trains, with the runs of each: several where one is read off another."""
+    """The models of one thread, with the runs of each: several if shorter results are taken from a longer run."""
 
     def __init__(self, rows: list[list[_StackedTraining]], dataset: Dataset) -> None:
         self.rows = rows
@@ -301,7 +301,7 @@ class _Lane:
 
 
 class _Stack:
-    """Runs under way together."""
+    """Stacked runs in progress."""
 
     def __init__(self, runs: list[_StackedTraining], dataset: Dataset, threads: int) -> None:
         self.runs = sorted(runs, key=lambda run: _order(run.config))
@@ -312,7 +312,7 @@ class _Stack:
         self.began = time.perf_counter()
 
     def run(self) -> dict[int, Exception]:
-        """Trains all runs to their ends; returns what ended some of them early."""
+        """Trains all runs to the end; returns the reasons for early ends."""
         first = self.runs[0].folder
         for run in self.runs:
             run.folder.create(run.config)
@@ -321,7 +321,7 @@ class _Stack:
             run.folder.copy_preprocessing(first)
         with (
             stop_signals() as stop,
-            threadpool_limits(1, user_api="blas"),  # the stack shares the work itself
+            threadpool_limits(1, user_api="blas"),  # the stack divides the work itself
             ThreadPoolExecutor(self.threads) as pool,
         ):
             while self.live:
@@ -329,14 +329,14 @@ class _Stack:
         return self.ended
 
     def _train(self, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
-        """Trains the runs that have made the fewest steps, until one of them is over or they have caught up with the
-        others: those that a kill left at an older checkpoint."""
+        """Trains the runs with the fewest steps (with an older checkpoint after a kill), until one is finished or
+        they have caught up with the others."""
         step = min(run.step for run in self.live)
         behind = [run for run in self.live if run.step == step]
         goal = min((run.step for run in self.live if run.step > step), default=math.inf)
         lanes = self._lanes(behind)
         for run in behind:
-            if run in self.live and run.over():  # killed while it wrote what it leaves
+            if run in self.live and run.over():  # killed while writing its final files
                 self._finish(run)
         while len(self.live) and all(run in self.live for run in behind) and step < goal:
             until = int(min(step + self.chunk, goal, *(run.next_evaluation() for run in behind)))
@@ -376,7 +376,7 @@ class _Stack:
         return lanes
 
     def _share(self, lanes: list[_Lane], trained: list[Figures], until: int, seconds: float) -> None:
-        """Gives every run the figures of its steps."""
+        """Passes the results of its steps to every run."""
         share = seconds / len(lanes) / max(len(lane.rows) for lane in lanes)
         for lane, figures in zip(lanes, trained, strict=True):
             for number, row in enumerate(lane.rows):
@@ -417,12 +417,12 @@ class _Stack:
                 run.save_checkpoint()
 
     def _guarded(self, run: _StackedTraining, function: Callable[..., None], *arguments: Any) -> None:
-        """Calls what may tell a reporter: a run whose reporter raises an exception ends there."""
+        """Calls a function that may call a reporter: a run whose reporter raises an exception ends."""
         if run not in self.live:
             return
         try:
             function(*arguments)
-        except (RunError, OSError):  # the disk is full: a matter of all runs
+        except (RunError, OSError):  # the disk is full, which affects all runs
             raise
         except Exception as error:
             self._end(run, error)

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard, written by the package `tensorboard` itself, without TensorFlow or PyTorch."""
+"""Event files for TensorBoard, written with the package `tensorboard`, without TensorFlow or PyTorch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from handgrad.training.reporter import Reporter
 
 
 class TensorBoard(Reporter):
-    """A reporter that writes every evaluation to `tensorboard/` in the run folder, besides telling another reporter.
+    """A reporter that writes every evaluation to `tensorboard/` in the run folder and forwards all events.
 
-    Tags are `loss/train`, `accuracy/test`, `learning_rate`, …: one chart per measure, a line per split.
+    Tags are `loss/train`, `accuracy/test`, `learning_rate`, …: one chart per metric, with one line per split.
 
     Arguments:
-        inner: told of everything.
+        inner: the reporter that receives all events.
 
     Raises:
         ConfigError: the package tensorboard is not installed.
@@ -43,7 +43,7 @@ class TensorBoard(Reporter):
         self.inner.started(run_dir, config, engine, steps, first_step)
         with self._failing_softly():
             self._writer = self._new_writer(str(run_dir / "tensorboard"))
-            # What an earlier session wrote after the checkpoint will be made again.
+            # Events of an earlier session after the checkpoint will be repeated.
             begin = self._events.SessionLog(status=self._events.SessionLog.START)
             self._add(step=first_step + 1, session_log=begin)
 
@@ -80,7 +80,7 @@ class TensorBoard(Reporter):
 
     @contextlib.contextmanager
     def _failing_softly(self) -> Iterator[None]:
-        """A full disk ends the event file, not the run."""
+        """If the disk is full, the event file is closed, but the run continues."""
         try:
             yield
         except OSError as error:

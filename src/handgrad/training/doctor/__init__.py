@@ -1,7 +1,6 @@
-"""The doctor: what is wrong with a network that does not learn, with evidence and what to change.
+"""The doctor, which diagnoses why a network does not learn, with evidence and suggested changes.
 
-`examine(config)` looks at a configuration before it is trained, `examine_run(run)` at a run as it is, `Watch` at a run
-under way.
+`examine(config)` examines a configuration before training, `examine_run(run)` a run, and `Watch` a run in progress.
 """
 
 from handgrad.training.doctor.examine import BUDGET, examine, examine_run

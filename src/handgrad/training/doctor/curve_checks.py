@@ -1,4 +1,4 @@
-"""What a run's own figures say, evaluation by evaluation."""
+"""Checks of the metrics of a run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from handgrad.training.doctor.findings import CANNOT_JUDGE, FIX_FIRST, OK, PROBLEM, WARNING, Finding, number
 
-#: Loss on unseen samples by its lowest, and accuracy on training samples above it, that count as learning by heart.
+#: Thresholds for overfitting: ratio of the loss on unseen samples to its minimum, and excess of the training accuracy.
 RISEN, BEHIND = 1.15, 0.05
-#: Fall of the training loss over the last quarter, by its fall over the whole run, at which a run was still learning.
+#: Threshold for ending too early: decrease of the training loss over the last quarter relative to the whole run.
 STILL_FALLING = 0.15
 FEWEST = 4
 
@@ -24,15 +24,15 @@ def check_curve(
     run_dir: str = "RUN",
     problems: Sequence[str] = (),
 ) -> Finding:
-    """Divergence, a loss that never fell, learning by heart, a run that ended too early.
+    """Checks for divergence, a loss that never decreased, overfitting, and a run that ended too early.
 
     Arguments:
         records: the lines of `metrics.jsonl`.
-        chance: the loss of having no opinion.
-        share: of the most frequent class, so what an accuracy by chance may be.
-        finished: whether the run went to its end.
-        run_dir: the run folder, for the command that goes on.
-        problems: diagnoses of what else is wrong: a run that is ill is not to be trained on.
+        chance: the loss of an uninformed prediction.
+        share: fraction of the most frequent class, the accuracy of a constant prediction.
+        finished: whether the run has finished.
+        run_dir: the run folder, for the command that resumes it.
+        problems: other diagnosed problems, in which case longer training is not suggested.
     """
     if not records:
         return Finding("curve", CANNOT_JUDGE, "curve", "there is no evaluation yet")
@@ -52,7 +52,7 @@ def check_curve(
             PROBLEM,
             "loss-diverged",
             evidence + f"; the lowest training loss was {number(min(train))}",
-            "the loss rose instead of falling",
+            "the loss increased instead of decreasing",
             ("--learning-rate with a third of its value",),
             figures,
         )
@@ -64,7 +64,7 @@ def check_curve(
             PROBLEM,
             "never-learned",
             evidence + f"; no opinion is {number(chance)}",
-            "from its first to its last step the network was no better than chance",
+            "the network was never better than chance",
             (FIX_FIRST, f"handgrad doctor {run_dir} --budget 10000, should nothing be named"),
             figures,
         )
@@ -82,7 +82,7 @@ def check_curve(
             (f"--max-steps {records[at_lowest]['step']}, or --patience 5", "--dropout 0.3", "--weight-decay 1e-4"),
             figures,
         )
-    # Means over some evaluations: training losses are noisy, and two of them alone show a fall where there is none.
+    # Means over several evaluations, because training losses are noisy and two of them may show a spurious decrease.
     few = max(1, len(train) // 8)
     end, quarter = _mean(train[-few:]), _mean(train[-few - len(train) // 4 :][:few])
     if finished and train[0] > end and quarter - end > STILL_FALLING * (train[0] - end):
@@ -95,7 +95,7 @@ def check_curve(
             WARNING,
             "ended-too-early",
             evidence + f"; the training loss was {number(quarter)} a quarter of the run before",
-            "the loss was still falling",
+            "the loss was still decreasing",
             (f"handgrad train --run-dir {run_dir} --resume --max-steps {2 * last['step']}",),
             figures,
         )

@@ -1,4 +1,4 @@
-"""Checks of the data alone: inputs, labels, and what training and test samples have to do with each other."""
+"""Checks of the data: inputs, labels, and the relation of training and test samples."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from handgrad.data import Dataset
 from handgrad.training.doctor.findings import CANNOT_JUDGE, OK, PROBLEM, WARNING, Finding, number, percent
 from handgrad.training.doctor.patient import Patient
 
-#: Share of features that may be constant: the borders of images are.
+#: Maximum fraction of constant features, such as the borders of images.
 MANY_CONSTANT = 0.9
-#: How far the spread of test inputs may be from that of training inputs.
+#: Maximum ratio of the spreads of test and training inputs.
 OTHER_SCALE = 3.0
-#: Share of all samples that one class may have.
+#: Maximum fraction of samples in one class.
 MOST_OF_ONE_CLASS = 0.9
-#: Standard deviations by which the neighbours' answers have to beat chance before labels count as related.
+#: Number of standard deviations by which the neighbours' predictions must exceed chance for labels to count as related.
 RELATED = 4.0
 NEIGHBOURS, REFERENCES, QUERIES = 5, 2000, 500
-#: Share of the varying features that may be copies, and the squared distance of two that are, both of length 1.
+#: Maximum fraction of duplicated features, and the squared distance of two duplicates, both normalised to length 1.
 MANY_COPIES, SAME_FEATURE = 0.1, 1e-6
-#: Share of neighbours of a sample's own set, where 0.5 is expected: up to 0.52 on average for the digits, MNIST and
-#: CIFAR-10, and up to 0.1 apart for the two sets. Half of the training images inverted have 0.66 to 0.70 (digits,
+#: Fraction of neighbours from a sample's own set, where 0.5 is expected: up to 0.52 on average for the digits, MNIST
+#: and CIFAR-10, and up to 0.1 apart for the two sets. Half of the training images inverted have 0.66 to 0.70 (digits,
 #: MNIST), mirrored 0.62 to 0.64; noisy ones are 0.30 to 0.46 apart.
 OWN_KIND, OWN_KIND_APART = 0.58, 0.25
 NEIGHBOURHOOD, FEWEST_ALIKE = 500, 200
@@ -43,7 +43,7 @@ MANY_REPEATED, MANY_IMAGES_REPEATED = 0.5, 0.2
 
 
 def check_inputs(patient: Patient) -> Finding:
-    """Whether inputs are finite, vary, and look alike in training and test."""
+    """Checks whether inputs are finite, vary, and are similar in training and test."""
     dataset = patient.dataset
     bad = _not_finite(dataset)
     if len(bad):
@@ -54,7 +54,7 @@ def check_inputs(patient: Patient) -> Finding:
             "inputs-not-finite",
             f"{len(bad):,} of {len(dataset.inputs):,} samples hold NaN or infinity, the first is {sample}",
             "one such sample makes the loss and then every weight NaN",
-            ("fix or leave out these samples",),
+            ("fix or remove these samples",),
             {"samples": len(bad), "first": int(bad[0])},
         )
     x = patient.probe.x.reshape(len(patient.probe.x), -1)
@@ -68,7 +68,7 @@ def check_inputs(patient: Patient) -> Finding:
             PROBLEM,
             "inputs-constant",
             f"all {x.shape[1]:,} features have one value in {len(x):,} samples",
-            "every sample is the same to the network: there is nothing to tell classes apart by",
+            "all samples look the same to the network, so it cannot distinguish the classes",
             ("check how the input files were written",),
             figures,
         )
@@ -78,7 +78,7 @@ def check_inputs(patient: Patient) -> Finding:
             WARNING,
             "features-constant",
             f"{percent(constant)} of {x.shape[1]:,} features have one value in {len(x):,} samples",
-            "constant features tell nothing apart",
+            "constant features contain no information",
             ("check how the input files were written",),
             figures,
         )
@@ -92,7 +92,7 @@ def check_inputs(patient: Patient) -> Finding:
             WARNING,
             "test-inputs-differ",
             f"about the training mean, training inputs spread by {number(here)}, test inputs by {number(there)}",
-            "the test inputs have another scale, so what was learned does not hold for them",
+            "the test inputs have a different scale, so the trained network does not apply to them",
             ("give both sets the same preprocessing",),
             figures,
         )
@@ -101,13 +101,13 @@ def check_inputs(patient: Patient) -> Finding:
 
 
 def check_features(patient: Patient) -> Finding:
-    """Whether features are copies of each other, up to a scale and an offset."""
+    """Checks whether features are copies of each other, up to scale and offset."""
     x = patient.probe.x.reshape(len(patient.probe.x), -1).astype(np.float64)
     x -= x.mean(axis=0)
     size = np.sqrt(np.square(x).sum(axis=0))
     varying = np.flatnonzero(size > 1e-6 * size.max())
     x = x[:, varying] / size[varying]
-    # A copy lies on the same point of the sphere, or on the opposite one. Along a random direction both are neighbours.
+    # Copies are at the same or the opposite point of the sphere, so they are neighbours along a random direction.
     along = np.random.default_rng((patient.seeds["data_seed"], len(varying))).standard_normal(len(x)) @ x
     x, along = x * np.where(along < 0, -1, 1), np.abs(along)
     order = np.argsort(along, kind="stable")
@@ -123,8 +123,8 @@ def check_features(patient: Patient) -> Finding:
             WARNING,
             "features-repeated",
             f"{evidence}, as {second} of {first}",
-            f"there are only {len(varying) - int(same.sum()):,} different features: the input files were put together "
-            "from the same values twice, or an image has one grey channel several times",
+            f"there are only {len(varying) - int(same.sum()):,} different features: the input files contain the same "
+            "values twice, or greyscale images are stored as several equal channels",
             ("check how the input files were written", "keep one of each"),
             {**figures, "first": [first, second]},
         )
@@ -132,13 +132,13 @@ def check_features(patient: Patient) -> Finding:
 
 
 def check_splits(patient: Patient) -> Finding:
-    """Whether the training set is the larger one, and whether training samples look like the others."""
+    """Checks whether the training set is larger than the test set, and whether both have similar samples."""
     dataset = patient.dataset
     counts = {name: len(indices) for name, indices in dataset.splits.items()}
     evidence = ", ".join(f"{count:,} {name}" for name, count in counts.items()) + " samples"
     figures: dict[str, Any] = {"samples": counts}
     if counts["train"] < counts[patient.held_out]:
-        change = ["exchange the two, or split the data anew with most of it for training"]
+        change = ["swap the two, or split the data again with most samples for training"]
         if "validation" in counts:
             change.insert(0, f"--validation-size {counts['validation'] // 4}")
         return Finding(
@@ -146,7 +146,7 @@ def check_splits(patient: Patient) -> Finding:
             WARNING,
             "training-set-smaller",
             evidence,
-            "there is less to learn from than to be tested on: training and test files have perhaps been exchanged",
+            "the training set is smaller than the test set: the files may have been swapped",
             tuple(change),
             figures,
         )
@@ -256,7 +256,7 @@ def _distance(a: Float[Array, "n"], b: Float[Array, "m"]) -> float:
 
 
 def _own_neighbours(a: Float[Array, "n ..."], b: Float[Array, "n ..."]) -> tuple[float, float]:
-    """How many of the nearest neighbours of each set, among both together, are of the same set. Copies do not count.
+    """The fraction of nearest neighbours, among both sets, that belong to the same set. Copies do not count.
 
     Source: Henze (1988), A multivariate two-sample test based on the number of nearest neighbor type coincidences.
     """
@@ -271,7 +271,7 @@ def _own_neighbours(a: Float[Array, "n ..."], b: Float[Array, "n ..."]) -> tuple
 
 
 def check_labels(patient: Patient) -> list[Finding]:
-    """Whether there are several classes, and whether samples that look alike have the same label."""
+    """Checks whether there are several classes, and whether similar samples have the same label."""
     dataset, k = patient.dataset, patient.classes
     train = dataset.labels[patient.train_indices]
     counts = np.bincount(train, minlength=k)
@@ -285,7 +285,7 @@ def check_labels(patient: Patient) -> list[Finding]:
                 PROBLEM,
                 "one-class-only",
                 f"all {len(train):,} training labels are {only!r}, of {k} classes",
-                "the loss falls to 0 and the network has learned nothing but that label",
+                "the loss decreases to 0, but the network only learns to predict this label",
                 ("shuffle the data before splitting it, or check how the labels were read",),
                 figures,
             )
@@ -298,7 +298,7 @@ def check_labels(patient: Patient) -> list[Finding]:
                 WARNING,
                 "classes-missing",
                 f"{len(missing)} of {k} classes have no training sample: {', '.join(missing[:5])}",
-                "the network will never name these classes",
+                "the network will never predict these classes",
                 ("shuffle the data before splitting it, or check how the labels were read",),
                 figures,
             )
@@ -310,8 +310,9 @@ def check_labels(patient: Patient) -> list[Finding]:
                 WARNING,
                 "classes-unbalanced",
                 f"{percent(share)} of the training labels are {dataset.classes[int(counts.argmax())]!r}",
-                f"always naming that class is right in {percent(share)} of cases: judge by the loss, not the accuracy",
-                ("take as many samples of each class",),
+                f"always predicting that class is right in {percent(share)} of cases: judge by the loss, not the "
+                "accuracy",
+                ("use the same number of samples for each class",),
                 figures,
             )
         ]
@@ -319,7 +320,7 @@ def check_labels(patient: Patient) -> list[Finding]:
 
 
 def _neighbours(patient: Patient, figures: dict) -> list[Finding]:
-    """The labels against those of the nearest training samples."""
+    """Compares the labels with those of the nearest training samples."""
     rng = np.random.default_rng((patient.seeds["data_seed"], NEIGHBOURS))
     chosen = rng.permutation(patient.train_indices)[: REFERENCES + QUERIES]
     queries = min(QUERIES, len(chosen) // 3)
@@ -356,7 +357,8 @@ def _neighbours(patient: Patient, figures: dict) -> list[Finding]:
                     PROBLEM,
                     "test-labels-unrelated",
                     evidence,
-                    "training labels go with the inputs, test labels do not: they are shuffled or of another order",
+                    "training labels match the inputs, but test labels do not: they are shuffled or in a different "
+                    "order",
                     ("check how the test labels were read",),
                     figures,
                 )
@@ -371,8 +373,8 @@ def _unrelated(patient: Patient, evidence: str, figures: dict) -> Finding:
         PROBLEM,
         "labels-unrelated",
         evidence,
-        "samples that look alike have different labels, as after shuffling inputs and labels apart: a network can "
-        "only learn such labels by heart",
+        "similar samples have different labels, as if inputs and labels had been shuffled independently: a network "
+        "can only memorise such labels",
         (
             "check that inputs and labels are read, sorted and shuffled together",
             f"handgrad data check {patient.dataset.name}",
@@ -387,8 +389,8 @@ def _agreement(
     asked: Float[Array, "Q ..."],
     truth: Integer[Array, "Q"],
 ) -> tuple[float, float, float]:
-    """How often the nearest neighbours' majority is right, how often it would be by chance (the labels independent of
-    the inputs, each as frequent as it is), and the difference in standard deviations."""
+    """The accuracy of the majority of the nearest neighbours, the accuracy expected by chance (if labels were
+    independent of the inputs), and the difference in standard deviations."""
     a = asked.reshape(len(asked), -1)
     b = references.reshape(len(references), -1)
     distances = np.square(b, dtype=np.float64).sum(axis=1) - 2.0 * (a @ b.T)
@@ -403,7 +405,7 @@ def _agreement(
 
 
 def check_duplicates(patient: Patient) -> Finding:
-    """How many test samples are training samples too, pixel by pixel."""
+    """Checks for test samples that are exact copies of training samples."""
     dataset = patient.dataset
     hashes = {i: hash(dataset.inputs[i].tobytes()) for i in patient.train_indices}
     train = set(hashes.values())
@@ -421,8 +423,8 @@ def check_duplicates(patient: Patient) -> Finding:
             PROBLEM if known > MANY_KNOWN else WARNING,
             "test-in-train",
             evidence,
-            "the test accuracy counts samples that the network has seen: it flatters",
-            ("take the training samples out of the test set",),
+            "the test set contains samples that the network was trained on, so the test accuracy is too optimistic",
+            ("remove the training samples from the test set",),
             figures,
         )
     if repeated > (MANY_IMAGES_REPEATED if dataset.inputs.ndim == 4 else MANY_REPEATED):
@@ -431,15 +433,15 @@ def check_duplicates(patient: Patient) -> Finding:
             WARNING,
             "samples-repeated",
             evidence,
-            "there are fewer different samples than it seems",
-            ("leave repeated samples out",),
+            "there are fewer distinct samples than it seems",
+            ("remove duplicates",),
             figures,
         )
     return Finding("duplicates", OK, "duplicates", evidence, figures=figures)
 
 
 def _not_finite(dataset: Dataset) -> Integer[Array, "n"]:
-    """Samples that hold NaN or infinity."""
+    """Samples that contain NaN or infinity."""
     if dataset.inputs.dtype.kind != "f":
         return np.empty(0, np.int64)
     bad = [

@@ -1,4 +1,4 @@
-"""The examination of a configuration, and of a run."""
+"""Examination of a configuration or a run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from handgrad.training.doctor.inside import Look
 from handgrad.training.doctor.patient import Patient, State
 from handgrad.training.run import CHECKPOINT, Run, load_dataset
 
-#: Steps of all trials together.
+#: Total number of steps of all trials.
 BUDGET = 2000
-#: Multiply-adds of all trials together: large networks get fewer steps, so that an examination stays short.
+#: Total multiply-adds of all trials: large networks get fewer steps, so that an examination remains short.
 MULTIPLY_ADDS = 4e11
 
-#: Steps after which the weights of a trial say something about dropout and running figures.
+#: Minimum number of steps after which a trial is informative about dropout and running statistics.
 ENOUGH_TO_LOOK = 50
 
 DATA, START, TRIALS, TRAINED, FIGURES = (
@@ -43,26 +43,26 @@ def examine(
     subject: str = "",
     told: Told = lambda part: None,
 ) -> Report:
-    """What is wrong with a configuration, before any of its training is done.
+    """Examines a configuration before training.
 
     Arguments:
         config: the settings.
-        dataset: its data, loaded already; by default what the settings name.
-        budget: steps of all trials together; by default 2,000, fewer for large networks.
-        subject: what the report calls it.
-        told: called with the name of each part as it begins.
+        dataset: its data, if already loaded.
+        budget: total number of steps of all trials; by default 2,000, fewer for large networks.
+        subject: name in the report.
+        told: called with the name of each part at its start.
 
     Returns: the report. The same settings and budget give the same report.
 
     Raises:
-        ConfigError: a setting cannot be.
-        DataError: the data cannot be had.
+        ConfigError: invalid setting.
+        DataError: the data cannot be loaded.
     """
     told(DATA)
     dataset = load_dataset(config) if dataset is None else dataset
     report = Report(subject or config.recipe or f"{config.dataset}, {config.model}")
     patient = Patient(config, dataset)
-    with threadpool_limits(1, user_api="blas"):  # engines share the work themselves
+    with threadpool_limits(1, user_api="blas"):  # engines divide the work themselves
         if examine_data(patient, report):
             told(START)
             report.parts[START] = []  # shown before the trials, judged after them
@@ -79,17 +79,16 @@ def examine_run(
     budget: int | None = None,
     told: Told = lambda part: None,
 ) -> Report:
-    """What is wrong with a run: its settings at the first step, its network as it is, its figures. The run is only
-    read.
+    """Examines a run: settings before the first step, current network, and metrics. The run is not modified.
 
     Arguments:
         run: the run.
-        config: settings to examine in place of the run's own.
+        config: settings to examine instead of those of the run.
         dataset, budget, told: as for `examine`.
 
     Raises:
         RunError: a file of the run cannot be read.
-        DataError: the data cannot be had.
+        DataError: the data cannot be loaded.
     """
     config = config or run.config
     told(DATA)
@@ -123,7 +122,7 @@ def examine_run(
 
 
 def weights_of(run: Run) -> tuple[str, State] | None:
-    """The latest weights that a run has saved: of its last step, of its checkpoint, or of its best evaluation."""
+    """The latest saved weights of a run: of its last step, its checkpoint, or its best evaluation."""
     for name in ("model.safetensors", CHECKPOINT, "best.safetensors"):
         if (run.path / name).exists():
             arrays, _ = run.folder.arrays(name)
@@ -134,7 +133,7 @@ def weights_of(run: Run) -> tuple[str, State] | None:
 
 
 def examine_data(patient: Patient, report: Report) -> bool:
-    """Adds the checks of the data; False where nothing can be computed with it."""
+    """Adds the checks of the data; returns False if they are unusable for training."""
     inputs = data_checks.check_inputs(patient)
     report.add(DATA, inputs)
     if inputs.diagnosis in ("inputs-not-finite", "inputs-constant"):
@@ -157,7 +156,7 @@ def _examine_start(patient: Patient, report: Report, budget: int | None, told: T
     told(TRIALS)
     budget = _budget(patient) if budget is None else budget
     test = _examine_trials(patient, report, budget)
-    # What looks odd at the start but learns all the same is worth a warning, not an alarm.
+    # Something unusual at the start that does not prevent learning is a warning, not a problem.
     severity = WARNING if test is not None and test.enough else PROBLEM
     report.add(START, weights)
     if weights.verdict == OK:
@@ -165,7 +164,7 @@ def _examine_start(patient: Patient, report: Report, budget: int | None, told: T
 
 
 def start_findings(patient: Patient, look: Look, severity: str) -> list[Finding]:
-    """All that a look at the first step says."""
+    """All checks of the network before the first step."""
     findings = [
         network_checks.check_input_scale(patient, look, severity),
         network_checks.check_signal(look, severity),
@@ -222,7 +221,7 @@ def _examine_trials(patient: Patient, report: Report, budget: int) -> learning_c
 
 
 def examine_trained(patient: Patient, state: State, report: Report, part: str = TRAINED) -> Look | None:
-    """Adds the checks of a network that has been trained."""
+    """Adds the checks of a trained network."""
     inside = patient.inside
     if inside is None:
         report.add(part, network_checks.no_inside_view("weights", patient))

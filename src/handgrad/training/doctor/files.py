@@ -1,4 +1,4 @@
-"""The report as files: `doctor.json`, `learning-rate.png`, `layers.png`."""
+"""The files of the report: `doctor.json`, `learning-rate.png`, `layers.png`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from handgrad.training.run import write_figure, write_text
 
 
 def write_report(report: Report, folder: str | Path) -> list[str]:
-    """Writes a report into a folder, each file in one go, the figures last; figures of an earlier one that do not
-    belong to this one are removed.
+    """Writes a report to a folder, each file atomically, plots last; plots of an earlier report are removed.
 
     Arguments:
-        report: what was found.
-        folder: made where there is none.
+        report: the report.
+        folder: the folder, created if necessary.
 
-    Returns: a line for each figure that could not be drawn.
+    Returns: one line for each plot that could not be drawn.
 
     Raises:
         RunError: the folder cannot be written to.

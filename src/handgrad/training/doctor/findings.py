@@ -1,4 +1,4 @@
-"""What a check says, and the report that they make together."""
+"""The findings of the checks, and the report."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ VERDICTS = (OK, WARNING, PROBLEM, CANNOT_JUDGE)
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The finding of one check.
 
     Arguments:
-        check: which check, a key of `CHECKS`.
+        check: name of the check, a key of `CHECKS`.
         verdict: one of `VERDICTS`.
-        diagnosis: a name for what was found, as `learning-rate-too-high`; the check's own name where nothing is wrong.
-        evidence: the figures, in a line.
-        meaning: what that means, in a sentence.
-        change: what to change: flags with values, each followed by a reason where it needs one; the best first.
-        figures: the numbers behind the evidence, JSON values.
+        diagnosis: name of the problem, such as `learning-rate-too-high`; the name of the check if nothing is wrong.
+        evidence: the relevant numbers, on one line.
+        meaning: an explanation in one sentence.
+        change: suggested changes, best first: flags with values, with a reason if necessary.
+        figures: the numbers of the evidence, as JSON values.
     """
 
     check: str
@@ -46,31 +46,31 @@ class Finding:
         }
 
 
-#: Every check, in the order in which to fix: what comes first can cause what comes after it. Each with its question.
+#: All checks with their questions, in the order in which to fix problems: earlier ones can cause later ones.
 CHECKS = {
     "inputs": "are the inputs finite numbers that vary?",
-    "features": "does every feature say something of its own?",
-    "splits": "is there more to learn from than to be tested on, and is it alike?",
-    "labels": "do the labels go with the inputs?",
+    "features": "does every feature contain new information?",
+    "splits": "is the training set larger than the test set, and are both similar?",
+    "labels": "do the labels match the inputs?",
     "duplicates": "are the test samples new to the network?",
     "weights": "are the weights finite, and the units of a layer different?",
     "input-scale": "do the inputs fit the initial weights?",
-    "signal": "does the signal keep its size from layer to layer?",
-    "initial-loss": "does the network begin without an opinion?",
-    "dead-units": "do all units react to something?",
-    "saturation": "do the activations work where they have a slope?",
+    "signal": "is the size of the signal preserved from layer to layer?",
+    "initial-loss": "does the network start with uniform predictions?",
+    "dead-units": "does every unit respond to some input?",
+    "saturation": "do the activations operate where they have a slope?",
     "gradient": "does the gradient reach the first layer?",
-    "dropout": "does dropout leave enough of the signal?",
+    "dropout": "does dropout preserve enough of the signal?",
     "learning-rate": "is the step size right?",
     "finite": "does every number stay finite?",
-    "updates": "do the weights move at a sensible pace?",
-    "one-batch": "can the network learn one batch by heart?",
-    "normalization": "does it give the same answers in training and in evaluation?",
-    "curve": "what do the run's own figures say?",
+    "updates": "do the weights change at a reasonable rate?",
+    "one-batch": "can the network overfit one batch?",
+    "normalization": "does it give the same results in training and in evaluation?",
+    "curve": "what do the metrics of the run show?",
 }
 
 
-#: Stands in `Finding.change` until `Report.settle` knows what else was found.
+#: Placeholder in `Finding.change` until `Report.settle` knows the other findings.
 FIX_FIRST = "fix what comes before it"
 
 
@@ -80,8 +80,8 @@ class Report:
 
     Arguments:
         subject: what was examined.
-        findings: in the order of `CHECKS`, those of a part together.
-        series: numbers by layer, step or learning rate, for figures and for anyone who wants to look further.
+        findings: by part, in the order of `CHECKS`.
+        series: numbers by layer, step or learning rate, for plots and further analysis.
     """
 
     subject: str
@@ -99,8 +99,8 @@ class Report:
         self.parts[part] = sorted(together, key=lambda finding: order.index(finding.check))
 
     def settle(self) -> None:
-        """Puts the name of what has to be fixed first where a finding refers to it; where nothing comes before a
-        finding, it does not refer to anything."""
+        """Replaces references to what must be fixed first by its name; if nothing comes before a finding, it has no
+        reference."""
         places = self._places()
         wrong = [finding for verdict in (PROBLEM, WARNING) for finding in self.having(verdict)]
 
@@ -110,12 +110,12 @@ class Report:
             change = tuple(text for change in finding.change for text in (first if change == FIX_FIRST else (change,)))
             return dataclasses.replace(finding, change=change)
 
-        # All of them before any is put in place of another: places are those of the findings as they are.
+        # Compute all before replacing any, because positions refer to the current findings.
         self.parts = {part: [settled(finding) for finding in findings] for part, findings in self.parts.items()}
 
     def _places(self) -> dict[int, tuple[int, int]]:
-        """Where each finding stands in the order in which to fix: what the data and the settings do to a network comes
-        before what has become of it, and within a part the order is that of `CHECKS`."""
+        """The position of each finding in the order in which to fix problems: data and settings come before the
+        trained network, and within a part the order is that of `CHECKS`."""
         order = list(CHECKS)
         return {
             id(finding): (part, order.index(finding.check))
@@ -124,18 +124,18 @@ class Report:
         }
 
     def having(self, verdict: str) -> list[Finding]:
-        """The findings with this verdict, the first to fix first."""
+        """The findings with this verdict, in the order in which to fix them."""
         places = self._places()
         return sorted((f for f in self if f.verdict == verdict), key=lambda finding: places[id(finding)])
 
     @property
     def verdict(self) -> str:
-        """`problem` where a finding is one, else `warning` where one is, else `ok`."""
+        """The worst verdict: `problem`, `warning` or `ok`."""
         return next((verdict for verdict in (PROBLEM, WARNING) if self.having(verdict)), OK)
 
     @property
     def diagnoses(self) -> list[str]:
-        """Names of the problems, then of the warnings, the first to fix first."""
+        """Names of the problems, then of the warnings, in the order in which to fix them."""
         return [finding.diagnosis for verdict in (PROBLEM, WARNING) for finding in self.having(verdict)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class Report:
 
 
 def finite_json(value: Any) -> Any:
-    """The value with NaN and infinity as text, which JSON has no numbers for."""
+    """The value with NaN and infinity as strings, because JSON does not support them."""
     if isinstance(value, dict):
         return {key: finite_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -160,7 +160,7 @@ def finite_json(value: Any) -> Any:
 
 
 def number(value: float) -> str:
-    """A number as a person reads it: three digits that count."""
+    """A number with three significant digits."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     if 1e-3 <= abs(value) < 1e4:

@@ -1,7 +1,7 @@
-"""A look inside a network: what each layer gives, and what gradient arrives there, for some samples.
+"""Inspection of a network: the output and the gradient of each layer for some samples.
 
-The look is taken at a copy, made of layers of `handgrad.nn` from a state dict, whichever engine that is from: the
-engine that trains is neither asked nor touched, and its random generators do not move.
+The inspection uses a copy made of layers of `handgrad.nn` from a state dict of any engine. It does not affect the
+training engine or its random generators.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from handgrad.kernels import Kernel, Kernels
 from handgrad.nn.activations import Activation
 from handgrad.nn.normalization import BatchNorm
 
-#: A unit whose slope stays below this share of its activation's steepest, for every sample, passes no gradient.
+#: A unit is dead if its slope is below this fraction of the maximum slope of the activation for every sample.
 NO_SLOPE = 1e-3
-#: Below this share of its steepest slope, a sigmoid or tanh counts as saturated.
+#: Below this fraction of its maximum slope, a sigmoid or tanh counts as saturated.
 LITTLE_SLOPE = 0.1
-#: The steepest slope of an activation, where it is not 1.
+#: The maximum slope of an activation, if it is not 1.
 STEEPEST: dict[type[nn.Layer], float] = {nn.Sigmoid: 0.25}
 
 #: What a loss is computed by, where that is no cross-entropy.
@@ -33,18 +33,18 @@ _CRITERIA: dict[str, type[nn.Loss]] = {"mse": nn.MeanSquaredError, "l1": nn.Mean
 
 @dataclass
 class LayerLook:
-    """One layer, seen while samples pass through it. A spread is the standard deviation over the samples, as a root
-    mean square over the units: what the layer tells samples apart by.
+    """Measurements of one layer. A spread is the standard deviation over the samples, averaged over the units as a root
+    mean square: it measures how well the layer distinguishes samples.
 
     Attributes:
         name, kind: as in `handgrad show`.
-        input_spread, spread: of its input and of its output.
-        finite: whether its output is.
+        input_spread, spread: spread of its input and of its output.
+        finite: whether its output is finite.
         gradient: root mean square of a sample's gradient with respect to the output.
-        weight_size: root mean square of the weight; None where it has none of at least two axes.
-        weight_gradient: root mean square of the loss's gradient with respect to the weight.
-        units, dead: of an activation, how many there are, and how many have no slope for any sample.
-        saturated: of a sigmoid or tanh, the share of outputs where it has little slope.
+        weight_size: root mean square of the weight; None if it has no weight with at least two axes.
+        weight_gradient: root mean square of the gradient of the loss with respect to the weight.
+        units, dead: for activations, the number of units, and of those without slope for any sample.
+        saturated: for sigmoid and tanh, the fraction of outputs with a small slope.
     """
 
     name: str
@@ -69,7 +69,7 @@ class LayerLook:
 
 @dataclass
 class Look:
-    """A whole network, seen while samples pass through it.
+    """Measurements of a network.
 
     Attributes:
         loss: of the scores, averaged over the samples.
@@ -93,7 +93,7 @@ class Look:
 
     @property
     def scores_spread(self) -> float:
-        """Spread of what the last layer with a weight gives."""
+        """Spread of the output of the last layer with a weight."""
         return self.weighted[-1].spread
 
     @property
@@ -102,7 +102,7 @@ class Look:
 
 
 class Inside:
-    """The copy that is looked at.
+    """The copy of a network for inspection.
 
     Arguments:
         architecture: the network.
@@ -111,7 +111,7 @@ class Inside:
             targets (N, T) are given as `labels`, standardised.
 
     Raises:
-        ConfigError: `handgrad.nn` has no layer of some kind.
+        ConfigError: `handgrad.nn` does not have a kind of layer.
     """
 
     def __init__(
@@ -139,14 +139,15 @@ class Inside:
         training: bool = True,
         gradients: bool = True,
     ) -> Look:
-        """What happens inside for these samples.
+        """Inspects the network for these samples.
 
         Arguments:
             state: parameters and buffers.
             x: preprocessed inputs.
             labels: classes.
-            training: batch normalisation by the figures of these samples, else by the running ones. No dropout.
-            gradients: also run backwards.
+            training: whether batch normalisation uses the statistics of these samples instead of running statistics.
+                There is no dropout.
+            gradients: whether to run the backward pass as well.
         """
         self._prepare(state, training)
         for look in self._looks:
@@ -169,11 +170,11 @@ class Inside:
         batch_size: int | None = None,
         dropout: int | None = None,
     ) -> tuple[float, float]:
-        """Loss and accuracy for these samples, without a look at the layers: cheaper.
+        """Loss and accuracy for these samples, without inspecting the layers, which is cheaper.
 
         Arguments:
-            batch_size: how many samples batch normalisation sees together while training; all of them by default.
-            dropout: seed of masks to drop units by; by default none is dropped.
+            batch_size: number of samples per batch for batch normalisation in training mode; by default all.
+            dropout: seed of dropout masks; by default, no dropout.
         """
         self._prepare(state, training, dropout)
         size = batch_size or len(x)
@@ -185,7 +186,7 @@ class Inside:
     def running_figures(
         self, state: dict[str, Shaped[Array, "..."]], x: Float[Array, "N ..."]
     ) -> list[tuple[str, float, float]]:
-        """How far the running figures of each batch normalisation are from those of these samples.
+        """The deviation of the running statistics of each batch normalisation from those of these samples.
 
         Returns: for each, its name, the ratio of the variances (running by batch; the median over the features, ε
             added to both), and the distance of the means in standard deviations (likewise).
@@ -224,16 +225,16 @@ class Inside:
 
 
 class _Watcher(Kernels):
-    """Lends the kernels of the layers inside a network, each with somebody who looks on.
+    """Lends observed kernels of the layers of a network.
 
     Attributes:
-        watching: whether they look, or only let the layers work.
+        watching: whether the kernels record measurements.
     """
 
     def __init__(self, looks: list[LayerLook]) -> None:
         super().__init__(reuse=False)
         self.watching = False
-        self._looks = iter([None, *looks])  # the whole comes first, and then layer by layer
+        self._looks = iter([None, *looks])  # the whole network first, then its layers
 
     def lend(self, thing, /):
         look = next(self._looks)
@@ -242,7 +243,7 @@ class _Watcher(Kernels):
 
 
 class _Watched(Kernel):
-    """The kernel of a layer, and what is seen of it."""
+    """The kernel of a layer with its measurements."""
 
     def __init__(self, kernel: Kernel, look: LayerLook, watcher: _Watcher) -> None:
         super().__init__(kernel.layer, watcher)
@@ -278,7 +279,7 @@ class _Watched(Kernel):
 
 
 def _rms(x: np.ndarray) -> float:
-    # In float64: the squares of small float32 numbers would underflow.
+    # In float64, because the squares of small float32 numbers would underflow.
     return math.sqrt(float(np.square(x, dtype=np.float64).mean()))
 
 

@@ -1,4 +1,4 @@
-"""Checks by short trials: does it learn, at which learning rate, and what happens to its weights meanwhile."""
+"""Checks by short trials: whether the network learns, with which learning rate, and how its weights change."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from handgrad.training.doctor.findings import CANNOT_JUDGE, FIX_FIRST, OK, PROBL
 from handgrad.training.doctor.inside import LayerLook
 from handgrad.training.doctor.patient import Patient, Trial
 
-#: Learning rates of the range test besides the run's own.
+#: Learning rates of the range test, in addition to that of the run.
 RATES = tuple(float(f"{digit}e{power}") for power in range(-6, 2) for digit in (1, 3))[:-1]
-#: Trials that a budget of steps is divided by: the range test's, and as much again for the rest.
+#: Number of trials by which the budget is divided: those of the range test, and the same number for the other checks.
 SHARES = 20
 STEPS, FEWEST_STEPS = 100, 20
-#: Steps after which a rate that makes less progress than a lower one is too high; in fewer, one that makes none.
-#: So few say nothing either where no rate gets anywhere.
+#: Minimum number of steps after which a rate is too high if it makes less progress than a lower one; with fewer steps,
+#: only if it makes none. With so few steps, a trial is also inconclusive if no rate makes progress.
 SETTLED_STEPS = 50
-#: Progress is the fall of the loss from that of having no opinion, by the fall at the best rate. A rate makes enough
-#: where it comes this far, and one is named that comes almost as far as the best.
+#: Progress is the decrease of the loss below that of an uninformed prediction, relative to the best rate. The first
+#: number is the minimum progress of a sufficient rate, the second that of a recommended rate.
 ENOUGH_HIGH, WELL_HIGH = 0.6, 0.7
 ENOUGH_LOW, WELL_LOW = 0.3, 0.5
 NAMED = 0.9
-#: Fall of the loss, by that of having no opinion, below which nothing was learned.
+#: Decrease of the loss, relative to that of an uninformed prediction, below which nothing was learned.
 NOTHING = 0.02
-#: Root mean square of a step by that of the weight.
+#: Root mean square of an update relative to that of the weight.
 LARGE_UPDATE = 0.3
-#: The same, times the steps of the whole run: how far a weight can move in all.
+#: The same, times the number of steps of the run: how much a weight can change in total.
 SMALL_MOVE = 0.02
-#: Share of the full learning rate below which a schedule, and not the settings, makes the updates small.
+#: Fraction of the full learning rate below which small updates are due to the schedule.
 SMALL_RATE = 0.1
 ONE_BATCH, ONE_BATCH_STEPS, ENOUGH_FOR_ONE_BATCH = 32, 200, 100
 LEARNED_BY_HEART = 0.95
@@ -41,11 +41,11 @@ class RangeTest:
     """The loss after a short trial with each of several learning rates.
 
     Attributes:
-        trials: by rising rate; the run's own rate is among them.
-        own: the trial with the run's own rate.
-        chance: the loss of having no opinion.
+        trials: by increasing rate, including the rate of the run.
+        own: the trial with the rate of the run.
+        chance: the loss of an uninformed prediction.
         before: the loss before any step.
-        run_steps: of the whole run, and `travel`, how many at the full rate would go as far.
+        run_steps: number of steps of the run; `travel` is the equivalent number of steps at the full rate.
     """
 
     trials: list[Trial]
@@ -65,17 +65,17 @@ class RangeTest:
 
     @property
     def learns(self) -> bool:
-        """Whether any rate gets anywhere."""
+        """Whether any rate makes progress."""
         return self.best.loss < (1 - NOTHING) * self.base
 
     def progress(self, loss: float) -> float:
-        """Fall of the loss by that of the best rate."""
+        """Decrease of the loss relative to that of the best rate."""
         return (self.base - loss) / (self.base - self.best.loss) if self.learns else 0.0
 
     @property
     def within_reach(self) -> float:
-        """The lowest loss that the run's own rate may come to in all its steps: a rate η goes as far in T steps as a
-        rate η·T/n in n."""
+        """The lowest loss that the rate of the run may reach in all its steps: T steps with rate η make about as
+        much progress as n steps with rate η·T/n."""
         farthest = self.own.rate * max(1.0, self.travel / max(1, self.own.steps))
         reached = [t.loss for t in self.trials if self.own.rate <= t.rate <= farthest]
         above = next((t for t in self.trials if t.rate > farthest), None)
@@ -87,7 +87,7 @@ class RangeTest:
 
     @property
     def named(self) -> float:
-        """The lowest rate that comes almost as far as the best: far from where the loss diverges."""
+        """The lowest rate with almost the progress of the best one, far from where the loss diverges."""
         return next(t.rate for t in self.trials if self.progress(t.loss) >= NAMED)
 
     @property
@@ -96,22 +96,22 @@ class RangeTest:
 
     @property
     def enough(self) -> bool:
-        """Whether the run, as it is set, will learn."""
+        """Whether the run will learn with its settings."""
         return self.learns and self.progress(min(self.own.loss, self.within_reach)) >= WELL_LOW
 
 
 def rate_text(rate: float) -> str:
-    """A learning rate as one types it."""
+    """A learning rate in the form that users type."""
     return f"{float(f'{rate:.2g}'):g}".replace("e-0", "e-").replace("e+0", "e+")
 
 
 def trial_steps(patient: Patient, budget: int) -> int:
-    """Steps a trial: a share of the budget, at most `STEPS`."""
+    """Number of steps per trial: a fraction of the budget, at most `STEPS`."""
     return min(STEPS, budget // SHARES)
 
 
 def range_test(patient: Patient, steps: int) -> RangeTest:
-    """A trial with each of `RATES` and with the run's own rate."""
+    """A trial with each of `RATES` and with the rate of the run."""
     own = patient.config.learning_rate
     looks = tuple(sorted({1, 2, 5, 10, 20, 50, steps} & set(range(1, steps + 1))))
     own_trial = patient.trial(patient.rates(steps), steps, looks=looks)
@@ -129,7 +129,7 @@ def range_test(patient: Patient, steps: int) -> RangeTest:
 
 
 def check_learning_rate(test: RangeTest) -> Finding:
-    """Whether the run's rate is one with which the loss falls."""
+    """Checks whether the loss decreases with the rate of the run."""
     own, best = test.own, test.best
     steps = max(trial.steps for trial in test.trials)
     figures = {
@@ -150,17 +150,17 @@ def check_learning_rate(test: RangeTest) -> Finding:
             "nothing-learned",
             f"no rate of {RATES[0]:g} to {RATES[-1]:g} brings the loss below {number(best.loss)} in {steps} steps; "
             f"no opinion is {number(test.base)}",
-            "it is not the learning rate that is wrong: something before it is",
+            "the learning rate is not the cause: something else is wrong",
             (
                 FIX_FIRST,
-                "--budget 10000, should nothing be named: some networks take long to begin",
+                "--budget 10000, if there are no other findings: some networks take long to start learning",
             ),
             figures,
         )
     progress = test.progress(own.loss)
     at_best = f"{rate_text(best.rate)} to {number(best.loss)}"
     evidence = f"in {steps} steps {rate_text(own.rate)} {at_own}, the best rate {at_best}"
-    # In a few steps a good rate may still be shaking: then only one that gets nowhere is too high.
+    # In a few steps, the loss may still fluctuate with a good rate; then only a rate without progress is too high.
     well = WELL_HIGH if steps >= SETTLED_STEPS else 0.0
     if best.rate < own.rate and progress < well and test.progress(test.within_reach) < WELL_HIGH:
         return Finding(
@@ -168,7 +168,7 @@ def check_learning_rate(test: RangeTest) -> Finding:
             PROBLEM if progress < ENOUGH_HIGH else WARNING,
             "learning-rate-too-high",
             evidence,
-            "the steps are so long that they jump over what they should find",
+            "the steps are so large that they overshoot the minimum",
             (f"--learning-rate {test.named_text}",),
             figures,
         )
@@ -179,7 +179,7 @@ def check_learning_rate(test: RangeTest) -> Finding:
             PROBLEM if reach < ENOUGH_LOW else WARNING,
             "learning-rate-too-low",
             evidence + f"; in all its {test.run_steps:,} steps the run can come to about {number(test.within_reach)}",
-            "the run ends long before it has gone far enough",
+            "the run ends long before it has made enough progress",
             (f"--learning-rate {test.named_text}",),
             figures,
         )
@@ -189,7 +189,7 @@ def check_learning_rate(test: RangeTest) -> Finding:
 
 
 def check_finite(own: Trial, rate: str | None) -> Finding:
-    """Whether the trial with the run's own rate kept to finite numbers."""
+    """Checks whether all values remain finite in the trial with the rate of the run."""
     change = (f"--learning-rate {rate}",) if rate else ("a tenth of the --learning-rate", "--preprocessing standard")
     if own.diverged:
         where = own.cause.label + " is the first that is not finite" if isinstance(own.cause, LayerLook) else own.cause
@@ -198,7 +198,7 @@ def check_finite(own: Trial, rate: str | None) -> Finding:
             PROBLEM,
             "diverges",
             f"step {own.diverged}: {where}",
-            "numbers grew until they overflowed; from there on everything is NaN",
+            "values grew until they overflowed; after that, everything is NaN",
             change,
             {"step": own.diverged, "layer": own.cause.name if isinstance(own.cause, LayerLook) else None},
         )
@@ -206,10 +206,10 @@ def check_finite(own: Trial, rate: str | None) -> Finding:
 
 
 def check_updates(patient: Patient, own: Trial, rate: str | None, *, too_high: bool = False) -> Finding:
-    """Whether the weights move, neither too little nor so much that they forget what they held."""
+    """Checks whether the weights change, neither too little nor too much."""
     if not own.updates:
         return Finding("updates", CANNOT_JUDGE, "updates", f"the trial diverged in step {own.diverged}")
-    rates = patient.rates(own.steps)  # where a schedule has taken the rate to nothing, so are the updates
+    rates = patient.rates(own.steps)  # if a schedule has reduced the rate to almost nothing, updates are small as well
     updates = [(step, ratios) for step, ratios in own.updates if rates[step - 1] >= SMALL_RATE * rates.max()]
     return judge_updates(updates or own.updates, patient.steps, rate, too_high=too_high)
 
@@ -217,13 +217,13 @@ def check_updates(patient: Patient, own: Trial, rate: str | None, *, too_high: b
 def judge_updates(
     updates: list[tuple[int, dict[str, float]]], run_steps: int, rate: str | None, *, too_high: bool = False
 ) -> Finding:
-    """What the last of these updates say.
+    """Judges the last of these updates.
 
     Arguments:
-        updates: pairs (step, {weight: size of its update by its own}).
-        run_steps: of the whole run.
+        updates: pairs (step, {weight: relative size of its update}).
+        run_steps: number of steps of the run.
         rate: a learning rate to recommend.
-        too_high: the learning rate is known to be: small updates then come of units that it has killed.
+        too_high: whether the learning rate is known to be too high: small updates are then due to dead units.
     """
     step, last = updates[-1]
     low, high = min(last, key=last.__getitem__), max(last, key=last.__getitem__)
@@ -238,7 +238,7 @@ def judge_updates(
             PROBLEM,
             "updates-none",
             f"in step {step} no weight moves at all",
-            "no gradient arrives any more: the units are dead",
+            "there is no gradient any more: the units are dead",
             (*change, "--activation leaky_relu"),
             figures,
         )
@@ -248,7 +248,7 @@ def judge_updates(
             WARNING,
             "updates-large",
             evidence,
-            "a step that changes a weight by a third of its size undoes what earlier steps learned; usual is 0.001",
+            "a step that changes a weight by a third of its size destroys what earlier steps learned; 0.001 is typical",
             change,
             figures,
         )
@@ -258,7 +258,7 @@ def judge_updates(
             WARNING,
             "updates-small",
             evidence + f": in {run_steps:,} steps at most {percent(last[high] * run_steps)}",
-            "the weights end about where they began",
+            "the weights hardly change",
             change,
             figures,
         )
@@ -266,7 +266,7 @@ def judge_updates(
 
 
 def check_one_batch(patient: Patient, test: RangeTest | None, steps: int) -> Finding:
-    """Whether the network can learn a few samples by heart: what cannot do that has a fault, or no room."""
+    """Checks whether the network can overfit a few samples: otherwise it is broken or too small."""
     rng = np.random.default_rng((patient.seeds["data_seed"], ONE_BATCH))
     chosen = rng.permutation(patient.train_indices)[:ONE_BATCH]
     batch = patient.gather(chosen)
@@ -290,7 +290,7 @@ def check_one_batch(patient: Patient, test: RangeTest | None, steps: int) -> Fin
             PROBLEM,
             "cannot-learn-one-batch",
             f"{len(chosen)} samples: every rate diverges",
-            "no setting of the step size helps: inputs or weights are too large",
+            "no learning rate helps: inputs or weights are too large",
             ("--preprocessing standard", "--init kaiming"),
         )
     figures = {"samples": len(chosen), "steps": steps, "loss": best.loss, "accuracy": best.accuracy, "rate": best.rate}
@@ -315,8 +315,8 @@ def check_one_batch(patient: Patient, test: RangeTest | None, steps: int) -> Fin
         PROBLEM if best.accuracy < 0.5 else WARNING,
         "cannot-learn-one-batch",
         evidence,
-        "a network that cannot learn so few samples by heart will not learn more: no gradient reaches its weights, or "
-        "it has no room",
+        "a network that cannot overfit so few samples will not learn more: no gradient reaches its weights, or it is "
+        "too small",
         tuple(change),
         figures,
     )

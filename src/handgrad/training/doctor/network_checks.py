@@ -1,4 +1,4 @@
-"""Checks of a network as it is, at its first step or trained: one look inside it tells them all."""
+"""Checks of a network before its first step or after training, based on one inspection."""
 
 from __future__ import annotations
 
@@ -12,46 +12,48 @@ from handgrad.training.doctor.findings import CANNOT_JUDGE, OK, PROBLEM, WARNING
 from handgrad.training.doctor.inside import Inside, Look
 from handgrad.training.doctor.patient import Patient, State
 
-# Each limit has a healthy network on one side and a broken one on the other; tests/training/test_doctor.py holds both.
+# Each limit separates a healthy network from a broken one; tests/training/test_doctor.py contains both.
 
-#: Spread of what enters the first activation: it is 0.25 to 1.2 where inputs and initial weights fit. The courses' raw
-#: images with N(0, 1e-4) have 0.35, and 0.0056 with inputs of unit variance.
+#: Spread of the input of the first activation: 0.25 to 1.2 if inputs and initial weights match. The raw images of the
+#: courses with N(0, 1e-4) have 0.35, and 0.0056 with inputs of unit variance.
 LITTLE_INPUT, MUCH_INPUT, TOO_MUCH_INPUT = 0.03, 5.0, 20.0
-#: Root mean square of inputs above which they, and not the weights, are what is too large.
+#: Root mean square of inputs above which the inputs, not the weights, are too large.
 RAW_INPUT = 3.0
-#: Share of the inputs' energy that may lie in their mean: 0.4 (mnist), 0.69 (digits), 0.78 (cifar10 in 0..1).
+#: Maximum fraction of the energy of the inputs in their mean: 0.4 (mnist), 0.69 (digits), 0.78 (cifar10 in 0..1).
 NOT_CENTRED = 0.75
-#: Spread of a layer by that of the first: three layers of sigmoids have 0.06, ten have 1e-5.
+#: Spread of a layer relative to that of the first: three layers of sigmoids have 0.06, ten have 1e-5.
 FADES = 3e-3
-#: Spread of scores, and of what enters an activation, above which a signal has grown.
+#: Spread of the scores, and of the input of an activation, above which the signal grows.
 GROWN = 10.0
-#: Loss at the start, by that of a network without opinion.
+#: Initial loss relative to that of uniform predictions.
 HIGH_LOSS, LOW_LOSS = 2.0, 0.8
-#: Shares of a layer's units, and of a layer's outputs.
+#: Fractions of the units and of the outputs of a layer.
 SOME_DEAD, MANY_DEAD = 0.5, 0.75
-SATURATED_START, SATURATED_TRAINED = 0.5, 0.98  # a sharp, good network of sigmoids has 0.9
-#: Values that batch normalisation takes a mean and a variance of; two of them are always +1 and -1 afterwards.
+SATURATED_START, SATURATED_TRAINED = 0.5, 0.98  # a well-trained network of sigmoids has 0.9
+#: Number of values for a mean and a variance of batch normalisation; two normalised values are always +1 and -1.
 TOO_FEW_VALUES, SMALL_BATCH, LARGER_BATCH = 4, 32, 64
-#: Fall of the loss below that of having no opinion with the run's own batches, by that with larger batches or the
-#: running figures (the digits, 100 and 1,000 steps): 0.44 to 0.62 for batches of 2, 0.6 to 0.8 for 3, 0.74 to 0.9 for
-#: 4, above 0.87 for 8, above 0.96 for 16. Where the loss has hardly fallen it says nothing.
+#: Decrease of the loss below that of an uninformed prediction with batches of the run's size, relative to larger
+#: batches or running statistics (the digits, 100 and 1,000 steps): 0.44 to 0.62 for batches of 2, 0.6 to 0.8 for 3,
+#: 0.74 to 0.9 for 4, above 0.87 for 8, above 0.96 for 16. If the loss has hardly decreased, this is inconclusive.
 KEEPS_LITTLE, KEEPS_LESS, LEARNED_SOMETHING = 0.65, 0.72, 0.1
-#: Running figures beside those of a batch: the ratio of the variances (0.98 to 1.25 in healthy runs, more with much
-#: dropout), the distance of the means in standard deviations (0.07 at most); batches until the start is forgotten.
+#: Running statistics compared with those of a batch: the ratio of the variances (0.98 to 1.25 in healthy runs, more
+#: with strong dropout), the distance of the means in standard deviations (at most 0.07), and the number of batches
+#: until the initial values no longer matter.
 VARIANCES_APART, MEANS_APART, FORGOTTEN = 8.0, 1.0, 100
-#: Dropout: rates, shares of the paths through all layers that are left, units that are left of a layer. With 0.5 in
-#: each of four layers 0.06 are left and 1,000 steps come to 0.90 on the digits; with 0.7 0.008, and to 0.26.
+#: Dropout: rates, remaining fractions of the paths through all layers, remaining units of a layer. With 0.5 in each of
+#: four layers, 0.06 remain and 1,000 steps reach 0.90 on the digits; with 0.7, 0.008 remain and they reach 0.26.
 MUCH_DROPPED, MOST_DROPPED = 0.9, 0.95
 LITTLE_THROUGH, NEXT_TO_NOTHING_THROUGH = 0.03, 0.012
 FEW_KEPT, FEWEST_KEPT = 4.0, 2.0
-#: Gradient of a weight by its size, the least by the largest of all layers: 0.02 for three sigmoids, 2e-7 for ten.
+#: Gradient of a weight relative to its size, ratio of the smallest and largest layer: 0.02 for three sigmoids, 2e-7 for
+#: ten.
 VANISHES = 1e-3
-#: Gradient that arrives at the first layer by that at the last.
+#: Gradient at the first layer relative to that at the last.
 EXPLODES = 1e3
 
 
 def check_weights(inside: Inside, state: State) -> Finding:
-    """Whether weights are finite, and whether the units of a hidden layer differ."""
+    """Checks whether weights are finite, and whether the units of a hidden layer differ."""
     for name, array in state.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             layer = name.rpartition(".")[0]
@@ -77,7 +79,7 @@ def check_weights(inside: Inside, state: State) -> Finding:
                 PROBLEM,
                 "units-identical",
                 f"the {len(rows)} units of {name} have the same weights" + (", all zero" if zeros else ""),
-                "units with equal weights get equal gradients and stay equal"
+                "units with equal weights get equal gradients and remain equal"
                 + ("; with zeros in two layers there is no gradient at all" if zeros else ""),
                 ("--init kaiming",),
                 {"parameter": name, "units": len(rows)},
@@ -87,7 +89,7 @@ def check_weights(inside: Inside, state: State) -> Finding:
 
 
 def check_input_scale(patient: Patient, look: Look, severity: str) -> Finding:
-    """Whether inputs and initial weights fit each other: what enters the first activation says it."""
+    """Checks whether inputs and initial weights match, by the input of the first activation."""
     config = patient.config
     x = patient.probe.x
     rms = math.sqrt(float(np.square(x, dtype=np.float64).mean()))
@@ -109,22 +111,22 @@ def check_input_scale(patient: Patient, look: Look, severity: str) -> Finding:
             PROBLEM if spread > TOO_MUCH_INPUT else severity,
             "inputs-too-large" if raw else "init-too-large",
             evidence,
-            f"{'inputs' if raw else 'weights'} this large make scores, loss and gradients large: the network begins "
-            "with loud wrong answers and unlearns them first; expected is about 1",
+            f"{'inputs' if raw else 'weights'} this large make scores, loss and gradients large: the network starts "
+            "with confident wrong predictions; about 1 is expected",
             ("--preprocessing standard", "--norm batch") if raw else ("--init kaiming",),
             figures,
         )
     if look.activations and spread < LITTLE_INPUT:
         change = ["--init kaiming"]
         if rms < RAW_INPUT and patient.dataset.value_range > 50 and config.preprocessing != "mean-image":
-            change.append("--preprocessing mean-image, which keeps the raw scale that small weights are made for")
+            change.append("--preprocessing mean-image, which keeps the raw scale that small weights are designed for")
         return Finding(
             "input-scale",
             severity,
             "init-too-small",
             evidence,
-            "weights this small are made for raw inputs of 0..255; with these inputs hardly any signal enters, and "
-            "hardly any gradient comes back; expected is about 1",
+            "weights this small are designed for raw inputs of 0..255; with these inputs, the signal and the gradient "
+            "are tiny; about 1 is expected",
             tuple(change),
             figures,
         )
@@ -134,7 +136,7 @@ def check_input_scale(patient: Patient, look: Look, severity: str) -> Finding:
             WARNING,
             "inputs-not-centred",
             f"{percent(centre)} of the inputs' energy lies in their mean",
-            "all gradients of a unit then have much the same direction, and learning is slow",
+            "all gradients of a unit then have a similar direction, and learning is slow",
             ("--preprocessing standard",),
             figures,
         )
@@ -142,7 +144,7 @@ def check_input_scale(patient: Patient, look: Look, severity: str) -> Finding:
 
 
 def check_signal(look: Look, severity: str) -> Finding:
-    """Whether the signal keeps its size from layer to layer."""
+    """Checks whether the size of the signal is preserved from layer to layer."""
     hidden = [(layer.label, layer.input_spread) for layer in look.activations]
     if not hidden:
         return Finding("signal", OK, "signal", "there is no hidden layer")
@@ -160,8 +162,8 @@ def check_signal(look: Look, severity: str) -> Finding:
             severity,
             "signal-grows",
             evidence,
-            "weights this large make each layer's output larger than the one before: scores and loss begin far too "
-            "large",
+            "weights this large make the output of each layer larger than the previous one: initial scores and loss "
+            "are far too large",
             ("--init kaiming", "--norm batch"),
             figures,
         )
@@ -171,7 +173,8 @@ def check_signal(look: Look, severity: str) -> Finding:
             severity,
             "signal-fades",
             evidence,
-            "every layer passes on less of what tells samples apart; the last ones see the same for all of them",
+            "each layer reduces the differences between samples, and the last layers get nearly the same input for "
+            "all of them",
             _for_depth(look),
             figures,
         )
@@ -179,7 +182,7 @@ def check_signal(look: Look, severity: str) -> Finding:
 
 
 def _for_depth(look: Look) -> tuple[str, ...]:
-    """What helps a signal or a gradient through many layers."""
+    """Changes that help a signal or a gradient through many layers."""
     flat = any(layer.kind in ("sigmoid", "tanh") for layer in look.activations)
     normed = any("norm" in layer.kind for layer in look.layers)
     change = (["--activation relu"] if flat else ["--init kaiming"]) + ([] if normed else ["--norm batch"])
@@ -187,11 +190,11 @@ def _for_depth(look: Look) -> tuple[str, ...]:
 
 
 def check_initial_loss(patient: Patient, look: Look, severity: str) -> Finding:
-    """Whether the untrained network's loss is that of having no opinion."""
+    """Checks whether the loss of the untrained network is that of uniform predictions."""
     classes = patient.classes
     chance = math.log(classes)
     if patient.config.loss == "mse":
-        evidence = "outputs of an mse network are no probabilities: there is no loss to expect of them"
+        evidence = "the outputs of an mse network are not probabilities, so there is no expected loss"
         return Finding("initial-loss", CANNOT_JUDGE, "initial-loss", evidence)
     figures = {"loss": look.loss, "no_opinion": chance}
     evidence = f"loss {number(look.loss)}; equal probabilities for {classes} classes give ln {classes} = {chance:.3g}"
@@ -201,7 +204,7 @@ def check_initial_loss(patient: Patient, look: Look, severity: str) -> Finding:
             severity,
             "initial-loss-high",
             evidence + f"; the scores spread by {number(look.scores_spread)}",
-            "the network is sure of wrong answers before it has seen a label: inputs or initial weights are too large",
+            "the network is confident in wrong predictions before training: inputs or initial weights are too large",
             ("--preprocessing standard", "--init kaiming"),
             figures,
         )
@@ -211,16 +214,17 @@ def check_initial_loss(patient: Patient, look: Look, severity: str) -> Finding:
             WARNING,
             "initial-loss-low",
             evidence,
-            "an untrained network cannot know better than chance: are the labels part of the inputs, or almost all "
-            "the same?",
-            ("check what the inputs hold",),
+            "an untrained network cannot be better than chance: are the labels part of the inputs, or almost all the "
+            "same?",
+            ("check the contents of the inputs",),
             figures,
         )
     return Finding("initial-loss", OK, "initial-loss", evidence, figures=figures)
 
 
 def check_dead_units(look: Look, *, trained: bool) -> Finding:
-    """Whether units react: one whose activation has no slope for any sample gets no gradient, and cannot recover."""
+    """Checks for dead units: if the activation has no slope for any sample, a unit gets no gradient and cannot
+    recover."""
     layers = look.activations
     if not layers:
         return Finding("dead-units", OK, "dead-units", "there is no hidden layer with an activation")
@@ -243,7 +247,7 @@ def check_dead_units(look: Look, *, trained: bool) -> Finding:
 
 
 def check_saturation(look: Look, severity: str, *, trained: bool) -> Finding | None:
-    """Whether sigmoids and tanhs work where they have a slope; None where there are none."""
+    """Checks whether sigmoid and tanh units are saturated; None if there are none."""
     layers = [layer for layer in look.activations if layer.saturated is not None]
     if not layers:
         return None
@@ -258,7 +262,7 @@ def check_saturation(look: Look, severity: str, *, trained: bool) -> Finding | N
         severity,
         "units-saturated",
         evidence,
-        "a saturated unit passes on next to no gradient: what enters it is too large",
+        "a saturated unit passes on almost no gradient: its inputs are too large",
         (
             ("a smaller --learning-rate, or --weight-decay 1e-4", "--norm batch")
             if trained
@@ -269,8 +273,8 @@ def check_saturation(look: Look, severity: str, *, trained: bool) -> Finding | N
 
 
 def check_gradient(look: Look, severity: str) -> Finding:
-    """Whether the gradient reaches the first layer, neither faded nor grown."""
-    layers = [layer for layer in look.weighted if layer.weight_size]  # a last layer may begin with zeros
+    """Checks whether the gradient reaches the first layer without vanishing or exploding."""
+    layers = [layer for layer in look.weighted if layer.weight_size]  # the last layer may be initialised with zeros
     relative = [(layer.weight_gradient or 0.0) / (layer.weight_size or 1.0) for layer in layers]
     arriving = [layer.gradient for layer in layers]
     figures = {
@@ -284,7 +288,7 @@ def check_gradient(look: Look, severity: str) -> Finding:
             PROBLEM,
             "gradient-not-finite",
             f"the gradient is not finite in {bad[-1].label}",
-            "no step can be made with it",
+            "training steps are impossible with it",
             ("--preprocessing standard", "--init kaiming"),
             figures,
         )
@@ -306,7 +310,7 @@ def check_gradient(look: Look, severity: str) -> Finding:
             severity,
             "gradient-vanishes",
             evidence + f", a factor of {number(1 / ratio)}",
-            f"{layers[least].label} learns that much more slowly than the fastest layer: as good as not at all",
+            f"{layers[least].label} learns that much more slowly than the fastest layer, practically not at all",
             _for_depth(look),
             figures,
         )
@@ -317,8 +321,8 @@ def check_gradient(look: Look, severity: str) -> Finding:
             "gradient-explodes",
             f"the gradient is {number(arriving[-1])} at {layers[-1].label} and {number(arriving[0])} at "
             f"{layers[0].label}",
-            "it grows from layer to layer on its way back, and a step that suits the last is far too large for the "
-            "first",
+            "it grows from layer to layer in the backward pass, and a step size for the last layer is far too large "
+            "for the first",
             ("--init kaiming", "--norm batch"),
             figures,
         )
@@ -326,22 +330,20 @@ def check_gradient(look: Look, severity: str) -> Finding:
 
 
 _NO_GRADIENT = (
-    "where no gradient arrives nothing is learned: the units behind it are dead, or their weights are zero",
+    "a layer without a gradient does not learn: the units after it are dead, or their weights are zero",
     ("--init kaiming", "--activation leaky_relu"),
 )
 
 
 def check_normalization(patient: Patient, state: State | None, *, trained: bool) -> Finding | None:
-    """Whether batch normalisation has batches to take figures of, and gives the same answers by its running figures;
-    None where there is none.
+    """Checks batch size and running statistics of batch normalisation; None if there is no batch normalisation.
 
     Three losses of the same weights are compared: normalised by batches of the run's size, by larger ones, and by the
-    running figures. Running figures that are much worse do not belong to the weights; those that are much *better*, as
-    larger batches are then, say that the run's own batches are too small to be normalised by.
+    running statistics. If the running statistics are much worse, they do not match the weights. If they are much
+    *better*, like larger batches, the batches of the run are too small for normalisation.
 
     Arguments:
-        state: weights after some training; None where there are none to look at, and only the size of the batches
-            says something.
+        state: weights after some training; if None, only the batch size is checked.
     """
     inside = patient.inside
     counted = fewest_values(patient)
@@ -369,11 +371,11 @@ def check_normalization(patient: Patient, state: State | None, *, trained: bool)
     if fewest < TOO_FEW_VALUES or share < KEEPS_LITTLE or (size < SMALL_BATCH and share < KEEPS_LESS):
         ill = fewest <= 2 or share < KEEPS_LITTLE
         meaning = (
-            "two values normalised by their own mean and variance are always +1 and -1: of what tells samples apart "
-            "only the sign is left while training"
+            "two values normalised by their own mean and variance are always +1 and -1: in training, only the sign of "
+            "the difference between samples remains"
             if fewest == 2
-            else "means and variances of so few values are mostly chance: in training each answer depends on which "
-            "samples happen to share a batch, and the running figures are better than what it is trained with"
+            else "means and variances of so few values are mostly noise: in training, each prediction depends on the "
+            "other samples of the batch, and the running statistics are better than those used for training"
         )
         return Finding(
             "normalization",
@@ -394,7 +396,7 @@ def check_normalization(patient: Patient, state: State | None, *, trained: bool)
             PROBLEM if trained else WARNING,
             "normalization-gap",
             evidence,
-            "the network is trained with one set of figures and used with another",
+            "the network is trained with different statistics than those used for prediction",
             _for_small_batches(patient)[0 if size < SMALL_BATCH else 1 :],
             figures,
         )
@@ -402,8 +404,9 @@ def check_normalization(patient: Patient, state: State | None, *, trained: bool)
 
 
 def _figures_apart(inside: Inside, state: State, x: Float[Array, "N ..."]) -> str:
-    """The first batch normalisation whose running figures are far from those of these samples, in words; "" where there
-    is none, or where the figures are young. Loss and accuracy say little: scores of any size have the same accuracy."""
+    """A description of the first batch normalisation whose running statistics are far from those of these samples;
+    "" if there is none, or after too few batches. Loss and accuracy are not sufficient: scores of any magnitude have
+    the same accuracy."""
     if not all(state[name] >= FORGOTTEN for name in state if name.endswith("num_batches_tracked")):
         return ""
     for name, ratio, distance in inside.running_figures(state, x):
@@ -415,8 +418,8 @@ def _figures_apart(inside: Inside, state: State, x: Float[Array, "N ..."]) -> st
 
 
 def fewest_values(patient: Patient) -> tuple[int, str] | None:
-    """Of how many values a batch normalisation takes each mean and variance in training, the fewest in the network,
-    and where: samples, times the pixels of a channel. None where there is no batch normalisation."""
+    """The smallest number of values (samples times pixels of a channel) for a mean and variance of a batch
+    normalisation in training, and its layer. None if there is no batch normalisation."""
     size = patient.config.batch_size
     counts = [
         (size * math.prod(row.input_shape[1:]), f"layer {row.name} ({row.kind})")
@@ -431,7 +434,7 @@ def counted_values(count: int) -> str:
 
 
 def _for_small_batches(patient: Patient) -> tuple[str, ...]:
-    """A larger batch first, then normalisations that know no batch."""
+    """Suggestions: a larger batch, then normalisations that do not depend on the batch."""
     larger = min(max(LARGER_BATCH, 4 * patient.config.batch_size), len(patient.train_indices))
     channels = math.gcd(
         *(row.output_shape[0] for row in patient.architecture.rows() if row.kind.startswith("batch_norm"))
@@ -443,10 +446,10 @@ def _for_small_batches(patient: Patient) -> tuple[str, ...]:
 
 
 def check_dropout(patient: Patient, state: State | None) -> Finding | None:
-    """Whether dropout leaves enough of the signal to learn from; None where there is none.
+    """Checks whether dropout preserves enough of the signal; None if there is no dropout.
 
     Arguments:
-        state: weights after some training, to show what dropout costs; None where there are none.
+        state: weights after some training, to show the effect of dropout; may be None.
     """
     rows = patient.architecture.rows()
     layers = [(row.options["p"], math.prod(row.output_shape)) for row in rows if row.kind == "dropout"]
@@ -473,13 +476,13 @@ def check_dropout(patient: Patient, state: State | None) -> Finding | None:
         PROBLEM if ill else WARNING,
         "dropout-too-high",
         evidence,
-        f"those that are kept are scaled up by {number(1 / (1 - rate))}, so what a layer passes on is mostly noise, "
-        "and the more layers the more of it; 0.2 to 0.5 is usual",
+        f"those that are kept are scaled up by {number(1 / (1 - rate))}, so the output of a layer is mostly noise, "
+        "which increases with the number of layers; 0.2 to 0.5 is typical",
         ("--dropout 0.5", "--dropout 0 until the network learns its training samples"),
         figures,
     )
 
 
 def no_inside_view(check: str, patient: Patient) -> Finding:
-    """What a check says where the network cannot be looked into."""
+    """The finding if the network cannot be inspected."""
     return Finding(check, CANNOT_JUDGE, check, f"no view inside this network: {patient.why_not_inside}")

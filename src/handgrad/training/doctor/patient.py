@@ -1,4 +1,4 @@
-"""What is examined: a configuration, its data and an engine at the first step, with which to make short trials."""
+"""The subject of an examination: a configuration, its data, and an engine for short trials."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from handgrad.training.config import TrainConfig
 from handgrad.training.doctor.inside import Inside, LayerLook
 from handgrad.training.loop import fitted_to, new_engine
 
-#: Samples that figures are taken on: enough for steady ones, few enough to be quick.
+#: Number of samples for measurements: enough for stable results, few enough to be fast.
 PROBE = 1024
-#: Memory that the outputs of all layers may take while a probe passes.
+#: Maximum memory for the outputs of all layers during an inspection.
 PROBE_BYTES = 256 * 2**20
 
 State = dict[str, np.ndarray]
@@ -36,16 +36,16 @@ class Samples:
 
 @dataclass
 class Trial:
-    """A short training with one learning rate, from the first step.
+    """A short training run with one learning rate, starting from the initial weights.
 
     Attributes:
         rate: the learning rate.
-        steps: made, fewer than asked for where it diverged.
-        loss, accuracy: of the probe afterwards, infinite and 0 where it diverged.
+        steps: number of steps, fewer than requested if it diverged.
+        loss, accuracy: on the probe afterwards; infinite and 0 if it diverged.
         diverged: the step (from 1) in which the loss stopped being finite.
         cause: the first layer that was not finite then, or a sentence.
-        updates: for each step that was looked at, (step, {parameter: root mean square of its update by that of its
-            value before}).
+        updates: for each observed step, (step, {parameter: root mean square of its update relative to its previous
+            value}).
         states: parameters and buffers after those steps.
     """
 
@@ -60,14 +60,14 @@ class Trial:
 
 
 class Patient:
-    """A configuration ready to be examined.
+    """A configuration prepared for examination.
 
     Arguments:
         config: the settings.
         dataset: its data.
 
     Raises:
-        ConfigError: a batch is larger than the training set, or the network does not fit the data.
+        ConfigError: a batch is larger than the training set, or the network does not match the data.
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
@@ -91,30 +91,30 @@ class Patient:
         counts = np.bincount(dataset.labels[self.train_indices], minlength=self.classes)
         self.most_frequent = float(counts.max() / counts.sum())
         shares = counts[counts > 0] / counts.sum()
-        #: The loss of giving every sample the classes' own frequencies: of having learned nothing else.
+        #: The loss of predicting the class frequencies for every sample, without using the inputs.
         self.chance = float(-(shares * np.log(shares)).sum())
         if config.loss == "mse":
             self.chance = float((shares * (1 - shares)).sum()) / self.classes
-        #: How far the run's steps go, in steps with the full learning rate.
+        #: The steps of the run, converted to steps with the full learning rate.
         self.travel = float(config.learning_rates(self.steps).rates(0, self.steps).sum()) / config.learning_rate
         try:
             self.inside: Inside | None = Inside(self.architecture, self.dtype, config.loss_spec().name)
             self.why_not_inside = ""
         except ConfigError as error:
             self.inside, self.why_not_inside = None, str(error)
-        #: The split that the network is judged by in the end: "validation" where no test labels are known.
+        #: The split for the final evaluation: "validation" if there are no test labels.
         self.held_out = "test" if "test" in dataset.splits else "validation"
         self.probe = self.samples("train")
         self.unseen = self.samples("validation" if "validation" in dataset.splits else "test")
 
     def samples(self, split: str, most: int = PROBE) -> Samples:
-        """Some samples of a split, chosen by the run's `data_seed`: the same at every call."""
+        """A fixed subset of a split, selected by the `data_seed` of the run."""
         if self.inside is not None:
             most = max(2, min(most, PROBE_BYTES // max(1, self.inside.bytes_per_sample)))
         return self.gather(self.choose(split, most))
 
     def choose(self, split: str, most: int) -> Integer[Array, "n"]:
-        """Indices of at most so many samples of a split, in order."""
+        """Indices of at most this number of samples of a split, in order."""
         indices = self.dataset.indices(split)
         if len(indices) <= most:
             return indices
@@ -124,11 +124,11 @@ class Patient:
         return Samples(self.dataset.gather(indices, dtype=self.dtype), self.dataset.targets(indices))
 
     def restart(self) -> None:
-        """Takes the engine back to its first step."""
+        """Resets the engine to its first step."""
         self.engine.restore(*self.start)
 
     def rates(self, steps: int) -> Float[Array, "steps"]:
-        """The run's learning rates, its schedule laid out over so many steps."""
+        """The learning rates of the run, with its schedule over this number of steps."""
         config, share = self.config, steps / self.steps
         if share < 1:
             step_size = config.step_size and max(1, round(share * config.step_size))
@@ -139,12 +139,12 @@ class Patient:
     def trial(
         self, rate: float | Float[Array, "steps"], steps: int, *, looks: tuple[int, ...] = (), indices: Any = None
     ) -> Trial:
-        """A short training from the first step, on the run's own batches in their own order.
+        """Runs a short training from the first step, on the batches of the run in their order.
 
         Arguments:
-            rate: learning rate, the same at every step, or one for each.
-            steps: how many, at most.
-            looks: steps (from 1) whose updates and states are kept.
+            rate: learning rate, constant or one per step.
+            steps: maximum number of steps.
+            looks: steps (from 1) whose updates and states are recorded.
             indices: other batches `(steps, batch)`.
         """
         self.restart()
@@ -172,12 +172,12 @@ class Patient:
         return trial
 
     def loss_of(self, state: State, samples: Samples | None = None) -> tuple[float, float]:
-        """Loss and accuracy of a network on the probe, or on other samples: without dropout, normalised as in
+        """Loss and accuracy of a network on the probe, or on other samples, without dropout but normalised as in
         training, so that short trials are comparable."""
         samples = samples or self.probe
         if self.inside is not None:
             return self.inside.loss(state, samples.x, samples.labels)
-        raise RuntimeError("there is no inside view")  # trials are made only where there is one
+        raise RuntimeError("there is no inside view")  # trials are run only if there is one
 
     def _first_not_finite(self, indices: Integer[Array, "batch"]) -> LayerLook | None:
         if self.inside is None:
@@ -188,7 +188,8 @@ class Patient:
 
 
 def update_ratios(before: State, after: State) -> dict[str, float]:
-    """Root mean square of what a step added to each weight (of two axes or more), by that of the weight before it."""
+    """Root mean square of the update of each weight (with at least two axes) in a step, relative to the weight
+    before it."""
     ratios = {}
     for name, old in before.items():
         if old.ndim >= 2:

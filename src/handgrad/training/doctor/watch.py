@@ -1,4 +1,4 @@
-"""Watching a run under way, from outside: the run's numbers stay what they are, bit for bit."""
+"""Watching a run in progress without affecting it: its results are bit-for-bit the same."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ TRAINING = "while training"
 
 
 class Watch(Reporter, contextlib.AbstractContextManager):
-    """A reporter that examines a run before it begins and looks at it whenever it is evaluated, besides telling another
-    reporter.
+    """A reporter that examines a run before its start and at every evaluation, and forwards all events.
 
-    The engine gives it copies of its state. What a step would do to the weights is seen on a second engine, which takes
-    that step from the copy.
+    It works on copies of the state of the engine. The effect of a step on the weights is measured with a second engine,
+    which runs that step on the copy.
 
     Arguments:
-        inner: told of everything, as it would be without the watch.
+        inner: the reporter that receives all events.
         begun: called with the report of the settings, before the first step.
 
     Attributes:
-        report: what was found so far.
+        report: the findings so far.
     """
 
     def __init__(self, inner: Reporter, begun: Callable[[Report], Any] = lambda report: None) -> None:
@@ -43,7 +42,7 @@ class Watch(Reporter, contextlib.AbstractContextManager):
         self.report = Report("")
         self.records: list[dict[str, Any]] = []
         self.updates: list[tuple[int, dict[str, float]]] = []
-        self.judged: list[tuple[int, dict[str, float]]] = []  # the last with about the full learning rate
+        self.judged: list[tuple[int, dict[str, float]]] = []  # the last step with about the full learning rate
         self.dead: list[dict[str, Any]] = []
         self._told: set[str] = set()
         self.folder: Path | None = None
@@ -71,7 +70,7 @@ class Watch(Reporter, contextlib.AbstractContextManager):
         look = patient.inside.look(state, patient.probe.x, patient.probe.labels, training=False, gradients=False)
         self.dead.append({"step": step, **{layer.label: [layer.dead, layer.units] for layer in look.activations}})
         patient.engine.restore(*self.engine.checkpoint())
-        with contextlib.suppress(DivergedError):  # the run itself will meet it
+        with contextlib.suppress(DivergedError):  # the run itself will raise it
             patient.engine.train(patient.order.batches(step, step + 1), np.array([record["learning_rate"]]))
             ratios = update_ratios(state, patient.engine.state_dict())
             self.updates.append((step + 1, ratios))
@@ -99,7 +98,7 @@ class Watch(Reporter, contextlib.AbstractContextManager):
         if isinstance(error, NonFiniteError) and self.folder is not None:
             why = str(error).partition(". Evaluations up to")[0]
             change = ("a third of the --learning-rate", "--clip-norm 1")
-            meaning = "numbers grew until they overflowed"
+            meaning = "values grew until they overflowed"
             self.report.add(TRAINING, Finding("finite", PROBLEM, "diverges", why, meaning, change))
             self._conclude()
         if isinstance(self.inner, contextlib.AbstractContextManager):
@@ -127,7 +126,7 @@ class Watch(Reporter, contextlib.AbstractContextManager):
         self.report.settle()
         try:
             failed = write_report(self.report, self.folder)
-        except RunError as error:  # the run itself is saved, and the report is printed
+        except RunError as error:  # the run is saved, and the report is printed
             failed, self.folder = [str(error)], None
         for line in failed:
             self.inner.note(line)
