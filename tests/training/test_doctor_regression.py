@@ -135,6 +135,7 @@ def test_sets_whose_targets_differ():
 
 def test_the_loss_of_no_opinion():
     dataset = from_arrays(*friedman(), task="regression")
+    assert dataset.target_scaling is not None
     targets = (dataset.targets(dataset.indices("train")) - dataset.target_scaling.shift) * dataset.target_scaling.scale
     for loss, expected in (("mse", 1), ("l1", np.abs(targets - np.median(targets)).mean())):
         assert math.isclose(Patient(settings(loss=loss), dataset).chance, expected, rel_tol=1e-3)
@@ -145,6 +146,7 @@ def test_the_loss_of_no_opinion():
 
 def test_what_is_seen_of_a_regression_is_what_the_engine_evaluates():
     dataset = from_arrays(*two_targets(), task="regression")
+    assert dataset.target_scaling is not None
     patient = Patient(settings(loss="huber", huber_delta=0.4), dataset)
     samples = patient.gather(dataset.indices("test"))
     loss, r2 = patient.loss_of(patient.start_state, samples)
