@@ -581,6 +581,18 @@ def test_importing_the_room_is_light():
     assert ran.stdout.strip() == "set()"
 
 
+def test_what_data_of_ones_own_need_is_imported_when_it_is_asked_for():
+    code = (
+        "import sys, handgrad.data as data; data.load('digits'); rooms = {'own', 'sources', 'tables', 'inspecting'}; "
+        "print(sorted(room for room in rooms if f'handgrad.data.{room}' in sys.modules)); "
+        "print([name for name in data.__all__ if not hasattr(data, name)], set(data.__all__) - set(dir(data)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert ran.stdout.splitlines() == ["[]", "[] set()"]
+    with pytest.raises(AttributeError, match=r"module 'handgrad.data' has no attribute 'nothing'"):
+        data.nothing  # noqa: B018
+
+
 # --- the real data ---
 
 

@@ -174,13 +174,6 @@ def test_predictions_of_images_come_in_the_targets_own_unit(trained, tmp_path, c
     assert json.loads(capsys.readouterr().out)["targets"] == ["progression"]
 
 
-def test_the_doctor_examines_no_regression():
-    from handgrad.training.doctor.patient import Patient
-
-    with pytest.raises(ConfigError, match="the doctor examines classifications, and diabetes is a regression"):
-        Patient(handgrad.TrainConfig(), regression())
-
-
 def test_targets_are_scaled_by_the_weights_of_the_training_samples():
     weights = np.zeros(N, np.float32)
     weights[:10] = 2

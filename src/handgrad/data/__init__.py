@@ -8,17 +8,22 @@
 (32, 1, 8, 8)
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from handgrad.data.augmentation import Augmentation
 from handgrad.data.catalogue import DATASETS, Download, Entry
 from handgrad.data.dataset import PREPROCESSING, TASKS, VALIDATION_SPLITS, Dataset, Preprocessing, fit_preprocessing
 from handgrad.data.frames import FrameDataset
-from handgrad.data.inspecting import Inspection, inspect
 from handgrad.data.loading import Check, Listing, check, describe, get, load
-from handgrad.data.own import Raw, assemble, from_arrays, raw_from_arrays
 from handgrad.data.pictures import MODES as IMAGE_MODES
 from handgrad.data.progress import Progress, show_progress
-from handgrad.data.sources import Reading, digest, digest_arrays, from_path, read
-from handgrad.data.tables import Table, TableEncoder, is_frame
+
+if TYPE_CHECKING:
+    from handgrad.data.inspecting import Inspection, inspect
+    from handgrad.data.own import Raw, assemble, from_arrays, raw_from_arrays
+    from handgrad.data.sources import Reading, digest, digest_arrays, from_path, read
+    from handgrad.data.tables import Table, TableEncoder, is_frame
 
 __all__ = [
     "DATASETS",
@@ -56,3 +61,21 @@ __all__ = [
     "read",
     "show_progress",
 ]
+
+#: What data of one's own need is imported when it is first asked for: built-in sets do without.
+_HOMES = {
+    **dict.fromkeys(("Inspection", "inspect"), "inspecting"),
+    **dict.fromkeys(("Raw", "assemble", "from_arrays", "raw_from_arrays"), "own"),
+    **dict.fromkeys(("Reading", "digest", "digest_arrays", "from_path", "read"), "sources"),
+    **dict.fromkeys(("Table", "TableEncoder", "is_frame"), "tables"),
+}
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"handgrad.data.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'handgrad.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -229,7 +229,7 @@ def look_inside(run: Run, dataset: Dataset) -> Insight:
     state, about = run.folder.arrays("model.safetensors")
     architecture = Architecture.from_dict(about["architecture"])
     dtype: Any = np.dtype("float64" if config.precision == "float64" else "float32")
-    inside = Inside(architecture, dtype, config.loss_spec(dataset.task).name)
+    inside = Inside(architecture, dtype, config.loss_spec(dataset.task))
     train = dataset.indices("train")
     most = max(2, min(PROBE, PROBE_BYTES // max(1, inside.bytes_per_sample), len(train)))
     indices = np.sort(np.random.default_rng(config.seeds()["data_seed"]).choice(train, most, replace=False))

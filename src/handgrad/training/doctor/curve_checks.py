@@ -29,7 +29,7 @@ def check_curve(
     Arguments:
         records: the lines of `metrics.jsonl`.
         chance: the loss of an uninformed prediction.
-        share: fraction of the most frequent class, the accuracy of a constant prediction.
+        share: fraction of the most frequent class, the accuracy of a constant prediction; 0 in regression.
         finished: whether the run has finished.
         run_dir: the run folder, for the command that resumes it.
         problems: other diagnosed problems, in which case longer training is not suggested.
@@ -37,13 +37,15 @@ def check_curve(
     if not records:
         return Finding("curve", CANNOT_JUDGE, "curve", "there is no evaluation yet")
     unseen = "validation" if records[-1].get("validation_loss") is not None else "test"
+    # Of a regression, R² stands for the accuracy: 0 for giving each target its mean.
+    measure, named = ("accuracy", "accuracy") if "train_accuracy" in records[-1] else ("r2", "R²")
     train = [record["train_loss"] for record in records]
     held = [record[f"{unseen}_loss"] for record in records]
     last = records[-1]
     figures = {"train_loss": train, f"{unseen}_loss": held, "chance": chance}
     evidence = (
         f"step {last['step']:,}: training loss {number(train[-1])}, {unseen} loss {number(held[-1])}, "
-        f"{unseen} accuracy {last[f'{unseen}_accuracy']:.3f}"
+        f"{unseen} {named} {last[f'{unseen}_{measure}']:.3f}"
     )
     at_lowest = min(range(len(held)), key=lambda i: held[i] if math.isfinite(held[i]) else math.inf)
     if not all(map(math.isfinite, (*train, *held))) or train[-1] > max(3 * min(train), 1.5 * chance):
@@ -58,7 +60,7 @@ def check_curve(
         )
     if not finished:
         evidence += "; the run has not finished"
-    if min(train) > 0.97 * chance and max(record["train_accuracy"] for record in records) < share + 0.05:
+    if min(train) > 0.97 * chance and max(record[f"train_{measure}"] for record in records) < share + 0.05:
         return Finding(
             "curve",
             PROBLEM,
@@ -70,14 +72,14 @@ def check_curve(
         )
     if len(records) < FEWEST:
         return Finding("curve", OK, "curve", evidence, figures=figures)
-    ahead = last["train_accuracy"] - last[f"{unseen}_accuracy"]
+    ahead = last[f"train_{measure}"] - last[f"{unseen}_{measure}"]
     if held[-1] > RISEN * held[at_lowest] and ahead > BEHIND:
         return Finding(
             "curve",
             WARNING,
             "overfits",
             evidence + f"; it was {number(held[at_lowest])} at step {records[at_lowest]['step']:,}, "
-            f"and training accuracy is {last['train_accuracy']:.3f}",
+            f"and training {named} is {last[f'train_{measure}']:.3f}",
             "the network keeps memorising its training samples, and gets worse on others",
             (f"--max-steps {records[at_lowest]['step']}, or --patience 5", "--dropout 0.3", "--weight-decay 1e-4"),
             figures,

@@ -9,6 +9,7 @@ import numpy as np
 
 from handgrad._typing import Array, Float, Integer, Num
 from handgrad.data import Dataset
+from handgrad.training.doctor import target_checks
 from handgrad.training.doctor.findings import CANNOT_JUDGE, OK, PROBLEM, WARNING, Finding, number, percent
 from handgrad.training.doctor.patient import Patient
 
@@ -272,6 +273,8 @@ def _own_neighbours(a: Float[Array, "n ..."], b: Float[Array, "n ..."]) -> tuple
 
 def check_labels(patient: Patient) -> list[Finding]:
     """Checks whether there are several classes, and whether similar samples have the same label."""
+    if patient.regression:
+        return [target_checks.check_targets(patient)]
     dataset, k = patient.dataset, patient.classes
     train = dataset.labels[patient.train_indices]
     counts = np.bincount(train, minlength=k)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from handgrad import nn
-from handgrad._typing import Array, Float, Integer, Num, Shaped
+from handgrad._typing import Array, Float, Num, Shaped
 from handgrad.architectures import Architecture
+from handgrad.engines import LossSpec
 from handgrad.engines.numpy import build
 from handgrad.kernels import Kernel, Kernels
 from handgrad.nn.activations import Activation
@@ -24,11 +25,9 @@ from handgrad.nn.normalization import BatchNorm
 NO_SLOPE = 1e-3
 #: Below this fraction of its maximum slope, a sigmoid or tanh counts as saturated.
 LITTLE_SLOPE = 0.1
+CROSS_ENTROPY = LossSpec()
 #: The maximum slope of an activation, if it is not 1.
 STEEPEST: dict[type[nn.Layer], float] = {nn.Sigmoid: 0.25}
-
-#: What a loss is computed by, where that is no cross-entropy.
-_CRITERIA: dict[str, type[nn.Loss]] = {"mse": nn.MeanSquaredError, "l1": nn.MeanAbsoluteError, "huber": nn.Huber}
 
 
 @dataclass
@@ -73,7 +72,8 @@ class Look:
 
     Attributes:
         loss: of the scores, averaged over the samples.
-        accuracy: share of samples whose largest score is the right one; NaN in a regression.
+        accuracy: fraction of samples whose largest score is that of the right class; in regression R², which is 1 minus
+            the mean squared error of the standardised targets: 0 for predicting the mean of each target.
         layers: every layer that does arithmetic, in the order of the forward pass.
         first_not_finite: the first layer whose output is not finite.
     """
@@ -107,17 +107,17 @@ class Inside:
     Arguments:
         architecture: the network.
         dtype: what to compute in.
-        loss: one of `engines.LOSSES`. `nll` of log-probabilities and cross-entropy are the same. Of a regression, the
-            targets (N, T) are given as `labels`, standardised.
+        loss: the loss. `nll` of log-probabilities and cross-entropy are the same.
 
     Raises:
         ConfigError: `handgrad.nn` does not have a kind of layer.
     """
 
     def __init__(
-        self, architecture: Architecture, dtype: np.dtype | type = np.float32, loss: str = "cross_entropy"
+        self, architecture: Architecture, dtype: np.dtype | type = np.float32, loss: LossSpec = CROSS_ENTROPY
     ) -> None:
-        self.criterion = _CRITERIA.get(loss, nn.SoftmaxCrossEntropy)()
+        distances = {"mse": nn.MeanSquaredError(), "l1": nn.MeanAbsoluteError(), "huber": nn.Huber(loss.huber_delta)}
+        self.criterion = distances.get(loss.name) or nn.SoftmaxCrossEntropy()
         self.architecture = architecture
         self.dtype = np.dtype(dtype)
         self.network = build(architecture, init="zeros", init_rng=0, noise_rng=0, dtype=dtype)
@@ -134,7 +134,7 @@ class Inside:
         self,
         state: dict[str, Shaped[Array, "..."]],
         x: Float[Array, "N ..."],
-        labels: Num[Array, "N *T"],
+        labels: Num[Array, "N *targets"],
         *,
         training: bool = True,
         gradients: bool = True,
@@ -144,7 +144,7 @@ class Inside:
         Arguments:
             state: parameters and buffers.
             x: preprocessed inputs.
-            labels: classes.
+            labels: classes, or standardised targets.
             training: whether batch normalisation uses the statistics of these samples instead of running statistics.
                 There is no dropout.
             gradients: whether to run the backward pass as well.
@@ -164,7 +164,7 @@ class Inside:
         self,
         state: dict[str, Shaped[Array, "..."]],
         x: Float[Array, "N ..."],
-        labels: Integer[Array, "N"],
+        labels: Num[Array, "N *targets"],
         *,
         training: bool = True,
         batch_size: int | None = None,
@@ -197,7 +197,7 @@ class Inside:
         running = [(layer.running_mean.copy(), layer.running_var.copy()) for layer in layers]
         for layer in layers:
             layer.momentum = 1.0
-        self._pass(x, np.zeros(len(x), np.int64), False)
+        self._forward(x)
         apart = []
         for name, layer, (mean, variance) in zip(names, layers, running, strict=True):
             layer.momentum = layers[layer]
@@ -214,14 +214,20 @@ class Inside:
                 module.train(dropout is not None)
                 module.rng = np.random.default_rng(dropout)
 
-    def _pass(self, x: Float[Array, "N ..."], labels: Num[Array, "N *T"], gradients: bool) -> tuple[float, float]:
+    def _forward(self, x: Float[Array, "N ..."]) -> Float[Array, "N K"]:
         x = x.reshape(len(x), *self.architecture.input_shape).astype(self.dtype, copy=False)
         with np.errstate(all="ignore"):
-            scores = self._kernel.forward(x)
+            return self._kernel.forward(x)
+
+    def _pass(self, x: Float[Array, "N ..."], labels: Num[Array, "N *targets"], gradients: bool) -> tuple[float, float]:
+        with np.errstate(all="ignore"):
+            scores = self._forward(x)
             loss = float(self.criterion.forward(scores, labels))
             if gradients:
                 self._kernel.backward(self.criterion.backward())
-        return loss, math.nan if labels.ndim > 1 else float((scores.argmax(axis=-1) == labels).mean())
+            if labels.dtype.kind == "f":
+                return loss, 1 - float(np.square(scores - labels, dtype=np.float64).mean())
+        return loss, float((scores.argmax(axis=-1) == labels).mean())
 
 
 class _Watcher(Kernels):

@@ -27,6 +27,8 @@ FADES = 3e-3
 GROWN = 10.0
 #: Initial loss relative to that of uniform predictions.
 HIGH_LOSS, LOW_LOSS = 2.0, 0.8
+#: The same limit in regression, as a multiple of the loss of predicting a constant; healthy networks reach 4.
+HIGH_LOSS_OF_REGRESSION = 10.0
 #: Fractions of the units and of the outputs of a layer.
 SOME_DEAD, MANY_DEAD = 0.5, 0.75
 SATURATED_START, SATURATED_TRAINED = 0.5, 0.98  # a well-trained network of sigmoids has 0.9
@@ -192,6 +194,8 @@ def _for_depth(look: Look) -> tuple[str, ...]:
 def check_initial_loss(patient: Patient, look: Look, severity: str) -> Finding:
     """Checks whether the loss of the untrained network is that of uniform predictions."""
     classes = patient.classes
+    if patient.regression:
+        return _initial_loss_of_regression(patient, look, severity)
     chance = math.log(classes)
     if patient.config.loss == "mse":
         evidence = "the outputs of an mse network are not probabilities, so there is no expected loss"
@@ -220,6 +224,25 @@ def check_initial_loss(patient: Patient, look: Look, severity: str) -> Finding:
             figures,
         )
     return Finding("initial-loss", OK, "initial-loss", evidence, figures=figures)
+
+
+def _initial_loss_of_regression(patient: Patient, look: Look, severity: str) -> Finding:
+    """A random network may well begin below the loss of the mean: only one that is far above it is told of."""
+    chance = patient.chance
+    figures = {"loss": look.loss, "no_opinion": chance}
+    evidence = f"loss {number(look.loss)}; giving each target one number has {number(chance)}"
+    if math.isfinite(look.loss) and look.loss <= HIGH_LOSS_OF_REGRESSION * chance:
+        return Finding("initial-loss", OK, "initial-loss", evidence, figures=figures)
+    return Finding(
+        "initial-loss",
+        severity,
+        "initial-loss-high",
+        evidence + f"; the outputs spread by {number(look.scores_spread)}",
+        "targets are standardised, and outputs this large are far from all of them: inputs or initial weights are too "
+        "large",
+        ("--preprocessing standard", "--init kaiming"),
+        figures,
+    )
 
 
 def check_dead_units(look: Look, *, trained: bool) -> Finding:
@@ -363,7 +386,7 @@ def check_normalization(patient: Patient, state: State | None, *, trained: bool)
         if learned > LEARNED_SOMETHING * patient.chance:
             share = (patient.chance - batches) / learned
         figures |= {"by_batch": batches, "by_larger": steadier, "by_running": running, "share": share}
-        evidence = f"loss {number(batches)} (accuracy {accuracy:.3f}) normalised by batches of {size}, "
+        evidence = f"loss {number(batches)} ({patient.measure} {accuracy:.3f}) normalised by batches of {size}, "
         if larger > size:
             evidence += f"{number(steadier)} by batches of {larger}, "
         evidence += f"{number(running)} ({running_accuracy:.3f}) by the running figures"
@@ -467,7 +490,7 @@ def check_dropout(patient: Patient, state: State | None) -> Finding | None:
         _, without = patient.inside.loss(state, probe.x, probe.labels)
         _, dropped = patient.inside.loss(state, probe.x, probe.labels, dropout=patient.seeds["noise_seed"])
         figures |= {"accuracy": without, "accuracy_dropped": dropped}
-        evidence += f"; after the trial the accuracy is {without:.3f}, {dropped:.3f} with units dropped"
+        evidence += f"; after the trial the {patient.measure} is {without:.3f}, {dropped:.3f} with units dropped"
     if rate < MUCH_DROPPED and through >= LITTLE_THROUGH and kept >= FEW_KEPT:
         return Finding("dropout", OK, "dropout", evidence, figures=figures)
     ill = rate >= MOST_DROPPED or through < NEXT_TO_NOTHING_THROUGH or kept < FEWEST_KEPT

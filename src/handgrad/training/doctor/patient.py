@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from handgrad._typing import Array, Float, Integer
+from handgrad import nn
+from handgrad._typing import Array, Float, Integer, Num
 from handgrad.data import Dataset
-from handgrad.engines import DivergedError
+from handgrad.engines import DivergedError, LossSpec
 from handgrad.errors import ConfigError
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import TrainConfig
@@ -28,10 +29,10 @@ State = dict[str, np.ndarray]
 
 @dataclass
 class Samples:
-    """Preprocessed inputs and their classes."""
+    """Preprocessed inputs and their classes, or of a regression their standardised targets."""
 
     x: Float[Array, "N ..."]
-    labels: Integer[Array, "N"]
+    labels: Num[Array, "N *targets"]
 
 
 @dataclass
@@ -71,11 +72,6 @@ class Patient:
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
-        if dataset.task == "regression":
-            raise ConfigError(
-                f"the doctor examines only classifications, and {dataset.name} is a regression: watch its losses in "
-                "curves.png, or learn classes with task=classification"
-            )
         config = fitted_to(config, dataset)
         self.config, self.dataset = config, dataset
         self.seeds = config.seeds()
@@ -88,17 +84,26 @@ class Patient:
         self.dtype: Any = np.dtype("float64" if config.precision == "float64" else "float32")
         self.start = self.engine.checkpoint()
         self.start_state = self.engine.state_dict()
-        counts = np.bincount(dataset.labels[self.train_indices], minlength=self.classes)
-        self.most_frequent = float(counts.max() / counts.sum())
-        shares = counts[counts > 0] / counts.sum()
-        #: The loss of predicting the class frequencies for every sample, without using the inputs.
-        self.chance = float(-(shares * np.log(shares)).sum())
-        if config.loss == "mse":
-            self.chance = float((shares * (1 - shares)).sum()) / self.classes
+        self.regression = dataset.task == "regression"
+        #: The metric of the network; R² is 0 for predicting the mean of each target.
+        self.measure = "R²" if self.regression else "accuracy"
+        loss = config.loss_spec(dataset.task)
+        #: The accuracy of always predicting the most frequent class, and the loss of predicting the class frequencies,
+        #: or a constant for each target, without using the inputs.
+        self.most_frequent, self.chance = 0.0, 0.0
+        if self.regression:
+            self.chance = _loss_of_constants(loss, self._standardised(self.train_indices))
+        else:
+            counts = np.bincount(dataset.labels[self.train_indices], minlength=self.classes)
+            self.most_frequent = float(counts.max() / counts.sum())
+            shares = counts[counts > 0] / counts.sum()
+            self.chance = float(-(shares * np.log(shares)).sum())
+            if config.loss == "mse":
+                self.chance = float((shares * (1 - shares)).sum()) / self.classes
         #: The steps of the run, converted to steps with the full learning rate.
         self.travel = float(config.learning_rates(self.steps).rates(0, self.steps).sum()) / config.learning_rate
         try:
-            self.inside: Inside | None = Inside(self.architecture, self.dtype, config.loss_spec().name)
+            self.inside: Inside | None = Inside(self.architecture, self.dtype, loss)
             self.why_not_inside = ""
         except ConfigError as error:
             self.inside, self.why_not_inside = None, str(error)
@@ -121,7 +126,13 @@ class Patient:
         return np.sort(np.random.default_rng((self.seeds["data_seed"], len(indices))).choice(indices, most, False))
 
     def gather(self, indices: Integer[Array, "n"]) -> Samples:
-        return Samples(self.dataset.gather(indices, dtype=self.dtype), self.dataset.targets(indices))
+        targets = self._standardised(indices) if self.regression else self.dataset.targets(indices)
+        return Samples(self.dataset.gather(indices, dtype=self.dtype), targets)
+
+    def _standardised(self, indices: Integer[Array, "n"]) -> Float[Array, "n T"]:
+        """Targets as the network is trained to give them."""
+        assert self.dataset.target_scaling is not None
+        return self.dataset.target_scaling.apply(self.dataset.targets(indices), dtype=self.dtype)
 
     def restart(self) -> None:
         """Resets the engine to its first step."""
@@ -172,8 +183,8 @@ class Patient:
         return trial
 
     def loss_of(self, state: State, samples: Samples | None = None) -> tuple[float, float]:
-        """Loss and accuracy of a network on the probe, or on other samples, without dropout but normalised as in
-        training, so that short trials are comparable."""
+        """Loss and accuracy (or R²) of a network on the probe, or on other samples, without dropout but normalised as
+        in training, so that short trials are comparable."""
         samples = samples or self.probe
         if self.inside is not None:
             return self.inside.loss(state, samples.x, samples.labels)
@@ -185,6 +196,16 @@ class Patient:
         batch = self.gather(indices)
         look = self.inside.look(self.engine.state_dict(), batch.x, batch.labels, gradients=False)
         return look.first_not_finite
+
+
+def _loss_of_constants(loss: LossSpec, targets: Float[Array, "n T"]) -> float:
+    """The lowest loss of giving each target one number: its mean or its median."""
+    criterion = {"mse": nn.MeanSquaredError(), "l1": nn.MeanAbsoluteError(), "huber": nn.Huber(loss.huber_delta)}
+    constants = (targets.mean(axis=0), np.median(targets, axis=0))
+    return min(
+        float(criterion[loss.name].forward(np.broadcast_to(c, targets.shape).astype(np.float64), targets))
+        for c in constants
+    )
 
 
 def update_ratios(before: State, after: State) -> dict[str, float]:
