@@ -58,7 +58,7 @@ moment (Ctrl-C, even kill -9) and goes on, bit for bit, with --run-dir FOLDER --
 
 
 #: Commands that leave their results in files: one that loses its stdout says so and goes on, and has not failed.
-_LEAVE_FILES = ("train", "search", "doctor", "courses", "speech")
+_LEAVE_FILES = ("train", "search", "doctor", "courses", "speech", "report")
 #: Their subcommands whose answer is what they print.
 _ANSWER = (["search", "show"], ["speech", "evaluate"])
 
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     answer could not be written to stdout; one line on stderr says what. 130: interrupted, everything saved.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    answers = "--json" in arguments or arguments[:2] in _ANSWER
+    answers = "--json" in arguments or "--format" in arguments or arguments[:2] in _ANSWER
     leaves_files = bool(arguments) and arguments[0] in _LEAVE_FILES and not answers
 
     def stdout_lost(stdout: output.Stream) -> None:
