@@ -265,7 +265,7 @@ def test_a_table_shows_its_mistakes_as_rows(table, tmp_path):
     table.rename(table.with_suffix(".moved"))
     gone = make_report([run.path])
     table.with_suffix(".moved").rename(table)
-    assert "people: mistakes, calibration, activations and gradients need the data" in gone.left_out[0]
+    assert "people: mistakes, calibration, activations and gradients need the data and" in gone.left_out[0]
     page = ReadPage(gone.to_html())
     assert "What is left out" in [text for _, text in page.headings]
     assert page.table("Each class").row("old & wise")["recall"] == made.tables[1].rows[0][2].text

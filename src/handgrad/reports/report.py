@@ -360,7 +360,7 @@ def _look_into(report: Report, c: Configuration, data: _Data, *, alone: bool) ->
     except HandgradError as error:
         report.left_out.append(
             f"{c.label}: mistakes, {'calibration, ' if c.task == 'classification' else 'predictions, '}activations and "
-            f"gradients need the data, which cannot be read ({error})"
+            f"gradients need the data and a network that runs here ({error})"
         )
     which = f"the run with seed {c.first.config.seed}" if len(c.runs) > 1 else "the run"
     if dataset is not None and judged is not None:
