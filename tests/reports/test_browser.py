@@ -160,11 +160,12 @@ def test_it_prints(page):
     printed = page.pdf()
     assert printed.startswith(b"%PDF")
     assert 3 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 20
-    page.call("Emulation.setEmulatedMedia", media="print")
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    page.call("Emulation.setEmulatedMedia", media="print", features=dark)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflow") == "visible"
     assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
-    page.call("Emulation.setEmulatedMedia", media="")
+    page.call("Emulation.setEmulatedMedia", media="", features=[])
 
 
 @pytest.mark.slow

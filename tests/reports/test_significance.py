@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from handgrad.errors import ConfigError
 from handgrad.reports import significance
 from handgrad.reports.significance import (
     FEWEST_SEEDS,
@@ -105,6 +106,9 @@ def test_which_is_better_and_when_nothing_is_said():
     assert two.p is None
     assert two.needed == FEWEST_SEEDS
     assert "2 seeds are too few to judge" in two.why
+    for wrong in ([], [0.9, float("nan")]):
+        with pytest.raises(ConfigError, match="expected at least one finite figure of each"):
+            compare(high, wrong)
     same = compare([1.0] * 5, [0.9] * 5)
     assert same.winner is None
     assert "no spread" in same.why

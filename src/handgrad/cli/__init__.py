@@ -60,7 +60,7 @@ Ctrl-C or a crash, --run-dir FOLDER --resume continues it, bit for bit.
 
 
 #: Commands that leave their results in files: one that loses its stdout says so and continues, and has not failed.
-_LEAVE_FILES = ("train", "search", "reproduce", "doctor", "courses", "speech")
+_LEAVE_FILES = ("train", "search", "reproduce", "doctor", "courses", "speech", "report")
 #: Their subcommands whose answer is what they print.
 _ANSWER = (["search", "show"], ["speech", "evaluate"])
 
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     answer could not be written to stdout; one line on stderr says what. 130: interrupted, everything saved.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    answers = "--json" in arguments or arguments[:2] in _ANSWER
+    answers = "--json" in arguments or "--format" in arguments or arguments[:2] in _ANSWER
     asks = {"--help", "-h", "--help-all"} & {*arguments}
     leaves_files = bool(arguments) and arguments[0] in _LEAVE_FILES and not answers and not asks
 

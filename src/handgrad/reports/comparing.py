@@ -243,7 +243,11 @@ def headline(group: Group) -> str:
     beaten = [c.letter for c in ranked[1:] if judged.get((first.letter, c.letter), _NOTHING).winner == 0]
     others = [c.letter for c in ranked[1:] if c.letter not in beaten]
     said = f"{first.letter} ({first.name}) has the {'lowest' if group.less_is_better else 'highest'} {said}."
-    if beaten:
+    if len(beaten) == 1:
+        found = judged[first.letter, beaten[0]]
+        by = shown(abs(found.difference), figure)
+        said += f" It beats {beaten[0]} by {by} ({_size_interval(found, figure)})."
+    elif beaten:
         said += f" It beats {listed(beaten)}."
     if others:
         next_one = ranked[1 + [c.letter for c in ranked[1:]].index(others[0])]
@@ -254,6 +258,12 @@ def headline(group: Group) -> str:
             else (f" That it beats {listed(others)} is not shown.")
         )
     return said
+
+
+def _size_interval(found: Difference, figure: str) -> str:
+    """The interval of how much better the better one is."""
+    assert found.interval is not None  # as there is a winner
+    return interval_shown((min(map(abs, found.interval)), max(map(abs, found.interval))), figure)
 
 
 _NOTHING = Difference(0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -75,9 +76,9 @@ class Configuration:
         return f"{split}_{self.measure}"
 
     def values(self, figure: str, evaluation: str = "last") -> list[float]:
-        """A figure of every finished run, at the last step or at the best evaluation."""
+        """A figure of every finished run, at the last step or at the best evaluation; those that are finite."""
         found = [run.summary[evaluation].get(figure) for run in self.runs if run.summary.get(evaluation)]
-        return [value for value in found if value is not None]
+        return [value for value in found if value is not None and math.isfinite(value)]
 
     @property
     def label(self) -> str:
@@ -201,6 +202,8 @@ def _groups(runs: Sequence[Run], left_out: list[str]) -> list[Group]:
             continue
         if not run.summary.get("last"):
             left_out.append(f"{run.path} has no evaluations: only its weights are shown")
+        elif lost := [name for name, v in run.summary["last"].items() if isinstance(v, float) and not math.isfinite(v)]:
+            left_out.append(f"{run.path} ended with {', '.join(lost)} that are not finite: they are in no mean")
         twin = next((other for other in found.runs if other.config.seeds() == run.config.seeds()), None)
         if twin is not None:
             left_out.append(

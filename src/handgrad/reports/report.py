@@ -164,7 +164,7 @@ def make_report(
         _list_runs(report, sources)
     for folder in sources.studies:
         told(f"reading the study {folder}")
-        _add_study(report, folder)
+        _add_study(report, folder, alone=len(paths) == 1)
     return report
 
 
@@ -360,7 +360,7 @@ def _look_into(report: Report, c: Configuration, data: _Data, *, alone: bool) ->
     except HandgradError as error:
         report.left_out.append(
             f"{c.label}: mistakes, {'calibration, ' if c.task == 'classification' else 'predictions, '}activations and "
-            f"gradients need the data, which cannot be read ({error})"
+            f"gradients need the data and a network that runs here ({error})"
         )
     which = f"the run with seed {c.first.config.seed}" if len(c.runs) > 1 else "the run"
     if dataset is not None and judged is not None:
@@ -727,7 +727,7 @@ def _list_runs(report: Report, sources: Sources) -> None:
 # -- studies ----------------------------------------------------------------------------------------------------------
 
 
-def _add_study(report: Report, folder: Path) -> None:
+def _add_study(report: Report, folder: Path, *, alone: bool) -> None:
     import tomli_w
 
     from handgrad.search import findings, load_study
@@ -739,6 +739,8 @@ def _add_study(report: Report, folder: Path) -> None:
         study = load_study(folder)
         found = findings(study)
     except HandgradError as error:
+        if alone:
+            raise
         report.left_out.append(f"the study {folder}: {error}")
         return
     name = study.name

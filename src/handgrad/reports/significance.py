@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from handgrad.errors import ConfigError
+
 #: Seeds of each configuration below which nothing is said: with two a standard deviation is hardly known (its own 95%
 #: interval reaches from half of it to 32 times it), and the interval of a difference is too wide to be of use.
 FEWEST_SEEDS = 3
@@ -115,11 +117,15 @@ def compare(
         less_is_better: as of an error.
         comparisons: how many are made in one table.
 
+    Raises: ConfigError for no figures, or some that are not finite.
+
     Source: Welch (1947), The generalization of "Student's" problem when several different population variances are
         involved; Dunn (1961), Multiple comparisons among means. That Welch's test keeps its promise for a few seeds of
         training runs: Colas, Sigaud, Oudeyer (2019), A hitchhiker's guide to statistical comparisons of reinforcement
         learning algorithms.
     """
+    if not (len(one) and len(other) and all(map(math.isfinite, (*one, *other)))):
+        raise ConfigError(f"one={list(one)} other={list(other)}: expected at least one finite figure of each")
     difference = statistics.fmean(one) - statistics.fmean(other)
     seeds = min(len(one), len(other))
     if seeds < 2:

@@ -116,7 +116,7 @@ def _purpose(split: str) -> str:
 
 def training(config: TrainConfig, task: str) -> str:
     """How it was trained."""
-    rate = f"a learning rate of {config.learning_rate:g}"
+    rate = f"learning rate {config.learning_rate:g}"
     if config.schedule != "constant":
         rate += f" {_SCHEDULES[config.schedule]}"
     if config.warmup_steps:
@@ -136,7 +136,7 @@ def training(config: TrainConfig, task: str) -> str:
         loss += ", rare classes weighted up"
     early = f" or until {config.patience} evaluations brought nothing better" if config.patience else ""
     return (
-        f"It was trained by {_OPTIMIZERS[config.optimizer]} with {listed(how)} on the {loss}, for {length}{early}, in "
+        f"It was trained with {_OPTIMIZERS[config.optimizer]} ({', '.join(how)}) on the {loss} for {length}{early}, in "
         f"batches of {config.batch_size:,} ({'NumPy' if config.engine == 'numpy' else 'PyTorch'} engine)."
     )
 
