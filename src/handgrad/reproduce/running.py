@@ -323,7 +323,8 @@ class _Runs:
         names = ("dataset", "preprocessing", "validation_size", "validation_split")
         key = (*(getattr(config, name) for name in names), variant)
         if key not in self._datasets:
-            self._datasets.clear()  # one at a time: half a gigabyte, once preprocessed
+            if len(self._datasets) > 1:  # two at a time: 200 MB each
+                self._datasets.pop(next(iter(self._datasets)))
             dataset = load_dataset(config, data_dir=self.settings.get("data_dir"))
             self._datasets[key] = jpeg_again(dataset) if variant == "jpeg-again" else dataset
         return self._datasets[key]
