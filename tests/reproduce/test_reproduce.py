@@ -18,7 +18,7 @@ from handgrad.cli import main
 from handgrad.data import from_arrays
 from handgrad.errors import ConfigError, RunError
 from handgrad.reproduce import DOCUMENTS, all_entries, chosen_entries, read_results, write_index, write_page
-from handgrad.reproduce.documents.common import combination_name
+from handgrad.reproduce.documents.common import combination_name, combinations
 from handgrad.reproduce.entries import KINDS, Case, Entry, Printed, Statement
 from handgrad.reproduce.measures import NETWORK_FUNCTIONS, RECORD_FUNCTIONS, from_records
 from handgrad.reproduce.pages import index
@@ -208,6 +208,32 @@ def test_full_runs_have_verdicts_and_scaled_ones_none(tmp_path):
         assert {row.verdict for row in scaled.rows} <= {"indicative"}
 
 
+def test_a_study_trains_the_cases_of_its_entry(tmp_path):
+    study = {**DIGITS, "hidden_units": [[2], [16]], "max_steps": [30, 60], "search": {"select": "test"}}
+    cases = combinations(study, ("hidden_units", "max_steps"))
+    wide, narrow = "hidden_units=16 max_steps=60", "hidden_units=2 max_steps=60"
+    entry = _entry(
+        study=study,
+        cases=cases,
+        printed=(Printed(wide, "best test_accuracy", 0.9),),
+        statements=(Statement("It is", "best test_accuracy", (wide,), (narrow,)),),
+    )
+    options = {"runs_dir": tmp_path, "settings": {"threads": 1}, "workers": 1}
+    whole = reproduce(entry, **options)
+    assert set(whole.curves) == set(cases)
+    assert [len(seeds) for seeds in whole.curves.values()] == [2] * 4
+    assert whole.done["steps"] == [30, 60]
+    assert whole.full
+    assert whole.rows[1].sides[0] > whole.rows[1].sides[1] + 0.1
+    trained = len(list(tmp_path.glob("study-*/trials/*")))
+    assert reproduce(entry, **options).rows == whole.rows
+    assert len(list(tmp_path.glob("study-*/trials/*"))) == trained
+    scaled = reproduce(entry, **options, budget=1e-6)
+    assert scaled.verdict == "indicative"
+    assert set(scaled.curves) <= set(cases)
+    assert scaled.done["steps"][1] == 20
+
+
 def test_a_run_that_diverges_is_remembered(tmp_path):
     settings = {**DIGITS, "optimizer": "sgd", "learning_rate": 1e30}
     entry = _entry(cases={"wide": Case(settings)}, statements=())
@@ -249,6 +275,7 @@ def test_a_second_pass_through_jpeg_changes_an_image_that_went_through_once():
     on_the_same_blocks, moved = jpeg_again(once, offset=0), jpeg_again(once)
     lost = [float(np.abs(d.inputs - once.inputs.astype(float)).mean()) for d in (on_the_same_blocks, moved)]
     assert lost[1] > 2 * lost[0]
+    assert lost[1] < 5  # the image is where it was: moved by four pixels it would differ by more than 10
     assert dataset.inputs.dtype == once.inputs.dtype == np.uint8
 
 

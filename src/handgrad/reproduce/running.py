@@ -323,7 +323,8 @@ class _Runs:
         names = ("dataset", "preprocessing", "validation_size", "validation_split")
         key = (*(getattr(config, name) for name in names), variant)
         if key not in self._datasets:
-            self._datasets.clear()  # one at a time: half a gigabyte, once preprocessed
+            if len(self._datasets) > 1:  # two at a time: 200 MB each
+                self._datasets.pop(next(iter(self._datasets)))
             dataset = load_dataset(config, data_dir=self.settings.get("data_dir"))
             self._datasets[key] = jpeg_again(dataset) if variant == "jpeg-again" else dataset
         return self._datasets[key]
@@ -381,12 +382,12 @@ class _Runs:
         options: dict[str, Any] = {"seeds": scale.seeds}
         content = {name: value for name, value in self.entry.study.items() if name != "search"}
         content = {**recipe_settings(content["recipe"]), **content} if "recipe" in content else content
+        every = content["max_steps"] if isinstance(content["max_steps"], list) else [content["max_steps"]]
+        steps = [max(LEAST_STEPS, round(most * scale.steps)) for most in every]
         if scale.steps < 1:
-            every = content["max_steps"] if isinstance(content["max_steps"], list) else [content["max_steps"]]
-            less = [max(LEAST_STEPS, round(steps * scale.steps)) for steps in every]
-            content["max_steps"] = less if len(less) > 1 else less[0]
-            content["eval_freq"] = max(1, min(content["eval_freq"], min(less) // 4))
-            content["eval_size"] = SCALED_EVAL_SIZE
+            different = sorted(set(steps))  # short ones can have become the same
+            content |= {"max_steps": different if len(different) > 1 else different[0], "eval_size": SCALED_EVAL_SIZE}
+            content["eval_freq"] = max(1, min(content["eval_freq"], min(steps) // 4))
         if scale.cases < 1:
             options |= {"sampler": "random", "trials": len(self.kept(scale))}
         own = {name: value for name, value in self.settings.items() if value is not None}
@@ -396,12 +397,12 @@ class _Runs:
         folder = self.runs_dir / name
         study, found = search(plan, name=name, study_dir=folder, resume=True, workers=workers, figures=False)
         names = list(self.entry.cases)
-        steps = {max(LEAST_STEPS, round(n * scale.steps)): n for n in (1500, 3000)}
+        at_full_length = dict(zip(steps, every, strict=True))
         runs: Runs = {}
         for row in sorted(found.rows, key=lambda row: row.number):
             combination = dict(row.combination)
-            if "max_steps" in combination:  # under the name that it has at full length
-                combination["max_steps"] = steps.get(combination["max_steps"], combination["max_steps"])
+            if len(every) > 1:  # cases have the names of their full length
+                combination["max_steps"] = at_full_length[combination.get("max_steps", steps[-1])]
             name = combination_name(combination)
             if name in names:
                 runs[name] = [load_run(study.run_dir(r.run)) if r.state == "complete" else None for r in row.results]

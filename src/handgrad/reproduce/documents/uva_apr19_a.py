@@ -373,10 +373,13 @@ ENTRIES = (
         ),
         statements=(
             Statement(
-                "With one softmax the training loss is far below 1.46", "last train_accuracy", ("softmax once",), 0.99
+                "With two softmaxes the training loss stays above 1.4 …", "last train_loss", ("softmax twice",), 1.4
             ),
             Statement(
-                "The loss with two is larger by more than 1",
+                "… although the training accuracy is above 0.98", "last train_accuracy", ("softmax twice",), 0.98
+            ),
+            Statement(
+                "With one softmax the loss of the same network is smaller",
                 "last train_loss",
                 ("softmax twice",),
                 ("softmax once",),
