@@ -57,7 +57,9 @@ def check(
         bool, Parameter(negative="", help="print Autolab's line of scores last", show_default=False)
     ] = False,
     class_: Annotated[str | None, Parameter(name="--class", help="a folder with one hand-in for each student")] = None,
-    out: Annotated[str | None, Parameter(help="with --class: write a table to this CSV file; with --new-contract: the course file")] = None,
+    out: Annotated[
+        str | None, Parameter(help="with --class: a CSV file for the table; with --new-contract: the course file")
+    ] = None,
     jobs: Annotated[int | None, Parameter(help="with --class: how many at a time")] = None,
     feedback: Annotated[
         str | None, Parameter(help="write a page of feedback (HTML) for each hand-in to this folder")

@@ -320,7 +320,6 @@ def described(module: Module) -> Iterator[Described]:
             methods=("step", "step"), numeric=False,
         )  # fmt: skip
 
-
     yield from models(module)
 
 

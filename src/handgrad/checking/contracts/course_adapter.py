@@ -11,11 +11,10 @@ import numpy as np
 class Made:
     """What one forward pass has made: the cache of the pair."""
 
-    layer = forward = backward = None
-    before: dict = {}
+    layer = forward = backward = state = None
 
     def __init__(self, given):
-        self.given = given
+        self.given, self.before = given, {}
 
     def find(self, place):
         first, *steps = place
