@@ -11,10 +11,10 @@ import numpy as np
 class Made:
     """What one forward pass has made: the cache of the pair."""
 
-    layer = forward = backward = state = None
+    layer = forward = backward = None
 
     def __init__(self, given):
-        self.given, self.before = given, {}
+        self.given, self.before, self.state = given, {}, []
 
     def find(self, place):
         first, *steps = place

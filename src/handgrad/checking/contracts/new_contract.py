@@ -252,7 +252,7 @@ def _choices(name: str, position: int, batch: tuple[str, ...], loss: bool) -> li
 
 
 def _takes(names: Sequence[str], inputs: Sequence[str], cache: str) -> list[list[str]]:
-    """What backward may be handed, by its arguments' names and then in any order."""
+    """What backward may be handed: what its arguments' names say; where they do not, anything in any order."""
     pool = ["dout", *([cache] if cache else []), *inputs, "forward"]
     by_name = []
     for name in names:
@@ -262,9 +262,10 @@ def _takes(names: Sequence[str], inputs: Sequence[str], cache: str) -> list[list
             by_name.append(name)
         elif UPSTREAM.search(name):
             by_name.append("dout")
-    found = [by_name] if len(by_name) == len(names) else []
-    found += [list(one) for one in itertools.permutations(pool, len(names))] if len(names) <= 3 else []
-    return [one for k, one in enumerate(found) if one not in found[:k]][:12]
+    if len(by_name) == len(names):
+        return [by_name]
+    found = [list(one) for one in itertools.permutations(pool, len(names))] if len(names) <= 3 else []
+    return found[:12]
 
 
 # -- trying them ------------------------------------------------------------------------------------------------------
