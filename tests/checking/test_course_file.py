@@ -12,7 +12,7 @@ from tests.checking import mutation
 
 from handgrad.checking import check
 from handgrad.checking.contracts import CourseFile, Source, course_file
-from handgrad.checking.new_course import new_course
+from handgrad.checking.write_course import new_course
 from handgrad.checking.results import Part
 from handgrad.cli import main
 from handgrad.errors import ConfigError
@@ -278,6 +278,7 @@ def test_every_kind_of_value_is_what_it_says():
 # -- a class ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_class_is_graded_by_a_course_file(generated, tmp_path, capsys):
     """Points of the file, in the table, the CSV and JUnit; what a hand-in lacks counts nothing."""
     classroom = tmp_path / "class"
@@ -302,6 +303,13 @@ def test_a_class_is_graded_by_a_course_file(generated, tmp_path, capsys):
     suites = ElementTree.parse(junit).getroot().findall("testsuite")
     assert [(suite.get("tests"), suite.get("failures")) for suite in suites] == [("13", "0"), ("13", "1")]
     assert "bias-gradient-averaged" in capsys.readouterr().out
+
+
+def test_an_edition_is_checked_by_the_contract_that_covers_it():
+    report = check(mutation.HANDINS / "uva-2021", contract="uva-2024")
+    assert (report.contract, report.verdict) == ("uva-2021", "right")
+    with pytest.raises(ConfigError, match=r"there is no contract='uva-2026': expected one of .*uva-2025"):
+        check(mutation.HANDINS / "uva-2021", contract="uva-2026")
 
 
 @pytest.mark.slow

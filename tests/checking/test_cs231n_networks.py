@@ -50,7 +50,7 @@ def named(name: str, each) -> set[str]:
     return {bug.id for part in networks(mutation.run(changed)) for bug in part.bugs}
 
 
-@pytest.mark.parametrize(("name", "each"), random.Random(1).sample(ALL, 3), ids=lambda one: getattr(one, "name", one))
+@pytest.mark.parametrize(("name", "each"), random.Random(1).sample(ALL, 2), ids=lambda one: getattr(one, "name", one))
 def test_a_mutant_is_named(name, each):
     assert named(name, each) & set(each.ids)
 

@@ -23,6 +23,12 @@ from handgrad.checking.sandbox import MEANS, Limits, Sandbox, SandboxError
 from handgrad.checking.worker import REMOVED
 from handgrad.errors import ConfigError
 
+#: Editions that a contract of another name covers.
+EDITIONS = {
+    **{f"uva-{year}": "uva-2021" for year in range(2022, 2026)},
+    "cmu-2021": "cmu-2020",
+    **{f"cmu-{year}": "cmu-2022" for year in range(2023, 2026)},
+}
 #: The part that stands for the hand-in as a whole, where nothing smaller can be named.
 WHOLE = "hand-in"
 
@@ -82,6 +88,7 @@ def check(
 
 
 def is_course_file(contract: str) -> bool:
+    """Whether this is the path of a course file, `course.toml`, and not the name of a contract."""
     return contract.endswith(".toml") or os.sep in contract
 
 
@@ -166,8 +173,8 @@ def check_here(
 
 
 def contract_names() -> tuple[str, ...]:
-    """The interfaces that are known, by name."""
-    return tuple(kind.name for kind in contracts.CONTRACTS)
+    """The interfaces that are known, by name, and the editions that one of them covers."""
+    return (*(kind.name for kind in contracts.CONTRACTS), *EDITIONS)
 
 
 def _unusable(path: str, finding: Finding, notes: Sequence[str] = ()) -> Report:
@@ -339,7 +346,7 @@ def _recognised(source: Source, name: str | None, gradient: str | None) -> list[
     if is_course_file(name):
         course = CourseFile.read(name).on(source)
         return [] if course is None else [course]
-    kind = next(kind for kind in contracts.CONTRACTS if kind.name == name)
+    kind = next(kind for kind in contracts.CONTRACTS if kind.name == EDITIONS.get(name, name))
     found = kind.recognise(source)
     return [] if found is None else [found]
 
