@@ -50,7 +50,7 @@ def named(name: str, each) -> set[str]:
     return {bug.id for part in networks(mutation.run(changed)) for bug in part.bugs}
 
 
-@pytest.mark.parametrize(("name", "each"), random.Random(1).sample(ALL, 3), ids=lambda one: getattr(one, "name", one))
+@pytest.mark.parametrize(("name", "each"), random.Random(1).sample(ALL, 2), ids=lambda one: getattr(one, "name", one))
 def test_a_mutant_is_named(name, each):
     assert named(name, each) & set(each.ids)
 
@@ -68,9 +68,25 @@ def test_the_whole_penalty_is_a_convention_that_the_gradients_keep_to():
     assert wrong == {"TwoLayerNet.loss(X, y), gradient": {"regularisation-wrong"}}
 
 
+STARTER = """
+import numpy as np
+
+
+class TwoLayerNet:
+    def __init__(self, input_dim=3072, hidden_dim=100, num_classes=10, weight_scale=1e-3, reg=0.0):
+        self.params = {}
+        self.reg = reg
+
+    def loss(self, X, y=None):
+        scores = None
+        if y is None:
+            return scores
+        loss, grads = 0, {}
+        return loss, grads
+"""
+
+
 def test_an_untouched_network_is_missing():
-    begin = "import numpy as np\n\n\nclass TwoLayerNet:\n    def __init__(self, input_dim=3072, hidden_dim=100, num_classes=10, weight_scale=1e-3, reg=0.0):\n        self.params = {}\n        self.reg = reg\n\n"
-    loss = "    def loss(self, X, y=None):\n        scores = None\n        if y is None:\n            return scores\n        loss, grads = 0, {}\n        return loss, grads\n"
-    verdicts = {part.part: part.verdict for part in mutation.run({"fc_net.py": begin + loss})}
+    verdicts = {part.part: part.verdict for part in mutation.run({"fc_net.py": STARTER})}
     assert set(verdicts.values()) == {"missing"}
     assert len(verdicts) == 3

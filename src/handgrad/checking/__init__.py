@@ -11,6 +11,7 @@ from handgrad.checking.classroom import as_csv, check_class, frequencies, hand_i
 from handgrad.checking.results import Finding, Part, Report, exit_code
 from handgrad.checking.rubric import Rubric, course_points, scores
 from handgrad.checking.sandbox import Limits
+from handgrad.checking.write_course import new_course
 
 __all__ = [
     "Finding",
@@ -27,5 +28,6 @@ __all__ = [
     "frequencies",
     "hand_ins",
     "is_course_file",
+    "new_course",
     "scores",
 ]

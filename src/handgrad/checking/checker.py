@@ -23,6 +23,12 @@ from handgrad.checking.sandbox import MEANS, Limits, Sandbox, SandboxError
 from handgrad.checking.worker import REMOVED
 from handgrad.errors import ConfigError
 
+#: Editions that a contract of another name covers.
+EDITIONS = {
+    **{f"uva-{year}": "uva-2021" for year in range(2022, 2026)},
+    "cmu-2021": "cmu-2020",
+    **{f"cmu-{year}": "cmu-2022" for year in range(2023, 2026)},
+}
 #: The part that stands for the hand-in as a whole, where nothing smaller can be named.
 WHOLE = "hand-in"
 
@@ -59,7 +65,7 @@ def check(
         `gradient` cannot be read.
     """
     if contract is not None and is_course_file(contract):
-        contract = os.path.abspath(contract)
+        contract = str(Path(contract).absolute())
         verify(CourseFile.read(contract), limits or Limits(), means)
     elif contract is not None and contract not in contract_names():
         raise ConfigError(f"there is no contract={contract!r}: expected one of {', '.join(contract_names())}")
@@ -82,19 +88,34 @@ def check(
 
 
 def is_course_file(contract: str) -> bool:
+    """Whether this is the path of a course file, `course.toml`, and not the name of a contract."""
     return contract.endswith(".toml") or os.sep in contract
 
 
+class WrongReference(ConfigError):
+    """The reference of a course is not right by the course's own description; `part` is where."""
+
+    def __init__(self, message: str, part: str) -> None:
+        super().__init__(message)
+        self.part = part
+
+
 _VERIFIED: set[str] = set()
+_VERIFYING = threading.Lock()
 
 
 def verify(course: CourseFile, limits: Limits, means: Sequence[str] = MEANS) -> None:
     """The reference of a course is right by the course's own description. It is run in the sandbox, once a process.
 
-    Raises: ConfigError where it is not.
+    Raises: WrongReference where it is not.
     """
-    if course.reference is None or course.digest in _VERIFIED:
-        return
+    with _VERIFYING:
+        if course.reference is not None and course.digest not in _VERIFIED:
+            _verify(course, course.reference, limits, means)
+            _VERIFIED.add(course.digest)
+
+
+def _verify(course: CourseFile, reference: Path, limits: Limits, means: Sequence[str]) -> None:
     from handgrad.checking.alone import check_alone
 
     options = {
@@ -106,14 +127,13 @@ def verify(course: CourseFile, limits: Limits, means: Sequence[str] = MEANS) -> 
         "means": list(means),
         "beside": True,
     }
-    report = check_alone(str(course.reference), options)
-    for part in report.parts:
+    for part in check_alone(str(reference), options).parts:
         if part.verdict in ("wrong", "missing", "cannot judge"):
-            bug = part.bugs[0].evidence if part.bugs else part.reason
-            raise ConfigError(
-                f"contract={course.path}: the reference {course.reference.name} is {part.verdict} at {part.part}: {bug}"
+            why = f"{part.bugs[0].title}: {part.bugs[0].evidence}" if part.bugs else part.reason
+            how = {"wrong": "is wrong at", "missing": "lacks"}.get(part.verdict, "cannot be judged at")
+            raise WrongReference(
+                f"contract={course.path}: the reference {reference.name} {how} {part.part}: {why}", part.part
             )
-    _VERIFIED.add(course.digest)
 
 
 def check_here(
@@ -153,8 +173,8 @@ def check_here(
 
 
 def contract_names() -> tuple[str, ...]:
-    """The interfaces that are known, by name."""
-    return tuple(kind.name for kind in contracts.CONTRACTS)
+    """The interfaces that are known, by name, and the editions that one of them covers."""
+    return (*(kind.name for kind in contracts.CONTRACTS), *EDITIONS)
 
 
 def _unusable(path: str, finding: Finding, notes: Sequence[str] = ()) -> Report:
@@ -326,7 +346,7 @@ def _recognised(source: Source, name: str | None, gradient: str | None) -> list[
     if is_course_file(name):
         course = CourseFile.read(name).on(source)
         return [] if course is None else [course]
-    kind = next(kind for kind in contracts.CONTRACTS if kind.name == name)
+    kind = next(kind for kind in contracts.CONTRACTS if kind.name == EDITIONS.get(name, name))
     found = kind.recognise(source)
     return [] if found is None else [found]
 
@@ -349,6 +369,6 @@ def _broken(path: str, why: str) -> Part:
 def _unknown(source: Source, name: str | None) -> Finding:
     names = [n for module in source.modules for n in (*module.classes, *module.functions)]
     have = f"it defines {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "it defines nothing"
-    wanted = f"the interface {os.path.basename(name)}" if name else "a known interface, or a class with forward and backward"
+    wanted = f"the interface {Path(name).name}" if name else "a known interface, or a class with forward and backward"
     hint = "Keep the names of the assignment, or name two functions with --gradient FUNCTION:GRADIENT."
     return Finding("unknown-contract", f"{wanted} was not found: {have}", "Nothing to judge", "", None, hint, hint)

@@ -145,9 +145,7 @@ def check(
 
 
 def _write_contract(solution: str, out: str) -> int:
-    from handgrad.checking.new_course import new_course
-
-    parts, left_out = new_course(solution, out)
+    parts, left_out = checking.new_course(solution, out)
     print(f"{out} describes {len(parts)} part{'s' if len(parts) > 1 else ''}: {', '.join(parts)}")
     for name, why in left_out.items():
         print(f"left out: {name} ({why})")

@@ -301,6 +301,7 @@ def described(module: Module) -> Iterator[Described]:
             "SGD", "sgd", "", _sgd, _sgd_output(), {}, adapter=ADAPTER, owner="SGD",
             methods=("step", "step"), numeric=False,
         )  # fmt: skip
+
     yield from models(module)
 
 

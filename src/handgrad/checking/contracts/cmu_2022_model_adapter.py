@@ -1,5 +1,4 @@
-"""Runs in the sandbox, as text: one of CMU's models as a pair of functions. `Model` is the class's name. This file never
-imports handgrad."""
+"""Runs in the sandbox, as text: one of CMU's models as a pair of functions. This file never imports handgrad."""
 
 
 class Adapted:

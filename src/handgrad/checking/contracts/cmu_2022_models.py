@@ -7,6 +7,7 @@ layers. What backward returns is judged where it returns something: in the first
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +63,7 @@ def _by_edition(make: Any) -> Subject:
 
 def _make(widths: tuple[int, ...]):
     def make(g: np.random.Generator, position: int) -> Given:
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         x = g.normal(size=(BATCHES[position], widths[0]))
         W, b = [g.normal(size=pair) for pair in pairs], [g.normal(size=out) + 0.3 for _, out in pairs]
         arrays: dict[str, Any] = {}
@@ -100,7 +101,7 @@ def models(module: Module) -> Iterator[Described]:
             name, "forward", "backward", _make(widths), _of_its_kind(mlp_forward()), gradients, adapter=source,
             owner=name, methods=("forward", "backward"), group="models", trials=len(BATCHES), numeric=False,
             conventions=({"averaged": False}, {"averaged": True}), columns=tuple(gradients),
-            shared={key: ("bias", "activations") for key in gradients},
+            shared=dict.fromkeys(gradients, ("bias", "activations")),
         )  # fmt: skip
 
 

@@ -12,10 +12,9 @@ class Made:
     """What one forward pass has made: the cache of the pair."""
 
     layer = forward = backward = None
-    before: dict = {}
 
     def __init__(self, given):
-        self.given = given
+        self.given, self.before, self.state = given, {}, []
 
     def find(self, place):
         first, *steps = place

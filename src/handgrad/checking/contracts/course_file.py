@@ -357,9 +357,20 @@ def _states(part: CoursePart, forward: Judge, backward: Judge, trials: Sequence[
             found = observation.get(f"state {k}")
             if expected is None or expected[k] is None or found is None or close(found, expected[k]):
                 continue
-            what = written(place)
-            forward.bug("unexplained", f"after forward {departure(what, found, expected[k])}")
-            return
+            id = _moved_wrongly(place, one.draw, found, expected[k]) if part.subject == "batchnorm" else "unexplained"
+            forward.bug(id, f"after forward {departure(written(place), found, expected[k])}")
+
+
+def _moved_wrongly(place: Sequence[Any], draw: Draw, found: np.ndarray, expected: np.ndarray) -> str:
+    """What is wrong with a running figure that was to move from 0 (a mean) or 1 (a variance) towards the batch's."""
+    variance = "var" in str(place[-1]).lower()
+    start, batch = (1.0, draw.x.var(axis=0)) if variance else (0.0, draw.x.mean(axis=0))
+    ways = {
+        "running-never-updated": np.full(batch.shape, start),
+        "running-is-last-batch": batch,
+        "running-alpha-swapped": start + batch - np.ravel(expected),
+    }
+    return next((id for id, value in ways.items() if close(np.ravel(found), value)), "unexplained")
 
 
 # -- the contract -----------------------------------------------------------------------------------------------------
@@ -540,7 +551,9 @@ class CourseFile:
         found: dict[str, float] = {}
         for part in self.parts:
             if isinstance(part.points, Mapping):
-                found |= {name: part.points[key] for name, key in zip(part.names, _METHODS, strict=True) if key in part.points}
+                found |= {
+                    name: part.points[key] for name, key in zip(part.names, _METHODS, strict=True) if key in part.points
+                }
             elif part.points is not None:
                 found[part.name] = part.points
         return found
@@ -571,7 +584,9 @@ def _sizes(found: Any, where: str) -> dict[str, tuple[int, ...]]:
     for name, value in found.items():
         values = value if isinstance(value, list) else [value]
         if not name.isidentifier() or not 1 <= len(values) <= MOST_TRIALS or not all(map(_whole, values)):
-            raise Bad(f"{where}: {name}={value!r}, expected a whole number of at least 1, or 1 to {MOST_TRIALS} of them")
+            raise Bad(
+                f"{where}: {name}={value!r}, expected a whole number of at least 1, or 1 to {MOST_TRIALS} of them"
+            )
         sizes[name] = tuple(values)
     return sizes
 
@@ -622,7 +637,7 @@ def read_part(found: dict[str, Any], course_sizes: Mapping[str, tuple[int, ...]]
     where = f"part {name!r}"
     _known_keys(found, PART, where)
     if not forward:
-        raise Bad(f"{where} names neither a class nor a forward: expected class = \"Linear\" or forward = \"relu_forward\"")
+        raise Bad(f'{where} names neither a class nor a forward: expected class = "Linear" or forward = "relu_forward"')
     all_sizes = {**course_sizes, **_sizes(found.get("sizes", {}), f"{where}: sizes")}
     inputs, parameters = _arguments(found, owner, all_sizes, where)
     backward = _text(found, "backward", "", where)
@@ -631,7 +646,7 @@ def read_part(found: dict[str, Any], course_sizes: Mapping[str, tuple[int, ...]]
     arguments = [one.name for one in inputs]
     takes = found.get("backward_takes", ["dout"] if owner else ["dout", "forward[1]"])
     if not isinstance(takes, list):
-        raise Bad(f"{where}: backward_takes={takes!r}, expected a list such as [\"dout\", \"forward[1]\"]")
+        raise Bad(f'{where}: backward_takes={takes!r}, expected a list such as ["dout", "forward[1]"]')
     first = ["dout", "forward", *(["layer"] if owner else []), *arguments]
     taken = tuple(place(one, first, f"{where}: backward_takes") for one in takes) if backward else ()
     pair = not owner and (("forward", 1) in taken or any(a.gradient[:1] == ("forward",) for a in inputs))
@@ -639,14 +654,14 @@ def read_part(found: dict[str, Any], course_sizes: Mapping[str, tuple[int, ...]]
     output = place(found.get("output", "forward[0]" if pair else "forward"), outputs, f"{where}: output")
     state = found.get("state", [])
     if not isinstance(state, list) or (state and not owner):
-        raise Bad(f"{where}: state={state!r}, expected places in a class's layer, such as [\"layer.running_mean\"]")
+        raise Bad(f'{where}: state={state!r}, expected places in a class\'s layer, such as ["layer.running_mean"]')
     subject, options = _subject(found.get("subject", ""), where)
     construct = found.get("construct", [])
     if not isinstance(construct, list | dict) or (construct and not owner):
         raise Bad(f"{where}: construct={construct!r}, expected a class with a list or a table of its arguments")
     before = found.get("before", [])
     if not isinstance(before, list) or not all(isinstance(one, str) and one.isidentifier() for one in before):
-        raise Bad(f"{where}: before={before!r}, expected names of methods without arguments, such as [\"train\"]")
+        raise Bad(f'{where}: before={before!r}, expected names of methods without arguments, such as ["train"]')
     listed = isinstance(construct, list)
     positional = tuple(_built(one, all_sizes, where) for one in construct) if listed else ()
     named = {} if listed else {key: _built(one, all_sizes, where) for key, one in construct.items()}
@@ -674,11 +689,11 @@ def _arguments(found: Mapping[str, Any], owner: str, sizes: Mapping[str, Any], w
     """(inputs, parameters with their places)."""
     given = found.get("inputs", {})
     if not isinstance(given, dict) or not given:
-        raise Bad(f"{where} has no inputs: expected a table such as inputs.x = {{ shape = [\"N\", \"D\"] }}")
+        raise Bad(f'{where} has no inputs: expected a table such as inputs.x = {{ shape = ["N", "D"] }}')
     inputs = tuple(_argument(key, value, owner, sizes, where) for key, value in given.items())
     held = found.get("parameters", {})
     if not isinstance(held, dict) or (held and not owner):
-        raise Bad(f"{where}: parameters={held!r}, expected a class with a table such as W = {{ shape = [\"D\", \"K\"] }}")
+        raise Bad(f'{where}: parameters={held!r}, expected a class with a table such as W = {{ shape = ["D", "K"] }}')
     parameters = {}
     for key, value in held.items():
         at = place(f"layer.{key}", ("layer",), f"{where}: parameters.{key}")
@@ -701,7 +716,7 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
         return Argument(name, None, value=value["value"])
     shape = value["shape"]
     if not isinstance(shape, list) or len(shape) > 6:
-        raise Bad(f"{where}: shape={shape!r}, expected a list such as [\"N\", \"D\"] or [3, 4]")
+        raise Bad(f'{where}: shape={shape!r}, expected a list such as ["N", "D"] or [3, 4]')
     for one in shape:
         if not _whole(one) and one not in sizes:
             _unknown_size(one, sizes, f"{where}: shape={shape!r}")
@@ -714,7 +729,7 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
     for key, usual in zip(("low", "high"), RANGES.get(kind, (0, 1)), strict=True):
         bound = value.get(key, usual)
         if key in value and kind not in RANGES:
-            raise Bad(f"{where}: {key} goes with values = \"uniform\" or \"integers\", not with {kind!r}")
+            raise Bad(f'{where}: {key} goes with values = "uniform" or "integers", not with {kind!r}')
         if isinstance(bound, str) and bound not in sizes:
             _unknown_size(bound, sizes, f"{where}: {key}")
         if isinstance(bound, bool) or not isinstance(bound, int | float | str):

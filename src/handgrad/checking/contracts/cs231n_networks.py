@@ -8,6 +8,7 @@ Editions differ in names (input_dim, input_size; dropout_keep_ratio, dropout; no
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -139,7 +140,7 @@ def _drawn(g: np.random.Generator, position: int, sizes: Any, norm: str) -> Draw
     widths = [D, *hidden, K]
     for _ in range(2000):
         x = g.normal(size=(N, D))
-        W = [g.normal(size=pair) for pair in zip(widths, widths[1:], strict=False)]
+        W = [g.normal(size=pair) for pair in itertools.pairwise(widths)]
         b = [g.normal(size=width) for width in widths[1:]]
         gammas = [g.uniform(0.5, 2, width) for width in hidden]
         betas = [g.normal(size=width) for width in hidden]
@@ -250,7 +251,9 @@ def _spec(owner: str, names: list[str], built: Mapping[str, Any], inputs: list[s
     }  # fmt: skip
 
 
-def _parts(owner: str, sizes: Any, built: dict[str, Any], init: list[str], loss: list[str], norm: str, more_checks: Any):
+def _parts(
+    owner: str, sizes: Any, built: dict[str, Any], init: list[str], loss: list[str], norm: str, more_checks: Any
+):
     if norm:
         built = {**built, **({"normalization": norm} if "normalization" in init else {"use_batchnorm": True})}
     layers = len(sizes[0][2]) + 1
@@ -259,8 +262,8 @@ def _parts(owner: str, sizes: Any, built: dict[str, Any], init: list[str], loss:
     common = {"owner": owner, "methods": ("loss", "loss"), "group": owner, "trials": len(SIZES)}
     if not norm:
         yield Described(
-            f"{title}.loss(X)", "forward", "", lambda g, k: _given(g, k, sizes, norm, False), _of_its_kind(mlp_forward()),
-            adapter=adapted(_spec(owner, names, built, ["X"])), numeric=False, **common,
+            f"{title}.loss(X)", "forward", "", lambda g, k: _given(g, k, sizes, norm, False),
+            _of_its_kind(mlp_forward()), adapter=adapted(_spec(owner, names, built, ["X"])), numeric=False, **common,
         )  # fmt: skip
     analytic = norm != "layernorm"
     gradients: dict[str, Subject] = {}
@@ -277,7 +280,7 @@ def _parts(owner: str, sizes: Any, built: dict[str, Any], init: list[str], loss:
         f"{title}.loss(X, y)", "forward", "backward", lambda g, k: _given(g, k, sizes, norm, True),
         network_loss() if analytic else None, gradients, adapter=adapted(_spec(owner, names, built, inputs)),
         upstream=False, choices=SHARES, starts_at_zero=True, differences=not analytic,
-        shared={name: SHARED for name in gradients}, more=() if norm else more_checks, **common,
+        shared=dict.fromkeys(gradients, SHARED), more=() if norm else more_checks, **common,
     )  # fmt: skip
 
 

@@ -124,7 +124,9 @@ def _linear() -> Known:
 SOFTMAX = ("axis", "shift", "form", "twice")
 KNOWN: dict[str, Known] = {
     **{kind: _elementwise(kind) for kind in ELEMENTWISE},
-    "softmax": Known(("x",), layers.softmax_forward(), {"x": lambda name, averaged, upstream: softmax_dx()}, stable=True),
+    "softmax": Known(
+        ("x",), layers.softmax_forward(), {"x": lambda name, averaged, upstream: softmax_dx()}, stable=True
+    ),
     "linear": _linear(),
     "batchnorm": _norm(0),
     "layernorm": _norm(1),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import itertools
 import json
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,6 +71,8 @@ class Found:
     cache: str
     """Where the cache is that it may take."""
     entry: Entry | None = None
+    evaluated: Entry | None = None
+    """The same in evaluation, where it keeps running figures."""
     why: str = ""
     """What the first variant failed with."""
 
@@ -150,7 +151,7 @@ def candidates(module: Module) -> list[Found]:
         variants = list(_class_variants(module, name, forward))[:MOST_VARIANTS]
         taken_by = required(methods[backward]) if backward else []
         found.append(Found(name, module, variants, backward, taken_by, ""))
-    for forward, node in module.functions.items():
+    for forward in module.functions:
         backward = _partner(module, forward)
         taken |= {backward} if backward else set()
     called = {
@@ -251,7 +252,7 @@ def _choices(name: str, position: int, batch: tuple[str, ...], loss: bool) -> li
 
 
 def _takes(names: Sequence[str], inputs: Sequence[str], cache: str) -> list[list[str]]:
-    """What backward may be handed, by its arguments' names and then in any order."""
+    """What backward may be handed: what its arguments' names say; where they do not, anything in any order."""
     pool = ["dout", *([cache] if cache else []), *inputs, "forward"]
     by_name = []
     for name in names:
@@ -261,9 +262,10 @@ def _takes(names: Sequence[str], inputs: Sequence[str], cache: str) -> list[list
             by_name.append(name)
         elif UPSTREAM.search(name):
             by_name.append("dout")
-    found = [by_name] if len(by_name) == len(names) else []
-    found += [list(one) for one in itertools.permutations(pool, len(names))] if len(names) <= 3 else []
-    return [one for k, one in enumerate(found) if one not in found[:k]][:12]
+    if len(by_name) == len(names):
+        return [by_name]
+    found = [list(one) for one in itertools.permutations(pool, len(names))] if len(names) <= 3 else []
+    return found[:12]
 
 
 # -- trying them ------------------------------------------------------------------------------------------------------
@@ -325,7 +327,9 @@ class Explorer:
         operations += [call("f", 1, "arrays", to="after", attempt=True)]
         sweeps = {}
         if derivatives:
-            operations.append(call("ours", "value", args=[{"path": ["made", "adapted", "forward"]}, 0], to="only", send=False))
+            operations.append(
+                call("ours", "value", args=[{"path": ["made", "adapted", "forward"]}, 0], to="only", send=False)
+            )
             for k, (key, value) in enumerate(given.arrays.items()):
                 if key in arrays and value.dtype.kind == "f" and value.size <= 300:
                     sweeps[key] = Sweep.around(value, g)
@@ -513,9 +517,9 @@ def _likely(place: str, name: str, position: int) -> bool:
     if place.startswith("forward"):
         return True
     tail = re.sub(r".*\W(\w+)\W*$", r"\1", place).lower()
-    return bool(re.search(rf"d.*{re.escape(last)}$|{re.escape(last)}.*grad|grad.*{re.escape(last)}", place.lower())) or (
-        "grad" in place.lower() and tail == last
-    )
+    return bool(
+        re.search(rf"d.*{re.escape(last)}$|{re.escape(last)}.*grad|grad.*{re.escape(last)}", place.lower())
+    ) or ("grad" in place.lower() and tail == last)
 
 
 def _states(seen: Sequence[Explored]) -> list[str]:
@@ -525,7 +529,11 @@ def _states(seen: Sequence[Explored]) -> list[str]:
         before = [one.observation.values["before"].items.get(place) for one in seen]
         after = [one.places().get(place) for one in seen]
         moved = all(
-            b is not None and b.array is not None and a is not None and a.shape == b.array.shape and not close(a, b.array)
+            b is not None
+            and b.array is not None
+            and a is not None
+            and a.shape == b.array.shape
+            and not close(a, b.array)
             for a, b in zip(after, before, strict=True)
         )
         if moved and re.search(r"running|moving|avg|average", place.lower()):
@@ -577,8 +585,8 @@ def _text_of(place: Sequence[Any]) -> str:
 # -- the file ---------------------------------------------------------------------------------------------------------
 
 
-def describe(path: str | Path, limits: Limits | None = None) -> tuple[list[Found], str]:
-    """The parts of a solution, as entries of a course file, and the module they are in.
+def describe(path: str | Path, limits: Limits | None = None) -> list[Found]:
+    """The parts of a solution, as entries of a course file.
 
     Raises: ConfigError where it is not there, is no Python, or has nothing that could be a part.
     """
@@ -610,16 +618,41 @@ def describe(path: str | Path, limits: Limits | None = None) -> tuple[list[Found
             explored = explorer.run([(module, part) for module, part in parts if part is not None], derivatives=False)
             for one, seen in zip(right, explored, strict=True):
                 subject = recognise_subject(one.entry or {}, seen) if seen else None
-                if subject is not None and one.entry is not None:
+                if one.entry is not None and subject is not None:
                     one.entry["subject"] = subject
-        return found, solution.name
+                if one.entry is not None and seen and "eval" in one.module.methods(one.name):
+                    one.evaluated = _in_evaluation(one.entry, seen)
+        return found
+
+
+def _in_evaluation(entry: Entry, seen: Sequence[Explored]) -> Entry | None:
+    """After `eval()`, with running figures of its own."""
+    figures = {}
+    for place in entry.get("state", ()):
+        arrays = [one.observation.values["before"].items[place].array for one in seen]
+        shape = _named([one.shape for one in arrays if one is not None], seen[0].part)
+        if shape:
+            figures[place.removeprefix("layer.")] = _array(*shape, values="uniform", low=0.5, high=2.0)
+    if not figures:
+        return None
+    kept = {key: entry[key] for key in ("class", "construct", "forward") if key in entry}
+
+    def without_gradients(table: Mapping[str, Entry]) -> dict[str, Entry]:
+        unwanted = ("gradient", "averaged")
+        return {name: {k: v for k, v in one.items() if k not in unwanted} for name, one in table.items()}
+
+    parameters = {**without_gradients(entry.get("parameters", {})), **figures}
+    found = {"name": f"{entry['class']} in evaluation", **kept, "before": ["eval"]}
+    return {**found, "inputs": without_gradients(entry["inputs"]), "parameters": parameters}
 
 
 def _inline(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_key(key)} = {_inline(item)}" for key, item in value.items()) + " }" if value else "{}"
+        return (
+            "{ " + ", ".join(f"{_key(key)} = {_inline(item)}" for key, item in value.items()) + " }" if value else "{}"
+        )
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_inline, value)) + "]"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
@@ -640,13 +673,16 @@ reference = {reference}    # your right solution; it runs in the sandbox, and no
 [sizes]
 """
 SUBJECT = "# what it computes: handgrad knows its usual bugs by name"
-NO_SUBJECT = "# of no subject that handgrad knows: compared with the reference, its gradients with differences"
+NO_SUBJECT = "# of no subject that handgrad knows: its output is compared with the reference's"
+BY_DIFFERENCES = "# and its gradients with the differences of its own forward"
 
 
 def written_course(entries: Sequence[Entry], solution: str, file: str) -> str:
     """The course file's text."""
     title = Path(solution).stem
-    text = HEADER.format(solution=Path(solution).name, file=file, title=json.dumps(title), reference=json.dumps(solution))
+    text = HEADER.format(
+        solution=Path(solution).name, file=file, title=json.dumps(title), reference=json.dumps(solution)
+    )
     names = {one for entry in entries for one in _size_names(entry)}
     text += "".join(f"{name} = {list(SIZES[name])}\n" for name in SIZES if name in names)
     for entry in entries:
@@ -662,7 +698,10 @@ def written_course(entries: Sequence[Entry], solution: str, file: str) -> str:
             comment = {"subject": f"   {SUBJECT}", "compare": "   # its output is random"}.get(key, "")
             comment = comment if key != "sizes" else "   # a single sample does not do here"
             text += f"{key} = {_inline(value)}{comment}\n"
-        text += f"{NO_SUBJECT}\n" if "subject" not in entry and "compare" not in entry else ""
+        if "subject" not in entry:
+            has_gradients = any("gradient" in one for one in _tables(entry))
+            text += f"{NO_SUBJECT}\n" if "compare" not in entry else ""
+            text += f"{BY_DIFFERENCES}\n" if has_gradients else ""
         for table in ("inputs", "parameters"):
             for name, value in entry.get(table, {}).items():
                 text += f"{table}.{_key(name)} = {_inline(value)}"

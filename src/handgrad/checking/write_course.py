@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from handgrad.checking.checker import verify
+from handgrad.checking.checker import WrongReference, verify
 from handgrad.checking.contracts import CourseFile
 from handgrad.checking.contracts.new_contract import describe, written_course
 from handgrad.checking.sandbox import Limits
@@ -35,24 +35,26 @@ def new_course(path: str | Path, out: str | Path, limits: Limits | None = None) 
         raise ConfigError(f"{out} is there already: name another file with --out, or remove it")
     if not out.parent.is_dir():
         raise ConfigError(f"out={out}: there is no folder {out.parent}; make it first")
-    found, _ = describe(path, limits)
-    entries: list[dict[str, Any]] = [{**one.entry, "points": 1} for one in found if one.entry is not None]
+    found = describe(path, limits)
+    entries: list[dict[str, Any]] = []
+    for one in found:
+        entries += [{**entry, "points": 1} for entry in (one.entry, one.evaluated) if entry is not None]
     if not entries:
         why = "; ".join(f"{one.name}: {one.why}" for one in found[:3])
         raise ConfigError(f"new-contract={path}: no inputs were found that it takes ({why})")
     relative = Path(os.path.relpath(path, out.parent)).as_posix()
     with tempfile.TemporaryDirectory(prefix="handgrad-course-") as folder:
         draft = Path(folder) / out.name
-        for _ in range(len(entries) + 1):
+        while True:
             draft.write_text(written_course(entries, str(Path(path).absolute()), out.name), "utf-8")
             course = CourseFile.read(draft)
             try:
                 verify(course, limits or Limits())
                 break
-            except ConfigError as error:
-                wrong = next((k for k, part in enumerate(course.parts) if f"at {part.name}" in str(error) or any(f" {name}:" in str(error) for name in part.names)), None)
+            except WrongReference as error:
+                wrong = next((k for k, part in enumerate(course.parts) if error.part in part.names), None)
                 if wrong is None or "sizes" in entries[wrong]:
-                    text = str(error).partition("the reference ")[2] or str(error)
+                    text = str(error).partition("the reference ")[2]
                     raise ConfigError(f"new-contract={path}: {text}; a contract needs a right solution") from None
                 entries[wrong] = {**entries[wrong], "sizes": SEVERAL}
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")

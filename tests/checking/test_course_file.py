@@ -1,0 +1,323 @@
+# ruff: noqa: E501
+"""A course in one file: written from a right solution, it passes that and fails its mutants; bad files are one line."""
+
+import csv
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from tests.checking import mutation
+
+from handgrad.checking import check
+from handgrad.checking.contracts import CourseFile, Source, course_file
+from handgrad.checking.write_course import new_course
+from handgrad.checking.results import Part
+from handgrad.cli import main
+from handgrad.errors import ConfigError
+
+SOLUTIONS = Path(mutation.HANDINS, "own-course")
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+class InProcess:
+    """A sandbox for solutions of our own: the same probes, run here."""
+
+    def __init__(self, folder, *_, **__):
+        self.folder = folder
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def run(self, probes, paths):
+        return list(mutation.observe(probes, self.folder, paths).values())
+
+
+def judged(course: CourseFile, text: str, folder: Path, monkeypatch) -> list[Part]:
+    """The verdicts on a hand-in with that text, by the course."""
+    monkeypatch.setattr(course_file, "Sandbox", InProcess)
+    (folder / "layers.py").write_text(text)
+    contract = course.on(Source.read(folder))
+    assert contract is not None
+    contract.prepare(course_file.Limits())
+    return mutation.judge(folder, contract)
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory) -> CourseFile:
+    folder = tmp_path_factory.mktemp("course")
+    shutil.copy(SOLUTIONS / "layers.py", folder)
+    names, left_out = new_course(folder / "layers.py", folder / "course.toml")
+    assert not left_out
+    assert names == ["Affine", "LeakyReLU", "BatchNorm", "MSELoss", "linear_forward", "hinge_loss"]
+    return CourseFile.read(folder / "course.toml")
+
+
+#: Of each part its mutants: what is replaced, and the bugs that name it.
+MUTANTS = {
+    "Affine": [
+        ("self.grads[\"bias\"] = dout.sum(axis=0, keepdims=True)", "self.grads[\"bias\"] = dout.mean(axis=0, keepdims=True)", "bias-gradient-averaged"),
+        ("return dout @ self.params[\"weight\"]\n", "return dout @ (dout.T @ self.x)\n", "dx-from-dweight"),
+        ("self.grads[\"weight\"] = dout.T @ self.x", "self.dweight = dout.T @ self.x", "gradient-not-stored"),
+        ("self.grads[\"weight\"] = dout.T @ self.x", "self.grads[\"weight\"] = self.x.T @ dout", "gradient-transposed"),
+        ("self.grads[\"bias\"] = dout.sum(axis=0, keepdims=True)", "self.grads[\"bias\"] = dout.sum(axis=0)[:, None]", "wrong-shape"),
+        ("@ self.params[\"weight\"].T + self.params[\"bias\"]", "@ self.params[\"weight\"].T", "bias-unused"),
+    ],
+    "LeakyReLU": [
+        ("np.where(self.x > 0, 1.0, self.slope)", "np.where(self.x > 0, 1.0, 0.0)", "slope-ignored"),
+        ("return np.where(x > 0, x, self.slope * x)", "return np.where(x > 0, x, -self.slope * x)", "slope-sign"),
+        ("return dout * np.where", "return np.where", "upstream-missing"),
+        ("np.where(self.x > 0, 1.0, self.slope)", "np.where(self.x < 0, 1.0, self.slope)", "branches-exchanged"),
+        ("self.x = x\n        return np.where(x > 0", "self.x = x\n        x *= 1.5\n        return np.where(x > 0", "input-changed"),
+        ("np.where(self.x > 0, 1.0, self.slope)", "self.slope", None),
+    ],
+    "BatchNorm": [
+        ("dxhat.mean(axis=0) - self.xhat", "0 - self.xhat", "norm-mean-constant"),
+        ("self.dgamma = (dout * self.xhat).sum(axis=0)", "self.dgamma = dout.sum(axis=0)", "dgamma-dbeta-exchanged"),
+        ("self.std = np.sqrt(var + self.eps)", "self.std = var + self.eps", "root-missing"),
+        ("self.momentum * self.running_mean + (1 - self.momentum) * mean", "(1 - self.momentum) * self.running_mean + self.momentum * mean", "running-alpha-swapped"),
+        ("(x - self.running_mean) / np.sqrt(self.running_var + self.eps)", "(x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + self.eps)", None),
+        ("self.dbeta = dout.sum(axis=0)", "self.dbeta = dout.mean(axis=0)", None),
+    ],
+    "MSELoss": [
+        ("return 2 * (self.pred - self.target) / self.pred.size", "return (self.pred - self.target) / self.pred.size", "constant-factor"),
+        ("return 2 * (self.pred - self.target) / self.pred.size", "return -2 * (self.pred - self.target) / self.pred.size", "sign-flipped"),
+        ("((pred - target) ** 2).mean()", "((pred - target) ** 2).sum(axis=1).mean()", None),
+        ("((pred - target) ** 2).mean()", "np.abs(pred - target).mean()", None),
+        ("return 2 * (self.pred - self.target) / self.pred.size", "return 2 * (self.pred - self.target)", None),
+        ("self.pred, self.target = pred, target\n", "self.pred, self.target = target, pred\n", "sign-flipped"),
+    ],
+    "linear": [
+        ("dZ.sum(axis=1, keepdims=True)", "dZ", "bias-gradient-unsummed"),
+        ("return W.T @ dZ,", "return dZ[: len(A)] * 0,", None),
+        ("dZ @ A.T", "A @ dZ.T", "gradient-transposed"),
+        ("dZ @ A.T", "dZ @ A.T / A.shape[1]", "batch-mean-unwanted"),
+        ("Z = W @ A + b", "Z = W @ A - b", None),
+        ("Z = W @ A + b", "Z = W @ A", None),
+    ],
+    "hinge_loss": [
+        ("[:, None] + 1)", "[:, None])", "hinge-margin"),
+        ("    m[np.arange(N), y] = 0\n", "", "hinge-correct-class"),
+        ("= -d.sum(axis=1)", "= -1", "hinge-correct-class"),
+        ("return m.sum() / N, d / N", "return m.sum(), d / N", "batch-mean-missing"),
+        ("return m.sum() / N, d / N", "return m.sum() / N, d", "batch-mean-missing"),
+        ("d = (m > 0) * 1.0", "d = m", "function-for-derivative"),
+    ],
+}  # fmt: skip
+
+
+def test_a_generated_contract_is_passed_by_the_solution(generated, tmp_path, monkeypatch):
+    parts = judged(generated, (SOLUTIONS / "layers.py").read_text(), tmp_path, monkeypatch)
+    assert len(parts) == 13
+    assert {part.part: (part.verdict, part.bugs) for part in parts if part.verdict != "right"} == {}
+    assert not [part.notes for part in parts if part.notes]
+    subjects = {part.name: part.subject for part in generated.parts}
+    assert subjects["Affine"] == "linear"
+    assert subjects["BatchNorm"] == "batchnorm"
+    assert subjects["hinge_loss"] == "hinge"
+    assert subjects["linear"] == subjects["MSELoss"] == ""
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_mutants_of_the_solution_are_caught_in_every_part(generated, tmp_path, monkeypatch, k):
+    text = (SOLUTIONS / "layers.py").read_text()
+    for part, mutants in MUTANTS.items():
+        old, new, _ = mutants[k]
+        assert text.count(old) == 1, (part, old)
+        text = text.replace(old, new)
+    wrong: dict[str, set[str]] = {}
+    for part in judged(generated, text, tmp_path, monkeypatch):
+        if part.verdict == "wrong":
+            name = part.group.removesuffix(" in evaluation")
+            wrong[name] = wrong.get(name, set()) | {bug.id for bug in part.bugs}
+    assert set(wrong) == set(MUTANTS)
+    named = {name: mutants[k][2] for name, mutants in MUTANTS.items() if mutants[k][2]}
+    assert {name: wrong[name] for name, id in named.items() if id not in wrong[name]} == {}
+
+
+@pytest.mark.slow
+def test_more_styles_are_found_and_passed(tmp_path, capsys):
+    shutil.copy(SOLUTIONS / "more.py", tmp_path)
+    out = str(tmp_path / "course.toml")
+    assert main(["check", "--new-contract", str(tmp_path / "more.py"), "--out", out]) == 0
+    course = CourseFile.read(out)
+    assert "left out" not in capsys.readouterr().out
+    subjects = {part.name: part.subject for part in course.parts}
+    assert subjects == {
+        "ReLU": "relu", "CrossEntropy": "softmax-crossentropy", "Dropout": "", "AveragedLinear": "linear",
+        "sigmoid": "sigmoid", "conv": "convolution", "softmax": "softmax",
+    }  # fmt: skip
+    averaged = next(part for part in course.parts if part.name == "AveragedLinear")
+    assert [one.averaged for one in averaged.with_gradient] == [False, True, True]
+    dropout = next(part for part in course.parts if part.name == "Dropout")
+    assert not dropout.compare
+
+
+def test_a_wrong_solution_is_refused_with_what_the_checker_finds(tmp_path, capsys):
+    text = "import numpy as np\n\nclass Scale:\n    def forward(self, x):\n        return 3 * x ** 2\n\n    def backward(self, dout):\n        return dout * 6\n"
+    (tmp_path / "scale.py").write_text(text)
+    out = tmp_path / "course.toml"
+    assert main(["check", "--new-contract", str(tmp_path / "scale.py"), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "scale.py is wrong at Scale.backward" in error
+    assert list(tmp_path.iterdir()) == [tmp_path / "scale.py"]
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path):
+    (tmp_path / "course.toml").write_text("mine")
+    with pytest.raises(ConfigError, match=r"course.toml is there already: name another file with --out"):
+        new_course(SOLUTIONS / "layers.py", tmp_path / "course.toml")
+    assert (tmp_path / "course.toml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("x = 1\n", "has no class with forward and no function"),
+        ("def f(:\n", "cannot be read: SyntaxError"),
+        ("def f(a, b, c, d, e):\n    raise ValueError('never')\n", "no inputs were found that it takes"),
+    ],
+)
+def test_what_cannot_become_a_contract_is_one_line(tmp_path, text, match):
+    (tmp_path / "solution.py").write_text(text)
+    with pytest.raises(ConfigError, match=match):
+        new_course(tmp_path / "solution.py", tmp_path / "course.toml")
+
+
+def test_a_solution_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match=r"new-contract=.*gone.py: .*gone.py is not there"):
+        new_course(tmp_path / "gone.py", tmp_path / "course.toml")
+
+
+# -- the description ------------------------------------------------------------------------------------------------
+
+RELU = 'class = "ReLU"\nsubject = "relu"\ninputs.x = { shape = ["N", "D"], gradient = "backward" }\n'
+PAIR = 'forward = "f_forward"\nbackward = "f_backward"\ninputs.x = { shape = ["N", "D"], gradient = "backward" }\n'
+LINEAR = 'class = "Linear"\nconstruct = ["D", "K"]\nsubject = "linear"\ninputs.x = { shape = ["N", "D"] }\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("[[part]\n", r"course.toml is not TOML: "),
+        ("titel = 'x'\n[[part]]\n" + RELU, r"the course has the unknown key 'titel'; did you mean 'title'\?"),
+        ("title = 'x'\n", r"it describes no part: expected at least one table \[\[part\]\]"),
+        ("[[part]]\nclas = 'ReLU'\nforward = 'f'\n", r"part 'f' has the unknown key 'clas'; did you mean 'class'\?"),
+        ("[[part]]\npoints = 1\n", r"names neither a class nor a forward"),
+        ("[[part]]\nclass = 'A'\n", r"part 'A' has no inputs: expected a table such as inputs.x"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shap = [3] }\n", r"part 'A': x has the unknown key 'shap'; did you mean 'shape'\?"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = ['M'] }\n", r"part 'A': x: shape=\['M'\] holds 'M'; expected whole numbers"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [0, 3] }\n", r"holds 0; expected whole numbers of at least 1"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], value = 2 }\n", r"x has both of shape and value"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'nomal' }\n", r"values='nomal'; did you mean 'normal'\?"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'uniform', low = 2, high = 1 }\n", r"low=2 and high=1, expected low below high"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], gradient = 'layers.dx' }\n", r"gradient='layers.dx': expected a place that begins with layer"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], gradient = '3 + 4' }\n", r"gradient='3 \+ 4' names no place: expected something like layer.dW"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [40, 40], gradient = 'backward' }\ncompare = false\n", r"x has 1600 numbers, expected at most 300 for a derivative by differences"),
+        ("[[part]]\nclass = 'A'\nsubject = 'rellu'\ninputs.x = { shape = [3] }\n", r"subject='rellu' is not known; did you mean 'relu'\?"),
+        ("[[part]]\n" + LINEAR, r"subject='linear' reads x, weight, bias; the part has x"),
+        ("[[part]]\n" + LINEAR + "parameters.W = { shape = ['K', 'N'] }\nparameters.b = { shape = ['K'] }\n", r"subject='linear' cannot be with these shapes: x \(6, 4\), W \(3, 6\), b \(3,\)"),
+        ("[[part]]\nclass = 'A'\nconstruct = ['relu']\ninputs.x = { shape = [3] }\n", r"construct holds 'relu', which is no size; a text is written \{ value = 'relu' \}"),
+        ("[[part]]\nclass = 'A'\ncompare = false\ntolerance = 3\ninputs.x = { shape = [3] }\n", r"tolerance=3, expected a number between 0 and 1"),
+        ("[[part]]\nclass = 'A'\npoints = -1\ninputs.x = { shape = [3] }\n", r"points=-1, expected a number of at least 0"),
+        ("[sizes]\nN = [1, 2]\n[[part]]\n" + RELU, r"its sizes have 2 and 4 values, expected as many of each"),
+        ("[sizes]\nN = 'six'\n[[part]]\n" + RELU, r"sizes: N='six', expected a whole number of at least 1"),
+        ("[[part]]\n" + PAIR, r"part 'f' has no subject, so the course needs a reference to compare its output with"),
+        ("reference = 'gone.py'\n[[part]]\n" + RELU, r"reference='gone.py' is not there: expected a file or folder beside the course"),
+        ("[[part]]\n" + RELU + "[[part]]\n" + RELU, r"two parts are called 'ReLU': give each a name of its own"),
+        ("name = 'my course'\n[[part]]\n" + RELU, r"name='my course': expected letters, digits"),
+    ],
+)  # fmt: skip
+def test_a_bad_course_file_is_one_clear_line(tmp_path, text, match):
+    path = tmp_path / "course.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=match) as error:
+        CourseFile.read(path)
+    assert "\n" not in str(error.value).strip()
+
+
+def test_a_course_file_that_is_not_there_ends_with_exit_code_2(tmp_path, capsys):
+    assert main(["check", "--contract", str(tmp_path / "course.toml"), str(SOLUTIONS / "layers.py")]) == 2
+    assert "course.toml cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_a_reference_that_is_wrong_ends_with_exit_code_2(tmp_path, capsys):
+    (tmp_path / "solution.py").write_text("class ReLU:\n    def forward(self, x):\n        return x * (x > -1)\n")
+    (tmp_path / "course.toml").write_text(
+        'reference = "solution.py"\n[[part]]\n' + RELU.partition("inputs")[0] + 'inputs.x = { shape = ["N", "D"] }\n'
+    )
+    assert main(["check", "--contract", str(tmp_path / "course.toml"), str(tmp_path / "solution.py")]) == 2
+    error = capsys.readouterr().err
+    assert "the reference solution.py is wrong at ReLU.forward" in error
+    assert error.count("\n") == 1
+
+
+def test_places_are_read_and_written_alike():
+    for text in ("layer.grads['weight']", "backward[0]", "forward[1]['W1']", "layer.W.grad", "backward"):
+        place = course_file.place(text, ("layer", "forward", "backward"), "gradient")
+        assert course_file.written(place) == text
+
+
+def test_every_kind_of_value_is_what_it_says():
+    g = np.random.default_rng(0)
+    drawn = {name: draw(g, (50, 4), 1, 3) for name, draw in course_file.VALUES.items()}
+    assert set(np.unique(drawn["integers"])) == {1, 2}
+    assert set(np.unique(drawn["one-hot"])) == {0, 1}
+    assert np.allclose(drawn["one-hot"].sum(axis=1), 1)
+    assert np.allclose(drawn["probabilities"].sum(axis=1), 1)
+    assert 1 <= drawn["uniform"].min() < drawn["uniform"].max() < 3
+    assert np.abs(drawn["spread"]).min() > 0.04
+    assert {value.shape for value in drawn.values()} == {(50, 4)}
+
+
+# -- a class ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_class_is_graded_by_a_course_file(generated, tmp_path, capsys):
+    """Points of the file, in the table, the CSV and JUnit; what a hand-in lacks counts nothing."""
+    classroom = tmp_path / "class"
+    classroom.mkdir()
+    solution = (SOLUTIONS / "layers.py").read_text()
+    (classroom / "ada.py").write_text(solution)
+    old, new, _ = MUTANTS["Affine"][0]
+    (classroom / "bob.py").write_text(solution.replace(old, new).partition("class MSELoss")[0])
+    table, junit = tmp_path / "table.csv", tmp_path / "junit.xml"
+    arguments = ["check", "--contract", str(generated.path), "--class", str(classroom), "--seed", "3"]
+    assert main([*arguments, "--out", str(table), "--junit", str(junit)]) == 1
+    rows = {row["file"]: row for row in csv.DictReader(table.read_text().splitlines())}
+    assert [rows["ada.py"][key] for key in ("contract", "verdict", "points", "of", "right")] == [
+        "course",
+        "right",
+        "7.0",
+        "7.0",
+        "13",
+    ]
+    assert [rows["bob.py"][key] for key in ("verdict", "points", "of", "missing")] == ["wrong", "3.5", "7.0", "6"]
+    assert rows["bob.py"]["bugs"] == "bias-gradient-averaged"
+    suites = ElementTree.parse(junit).getroot().findall("testsuite")
+    assert [(suite.get("tests"), suite.get("failures")) for suite in suites] == [("13", "0"), ("13", "1")]
+    assert "bias-gradient-averaged" in capsys.readouterr().out
+
+
+def test_an_edition_is_checked_by_the_contract_that_covers_it():
+    report = check(mutation.HANDINS / "uva-2021", contract="uva-2024")
+    assert (report.contract, report.verdict) == ("uva-2021", "right")
+    with pytest.raises(ConfigError, match=r"there is no contract='uva-2026': expected one of .*uva-2025"):
+        check(mutation.HANDINS / "uva-2021", contract="uva-2026")
+
+
+@pytest.mark.slow
+def test_a_hand_in_does_not_see_the_reference(generated, tmp_path):
+    """Neither beside it nor by its path, wherever the sandbox has a root of its own."""
+    text = (SOLUTIONS / "layers.py").read_text()
+    steal = f"\nimport os\nfound = [p for p in ({str(generated.path)!r}, {str(generated.reference)!r}) if os.path.exists(p)]\n"
+    (tmp_path / "hand_in.py").write_text(text + steal + "if found:\n    raise RuntimeError(found)\n")
+    report = check(tmp_path / "hand_in.py", contract=str(generated.path))
+    if "namespaces" in report.sandbox or "landlock" in report.sandbox:
+        assert report.verdict == "right"
