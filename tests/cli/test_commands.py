@@ -179,9 +179,9 @@ def test_no_hidden_layer_is_logistic_regression(capsys, tmp_path):
         (["train", "--optimizer", "adam", "--nesterov"], "nesterov=true needs optimizer=sgd and momentum"),
         (["train", "--dataset", "mnist", "--data-dir", "/nonexistent"], "mnist is not in /nonexistent"),
         (["train", "surplus"], "surplus"),
-        (["evaluate", "/nonexistent"], "/nonexistent is not a run folder: it has no config.toml"),
+        (["evaluate", "/nonexistent"], "there is no run folder /nonexistent"),
         (["evaluate"], "RUN"),
-        (["predict", "/nonexistent", "x.npy"], "is no run folder"),
+        (["predict", "/nonexistent", "x.npy"], "there is no run folder"),
         (["show", "digitz"], "there is no recipe 'digitz': did you mean 'digits'?"),
         (["recipes", "mnits"], "did you mean 'mnist'?"),
         (["data", "get", "minst"], "minst"),
@@ -196,7 +196,7 @@ def test_what_cannot_be_is_refused_in_one_line(capsys, arguments, message, tmp_p
 
 
 def test_a_second_run_does_not_overwrite_the_first(capsys, run_dir):
-    assert "holds a run already" in refused(capsys, "train", *QUICK, "--run-dir", run_dir)
+    assert "already holds a run" in refused(capsys, "train", *QUICK, "--run-dir", run_dir)
 
 
 def test_a_loss_that_is_no_number_ends_with_exit_code_1(capsys, tmp_path):

@@ -276,7 +276,8 @@ def test_missing_where_the_user_said(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("no_download")
 def test_missing_offline(tmp_path):
     with pytest.raises(
-        DataError, match=rf"mnist is not in {tmp_path / 'cache' / 'data'} \(there .*\): .* where there is a network$"
+        DataError,
+        match=rf"mnist is not in {tmp_path / 'cache' / 'data'} \(there .*\): .* with a network connection$",
     ):
         data.load("mnist", offline=True)
 

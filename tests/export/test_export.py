@@ -189,7 +189,7 @@ def test_unknown_arguments(run, tmp_path):
 
 def test_no_run_and_no_weights(run, tmp_path, capsys):
     message = refused(capsys, "export", tmp_path / "none", "--to", "onnx", "--out", tmp_path / "net.onnx")
-    assert "is no run folder" in message
+    assert "there is no run folder" in message
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "config.toml").write_text(run.config.to_toml())
     seal(tmp_path / "begun" / "config.toml")

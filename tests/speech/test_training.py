@@ -155,7 +155,7 @@ def test_a_figure_of_states_that_make_no_phones(tmp_path, capsys):
     ("arguments", "message"),
     [
         (("predict", "RUN", "absent.npy"), "there is no file absent.npy"),
-        (("predict", "absent", "SPEECH/test.npy"), "absent is no run folder"),
+        (("predict", "absent", "SPEECH/test.npy"), "there is no run folder absent"),
         (("predict", "DIGITS", "SPEECH/test.npy"), "was trained on dataset=digits: expected a run with dataset=speech"),
         (("evaluate", "DIGITS"), "was trained on dataset=digits: expected a run with dataset=speech"),
         (("predict", "RUN", "NARROW/test.npy"), "has frames of 13 features, and the network was trained on 40"),

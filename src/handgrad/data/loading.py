@@ -279,7 +279,9 @@ def _missing(entry: Entry, data_dir: str | Path | None, offline: bool) -> str:
             f"{what}: expected there {_format(entry).wanted(entry)}; name their folder with --data-dir, or make them "
             "from recordings with handgrad speech prepare"
         )
-    fetch_it = f"run `handgrad data get {entry.name}{where}`" + (" where there is a network" if offline else "")
+    fetch_it = f"run `handgrad data get {entry.name}{where}`" + (
+        " on a machine with a network connection" if offline else ""
+    )
     return f"{what}: expected there {_format(entry).wanted(entry)}; put them there or {fetch_it}"
 
 

@@ -138,11 +138,11 @@ GROUPS = {
         *("batch_size", "max_steps", "epochs"),
         *("loss", "label_smoothing", "huber_delta", "class_weight", "eval_freq", "eval_size", "patience"),
     ),
-    "Schedule of the learning rate": (
+    "Learning-rate schedule": (
         *("schedule", "warmup_steps", "step_size", "gamma", "min_learning_rate"),
         *("pct_start", "div_factor", "plateau_patience"),
     ),
-    "Repeating and speed": (
+    "Reproducibility and speed": (
         *("seed", "init_seed", "data_seed", "noise_seed", "engine", "precision", "threads", "kernels", "convolution"),
         *("checkpoint_seconds",),
         *("device", "compile", "gradients"),

@@ -226,7 +226,7 @@ class RunFolder:
     def config(self) -> TrainConfig:
         path = self.path / "config.toml"
         if not self.exists():
-            if not self.path.exists():
+            if not is_there(self.path):
                 raise RunError(f"there is no run folder {self.path}: expected one that handgrad train has written")
             raise RunError(f"{self.path} is not a run folder: it has no config.toml")
         settings = config_from_file(path)
