@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
+from handgrad.checking.contracts.checks import from_right_output
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import large, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
@@ -110,36 +112,7 @@ def _by_edition(subject: Subject, other: Subject) -> Subject:
     def compute(draw: Draw, **options: Any) -> Any:
         return (other if draw.averaged else subject).compute(draw, **options)
 
-    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
-
-
-def _right_output(kind: str) -> Subject:
-    """A derivative whose models want the output, which here is the right one."""
-    subject = layers.activation_backward(kind, upstream=True)
-
-    def compute(draw: Draw, **options: Any) -> Any:
-        return subject.compute(draw.changed(y=layers.FORWARD[kind]["right"](draw.x, 0.0)), **options)
-
-    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
-
-
-def _alone(kind: str) -> Subject:
-    """The derivative that backward() without arguments gives."""
-    subject = layers.activation_backward(kind, upstream=False)
-
-    def compute(draw: Draw, **options: Any) -> Any:
-        return subject.compute(draw.changed(y=layers.FORWARD[kind]["right"](draw.x, 0.0)), **options)
-
-    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
-
-
-def _softmax_dx() -> Subject:
-    subject = layers.softmax_backward()
-
-    def compute(draw: Draw, **options: Any) -> Any:
-        return subject.compute(draw.changed(y=layers.softmax(draw.x)), **options)
-
-    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
+    return replace(subject, compute=compute)
 
 
 def mean_square() -> Subject:
@@ -229,16 +202,17 @@ def described(module: Module) -> Iterator[Described]:
             continue
         upstream = bool(required(module.methods(name)["backward"]))
         backward = "activation_backward" if upstream else "activation_derivative"
-        subject = _right_output(kind) if upstream else _alone(kind)
+        output = layers.activation_forward(kind)
+        derivative = from_right_output(layers.activation_backward(kind, upstream=upstream), output)
         yield Described(
-            name, "activation", backward, _one_input, layers.activation_forward(kind), {"dx": subject},
+            name, "activation", backward, _one_input, output, {"dx": derivative},
             adapter=_adapter(name), owner=name, methods=both, numeric=False, group="activations",
         )  # fmt: skip
     if "Softmax" in module.classes and required(module.methods("Softmax").get("backward", _NONE)):
         yield Described(
             "Softmax", "activation", "activation_backward", _large_input, layers.softmax_forward(),
-            {"dx": _softmax_dx()}, adapter=_adapter("Softmax"), owner="Softmax", methods=both, numeric=False,
-            group="activations", more=(stable,),
+            {"dx": from_right_output(layers.softmax_backward(), layers.softmax_forward())}, adapter=_adapter("Softmax"),
+            owner="Softmax", methods=both, numeric=False, group="activations", more=(stable,),
         )  # fmt: skip
     if "CrossEntropyLoss" in module.classes:
         derivative = _by_edition(

@@ -17,6 +17,7 @@ import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
+from handgrad.checking.contracts.checks import from_right_output
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import (
@@ -58,7 +59,7 @@ def _affine_dx() -> Subject:
     def compute(draw: Draw, **options: Any) -> Any:
         return np.asarray(usual.compute(draw, **options)).reshape(draw.handed["x"].shape)
 
-    return Subject(usual.name, compute, usual.slips, usual.factors, usual.terms)
+    return replace(usual, compute=compute)
 
 
 def _relu(g: np.random.Generator, position: int) -> Given:
@@ -415,7 +416,9 @@ def _described() -> Iterator[Described]:
         "db": layers.linear_dbias("db", averaged=False),
     }
     yield Described("affine", "affine_forward", "affine_backward", _affine, layers.linear_forward(), affine)
-    relu = {"dx": _from_x(layers.activation_backward("relu", upstream=True))}
+    relu = {
+        "dx": from_right_output(layers.activation_backward("relu", upstream=True), layers.activation_forward("relu"))
+    }
     yield Described("relu", "relu_forward", "relu_backward", _relu, layers.activation_forward("relu"), relu)
     hinge = {"dx": more.hinge_derivative()}
     yield Described("svm_loss", "svm_loss", "", _scores, more.hinge_loss(), hinge, shared={"dx": ("margin",)})
@@ -437,7 +440,7 @@ def _described() -> Iterator[Described]:
             "batchnorm_forward",
             backward,
             lambda g, position: _norm(g, position, "bn"),
-            _norm_forward(0),
+            layers.norm_forward(0),
             NORM_GRADIENTS,
             shared=SHARED,
             more=(_evaluated, _running) if name == "batchnorm" else (),
@@ -447,7 +450,7 @@ def _described() -> Iterator[Described]:
         "layernorm_forward",
         "layernorm_backward",
         lambda g, position: _norm(g, position, "ln"),
-        _norm_forward(1),
+        layers.norm_forward(1),
         {**NORM_GRADIENTS, "dx": layers.norm_dx(1)},
         shared=SHARED,
     )
@@ -477,7 +480,7 @@ def _described() -> Iterator[Described]:
         "spatial_batchnorm_forward",
         "spatial_batchnorm_backward",
         _spatial,
-        _norm_forward(0),
+        layers.norm_forward(0),
         NORM_GRADIENTS,
         fold=_channels_last,
         shared=SHARED,
@@ -523,20 +526,6 @@ def _described() -> Iterator[Described]:
             shared={"dW": SOFTMAX_OPTIONS},
             more=(stable,),
         )
-
-
-def _from_x(subject: Subject) -> Subject:
-    """A derivative whose models want the output, which here is the right one."""
-    compute = subject.compute
-
-    def widened(draw: Draw, **options: Any) -> Any:
-        return compute(draw.changed(y=np.maximum(draw.x, 0)), **options)
-
-    return Subject(subject.name, widened, subject.slips, subject.factors, subject.terms)
-
-
-def _norm_forward(axis: int) -> Subject:
-    return layers.norm_forward(axis)
 
 
 CS231N = tuple(_described())

@@ -386,7 +386,7 @@ class GenericLayer(Contract):
         if "large" in groups and kind in ELEMENTWISE:
             overflow(forward, groups["large"][0], "y", f"at inputs of ±1e3 and ±1e4 {name}")
         if "raised" in groups:
-            softmax_stability(forward, observations, groups, "y", sums=True)
+            softmax_stability(forward, groups, "y", sums=True)
         if any(bug.id == "wrong-at-a-later-pass" for bug in forward.findings):
             backward.unjudged = "forward is not the same function at each pass"
         elif not backward.missing:
