@@ -36,7 +36,7 @@ from handgrad.checking.contracts.judging import Judge, Trial, array, call, each_
 from handgrad.checking.contracts.layer import LARGE, Arrays, Groups, Layer, both_sides, object_trial, shifted
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.diagnosis import Draw, close, departure
-from handgrad.checking.probe import Observation, Operation, Probe
+from handgrad.checking.probe import Observation, Operation
 from handgrad.checking.results import Part
 
 ACTIVATIONS = {"Identity": "identity", "Sigmoid": "sigmoid", "Tanh": "tanh", "ReLU": "relu"}
@@ -157,22 +157,19 @@ class CMU(Contract):
 
     # -- what is run --------------------------------------------------------------------------------------------------
 
-    def trials(self) -> dict[str, list[Trial]]:
-        """All trials by group; built once, so that probes and judgement are of the same draws."""
-        if not hasattr(self, "_trials"):
-            found: dict[str, list[Trial]] = {}
-            for name, layer in self.layers.items():
-                groups = layer.trials(self.generator(layer.name))
-                found |= {f"{name} {group}": trials for group, trials in groups.items()}
-            if self.has("BatchNorm"):
-                found.update(self._norm_trials())
-            found.update(self._extra_trials())
-            found.update(self._statistics_trials())
-            if self.has("MLP"):
-                for mode in ("ours", "own"):
-                    found[f"MLP {mode}"] = self._mlp_trials(mode)
-            self._trials = found
-        return self._trials
+    def make_trials(self) -> dict[str, list[Trial]]:
+        found: dict[str, list[Trial]] = {}
+        for name, layer in self.layers.items():
+            groups = layer.trials(self.generator(layer.name))
+            found |= {f"{name} {group}": trials for group, trials in groups.items()}
+        if self.has("BatchNorm"):
+            found.update(self._norm_trials())
+        found.update(self._extra_trials())
+        found.update(self._statistics_trials())
+        if self.has("MLP"):
+            for mode in ("ours", "own"):
+                found[f"MLP {mode}"] = self._mlp_trials(mode)
+        return found
 
     @cached_property
     def layers(self) -> dict[str, Layer]:
@@ -211,9 +208,6 @@ class CMU(Contract):
             operations = [*self.setup("zeros_bias_init"), call(module, "zeros_bias_init", args=[7], to="b")]
             found["bias init"] = [trial("bias init", operations, Draw(), {})]
         return found
-
-    def probes(self) -> list[Probe]:
-        return [each.probe for group in self.trials().values() for each in group]
 
     def _norm_trials(self) -> dict[str, list[Trial]]:
         module = self.importing("BatchNorm")

@@ -564,12 +564,12 @@ class CS231n(Runner):
         folders = [module.folder for _, module in self.updates]
         return tuple(dict.fromkeys([*folders, *super().paths]))
 
-    def trials(self) -> dict[str, list[Trial]]:
-        if not hasattr(self, "_trials"):
-            found = super().trials()
-            for name, module in self.updates:
-                found[f"update {name}"] = [self._update_trial(name, module, position) for position in range(3)]
-        return self._trials
+    def make_trials(self) -> dict[str, list[Trial]]:
+        updates = {
+            f"update {name}": [self._update_trial(name, module, position) for position in range(3)]
+            for name, module in self.updates
+        }
+        return super().make_trials() | updates
 
     def _update_trial(self, name: str, module: Module, position: int) -> Trial:
         g = self.generator(name, position)

@@ -44,7 +44,7 @@ from handgrad.checking.contracts.layer import LARGE, Arrays, Groups, Layer, both
 from handgrad.checking.contracts.source import Module, Source, empty
 from handgrad.checking.diagnosis import Draw, Subject, close, number
 from handgrad.checking.diagnosis_networks import mlp_bias_gradient, mlp_forward, mlp_weight_gradient
-from handgrad.checking.probe import Observation, Operation, Probe, Value
+from handgrad.checking.probe import Observation, Operation, Value
 from handgrad.checking.results import Part
 
 ACTIVATIONS = {
@@ -206,22 +206,20 @@ class UvA(Contract):
 
     # -- what is run --------------------------------------------------------------------------------------------------
 
-    def trials(self) -> dict[str, list[Trial]]:
-        if not hasattr(self, "_trials"):
-            found: dict[str, list[Trial]] = {}
-            if self.has("LinearModule"):
-                found |= self._linear_trials()
-            for name, layer in self.layers.items():
-                groups = layer.trials(self.generator("softmax" if name == "SoftMaxModule" else name))
-                found |= {f"{name} {group}": trials for group, trials in groups.items()}
-            if self.has("CrossEntropyModule"):
-                found |= self._loss_trials()
-            if self.has("MLP") and self.activation is not None and self.has("LinearModule"):
-                for mode in ("ours", "own"):
-                    found[f"MLP {mode}"] = self._mlp_trials(mode, self.activation)
-            found |= self._accuracy_trials()
-            self._trials = found
-        return self._trials
+    def make_trials(self) -> dict[str, list[Trial]]:
+        found: dict[str, list[Trial]] = {}
+        if self.has("LinearModule"):
+            found |= self._linear_trials()
+        for name, layer in self.layers.items():
+            groups = layer.trials(self.generator("softmax" if name == "SoftMaxModule" else name))
+            found |= {f"{name} {group}": trials for group, trials in groups.items()}
+        if self.has("CrossEntropyModule"):
+            found |= self._loss_trials()
+        if self.has("MLP") and self.activation is not None and self.has("LinearModule"):
+            for mode in ("ours", "own"):
+                found[f"MLP {mode}"] = self._mlp_trials(mode, self.activation)
+        found |= self._accuracy_trials()
+        return found
 
     @cached_property
     def layers(self) -> dict[str, Layer]:
@@ -232,9 +230,6 @@ class UvA(Contract):
         if self.has("SoftMaxModule"):
             found["SoftMaxModule"] = softmax(self._start("SoftMaxModule"))
         return found
-
-    def probes(self) -> list[Probe]:
-        return [each.probe for group in self.trials().values() for each in group]
 
     def _linear_trials(self) -> dict[str, list[Trial]]:
         passed = (
