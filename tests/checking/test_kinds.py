@@ -128,10 +128,14 @@ def test_every_kind(kind):
 def test_the_checkers_own_failure_takes_one_part_alone(monkeypatch):
     from handgrad.checking.contracts.uva import UvA
 
-    def fail(*_):
-        raise ValueError("ours")
+    judge = UvA._judge_layer
 
-    monkeypatch.setattr(UvA, "_judge_softmax", fail)
+    def fail(self, name, observations):
+        if name == "SoftMaxModule":
+            raise ValueError("ours")
+        return judge(self, name, observations)
+
+    monkeypatch.setattr(UvA, "_judge_layer", fail)
     parts = {part.part: part for part in mutation.judge(CASES / "softmax-times-row-sums")}
     assert parts["SoftMaxModule"].verdict == "cannot judge"
     assert parts["SoftMaxModule"].bugs[0].id == "checker-failed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from handgrad.checking.probe import Observation, Value
 from handgrad.checking.results import Part
 
 FLOAT32 = 2e-4
+#: Memory layouts that inputs are tried in, and what a message calls them.
+LAYOUTS = {"read-only": "read-only", "strided": "not contiguous", "fortran": "in Fortran order"}
 
 
 def judge_extras(
@@ -52,7 +55,7 @@ def judge_extras(
             continue  # it stopped earlier, in another part
         if layout == "read-only" and any(bug.id == "input-changed" for bug in judge.findings):
             continue
-        judge.same(id, each, key, reference, f"with an input that is {_LAYOUT[layout]}", tolerance=tolerance)
+        judge.same(id, each, key, reference, f"with an input that is {LAYOUTS[layout]}", tolerance=tolerance)
     for each in groups.get("stale", ()):
         seen = judge.observed(each)
         if not inputs and seen is not None and key not in seen.values:
@@ -65,9 +68,6 @@ def judge_extras(
         judge.same("float32-lost", each, key, reference, "with float32 input", tolerance=FLOAT32)
     for each in groups.get("one", ()):
         batch_of_one(judge, each, main[1], key, inputs=inputs)
-
-
-_LAYOUT = {"read-only": "read-only", "strided": "not contiguous", "fortran": "in Fortran order"}
 
 
 def batch_of_one(judge: Judge, one: Trial, several: Trial, key: str, *, inputs: bool = True) -> None:
@@ -132,11 +132,15 @@ def judge_passes(
 
 
 def from_right_output(subject: Subject, forward: Subject) -> Subject:
-    """A backward pass that starts from forward's output y, with the right y of whatever draw it is given."""
+    """A backward pass that starts from forward's output y: the right one, or with `own_output` the draw's."""
     compute = subject.compute
-    return replace(
-        subject, compute=lambda draw, **options: compute(draw.changed(y=right_value(forward, draw)), **options)
-    )
+
+    def of_output(draw: Draw, **options: Any) -> Any:
+        if not getattr(draw, "own_output", False):
+            draw = draw.changed(y=right_value(forward, draw))
+        return compute(draw, **options)
+
+    return replace(subject, compute=of_output)
 
 
 def _pass(each: Trial) -> str:
@@ -214,14 +218,12 @@ def ones_for_one(observations: Mapping[str, Observation], trials: Sequence[Trial
     return found
 
 
-def softmax_stability(
-    judge: Judge, observations: Mapping[str, Observation], groups, key: str, *, sums: bool = False
-) -> None:
+def softmax_stability(judge: Judge, groups, key: str, *, sums: bool = False) -> None:
     """Whether a softmax shifts by each row's maximum: which inputs turn to nan tells what it does instead."""
 
     def broken(name: str) -> str:
         for each in groups.get(name, ()):
-            observation = observations.get(each.name)
+            observation = judge.observed(each)
             found = observation.get(key) if observation is not None else None
             if found is not None and found.dtype.kind == "f":
                 if not np.isfinite(found).all():
@@ -640,4 +642,4 @@ def _layouts(judge: Judge, groups, first: Trial, key: str) -> None:
         if layout == "read-only" and any(bug.id == "input-changed" for bug in judge.findings):
             continue
         id = "read-only-input" if layout == "read-only" else "memory-layout"
-        judge.same(id, each, key, reference, f"with an input that is {_LAYOUT[layout]}")
+        judge.same(id, each, key, reference, f"with an input that is {LAYOUTS[layout]}")

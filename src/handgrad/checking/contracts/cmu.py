@@ -9,8 +9,8 @@ Where the MLP does not work with them it is judged with the hand-in's own.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,9 +18,8 @@ import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.checks import (
+    LAYOUTS,
     better_parts,
-    from_own_output,
-    from_right_output,
     judge_extras,
     judge_norm,
     judge_passes,
@@ -28,33 +27,96 @@ from handgrad.checking.contracts.checks import (
     judge_zeros,
     ones_for_one,
     overflow,
-    overwritten,
     softmax_stability,
-    twice,
 )
 from handgrad.checking.contracts.cmu_mlp import KINDS, NETS, Places, build, judge_mlp, renamed_places
 from handgrad.checking.contracts.cmu_statistics import judge_statistics, statistics_trial
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.judging import LATER, Judge, Trial, array, call, each_alone, get, later, put, trial
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, each_alone, get, put, trial
+from handgrad.checking.contracts.layer import LARGE, Arrays, Groups, Layer, both_sides, object_trial, shifted
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.diagnosis import Draw, close, departure
-from handgrad.checking.probe import Observation, Operation, Probe
+from handgrad.checking.probe import Observation, Operation
 from handgrad.checking.results import Part
 
 ACTIVATIONS = {"Identity": "identity", "Sigmoid": "sigmoid", "Tanh": "tanh", "ReLU": "relu"}
-SIZES = ((5, 4), (7, 3), (4, 4), (3, 3))
 
 
 def one_hot(g: np.random.Generator, N: int, K: int) -> np.ndarray:
     return np.eye(K)[g.integers(0, K, N)]
 
 
-def away_from_zero(x: np.ndarray) -> np.ndarray:
-    """No entry near 0, where a kink's derivative is anybody's guess."""
-    return np.where(np.abs(x) < 0.05, np.copysign(0.1, x), x)
+def activation(module: str, name: str, setup: list[Operation]) -> Layer:
+    """`y = layer.forward(x)`, `layer.derivative()` without the upstream gradient."""
+    kind = ACTIVATIONS[name]
+
+    def check(judge: Judge, groups: Groups, key: str) -> None:
+        if key == "y" and kind != "identity":
+            _judge_state(judge, groups["main"])
+        what = name if key == "y" else f"the derivative of {name}"
+        overflow(judge, groups["large"][0], key, f"at inputs of ±1e3 and ±1e4 {what}")
+
+    return Layer(
+        name=name,
+        make=lambda p: [*setup, call(module, name, to="layer", send=False)],
+        passed=(
+            call("layer", "forward", args=[array("x")], to="y"),
+            get("layer", "state", to="state", optional=True),
+            call("layer", "derivative", to="d", attempt=True),
+            call("layer", "derivative", to="d2", attempt=True),
+        ),
+        after=(get("y", to="y after"),),
+        earlier=call("layer", args=[array("x0")]),
+        inputs=lambda g, N, D, position=None: {"x": both_sides(g, N, D, position)},
+        output=layers.activation_forward(kind),
+        gradient=layers.activation_backward(kind, upstream=False),
+        keys=("d", "d2"),
+        called="derivative()",
+        extremes=lambda g, first: {"large": [{"x": LARGE}]},
+        check=check,
+        output_for_input=lambda forward: kind == "relu",
+    )
 
 
-LAYOUTS = ("read-only", "strided", "fortran")
+def criterion(module: str, setup: list[Operation]) -> Layer:
+    """`SoftmaxCrossEntropy`: a loss for each sample, and `derivative()`, which is softmax less labels."""
+
+    def inputs(g: np.random.Generator, N: int, K: int, position: int | None = None) -> Arrays:
+        return {"x": g.normal(size=(N, K)), "t": one_hot(g, N, K)}
+
+    def extremes(g: np.random.Generator, first: Arrays) -> dict[str, list[Arrays]]:
+        labels = one_hot(g, 3, 4)
+        found = shifted(g.normal(size=(3, 4)), t=labels)
+        found["spread"][0]["t"] = np.eye(4)[[0, 1, 3]]
+        return found
+
+    def check(judge: Judge, groups: Groups, key: str) -> None:
+        softmax_stability(judge, groups, key)
+        if key == "y":
+            _judge_spread_logits(judge, groups["spread"])
+
+    return Layer(
+        name="loss",
+        make=lambda p: [*setup, call(module, "SoftmaxCrossEntropy", to="layer", send=False)],
+        passed=(
+            call("layer", "forward", args=[array("x"), array("t")], to="y"),
+            call("layer", "derivative", to="d", attempt=True),
+            call("layer", "derivative", to="d2", attempt=True),
+        ),
+        earlier=call("layer", args=[array("x0"), array("t0")]),
+        inputs=inputs,
+        reads=("x", "t"),
+        output=layers.softmax_crossentropy_forward(),
+        gradient=layers.softmax_crossentropy_derivative(),
+        keys=("d", "d2"),
+        called="derivative()",
+        extremes=extremes,
+        check=check,
+        axis="K",
+        of_output=False,
+        shared=("axis", "shift", "form", "twice"),
+        tolerance=2e-5,
+    )
 
 
 class CMU(Contract):
@@ -95,24 +157,34 @@ class CMU(Contract):
 
     # -- what is run --------------------------------------------------------------------------------------------------
 
-    def trials(self) -> dict[str, list[Trial]]:
-        """All trials by group; built once, so that probes and judgement are of the same draws."""
-        if not hasattr(self, "_trials"):
-            found: dict[str, list[Trial]] = {}
-            for name in ACTIVATIONS:
-                if self.has(name):
-                    found.update(self._activation_trials(name))
-            if self.has("SoftmaxCrossEntropy"):
-                found.update(self._loss_trials())
-            if self.has("BatchNorm"):
-                found.update(self._norm_trials())
-            found.update(self._extra_trials())
-            found.update(self._statistics_trials())
-            if self.has("MLP"):
-                for mode in ("ours", "own"):
-                    found[f"MLP {mode}"] = self._mlp_trials(mode)
-            self._trials = found
-        return self._trials
+    def make_trials(self) -> dict[str, list[Trial]]:
+        found: dict[str, list[Trial]] = {}
+        for name, layer in self.layers.items():
+            groups = layer.trials(self.generator(layer.name))
+            found |= {f"{name} {group}": trials for group, trials in groups.items()}
+        if self.has("BatchNorm"):
+            found.update(self._norm_trials())
+        found.update(self._extra_trials())
+        found.update(self._statistics_trials())
+        if self.has("MLP"):
+            for mode in ("ours", "own"):
+                found[f"MLP {mode}"] = self._mlp_trials(mode)
+        return found
+
+    @cached_property
+    def layers(self) -> dict[str, Layer]:
+        """The activations and the loss that the hand-in has, by class."""
+        found = {
+            name: activation(self.importing(name), name, self.setup(name)) for name in ACTIVATIONS if self.has(name)
+        }
+        loss = "SoftmaxCrossEntropy"
+        return found | ({loss: criterion(self.importing(loss), self.setup(loss))} if self.has(loss) else {})
+
+    def groups(self, name: str) -> dict[str, list[Trial]]:
+        """The trials of a part by what is tried in them: main, one, layout, stale, ..."""
+        return {
+            key.removeprefix(f"{name} "): value for key, value in self.trials().items() if key.startswith(f"{name} ")
+        }
 
     def _extra_trials(self) -> dict[str, list[Trial]]:
         found: dict[str, list[Trial]] = {}
@@ -136,93 +208,6 @@ class CMU(Contract):
             operations = [*self.setup("zeros_bias_init"), call(module, "zeros_bias_init", args=[7], to="b")]
             found["bias init"] = [trial("bias init", operations, Draw(), {})]
         return found
-
-    def probes(self) -> list[Probe]:
-        return [each.probe for group in self.trials().values() for each in group]
-
-    def _activation_trials(self, name: str) -> dict[str, list[Trial]]:
-        module = self.importing(name)
-        g = self.generator(name)
-
-        def build(label: str, x: np.ndarray, layout: str = "", second: np.ndarray | None = None) -> Trial:
-            operations = [*self.setup(name), call(module, name, to="layer", send=False)]
-            if second is not None:
-                operations.append(call("layer", args=[array("x0")]))
-            operations += [
-                call("layer", "forward", args=[array("x", layout)], to="y"),
-                get("layer", "state", to="state", optional=True),
-                call("layer", "derivative", to="d", attempt=True),
-                call("layer", "derivative", to="d2", attempt=True),
-                get("y", to="y after"),
-            ]
-            arrays = {"x": x} if second is None else {"x": x, "x0": second}
-            if label.isdigit():
-                once = operations[-5:-1]
-                for k in LATER:
-                    arrays[f"x at {k}"] = away_from_zero(1.5 * g.normal(size=x.shape))
-                    operations += later(once, k, {"x": f"x at {k}"})
-            N, D = x.shape
-            return trial(f"{name} {label}", operations, Draw({"N": N, "D": D}, x=x, y=None, p=0.0), arrays)
-
-        main = []
-        for position, (N, D) in enumerate(SIZES):
-            x = away_from_zero(1.5 * g.normal(size=(N, D)))
-            x[0, 0] = abs(x[0, 0]) if position % 2 else -abs(x[0, 0])
-            main.append(build(f"{position}", x))
-        x = main[0].draw.x
-        large = np.array([[1e3, -1e3, 2.0], [-1e4, 1e4, -0.5]])
-        return {
-            f"{name} main": main,
-            f"{name} one": [build("one", main[1].draw.x[:1])],
-            f"{name} layout": [build(layout, x, layout) for layout in LAYOUTS],
-            f"{name} large": [build("large", large)],
-            f"{name} stale": [build("stale", x, second=main[1].draw.x)],
-        }
-
-    def _loss_trials(self) -> dict[str, list[Trial]]:
-        module = self.importing("SoftmaxCrossEntropy")
-        g = self.generator("loss")
-
-        def build(label: str, x: np.ndarray, t: np.ndarray, layout: str = "", before=None) -> Trial:
-            operations = [
-                *self.setup("SoftmaxCrossEntropy"),
-                call(module, "SoftmaxCrossEntropy", to="loss", send=False),
-            ]
-            if before is not None:
-                operations.append(call("loss", args=[array("x0"), array("t0")]))
-            operations += [
-                call("loss", "forward", args=[array("x", layout), array("t", layout)], to="y"),
-                call("loss", "derivative", to="d", attempt=True),
-                call("loss", "derivative", to="d2", attempt=True),
-            ]
-            arrays = {"x": x, "t": t}
-            if label.isdigit():
-                once = operations[-3:]
-                for k in LATER:
-                    arrays |= {f"x at {k}": g.normal(size=x.shape), f"t at {k}": one_hot(g, *x.shape)}
-                    operations += later(once, k, {"x": f"x at {k}", "t": f"t at {k}"})
-            if before is not None:
-                arrays |= {"x0": before.x, "t0": before.t}
-            N, K = x.shape
-            return trial(f"loss {label}", operations, Draw({"N": N, "K": K}, x=x, t=t), arrays)
-
-        main = [
-            build(str(position), g.normal(size=(N, K)), one_hot(g, N, K))
-            for position, (N, K) in enumerate(((5, 4), (7, 3), (4, 4), (3, 3)))
-        ]
-        first = main[0].draw
-        labels = one_hot(g, 3, 4)
-        small = g.normal(size=(3, 4))
-        return {
-            "loss main": main,
-            "loss one": [build("one", main[1].draw.x[:1], main[1].draw.t[:1])],
-            "loss layout": [build(layout, first.x, first.t, layout) for layout in LAYOUTS],
-            "loss stale": [build("stale", first.x, first.t, before=main[1].draw)],
-            "loss raised": [build("raised", small + 1e3, labels), build("raised more", small + 1e4, labels)],
-            "loss lowered": [build("lowered", small - 1e3, labels)],
-            "loss rows": [build("rows", small + np.array([[0.0], [1e4], [-1e4]]), labels)],
-            "loss spread": [build("spread", small + 1e3 * np.eye(4)[[0, 1, 2]], np.eye(4)[[0, 1, 3]])],
-        }
 
     def _norm_trials(self) -> dict[str, list[Trial]]:
         module = self.importing("BatchNorm")
@@ -304,8 +289,8 @@ class CMU(Contract):
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
         parts = each_alone(
-            *((name, partial(self._judge_activation, name, observations)) for name in ACTIVATIONS),
-            ("SoftmaxCrossEntropy", partial(self._judge_loss, observations)),
+            *((name, partial(self._judge_layer, name, "activations", observations)) for name in ACTIVATIONS),
+            ("SoftmaxCrossEntropy", partial(self._judge_layer, "SoftmaxCrossEntropy", "loss", observations)),
             ("BatchNorm", partial(self._judge_norm, observations)),
             ("initial values", partial(self._judge_initialisers, observations)),
             ("Linear", partial(self._judge_linear, observations)),
@@ -375,94 +360,15 @@ class CMU(Contract):
     def _judge_linear(self, observations: Mapping[str, Observation]) -> list[Part]:
         return []
 
-    def _judge_activation(self, name: str, observations) -> list[Part]:
-        kind = ACTIVATIONS[name]
-        forward = self.judge_of(f"{name}.forward", observations, name, "forward", "activations")
-        backward = self.judge_of(f"{name}.derivative", observations, name, "derivative", "activations")
-        if not self.has(name) or (forward.missing and backward.missing):
-            return [forward.result(), backward.result()]
-        groups = {key.split(" ", 1)[1]: value for key, value in self.trials().items() if key.startswith(f"{name} ")}
-        main = groups["main"]
-        if not forward.missing:
-            forward.fit(layers.activation_forward(kind), main, "y")
-        judge_extras(forward, groups, "y")
-        judge_passes(forward, layers.activation_forward(kind), main, "y")
-        if not forward.missing and kind != "identity":
-            _judge_state(forward, main, observations)
-        large = groups["large"][0]
-        if not forward.missing:
-            overflow(forward, large, "y", f"at inputs of ±1e3 and ±1e4 {name}")
-        # the derivative, from what the hand-in itself has stored
-        base, own, of_output = from_own_output(forward, layers.activation_forward(kind), main)
-        alternatives = [own, of_output] if kind == "relu" else [own]
-        if not backward.missing:
-            subject = layers.activation_backward(kind, upstream=False)
-            if kind == "identity":
-                observations = {
-                    **observations,
-                    **ones_for_one(observations, [each for group in groups.values() for each in group]),
-                }
-                backward.observations = observations
-            backward.fit(subject, base, "d", alternatives=alternatives)
-            judge_extras(backward, groups, "d", inputs=False, names=())
-            overflow(backward, large, "d", f"at inputs of ±1e3 and ±1e4 the derivative of {name}")
-            twice(backward, main, "d", "d2", "derivative() called a second time gives something else")
-            overwritten(backward, main, "derivative()")
-            if not forward.findings:
-                judge_passes(backward, from_right_output(subject, layers.activation_forward(kind)), main, "d")
-        return [forward.result(), backward.result()]
-
-    def _judge_loss(self, observations) -> list[Part]:
-        name = "SoftmaxCrossEntropy"
-        forward = self.judge_of(f"{name}.forward", observations, name, "forward", "loss")
-        backward = self.judge_of(f"{name}.derivative", observations, name, "derivative", "loss")
-        if not self.has(name) or (forward.missing and backward.missing):
-            return [forward.result(), backward.result()]
-        groups = {key.split(" ", 1)[1]: value for key, value in self.trials().items() if key.startswith("loss ")}
-        for judge, key, subject in (
-            (forward, "y", layers.softmax_crossentropy_forward()),
-            (backward, "d", layers.softmax_crossentropy_derivative()),
-        ):
-            if judge.missing:
-                continue
-            given = {}
-            if judge is backward:
-                # what is wrong in the softmax is told once, in forward
-                given = {k: v for k, v in forward.options.items() if k in ("axis", "shift", "form", "twice")}
-            judge.fit(subject, groups["main"], key, givens=({}, given) if given else ({},))
-            judge_extras(
-                judge,
-                groups,
-                key,
-                inputs=judge is forward,
-                names=("x", "t") if judge is forward else (),
-                tolerance=2e-5,
-            )
-            softmax_stability(judge, observations, groups, key)
-            judge_passes(judge, subject, groups["main"], key, ("x", "t"))
-        if not forward.missing:
-            for each in groups["spread"]:
-                observation = observations.get(each.name)
-                found = observation.get("y") if observation is not None else None
-                derivative = observation.get("d") if observation is not None else None
-                if found is None or found.dtype.kind != "f" or np.isfinite(found).all():
-                    continue
-                if derivative is not None and derivative.dtype.kind == "f" and not np.isfinite(derivative).all():
-                    continue  # it is the softmax that overflows
-                if observation is not None and any("overflow" in each.message for each in observation.warnings):
-                    forward.bug(
-                        "softmax-shift-not-max",
-                        "with one logit 1000 above the others exp still overflows: what "
-                        "is subtracted is not the maximum",
-                    )
-                    continue
-                forward.bug(
-                    "log-of-zero",
-                    "with logits 1000 apart the loss is "
-                    f"{found.ravel()[~np.isfinite(found.ravel())][0]}; it is 1000, which log-sum-exp gives",
-                )
-        if not backward.missing:
-            twice(backward, groups["main"], "d", "d2", "derivative() called a second time gives something else")
+    def _judge_layer(self, name: str, group: str, observations) -> list[Part]:
+        forward = self.judge_of(f"{name}.forward", observations, name, "forward", group)
+        backward = self.judge_of(f"{name}.derivative", observations, name, "derivative", group)
+        if self.has(name) and not (forward.missing and backward.missing):
+            groups = self.groups(name)
+            if name == "Identity":
+                shown = [each for several in groups.values() for each in several]
+                backward.observations = {**observations, **ones_for_one(observations, shown)}
+            self.layers[name].judge(forward, backward, groups)
         return [forward.result(), backward.result()]
 
     def _judge_norm(self, observations) -> list[Part]:
@@ -479,7 +385,7 @@ class CMU(Contract):
         }
         if not self.has("BatchNorm") or (judges["backward"].missing and judges["forward (training)"].missing):
             return [judge.result() for judge in judges.values()]
-        groups = {key.split(" ", 1)[1]: value for key, value in self.trials().items() if key.startswith("norm ")}
+        groups = self.groups("norm")
         main = groups["main"]
         judge_norm(judges, observations, groups, main)
         if self.row_vectors and not judges["backward"].missing:
@@ -625,21 +531,42 @@ class CMU2020(CMU):
         forward = self.judge_of("Linear.forward", observations, "Linear", "forward", "linear MLP")
         backward = self.judge_of("Linear.backward", observations, "Linear", "backward", "linear MLP")
         if self.has("Linear"):
-            groups = {key.split(" ", 1)[1]: value for key, value in self.trials().items() if key.startswith("linear ")}
-            judge_linear(forward, backward, groups)
+            judge_linear(forward, backward, self.groups("linear"))
         return [forward.result(), backward.result()]
 
 
-def _judge_state(judge: Judge, trials: list[Trial], observations: Mapping[str, Observation]) -> None:
+def _judge_state(judge: Judge, trials: Sequence[Trial]) -> None:
     """After forward, `state` is what forward gave: the course's tests, and derivative(), read it."""
     for each in trials:
-        observation = observations.get(each.name)
+        observation = judge.observed(each)
         state, y = (observation.get("state"), observation.get("y")) if observation is not None else (None, None)
         if state is not None and y is not None and close(state, each.draw.x) and not close(state, y):
             judge.bug(
                 "state-not-output", "after forward(x), `state` is x; the interface has it hold what forward returns"
             )
             return
+
+
+def _judge_spread_logits(judge: Judge, trials: Sequence[Trial]) -> None:
+    """One logit far above the others, and a label elsewhere: the loss is their distance, not the logarithm of 0."""
+    for each in trials:
+        observation = judge.observed(each)
+        found, derivative = (observation.get("y"), observation.get("d")) if observation is not None else (None, None)
+        if observation is None or found is None or found.dtype.kind != "f" or np.isfinite(found).all():
+            continue
+        if derivative is not None and derivative.dtype.kind == "f" and not np.isfinite(derivative).all():
+            continue  # it is the softmax that overflows
+        if any("overflow" in warning.message for warning in observation.warnings):
+            judge.bug(
+                "softmax-shift-not-max",
+                "with one logit 1000 above the others exp still overflows: what is subtracted is not the maximum",
+            )
+            continue
+        judge.bug(
+            "log-of-zero",
+            f"with logits 1000 apart the loss is {found.ravel()[~np.isfinite(found.ravel())][0]}; it is 1000, which "
+            "log-sum-exp gives",
+        )
 
 
 def _arguments(module: Module, name: str) -> list[ast.arg]:
@@ -652,6 +579,20 @@ def _arguments(module: Module, name: str) -> list[ast.arg]:
 def linear_trials(module: str, setup: list[Operation], generator: Any) -> dict[str, list[Trial]]:
     """`Linear` of 2020: W (in, out), b (1, out), dW and db averaged over the batch."""
 
+    passed = (
+        call("layer", "forward", args=[array("x")], to="y"),
+        call("layer", "backward", args=[array("dy")], to="dx", attempt=True),
+        get("layer", "dW", to="dW", optional=True),
+        get("layer", "db", to="db", optional=True),
+        get("layer", "W", to="W after", optional=True),
+        get("layer", "b", to="b after", optional=True),
+    )
+    after = (
+        call("layer", "backward", args=[array("dy")], to="dx again", attempt=True),
+        get("layer", "dW", to="dW again", optional=True),
+        get("layer", "db", to="db again", optional=True),
+    )
+
     def build(label: str, N: int, D: int, K: int, layout: str = "", before: bool = False) -> Trial:
         g = generator("linear", N, D, K)
         arrays = {
@@ -661,30 +602,27 @@ def linear_trials(module: str, setup: list[Operation], generator: Any) -> dict[s
             "dy": g.normal(size=(N, K)),
             "x0": g.normal(size=(N + 2, D)),
         }
-        operations = [
+        start = [
             *setup,
             call(module, "Linear", args=[D, K, {"feed": ["W"]}, {"feed": ["b"]}], to="layer", send=False),
         ]
         if before:
-            operations += [call("layer", "forward", args=[array("x0")])]
-        operations += [
-            call("layer", "forward", args=[array("x", layout)], to="y"),
-            call("layer", "backward", args=[array("dy", layout)], to="dx", attempt=True),
-            get("layer", "dW", to="dW", optional=True),
-            get("layer", "db", to="db", optional=True),
-            get("layer", "W", to="W after", optional=True),
-            get("layer", "b", to="b after", optional=True),
-            call("layer", "backward", args=[array("dy", layout)], to="dx again", attempt=True),
-            get("layer", "dW", to="dW again", optional=True),
-            get("layer", "db", to="db again", optional=True),
-        ]
+            start.append(call("layer", "forward", args=[array("x0")]))
         draw = Draw({"N": N, "D": D, "K": K}, **arrays, weight=arrays["W"].T, bias=arrays["b"])
-        if label.isdigit():
-            once = operations[-9:-3]
-            for k in LATER:
-                arrays |= {f"x at {k}": g.normal(size=(N, D)), f"dy at {k}": g.normal(size=(N, K))}
-                operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
-        return trial(f"Linear {label}", operations, draw, arrays)
+
+        def again() -> Arrays:
+            return {"x": g.normal(size=(N, D)), "dy": g.normal(size=(N, K))}
+
+        return object_trial(
+            f"Linear {label}",
+            start,
+            passed,
+            after,
+            arrays,
+            draw,
+            layout=layout,
+            again=again if label.isdigit() else None,
+        )
 
     return {
         "linear main": [build("0", 6, 4, 3), build("1", 8, 3, 5), build("2", 5, 4, 4), build("3", 7, 3, 3)],

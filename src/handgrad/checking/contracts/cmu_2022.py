@@ -15,6 +15,7 @@ import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
+from handgrad.checking.contracts.checks import from_right_output
 from handgrad.checking.contracts.cmu_2022_models import models
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import evaluated, large_rows, running_from_zero, stable
@@ -138,40 +139,7 @@ def _by_edition(subject: Subject, other: Subject) -> Subject:
 
     # the edition is the one that fits best: only a bias beside an unaveraged weight is 1/N of its right value
     own = {key: id for key, id in subject.factors.items() if id not in NOT_AVERAGED.values()}
-    factors = {**DEFAULT_FACTORS, **other.factors, **own}
-    return Subject(subject.name, compute, subject.slips, factors, subject.terms)
-
-
-def from_right_output(kind: str) -> Subject:
-    """A derivative whose models want the output, which here is the right one."""
-    subject = layers.activation_backward(kind, upstream=True)
-
-    def compute(draw: Draw, **options: Any) -> Any:
-        own = getattr(draw, "own_output", False)
-        y = draw.y if own else layers.FORWARD[kind]["right"](draw.x, 0.0)
-        return subject.compute(draw.changed(y=y), **options)
-
-    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
-
-
-def derivative_alone(kind: str) -> Subject:
-    """The derivative that backward() without arguments gives."""
-    subject = layers.activation_backward(kind, upstream=False)
-
-    def compute(draw: Draw, **options: Any) -> Any:
-        return subject.compute(draw.changed(y=layers.FORWARD[kind]["right"](draw.x, 0.0)), **options)
-
-    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
-
-
-def softmax_dx() -> Subject:
-    subject = layers.softmax_backward()
-
-    def compute(draw: Draw, **options: Any) -> Any:
-        y = draw.y if getattr(draw, "own_output", False) else layers.softmax(draw.x)
-        return subject.compute(draw.changed(y=y), **options)
-
-    return Subject(subject.name, compute, subject.slips, subject.factors, subject.terms)
+    return replace(subject, compute=compute, factors={**DEFAULT_FACTORS, **other.factors, **own})
 
 
 def mean_square() -> Subject:
@@ -256,17 +224,17 @@ def described(module: Module) -> Iterator[Described]:
             continue
         upstream = bool(required(module.methods(name)["backward"]))
         backward = "activation_backward" if upstream else "activation_derivative"
-        subject = from_right_output(kind) if upstream else derivative_alone(kind)
+        output = layers.activation_forward(kind)
+        derivative = from_right_output(layers.activation_backward(kind, upstream=upstream), output)
         yield Described(
-            name, "activation", backward, _one_input, layers.activation_forward(kind), {"dx": subject},
-            adapter=_adapter(name), owner=name,
+            name, "activation", backward, _one_input, output, {"dx": derivative}, adapter=_adapter(name), owner=name,
             methods=both, numeric=name == "GELU", group="activations", from_output=True,
         )  # fmt: skip
     if "Softmax" in module.classes and required(module.methods("Softmax").get("backward", _NONE)):
         yield Described(
             "Softmax", "activation", "activation_backward", _large_input, layers.softmax_forward(),
-            {"dx": softmax_dx()}, adapter=_adapter("Softmax"), owner="Softmax", methods=both, numeric=False,
-            group="activations", more=(stable,), from_output=True,
+            {"dx": from_right_output(layers.softmax_backward(), layers.softmax_forward())}, adapter=_adapter("Softmax"),
+            owner="Softmax", methods=both, numeric=False, group="activations", more=(stable,), from_output=True,
         )  # fmt: skip
     if "CrossEntropyLoss" in module.classes:
         derivative = _by_edition(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,8 +19,7 @@ class Contract:
     """One course's interface, as found in one hand-in.
 
     A contract reads the hand-in as text only. `probes` says what is to be run on it in the sandbox; `judge` compares
-    what
-    came back with references of its own.
+    what came back with references of its own.
     """
 
     #: What the report calls it, such as `cmu-2019`.
@@ -58,8 +57,18 @@ class Contract:
     def prepare(self, limits: Limits, means: Sequence[str]) -> None:
         """What is to be known before the probes are run; `seed` is set."""
 
-    def probes(self) -> list[Probe]:
+    def make_trials(self) -> dict[str, Any]:
+        """What is run, as lists of trials by what is judged by them."""
         raise NotImplementedError
+
+    def trials(self) -> dict[str, Any]:
+        """The trials, built once, so that probes and judgement are of the same draws."""
+        if not hasattr(self, "_trials"):
+            self._trials = self.make_trials()
+        return self._trials
+
+    def probes(self) -> list[Probe]:
+        return [each.probe for group in self.trials().values() for each in group]
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
         """The verdict on each part. A probe that was not run may be missing in `observations`."""

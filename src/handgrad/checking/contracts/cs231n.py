@@ -17,6 +17,7 @@ import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
+from handgrad.checking.contracts.checks import from_right_output
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n_networks import networks
 from handgrad.checking.contracts.described import Described, Given, Runner
@@ -59,7 +60,7 @@ def _affine_dx() -> Subject:
     def compute(draw: Draw, **options: Any) -> Any:
         return np.asarray(usual.compute(draw, **options)).reshape(draw.handed["x"].shape)
 
-    return Subject(usual.name, compute, usual.slips, usual.factors, usual.terms)
+    return replace(usual, compute=compute)
 
 
 def _relu(g: np.random.Generator, position: int) -> Given:
@@ -448,7 +449,9 @@ def _described() -> Iterator[Described]:
     yield Described(
         "affine_relu", "affine_relu_forward", "affine_relu_backward", _affine, _affine_relu_forward(), joined
     )
-    relu = {"dx": _from_x(layers.activation_backward("relu", upstream=True))}
+    relu = {
+        "dx": from_right_output(layers.activation_backward("relu", upstream=True), layers.activation_forward("relu"))
+    }
     yield Described("relu", "relu_forward", "relu_backward", _relu, layers.activation_forward("relu"), relu)
     hinge = {"dx": more.hinge_derivative()}
     yield Described("svm_loss", "svm_loss", "", _scores, more.hinge_loss(), hinge, shared={"dx": ("margin",)})
@@ -470,7 +473,7 @@ def _described() -> Iterator[Described]:
             "batchnorm_forward",
             backward,
             lambda g, position: _norm(g, position, "bn"),
-            _norm_forward(0),
+            layers.norm_forward(0),
             NORM_GRADIENTS,
             shared=SHARED,
             more=(evaluated, _running) if name == "batchnorm" else (),
@@ -480,7 +483,7 @@ def _described() -> Iterator[Described]:
         "layernorm_forward",
         "layernorm_backward",
         lambda g, position: _norm(g, position, "ln"),
-        _norm_forward(1),
+        layers.norm_forward(1),
         {**NORM_GRADIENTS, "dx": layers.norm_dx(1)},
         shared=SHARED,
     )
@@ -558,16 +561,6 @@ def _described() -> Iterator[Described]:
         )
 
 
-def _from_x(subject: Subject) -> Subject:
-    """A derivative whose models want the output, which here is the right one."""
-    compute = subject.compute
-
-    def widened(draw: Draw, **options: Any) -> Any:
-        return compute(draw.changed(y=np.maximum(draw.x, 0)), **options)
-
-    return Subject(subject.name, widened, subject.slips, subject.factors, subject.terms)
-
-
 def _spatial_forward() -> Subject:
     """Normalisation of each channel, over x as (N H W, C). The draw: that x, and the images as they are handed over."""
     usual = layers.norm_forward(0)
@@ -617,10 +610,6 @@ def _affine_relu_forward() -> Subject:
     return Subject(usual.name, compute, (left_out, *usual.slips), usual.factors)
 
 
-def _norm_forward(axis: int) -> Subject:
-    return layers.norm_forward(axis)
-
-
 CS231N = tuple(_described())
 UPDATES = {"sgd": "sgd", "sgd_momentum": "momentum", "rmsprop": "rmsprop", "adam": "adam"}
 
@@ -662,12 +651,12 @@ class CS231n(Runner):
         folders = [module.folder for _, module in self.updates]
         return tuple(dict.fromkeys([*folders, *super().paths]))
 
-    def trials(self) -> dict[str, list[Trial]]:
-        if not hasattr(self, "_trials"):
-            found = super().trials()
-            for name, module in self.updates:
-                found[f"update {name}"] = [self._update_trial(name, module, position) for position in range(3)]
-        return self._trials
+    def make_trials(self) -> dict[str, list[Trial]]:
+        updates = {
+            f"update {name}": [self._update_trial(name, module, position) for position in range(3)]
+            for name, module in self.updates
+        }
+        return super().make_trials() | updates
 
     def _judges(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> tuple[Judge, Judge]:
         """A network's loss gives scores, or the loss and its gradients: parts are named by how it is called."""

@@ -32,7 +32,7 @@ from handgrad.checking.contracts.judging import (
 )
 from handgrad.checking.contracts.source import Module, empty
 from handgrad.checking.diagnosis import Draw, Subject, close, departure
-from handgrad.checking.probe import Observation, Operation, Probe, Value
+from handgrad.checking.probe import Observation, Operation, Value
 from handgrad.checking.results import Part
 
 AVERAGED = {"batch-mean-unwanted", "bias-gradient-averaged"}
@@ -132,17 +132,12 @@ class Runner(Contract):
     def paths(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys([*(module.folder for _, module in self.described if not _inside(module)), "."]))
 
-    def trials(self) -> dict[str, list[Trial]]:
-        if not hasattr(self, "_trials"):
-            self._trials = {
-                each.name: [self._trial(each, module, position) for position in range(each.trials)]
-                for each, module in self.described
-                if each.owner or not empty(module.functions[each.forward])
-            }
-        return self._trials
-
-    def probes(self) -> list[Probe]:
-        return [each.probe for group in self.trials().values() for each in group]
+    def make_trials(self) -> dict[str, list[Trial]]:
+        return {
+            each.name: [self._trial(each, module, position) for position in range(each.trials)]
+            for each, module in self.described
+            if each.owner or not empty(module.functions[each.forward])
+        }
 
     def _trial(self, each: Described, module: Module, position: int) -> Trial:
         g = self.generator(each.name, position)

@@ -211,10 +211,8 @@ class GenericLayer(Contract):
     def paths(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys([*(module.folder for module, _ in self.found), "."]))
 
-    def trials(self) -> dict[str, dict[str, list[Trial]]]:
-        if not hasattr(self, "_trials"):
-            self._trials = {title: self._class_trials(module, name) for title, module, name in titled(self.found)}
-        return self._trials
+    def make_trials(self) -> dict[str, dict[str, list[Trial]]]:
+        return {title: self._class_trials(module, name) for title, module, name in titled(self.found)}
 
     def probes(self) -> list[Probe]:
         return [each.probe for groups in self.trials().values() for group in groups.values() for each in group]
@@ -386,7 +384,7 @@ class GenericLayer(Contract):
         if "large" in groups and kind in ELEMENTWISE:
             overflow(forward, groups["large"][0], "y", f"at inputs of ±1e3 and ±1e4 {name}")
         if "raised" in groups:
-            softmax_stability(forward, observations, groups, "y", sums=True)
+            softmax_stability(forward, groups, "y", sums=True)
         if any(bug.id == "wrong-at-a-later-pass" for bug in forward.findings):
             backward.unjudged = "forward is not the same function at each pass"
         elif not backward.missing:
@@ -934,20 +932,18 @@ class FunctionGradient(Contract):
             arrays[name] = spread_out(g, size)
         return names, arrays
 
-    def trials(self) -> dict[str, list[Trial]]:
-        if not hasattr(self, "_trials"):
-            matrices, vectors = ((5, 4), (6, 3), (4, 4), (3, 3)), ((4,), (3,), (6,), (5,))
-            self._trials = {
-                manner: [self._build(shape, i, manner) for i, shape in enumerate(shapes)]
-                for manner, shapes in (
-                    ("matrix", matrices),
-                    ("labels", matrices),
-                    ("regression", matrices),
-                    ("vector", vectors),
-                    ("number", ((),) * 4),
-                )
-            }
-        return self._trials
+    def make_trials(self) -> dict[str, list[Trial]]:
+        matrices, vectors = ((5, 4), (6, 3), (4, 4), (3, 3)), ((4,), (3,), (6,), (5,))
+        return {
+            manner: [self._build(shape, i, manner) for i, shape in enumerate(shapes)]
+            for manner, shapes in (
+                ("matrix", matrices),
+                ("labels", matrices),
+                ("regression", matrices),
+                ("vector", vectors),
+                ("number", ((),) * 4),
+            )
+        }
 
     def _build(self, shape: tuple[int, ...], seed: int, manner: str) -> Trial:
         g = self.generator(manner, seed)
@@ -1015,9 +1011,6 @@ class FunctionGradient(Contract):
         if y is None:
             return None
         return each.draw.around[each.draw.names[k]].jacobian(observation.get(f"values {k}"), y)
-
-    def probes(self) -> list[Probe]:
-        return [each.probe for group in self.trials().values() for each in group]
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
         judge = Judge(

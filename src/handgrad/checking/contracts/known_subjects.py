@@ -14,7 +14,7 @@ import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
-from handgrad.checking.contracts.cmu_2022 import derivative_alone, from_right_output, softmax_dx
+from handgrad.checking.contracts.checks import from_right_output
 from handgrad.checking.diagnosis import Draw, Subject
 
 Arrays = Mapping[str, np.ndarray]
@@ -50,7 +50,7 @@ class Known:
 
 def _elementwise(kind: str) -> Known:
     def dx(name: str, averaged: bool, upstream: bool) -> Subject:
-        return from_right_output(kind) if upstream else derivative_alone(kind)
+        return from_right_output(layers.activation_backward(kind, upstream=upstream), layers.activation_forward(kind))
 
     options = {"leaky": {"slope": 0.01}, "elu": {"alpha": 1.0}}.get(kind, {})
     return Known(
@@ -125,7 +125,10 @@ SOFTMAX = ("axis", "shift", "form", "twice")
 KNOWN: dict[str, Known] = {
     **{kind: _elementwise(kind) for kind in ELEMENTWISE},
     "softmax": Known(
-        ("x",), layers.softmax_forward(), {"x": lambda name, averaged, upstream: softmax_dx()}, stable=True
+        ("x",),
+        layers.softmax_forward(),
+        {"x": lambda name, averaged, upstream: from_right_output(layers.softmax_backward(), layers.softmax_forward())},
+        stable=True,
     ),
     "linear": _linear(),
     "batchnorm": _norm(0),

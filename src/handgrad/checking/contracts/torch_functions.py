@@ -127,13 +127,8 @@ class TorchFunction(Contract):
     def paths(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys([*(module.folder for module, _ in self.found), "."]))
 
-    def trials(self) -> dict[str, list[Trial]]:
-        if not hasattr(self, "_trials"):
-            self._trials = {title: self._function_trials(module, name) for title, module, name in titled(self.found)}
-        return self._trials
-
-    def probes(self) -> list[Probe]:
-        return [each.probe for group in self.trials().values() for each in group]
+    def make_trials(self) -> dict[str, list[Trial]]:
+        return {title: self._function_trials(module, name) for title, module, name in titled(self.found)}
 
     def _function_trials(self, module: Module, name: str) -> list[Trial]:
         borrowed = name in module.borrowed
@@ -428,14 +423,11 @@ class UvANorm(Contract):
         folders = [module.folder for module, _ in [*self.found, *self._functions.found]]
         return tuple(dict.fromkeys([*folders, "."]))
 
-    def trials(self) -> dict[str, list[Trial]]:
-        if not hasattr(self, "_trials"):
-            self._trials = {name: self._module_trials(module, name) for module, name in self.found}
-        return self._trials
+    def make_trials(self) -> dict[str, list[Trial]]:
+        return {name: self._module_trials(module, name) for module, name in self.found}
 
     def probes(self) -> list[Probe]:
-        own = [each.probe for group in self.trials().values() for each in group]
-        return own + self._functions.probes()
+        return super().probes() + self._functions.probes()
 
     def _module_trials(self, module: Module, name: str) -> list[Trial]:
         found = []

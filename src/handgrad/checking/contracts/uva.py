@@ -10,28 +10,24 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.checks import (
+    LAYOUTS,
     better_parts,
-    from_own_output,
-    from_right_output,
     judge_extras,
     judge_passes,
     judge_spread,
     overflow,
-    overwritten,
     softmax_stability,
-    twice,
 )
 from handgrad.checking.contracts.cmu_mlp import Renamed, fit_or_stale, loops_forwards, without_consequences
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.judging import (
-    LATER,
     Judge,
     Trial,
     array,
@@ -40,15 +36,15 @@ from handgrad.checking.contracts.judging import (
     each_alone,
     get,
     judge_joined,
-    later,
     put,
     right_value,
     trial,
 )
+from handgrad.checking.contracts.layer import LARGE, Arrays, Groups, Layer, both_sides, object_trial, shifted
 from handgrad.checking.contracts.source import Module, Source, empty
 from handgrad.checking.diagnosis import Draw, Subject, close, number
 from handgrad.checking.diagnosis_networks import mlp_bias_gradient, mlp_forward, mlp_weight_gradient
-from handgrad.checking.probe import Observation, Operation, Probe, Value
+from handgrad.checking.probe import Observation, Operation, Value
 from handgrad.checking.results import Part
 
 ACTIVATIONS = {
@@ -57,7 +53,6 @@ ACTIVATIONS = {
     "LeakyReLUModule": "leaky",
     "ELUModule": "elu",
 }
-LAYOUTS = ("read-only", "strided", "fortran")
 #: Passes through one network.
 STEPS = (0, 1, 2)
 #: An eps inside the logarithm, and in its derivative, up to which the loss is not another one.
@@ -74,9 +69,71 @@ NETS = (
 INPUTS = (4, 5, 6, 4, 7)
 
 
-def away_from_zero(x: np.ndarray) -> np.ndarray:
-    """No entry near 0, where a kink's derivative is anybody's guess."""
-    return np.where(np.abs(x) < 0.05, np.copysign(0.1, x), x)
+#: One pass through a module, and what is asked after it.
+PASSED = (
+    call("layer", "forward", args=[array("x")], to="y"),
+    call("layer", "backward", args=[array("dy")], to="dx", attempt=True),
+)
+AFTER = (call("layer", "backward", args=[array("dy")], to="dx again", attempt=True), get("y", to="y after"))
+EARLIER = call("layer", "forward", args=[array("x0")])
+
+
+def activation(name: str, start: list[Operation], parameter: str | None) -> Layer:
+    """ReLU, LeakyReLU or ELU; `parameter` is the argument that its slope or alpha is handed as."""
+    kind = ACTIVATIONS[name]
+    parameters = (0.02, 0.3, 0.7, 0.15) if kind == "leaky" else (1.0, 0.6, 1.7, 1.3)
+
+    def check(judge: Judge, groups: Groups, key: str) -> None:
+        what = name if key == "y" else f"the gradient of {name}"
+        overflow(judge, groups["large"][0], key, f"at inputs of ±1e3 and ±1e4 {what}")
+
+    return Layer(
+        name=name,
+        make=lambda p: [*start, call("m", name, args=[p] if parameter is not None else [], to="layer", send=False)],
+        passed=PASSED,
+        after=AFTER,
+        earlier=EARLIER,
+        inputs=lambda g, N, D, position=None: {"x": both_sides(g, N, D, position), "dy": g.normal(size=(N, D))},
+        handed=("dy",),
+        output=layers.activation_forward(kind),
+        gradient=layers.activation_backward(kind, upstream=True),
+        keys=("dx", "dx again"),
+        called="backward",
+        parameters=parameters if parameter is not None else (1.0,) * 4,
+        extremes=lambda g, first: {"large": [{"x": LARGE, "dy": np.ones(LARGE.shape)}]},
+        check=check,
+        output_for_input=lambda forward: kind != "elu" and bool(forward.findings),
+        float32=True,
+    )
+
+
+def softmax(start: list[Operation]) -> Layer:
+    """`SoftMaxModule`."""
+
+    def check(judge: Judge, groups: Groups, key: str) -> None:
+        if key == "y":
+            softmax_stability(judge, groups, key, sums=True)
+
+    def inputs(g: np.random.Generator, N: int, K: int, position: int | None = None) -> Arrays:
+        return {"x": g.normal(size=(N, K)), "dy": g.normal(size=(N, K))}
+
+    return Layer(
+        name="SoftMaxModule",
+        make=lambda p: [*start, call("m", "SoftMaxModule", to="layer", send=False)],
+        passed=PASSED,
+        after=AFTER,
+        earlier=EARLIER,
+        inputs=inputs,
+        handed=("dy",),
+        output=layers.softmax_forward(),
+        gradient=layers.softmax_backward(),
+        keys=("dx", "dx again"),
+        called="backward",
+        extremes=lambda g, first: shifted(g.normal(size=(3, 4)), dy=g.normal(size=(3, 4))),
+        check=check,
+        axis="K",
+        float32=True,
+    )
 
 
 class UvA(Contract):
@@ -149,28 +206,44 @@ class UvA(Contract):
 
     # -- what is run --------------------------------------------------------------------------------------------------
 
-    def trials(self) -> dict[str, list[Trial]]:
-        if not hasattr(self, "_trials"):
-            found: dict[str, list[Trial]] = {}
-            if self.has("LinearModule"):
-                found |= self._linear_trials()
-            if self.activation is not None:
-                found |= self._activation_trials(self.activation)
-            if self.has("SoftMaxModule"):
-                found |= self._softmax_trials()
-            if self.has("CrossEntropyModule"):
-                found |= self._loss_trials()
-            if self.has("MLP") and self.activation is not None and self.has("LinearModule"):
-                for mode in ("ours", "own"):
-                    found[f"MLP {mode}"] = self._mlp_trials(mode, self.activation)
-            found |= self._accuracy_trials()
-            self._trials = found
-        return self._trials
+    def make_trials(self) -> dict[str, list[Trial]]:
+        found: dict[str, list[Trial]] = {}
+        if self.has("LinearModule"):
+            found |= self._linear_trials()
+        for name, layer in self.layers.items():
+            groups = layer.trials(self.generator("softmax" if name == "SoftMaxModule" else name))
+            found |= {f"{name} {group}": trials for group, trials in groups.items()}
+        if self.has("CrossEntropyModule"):
+            found |= self._loss_trials()
+        if self.has("MLP") and self.activation is not None and self.has("LinearModule"):
+            for mode in ("ours", "own"):
+                found[f"MLP {mode}"] = self._mlp_trials(mode, self.activation)
+        found |= self._accuracy_trials()
+        return found
 
-    def probes(self) -> list[Probe]:
-        return [each.probe for group in self.trials().values() for each in group]
+    @cached_property
+    def layers(self) -> dict[str, Layer]:
+        """The activation and the softmax that the hand-in has, by class."""
+        found = {}
+        if name := self.activation:
+            found[name] = activation(name, self._start(name), self._parameter(name))
+        if self.has("SoftMaxModule"):
+            found["SoftMaxModule"] = softmax(self._start("SoftMaxModule"))
+        return found
 
     def _linear_trials(self) -> dict[str, list[Trial]]:
+        passed = (
+            *PASSED,
+            call("ours", "of", args=[{"path": ["layer"]}, "weight"], to="dW", attempt=True),
+            call("ours", "of", args=[{"path": ["layer"]}, "bias"], to="db", attempt=True),
+        )
+        after = (
+            call("ours", "plain", args=[{"path": ["layer", "params"]}], to="after"),
+            call("layer", "backward", args=[array("dy")], to="dx again", attempt=True),
+            call("ours", "of", args=[{"path": ["layer"]}, "weight"], to="dW again", attempt=True),
+            call("ours", "of", args=[{"path": ["layer"]}, "bias"], to="db again", attempt=True),
+        )
+
         def build(
             label: str, N: int, D: int, K: int, layout: str = "", before: bool = False, dtype: Any = float
         ) -> Trial:
@@ -179,10 +252,9 @@ class UvA(Contract):
                 "x": g.normal(size=(N, D)).astype(dtype),
                 "dy": g.normal(size=(N, K)).astype(dtype),
                 "x0": g.normal(size=(N + 2, D)),
-                "weight": 0.6 * g.normal(size=D * K),
-                "bias": 0.6 * g.normal(size=K),
             }
-            operations: list[Operation] = [
+            sent = {"weight": 0.6 * g.normal(size=D * K), "bias": 0.6 * g.normal(size=K)}
+            made: list[Operation] = [
                 *self._start("LinearModule"),
                 define("uva_parameters", give=["weight", "bias"]),
                 call("m", "LinearModule", args=[D, K], to="layer", send=False),
@@ -190,28 +262,16 @@ class UvA(Contract):
                 call("ours", "plain", args=[{"path": ["layer", "params"]}], to="start"),
                 call("ours", "fill", args=[{"path": ["layer", "params"]}]),
                 call("ours", "plain", args=[{"path": ["layer", "params"]}], to="params"),
+                *([EARLIER] if before else []),
             ]
-            if before:
-                operations += [call("layer", "forward", args=[array("x0")])]
-            operations += [
-                call("layer", "forward", args=[array("x", layout)], to="y"),
-                call("layer", "backward", args=[array("dy", layout)], to="dx", attempt=True),
-                call("ours", "of", args=[{"path": ["layer"]}, "weight"], to="dW", attempt=True),
-                call("ours", "of", args=[{"path": ["layer"]}, "bias"], to="db", attempt=True),
-                call("ours", "plain", args=[{"path": ["layer", "params"]}], to="after"),
-                call("layer", "backward", args=[array("dy", layout)], to="dx again", attempt=True),
-                call("ours", "of", args=[{"path": ["layer"]}, "weight"], to="dW again", attempt=True),
-                call("ours", "of", args=[{"path": ["layer"]}, "bias"], to="db again", attempt=True),
-            ]
-            kept = {key: value for key, value in arrays.items() if key not in ("weight", "bias")}
-            if label.isdigit():
-                once = operations[-8:-4]
-                for k in LATER:
-                    arrays |= {f"x at {k}": g.normal(size=(N, D)), f"dy at {k}": g.normal(size=(N, K))}
-                    operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
-            sent = (arrays["weight"], arrays["bias"])
-            draw = Draw({"N": N, "D": D, "K": K}, **kept, sent=sent)
-            return trial(f"LinearModule {label}", operations, draw, arrays)
+            draw = Draw({"N": N, "D": D, "K": K}, **arrays, sent=tuple(sent.values()))
+
+            def again() -> Arrays:
+                return {"x": g.normal(size=(N, D)), "dy": g.normal(size=(N, K))}
+
+            others, arrays = again if label.isdigit() else None, arrays | sent
+            name = f"LinearModule {label}"
+            return object_trial(name, made, passed, after, arrays, draw, layout=layout, again=others)
 
         start = [
             *self._start("LinearModule"),
@@ -243,130 +303,35 @@ class UvA(Contract):
             "linear start": [trial("LinearModule start", start, Draw(), {"weight": np.ones(3), "bias": np.ones(3)})],
         }
 
-    def _activation_trials(self, name: str) -> dict[str, list[Trial]]:
-        parameter = self._parameter(name)
-        kind = ACTIVATIONS[name]
-
-        def build(label: str, x: np.ndarray, dy: np.ndarray, p: float, layout: str = "", before=None) -> Trial:
-            args = [p] if parameter is not None else []
-            operations: list[Operation] = [*self._start(name), call("m", name, args=args, to="layer", send=False)]
-            if before is not None:
-                operations += [call("layer", "forward", args=[array("x0")])]
-            operations += [
-                call("layer", "forward", args=[array("x", layout)], to="y"),
-                call("layer", "backward", args=[array("dy", layout)], to="dx", attempt=True),
-                call("layer", "backward", args=[array("dy", layout)], to="dx again", attempt=True),
-                get("y", to="y after"),
-            ]
-            arrays = {"x": x, "dy": dy} | ({"x0": before} if before is not None else {})
-            if label.isdigit():
-                once = operations[-4:-2]
-                for k in LATER:
-                    arrays |= {f"x at {k}": away_from_zero(1.5 * g.normal(size=x.shape))}
-                    arrays |= {f"dy at {k}": g.normal(size=x.shape)}
-                    operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
-            N, D = x.shape
-            draw = Draw({"N": N, "D": D}, x=x, dy=dy, y=None, p=p)
-            return trial(f"{name} {label}", operations, draw, arrays)
-
-        g = self.generator(name)
-        slopes = (0.02, 0.3, 0.7, 0.15) if kind == "leaky" else (1.0, 0.6, 1.7, 1.3)
-        if parameter is None:
-            slopes = (1.0,) * 4
-        main = []
-        for position, (N, D) in enumerate(((5, 4), (7, 3), (4, 4), (3, 3))):
-            x = away_from_zero(1.5 * g.normal(size=(N, D)))
-            x[0, 0] = abs(x[0, 0]) if position % 2 else -abs(x[0, 0])
-            main.append(build(str(position), x, g.normal(size=(N, D)), slopes[position]))
-        first = main[0].draw
-        large = np.array([[1e3, -1e3, 2.0], [-1e4, 1e4, -0.5]])
-        one, p = main[1].draw, slopes[0]
-        return {
-            "activation main": main,
-            "activation one": [build("one", one.x[:1], one.dy[:1], slopes[1])],
-            "activation layout": [build(layout, first.x, first.dy, p, layout) for layout in LAYOUTS],
-            "activation large": [build("large", large, np.ones((2, 3)), p)],
-            "activation stale": [build("stale", first.x, first.dy, p, before=one.x)],
-            "activation float32": [build("float32", first.x.astype(np.float32), first.dy.astype(np.float32), p)],
-        }
-
-    def _softmax_trials(self) -> dict[str, list[Trial]]:
-        def build(label: str, x: np.ndarray, dy: np.ndarray, layout: str = "", before=None) -> Trial:
-            operations: list[Operation] = [
-                *self._start("SoftMaxModule"),
-                call("m", "SoftMaxModule", to="layer", send=False),
-            ]
-            if before is not None:
-                operations += [call("layer", "forward", args=[array("x0")])]
-            operations += [
-                call("layer", "forward", args=[array("x", layout)], to="y"),
-                call("layer", "backward", args=[array("dy", layout)], to="dx", attempt=True),
-                call("layer", "backward", args=[array("dy", layout)], to="dx again", attempt=True),
-                get("y", to="y after"),
-            ]
-            arrays = {"x": x, "dy": dy} | ({"x0": before} if before is not None else {})
-            if label.isdigit():
-                once = operations[-4:-2]
-                for k in LATER:
-                    arrays |= {f"x at {k}": g.normal(size=x.shape), f"dy at {k}": g.normal(size=x.shape)}
-                    operations += later(once, k, {"x": f"x at {k}", "dy": f"dy at {k}"})
-            N, K = x.shape
-            return trial(f"SoftMaxModule {label}", operations, Draw({"N": N, "K": K}, x=x, dy=dy), arrays)
-
-        g = self.generator("softmax")
-        main = [
-            build(str(position), g.normal(size=(N, K)), g.normal(size=(N, K)))
-            for position, (N, K) in enumerate(((5, 4), (7, 3), (4, 4), (3, 3)))
-        ]
-        first, second = main[0].draw, main[1].draw
-        small, up = g.normal(size=(3, 4)), g.normal(size=(3, 4))
-        return {
-            "softmax main": main,
-            "softmax one": [build("one", second.x[:1], second.dy[:1])],
-            "softmax layout": [build(layout, first.x, first.dy, layout) for layout in LAYOUTS],
-            "softmax stale": [build("stale", first.x, first.dy, before=second.x)],
-            "softmax float32": [build("float32", first.x.astype(np.float32), first.dy.astype(np.float32))],
-            "softmax raised": [build("raised", small + 1e3, up), build("raised more", small + 1e4, up)],
-            "softmax lowered": [build("lowered", small - 1e3, up)],
-            "softmax rows": [build("rows", small + np.array([[0.0], [1e4], [-1e4]]), up)],
-            "softmax spread": [build("spread", small + 1e3 * np.eye(4)[[0, 1, 2]], up)],
-        }
-
     def _loss_trials(self) -> dict[str, list[Trial]]:
-        def build(
-            label: str, x: np.ndarray, t: np.ndarray, layout: str = "", before=None, integer: bool = self.integer_labels
-        ) -> Trial:
-            labels = t.argmax(axis=1) if integer else t
-            operations: list[Operation] = [
-                *self._start("CrossEntropyModule"),
-                call("m", "CrossEntropyModule", to="loss", send=False),
-                call("m", "CrossEntropyModule", to="fresh", send=False),
-            ]
-            if before is not None:
-                operations += [call("loss", "forward", args=[array("x0"), array("t0")])]
-            else:
-                operations += [
-                    call("loss", "forward", args=[array("x", layout), array("t", layout)], to="y", attempt=True)
-                ]
-            operations += [
-                call("loss", "backward", args=[array("x", layout), array("t", layout)], to="dx", attempt=True),
-                call("fresh", "backward", args=[array("x", layout), array("t", layout)], to="dx fresh", attempt=True),
-            ]
-            arrays: dict[str, Any] = {"x": x, "t": labels}
-            if before is None and label.removeprefix("other ").isdigit():
-                once = operations[-3:-1]
-                for k in LATER:
-                    arrays |= {f"x at {k}": probabilities(*x.shape), f"t at {k}": g.permutation(t)}
-                    if integer:
-                        arrays[f"t at {k}"] = arrays[f"t at {k}"].argmax(axis=1)
-                    operations += later(once, k, {"x": f"x at {k}", "t": f"t at {k}"})
-            if before is not None:
-                t0 = before.t.argmax(axis=1) if integer else before.t
-                arrays |= {"x0": before.x, "t0": t0}
-            N, K = x.shape
-            return trial(f"CrossEntropyModule {label}", operations, Draw({"N": N, "K": K}, x=x, t=t), arrays)
-
         g = self.generator("loss")
+        given = [array("x"), array("t")]
+        start = [
+            *self._start("CrossEntropyModule"),
+            call("m", "CrossEntropyModule", to="loss", send=False),
+            call("m", "CrossEntropyModule", to="fresh", send=False),
+        ]
+        passed = (
+            call("loss", "forward", args=given, to="y", attempt=True),
+            call("loss", "backward", args=given, to="dx", attempt=True),
+        )
+        after = (call("fresh", "backward", args=given, to="dx fresh", attempt=True),)
+
+        def build(label: str, x: np.ndarray, t: np.ndarray, integer: bool, layout: str = "", before=None) -> Trial:
+            def sent(t: np.ndarray) -> np.ndarray:
+                return t.argmax(axis=1) if integer else t
+
+            def again() -> Arrays:
+                return {"x": probabilities(*x.shape), "t": sent(g.permutation(t))}
+
+            N, K = x.shape
+            made, run, arrays = start, passed, {"x": x, "t": sent(t)}
+            if before is not None:
+                made, run = [*start, call("loss", "forward", args=[array("x0"), array("t0")])], passed[1:]
+                arrays |= {"x0": before.x, "t0": sent(before.t)}
+            others = again if label.removeprefix("other ").isdigit() else None
+            name, draw = f"CrossEntropyModule {label}", Draw({"N": N, "K": K}, x=x, t=t)
+            return object_trial(name, made, run, after, arrays, draw, layout=layout, again=others)
 
         def probabilities(N: int, K: int) -> np.ndarray:
             return layers.softmax(g.normal(size=(N, K)))
@@ -386,10 +351,10 @@ class UvA(Contract):
             first, second = inputs[0], inputs[1]
 
             def made(label: str, x, t, kind=kind, integer=integer, **options) -> Trial:
-                return build(f"{kind}{label}", x, t, integer=integer, **options)
+                return build(f"{kind}{label}", x, t, integer, **options)
 
             main = [made(str(position), x, t) for position, (x, t) in enumerate(inputs)]
-            layouts = LAYOUTS if not integer else LAYOUTS[:1]
+            layouts = list(LAYOUTS)[: 1 if integer else None]
             groups |= {
                 f"loss {kind}main": main,
                 f"loss {kind}one": [made("one", second[0][-1:], second[1][-1:])],
@@ -504,10 +469,10 @@ class UvA(Contract):
     # -- the verdicts -------------------------------------------------------------------------------------------------
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
+        activation = self.activation or self.activations[0]
         return each_alone(
             ("LinearModule", partial(self._judge_linear, observations)),
-            (self.activation or self.activations[0], partial(self._judge_activation, observations)),
-            ("SoftMaxModule", partial(self._judge_softmax, observations)),
+            *((name, partial(self._judge_layer, name, observations)) for name in (activation, "SoftMaxModule")),
             ("CrossEntropyModule", partial(self._judge_loss, observations)),
             ("MLP", partial(self._judge_mlp, observations)),
             ("accuracy", partial(self._judge_accuracy, observations)),
@@ -732,56 +697,11 @@ class UvA(Contract):
         judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"]
         judge.bug("parameters-not-live", "after writing other numbers into `params`, forward still uses the first ones")
 
-    def _judge_activation(self, observations) -> list[Part]:
-        name = self.activation or self.activations[0]
-        kind = ACTIVATIONS[name]
+    def _judge_layer(self, name: str, observations) -> list[Part]:
         forward = self.judge_of(f"{name}.forward", observations, name, "forward", name)
         backward = self.judge_of(f"{name}.backward", observations, name, "backward", name)
-        if not self.has(name) or (forward.missing and backward.missing):
-            return [forward.result(), backward.result()]
-        groups = self._groups("activation")
-        main, large = groups["main"], groups["large"][0]
-        subject = layers.activation_forward(kind)
-        if not forward.missing:
-            forward.fit(subject, main, "y")
-            judge_extras(forward, groups, "y")
-            judge_passes(forward, subject, main, "y")
-            overflow(forward, large, "y", f"at inputs of ±1e3 and ±1e4 {name}")
-        if not backward.missing:
-            base, own, of_output = from_own_output(forward, subject, main)
-            alternatives = [own, of_output] if kind != "elu" and forward.findings else [own]
-            backward.fit(layers.activation_backward(kind, upstream=True), base, "dx", alternatives=alternatives)
-            judge_extras(backward, groups, "dx", inputs=False, names=("dy",))
-            overflow(backward, large, "dx", f"at inputs of ±1e3 and ±1e4 the gradient of {name}")
-            twice(backward, main, "dx", "dx again", "backward called a second time gives something else")
-            overwritten(backward, main, "backward")
-            if not forward.findings:
-                right = from_right_output(layers.activation_backward(kind, upstream=True), subject)
-                judge_passes(backward, right, main, "dx", ("x", "dy"))
-        return [forward.result(), backward.result()]
-
-    def _judge_softmax(self, observations) -> list[Part]:
-        name = "SoftMaxModule"
-        forward = self.judge_of(f"{name}.forward", observations, name, "forward", name)
-        backward = self.judge_of(f"{name}.backward", observations, name, "backward", name)
-        if not self.has(name) or (forward.missing and backward.missing):
-            return [forward.result(), backward.result()]
-        groups = self._groups("softmax")
-        main = groups["main"]
-        if not forward.missing:
-            forward.fit(layers.softmax_forward(), main, "y")
-            judge_extras(forward, groups, "y")
-            judge_passes(forward, layers.softmax_forward(), main, "y")
-            softmax_stability(forward, observations, groups, "y", sums=True)
-        if not backward.missing:
-            base, own, _ = from_own_output(forward, layers.softmax_forward(), main)
-            backward.fit(layers.softmax_backward(), base, "dx", alternatives=[own])
-            judge_extras(backward, groups, "dx", inputs=False, names=("dy",))
-            twice(backward, main, "dx", "dx again", "backward called a second time gives something else")
-            overwritten(backward, main, "backward")
-            if not forward.findings:
-                right = from_right_output(layers.softmax_backward(), layers.softmax_forward())
-                judge_passes(backward, right, main, "dx", ("x", "dy"))
+        if self.has(name) and not (forward.missing and backward.missing):
+            self.layers[name].judge(forward, backward, self._groups(name))
         return [forward.result(), backward.result()]
 
     def _judge_loss(self, observations) -> list[Part]:
