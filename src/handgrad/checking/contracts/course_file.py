@@ -23,7 +23,7 @@ import numpy as np
 
 from handgrad.checking.contracts.adapting import adapted
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.cs231n import large, numeric_gradient, stable
+from handgrad.checking.contracts.cs231n import large_rows, numeric_gradient, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import parameter_subject, spread_out
 from handgrad.checking.contracts.judging import Judge, Trial, each_alone, judge_joined, right_value
@@ -247,7 +247,7 @@ class CoursePart:
         keep = {f"state {k}": ("f", 1, "state", k) for k in range(len(self.state))}
         given = Given({**arrays, **{f"size {name}": size for name, size in sizes.items()}}, draw, keep=keep)
         if known is not None and known.stable and self.arguments[0] is self.roles["x"]:
-            given = large(given, self.forward if not self.owner else "forward", "made")
+            given = large_rows(given, self.forward if not self.owner else "forward", "made")
         return given
 
     def described(self) -> Described:
