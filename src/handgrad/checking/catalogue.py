@@ -5,6 +5,7 @@ The nudge says where to look and what to ask oneself; the full hint says what to
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -151,10 +152,10 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         ),
         Bug(
             "batch-mean-unwanted",
-            "Averaged over the batch where the interface wants it unaveraged",
+            "Divided by the batch size where the interface does not ask for it",
             "1/N times the right value, in an array that is no average",
             "Does this interface average here, or further up or down?",
-            "Leave the division by N to the place that the handout names.",
+            "Remove this division: N is divided by once, in the place that the handout names.",
         ),
         Bug(
             "batch-size-hard-coded",
@@ -189,14 +190,15 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "A constant factor too much",
             "the same factor at every size",
             "Where does a number such as 2 or 1/2 come from?",
-            "Take the factor out (or put it in): the evidence names it.",
+            "Differentiate once more on paper: the square of a - y has the derivative 2 (a - y). "
+            "The evidence says by what your result is too large or too small.",
         ),
         Bug(
             "wrong-factor",
             "A factor that has no place here",
             "a factor made of N, K or other sizes",
             "Which size is the factor in the evidence, and where do you multiply or divide by it?",
-            "Take the factor named in the evidence out.",
+            "Remove the factor that the evidence names, or replace it by the size that belongs there.",
         ),
         Bug(
             "all-zero",
@@ -887,8 +889,10 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "reduced-over-wrong-axis",
             "Reduced over the wrong axis",
             "a sum over the features in place of the batch, or the reverse",
-            "Which axis is the batch?",
-            "Axis 0 is the batch, axis 1 the features.",
+            "Which axis is the batch, and over which does the formula sum?",
+            "Axis 0 is the batch, axis 1 the features or channels. Batch normalisation averages over the batch (and "
+            "over the places of an image), layer normalisation over the features of one sample. A bias's gradient is "
+            "summed over every axis but the bias's own.",
         ),
         Bug(
             "summed-over-everything",
@@ -1043,9 +1047,9 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
         Bug(
             "eps-misplaced",
             "eps in the wrong place",
-            "sqrt(var) + eps in place of sqrt(var + eps)",
-            "Is eps inside the root?",
-            "sqrt(var + eps).",
+            "sqrt(var) + eps in place of sqrt(var + eps), or the reverse",
+            "Is eps inside the root in the formula, and in your code?",
+            "A normalisation divides by sqrt(var + eps), RMSprop and Adam by sqrt(v) + eps.",
         ),
         Bug(
             "eps-subtracted",
@@ -1155,8 +1159,8 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "running-never-updated",
             "The running figures are never updated",
             "unchanged after training passes",
-            "Where are they assigned?",
-            "Update them in every training pass.",
+            "Where are the running mean and variance assigned, and who reads them?",
+            "Update them in every training pass, and store them where evaluation reads them.",
         ),
         Bug(
             "running-is-last-batch",
@@ -1388,8 +1392,8 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "not-updated",
             "A parameter is not updated",
             "unchanged by step",
-            "Is the new value assigned?",
-            "W = W + v for every layer.",
+            "Is the new value assigned to every parameter, in every branch?",
+            "Assign the new value: W = W + v, and b alike, for every layer, with momentum and without.",
         ),
         Bug(
             "gamma-beta-not-updated",
@@ -1424,7 +1428,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "Momentum as an average",
             "a factor 1 - momentum",
             "Does the handout's formula hold 1 - momentum?",
-            "v = momentum v - lr g.",
+            "v = momentum v - lr g, or v = momentum v + g and then W = W - lr v: no factor 1 - momentum in either.",
         ),
         Bug(
             "momentum-sign",
@@ -1618,8 +1622,8 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "state-overwritten",
             "Asking twice gives another answer",
             "the second call differs",
-            "Does the method write into what it reads?",
-            "Compute into a new array; leave the kept state alone.",
+            "Does the method write into what it reads, or add to what the last call left?",
+            "Assign a new array, `dW = ...` and not `dW += ...`, and leave what forward kept alone.",
         ),
         Bug(
             "dropout-not-applied",
@@ -1847,13 +1851,172 @@ STEPS: dict[str, tuple[str, str]] = {
 }
 
 
-def step_of(id: str) -> str:
+_SLOPE = ("wrong-derivative", "function-for-derivative", "derivative-at-input", "derivative-at-output", "slope-sign")
+_CHAIN = ("derivative-missing", "derivative-twice", "upstream-missing", "mask-from-gradient")
+_EPS = ("eps-ignored", "eps-misplaced", "eps-subtracted", "eps-value", "root-missing")
+_OUTPUT = ("gamma-unused", "gamma-added", "beta-unused", "beta-sign", "beta-inside", "gamma-beta-exchanged")
+_GAMMA = (
+    "dgamma-from-input", "dgamma-from-output", "gamma-in-parameter-gradient", "dgamma-dbeta-exchanged",
+    "parameter-gradient-unsummed", "norm-parameter-averaged",
+)  # fmt: skip
+_BY_VARIANCE = (
+    "variance-power", "norm-variance-factor", "norm-variance-constant", "norm-variance-sign", "xhat-forgotten",
+    "norm-variance-not-averaged",
+)  # fmt: skip
+_BY_MEAN = ("norm-mean-constant", "norm-mean-sign", "norm-mean-not-averaged")
+
+
+def _each(*steps: tuple[tuple[str, ...], str]) -> dict[str, str]:
+    return {id: step for ids, step in steps for id in ids}
+
+
+#: Words in the name of a part -> the derivation of what it computes, and the step of each bug there; the first that
+#: fits. A bug that is not among them has the step in `STEPS`.
+STEPS_OF_PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("gelu", "gelu", _each((_SLOPE, "the slope"), (_CHAIN, "the chain rule"), (("wrong-function",), "definition"))),
+    (
+        "leaky",
+        "leaky-relu",
+        _each((_SLOPE, "the slope"), (_CHAIN, "the chain rule"), (("wrong-function",), "definition")),
+    ),
+    (
+        "relu",
+        "relu",
+        _each((_SLOPE, "the slope"), (_CHAIN, "the chain rule"), (("wrong-function",), "definition")),
+    ),
+    ("elu", "elu", _each((_SLOPE, "the slope"), (_CHAIN, "the chain rule"), (("wrong-function",), "definition"))),
+    (
+        "tanh",
+        "tanh",
+        _each((_SLOPE, "from the output"), (_CHAIN, "the chain rule"), (("wrong-function",), "definition")),
+    ),
+    (
+        "mse",
+        "mse",
+        _each((("square-missing", "averaged-over-classes"), "definition"), (("constant-factor",), "term by term")),
+    ),
+    (
+        "softmax_loss|softmaxcross|crossentropyloss",
+        "softmax-cross-entropy",
+        _each(
+            (("sign-flipped", "labels-as-numbers"), "targets that sum to 1"),
+            (("softmax-missing", "softmax-jacobian-missing"), "the product of the two derivatives"),
+        ),
+    ),
+    ("softmax", "softmax", _each((("upstream-missing",), "the chain rule with the full Jacobian"))),
+    (
+        "layer_?norm",
+        "layernorm",
+        _each(
+            (("mean-not-subtracted", "mean-added", "reduced-over-wrong-axis"), "mean of a sample"),
+            (("variance-uncentred", "bessel", "variance-squared"), "variance of a sample"),
+            (_EPS, "normalised input"),
+            (_OUTPUT, "output"),
+            (_GAMMA, "gradient of gamma"),
+            (("gamma-forgotten", "gamma-twice"), "term 1: output by normalised input"),
+            (("norm-direct-missing", "norm-direct-sign"), "term 2: normalised input by input"),
+            (_BY_VARIANCE, "term 3: output by variance"),
+            (_BY_MEAN, "term 4: output by mean, both ways"),
+            (("wrong-factor",), "term 5: mean by input"),
+        ),
+    ),
+    (
+        "group_?norm",
+        "groupnorm",
+        _each(
+            (("groups-ignored",), "groups of channels"),
+            (("bessel", "variance-uncentred"), "variance of a group"),
+            (_EPS, "normalised input"),
+            (_OUTPUT, "output"),
+            (_GAMMA, "gradient of gamma"),
+            (("gamma-forgotten", "gamma-twice"), "gradient of the normalised input"),
+            (("norm-direct-missing", "norm-direct-sign"), "gradient of the input: three paths"),
+            (_BY_VARIANCE, "gradient of the variance"),
+            (_BY_MEAN, "gradient of the mean"),
+        ),
+    ),
+    (
+        "batch_?norm",
+        "batchnorm",
+        _each((("reduced-over-wrong-axis",), "mean"), (("norm-parameter-averaged",), "gradient of gamma")),
+    ),
+    (
+        "conv",
+        "convolution",
+        _each(
+            (("kernel-flipped", "channels-not-summed", "stride-ignored", "bias-unused", "bias-sign"), "definition"),
+            (("padding-wrong", "overlap-overwritten"), "gradient of the input, tap by tap"),
+            (("parameter-gradient-unsummed",), "gradient of the weight, tap by tap"),
+            (
+                ("reduced-over-wrong-axis", "summed-over-everything", "bias-gradient-unsummed", "bias-gradient-zero"),
+                "gradient of the bias",
+            ),
+        ),
+    ),
+    (
+        "pool",
+        "max-pooling",
+        _each(
+            (("stride-ignored", "wrong-function"), "definition"),
+            (("pooling-spread",), "the local derivative"),
+            (("overlap-overwritten",), "the gradient, window by window"),
+        ),
+    ),
+    (
+        "dropout",
+        "dropout",
+        _each(
+            (("dropout-not-scaled",), "the expectation is the input"),
+            (("dropout-rate", "dropout-not-applied"), "definition"),
+        ),
+    ),
+    (
+        "adam",
+        "adam",
+        _each(
+            (("bias-correction-missing", "bias-correction-step"), "the expectation"),
+            (("square-missing",), "the running square, corrected alike"),
+            (("eps-misplaced", "root-missing"), "the step"),
+            (("decay-swapped",), "the running mean"),
+        ),
+    ),
+    (
+        r"momentum|sgd\b.*step|\.step",
+        "momentum",
+        _each(
+            (
+                (
+                    "momentum-average", "momentum-sign", "momentum-ignored", "momentum-factor-missing",
+                    "learning-rate-missing", "learning-rate-twice", "update-sign",
+                ),
+                "the recursion",
+            )
+        ),
+    ),
+)  # fmt: skip
+#: Parts of which no derivation of a layer says anything.
+_RULES = re.compile(r"rmsprop|adam|sgd|\.step")
+
+
+def place_of(id: str, part: str = "") -> tuple[str, str] | None:
+    """The derivation and its step that a bug of that part goes wrong in."""
+    name = part.lower()
+    for words, derivation, steps in STEPS_OF_PARTS:
+        if re.search(words, name):
+            if id in steps:
+                return derivation, steps[id]
+            break
+    return None if _RULES.search(name) else STEPS.get(id)
+
+
+def step_of(id: str, part: str = "") -> str:
     """The derivation's step that a bug goes wrong in: `handgrad derive batchnorm, step 9: gradient of the mean`."""
-    if id not in STEPS:
+    place = place_of(id, part)
+    if place is None:
         return ""
     from handgrad import derivations  # loads all of them, so only where one is asked for
 
-    name, step = STEPS[id]
+    name, step = place
     number = [one.name for one in derivations.get(name).steps].index(step) + 1
     return f"handgrad derive {name}, step {number}: {step}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -367,6 +368,8 @@ def activation_backward(kind: str, *, upstream: bool) -> Subject:
         return derivative
 
     slips = list(_changed_by_form(kind, _BACKWARD_BUGS, _BACKWARD_BUGS_OF, "wrong-derivative", forms))
+    if upstream:
+        slips = [replace(each, instead=f"dy * ({each.instead})") for each in slips]
     name = "dx" if upstream else "the derivative"
     if upstream:
         slips.append(slip("upstream-missing", "the derivative alone, without dy", dy="missing"))
@@ -701,7 +704,7 @@ def softmax_crossentropy_derivative(averaged: bool = False) -> Subject:
         slip("only-the-labels-entry", "(p - t) * t", form="(p - t) * t"),
         slip("reduced-over-batch", "p - t summed over the batch", form="p - t, summed"),
         slip("loss-for-derivative", "log p - t", form="log p - t"),
-        slip("labels-as-numbers", "p - n in every class, n the label's number", form="p - n"),
+        slip("labels-as-numbers", "p - n in every class, p the softmax and n the label's number", form="p - n"),
         slip("labels-as-numbers", "p - n at the label, n the label's number, where p - 1 belongs", form="p - n t"),
     )
     factors = {} if averaged else NOT_AVERAGED
@@ -1282,9 +1285,11 @@ def norm_dx(axis: int) -> Subject:
     )
 
 
-def norm_parameter_gradient(which: str, *, averaged: bool = False) -> Subject:
-    """dγ = sum of dy x̂, dβ = sum of dy, over the batch. The draw: dy, x, xhat, gamma."""
-    name = f"d{which}"
+def norm_parameter_gradient(
+    which: str, *, averaged: bool = False, names: tuple[str, str] = ("dgamma", "dbeta")
+) -> Subject:
+    """dγ = sum of dy x̂, dβ = sum of dy, over the batch. The draw: dy, x, xhat, gamma. `names` are the interface's."""
+    name, other = names if which == "gamma" else names[::-1]
 
     def compute(draw: Draw, by="right", over="sum") -> Array:
         xhat = draw.xhat
@@ -1305,7 +1310,7 @@ def norm_parameter_gradient(which: str, *, averaged: bool = False) -> Subject:
         }[over]()
 
     slips = [
-        slip("dgamma-dbeta-exchanged", "the other one of dgamma and dbeta", by="other"),
+        slip("dgamma-dbeta-exchanged", f"the value that belongs to {other}", by="other"),
         slip("gamma-in-parameter-gradient", f"{name} multiplied by gamma", by="gamma"),
         slip(
             "parameter-gradient-unsummed", "one figure for each sample: the sum over the batch is missing", over="none"

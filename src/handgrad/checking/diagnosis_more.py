@@ -76,9 +76,17 @@ def hinge_derivative() -> Subject:
         return {"wrong classes": others / len(draw.x), "label": -draw.t * count / len(draw.x)}
 
     slips = (
-        slip("hinge-correct-class", "the label's entry is -1, not minus the number of classes inside", label="once"),
-        slip("hinge-correct-class", "the label's entry is -1 wherever any class is inside", label="once if any"),
-        slip("hinge-correct-class", "the label's own class is counted among those inside", own="counted"),
+        slip(
+            "hinge-correct-class",
+            "the label's entry is -1, not minus the number of classes inside the margin",
+            label="once",
+        ),
+        slip(
+            "hinge-correct-class",
+            "the label's entry is -1 wherever any class is inside the margin",
+            label="once if any",
+        ),
+        slip("hinge-correct-class", "the label's own class is counted among those inside the margin", own="counted"),
         slip("hinge-margin", "the derivative of the hinge loss without its margin", margin=0.0),
         slip("function-for-derivative", "the margins themselves where 1 belongs", form="margins"),
     )
@@ -130,10 +138,10 @@ def regularised_derivative(subject: Subject) -> Subject:
     def compute(draw: Draw, axes: str = "right", **options: Any) -> Any:
         found = subject.compute(draw.changed(x=draw.X @ draw.W), **options)
         scores = sum(found.values()) if isinstance(found, dict) else found
-        return {"data": draw.X.T @ np.asarray(scores), "regularisation": 2 * draw.share * draw.reg * draw.W}
+        return {"X.T @ dscores": draw.X.T @ np.asarray(scores), "regularisation": 2 * draw.share * draw.reg * draw.W}
 
     factors = {"N": "batch-mean-missing", "1/N": "batch-mean-twice", "-1": "label-sign"}
-    return Subject("dW", compute, subject.slips, terms={"data": factors, "regularisation": _REGULARISATION})
+    return Subject("dW", compute, subject.slips, terms={"X.T @ dscores": factors, "regularisation": _REGULARISATION})
 
 
 _REGULARISATION = {
@@ -400,7 +408,11 @@ def group_parameter_gradient(which: str) -> Subject:
         return product.sum(axis=axes, keepdims=True)
 
     slips = (
-        slip("dgamma-dbeta-exchanged", "the other one of dgamma and dbeta", by="other"),
+        slip(
+            "dgamma-dbeta-exchanged",
+            f"the value that belongs to {'dbeta' if which == 'gamma' else 'dgamma'}",
+            by="other",
+        ),
         slip("parameter-gradient-unsummed", "summed over height and width, not over the batch", over="places"),
         slip("reduced-over-wrong-axis", "summed over the batch alone", over="batch"),
     )
@@ -426,7 +438,7 @@ def update(rule: str) -> Subject:
 
     lr = slip("learning-rate-missing", "a step without the learning rate", learning_rate=1.0)
     twice = slip("learning-rate-twice", "a step with the learning rate squared", rate_twice=True)
-    uphill = slip("update-sign", "a step uphill", sign=1.0)
+    uphill = slip("update-sign", "a step uphill: the gradient added where it is to be subtracted", sign=1.0)
     lost = slip("state-not-kept", "every step as if it were the first: what config holds is not updated", keep=False)
     own = {
         "sgd": (),

@@ -94,6 +94,7 @@ class Described:
         further: arguments of backward after (dout, cache).
         from_output: the gradients are computed from what forward gave: where that is wrong (`own_output` in the draw),
             they are right if they follow from it.
+        symbols: what the interface calls the x, y and dy of our formulas.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Described:
     choices: tuple[Mapping[str, Any], ...] = ({},)
     further: tuple[Any, ...] = ()
     from_output: bool = False
+    symbols: Mapping[str, str] = field(default_factory=dict)
 
 
 class Runner(Contract):
@@ -220,6 +222,7 @@ class Runner(Contract):
             )
         else:
             gradient = Judge(each.backward, observations, module, "", each.backward, each.group or each.name)
+        forward.symbols = gradient.symbols = each.symbols
         trials = self.trials().get(each.name)
         if trials is None:
             return [forward.result(), gradient.result()]
@@ -261,7 +264,7 @@ class Runner(Contract):
         if not gradient.missing:
             self._gradients(each, forward, gradient, trials, shown, named, observations)
         if alone and len(each.conventions) > 1:
-            choice = self._convention(each, shown, named)
+            choice, _ = self._convention(each, shown, named)
             alone = [Trial(one.probe, one.draw.changed(**choice)) for one in alone]
         for one in self._chosen(each, alone, named):
             self._alone(each, forward, gradient, one, named[one.name])
@@ -372,7 +375,8 @@ class Runner(Contract):
                 forward.missing, forward.findings = "the loss is still zero, as in the starter: not filled in", []
             return
         nothing = [value for one in named.values() for value in one.values.values() if value.kind == "none"]
-        choice = self._convention(each, shown, named)
+        choice, sure = self._convention(each, shown, named)
+        open_choices = () if sure else each.conventions
         shown = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
         for k, (name, subject) in enumerate(each.gradients.items()):
             values = [one.values.get(name) for one in named.values()]
@@ -393,10 +397,10 @@ class Runner(Contract):
             given = {
                 option: forward.options[option] for option in each.shared.get(name, ()) if option in forward.options
             }
-            own_output = (
-                [[one.draw.changed(own_output=True) for one in shown]] if each.from_output and forward.findings else ()
-            )
-            judge.fit(subject, shown, name, alternatives=own_output, givens=({}, given) if given else ({},))
+            others = [[one.draw.changed(**other) for one in shown] for other in open_choices]
+            if each.from_output and forward.findings:
+                others.append([one.draw.changed(own_output=True) for one in shown])
+            judge.fit(subject, shown, name, alternatives=others, givens=({}, given) if given else ({},))
             self._joined(each, k, judge, shown, named)
             if each.output is None and k == 0 and any(bug.id == "unexplained" for bug in judge.findings):
                 name_formula(judge, [Trial(one.probe, one.draw.changed(J=one.draw.jacobians[0])) for one in shown])
@@ -423,8 +427,10 @@ class Runner(Contract):
             judge.note(f"{' and '.join(names)}: averaged over the batch, all alike")
         self._again(each, judge, trials, observations)
 
-    def _convention(self, each: Described, shown: list[Trial], named: Mapping[str, Observation]) -> Mapping[str, Any]:
-        """The convention under which the most gradients are right."""
+    def _convention(
+        self, each: Described, shown: list[Trial], named: Mapping[str, Observation]
+    ) -> tuple[Mapping[str, Any], bool]:
+        """The convention under which the most gradients are right, and whether any gradient says so."""
 
         def right(choice: Mapping[str, Any]) -> tuple[int, list[bool]]:
             trials = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
@@ -438,7 +444,10 @@ class Runner(Contract):
             ]
             return sum(flags), flags  # of as many, the one that the first gradients keep to: the weight's, say
 
-        return max(each.conventions, key=right) if len(each.conventions) > 1 else {}
+        if len(each.conventions) == 1:
+            return {}, True
+        best = max(each.conventions, key=right)
+        return best, right(best)[0] > 0
 
     def _joined(self, each: Described, k: int, judge: Judge, shown: list[Trial], named) -> None:
         """A parameter's gradient beside its parameter, as an update takes them."""
@@ -448,7 +457,8 @@ class Runner(Contract):
             if not 0 < k < len(handed):
                 return
             parameter = list(handed)[k]
-            judge_joined(judge, parameter, handed[parameter], named[one.name].get(name), name)
+            if judge_joined(judge, parameter, handed[parameter], named[one.name].get(name), name):
+                judge.notes = [note for note in judge.notes if f"`{name}`" not in note]  # not harmless
 
     def _by_differences(self, each: Described, k: int, trials, observations) -> dict[str, np.ndarray]:
         """The gradient of the hand-in's own forward by its argument k, where differences give one."""
@@ -480,9 +490,7 @@ class Runner(Contract):
             for name, a, b in zip(each.gradients, _several(first), _several(second), strict=False):
                 if a.array is not None and b.array is not None and not close(b.array, np.asarray(a.array, float)):
                     evidence = departure(name, b.array, np.asarray(a.array, float))
-                    judge.bug(
-                        "state-overwritten", f"asked twice with one cache, backward gives another `{name}`: {evidence}"
-                    )
+                    judge.bug("state-overwritten", f"called a second time, backward gives another `{name}`: {evidence}")
                     return
 
 
