@@ -229,7 +229,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "the values of another formula",
             "Differentiate once more on paper, then compare with a difference quotient at one point.",
             "The evidence says what is computed. sigmoid' = y (1 - y), tanh' = 1 - y², ReLU' = 1 where x > 0, "
-            "LeakyReLU' = slope and ELU' = y + alpha where x < 0.",
+            "LeakyReLU' = slope and ELU' = y + alpha where x < 0, GELU' = cdf(x) + x pdf(x) of the normal distribution.",
         ),
         Bug(
             "function-for-derivative",
@@ -1908,7 +1908,7 @@ STEPS_OF_PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "layer_?norm",
         "layernorm",
         _each(
-            (("mean-not-subtracted", "mean-added", "reduced-over-wrong-axis"), "mean of a sample"),
+            (("mean-not-subtracted", "mean-added"), "mean of a sample"),
             (("variance-uncentred", "bessel", "variance-squared"), "variance of a sample"),
             (_EPS, "normalised input"),
             (_OUTPUT, "output"),
@@ -1938,8 +1938,10 @@ STEPS_OF_PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     (
         "batch_?norm",
         "batchnorm",
-        _each((("reduced-over-wrong-axis",), "mean"), (("norm-parameter-averaged",), "gradient of gamma")),
+        _each((("norm-parameter-averaged", "parameter-gradient-unsummed"), "gradient of gamma")),
     ),
+    ("layer_?norm.*forward", "layernorm", {"reduced-over-wrong-axis": "mean of a sample"}),
+    ("batch_?norm.*forward", "batchnorm", {"reduced-over-wrong-axis": "mean"}),
     (
         "conv",
         "convolution",
@@ -2002,10 +2004,8 @@ def place_of(id: str, part: str = "") -> tuple[str, str] | None:
     """The derivation and its step that a bug of that part goes wrong in."""
     name = part.lower()
     for words, derivation, steps in STEPS_OF_PARTS:
-        if re.search(words, name):
-            if id in steps:
-                return derivation, steps[id]
-            break
+        if id in steps and re.search(words, name):
+            return derivation, steps[id]
     return None if _RULES.search(name) else STEPS.get(id)
 
 

@@ -348,6 +348,10 @@ _BACKWARD_BUGS_OF = {
 }
 
 
+def _times_dy(form: str) -> str:
+    return f"dy * {form}" if form.isalnum() else f"dy * ({form})"
+
+
 def activation_backward(kind: str, *, upstream: bool) -> Subject:
     """dx = f'(x) dy, or f'(x) alone. The draw: x, y, p, and dy where there is an upstream gradient."""
     forms = BACKWARD[kind]
@@ -369,7 +373,7 @@ def activation_backward(kind: str, *, upstream: bool) -> Subject:
 
     slips = list(_changed_by_form(kind, _BACKWARD_BUGS, _BACKWARD_BUGS_OF, "wrong-derivative", forms))
     if upstream:
-        slips = [replace(each, instead=f"dy * ({each.instead})") for each in slips]
+        slips = [replace(each, instead=_times_dy(each.instead)) for each in slips]
     name = "dx" if upstream else "the derivative"
     if upstream:
         slips.append(slip("upstream-missing", "the derivative alone, without dy", dy="missing"))

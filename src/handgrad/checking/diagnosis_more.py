@@ -78,15 +78,15 @@ def hinge_derivative() -> Subject:
     slips = (
         slip(
             "hinge-correct-class",
-            "the label's entry is -1, not minus the number of classes inside the margin",
+            "-1 at the label, where minus the number of classes inside the margin belongs",
             label="once",
         ),
         slip(
             "hinge-correct-class",
-            "the label's entry is -1 wherever any class is inside the margin",
+            "-1 at the label wherever any class is inside the margin",
             label="once if any",
         ),
-        slip("hinge-correct-class", "the label's own class is counted among those inside the margin", own="counted"),
+        slip("hinge-correct-class", "the label's own class counted among those inside the margin", own="counted"),
         slip("hinge-margin", "the derivative of the hinge loss without its margin", margin=0.0),
         slip("function-for-derivative", "the margins themselves where 1 belongs", form="margins"),
     )

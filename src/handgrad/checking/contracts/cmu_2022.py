@@ -249,7 +249,10 @@ def mean_square_dx() -> Subject:
 
 #: What the handout calls the arrays of our formulas.
 OF_ACTIVATIONS = {"x": "Z", "y": "A", "dy": "dLdA"}
-OF_NORM = {"x": "Z", "xhat": "NZ", "dy": "dLdBZ", "dx": "dLdZ", "dxhat": "dLdNZ", "gamma": "BW", "beta": "Bb"}
+OF_NORM = {"x": "Z", "xhat": "NZ", "dy": "dLdBZ", "dx": "dLdZ", "dxhat": "dLdNZ", "gamma": "BW", "beta": "Bb"} | {
+    "running_mean": "running_M",
+    "running_var": "running_V",
+}
 AVERAGED = ({"averaged": False}, {"averaged": True})
 
 

@@ -332,7 +332,8 @@ def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
             if after is not None and not close(after, start):
                 changed = departure(figure, after, start)
                 forward.bug(
-                    "evaluation-updates-running", f"a pass in evaluation changes the running figures: {changed}"
+                    "evaluation-updates-running",
+                    f"a pass in evaluation changes the running figures: {changed}{forward.legend(changed)}",
                 )
     kept, before = forward.observations, list(forward.findings)
     forward.observations = {**kept, **named}

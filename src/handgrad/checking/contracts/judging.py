@@ -319,7 +319,7 @@ class Judge:
         self.options = dict(best.options)
         if best.explained:
             for cause in best.causes:
-                self.bug(cause.bug, cause.evidence + self._legend(cause.evidence))
+                self.bug(cause.bug, cause.evidence + self.legend(cause.evidence))
             return
         expected = right_value(subject, draws[0], given)
         if reshaped(arrays[0], expected.shape) is None:
@@ -336,7 +336,7 @@ class Judge:
                 return
         self.bug("unexplained", departure(subject.name, arrays[0], expected, landmarks))
 
-    def _legend(self, formula: str) -> str:
+    def legend(self, formula: str) -> str:
         """The symbols in a formula, in the interface's words."""
         used = [f"{ours} is {theirs}" for ours, theirs in self.symbols.items() if re.search(rf"\b{ours}\b", formula)]
         return f" ({', '.join(used)})" if used else ""
