@@ -229,7 +229,7 @@ SECTIONS: dict[str, tuple[Bug, ...]] = {
             "the values of another formula",
             "Differentiate once more on paper, then compare with a difference quotient at one point.",
             "The evidence says what is computed. sigmoid' = y (1 - y), tanh' = 1 - y², ReLU' = 1 where x > 0, "
-            "LeakyReLU' = slope and ELU' = y + alpha where x < 0, GELU' = cdf(x) + x pdf(x) of the normal distribution.",
+            "LeakyReLU' = slope and ELU' = y + alpha where x < 0; GELU' = cdf(x) + x pdf(x) of a normal distribution.",
         ),
         Bug(
             "function-for-derivative",
