@@ -1201,15 +1201,18 @@ def norm_dx(axis: int) -> Subject:
             spread = spread * (draw.x.mean(axis=axis, keepdims=True) + draw.eps) ** -1.5 * inverse**-3
         elif through == "x not centred":
             spread = draw.x * inverse * correlation.mean(axis=along, keepdims=True)
-        elif through == "the other size":
-            other = draw.x.shape[1 - axis]
-            mean, spread = mean * (count / other), spread * (count / other)
+        elif str(through).startswith("the other size"):
+            ratio = count / draw.x.shape[1 - axis]
+            mean = mean * (1.0 if through.endswith("correlation") else ratio)
+            spread = spread * (1.0 if through.endswith("mean") else ratio)
         return {
             "dxhat": dxhat * inverse,
             "mean(dxhat)": np.broadcast_to(-mean.mean(axis=along_mean, keepdims=True) * inverse, xhat.shape),
             "xhat * mean(dxhat * xhat)": -spread * inverse,
         }
 
+    sizes = ("the batch size N", "the number of features D")
+    wrong = f"{sizes[1 - axis]} in place of {sizes[axis]}"
     slips = (
         slip("gamma-forgotten", "dx without gamma", gamma="missing"),
         slip("gamma-twice", "dx with gamma squared", gamma="squared"),
@@ -1254,15 +1257,13 @@ def norm_dx(axis: int) -> Subject:
         ),
         slip("xhat-forgotten", "dx with mean(dxhat * xhat) not multiplied by xhat", through="xhat missing"),
         slip("mean-not-subtracted", "dx with x in place of x - mean", through="x not centred"),
-        slip(
-            "wrong-factor",
-            "dx whose two sums over the "
-            + (
-                "batch are divided by D, the features, not by N"
-                if axis == 0
-                else "features are divided by N, the batch, not by D"
-            ),
-            through="the other size",
+        *(
+            slip("wrong-factor", f"dx with {which} divided by {wrong}", through=f"the other size, {term}")
+            for term, which in (
+                ("both", "its two sums"),
+                ("mean", "the sum of dxhat"),
+                ("correlation", "the sum of dxhat * xhat"),
+            )
         ),
     )
     return Subject(

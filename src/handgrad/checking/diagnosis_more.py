@@ -264,6 +264,9 @@ def convolution_dbias() -> Subject:
             "places": (2, 3),
             "batch and height": (0, 2),
             "batch and width": (0, 3),
+            "all but the width": (0, 1, 2),
+            "all but the height": (0, 1, 3),
+            "all but the batch": (1, 2, 3),
             "all": None,
         }[over]
         return draw.dy.sum(axis=axes)
@@ -277,6 +280,10 @@ def convolution_dbias() -> Subject:
             "reduced-over-wrong-axis", "dout summed over batch and width, not over the height", over="batch and width"
         ),
         slip("bias-gradient-unsummed", "dout summed over height and width, not over the batch", over="places"),
+        *(
+            slip("reduced-over-wrong-axis", f"dout summed over {over}, where the filters are to be left", over=over)
+            for over in ("all but the width", "all but the height", "all but the batch")
+        ),
         slip("summed-over-everything", "one number, the sum over everything", over="all"),
     )
     return Subject(
