@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.checking import course_programs as course_programs_index
 from tests.checking import mutation
 from tests.checking.mutations_cmu import CMU_2019
 from tests.checking.mutations_cmu_2022 import MUTATIONS as CMU_2022
@@ -281,6 +282,22 @@ def score(listed: Sequence[dict[str, Any]], reports: dict[str, Any]) -> dict[str
     }
 
 
+def course_programs() -> list[dict[str, Any]]:
+    """A row for each course of `tests/checking/course_programs`, in this process: they are ours."""
+    rows: dict[str, dict[str, Any]] = {}
+    for program in course_programs_index.programs():
+        zero = {"right": 0, "wrong": 0, "detected": 0, "named": 0, "false_alarms": 0, "others": 0, "missed": []}
+        row = rows.setdefault(program.course, {"course": program.course, **zero})
+        found = course_programs_index.compare(program, mutation.judge(program.folder))
+        row["right" if program.right else "wrong"] += 1
+        row["detected"] += found.detected
+        row["named"] += found.named
+        row["false_alarms" if program.right else "others"] += len(found.others)
+        if not program.right and not found.named:
+            row["missed"].append(program.name)
+    return list(rows.values())
+
+
 def share(part: int, whole: int) -> str:
     return f"{part}/{whole} ({100 * part / whole:.1f} %)" if whole else "-"
 
@@ -335,6 +352,7 @@ def main() -> None:
     begun = time.monotonic()
     rows = mutants(options.quick) if options.only != "programs" else []
     others = programs(options.quick) if options.only != "mutants" and PROGRAMS.is_dir() else None
+    courses = course_programs() if options.only != "mutants" and not options.quick else []
     if options.json:
         versions = {"python": platform.python_version(), "numpy": np.__version__}
         left_out = ["uva-norm", "most mutants, pairs and programs"] if options.quick else []
@@ -348,11 +366,18 @@ def main() -> None:
                     "left_out": left_out,
                     "cases": [{"case": row["contract"], **row} for row in rows],
                     "programs": others,
+                    "course_programs": courses,
                 }
             )
         )
     else:
         print(table(rows, others))
+        for row in courses:
+            print(
+                f"\n{row['course']}: {share(row['detected'], row['wrong'])} detected, "
+                f"{share(row['named'], row['wrong'])} named, {row['false_alarms']} right parts of {row['right']} "
+                f"right programs called wrong, {row['others']} other parts of wrong ones; missed: {row['missed']}"
+            )
         if options.quick:
             print("\nLeft out by --quick: most mutants, pairs and programs, and everything that needs PyTorch.")
 

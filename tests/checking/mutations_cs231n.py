@@ -223,7 +223,7 @@ CS231N += [
                 'v = config["momentum"] * v - config["learning_rate"] * dw',
                 'v = -config["learning_rate"] * dw',
             ),
-            ("state-not-kept", '    config["velocity"] = v\n', ""),
+            (("state-not-kept", "momentum-ignored"), '    config["velocity"] = v\n', ""),
         )
     ),
     _one(

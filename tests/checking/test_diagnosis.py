@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from handgrad import derivations
 from handgrad.checking import diagnosis_layers as layers
-from handgrad.checking.catalogue import BUGS, SECTIONS, as_markdown, step_of
+from handgrad.checking.catalogue import BUGS, SECTIONS, STEPS, STEPS_OF_PARTS, as_markdown, step_of
 from handgrad.checking.diagnosis import Draw, Subject, close, departure, explain, name_factor, reshaped, slip
 
 SOURCES = Path(layers.__file__).parent
@@ -182,6 +183,43 @@ def test_every_step_of_a_derivation_is_there():
     assert step_of("raises") == ""
 
 
+def test_every_step_of_a_part_is_there_and_is_told():
+    """The derivation of what the part computes, not that of any layer with such a bug."""
+    for _, derivation, steps in STEPS_OF_PARTS:
+        there = {step.name for step in derivations.get(derivation).steps}
+        assert set(steps) <= set(BUGS), derivation
+        assert set(steps.values()) <= there, derivation
+    for id, part, step in (
+        ("function-for-derivative", "ReLU.backward", "relu, step 2: the slope"),
+        ("function-for-derivative", "LeakyReLUModule.backward", "leaky-relu, step 2: the slope"),
+        ("wrong-derivative", "ELUModule.backward", "elu, step 2: the slope"),
+        ("wrong-derivative", "GELU.backward", "gelu, step 2: the slope"),
+        ("wrong-derivative", "Sigmoid.derivative", "sigmoid, step 4: from the output"),
+        ("norm-mean-constant", "layernorm_backward", "layernorm, step 14: term 4: output by mean, both ways"),
+        ("norm-mean-constant", "batchnorm_backward_alt", "batchnorm, step 9: gradient of the mean"),
+        ("stride-ignored", "conv_forward_naive", "convolution, step 1: definition"),
+        ("bias-correction-missing", "adam", "adam, step 5: the expectation"),
+    ):
+        number, _, name = step.partition(": ")
+        assert step_of(id, part).endswith(f": {name}"), step_of(id, part)
+        assert step_of(id, part).startswith(f"handgrad derive {number.split(',')[0]}, step ")
+    assert step_of("eps-misplaced", "rmsprop") == ""
+    assert step_of("eps-misplaced", "BatchNorm1d.forward").startswith("handgrad derive batchnorm, ")
+
+
+def test_the_symbols_of_a_formula_are_said_in_the_interfaces_words():
+    from handgrad.checking.contracts.judging import Judge, Trial
+    from handgrad.checking.probe import Observation, Probe, Value
+
+    judge = Judge("Tanh.backward", {"a": Observation("a", {"dx": Value("array", array=np.array([[1.0, 2.25]]))})})
+    judge.symbols = {"dy": "dLdA", "x": "Z"}
+    subject = Subject("dLdZ", lambda draw, power=1: draw.x**power, (slip("upstream-missing", "dy alone", power=2),))
+    draw = Draw({"N": 1}, x=np.array([[1.0, 1.5]]))
+    judge.fit(subject, [Trial(Probe("a", []), draw)], "dx")
+    (bug,) = judge.findings
+    assert bug.evidence == "`dLdZ` equals this on every random input: dy alone (dy is dLdA)"
+
+
 #: What the words of a form may hold, entry by entry.
 WORDS = {
     "exp": math.exp,
@@ -227,3 +265,11 @@ def test_the_words_of_a_form_are_its_code(side, kind, form):
         for a, b in zip(x, y, strict=True)
     ]
     assert np.allclose(code, said), (code, said)
+
+
+def test_one_sample_alone_has_a_factor_too():
+    """N / (N - 1) is infinite there, and no factor."""
+    found = explain(
+        Subject("dx", lambda draw: draw.x), [Draw({"N": 1}, x=np.array([1.0, 2.0]))], [np.array([7.0, 14.0])]
+    )
+    assert [cause.bug for cause in found.causes] == ["constant-factor"]

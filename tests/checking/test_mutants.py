@@ -5,6 +5,9 @@ import random
 import pytest
 from tests.checking import mutation
 from tests.checking.mutations_cmu import CMU_2019
+from tests.checking.mutations_cmu_2022 import MUTATIONS as CMU_2022
+from tests.checking.mutations_cs231n import CS231N
+from tests.checking.mutations_cs231n import PAIRS as CACHED_PAIRS
 from tests.checking.mutations_other import CMU_2020, FUNCTION_MUTATIONS, LAYER, UVA_NORM
 from tests.checking.mutations_uva import UVA_2020, UVA_2021, UVA_APR19, UVA_NOV19
 
@@ -18,6 +21,8 @@ HANDINS = {
     "layer": LAYER,
     "function": FUNCTION_MUTATIONS,
 }
+#: Those whose single mutations have tests of their own have pairs here too.
+PAIRED = {**HANDINS, "cmu-2022": CMU_2022, "cs231n": CS231N, "pairs": CACHED_PAIRS}
 #: What the default tests take of each; the slow ones take all.
 FEW = {
     name: random.Random(name).sample(list(mutations), min(8 if name == "cmu-2019" else 4, len(mutations)))
@@ -111,10 +116,10 @@ def test_all_normalisation_mutants():
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("name", HANDINS)
+@pytest.mark.parametrize("name", PAIRED)
 def test_pairs_of_mutations_are_both_named(name):
     files = mutation.read(name)
-    pairs = list(mutation.pairs(HANDINS[name]))
+    pairs = list(mutation.pairs(PAIRED[name]))
     both = count = 0
     for first, second in random.Random(7).sample(pairs, min(20, len(pairs))):
         changed = mutation.mutate(files, (first, second))

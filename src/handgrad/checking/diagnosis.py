@@ -217,7 +217,7 @@ def _fit(
     if not coefficients:
         return None
     causes: list[Cause] = [
-        Cause(each.bug, f"{quoted(subject.name)} is what this gives: {each.instead}") for each in slips
+        Cause(each.bug, f"{quoted(subject.name)} equals this on every random input: {each.instead}") for each in slips
     ]
     telling = [position for position, fitted in enumerate(coefficients) if not np.isnan(fitted).any()]
     if slips and not telling:
@@ -312,7 +312,7 @@ def name_factor(values: Sequence[float], sizes: Sequence[Mapping[str, float]]) -
             expected = [_value(key, size) for size in sizes]
         except ZeroDivisionError:
             continue
-        if _close(magnitudes, expected):
+        if all(map(math.isfinite, expected)) and _close(magnitudes, expected):  # N / (N - 1) is infinite for one sample
             return (*sign, *_split(key))
     for symbol in ("N", "1/N"):
         if symbol.strip("1/") in sizes[0] and len(values) > 1:
@@ -366,7 +366,7 @@ def _factor_evidence(what: str, key: str, values: Sequence[float], draws: Sequen
     if key == "0":
         return f"{what} is 0 everywhere" if not what.startswith("the term") else f"{what} is left out"
     if key == "-1":
-        return f"{what} has the wrong sign on every draw"
+        return f"{what} has the wrong sign on every random input"
     if key == "c":
         if not _close([abs(each) for each in values], [abs(values[0])] * len(values)):
             return f"{what} has a constant factor of {number(abs(value) * sizes['N'])} besides"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -347,6 +348,10 @@ _BACKWARD_BUGS_OF = {
 }
 
 
+def _times_dy(form: str) -> str:
+    return f"dy * {form}" if form.isalnum() else f"dy * ({form})"
+
+
 def activation_backward(kind: str, *, upstream: bool) -> Subject:
     """dx = f'(x) dy, or f'(x) alone. The draw: x, y, p, and dy where there is an upstream gradient."""
     forms = BACKWARD[kind]
@@ -367,6 +372,8 @@ def activation_backward(kind: str, *, upstream: bool) -> Subject:
         return derivative
 
     slips = list(_changed_by_form(kind, _BACKWARD_BUGS, _BACKWARD_BUGS_OF, "wrong-derivative", forms))
+    if upstream:
+        slips = [replace(each, instead=_times_dy(each.instead)) for each in slips]
     name = "dx" if upstream else "the derivative"
     if upstream:
         slips.append(slip("upstream-missing", "the derivative alone, without dy", dy="missing"))
@@ -701,7 +708,7 @@ def softmax_crossentropy_derivative(averaged: bool = False) -> Subject:
         slip("only-the-labels-entry", "(p - t) * t", form="(p - t) * t"),
         slip("reduced-over-batch", "p - t summed over the batch", form="p - t, summed"),
         slip("loss-for-derivative", "log p - t", form="log p - t"),
-        slip("labels-as-numbers", "p - n in every class, n the label's number", form="p - n"),
+        slip("labels-as-numbers", "p - n in every class, p the softmax and n the label's number", form="p - n"),
         slip("labels-as-numbers", "p - n at the label, n the label's number, where p - 1 belongs", form="p - n t"),
     )
     factors = {} if averaged else NOT_AVERAGED
@@ -1194,15 +1201,18 @@ def norm_dx(axis: int) -> Subject:
             spread = spread * (draw.x.mean(axis=axis, keepdims=True) + draw.eps) ** -1.5 * inverse**-3
         elif through == "x not centred":
             spread = draw.x * inverse * correlation.mean(axis=along, keepdims=True)
-        elif through == "the other size":
-            other = draw.x.shape[1 - axis]
-            mean, spread = mean * (count / other), spread * (count / other)
+        elif str(through).startswith("the other size"):
+            ratio = count / draw.x.shape[1 - axis]
+            mean = mean * (1.0 if through.endswith("correlation") else ratio)
+            spread = spread * (1.0 if through.endswith("mean") else ratio)
         return {
             "dxhat": dxhat * inverse,
             "mean(dxhat)": np.broadcast_to(-mean.mean(axis=along_mean, keepdims=True) * inverse, xhat.shape),
             "xhat * mean(dxhat * xhat)": -spread * inverse,
         }
 
+    sizes = ("the batch size N", "the number of features D")
+    wrong = f"{sizes[1 - axis]} in place of {sizes[axis]}"
     slips = (
         slip("gamma-forgotten", "dx without gamma", gamma="missing"),
         slip("gamma-twice", "dx with gamma squared", gamma="squared"),
@@ -1247,15 +1257,13 @@ def norm_dx(axis: int) -> Subject:
         ),
         slip("xhat-forgotten", "dx with mean(dxhat * xhat) not multiplied by xhat", through="xhat missing"),
         slip("mean-not-subtracted", "dx with x in place of x - mean", through="x not centred"),
-        slip(
-            "wrong-factor",
-            "dx whose two sums over the "
-            + (
-                "batch are divided by D, the features, not by N"
-                if axis == 0
-                else "features are divided by N, the batch, not by D"
-            ),
-            through="the other size",
+        *(
+            slip("wrong-factor", f"dx with {which} divided by {wrong}", through=f"the other size, {term}")
+            for term, which in (
+                ("both", "its two sums"),
+                ("mean", "the sum of dxhat"),
+                ("correlation", "the sum of dxhat * xhat"),
+            )
         ),
     )
     return Subject(
@@ -1282,9 +1290,11 @@ def norm_dx(axis: int) -> Subject:
     )
 
 
-def norm_parameter_gradient(which: str, *, averaged: bool = False) -> Subject:
-    """dγ = sum of dy x̂, dβ = sum of dy, over the batch. The draw: dy, x, xhat, gamma."""
-    name = f"d{which}"
+def norm_parameter_gradient(
+    which: str, *, averaged: bool = False, names: tuple[str, str] = ("dgamma", "dbeta")
+) -> Subject:
+    """dγ = sum of dy x̂, dβ = sum of dy, over the batch. The draw: dy, x, xhat, gamma. `names` are the interface's."""
+    name, other = names if which == "gamma" else names[::-1]
 
     def compute(draw: Draw, by="right", over="sum") -> Array:
         xhat = draw.xhat
@@ -1305,7 +1315,7 @@ def norm_parameter_gradient(which: str, *, averaged: bool = False) -> Subject:
         }[over]()
 
     slips = [
-        slip("dgamma-dbeta-exchanged", "the other one of dgamma and dbeta", by="other"),
+        slip("dgamma-dbeta-exchanged", f"the value that belongs to {other}", by="other"),
         slip("gamma-in-parameter-gradient", f"{name} multiplied by gamma", by="gamma"),
         slip(
             "parameter-gradient-unsummed", "one figure for each sample: the sum over the batch is missing", over="none"

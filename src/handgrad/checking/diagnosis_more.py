@@ -76,9 +76,17 @@ def hinge_derivative() -> Subject:
         return {"wrong classes": others / len(draw.x), "label": -draw.t * count / len(draw.x)}
 
     slips = (
-        slip("hinge-correct-class", "the label's entry is -1, not minus the number of classes inside", label="once"),
-        slip("hinge-correct-class", "the label's entry is -1 wherever any class is inside", label="once if any"),
-        slip("hinge-correct-class", "the label's own class is counted among those inside", own="counted"),
+        slip(
+            "hinge-correct-class",
+            "-1 at the label, where minus the number of classes inside the margin belongs",
+            label="once",
+        ),
+        slip(
+            "hinge-correct-class",
+            "-1 at the label wherever any class is inside the margin",
+            label="once if any",
+        ),
+        slip("hinge-correct-class", "the label's own class counted among those inside the margin", own="counted"),
         slip("hinge-margin", "the derivative of the hinge loss without its margin", margin=0.0),
         slip("function-for-derivative", "the margins themselves where 1 belongs", form="margins"),
     )
@@ -130,10 +138,10 @@ def regularised_derivative(subject: Subject) -> Subject:
     def compute(draw: Draw, axes: str = "right", **options: Any) -> Any:
         found = subject.compute(draw.changed(x=draw.X @ draw.W), **options)
         scores = sum(found.values()) if isinstance(found, dict) else found
-        return {"data": draw.X.T @ np.asarray(scores), "regularisation": 2 * draw.share * draw.reg * draw.W}
+        return {"X.T @ dscores": draw.X.T @ np.asarray(scores), "regularisation": 2 * draw.share * draw.reg * draw.W}
 
     factors = {"N": "batch-mean-missing", "1/N": "batch-mean-twice", "-1": "label-sign"}
-    return Subject("dW", compute, subject.slips, terms={"data": factors, "regularisation": _REGULARISATION})
+    return Subject("dW", compute, subject.slips, terms={"X.T @ dscores": factors, "regularisation": _REGULARISATION})
 
 
 _REGULARISATION = {
@@ -256,6 +264,9 @@ def convolution_dbias() -> Subject:
             "places": (2, 3),
             "batch and height": (0, 2),
             "batch and width": (0, 3),
+            "all but the width": (0, 1, 2),
+            "all but the height": (0, 1, 3),
+            "all but the batch": (1, 2, 3),
             "all": None,
         }[over]
         return draw.dy.sum(axis=axes)
@@ -269,6 +280,10 @@ def convolution_dbias() -> Subject:
             "reduced-over-wrong-axis", "dout summed over batch and width, not over the height", over="batch and width"
         ),
         slip("bias-gradient-unsummed", "dout summed over height and width, not over the batch", over="places"),
+        *(
+            slip("reduced-over-wrong-axis", f"dout summed over {over}, where the filters are to be left", over=over)
+            for over in ("all but the width", "all but the height", "all but the batch")
+        ),
         slip("summed-over-everything", "one number, the sum over everything", over="all"),
     )
     return Subject(
@@ -400,7 +415,11 @@ def group_parameter_gradient(which: str) -> Subject:
         return product.sum(axis=axes, keepdims=True)
 
     slips = (
-        slip("dgamma-dbeta-exchanged", "the other one of dgamma and dbeta", by="other"),
+        slip(
+            "dgamma-dbeta-exchanged",
+            f"the value that belongs to {'dbeta' if which == 'gamma' else 'dgamma'}",
+            by="other",
+        ),
         slip("parameter-gradient-unsummed", "summed over height and width, not over the batch", over="places"),
         slip("reduced-over-wrong-axis", "summed over the batch alone", over="batch"),
     )
@@ -426,7 +445,7 @@ def update(rule: str) -> Subject:
 
     lr = slip("learning-rate-missing", "a step without the learning rate", learning_rate=1.0)
     twice = slip("learning-rate-twice", "a step with the learning rate squared", rate_twice=True)
-    uphill = slip("update-sign", "a step uphill", sign=1.0)
+    uphill = slip("update-sign", "a step uphill: the gradient added where it is to be subtracted", sign=1.0)
     lost = slip("state-not-kept", "every step as if it were the first: what config holds is not updated", keep=False)
     own = {
         "sgd": (),

@@ -150,7 +150,7 @@ class Report:
                             "title": bug.title,
                             "evidence": bug.evidence,
                             "hint": bug.hint(hints),
-                            "derivation": step_of(bug.id) if hints != "none" else "",
+                            "derivation": step_of(bug.id, part.part) if hints != "none" else "",
                         }
                         for bug in part.bugs
                     ],

@@ -18,7 +18,7 @@ from handgrad.checking import diagnosis_more as more
 from handgrad.checking.contracts.checks import from_right_output
 from handgrad.checking.contracts.cmu_2022_models import models
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.cs231n import evaluated, large_rows, running_from_zero, stable
+from handgrad.checking.contracts.cs231n import evaluated, large_rows, running_from_zero, stable, told_already
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import required, spread_out
 from handgrad.checking.contracts.judging import Judge, Trial, call, get, stand_in
@@ -121,10 +121,10 @@ def _sgd_output() -> Subject:
         return np.concatenate([columns[weight][:, :-1], columns[bias][:, -1:]], axis=1)
 
     slips = (
-        slip("not-updated", "a step that changes W alone: b is as before", bias="unchanged"),
-        slip("not-updated", "a step that changes b alone: W is as before", weight="unchanged"),
-        slip("not-updated", "where momentum > 0, a step that changes W alone", bias="unchanged with momentum"),
-        slip("not-updated", "where momentum > 0, a step that changes b alone", weight="unchanged with momentum"),
+        slip("not-updated", "W as it should be, b unchanged", bias="unchanged"),
+        slip("not-updated", "b as it should be, W unchanged", weight="unchanged"),
+        slip("not-updated", "W as it should be, b unchanged where momentum > 0", bias="unchanged with momentum"),
+        slip("not-updated", "b as it should be, W unchanged where momentum > 0", weight="unchanged with momentum"),
         slip("momentum-ignored", "momentum for W alone, plain steps for b", bias="plain"),
         slip("momentum-ignored", "momentum for b alone, plain steps for W", weight="plain"),
     )
@@ -164,6 +164,12 @@ def mean_square_dx() -> Subject:
     return Subject("dLdA", compute, factors={"-1": "label-sign", "N": "batch-mean-missing", "1/N": "batch-mean-twice"})
 
 
+#: What the handout calls the arrays of our formulas.
+OF_ACTIVATIONS = {"x": "Z", "y": "A", "dy": "dLdA"}
+OF_NORM = {"x": "Z", "xhat": "NZ", "dy": "dLdBZ", "dx": "dLdZ", "dxhat": "dLdNZ", "gamma": "BW", "beta": "Bb"} | {
+    "running_mean": "running_M",
+    "running_var": "running_V",
+}
 AVERAGED = ({"averaged": False}, {"averaged": True})
 
 
@@ -198,8 +204,22 @@ def _running(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observat
         kept, options = forward.observations, forward.options
         forward.observations = {**kept, **named}
         if shown:
-            forward.fit(running_from_zero(which) if which == "mean" else layers.norm_running(which), shown, "r")
+            subject = running_from_zero(which) if which == "mean" else layers.norm_running(which)
+            given = told_already(forward, which)
+            forward.fit(subject, shown, "r", givens=given)
         forward.observations, forward.options = kept, options
+
+
+def _beside_the_weight(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
+    """Either place of 1/N is right, but W and b keep to one: say what the bias's gradient is compared with."""
+    words = {
+        "bias-gradient-not-averaged": "`dLdW` is divided by N",
+        "bias-gradient-averaged": "`dLdW` is not divided by N",
+    }
+    backward.findings = [
+        replace(bug, evidence=f"{bug.evidence}; {words[bug.id]}") if bug.id in words else bug
+        for bug in backward.findings
+    ]
 
 
 def described(module: Module) -> Iterator[Described]:
@@ -207,7 +227,7 @@ def described(module: Module) -> Iterator[Described]:
     both = ("forward", "backward")
     if "Linear" in module.classes and len(required(module.methods("Linear").get("__init__", _NONE))) == 2:
         gradients = {
-            "dx": layers.linear_dx(),
+            "dx": replace(layers.linear_dx(), name="dLdA"),
             "dLdW": _by_edition(
                 layers.linear_dweight("dLdW", averaged=False), layers.linear_dweight("dLdW", averaged=True)
             ),
@@ -218,6 +238,7 @@ def described(module: Module) -> Iterator[Described]:
         yield Described(
             "Linear", "linear", "linear_backward", _linear, layers.linear_forward(), gradients, adapter=ADAPTER,
             owner="Linear", methods=both, conventions=AVERAGED, numeric=False, columns=("dLdb",),
+            more=(_beside_the_weight,), symbols={"x": "A", "dy": "dLdZ"},
         )  # fmt: skip
     for name, kind in ACTIVATIONS.items():
         if name not in module.classes or "backward" not in module.methods(name):
@@ -226,15 +247,19 @@ def described(module: Module) -> Iterator[Described]:
         backward = "activation_backward" if upstream else "activation_derivative"
         output = layers.activation_forward(kind)
         derivative = from_right_output(layers.activation_backward(kind, upstream=upstream), output)
+        if upstream:
+            derivative = replace(derivative, name="dLdZ")
         yield Described(
             name, "activation", backward, _one_input, output, {"dx": derivative}, adapter=_adapter(name), owner=name,
             methods=both, numeric=name == "GELU", group="activations", from_output=True,
+            symbols=OF_ACTIVATIONS,
         )  # fmt: skip
     if "Softmax" in module.classes and required(module.methods("Softmax").get("backward", _NONE)):
         yield Described(
             "Softmax", "activation", "activation_backward", _large_input, layers.softmax_forward(),
-            {"dx": from_right_output(layers.softmax_backward(), layers.softmax_forward())}, adapter=_adapter("Softmax"),
-            owner="Softmax", methods=both, numeric=False, group="activations", more=(stable,), from_output=True,
+            {"dx": replace(from_right_output(layers.softmax_backward(), layers.softmax_forward()), name="dLdZ")},
+            adapter=_adapter("Softmax"), owner="Softmax", methods=both, numeric=False, group="activations",
+            more=(stable,), from_output=True, symbols=OF_ACTIVATIONS,
         )  # fmt: skip
     if "CrossEntropyLoss" in module.classes:
         derivative = _by_edition(
@@ -242,32 +267,34 @@ def described(module: Module) -> Iterator[Described]:
             layers.softmax_crossentropy_derivative(averaged=True),
         )
         yield Described(
-            "CrossEntropyLoss", "loss", "", _large_loss, more.softmax_loss(), {"dLdA": derivative},
-            adapter=_adapter("CrossEntropyLoss"), owner="CrossEntropyLoss", methods=both, conventions=AVERAGED,
+            "CrossEntropyLoss", "loss", "", _large_loss, more.softmax_loss(),
+            {"dLdA": replace(derivative, name="dLdA")}, adapter=_adapter("CrossEntropyLoss"), owner="CrossEntropyLoss",
+            methods=both, conventions=AVERAGED,
             shared={"dLdA": ("axis", "shift", "form", "twice")}, more=(stable,),
+            symbols={"x": "A", "t": "Y"},
         )  # fmt: skip
     if "MSELoss" in module.classes:
         yield Described(
             "MSELoss", "loss", "", _loss, mean_square(), {"dLdA": mean_square_dx()},
             adapter=_adapter("MSELoss"), owner="MSELoss", methods=both, conventions=MSE_FACTORS,
-            choices=({}, {"mean": 0.0}, {"scale": 0.5}, {"mean": 0.0, "scale": 0.5}),
+            symbols={"x": "A", "t": "Y"}, choices=({}, {"mean": 0.0}, {"scale": 0.5}, {"mean": 0.0, "scale": 0.5}),
         )  # fmt: skip
     norm = next((name for name in ("BatchNorm1d", "BatchNorm") if name in module.classes), None)
     if norm is not None and "self.BW" in ast.unparse(module.classes[norm]):
         gradients = {
-            "dx": layers.norm_dx(0),
-            "dLdBW": layers.norm_parameter_gradient("gamma"),
-            "dLdBb": layers.norm_parameter_gradient("beta"),
+            "dx": replace(layers.norm_dx(0), name="dLdZ"),
+            "dLdBW": layers.norm_parameter_gradient("gamma", names=("dLdBW", "dLdBb")),
+            "dLdBb": layers.norm_parameter_gradient("beta", names=("dLdBW", "dLdBb")),
         }
         yield Described(
             norm, "norm", "norm_backward", _norm, layers.norm_forward(0), gradients, adapter=_adapter(norm), owner=norm,
             methods=both, numeric=False, more=(evaluated, _running),
-            shared={"dx": ("ddof", "eps_at", "eps_value", "root")},
+            shared={"dx": ("ddof", "eps_at", "eps_value", "root")}, symbols=OF_NORM,
         )  # fmt: skip
     if "SGD" in module.classes and required(module.methods("SGD").get("__init__", _NONE))[:1] == ["model"]:
         yield Described(
-            "SGD", "sgd", "", _sgd, _sgd_output(), {}, adapter=ADAPTER, owner="SGD",
-            methods=("step", "step"), numeric=False,
+            "SGD", "sgd", "", _sgd, _sgd_output(), {}, adapter=ADAPTER, owner="SGD", methods=("step", "step"),
+            numeric=False, symbols={"dw": "dLdW", "learning_rate": "lr", "momentum": "mu"},
         )  # fmt: skip
 
     yield from models(module)

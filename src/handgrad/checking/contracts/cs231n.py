@@ -265,7 +265,7 @@ def stable(forward: Judge, backward: Judge, trials: Pairs) -> None:
         (
             "apart y",
             "softmax-global-shift",
-            "with rows of logits that are 1000 apart the result holds {bad}: every exp of the lower rows is 0",
+            "with rows of logits that are 1000 apart the result holds {bad}: in the lower rows exp is 0 everywhere",
         ),
     ):
         for _, observation in trials:
@@ -299,7 +299,7 @@ def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
             shown.append(Trial(_renamed(one, label), draw))
         kept = forward.observations
         forward.observations = {**kept, **named}
-        forward.fit(running_from_zero(which), shown, "r")
+        forward.fit(running_from_zero(which), shown, "r", givens=told_already(forward, which))
         forward.observations = kept
 
 
@@ -329,11 +329,14 @@ def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
         label = f"{one.name} / test"
         named[label] = Observation(label, {"t": value})
         shown.append(Trial(_renamed(one, label), draw))
-        for key, figure, start in (("rm after", "mean", mean), ("rv after", "variance", var)):
+        for key, figure, start in (("rm after", "running_mean", mean), ("rv after", "running_var", var)):
             after = observation.get(key)
             if after is not None and not close(after, start):
-                changed = departure(f"the running {figure}", after, start)
-                forward.bug("evaluation-updates-running", f"a pass in evaluation changes it: {changed}")
+                changed = departure(figure, after, start)
+                forward.bug(
+                    "evaluation-updates-running",
+                    f"a pass in evaluation changes the running figures: {changed}{forward.legend(changed)}",
+                )
     kept, before = forward.observations, list(forward.findings)
     forward.observations = {**kept, **named}
     given = {name: forward.options[name] for name in ("eps_at", "root", "gamma", "beta") if name in forward.options}
@@ -344,6 +347,11 @@ def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
     if before and any(bug.id == "unexplained" for bug in before):
         forward.findings = before
     forward.observations = kept
+
+
+def told_already(forward: Judge, which: str) -> tuple[dict[str, Any], ...]:
+    """Where forward divides the variance by N - 1, so does the running variance: that is told once."""
+    return ({}, {"batch": "unbiased"}) if which == "var" and forward.options.get("ddof") else ({},)
 
 
 def running_from_zero(which: str) -> Subject:
@@ -383,16 +391,16 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
         if not keeps:
             forward.bug(
                 "dropout-rate",
-                f"{number(share)} of the entries are kept; with p = {number(p)} it is {number(p)}, "
+                f"{share:.0%} of the entries are kept; with p = {number(p)} it is {number(p)}, "
                 f"or {number(1 - p)} where p is the share that is dropped",
             )
         elif not any(abs(scale - 1 / rate) < 1e-6 for rate in keeps):
             rate = keeps[0]
-            found = "unscaled" if abs(scale - 1) < 1e-6 else f"multiplied by {number(scale)}"
+            found = "not scaled" if abs(scale - 1) < 1e-6 else f"multiplied by {number(scale)}"
             forward.bug(
                 "dropout-not-scaled",
-                f"{number(share)} of the entries are kept, and they are {found}: "
-                f"expected a factor of {number(1 / rate)}, so that the mean stays",
+                f"{share:.0%} of the entries are kept, and they are {found}: expected a factor of "
+                f"{number(1 / rate)}, 1 over the share that is kept, so that the expected output is x",
             )
         tested = observation.get("y test")
         if tested is not None and not close(tested, one.draw.x):
@@ -411,7 +419,7 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
             scaled = close(dx, up * (mask != 0))
             backward.bug(
                 "dropout-not-scaled" if scaled else "wrong-derivative",
-                "dx is dout with the mask, without the factor that forward has"
+                f"`dx` is dout * mask without the factor {number(scale)} that forward multiplies by"
                 if scaled
                 else departure("dx", dx, up * mask),
             )
@@ -419,6 +427,9 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
 
 # -- the description --------------------------------------------------------------------------------------------------
 
+#: What the assignments call the arrays of our formulas.
+UPSTREAM = {"dy": "dout"}
+OF_NORM = {"dy": "dout", "y": "out", "dxhat": "dout * gamma"}
 #: Slips of a normalisation's forward that its dx has as well.
 SHARED = {"dx": ("ddof", "eps_at", "eps_value", "root")}
 NORM_GRADIENTS = {
@@ -444,18 +455,28 @@ def _described() -> Iterator[Described]:
         "dw": layers.linear_dweight("dw", averaged=False, transposed=True),
         "db": layers.linear_dbias("db", averaged=False),
     }
-    yield Described("affine", "affine_forward", "affine_backward", _affine, layers.linear_forward(), affine)
+    yield Described(
+        "affine", "affine_forward", "affine_backward", _affine, layers.linear_forward(), affine, symbols=UPSTREAM
+    )
     joined = {name: _through_relu(subject) for name, subject in affine.items()}
     yield Described(
-        "affine_relu", "affine_relu_forward", "affine_relu_backward", _affine, _affine_relu_forward(), joined
+        "affine_relu",
+        "affine_relu_forward",
+        "affine_relu_backward",
+        _affine,
+        _affine_relu_forward(),
+        joined,
+        symbols=UPSTREAM,
     )
     relu = {
         "dx": from_right_output(layers.activation_backward("relu", upstream=True), layers.activation_forward("relu"))
     }
-    yield Described("relu", "relu_forward", "relu_backward", _relu, layers.activation_forward("relu"), relu)
+    yield Described(
+        "relu", "relu_forward", "relu_backward", _relu, layers.activation_forward("relu"), relu, symbols=UPSTREAM
+    )
     hinge = {"dx": more.hinge_derivative()}
     yield Described("svm_loss", "svm_loss", "", _scores, more.hinge_loss(), hinge, shared={"dx": ("margin",)})
-    softmax = {"dx": layers.softmax_crossentropy_derivative(averaged=True)}
+    softmax = {"dx": replace(layers.softmax_crossentropy_derivative(averaged=True), name="dx")}
     yield Described(
         "softmax_loss",
         "softmax_loss",
@@ -465,6 +486,7 @@ def _described() -> Iterator[Described]:
         softmax,
         shared={"dx": SOFTMAX_OPTIONS},
         more=(stable,),
+        symbols={"t": "the one-hot rows of y"},
     )
     for backward in ("batchnorm_backward", "batchnorm_backward_alt"):
         name = backward.replace("_backward", "")
@@ -476,6 +498,7 @@ def _described() -> Iterator[Described]:
             layers.norm_forward(0),
             NORM_GRADIENTS,
             shared=SHARED,
+            symbols=OF_NORM,
             more=(evaluated, _running) if name == "batchnorm" else (),
         )
     yield Described(
@@ -486,6 +509,7 @@ def _described() -> Iterator[Described]:
         layers.norm_forward(1),
         {**NORM_GRADIENTS, "dx": layers.norm_dx(1)},
         shared=SHARED,
+        symbols=OF_NORM,
     )
     yield Described("dropout", "dropout_forward", "dropout_backward", _dropout, None, more=(_masked,), numeric=False)
     for kind in ("naive", "fast", "strides", "im2col"):
@@ -517,6 +541,7 @@ def _described() -> Iterator[Described]:
         NORM_GRADIENTS,
         fold=_channels_last,
         shared=SHARED,
+        symbols=OF_NORM,
     )
     yield Described(
         "spatial_groupnorm",
@@ -558,6 +583,7 @@ def _described() -> Iterator[Described]:
             starts_at_zero=True,
             shared={"dW": SOFTMAX_OPTIONS},
             more=(stable,),
+            symbols={"x": "X W", "t": "the one-hot rows of y"},
         )
 
 

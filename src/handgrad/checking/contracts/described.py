@@ -90,6 +90,7 @@ class Described:
         largest: how many entries an argument may have whose derivative is taken by differences.
         from_output: the gradients are computed from what forward gave: where that is wrong (`own_output` in the draw),
             they are right if they follow from it.
+        symbols: what the interface calls the x, y and dy of our formulas.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Described:
     differences: bool = False
     largest: int = 80
     from_output: bool = False
+    symbols: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def by_differences(self) -> bool:
@@ -212,10 +214,12 @@ class Runner(Contract):
                 Judge(f"{each.name}.{method}", observations, module, each.owner, method, group)
                 for method in each.methods
             )
-            return forward, gradient
-        forward = Judge(each.forward, observations, module, "", each.forward, group)
-        backward, name = each.backward or each.forward, each.backward or f"{each.forward}, gradient"
-        return forward, Judge(name, observations, module, "", backward, group)
+        else:
+            forward = Judge(each.forward, observations, module, "", each.forward, group)
+            backward, name = each.backward or each.forward, each.backward or f"{each.forward}, gradient"
+            gradient = Judge(name, observations, module, "", backward, group)
+        forward.symbols = gradient.symbols = each.symbols
+        return forward, gradient
 
     def _judge(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> list[Part]:
         forward, gradient = self._judges(each, module, observations)
@@ -260,7 +264,7 @@ class Runner(Contract):
         if not gradient.missing:
             self._gradients(each, forward, gradient, trials, shown, named, observations)
         if alone and len(each.conventions) > 1:
-            choice = self._convention(each, shown, named)
+            choice, _ = self._convention(each, shown, named)
             alone = [Trial(one.probe, one.draw.changed(**choice)) for one in alone]
         for one in self._chosen(each, alone, named):
             self._alone(each, forward, gradient, one, named[one.name])
@@ -383,7 +387,8 @@ class Runner(Contract):
                 forward.missing, forward.findings = "the loss is still zero, as in the starter: not filled in", []
             return
         nothing = [value for one in named.values() for value in one.values.values() if value.kind == "none"]
-        choice = self._convention(each, shown, named)
+        choice, sure = self._convention(each, shown, named)
+        open_choices = () if sure else each.conventions
         shown = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
         for k, (name, subject) in enumerate(each.gradients.items()):
             values = [one.values.get(name) for one in named.values()]
@@ -404,10 +409,10 @@ class Runner(Contract):
             given = {
                 option: forward.options[option] for option in each.shared.get(name, ()) if option in forward.options
             }
-            own_output = (
-                [[one.draw.changed(own_output=True) for one in shown]] if each.from_output and forward.findings else ()
-            )
-            judge.fit(subject, shown, name, alternatives=own_output, givens=({}, given) if given else ({},))
+            others = [[one.draw.changed(**other) for one in shown] for other in open_choices]
+            if each.from_output and forward.findings:
+                others.append([one.draw.changed(own_output=True) for one in shown])
+            judge.fit(subject, shown, name, alternatives=others, givens=({}, given) if given else ({},))
             self._joined(each, k, judge, shown, named)
             if each.by_differences and k == 0 and any(bug.id == "unexplained" for bug in judge.findings):
                 name_formula(judge, [Trial(one.probe, one.draw.changed(J=one.draw.jacobians[0])) for one in shown])
@@ -434,9 +439,14 @@ class Runner(Contract):
             judge.note(f"{' and '.join(names)}: averaged over the batch, all alike")
         self._again(each, judge, trials, observations)
 
-    def _convention(self, each: Described, shown: list[Trial], named: Mapping[str, Observation]) -> Mapping[str, Any]:
-        """The convention under which the most gradients are right."""
-        return self._most_right(each, each.conventions, shown, named) if len(each.conventions) > 1 else {}
+    def _convention(
+        self, each: Described, shown: list[Trial], named: Mapping[str, Observation]
+    ) -> tuple[Mapping[str, Any], bool]:
+        """The convention under which the most gradients are right, and whether any gradient says so."""
+        if len(each.conventions) == 1:
+            return {}, True
+        best = self._most_right(each, each.conventions, shown, named)
+        return best, any(self._right(each, best, shown, named))
 
     def _most_right(
         self,
@@ -445,21 +455,27 @@ class Runner(Contract):
         shown: list[Trial],
         named: Mapping[str, Observation],
     ) -> Mapping[str, Any]:
-        """What makes the most gradients right; the first of several."""
+        """What makes the most gradients right; of as many, what the first gradients keep to: the weight's, say."""
 
         def right(choice: Mapping[str, Any]) -> tuple[int, list[bool]]:
-            trials = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
-            flags = [
-                all(
-                    (found := named[one.name].get(name)) is not None
-                    and any(close(sign * found, right_value(subject, one.draw), 1e-5) for sign in (1.0, -1.0))
-                    for one in trials
-                )
-                for name, subject in each.gradients.items()
-            ]
-            return sum(flags), flags  # of as many, the one that the first gradients keep to: the weight's, say
+            flags = self._right(each, choice, shown, named)
+            return sum(flags), flags
 
         return max(choices, key=right)
+
+    def _right(
+        self, each: Described, choice: Mapping[str, Any], shown: list[Trial], named: Mapping[str, Observation]
+    ) -> list[bool]:
+        """Which gradients are right, but for their signs, under a choice."""
+        trials = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
+        return [
+            all(
+                (found := named[one.name].get(name)) is not None
+                and any(close(sign * found, right_value(subject, one.draw), 1e-5) for sign in (1.0, -1.0))
+                for one in trials
+            )
+            for name, subject in each.gradients.items()
+        ]
 
     def _joined(self, each: Described, k: int, judge: Judge, shown: list[Trial], named) -> None:
         """A parameter's gradient beside its parameter, as an update takes them."""
@@ -469,7 +485,8 @@ class Runner(Contract):
             if not 0 < k < len(handed):
                 return
             parameter = list(handed)[k]
-            judge_joined(judge, parameter, handed[parameter], named[one.name].get(name), name)
+            if judge_joined(judge, parameter, handed[parameter], named[one.name].get(name), name):
+                judge.notes = [note for note in judge.notes if f"`{name}`" not in note]  # not harmless
 
     def _by_differences(self, each: Described, k: int, trials, observations) -> dict[str, np.ndarray]:
         """The gradient of the hand-in's own forward by its argument k, where differences give one."""
@@ -501,9 +518,7 @@ class Runner(Contract):
             for name, a, b in zip(each.gradients, _several(first), _several(second), strict=False):
                 if a.array is not None and b.array is not None and not close(b.array, np.asarray(a.array, float)):
                     evidence = departure(name, b.array, np.asarray(a.array, float))
-                    judge.bug(
-                        "state-overwritten", f"asked twice with one cache, backward gives another `{name}`: {evidence}"
-                    )
+                    judge.bug("state-overwritten", f"called a second time, backward gives another `{name}`: {evidence}")
                     return
 
 

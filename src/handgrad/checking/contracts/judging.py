@@ -8,6 +8,7 @@ itself gave on the ordinary draw, so that one bug neither hides nor repeats anot
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -149,6 +150,8 @@ class Judge:
     missing: str = ""
     judged: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    symbols: Mapping[str, str] = field(default_factory=dict)
+    """What the interface calls the x, y, dy and so on of our formulas."""
 
     def __post_init__(self) -> None:
         node = self.node()
@@ -330,7 +333,7 @@ class Judge:
         self.options = dict(best.options)
         if best.explained:
             for cause in best.causes:
-                self.bug(cause.bug, cause.evidence)
+                self.bug(cause.bug, cause.evidence + self.legend(cause.evidence))
             return
         expected = right_value(subject, draws[0], given)
         if reshaped(arrays[0], expected.shape) is None:
@@ -346,6 +349,11 @@ class Judge:
                 self.bug("unexplained", departure(subject.name, found, expected, landmarks))
                 return
         self.bug("unexplained", departure(subject.name, arrays[0], expected, landmarks))
+
+    def legend(self, formula: str) -> str:
+        """The symbols in a formula, in the interface's words."""
+        used = [f"{ours} is {theirs}" for ours, theirs in self.symbols.items() if re.search(rf"\b{ours}\b", formula)]
+        return f" ({', '.join(used)})" if used else ""
 
     def unchanged(self, trials: Sequence[Trial], names: Sequence[str] = ("x",), what: str = "input") -> None:
         """No input was written to."""
@@ -436,10 +444,11 @@ def grown(parameter: np.ndarray, gradient: np.ndarray) -> tuple[int, ...] | None
 
 def judge_joined(
     judge: Judge, name: str, parameter: np.ndarray, gradient: np.ndarray | None, gradient_name: str
-) -> None:
-    """A gradient beside its parameter, as an update takes them: right numbers in a shape that spoils the parameter."""
+) -> bool:
+    """A gradient beside its parameter, as an update takes them: right numbers in a shape that spoils the parameter.
+    Whether it does."""
     if gradient is None or gradient.dtype.kind not in "biuf" or gradient.size != parameter.size:
-        return
+        return False
     shape = grown(parameter, gradient)
     if shape is not None:
         judge.bug(
@@ -447,6 +456,7 @@ def judge_joined(
             f"`{gradient_name}` has the shape {gradient.shape} beside `{name}` of the shape {parameter.shape}: "
             f"after one step `{name} - lr * {gradient_name}` has the shape {shape}",
         )
+    return shape is not None
 
 
 def right_value(subject: Subject, draw: Draw, given: Mapping[str, Any] | None = None) -> np.ndarray:
