@@ -174,7 +174,7 @@ STEPS_OF_PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "adam",
         _each(
             (("bias-correction-missing", "bias-correction-step"), "the expectation"),
-            (("square-missing",), "the running square, corrected alike"),
+            (("square-missing",), "the running square, corrected in the same way"),
             (("eps-misplaced", "root-missing"), "the step"),
             (("decay-swapped",), "the running mean"),
         ),
