@@ -12,8 +12,8 @@ from tests.checking import mutation
 
 from handgrad.checking import check
 from handgrad.checking.contracts import CourseFile, Source, course_file
-from handgrad.checking.write_course import new_course
 from handgrad.checking.results import Part
+from handgrad.checking.write_course import new_course
 from handgrad.cli import main
 from handgrad.errors import ConfigError
 
@@ -140,6 +140,30 @@ def test_mutants_of_the_solution_are_caught_in_every_part(generated, tmp_path, m
 
 
 @pytest.mark.slow
+def test_styles_of_many_courses_are_found(tmp_path):
+    """Parameter objects, gradients in dicts and attributes, functions without a cache, five gradients of one pair."""
+    shutil.copy(SOLUTIONS / "styles.py", tmp_path)
+    parts, left_out = new_course(tmp_path / "styles.py", tmp_path / "course.toml")
+    assert parts == ["Dense", "Tanh", "LayerNorm", "BCELoss", "mse", "rnn_step_forward", "relu_forward"]
+    assert not left_out
+    course = CourseFile.read(tmp_path / "course.toml")
+    gradients = {part.name: [course_file.written(one.gradient) for one in part.with_gradient] for part in course.parts}
+    assert gradients["Dense"] == ["backward", "layer.weights.grad", "layer.biases.grad"]
+    assert gradients["LayerNorm"] == ["backward[0]", "backward[1]['gamma']", "backward[1]['beta']"]
+    assert gradients["Tanh"] == ["layer.dx"]
+    assert gradients["rnn_step"] == [f"backward[{k}]" for k in range(5)]
+    text = (tmp_path / "styles.py").read_text()
+    text = text.replace("prev_h.T @ da", "next_h.T @ da").replace(
+        "self.dx = (1 - self.out**2) * grad", "self.dx = grad"
+    )
+    (tmp_path / "wrong.py").write_text(text)
+    report = check(tmp_path / "wrong.py", contract=str(tmp_path / "course.toml"))
+    wrong = {part.part: [bug.id for bug in part.bugs] for part in report.parts if part.verdict == "wrong"}
+    assert set(wrong) == {"rnn_step_backward", "Tanh.backward"}
+    assert wrong["Tanh.backward"] == ["derivative-missing"]
+
+
+@pytest.mark.slow
 def test_more_styles_are_found_and_passed(tmp_path, capsys):
     shutil.copy(SOLUTIONS / "more.py", tmp_path)
     out = str(tmp_path / "course.toml")
@@ -166,6 +190,14 @@ def test_a_wrong_solution_is_refused_with_what_the_checker_finds(tmp_path, capsy
     assert error.count("\n") == 1
     assert "scale.py is wrong at Scale.backward" in error
     assert list(tmp_path.iterdir()) == [tmp_path / "scale.py"]
+
+
+def test_a_gradient_that_is_not_found_is_told(tmp_path, capsys):
+    text = (SOLUTIONS / "layers.py").read_text().partition("class LeakyReLU")[0]
+    text = text.replace('        self.grads["bias"] = dout.sum(axis=0, keepdims=True)\n', "")
+    (tmp_path / "affine.py").write_text(text)
+    assert main(["check", "--new-contract", str(tmp_path / "affine.py"), "--out", str(tmp_path / "c.toml")]) == 0
+    assert "left out: the gradient of params['bias'] in Affine (nothing that backward" in capsys.readouterr().out
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path):

@@ -25,7 +25,8 @@ def new_course(path: str | Path, out: str | Path, limits: Limits | None = None) 
         out: where the course file goes; nothing may be there.
         limits: on the solution's time and memory.
 
-    Returns: the names of the parts that it describes, and of those that it leaves out, with why.
+    Returns: the names of the parts that it describes; what it leaves out, a part or the gradient of an argument, with
+    why.
 
     Raises: ConfigError where the solution cannot be read, has no part, or the checker finds a bug in it; then
     nothing is written.
@@ -64,4 +65,8 @@ def new_course(path: str | Path, out: str | Path, limits: Limits | None = None) 
     except OSError as error:
         raise ConfigError(f"{out} cannot be written: {error.strerror or error}; choose another place") from None
     named = [one.name for one in found if one.entry is not None]
-    return named, {one.name: one.why for one in found if one.entry is None}
+    left_out = {one.name: one.why for one in found if one.entry is None}
+    for one in found:
+        why = "nothing that backward returns or leaves in the layer has its shape and is its gradient"
+        left_out |= {f"the gradient of {name} in {one.name}": why for name in one.lacking}
+    return named, left_out

@@ -12,7 +12,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,8 @@ class Found:
     cache: str
     """Where the cache is that it may take."""
     entry: Entry | None = None
+    lacking: list[str] = field(default_factory=list)
+    """Arguments of which forward has a derivative and backward, as far as it is seen, no gradient."""
     evaluated: Entry | None = None
     """The same in evaluation, where it keeps running figures."""
     why: str = ""
@@ -181,7 +183,9 @@ def _partner(module: Module, forward: str) -> str:
 def _class_variants(module: Module, name: str, forward: str) -> Iterator[Entry]:
     methods = module.methods(name)
     built = [_constructed(one) for one in required(methods["__init__"])] if "__init__" in methods else []
-    for construct in itertools.islice(itertools.product(*built), 6):
+    # a layer from D to K tells its shapes better than one from D to D
+    products = sorted(itertools.product(*built), key=lambda one: -len(set(map(str, one))))
+    for construct in products[:6]:
         for inputs in _inputs(required(methods[forward]), kind_of(name) or ""):
             entry: Entry = {"class": name, "construct": list(construct), "inputs": inputs}
             yield entry if forward == "forward" else {**entry, "forward": forward}
@@ -230,7 +234,11 @@ def _choices(name: str, position: int, batch: tuple[str, ...], loss: bool) -> li
         labels = _array("N", values="integers", low=0, high=features)
         # one-hot rows only where a loss is wrong without them: what takes any target is tried with any
         return [labels, *same, _array(*batch, values="one-hot")]
-    if re.search(r"^w\d*$|weight|kernel|theta", low):
+    if re.search(r"^(prev|last)|(^|_)h(_|\d|$)|hidden|(^|_)state", low):
+        return [_array("N", "K"), _array("K", "N")]
+    if re.search(r"^w(_?hh?|_?rec.*)$|recurrent", low):
+        return [_array("K", "K"), _array("D", "K")]
+    if re.search(r"^w[\dx]*$|^w_?[a-z]h?$|weight|kernel|theta", low):
         shapes = [("D", "K"), ("K", "D"), ("D",)] if len(batch) < 4 else [("K", "C", 2, 2), ("C", "K", 2, 2)]
         return [_array(*shape) for shape in shapes]
     if re.search(r"^b\d*$|bias", low):
@@ -359,7 +367,7 @@ def settle(found: Found, explorer: Explorer) -> None:
     if not tried:
         found.why = "it takes no arguments that could be made up"
         return
-    best: tuple[Any, Entry] | None = None
+    best: tuple[Any, Entry, list[str]] | None = None
     first = explorer.run([(found.module, part) for _, part in tried], derivatives=False)
     chosen = [entry for (entry, _), seen in zip(tried, first, strict=True) if seen]
     found.why = explorer.failure
@@ -379,13 +387,14 @@ def settle(found: Found, explorer: Explorer) -> None:
             if failure is not None:
                 found.why = found.why or str(failure)
                 continue
-            complete, right, wrong = _with_gradients(entry, seen)
-            if best is None or (right, -wrong) > best[0]:
-                best = ((right, -wrong), complete)
+            complete, right, by_name, lacking = _with_gradients(entry, seen)
+            rank = (right, -by_name - len(lacking))
+            if best is None or rank > best[0]:
+                best = (rank, complete, lacking)
         if best is not None and not best[0][1] and (best[0][0] or not found.backward):
             break
     if best is not None:
-        found.entry = best[1]
+        _, found.entry, found.lacking = best
 
 
 def _with_parameters(entry: Entry, seen: Sequence[Explored]) -> Entry:
@@ -421,14 +430,14 @@ def _named(shapes: Sequence[tuple[int, ...]], part: CoursePart) -> list[Any] | N
     return names
 
 
-def _with_gradients(entry: Entry, seen: Sequence[Explored]) -> tuple[Entry, int, int]:
-    """Which gradient is whose: (the entry with them, how many are right, how many are by name alone)."""
+def _with_gradients(entry: Entry, seen: Sequence[Explored]) -> tuple[Entry, int, int, list[str]]:
+    """Which gradient is whose: (the entry with them, how many are right, how many are by name alone, those lacking)."""
     part = seen[0].part
     arguments = {**entry["inputs"], **entry.get("parameters", {})}
     places = [one.places() for one in seen]
     common = [place for place in places[0] if all(place in other for other in places)]
     right: dict[str, tuple[str, bool]] = {}
-    unused, by_name = set(), {}
+    unused, by_name, lacking = set(), {}, []
     for name, argument in arguments.items():
         expected = [one.gradient(name) for one in seen]
         if not isinstance(argument, dict) or "shape" not in argument or argument.get("values") == "integers":
@@ -455,6 +464,8 @@ def _with_gradients(entry: Entry, seen: Sequence[Explored]) -> tuple[Entry, int,
             likely = [place for place in fitting if _likely(place, name, position=list(arguments).index(name))]
             if likely and not TARGET.match(name):
                 by_name[name] = likely[0]
+            elif part.backward and not TARGET.match(name) and all(one is not None for one in expected):
+                lacking.append(name)
     parameters = [name for name in entry.get("parameters", {}) if name in right or name in by_name]
     alike = [right[name][1] for name in parameters if name in right]
     averaged = bool(parameters) and len(alike) == len(parameters) and all(alike)
@@ -485,8 +496,7 @@ def _with_gradients(entry: Entry, seen: Sequence[Explored]) -> tuple[Entry, int,
     state = _states(seen)
     if state and complete.get("compare", True):
         complete["state"] = state
-    missing = [one for name, one in complete.get("parameters", {}).items() if "gradient" not in one]
-    return complete, len(right), len(by_name) + len(missing)
+    return complete, len(right), len(by_name), lacking
 
 
 def _tables(entry: Entry) -> list[Entry]:
