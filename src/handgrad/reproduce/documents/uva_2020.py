@@ -222,8 +222,8 @@ ENTRIES = (
         notes=(
             "Layer normalisation of an image is group normalisation with one group: over channels and places together. "
             "A network of three convolutions with 8, 16 and 32 channels, 600 steps of 64 images, Adam, 1e-3.",
-            "The claim says “can”: one network in which it hurts is enough to reproduce it, and the first statement "
-            "alone says so; the second is the stronger one.",
+            "The claim says “can”: one network that it hurts would do. A network that does better with batch "
+            "normalisation is not hurt yet; one that does better with none is.",
             JPEG,
         ),
     ),
