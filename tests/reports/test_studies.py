@@ -3,10 +3,10 @@
 import shutil
 
 import pytest
-
-from handgrad.reports import make_report
 from tests.reports.conftest import SMALL
 from tests.reports.reading import ReadPage
+
+from handgrad.reports import make_report
 
 pytest.importorskip("optuna", reason='needs Optuna: pip install "handgrad[search]"')
 
