@@ -13,6 +13,7 @@ HOSTILE = [
     "50% & more",
     "_under_ *star* `tick`",
     "<b>x</b>",
+    'a "quote"',
     "\\frac{1}{2}",
     "$x^2$ #1 ~",
     "[link](x) ![i](y)",
@@ -55,7 +56,7 @@ def test_any_text_in_markdown(text):
 
 _WORDS = {
     **{r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^", r"\textless{}": "<"},
-    **{r"\textgreater{}": ">", r"\textbar{}": "|", r"\textquotedbl{}": '"', r"$\pm$": "±", "$-$": "−"},
+    **{r"\textgreater{}": ">", r"\textbar{}": "|", r"\char34{}": '"', r"$\pm$": "±", "$-$": "−"},
     **{r"$\times$": "×", "$^2$": "²", r"$\cdot$": "·", r"\ldots{}": "…", "{}": ""},
     **{"\\" + c: c for c in "&%$#_{}"},
 }

@@ -17,7 +17,7 @@ import handgrad
 from handgrad.cli import main
 from handgrad.errors import ConfigError
 from handgrad.reports import Report, make_report
-from handgrad.reports.samples import reliability
+from handgrad.reports.samples import look_inside, reliability
 from handgrad.training.run import load_dataset
 
 
@@ -169,6 +169,7 @@ def test_weights_and_layers(runs, compared, tmp_path):
     after = handgrad.load_run(longer).network.state_dict()["0.weight"]
     before = run.network.state_dict()["0.weight"]
     moved = np.sqrt(np.square(after - before).mean() / np.square(before).mean())
+    assert look_inside(run, dataset).updates["0.weight"] == pytest.approx(moved, rel=1e-5)
     assert float(table.row("0")["update"]) == pytest.approx(moved, rel=5e-3)
 
 

@@ -90,7 +90,7 @@ def to_markdown(table: Table) -> str:
 _LATEX = {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{character: "\\" + character for character in "&%$#_{}"},
-    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\char34{}"},
     **{"±": r"$\pm$", "\N{MINUS SIGN}": "$-$", "×": r"$\times$", "²": "$^2$", "·": r"$\cdot$", "…": r"\ldots{}"},
     **{"≥": r"$\geq$", "≤": r"$\leq$", "–": "--", "—": "---", "β": r"$\beta$", "ε": r"$\varepsilon$"},
 }
