@@ -147,7 +147,12 @@ def test_the_task_may_be_said():
         (np.zeros((9, 3)), np.arange(9), "has 9 classes in 9 rows.*row numbers or names.*--task regression"),
         (np.zeros((4, 3)), np.eye(9)[:4], "9 classes and 4 rows"),
         (np.zeros((9, 3)), [0, 1], "9 inputs and 2 targets"),
-        (np.zeros((4, 3)), ["a", "", "a", "b"], "target 'y' of arrays is missing in row 2"),
+        (np.zeros((4, 3)), ["a", "", "a", "b"], "target 'y' of arrays is missing in row 2: expected one"),
+        (
+            np.zeros((4, 3)),
+            ["a", "", "", "b"],
+            r"missing in row 2 \(and 1 more\): expected one",
+        ),
         (np.zeros((4, 3)), [0.5, np.nan, 1, 2], "target 'y' of arrays holds 'nan' in row 2"),
         (np.zeros((4, 3)), [0.5, np.inf, 1, 2], "holds 'inf' in row 2"),
         (np.zeros((4, 3)), np.zeros((4, 2, 2)), "expected targets"),
@@ -258,7 +263,7 @@ def test_zip_bombs_and_lies_are_refused(tmp_path, monkeypatch):
         from_path(tmp_path / "bomb.npz")
     whole = (tmp_path / "bomb.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"cannot be read as .npz"):
+    with pytest.raises(DataError, match=r"cannot be read as .npz .*: expected a file that numpy.savez wrote"):
         from_path(tmp_path / "cut.npz")
     np.save(tmp_path / "y.npy", np.zeros(9))
     (tmp_path / "x.npy").write_bytes((tmp_path / "y.npy").read_bytes()[:-8])

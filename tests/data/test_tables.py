@@ -178,6 +178,7 @@ def test_targets_stay_as_they_are_written(tmp_path):
         ("a,b\n1,2\n1\n", "line 3, has 1 cells: expected 2, as in the header"),
         ("a,b\n1,2,3\n", "line 2, has 3 cells: expected 2"),
         ("a,a,b\n1,2,3\n", "has the column 'a' 2 times"),
+        ("a,b\n1,2\na, b\n3,4\n", "line 3, repeats the header: expected it once; remove this line"),
         ("a,,b\n1,2,3\n", "has no name for column 2"),
         ("1.5,2\n1,2\n", r"begins with numbers \(1.5, 2\), not with a header"),
         ("5.1,3.5,setosa\n1,2,x\n", "not with a header"),
@@ -200,9 +201,9 @@ def test_a_line_without_an_end_is_not_read_whole(tmp_path, monkeypatch):
 def test_wrong_encodings_and_broken_files_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"not text in UTF-8 \(byte 0xe9.*iconv"):
         read_table(written(tmp_path, "a,b\ncafé,1\n", encoding="latin-1"))
-    whole = gzip.compress(b"a,b\n1,2\n" * 100)
+    whole = gzip.compress(b"a,b\n" + b"1,2\n" * 100)
     (tmp_path / "cut.csv.gz").write_bytes(whole[:-10])
-    with pytest.raises(DataError, match="not a complete gzip file"):
+    with pytest.raises(DataError, match=r"not a complete gzip file .*: replace it with a whole one"):
         read_table(tmp_path / "cut.csv.gz")
     with pytest.raises(DataError, match="there is no file"):
         read_table(tmp_path / "none.csv")

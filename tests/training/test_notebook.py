@@ -74,6 +74,13 @@ def test_progress_in_a_log_is_plain_lines(tmp_path, capsys):
     assert last.startswith("20 steps in ")
 
 
+def test_the_opening_line_says_what_is_held_out(tmp_path, capsys):
+    for size, text in ((0.2, "20% of the training samples"), (100, "100 samples")):
+        handgrad.train(run_dir=tmp_path / str(size), progress=True, validation_size=size, **QUICK)
+        opening = capsys.readouterr().out.splitlines()[0]
+        assert f"numpy engine, validation on {text}, drawn at random, to step 20 -> " in opening
+
+
 def test_a_program_hears_nothing_unless_it_asks(tmp_path, capsys):
     handgrad.train(run_dir=tmp_path / "run", **QUICK)
     assert capsys.readouterr().out == ""

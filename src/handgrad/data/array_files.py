@@ -69,7 +69,10 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Shaped[Array, "...
     except KeyError:
         raise DataError(f"{path} has no array {name!r}: it has {', '.join(names_in_npz(path))}") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OSError) as error:
-        raise DataError(f"{path} cannot be read as .npz ({' '.join(str(error).split())})") from None
+        raise DataError(
+            f"{path} cannot be read as .npz ({' '.join(str(error).split())}): expected a file that numpy.savez "
+            "wrote, replace it with a whole one"
+        ) from None
     return arrays
 
 
@@ -81,7 +84,10 @@ def names_in_npz(path: Path) -> list[str]:
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as .npz ({' '.join(str(error).split())})") from None
+        raise DataError(
+            f"{path} cannot be read as .npz ({' '.join(str(error).split())}): expected a file that numpy.savez "
+            "wrote, replace it with a whole one"
+        ) from None
 
 
 def _read_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype, bool]:

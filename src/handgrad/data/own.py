@@ -353,10 +353,10 @@ def class_labels(
     """
     text = as_text(column)
     if (missing := text == "").any():
+        more = f" (and {int(missing.sum()) - 1} more)" if missing.sum() > 1 else ""
         raise DataError(
-            f"{where} is missing in row {int(missing.argmax()) + 1} (and {int(missing.sum()) - 1} more): expected one "
-            "for "
-            "each row; fill it in or leave the row out"
+            f"{where} is missing in row {int(missing.argmax()) + 1}{more}: expected one for each row; fill it in or "
+            "leave the row out"
         )
     values = set(text.tolist())
     if classes is None:

@@ -89,7 +89,7 @@ def _scan(path: Path, text: set[str]) -> Table:
     except UnicodeError as error:
         raise DataError(f"{path} is not text in {encoding} ({error}): save it with the encoding UTF-8") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is not a complete gzip file ({error})") from None
+        raise DataError(f"{path} is not a complete gzip file ({error}): replace it with a whole one") from None
 
 
 def _parse(path: Path, stream: TextIO, text: set[str]) -> Table:
@@ -114,6 +114,8 @@ def _parse(path: Path, stream: TextIO, text: set[str]) -> Table:
                     f"{path}, line {rows.line_num}, has {len(row)} cells: expected {len(names)}, as in the header "
                     f"(separated by {delimiter!r}); correct the row, or quote a cell that holds the separator"
                 )
+            if [cell.strip() for cell in row] == names:
+                raise DataError(f"{path}, line {rows.line_num}, repeats the header: expected it once; remove this line")
             columns.add(row)
     except csv.Error as error:
         where = f"{path}, line {rows.line_num}"

@@ -16,6 +16,7 @@ Source: PEP 307, PEP 574 and the comments of Python's pickletools.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Mapping
 from mmap import mmap
 from pathlib import Path
@@ -461,6 +462,7 @@ _INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
     b"K": lambda m: m.push(m.number(1)),
     b"M": lambda m: m.push(m.number(2)),
     b"J": lambda m: m.push(m.number(4, signed=True)),
+    b"G": lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
     b"\x8a": lambda m: m.push(m.number(m.number(1), signed=True)),
     b"U": lambda m: m.push(m.blob(m.number(1))),
     b"T": lambda m: m.push(m.blob(m.number(4, signed=True))),
