@@ -42,13 +42,14 @@ def export(
         with_training: for `python`, also export the training step of the network.
         with_preprocessing: for `onnx`, take raw values and return probabilities (or targets in their original units).
         with_card: also write a model card: `README.md` or, if that file is unrelated, the name of the file with the
-            suffix .md. force: overwrite existing files.
+            suffix .md.
+        force: overwrite existing files.
 
     Returns: the paths of the files, starting with `out`.
 
     Raises:
-        ConfigError: an argument is invalid, or a file already exists. RunError: the run has no such weights, or a file
-            cannot be written. In this case nothing is changed.
+        ConfigError: an argument is invalid, or a file already exists.
+        RunError: the run has no such weights, or a file cannot be written. In this case nothing is changed.
     """
     out = Path(out)
     if to not in FORMS:

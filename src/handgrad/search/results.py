@@ -27,7 +27,8 @@ class Result:
         run: its key, which is the name of its folder.
         seed: seed of the run.
         state: complete, pruned, diverged, impossible or error.
-        figures: recorded results; empty if the run failed. message: the reason of a failure.
+        figures: recorded results; empty if the run failed.
+        message: the reason of a failure.
     """
 
     run: str

@@ -191,8 +191,9 @@ def run(
     Arguments:
         datasets: loaded data sets, shared by the workers.
         workers: number of processes; by default one per core, at most the number of runs.
-        timeout: seconds after which running trials are stopped; their checkpoints are kept. watcher: receives all
-            events. options: options of each `Worker`.
+        timeout: seconds after which running trials are stopped; their checkpoints are kept.
+        watcher: receives all events.
+        options: options of each `Worker`.
 
     Returns: whether all requested runs have finished.
 
@@ -373,8 +374,9 @@ def search(
     Returns: the study and its results.
 
     Raises:
-        ConfigError: the plan is invalid or belongs to a different study. RunError: the study exists, or its store or
-            folder cannot be used. Interrupted: Ctrl-C or a termination signal; all progress is saved.
+        ConfigError: the plan is invalid or belongs to a different study.
+        RunError: the study exists, or its store or folder cannot be used.
+        Interrupted: Ctrl-C or a termination signal; all progress is saved.
     """
     watcher = watcher or Watcher()
     if workers is not None and workers < 1:
