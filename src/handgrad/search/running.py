@@ -102,12 +102,12 @@ def prepared(plan: Plan, watcher: Watcher) -> tuple[Plan, Datasets, dict[str, An
         kept = max(1, samples // 10)
         plan = dataclasses.replace(plan, fixed={**plan.fixed, "validation_size": kept})
         watcher.note(
-            f"{kept:,} of {samples:,} training samples are kept aside to choose by (--validation-size sets how many)"
+            f"{kept:,} of {samples:,} training samples are held out for selection (--validation-size sets the number)"
         )
     if plan.select == "test":
         watcher.note(
-            "--select test chooses by the test set, as the reports did: the best of many test figures flatters, since "
-            "part of it is luck with these samples. --select validation tests the winner once"
+            "--select test selects on the test set, as the reports did: the best of many test results is "
+            "optimistically biased, because part of it is luck. --select validation tests only the winner, once"
         )
     datasets = Datasets()
     for combination in _data_combinations(plan):

@@ -445,7 +445,7 @@ class Training:
         )
 
     def trained(self, figures: Figures, until: int, seconds: float) -> None:
-        """Takes the figures of the steps up to `until`, and the time they took."""
+        """Records the results of the steps up to `until`, and their duration."""
         self.seconds_inside += seconds
         self.seconds_training += seconds
         for loss, correct in zip(figures.loss.tolist(), figures.correct.tolist(), strict=True):

@@ -85,4 +85,4 @@ class TensorBoard(Reporter):
             yield
         except OSError as error:
             self._writer = None
-            self.inner.note(f"cannot write event files for TensorBoard: {error}. The run goes on without them")
+            self.inner.note(f"cannot write event files for TensorBoard: {error}. The run continues without them")
