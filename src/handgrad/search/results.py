@@ -282,7 +282,7 @@ def summary_lines(found: Findings) -> list[str]:
     if found.plan.select == "test":
         lines.append(
             "Selected on the test set, which is optimistically biased: the best of many test results is partly luck. "
-            "Results on new data would be lower."
+            "Results on new data are likely to be lower."
         )
     elif found.best:
         name = "test_" + found.figure.partition("_")[2]
