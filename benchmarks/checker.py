@@ -1,10 +1,10 @@
-"""How well `handgrad check` finds and names bugs: mutants alone and in pairs, and programs that others wrote.
+"""Measures how well `handgrad check` finds and names bugs: single and paired mutations, and independently written
+programs.
 
 `python -m benchmarks.checker [--json] [--quick]`
 
-- **Mutants**: our own right hand-ins (`tests/checking/handins`), each broken in one place, or in two; in pairs both
-have to
-  be named. They run in this process, for there are thousands; the programs run in the sandbox, as any hand-in does.
+- **Mutants**: correct hand-ins (`tests/checking/handins`), each broken in one or two places; in pairs, both bugs must
+  be named. They run in this process, because there are thousands; the programs run in the sandbox like any hand-in.
 - **Programs** (`tests/checking/programs`): written blind, by someone who had not read the diagnosis, and frozen
 before it
   was tuned on them. `NAMES` says which ids count as the right name of a bug; it was written from the programs' own
@@ -174,7 +174,7 @@ def bugs_of(parts) -> set[str]:
 
 
 def mutants(quick: bool) -> list[dict[str, Any]]:
-    """A row for each contract: single mutations, all of them; and pairs, drawn at random with a fixed seed."""
+    """One row per contract: all single mutations, and random pairs with a fixed seed."""
     rows = []
     for name, (mutations, needs_torch) in MUTANTS.items():
         torch = torch_or_none(needs_torch)
@@ -229,7 +229,7 @@ def mutants(quick: bool) -> list[dict[str, Any]]:
 
 
 def programs(quick: bool) -> dict[str, Any]:
-    """Right and wrong programs of others, through the sandbox, in the order of their index."""
+    """Checks independently written correct and wrong programs in the sandbox, in the order of their index."""
     listed = tomllib.loads((PROGRAMS / "index.toml").read_text())["program"]
     if quick:
         listed = [
@@ -244,7 +244,7 @@ def programs(quick: bool) -> dict[str, Any]:
 
 
 def score(listed: Sequence[dict[str, Any]], reports: dict[str, Any]) -> dict[str, Any]:
-    """Wrong programs detected, bugs named, right programs called wrong, parts that could not be judged."""
+    """Detected wrong programs, named bugs, correct programs reported as wrong, and parts that could not be judged."""
     right = [each for each in listed if each["right"]]
     wrong = [each for each in listed if not each["right"]]
     alarms, unjudged, undetected, unnamed = [], [], [], []

@@ -1,4 +1,4 @@
-"""Whole training steps of the two convolutional networks, and forward and backward of each of their convolutions.
+"""Times training steps of the two convolutional networks, and forward and backward of each of their convolutions.
 
 Batch 32, float32, two threads, Adam, images that lie in memory as float32. A step is that of `train_step`: it begins
 with the indices of a batch and ends with its loss as a Python number. A convolution is one call of forward and one of
@@ -40,7 +40,7 @@ QUICK = [f"{network} adam {BATCH}" for network in NETWORKS]
 OURS = ("numpy", "fast")
 NEEDS = {"fast": "numba", "torch": "torch", "torch channels-last": "torch", "torch compile": "torch"}
 SLOW_TO_START = ("torch compile", "fast")
-#: Side of the square matrices that the peer `sgemm` multiplies.
+#: Size of the square matrices of the peer `sgemm`.
 RULER = 1024
 
 
@@ -61,7 +61,7 @@ def _data():
 def numpy_peer(case, kernels="numpy"):
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(1, user_api="blas")  # the engine shares out the work itself
+    threadpool_limits(1, user_api="blas")  # the engine divides the work itself
     if "row" in case:
         return _numpy_convolution(case, kernels)
     from handgrad.data import Dataset, fit_preprocessing

@@ -1,4 +1,4 @@
-"""Does the doctor see what is ill, and nothing where nothing is? Healthy and broken runs that no check was tuned on.
+"""Measures false alarms and detection rates of the doctor on healthy and broken runs that no check was tuned on.
 
 `python -m benchmarks.doctor [--json] [--quick] [--only healthy|broken] [--seed N]`
 
@@ -43,7 +43,7 @@ ARCHITECTURES = (
     *(f"{model}, {norm}" for model in ("vgg", "preact-resnet") for norm in ("batch", "group")),
 )
 
-#: Steps of a run: the small networks of images take long for each.
+#: Number of steps per run; the image networks take long per step.
 STEPS = {"mlp": 1500, "vgg": 300, "preact-resnet": 200}
 #: Test accuracy above which a run counts as healthy.
 HEALTHY = 0.9
@@ -52,7 +52,7 @@ BUDGET = {"mlp": 1000, "vgg": 400, "preact-resnet": 400}
 
 
 def healthy(architecture: str, rng: random.Random) -> Settings:
-    """Settings that a person would call sound, of this architecture."""
+    """Reasonable settings for this architecture."""
     model, norm = architecture.split(", ")
     settings: Settings = {
         "dataset": "digits",
@@ -78,7 +78,7 @@ def healthy(architecture: str, rng: random.Random) -> Settings:
             "activation": rng.choice(("relu", "tanh", "gelu", "elu", "leaky_relu")),
             "dropout": rng.choice((0.0, 0.0, 0.25)),
         }
-    if architecture == "vgg, group":  # of the settings above, one in seven trains it in so few steps
+    if architecture == "vgg, group":  # with the settings above, one in seven trains it in so few steps
         settings |= {"batch_size": rng.choice((24, 48)), "max_steps": 500, "eval_freq": 50}
         settings = settle(settings, {"optimizer": "adam", "weight_decay": 0.0, "learning_rate": 1e-3})
         return settings | {"model": model, "norm": norm, "width": 8}
@@ -90,15 +90,15 @@ def healthy(architecture: str, rng: random.Random) -> Settings:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of breaking.
+    """One way of breaking a run.
 
     Attributes:
-        name: what is done.
-        expected: the diagnoses that name it.
-        architecture: what it is done to.
-        change: settings over the healthy ones.
-        data: what is done to the data set.
-        weights: what is done to the weights of the trained network.
+        name: description.
+        expected: the correct diagnoses.
+        architecture: the architecture.
+        change: settings that override the healthy ones.
+        data: change of the data set.
+        weights: change of the weights of the trained network.
     """
 
     name: str
@@ -279,7 +279,7 @@ def settle(settings: Settings, change: Settings) -> Settings:
 
 
 def report_on_run(settings: Settings, folder: Path, budget: int, weights=None) -> Report:
-    """Trains, and examines the run that there is then."""
+    """Trains and then examines the run."""
     with contextlib.suppress(NonFiniteError):
         train(run_dir=folder, **settings)
         if weights is not None:
@@ -412,7 +412,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _told(runs: Iterator[dict[str, Any]], as_json: bool) -> list[dict[str, Any]]:
-    """The runs, each told of as it is done: as JSON, or on the error output where the doctor was wrong."""
+    """Runs the benchmark and prints each run: as JSON, or on stderr if the doctor was wrong."""
     rows = []
     for row in runs:
         rows.append(row)

@@ -1,4 +1,4 @@
-"""`HandgradClassifier` beside scikit-learn's `MLPClassifier`: time to fit, and accuracy, at equal settings and budget.
+"""Compares `HandgradClassifier` with scikit-learn's `MLPClassifier`: time and accuracy with equal settings and budget.
 
 Both get one hidden layer of 100 ReLUs, Adam with a learning rate of 0.001, batches of at most 200 samples, the same
 penalty of the weights and the same number of passes over the same samples, standardised. Each library has a process of
@@ -61,7 +61,7 @@ def _estimator(peer: str, epochs: int, samples: int, seed: int) -> Any:
 
 
 def _serve(peer: str) -> None:
-    """The life of a worker process: fits what it is told to, a line each."""
+    """The main loop of a worker process: one fit per line of input."""
     import warnings
 
     warnings.simplefilter("ignore")  # MLPClassifier's, that it was not given more passes

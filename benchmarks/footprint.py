@@ -1,4 +1,4 @@
-"""What a library costs beside its speed: time to import it, room on the disk, memory of a small training run.
+"""Measures import time, installed size, and memory of a small training run.
 
 - Import: a fresh process that imports what training needs, less one that imports nothing; files are in the page cache.
 - Disk: the files of the library's distribution and of all it requires, as they are installed here.
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.harness import machine
 
-#: The distributions that a user asks for, and what a user imports to train a network.
+#: The distributions to install, and the modules to import for training a network.
 PEERS = {
     "handgrad": ("handgrad", "import handgrad; handgrad.train"),
     "handgrad[fast]": ("handgrad numba", "import handgrad; handgrad.train; import handgrad.kernels.compiled"),

@@ -1,4 +1,5 @@
-"""What gathering windows of speech frames costs: beside a training step of a 1000-wide MLP, and a PyTorch DataLoader.
+"""Times gathering windows of speech frames, compared with a training step of an MLP of width 1000 and a PyTorch
+DataLoader.
 
 Frames as in the speech competition, (n, 40) float32 in utterances, 138 states; batches of random frames, each with its
 context on both sides. `gather` is what the NumPy engine does for a batch (indices in, standardised windows out), `torch
@@ -79,7 +80,7 @@ def step_peer(case):
     from handgrad.engines import EngineSpec, OptimizerSpec
     from handgrad.engines.numpy import NumpyEngine
 
-    threadpool_limits(1, user_api="blas")  # the engine shares out the work itself
+    threadpool_limits(1, user_api="blas")  # the engine divides the work itself
     dataset = _dataset(case)
     network = mlp(dataset.input_shape, case["hidden"], CLASSES)
     engine = NumpyEngine(network, OptimizerSpec("adam"), EngineSpec(threads=THREADS))
@@ -198,7 +199,7 @@ def main() -> None:
 
 
 class _Compared:
-    """What `harness.compare` asks of a benchmark."""
+    """The interface of a benchmark for `harness.compare`."""
 
     PEERS, OURS, CASES = PEERS, OURS, CASES
 

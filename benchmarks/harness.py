@@ -1,4 +1,4 @@
-"""Benchmarks of one thing done by several libraries: a process for each peer, short rounds in turn, medians.
+"""Benchmark harness for comparing libraries: one process per peer, short alternating rounds, medians.
 
 Thread pools of two libraries in one process disturb each other, and a machine shared with others drifts; so every peer
 has a process of its own, all are set up first, and then one at a time runs for a moment, round after round. Every
@@ -39,16 +39,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-#: A peer sets a case up and gives back what is timed.
+#: A peer sets up a case and returns the function to time.
 Peer = Callable[[Mapping[str, Any]], Callable[[], Any]]
 
 THREADS = 2
-#: Seconds after a turn until the peer's threads sleep.
+#: Seconds after a turn until the threads of the peer sleep.
 PAUSE = 0.15
 
 
 class Worker:
-    """The process of one peer, or of several that take turns, with one case set up."""
+    """The process of one peer, or of several alternating peers, with one case set up."""
 
     def __init__(self, module: str, peers: Sequence[str], case: str) -> None:
         threads = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
@@ -84,7 +84,7 @@ class Worker:
 
 
 def _serve(module: str, case: str, *peers: str) -> None:
-    """The life of a worker process."""
+    """The main loop of a worker process."""
     benchmark = importlib.import_module(module)
     steps = {peer: benchmark.PEERS[peer](benchmark.CASES[case]) for peer in peers}
     for step in [*steps.values()] * 3:
@@ -103,7 +103,7 @@ def _serve(module: str, case: str, *peers: str) -> None:
 
 
 def measure(module: str, case: str, peers: list[str], rounds: int, seconds: float) -> tuple[dict[str, list], dict]:
-    """The times of every peer on one case, a list for each round, and the peers' versions."""
+    """The times of every peer on one case, one list per round, and the versions of the peers."""
     benchmark = importlib.import_module(module)
     groups = [peers] if getattr(benchmark, "TOGETHER", False) else [[peer] for peer in peers]
     workers = [Worker(module, group, case) for group in groups]
@@ -120,7 +120,8 @@ def measure(module: str, case: str, peers: list[str], rounds: int, seconds: floa
 
 
 def compare(benchmark: Any, case: str, times: dict[str, list[list[float]]]) -> dict[str, Any]:
-    """One case's result: medians, ratios to the fastest of the others with their spread over the rounds, shares."""
+    """The result of one case: medians, ratios to the fastest other peer with their range over the rounds,
+    efficiency."""
     ours = getattr(benchmark, "OURS", (next(iter(benchmark.PEERS)),))
     rounds = {peer: [statistics.median(taken) for taken in lots] for peer, lots in times.items()}
     medians = {peer: statistics.median(itertools.chain(*lots)) for peer, lots in times.items()}
@@ -148,7 +149,7 @@ def compare(benchmark: Any, case: str, times: dict[str, list[list[float]]]) -> d
 
 
 def main(module: str, description: str, cases: list[str], peers: list[str], quick_cases: list[str]) -> None:
-    """The command line of a benchmark: `--json` prints one object, `--quick` ends within 45 seconds."""
+    """The command line of a benchmark: `--json` prints one object, `--quick` finishes within 45 seconds."""
     benchmark = importlib.import_module(module)
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -198,7 +199,7 @@ def choose_peers(
     wanted: Sequence[str] | None,
     quick: bool,
 ) -> tuple[list[str], list[str]]:
-    """The peers that take part, and the others, each with the reason."""
+    """The available peers, and the others with reasons."""
     present, left_out = [], []
     for peer in peers:
         needed = needs.get(peer)
@@ -214,7 +215,7 @@ def choose_peers(
 
 
 def machine() -> str:
-    """The machine in words."""
+    """A description of the machine."""
     return f"{_processor()}, {os.cpu_count()} cores, {THREADS} threads"
 
 

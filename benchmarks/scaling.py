@@ -1,4 +1,4 @@
-"""Time of a whole training step against the batch size and against the width of an MLP, for the peers of `train_step`.
+"""Times training steps of an MLP for different batch sizes and widths, for the peers of `train_step`.
 
 The network is 784-W-W-10 with Adam: W = 256 while the batch grows from 32 to 4096; a batch of 128 while W grows from 64
 to 4096.
@@ -34,7 +34,7 @@ def _case(width: int, batch: int) -> dict:
 CASES = {f"batch {batch}": _case(256, batch) for batch in BATCHES} | {
     f"width {width}": _case(width, 128) for width in WIDTHS
 }
-#: Okabe and Ito's palette, told apart by the colour-blind too.
+#: Okabe and Ito's colour-blind-safe palette.
 COLORS = {
     "numpy": "#0072B2",
     "fast": "#56B4E9",
@@ -47,7 +47,7 @@ COLORS = {
 
 
 def draw(results: list[Mapping], labels: Mapping[str, str]):
-    """Two log-log panels, milliseconds a step against the batch size and against the width, a line a peer."""
+    """Two log-log panels, milliseconds per step against batch size and width, with one line per peer."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4.2), layout="constrained")

@@ -53,7 +53,7 @@ TRAINING, TEST, EVALUATION_BATCH = 50_000, 10_000, 1024
 
 
 def trials(case: str, share: float) -> list[dict[str, Any]]:
-    """The trials of a slice, the longer ones first."""
+    """The trials of a slice, longer ones first."""
     found = CASES[case]
     grid = itertools.product(sorted(LENGTHS, reverse=True), OPTIMIZERS, RATES)
     return [
@@ -93,7 +93,7 @@ def handgrad_peer(own: list[dict[str, Any]], share: float, stacked: bool) -> Cal
     from handgrad.training.stacked import train_stacked
 
     class Folder(RunFolder):
-        """As in a study: without a drawing for each trial."""
+        """As in a study, without figures for each trial."""
 
         def save_curves(self, records, title):
             return None
@@ -184,7 +184,7 @@ def torch_peer(own: list[dict[str, Any]], share: float, threads: int) -> Callabl
 
 
 def serve(peer: str, case: str, share: float, worker: int) -> None:
-    """The life of one process: sets up, waits for a line, works, says how long it took."""
+    """The main function of a process: sets up, waits for a line, works, reports the time."""
     own = trials(case, share)[worker :: PEERS[peer]]
     if peer.startswith("torch"):
         run = torch_peer(own, share, 2 // PEERS[peer])
@@ -218,7 +218,7 @@ class Peer:
             self._line(process)
 
     def run(self) -> tuple[float, float, int]:
-        """Seconds until the last process was done, processor seconds of all, and trials that diverged."""
+        """Seconds until the last process finished, CPU seconds of all, and number of diverged trials."""
         for process in self.processes:
             print(file=process.stdin, flush=True)
         answers = [json.loads(self._line(process)) for process in self.processes]

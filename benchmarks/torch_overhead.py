@@ -1,4 +1,4 @@
-"""What handgrad costs on top of PyTorch: its training loop against a bare one, its normalisations against torch.nn's.
+"""Overhead over PyTorch: the training loop compared with a plain one, the normalisations with those of torch.nn.
 
 Float32, two threads, the two peers call by call in turn. `loop` cases: ten steps (that is what the times are of) of a
 run of the torch engine (data resident, indices sent, losses and correct samples of every step given back) against a
@@ -85,7 +85,7 @@ def torch_peer(case):
     return lambda: [step(batch) for batch in next(turn)]
 
 
-#: Steps that the loop makes in one call of the engine, as in a run.
+#: Number of steps per call of the engine, as in a run.
 CHUNK = 10
 
 

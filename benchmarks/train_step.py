@@ -1,4 +1,4 @@
-"""A whole training step of an MLP: rows of the data set taken by index, forward, loss, backward, update.
+"""Times training steps of an MLP: gathering rows by index, forward, loss, backward, update.
 
 Every peer does the same arithmetic in float32 on two threads, from data that lies in memory as float32. A step begins
 with the indices of a batch and ends when its loss and the number of samples that were right are there as Python
@@ -54,7 +54,7 @@ def numpy_peer(case, kernels="numpy"):
     from handgrad.engines import EngineSpec, OptimizerSpec
     from handgrad.engines.numpy import NumpyEngine
 
-    threadpool_limits(1, user_api="blas")  # the engine shares out the work itself
+    threadpool_limits(1, user_api="blas")  # the engine divides the work itself
     inputs, labels, batches = _data(case)
     sizes = case["sizes"]
     architecture = mlp(
@@ -238,7 +238,7 @@ def thinc_peer(case):
 
 
 def sgemm_peer(case):
-    """Not a library but a ruler: a square matrix product on all threads, of which the steps' work is a share."""
+    """A reference: a square matrix product on all threads, to which the work of the steps is compared."""
     a, b = np.random.default_rng(0).standard_normal((2, RULER, RULER), dtype=np.float32)
     out = np.empty_like(a)
     return lambda: np.matmul(a, b, out=out)
@@ -272,7 +272,7 @@ def floating_point_operations(case) -> float:
 
 
 def unable(peer: str, case: str) -> str | None:
-    """Why a peer sits a case out."""
+    """The reason why a peer does not support a case."""
     if "norm" in CASES[case] and peer in ("sklearn", "thinc"):
         return "has no batch normalisation"
     return None

@@ -1,4 +1,4 @@
-"""scikit-learn's estimators: handgrad's networks in a `Pipeline`, a `GridSearchCV`, a `cross_val_score`.
+"""scikit-learn estimators for use in a `Pipeline`, `GridSearchCV` or `cross_val_score`.
 
 >>> from sklearn.datasets import load_iris
 >>> from handgrad.sklearn import HandgradClassifier
@@ -7,8 +7,8 @@
 >>> bool(classifier.score(x, y) > 0.9)
 True
 
-Parameters that `MLPClassifier` and `MLPRegressor` have as well keep their names and meaning there. Inputs are taken as
-they are: put a `StandardScaler` before them. Training computes with the NumPy engine.
+Parameters in common with `MLPClassifier` and `MLPRegressor` have the same names and meanings. Inputs are not
+preprocessed: put a `StandardScaler` before the estimator. Training uses the NumPy engine.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ except ImportError as error:
         f'handgrad.sklearn requires scikit-learn 1.6 or newer ({error}): pip install "handgrad[sklearn]"'
     ) from error
 
-#: scikit-learn's names of activations that have another one here.
+#: scikit-learn's names of activations with different names in handgrad.
 _ACTIVATIONS = {"logistic": "sigmoid"}
 
 _AS_THEY_ARE = Preprocessing("none", np.zeros(1, np.float32), np.ones(1, np.float32))
 
 
 class _Estimator(BaseEstimator):
-    """What both estimators share: parameters, the loop over epochs, the state that is kept."""
+    """Base class of both estimators: parameters, the loop over epochs, and the saved state."""
 
     _task: str
-    #: What a pickled copy is restored from: the engine's checkpoint, and the weights.
+    #: The state for unpickling: the checkpoint of the engine, and the weights.
     _saved: tuple[dict[str, Any], dict[str, Any]]
     _weights: dict[str, Any]
 
@@ -118,7 +118,7 @@ class _Estimator(BaseEstimator):
     # -- parameters ---------------------------------------------------------------------------------------------------
 
     def _config(self, samples: int, steps: int) -> TrainConfig:
-        """The parameters as settings of a run of so many steps; raises ValueError where one cannot be."""
+        """The parameters as settings of a run with this number of steps; raises ValueError for invalid ones."""
         sizes = self.hidden_layer_sizes
         units = (int(sizes),) if isinstance(sizes, Integral) else tuple(map(_plain, sizes))
         momentum = {"sgd": self.momentum, "rmsprop": 0.0}.get(self.solver)
@@ -178,7 +178,7 @@ class _Estimator(BaseEstimator):
     # -- the network and its state ------------------------------------------------------------------------------------
 
     def _begin(self, config: TrainConfig, features: int, outputs: int) -> None:
-        """A network with fresh weights."""
+        """Creates a network with new weights."""
         random = check_random_state(self.random_state)
         init_seed, noise_seed, data_seed = random.randint(np.iinfo(np.int32).max, size=3).tolist()
         try:
@@ -252,7 +252,7 @@ class _Estimator(BaseEstimator):
         return None
 
     def _train(self, x: Any, y: Any, weights: Any, *, incremental: bool = False) -> None:
-        """Epochs until the parameters say that it is enough; a single one where data comes in parts."""
+        """Runs epochs until a stopping criterion is met; a single one for `partial_fit`."""
         validation = None
         if self.early_stopping and not incremental:
             parts = [x, y] if weights is None else [x, y, weights]
@@ -306,11 +306,11 @@ class _Estimator(BaseEstimator):
         if best is not None:
             engine.load_state_dict(best)
         self.loss_ = self.loss_curve_[-1]
-        engine.load(self._dataset(x[:1], y[:1], None))  # lets go of the rest
+        engine.load(self._dataset(x[:1], y[:1], None))  # releases the rest
 
     def _epoch(self, engine: Engine, samples: int, rates: Float[Array, "steps"]) -> float:
-        """One pass over the data in batches of one size, which an engine likes best; the mean loss. Of n samples in s
-        batches, n mod s are left to the next pass, others each time."""
+        """Runs one pass over the data in batches of equal size, which is most efficient; returns the mean loss. Of n
+        samples in s batches, n mod s are left out, different ones in each pass."""
         steps = len(rates)
         if self.shuffle:
             order = self._order.permutation(samples)
@@ -332,7 +332,7 @@ class _Estimator(BaseEstimator):
 
     @contextlib.contextmanager
     def _progress(self, epochs: int) -> Iterator[Any]:
-        """Shows each epoch's loss: a bar on a terminal, lines elsewhere, nothing unless `verbose`."""
+        """Shows the loss of each epoch if `verbose`: a bar on a terminal, lines elsewhere."""
         if not self.verbose:
             yield lambda epoch, loss: None
         elif sys.stderr.isatty():
@@ -365,7 +365,7 @@ class _Estimator(BaseEstimator):
             return self._restored().predict(checked.astype(self._dtype, copy=False)).astype(np.float64)
 
     def _checked(self, x: Any, y: Any, sample_weight: Any, *, reset: bool, **options: Any) -> tuple[Any, Any, Any]:
-        """Inputs, targets and weights as arrays; samples of weight 0 are left out."""
+        """Inputs, targets and weights as arrays, without samples of weight 0."""
         checked: Any = validate_data(self, x, y, reset=reset, dtype=[np.float64, np.float32], **options)
         x, y = checked
         if reset:
@@ -391,44 +391,44 @@ class _Estimator(BaseEstimator):
 
 
 class HandgradClassifier(ClassifierMixin, _Estimator):
-    """A multi-layer perceptron that classifies, trained with hand-derived gradients.
+    """A multi-layer perceptron classifier, trained with hand-derived gradients.
 
-    It minimises the cross-entropy of the softmax, Σ w L / Σ w of each batch where samples or classes have weights.
+    It minimises softmax cross-entropy, with the loss Σ w L / Σ w of each batch for sample or class weights.
 
     Arguments:
         hidden_layer_sizes: width of each hidden layer; () for multinomial logistic regression.
         activation: relu, leaky_relu, elu, gelu, gelu_exact, silu, softplus, sigmoid (or logistic), tanh or identity.
         solver: adam, adamw, sgd, rmsprop, adadelta or muon.
-        weight_decay: an L2 penalty, λ/2 ‖w‖²; decoupled with adamw and muon. (`alpha` of `MLPClassifier` is divided by
+        weight_decay: L2 penalty, λ/2 ‖w‖²; decoupled for adamw and muon. (`alpha` of `MLPClassifier` is divided by
             the batch size: it is `weight_decay * batch_size`.)
-        dropout: probability of zeroing a hidden unit while training.
+        dropout: probability of zeroing a hidden unit in training mode.
         norm: normalisation before each activation: none, batch, layer, group (in `num_groups`) or rms.
-        init: initial weights: xavier_uniform (as `MLPClassifier`), kaiming, orthogonal, pytorch, normal:STD, ….
-        batch_size: most samples per step; auto: 200. The batches of an iteration are of one size, at most this.
+        init: initialiser: xavier_uniform (as `MLPClassifier`), kaiming, orthogonal, pytorch, normal:STD, ….
+        batch_size: maximum number of samples per step; auto: 200. All batches of an iteration have the same size.
         learning_rate: schedule over all iterations: constant, step, cosine, one_cycle, plateau, ….
-        learning_rate_init: learning rate; `warmup_steps`: steps in which it rises from 0.
-        clip_norm: largest norm of the gradient, above which it is scaled down.
+        learning_rate_init: learning rate; `warmup_steps`: steps in which it increases from 0.
+        clip_norm: maximum norm of the gradient.
         max_iter: iterations over the data (epochs).
-        shuffle: whether each iteration has an order of its own.
+        shuffle: whether to shuffle the samples in each iteration.
         random_state: seed of weights, order and dropout.
-        tol, n_iter_no_change: training stops after more than so many iterations in a row in which the loss (with
-            `early_stopping` the validation score) did not improve by `tol`.
-        early_stopping: hold `validation_fraction` of the samples out, stratified, score them after each iteration, and
-            keep the weights of the best.
-        warm_start: fit goes on with the weights, and the optimiser's state, of the last fit.
+        tol, n_iter_no_change: training stops after more than `n_iter_no_change` consecutive iterations without an
+            improvement of the loss (with `early_stopping`, the validation score) by `tol`.
+        early_stopping: hold out a stratified `validation_fraction` of the samples, compute their score after each
+            iteration, and keep the weights of the best.
+        warm_start: fit continues with the weights and the optimiser state of the previous fit.
         verbose: a progress bar on a terminal, lines elsewhere.
-        momentum, nesterovs_momentum: of sgd; beta_1, beta_2: of adam and adamw.
-        precision: float32, float64 or auto: float64 where one batch holds all samples (little time could be gained, and
-            a weight of 2 then counts as two samples to the last digits), else float32.
-        n_jobs: threads that share the work of a step.
-        label_smoothing: share of a target spread over all classes.
+        momentum, nesterovs_momentum: for sgd; beta_1, beta_2: for adam and adamw.
+        precision: float32, float64 or auto: float64 if one batch contains all samples (float32 would save little time,
+            and a weight of 2 is then equivalent to two samples up to the last digits), else float32.
+        n_jobs: number of threads per step.
+        label_smoothing: fraction of a target that is distributed over all classes.
         class_weight: None, balanced, or {class: weight}.
 
     Attributes:
         classes_: the labels, sorted.
-        n_iter_: iterations made, in all fits that went on from each other.
-        loss_, best_loss_, loss_curve_: mean training loss of the last, the best and each iteration.
-        validation_scores_, validation_loss_curve_, best_validation_score_: of each iteration, with `early_stopping`.
+        n_iter_: number of iterations, including previous fits with warm start.
+        loss_, best_loss_, loss_curve_: mean training loss of the last, of the best and of all iterations.
+        validation_scores_, validation_loss_curve_, best_validation_score_: for all iterations, with `early_stopping`.
         weights_: parameters and buffers under PyTorch's names.
         architecture_: the network as data, see `handgrad.architectures`.
     """
@@ -534,7 +534,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
         return e / e.sum(axis=1, keepdims=True)
 
     def predict_log_proba(self, X) -> Float[Array, "n K"]:
-        """Logarithms of `predict_proba`."""
+        """The logarithm of `predict_proba`."""
         scores = self._outputs(X)
         shifted = scores - scores.max(axis=1, keepdims=True)
         return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -555,16 +555,16 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
 
 
 class HandgradRegressor(RegressorMixin, _Estimator):
-    """A multi-layer perceptron that estimates one number or several, trained with hand-derived gradients.
+    """A multi-layer perceptron regressor for one or several targets, trained with hand-derived gradients.
 
-    Targets are standardised for training, by their mean and standard deviation, and predictions come in their own unit;
-    losses are those of the standardised targets. `partial_fit` fixes the scale at its first call.
+    Targets are standardised for training, and predictions are in the original units; losses refer to the standardised
+    targets. `partial_fit` determines the scale in its first call.
 
     Arguments: those of `HandgradClassifier`, without the last two, and
         loss: mse (mean squared error), l1 or huber, which are less sensitive to outliers.
         huber_delta: of huber, the distance, in standard deviations of the target, from which it grows linearly.
 
-    Attributes: as of `HandgradClassifier`; `validation_scores_` are R².
+    Attributes: as for `HandgradClassifier`; `validation_scores_` are R².
     """
 
     _task = "regression"
@@ -643,7 +643,7 @@ class HandgradRegressor(RegressorMixin, _Estimator):
         return self._target_scaling
 
     def predict(self, X) -> Float[Array, "n *T"]:
-        """The targets, in their own unit: `(n,)` where y had one axis, else `(n, T)`."""
+        """The targets in their original units: `(n,)` if y had one axis, else `(n, T)`."""
         outputs = self._outputs(X)
         y = outputs / self._target_scaling.scale + self._target_scaling.shift
         return y[:, 0] if self._flat else y
@@ -672,12 +672,12 @@ def _is_count(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers, which a search over parameters gives, as Python's."""
+    """Converts NumPy scalars, which parameter searches pass, to Python numbers."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _in_our_names(message: str) -> str:
-    """A setting's error in the names of the estimators' parameters."""
+    """The error of a setting in terms of the parameters of the estimators."""
     ours: Mapping[str, str] = {
         "hidden_units=": "hidden_layer_sizes=",
         "learning_rate=": "learning_rate_init=",

@@ -21,7 +21,7 @@ def test_a_search_and_its_table(tmp_path, capsys):
     output = capsys.readouterr()
     assert "grid over norm, learning_rate: 4 runs, 1 worker -> studies/digits" in output.out
     assert "Test accuracy of the best, measured once" in output.out
-    assert "kept aside to choose by" in output.err
+    assert "held out for selection" in output.err
     for file in ("study.html", "study.toml", "best.toml", "trials.csv", "figures/by-factor.svg", "figures/cost.png"):
         assert (tmp_path / "studies" / "digits" / file).exists(), file
     page = (tmp_path / "studies" / "digits" / "study.html").stat().st_mtime_ns

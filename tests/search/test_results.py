@@ -55,7 +55,7 @@ def test_the_larger_spread_decides():
 
 def test_one_seed_says_nothing_of_the_spread():
     said = in_a_row(found(row(1, 0.9), row(2, 0.8), seeds=1))
-    assert "0.1000 ahead of the next. One seed each says nothing of how much it varies: see --seeds." in said
+    assert "0.1000 ahead of the next. With one seed each, the variation is unknown: see --seeds." in said
     assert "with the same figure" in in_a_row(found(row(1, 0.9), row(2, 0.9), seeds=1))
 
 
@@ -70,7 +70,7 @@ def test_the_test_figure_is_told_of_the_best_alone_unless_it_was_selected_by():
     lines = list(csv.DictReader(io.StringIO(to_csv(found(row(1, 0.9, 0.9), row(2, 0.8, 0.8), select="test")))))
     assert [line["test_accuracy"] for line in lines] == ["0.7"] * 4
     said = " ".join(summary_lines(found(row(1, 0.9), select="test")))
-    assert "Chosen by the test set, which flatters" in said
+    assert "Selected on the test set, which is optimistically biased" in said
 
 
 def test_what_failed_is_counted():
@@ -84,7 +84,7 @@ def test_what_failed_is_counted():
 def test_nothing_has_finished():
     nothing = found(row(1, 0.1, state="diverged"))
     assert best_toml(nothing) is None
-    assert in_a_row(nothing) == "No run has come to its end yet."
+    assert in_a_row(nothing) == "No run has finished yet."
     assert figures_of(nothing) == {}
 
 

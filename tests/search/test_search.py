@@ -71,7 +71,7 @@ def test_the_test_set_is_not_looked_at_before_the_end(studied):
         assert all(json.loads(line)["test_accuracy"] is None for line in metrics)
     tested = {line["rank"] for line in rows(study) if line["test_accuracy"]}
     assert tested == {str(rank) for rank, row in enumerate(found.rows, start=1) if row in found.best}
-    assert any("143 of 1,438 training samples are kept aside" in note for note in told.notes)
+    assert any("143 of 1,438 training samples are held out" in note for note in told.notes)
 
 
 def test_trials_csv_has_a_line_a_run(studied):
@@ -109,11 +109,11 @@ def test_a_finished_study_is_not_begun_again_and_can_grow(studied):
     assert again.plan.factors[1].values == (1e-2, 1e-4, 1e-3)
 
 
-def test_select_test_says_that_it_flatters(tmp_path):
+def test_select_test_says_that_it_is_biased(tmp_path):
     told = Told()
     plan = plan_from({**TINY, "learning_rate": [1e-2, 1e-3]}, select="test")
     study, found = search(plan, study_dir=tmp_path / "s", workers=1, watcher=told, figures=False)
-    assert any("the best of many test figures flatters" in note for note in told.notes)
+    assert any("the best of many test results is optimistically biased" in note for note in told.notes)
     assert found.figure == "test_accuracy"
     assert all(line["test_accuracy"] for line in rows(study))
     assert study.plan.fixed.get("validation_size") is None

@@ -1,4 +1,4 @@
-"""Drop-ins for the files of two courses' assignments, built on `handgrad.nn` and `handgrad.torch`.
+"""Drop-in replacements for the assignment files of two courses, based on `handgrad.nn` and `handgrad.torch`.
 
 `handgrad.courses.cmu11785` has the names of CMU 11-785's homework 1, `handgrad.courses.uvadlc` those of the University
 of Amsterdam's assignment 1. `export` writes files with the courses' names that import them.

@@ -1,4 +1,4 @@
-"""The editions of the courses, and thin files with the courses' names that import the drop-ins."""
+"""The editions of the courses, and small files with the courses' names that import the drop-in classes."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Edition:
 
 
 def export(name: str, directory: str | Path, *, force: bool = False) -> list[Path]:
-    """Writes an edition's files, which import the drop-ins, so that a course's test script runs against them.
+    """Writes the files of an edition, which import the drop-in classes, so that the course's test script runs against
+    them.
 
     Arguments:
         name: one of `EDITIONS`.
-        directory: where they go; made where it is missing.
-        force: write over files that are there.
+        directory: the target folder, created if necessary.
+        force: overwrite existing files.
 
-    Returns: the paths of the files.
-    Raises: ConfigError for an unknown edition; HandgradError where a file is there already or cannot be written.
-        Nothing is changed then.
+    Returns: the paths of the files. Raises: ConfigError for an unknown edition; HandgradError if a file exists or
+    cannot be written; in this case nothing is changed.
     """
     if name not in EDITIONS:
         raise ConfigError(f"edition={name!r} is unknown, expected one of {', '.join(EDITIONS)}")
@@ -56,10 +56,10 @@ def export(name: str, directory: str | Path, *, force: bool = False) -> list[Pat
 
 
 def _file(title: str, name: str, module: str, names: Sequence[str], *, first: str = "", script: bool = False) -> str:
-    """The text of a file that takes `names` from a module of the drop-ins.
+    """The text of a file that imports `names` from a module with drop-in classes.
 
     Arguments:
-        first: lines before that import.
+        first: lines before the import.
         script: whether the file runs the module's `main`, for the edition `name`.
     """
     text = (
@@ -76,7 +76,7 @@ def _file(title: str, name: str, module: str, names: Sequence[str], *, first: st
     return text
 
 
-#: A script that says `from hw1 import *` gets these from the course's file too.
+#: Scripts with `from hw1 import *` also get these from the course's file.
 _HW1 = "import os  # noqa: F401\n\nimport numpy as np  # noqa: F401\n"
 _ACTIVATIONS = ("Activation", "Identity", "Sigmoid", "Tanh", "ReLU")
 _LOSSES = ("Criterion", "SoftmaxCrossEntropy")
@@ -84,7 +84,7 @@ _TRAINING = ("random_normal_weight_init", "zeros_bias_init", "get_training_stats
 
 
 def _cmu(name: str, year: str, module: str, parts: Mapping[str, Sequence[str]]) -> Edition:
-    """`hw1.py` alone, as a script beside it imports it, and in the folder `hw1` of a hand-in."""
+    """`hw1.py` on its own, for scripts in the same folder, and in the folder `hw1` of a hand-in."""
     title = f"CMU 11-785, homework 1, part 1, {year}"
     hw1 = _file(title, name, module, (*_ACTIVATIONS, *_LOSSES, "BatchNorm", *_TRAINING, "MLP"), first=_HW1)
     files = {"hw1.py": hw1, "hw1/__init__.py": hw1, "hw1/hw1.py": hw1}

@@ -1,4 +1,4 @@
-"""Writing several files so that each is whole or is not touched."""
+"""Writing several files atomically."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from handgrad.errors import HandgradError
 
 
 def write_all(contents: Mapping[Path, bytes]) -> None:
-    """Writes every file, making folders where they lack, over what was there.
+    """Writes all files, creating folders as needed and overwriting existing files.
 
-    All are written beside their places first and then moved there: a full disk or an interrupt changes no file.
+    All are first written to temporary files and then moved, so a full disk or an interrupt does not change any file.
 
-    Raises: HandgradError where one cannot be written.
+    Raises: HandgradError if a file cannot be written.
     """
     staged: dict[Path, Path] = {}
     path = Path()

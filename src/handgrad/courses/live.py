@@ -1,7 +1,7 @@
-"""Layers of `handgrad.nn` on arrays that somebody else keeps.
+"""Layers of `handgrad.nn` that operate on arrays stored elsewhere.
 
-A course's class shows its parameters as plain attributes, and tests write into them or put other arrays in their place.
-Those attributes are the truth: before every pass the layer inside is given the arrays that are there now.
+The classes of a course have their parameters as plain attributes, and tests modify or replace them. These attributes
+are authoritative: before every pass, their current arrays are passed to the internal layer.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from handgrad._typing import Array, Inexact
 
 
 def floating(x: Any, *others: Any) -> Inexact[Array, "..."]:
-    """`x` in the dtype that NumPy would compute in beside `others`, float64 where all are integers."""
+    """`x` in the common dtype of `x` and `others`, or float64 if all are integers."""
     dtype = np.result_type(*map(np.asarray, (x, *others)))
     return np.asarray(x, dtype if dtype.kind in "fc" else np.float64)
 
 
 def bind(parameter: nn.Parameter | None, value: Any, dtype: np.dtype) -> None:
-    """Makes `value` the parameter's value (not a copy), with a fresh gradient in `dtype`."""
-    assert parameter is not None  # the layers here all have a bias
+    """Sets `value` as the value of the parameter (not a copy), with a new gradient in `dtype`."""
+    assert parameter is not None  # all layers here have a bias
     parameter.value = np.asarray(value)
     parameter.grad = np.empty(parameter.value.shape, dtype)
 
@@ -37,7 +37,7 @@ def linear_backward(
 ) -> tuple[Inexact[Array, "N D"], Inexact[Array, "K D"], Inexact[Array, "K"]]:
     """`layer.backward(dy)` with a weight `(K, D)` and a bias of K numbers: dx, dweight, dbias."""
     dx = layer.backward(_bind_linear(layer, weight, bias, dy))
-    assert dx is not None  # asked for by default
+    assert dx is not None  # computed by default
     dweight, dbias = (parameter.grad for parameter in layer.parameters())
     return dx, dweight, dbias
 

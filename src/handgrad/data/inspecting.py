@@ -141,9 +141,8 @@ def _suspicious(
     largest = max(((counts["train"], name) for name, counts in classes.items()), default=(0, ""))
     if largest[0] > 0.9 * len(splits["train"]):
         yield (
-            f"{100 * largest[0] / len(splits['train']):.0f}% of the training samples are {largest[1]!r}: always naming "
-            "it "
-            "is right as often; see --class-weight balanced"
+            f"{100 * largest[0] / len(splits['train']):.0f}% of the training samples are {largest[1]!r}: always "
+            "predicting it is equally accurate; see --class-weight balanced"
         )
 
 
@@ -165,7 +164,7 @@ def _row_numbers(raw: Raw, dataset: Dataset) -> Iterator[str]:
     if isinstance(raw.inputs, Table) and dataset.encoder is not None:
         for column in dataset.encoder.columns:
             if column.kind == "number" and _counts(numbers_in(raw.inputs.columns[column.name])[0]):
-                yield f"column {column.name!r} counts the rows: it says nothing about a sample; --ignore {column.name}"
+                yield f"column {column.name!r} counts the rows and is uninformative; --ignore {column.name}"
     if dataset.task == "regression":
         for name, column in raw.targets.items():
             if _counts(numbers_in(column)[0]):
@@ -205,8 +204,8 @@ def _duplicates(dataset: Dataset, splits: dict[str, Integer[Array, "n"]]) -> Ite
         if count:
             yield (
                 f"{count:,} of {len(splits[split]):,} {split} samples are training samples too, or copies of others "
-                "outside "
-                "of their split: figures on them flatter; remove them, or keep copies together with --group"
+                "outside of their split: metrics on them are too optimistic; remove them, or keep copies together with "
+                "--group"
             )
     if contradictions:
         yield f"{contradictions:,} samples are equal to another in all inputs, and have a different target"

@@ -31,7 +31,8 @@ class Raw:
     """The raw contents of a source, not yet encoded, scaled or split.
 
     Arguments:
-        name: its name in messages. inputs: (n, *shape), or a table without its target.
+        name: its name in messages.
+        inputs: (n, *shape), or a table without its target.
         targets: a column (n,) for each name in `target`, numbers or text; empty if there are none.
         sizes: numbers of samples of "train", "validation" and "test", in this order, if defined by the source; else
             empty.

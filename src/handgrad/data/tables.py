@@ -46,8 +46,9 @@ class Table:
     """Named columns of equal length.
 
     Arguments:
-        name: its name in messages, e.g. the path of its file. columns: arrays (n,): numbers (NaN if missing), text
-            (objects of type `str`, "" if missing), or datetime64, which the encoder does not support.
+        name: its name in messages, e.g. the path of its file.
+        columns: arrays (n,): numbers (NaN if missing), text (objects of type `str`, "" if missing), or datetime64,
+            which the encoder does not support.
     """
 
     name: str

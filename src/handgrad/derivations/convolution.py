@@ -280,7 +280,7 @@ def _winograd(m: int, reduction: str) -> Derivation:
     winograd = Derivation(
         f"winograd-{m}x{m}",
         TOPIC,
-        f"Winograd's F({m}x{m}, 3x3): {tile * tile} multiplications in place of {9 * m * m}",
+        f"Winograd's F({m}x{m}, 3x3): {tile * tile} multiplications instead of {9 * m * m}",
         {"N": 2, "C": 4, "K": 5, "P": 3, "Q": 6},
         _winograd_point(m),
         intro=f"g is a 3x3 kernel, d a tile of {tile}x{tile} numbers, its result {m}x{m}. P and Q count the tiles of "

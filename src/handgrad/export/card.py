@@ -149,7 +149,7 @@ def _figures(trained: Trained) -> str:
         rows.append(f"| {split} | {shown} |")
     note = _parts(trained)
     if trained.weights == "best" and str(trained.summary.get("selected_by", "")).startswith("test"):
-        note += "\n\nThis step was chosen by its result on the test data, which flatters that result."
+        note += "\n\nThis step was selected by its result on the test data, so the result is optimistically biased."
     return f"## How good it is\n\nAfter {figures['step']:,} steps:\n\n" + "\n".join(rows) + note
 
 

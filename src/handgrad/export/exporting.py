@@ -51,8 +51,8 @@ def export(
     Returns: the paths of the files, starting with `out`.
 
     Raises:
-        ConfigError: an argument is invalid, or a file already exists. RunError: the run has no such weights, or a file
-            cannot be written. In this case nothing is changed.
+        ConfigError: an argument is invalid, or a file already exists.
+        RunError: the run has no such weights, or a file cannot be written. In this case nothing is changed.
     """
     out = Path(out)
     if to not in FORMS:

@@ -124,7 +124,7 @@ def _loss(trained: Trained, x: str, dx: str) -> list[str]:
         if scaled:
             lines.append("t = (t - TARGET_SHIFT) * TARGET_SCALE  # as the network sees them")
     else:
-        lines = [f"t = np.eye({len(trained.classes)}, dtype=x.dtype)[labels]  # a 1 in place of the class"]
+        lines = [f"t = np.eye({len(trained.classes)}, dtype=x.dtype)[labels]  # one-hot"]
     if spec.name == "cross_entropy":
         if spec.label_smoothing:
             share = f"{spec.label_smoothing} / {len(trained.classes)}"

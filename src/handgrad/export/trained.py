@@ -60,9 +60,10 @@ class Trained:
         classes: names of the classes or, for regression, of the targets.
         task: `classification` or `regression`.
         value_range: the largest raw value (images).
-        table: the encoding of tables (`data.tables.TableEncoder.to_dict()`), or None. target_shift, target_scale: for
-            regression, targets are outputs / target_scale + target_shift. summary: summary of the run; empty if there
-            is none. weights: `best` or `last`, the corresponding evaluation of the summary.
+        table: the encoding of tables (`data.tables.TableEncoder.to_dict()`), or None.
+        target_shift, target_scale: for regression, targets are outputs / target_scale + target_shift.
+        summary: summary of the run; empty if there is none.
+        weights: `best` or `last`, the corresponding evaluation of the summary.
     """
 
     name: str

@@ -23,7 +23,7 @@ def curves(records: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
             `…_{rmse,loss}`; None for missing values.
         title: above both panels.
 
-    Returns: a figure of 9 by 3.6 inches; the last test accuracy, or RMSE, is marked and written beside its dot.
+    Returns: a figure of 9 by 3.6 inches; the last test accuracy, or RMSE, is marked and labelled.
     """
     from matplotlib.figure import Figure
 

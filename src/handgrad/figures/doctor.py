@@ -32,9 +32,11 @@ def range_test(
 
     Arguments:
         rates: increasing.
-        losses: of the same length; infinite for diverged trials, which are drawn as crosses at the top. own: the rate
-            of the run. named: the recommended rate, or None. chance: the loss of an uninformed prediction. steps:
-            number of steps per trial.
+        losses: of the same length; infinite for diverged trials, which are drawn as crosses at the top.
+        own: the rate of the run.
+        named: the recommended rate, or None.
+        chance: the loss of an uninformed prediction.
+        steps: number of steps per trial.
         title: above the panel.
 
     Returns: a figure of 7 by 4 inches.

@@ -260,7 +260,8 @@ def best_curves(best: Sequence[Point], worst: Point | None, *, figure: str, name
 
     Arguments:
         best: best first.
-        worst: None if all are among the best. names: names of the factors, above the labels.
+        worst: None if all are among the best.
+        names: names of the factors, above the labels.
 
     Returns: a figure 10 inches by 4.6.
     """
@@ -298,8 +299,8 @@ def cost(points: Sequence[Point], *, figure: str, sign: int = 1, names: str = ""
     """Cost against accuracy: each combination by the arithmetic of a run, with the Pareto front.
 
     Arguments:
-        sign: 1 if larger values are better, -1 if smaller ones are. names: names of the factors, above the labels of
-            the front.
+        sign: 1 if larger values are better, -1 if smaller ones are.
+        names: names of the factors, above the labels of the front.
 
     Returns: a figure 8 inches by 4.8.
     """

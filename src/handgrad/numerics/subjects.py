@@ -62,7 +62,7 @@ class Parameter:
     def poison(self, number: float) -> None:
         """Fills the gradient, so that a backward that stores nothing is detected."""
         if isinstance(self.grads(), list | tuple) and len(self.grads()) <= self.grad_key:
-            return  # a list that backward creates anew
+            return  # a list that backward recreates
         if isinstance(self.grad, np.ndarray) and self.grad.shape == self.value.shape and self.grad.dtype == np.float64:
             self.grad[...] = number  # in place: the layer may refer to the same array by another name
         else:

@@ -27,7 +27,8 @@ class Result:
         run: its key, which is the name of its folder.
         seed: seed of the run.
         state: complete, pruned, diverged, impossible or error.
-        figures: recorded results; empty if the run failed. message: the reason of a failure.
+        figures: recorded results; empty if the run failed.
+        message: the reason of a failure.
     """
 
     run: str
@@ -185,20 +186,20 @@ def in_a_row(findings: Findings) -> str:
     """A statement about the best combination, in one or two lines."""
     best = findings.best
     if not best:
-        return "No run has come to its end yet."
+        return "No run has finished yet."
     name = findings.figure.replace("_", " ")
     first = best[0]
     figure = with_spread(first)
     if len(best) > 1:
         why = "within their spread over seeds" if best[-1].score < first.score else "with the same figure"
-        return f"{len(best)} combinations tie for the best {name}, {figure}, {why}: more seeds could part them."
+        return f"{len(best)} combinations tie for the best {name}, {figure}, {why}: more seeds may separate them."
     said = f"Best {name}: {figure}"
     ranked = [row for row in findings.rows if row.mean is not None]
     if len(ranked) < 2:
         return f"{said}."
     gap = abs(first.score - ranked[1].score)
     if min(len(first.values), len(ranked[1].values)) < 2:
-        return f"{said}, {gap:.4f} ahead of the next. One seed each says nothing of how much it varies: see --seeds."
+        return f"{said}, {gap:.4f} ahead of the next. With one seed each, the variation is unknown: see --seeds."
     return f"{said}, ahead of the next by {gap:.4f}, more than their spread over seeds."
 
 
@@ -280,8 +281,8 @@ def summary_lines(found: Findings) -> list[str]:
     lines = [in_a_row(found)]
     if found.plan.select == "test":
         lines.append(
-            "Chosen by the test set, which flatters: the best of many test figures is partly luck with these samples. "
-            "Data that nothing was chosen by would give less."
+            "Selected on the test set, which is optimistically biased: the best of many test results is partly luck. "
+            "Results on new data are likely to be lower."
         )
     elif found.best:
         name = "test_" + found.figure.partition("_")[2]
@@ -291,8 +292,8 @@ def summary_lines(found: Findings) -> list[str]:
     read_off = sum("read_off" in result.figures for row in found.rows for result in row.results)
     if read_off:
         lines.append(
-            f"{read_off:,} of {found.runs:,} runs were read off a longer run with the same settings, whose first steps "
-            "they are."
+            f"{read_off:,} of {found.runs:,} runs were taken from the first steps of a longer run with the same "
+            "settings."
         )
     failed = {state: found.count(state) for state in ("pruned", "diverged", "error", "impossible")}
     said = [f"{n:,} {words}" for state, words in _FAILED if (n := failed[state])]

@@ -102,12 +102,12 @@ def prepared(plan: Plan, watcher: Watcher) -> tuple[Plan, Datasets, dict[str, An
         kept = max(1, samples // 10)
         plan = dataclasses.replace(plan, fixed={**plan.fixed, "validation_size": kept})
         watcher.note(
-            f"{kept:,} of {samples:,} training samples are kept aside to choose by (--validation-size sets how many)"
+            f"{kept:,} of {samples:,} training samples are held out for selection (--validation-size sets the number)"
         )
     if plan.select == "test":
         watcher.note(
-            "--select test chooses by the test set, as the reports did: the best of many test figures flatters, since "
-            "part of it is luck with these samples. --select validation tests the winner once"
+            "--select test selects on the test set, as the reports did: the best of many test results is "
+            "optimistically biased, because part of it is luck. --select validation tests only the winner, once"
         )
     datasets = Datasets()
     for combination in _data_combinations(plan):
@@ -191,8 +191,9 @@ def run(
     Arguments:
         datasets: loaded data sets, shared by the workers.
         workers: number of processes; by default one per core, at most the number of runs.
-        timeout: seconds after which running trials are stopped; their checkpoints are kept. watcher: receives all
-            events. options: options of each `Worker`.
+        timeout: seconds after which running trials are stopped; their checkpoints are kept.
+        watcher: receives all events.
+        options: options of each `Worker`.
 
     Returns: whether all requested runs have finished.
 
@@ -373,8 +374,9 @@ def search(
     Returns: the study and its results.
 
     Raises:
-        ConfigError: the plan is invalid or belongs to a different study. RunError: the study exists, or its store or
-            folder cannot be used. Interrupted: Ctrl-C or a termination signal; all progress is saved.
+        ConfigError: the plan is invalid or belongs to a different study.
+        RunError: the study exists, or its store or folder cannot be used.
+        Interrupted: Ctrl-C or a termination signal; all progress is saved.
     """
     watcher = watcher or Watcher()
     if workers is not None and workers < 1:

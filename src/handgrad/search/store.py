@@ -182,7 +182,8 @@ class DatabaseStore(Store):
         url: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.
 
     Raises:
-        RunError: the database does not respond or rejects the connection. ConfigError: the driver is not installed.
+        RunError: the database does not respond or rejects the connection.
+        ConfigError: the driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -259,7 +260,8 @@ def open_store(address: str | Path) -> Store:
     """The store at an address: a folder, or postgresql://…
 
     Raises:
-        ConfigError: unsupported address. RunError: it cannot be used.
+        ConfigError: unsupported address.
+        RunError: it cannot be used.
     """
     text = str(address)
     if "://" not in text and not text.startswith("postgresql:"):

@@ -248,7 +248,8 @@ def create(folder: Path, store: Store, name: str, plan: Plan, data: Mapping[str,
     Arguments:
         plan: the plan, which may add values, seeds and trials to an existing study.
         data: `task`, `input_shape`, `classes` and `samples` of the training split.
-        join: whether the study may exist. resume: likewise, and its plan may be extended.
+        join: whether the study may exist.
+        resume: likewise, and its plan may be extended.
 
     Raises:
         RunError: it exists without `join` or `resume`, or the store contains something else.

@@ -132,8 +132,10 @@ class Worker:
         datasets: data sets loaded before the fork.
         tell: called with events: ("began", run, steps, first step), ("at", run, step),
             ("ended", run, how, value), ("note", text), ("fatal", text).
-        parent: the parent process, or None. workers: number of workers on this machine. threads: number of threads of
-            this worker. stack: whether to train runs of the same shape together.
+        parent: the parent process, or None.
+        workers: number of workers on this machine.
+        threads: number of threads of this worker.
+        stack: whether to train runs of the same shape together.
     """
 
     def __init__(

@@ -198,8 +198,8 @@ def compare_runs(
         told: called with each completed step.
 
     Raises:
-        ConfigError: invalid `steps` or `tolerance`. RunError: a folder does not contain a run, or the architectures
-            differ.
+        ConfigError: invalid `steps` or `tolerance`.
+        RunError: a folder does not contain a run, or the architectures differ.
     """
     if steps < 0:
         raise ConfigError(f"steps={steps}: expected a whole number of at least 0; 0 repeats none")

@@ -85,9 +85,11 @@ def train(
     Returns: the run.
 
     Raises:
-        ConfigError: invalid setting. DataError: the data cannot be loaded. RunError: the run folder cannot be used.
-            Interrupted: Ctrl-C or a termination signal; all progress is saved. NonFiniteError: the loss is no longer
-            finite.
+        ConfigError: invalid setting.
+        DataError: the data cannot be loaded.
+        RunError: the run folder cannot be used.
+        Interrupted: Ctrl-C or a termination signal; all progress is saved.
+        NonFiniteError: the loss is no longer finite.
     """
     if reporter is None:
         reporter = progress_reporter() if progress or (progress is None and in_notebook()) else Reporter()
@@ -443,7 +445,7 @@ class Training:
         )
 
     def trained(self, figures: Figures, until: int, seconds: float) -> None:
-        """Takes the figures of the steps up to `until`, and the time they took."""
+        """Records the results of the steps up to `until`, and their duration."""
         self.seconds_inside += seconds
         self.seconds_training += seconds
         for loss, correct in zip(figures.loss.tolist(), figures.correct.tolist(), strict=True):

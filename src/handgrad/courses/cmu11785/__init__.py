@@ -1,7 +1,7 @@
 """CMU 11-785, homework 1, part 1: the names of `hw1.py` in the Spring and Fall 2019 editions.
 
-`handgrad.courses.cmu11785.mytorch` has those of 2020 and 2021. Both are thin: the mathematics is that of `handgrad.nn`,
-in float64. Every attribute may be written into or replaced, and the next call works with what is there.
+`handgrad.courses.cmu11785.mytorch` has those of 2020 and 2021. Both are thin wrappers of `handgrad.nn`, in float64.
+Every attribute may be modified or replaced, and the next call uses the new value.
 
     >>> import numpy as np
     >>> np.random.seed(0)

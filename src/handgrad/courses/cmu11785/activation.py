@@ -1,4 +1,4 @@
-"""Activations with a `state`, the forward output, from which `derivative()` works."""
+"""Activations with a `state`, the forward output, from which `derivative()` is computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from handgrad.courses.live import floating
 
 
 class Activation:
-    """Base of the activations: `forward(x)`, `derivative()`, and `state`, None before the first forward."""
+    """Base class of activations: `forward(x)`, `derivative()`, and `state`, None before the first forward."""
 
     def __init__(self) -> None:
         self.state: Any = None
@@ -39,7 +39,7 @@ class Identity(Activation):
 
 
 class _Elementwise(Activation):
-    """An activation of `handgrad.nn`, whose derivative is written in the output, the course's `state`."""
+    """An activation of `handgrad.nn` whose derivative is computed from the output, the `state` of the course."""
 
     layer: type[nn.Sigmoid | nn.Tanh | nn.ReLU]
 
@@ -72,7 +72,8 @@ class Tanh(_Elementwise):
 class ReLU(_Elementwise):
     """f(z) = max(0, z), f' = 1 where the output is above 0, else 0.
 
-    The handout's formula has f'(0) = 1. The output 0 does not tell 0 from a negative z, so it is 0 there.
+    The handout's formula has f'(0) = 1. The output 0 does not distinguish z = 0 from a negative z, so the derivative is
+    0 there.
     """
 
     layer = nn.ReLU

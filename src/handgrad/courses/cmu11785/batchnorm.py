@@ -1,4 +1,4 @@
-"""Batch normalisation with every intermediate value in view."""
+"""Batch normalisation with all intermediate values as attributes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from handgrad.courses.live import bind, floating
 
 
 class BatchNorm:
-    """Normalises each feature over the batch, or by the running figures in evaluation.
+    """Normalises each feature over the batch, or with running statistics in evaluation mode.
 
     Formula:
         norm = (x - mean) / √(var + eps), out = gamma · norm + beta; var is biased everywhere
@@ -21,15 +21,15 @@ class BatchNorm:
 
     Arguments:
         fan_in: number of features.
-        alpha: what the running figures keep of themselves.
+        alpha: decay of the running statistics.
 
     Attributes: `alpha`, `eps`; `x`, `norm`, `out` of the last forward; `mean`, `var` of the last training batch,
         `gamma`, `beta`, `running_mean`, `running_var`, each `(1, fan_in)`; `dgamma`, `dbeta`, `(1, fan_in)` at first
-        and `(fan_in,)` after a backward (`(1, fan_in)` in the 2020 edition). All may be changed or replaced.
+        and `(fan_in,)` after a backward (`(1, fan_in)` in the 2020 edition). All may be modified or replaced.
     Source: Fall 2019 handout, task 3 and appendix, equations 1 to 35.
     """
 
-    #: Whether gradients keep the axis of the batch: `(1, fan_in)`.
+    #: Whether gradients keep the batch axis: `(1, fan_in)`.
     keepdims = False
 
     def __init__(self, fan_in: int, alpha: float = 0.9) -> None:
@@ -46,14 +46,15 @@ class BatchNorm:
         self.dbeta = np.zeros((1, fan_in))
         self.running_mean = np.zeros((1, fan_in))
         self.running_var = np.ones((1, fan_in))
-        # With momentum 1 the layer's running figures are those of the batch, which the course wants to see.
+        # With momentum 1, the running statistics of the layer are those of the batch, which the course exposes.
         self._layer = nn.BatchNorm1d(fan_in, momentum=1.0, running_variance="biased")
 
     def __call__(self, x: Any, eval: bool = False) -> Inexact[Array, "N D"]:
         return self.forward(x, eval)
 
     def forward(self, x: Any, eval: bool = False) -> Inexact[Array, "N D"]:
-        """The normalised batch `(N, fan_in)`; with `eval` by the running figures, which stay as they are."""
+        """The normalised batch `(N, fan_in)`; with `eval`, normalised by the running statistics, which do not
+        change."""
         self.x = x
         x = floating(x, self.gamma, self.beta)
         self._bind(x.dtype)

@@ -1,4 +1,4 @@
-"""The linear layer, with the weight as inputs by outputs."""
+"""The linear layer with a weight of shape (inputs, outputs)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Linear:
 
     Arguments:
         in_feature, out_feature: numbers of inputs and outputs.
-        weight_init_fn: called with both, gives `W`.
-        bias_init_fn: called with `out_feature`, gives `b`; then drawn after W.
+        weight_init_fn: called with both, returns `W`.
+        bias_init_fn: called with `out_feature` after W has been drawn, returns `b`.
 
     Attributes: `W`, `dW`, `momentum_W` (in, out); `b`, `momentum_b`, shaped as `bias_init_fn` returned it; `db`
-        (1, out). All may be changed or replaced.
+        (1, out). All may be modified or replaced.
     """
 
-    #: Whether db keeps the axis of the batch: `(1, out)`.
+    #: Whether db keeps the batch axis: `(1, out)`.
     keepdims = True
 
     def __init__(
@@ -59,7 +59,7 @@ class Linear:
     def step(self, lr: float, momentum: float) -> None:
         """v = momentum · v - lr · g; W = W + v; b likewise.
 
-        `nn.SGD` keeps v without the learning rate, PyTorch's form: the two differ when the rate changes.
+        `nn.SGD` stores v without the learning rate, as in PyTorch; the two differ when the rate changes.
         """
         self.momentum_W = momentum * self.momentum_W - lr * floating(self.dW)
         self.momentum_b = momentum * self.momentum_b - lr * np.reshape(self.db, np.shape(self.b))

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy a sample, and its derivative, neither averaged over the batch."""
+"""Softmax cross-entropy per sample, and its derivative, neither averaged over the batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from handgrad.courses.live import floating
 
 
 class Criterion:
-    """Base of the losses: `forward(x, y)`, `derivative()`; `logits`, `labels` and `loss` are None at first."""
+    """Base class of losses: `forward(x, y)`, `derivative()`; `logits`, `labels` and `loss` are None at first."""
 
     def __init__(self) -> None:
         self.logits: Any = None
@@ -38,8 +38,7 @@ class SoftmaxCrossEntropy(Criterion):
         x: logits `(N, K)`.
         y: one-hot rows `(N, K)`.
 
-    Returns: forward the losses `(N,)`, derivative `(N, K)`.
-    Raises: ValueError where the shapes do not fit.
+    Returns: forward returns the losses `(N,)`, derivative `(N, K)`. Raises: ValueError if the shapes do not match.
     Source: Fall 2019 handout, task 2 and its appendix.
     """
 
@@ -53,7 +52,7 @@ class SoftmaxCrossEntropy(Criterion):
                 f"SoftmaxCrossEntropy got x with shape={x.shape} and y with shape={y.shape}, expected both (N, K): "
                 "y holds a one-hot row a sample"
             )
-        # The layer averages over a batch: each sample is made a batch of its own.
+        # The layer averages over a batch, so each sample is passed as a separate batch.
         self._layer = nn.SoftmaxCrossEntropy()
         self.loss = self._layer.forward(x[:, None], y[:, None])
         return self.loss

@@ -1,4 +1,4 @@
-"""The networks: linear, batch normalisation (the first layers only), activation, layer by layer."""
+"""The networks: in each layer linear, batch normalisation (only in the first layers), activation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Linear2019(Linear):
 
 
 class _MLP:
-    """What the editions share; a subclass says where the parameters live, in `_build`."""
+    """Base class of the editions; a subclass defines in `_build` where the parameters are stored."""
 
     batch_norm: type[BatchNorm]
     _linears: list[Linear]
@@ -82,7 +82,7 @@ class _MLP:
         return x
 
     def backward(self, labels: Any) -> None:
-        """Sets every gradient from one-hot `labels` `(N, output_size)`, over what was there."""
+        """Computes all gradients from one-hot `labels` `(N, output_size)`, overwriting previous values."""
         if self.output is None:
             raise RuntimeError("MLP.backward was called before forward: call forward(x) first")
         self.criterion(self.output, labels)
@@ -101,7 +101,7 @@ class _MLP:
             norm.dgamma, norm.dbeta = np.zeros_like(norm.dgamma), np.zeros_like(norm.dbeta)
 
     def step(self) -> None:
-        """Moves every parameter once: v = momentum · v - lr · g and W = W + v; gamma and beta by -lr · g."""
+        """Updates every parameter: v = momentum · v - lr · g and W = W + v; gamma and beta by -lr · g."""
         for linear in self._linears:
             linear.step(self.lr, self.momentum)
         for norm in self.bn_layers:
@@ -122,22 +122,23 @@ class MLP(_MLP):
     """A multi-layer perceptron with its parameters in lists, as in the 2019 editions.
 
     Order in a layer: linear, batch normalisation, activation. dW and db are averaged over the batch; dgamma and dbeta
-    are sums over it of the un-averaged delta. One learning rate serves all; momentum moves W and b only.
+    are sums of the delta without averaging. All parameters have the same learning rate; momentum applies only to W and
+    b.
 
     Arguments:
         input_size, output_size: numbers of inputs and outputs.
-        hiddens: units of each hidden layer; none make a linear classifier.
-        activations: one a layer, the last one included.
+        hiddens: units of each hidden layer; empty for a linear classifier.
+        activations: one per layer, including the last.
         weight_init_fn: called with (inputs, units) of each layer, in order.
         bias_init_fn: called with the units of each layer.
         criterion: the loss, not averaged.
         lr: the learning rate.
-        momentum: of W and b.
-        num_bn_layers: how many layers, from the first, have a batch normalisation.
+        momentum: momentum for W and b.
+        num_bn_layers: number of layers, from the first, with batch normalisation.
 
     Attributes: the arguments; `train_mode`, `nlayers`, `bn`; `W`, `dW`, lists of (in, out); `b`, a list of what
-        `bias_init_fn` returned; `db`, a list of (out,); `bn_layers`. All may be changed or replaced at any time.
-    Raises: ValueError for activations or normalisations that are not as many as the layers allow.
+        `bias_init_fn` returned; `db`, a list of (out,); `bn_layers`. All may be modified or replaced at any time.
+        Raises: ValueError for a wrong number of activations or normalisations.
     Source: Fall 2019 handout, task 5.
     """
 
@@ -153,7 +154,8 @@ class MLP(_MLP):
         self.dW = [linear.dW for linear in self._linears]
         self.db = [linear.db for linear in self._linears]
 
-    # The lists are the truth: the layers are given what is in them before each pass, and what they changed goes back.
+    # The lists are authoritative: their contents are passed to the layers before each pass, and changes are copied
+    # back.
 
     def forward(self, x):
         self._to_layers()
@@ -184,9 +186,9 @@ class MLP(_MLP):
 
 
 class MLP2020(_MLP):
-    """A multi-layer perceptron that holds `Linear` layers, as in the 2020 and 2021 editions.
+    """A multi-layer perceptron with `Linear` layers, as in the 2020 and 2021 editions.
 
-    As `MLP`, with `linear_layers` in place of `W`, `dW`, `b`, `db`, and gradients db, dgamma, dbeta `(1, n)`. Each
+    As `MLP`, with `linear_layers` instead of `W`, `dW`, `b`, `db`, and gradients db, dgamma, dbeta `(1, n)`. Each
     layer draws its weight, then its bias.
     """
 
@@ -204,9 +206,9 @@ class MLP2020(_MLP):
         self._linears = layers
 
     def error(self, labels: Any) -> int:
-        """How many samples of the last forward are not classified as the one-hot `labels` say."""
+        """The number of misclassified samples of the last forward, given one-hot `labels`."""
         return int(np.sum(np.argmax(self.output, axis=1) != np.argmax(labels, axis=1)))
 
     def total_loss(self, labels: Any) -> float:
-        """The sum of the last forward's losses."""
+        """The sum of the losses of the last forward."""
         return self.criterion(self.output, labels).sum()

@@ -1,6 +1,6 @@
 """CMU 11-785, homework 1, part 1: the names of the 2020 and 2021 editions, in `mytorch/` and `hw1.py`.
 
-They differ from 2019 in `Linear` layers of their own, and in gradients db, dgamma, dbeta `(1, n)`.
+They differ from 2019 in separate `Linear` layers and in gradients db, dgamma, dbeta `(1, n)`.
 """
 
 from handgrad.courses.cmu11785.activation import Activation, Identity, ReLU, Sigmoid, Tanh

@@ -1,4 +1,4 @@
-"""Initial values and `get_training_stats`. Random numbers come from `np.random`, which the course's tests seed."""
+"""Initialisers and `get_training_stats`. Random numbers come from `np.random`, which the tests of the course seed."""
 
 from __future__ import annotations
 
@@ -27,22 +27,20 @@ def zeros_bias_init_2020(d: int) -> Float[Array, "1 d"]:
 def get_training_stats(
     mlp: Any, dset: Any, nepochs: int, batch_size: int
 ) -> tuple[Float[Array, "E"], Float[Array, "E"], Float[Array, "E"], Float[Array, "E"]]:
-    """Trains a network and says how it went, epoch by epoch.
+    """Trains a network and returns statistics for each epoch.
 
-    The training set is shuffled by `np.random.shuffle` before each epoch. Training figures are taken from the batches
-    as they pass, so each batch is judged by the network as it was then; validation figures after the epoch, in
-    evaluation mode, in which the network is left.
+    The training set is shuffled by `np.random.shuffle` before each epoch. Training statistics are computed on the
+    batches during training, validation statistics after the epoch in evaluation mode, in which the network remains.
 
     Arguments:
         mlp: an `MLP` of any edition.
         dset: ((trainx, trainy), (valx, valy), (testx, testy)): inputs `(n, input_size)`, one-hot labels
             `(n, output_size)`. The test set is not used.
         nepochs: E.
-        batch_size: samples in a batch; the last one of an epoch may be smaller.
+        batch_size: samples per batch; the last batch of an epoch may be smaller.
 
-    Returns: training losses, training errors, validation losses, validation errors: mean loss a sample, and share of
-        samples that are misclassified.
-    Raises: ValueError where labels are not one-hot.
+    Returns: training losses, training errors, validation losses, validation errors: mean loss per sample, and fraction
+    of misclassified samples. Raises: ValueError if labels are not one-hot.
     """
     (trainx, trainy), (valx, valy), _ = dset
     for labels in (trainy, valy):

@@ -1,4 +1,4 @@
-"""CIFAR-10 as the assignment's scripts read it."""
+"""CIFAR-10 in the form that the scripts of the assignment expect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from handgrad._typing import Array, Integer, Num, Shaped
 
 
 class DataSet:
-    """Images with labels, given out in batches.
+    """Images with labels, in batches.
 
     Arguments:
         images: `(n, C, H, W)`.
@@ -40,16 +40,16 @@ class DataSet:
 
     @property
     def epochs_completed(self) -> int:
-        """How often the samples were shuffled to begin anew."""
+        """Number of completed passes over the samples."""
         return self._epochs_completed
 
     def next_batch(self, batch_size: int) -> tuple[Num[Array, "b ..."], Num[Array, "b ..."]]:
         """The next `batch_size` images and labels, as copies.
 
-        The first epoch goes through the samples in order. When fewer than `batch_size` are left, the epoch is over:
-        the rest is dropped and all samples are shuffled by `np.random`.
+        The first epoch uses the samples in order. When fewer than `batch_size` are left, the epoch ends: the rest is
+        dropped and all samples are shuffled by `np.random`.
 
-        Raises: ValueError where the whole set is smaller than the batch.
+        Raises: ValueError if the whole set is smaller than the batch.
         """
         if not 0 < batch_size <= self.num_examples:
             raise ValueError(f"next_batch got batch_size={batch_size}, expected 1 to {self.num_examples}, all examples")
@@ -70,17 +70,17 @@ def dense_to_one_hot(labels_dense: Integer[Array, "n"], num_classes: int) -> Sha
 def get_cifar10(
     data_dir: str | Path | None = None, one_hot: bool = True, validation_size: int = 0
 ) -> dict[str, DataSet]:
-    """CIFAR-10, with the mean image of the training set subtracted and nothing else: values stay on the 0..255 scale.
+    """CIFAR-10 minus the mean image of the training set; values remain on the 0..255 scale.
 
     Arguments:
-        data_dir: folder with the data set's files, binary or pickled, or one above; None for handgrad's own places
-            (`$HANDGRAD_DATA`, else the user's cache, where it is downloaded to).
+        data_dir: folder with the files, binary or pickled, or its parent; None for handgrad's default folders
+            (`$HANDGRAD_DATA`, else the user's cache, to which it is downloaded).
         one_hot: labels as one-hot rows `(n, 10)`; else as class indices `(n,)`.
-        validation_size: how many training images, from their end, are held back.
+        validation_size: number of training images, from the end, that are held out.
 
-    Returns: the data sets `train`, `validation` (empty where nothing is held back) and `test`; images
+    Returns: the data sets `train`, `validation` (empty if nothing is held out) and `test`; images
         `(n, 3, 32, 32)` float32.
-    Raises: DataError where files are missing or broken; ConfigError for an impossible validation size.
+    Raises: DataError if files are missing or damaged; ConfigError for an invalid validation size.
     """
     cifar10 = data.load(
         "cifar10",

@@ -12,7 +12,7 @@ from handgrad.torch import build
 
 
 class ConvNet(torch.nn.Module):
-    """VGG, the network of 2019; 9,231,114 parameters for colour images and ten classes. Its derivatives are handgrad's.
+    """VGG, the network of 2019; 9,231,114 parameters for colour images and ten classes. It uses handgrad's gradients.
 
     Arguments:
         n_channels: of the images, 32x32 pixels.

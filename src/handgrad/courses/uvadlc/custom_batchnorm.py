@@ -1,6 +1,6 @@
-"""Batch normalisation three ways: from differentiable operations, as a function, as a module on that function.
+"""Three implementations of batch normalisation: with differentiable operations, as a function, and as a module.
 
-The variance is biased, and there are no running figures. The mathematics is that of `handgrad.torch`.
+The variance is biased, and there are no running statistics. The implementation is that of `handgrad.torch`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from handgrad.torch import BatchNormFunction, batch_norm
 
 
 class CustomBatchNormAutograd(CustomNorm):
-    """Batch normalisation whose derivative is autograd's."""
+    """Batch normalisation with gradients by autograd."""
 
     def normalize(self, input: Tensor) -> Tensor:
         return batch_norm(input, self.gamma, self.beta, self.eps)
 
 
 class CustomBatchNormManualFunction(torch.autograd.Function):
-    """Batch normalisation with the derivative written by hand: `apply(input, gamma, beta, eps=1e-5)`.
+    """Batch normalisation with hand-written gradients: `apply(input, gamma, beta, eps=1e-5)`.
 
     Formula:
         out = γ x̂ + β, x̂ = (input - μ) / √(σ² + eps), μ and σ² the mean and the biased variance over the batch
         dβ = Σ dout, dγ = Σ dout·x̂, dinput = γ/√(σ² + eps) · (dout - mean dout - x̂ · mean(dout·x̂))
 
-    backward returns four gradients, None for eps and wherever none is needed.
+    backward returns four gradients, None for eps and where no gradient is needed.
     """
 
     @staticmethod
@@ -40,7 +40,7 @@ class CustomBatchNormManualFunction(torch.autograd.Function):
 
 
 class CustomBatchNormManualModule(CustomNorm):
-    """Batch normalisation by `CustomBatchNormManualFunction`."""
+    """Batch normalisation with `CustomBatchNormManualFunction`."""
 
     def normalize(self, input: Tensor) -> Tensor:
         return CustomBatchNormManualFunction.apply(input, self.gamma, self.beta, self.eps)

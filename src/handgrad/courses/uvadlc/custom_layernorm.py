@@ -1,6 +1,6 @@
-"""Layer normalisation three ways: from differentiable operations, as a function, as a module on that function.
+"""Three implementations of layer normalisation: with differentiable operations, as a function, and as a module.
 
-The variance is biased. The mathematics is that of `handgrad.torch`.
+The variance is biased. The implementation is that of `handgrad.torch`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from handgrad.torch import LayerNormFunction, layer_norm
 
 
 class CustomLayerNormAutograd(CustomNorm):
-    """Layer normalisation whose derivative is autograd's."""
+    """Layer normalisation with gradients by autograd."""
 
     def normalize(self, input: Tensor) -> Tensor:
         return layer_norm(input, self.gamma, self.beta, self.eps)
 
 
 class CustomLayerNormManualFunction(torch.autograd.Function):
-    """Layer normalisation with the derivative written by hand: `apply(input, gamma, beta, eps=1e-5)`.
+    """Layer normalisation with hand-written gradients: `apply(input, gamma, beta, eps=1e-5)`.
 
     Formula:
         out = γ x̂ + β, x̂ = (input - μ) / √(σ² + eps), μ and σ² the mean and the biased variance of each row
         dβ = Σ dout, dγ = Σ dout·x̂ over the batch
         dinput = (dx̂ - mean dx̂ - x̂ · mean(dx̂·x̂)) / √(σ² + eps), dx̂ = γ dout, means over the row
 
-    backward returns four gradients, None for eps and wherever none is needed.
+    backward returns four gradients, None for eps and where no gradient is needed.
     """
 
     @staticmethod
@@ -41,7 +41,7 @@ class CustomLayerNormManualFunction(torch.autograd.Function):
 
 
 class CustomLayerNormManualModule(CustomNorm):
-    """Layer normalisation by `CustomLayerNormManualFunction`."""
+    """Layer normalisation with `CustomLayerNormManualFunction`."""
 
     def normalize(self, input: Tensor) -> Tensor:
         return CustomLayerNormManualFunction.apply(input, self.gamma, self.beta, self.eps)

@@ -1,4 +1,4 @@
-"""What batch and layer normalisation share: parameters, and the check of the input's shape."""
+"""Base class of batch and layer normalisation: parameters, and the check of the input shape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CustomNorm(torch.nn.Module):
         n_neurons: features.
         eps: added to the variance.
 
-    Raises: ValueError in forward, where the input has another shape.
+    Raises: ValueError in forward if the input has a different shape.
     """
 
     def __init__(self, n_neurons: int, eps: float = 1e-5) -> None:

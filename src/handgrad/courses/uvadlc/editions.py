@@ -1,4 +1,4 @@
-"""What differs between the editions of the assignment."""
+"""The differences between the editions of the assignment."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class UvaEdition:
     """One edition.
 
     Arguments:
-        name: of `handgrad courses export`.
-        suffix: of the names in which it differs from April 2019.
+        name: as in `handgrad courses export`.
+        suffix: suffix of the names that differ from April 2019.
         learning_rate, max_steps, batch_size, eval_freq: defaults of the two MLP scripts.
-        neg_slope: default of --neg_slope; None where there is no such flag.
+        neg_slope: default of --neg_slope; None if there is no such flag.
     """
 
     name: str
@@ -44,7 +44,7 @@ UVA_EDITIONS = {
 
 
 def uva_edition(name: str) -> UvaEdition:
-    """The edition of a name. Raises ConfigError for an unknown one."""
+    """The edition with this name. Raises ConfigError for an unknown one."""
     if name not in UVA_EDITIONS:
         raise ConfigError(f"edition={name!r} is unknown, expected one of {', '.join(UVA_EDITIONS)}")
     return UVA_EDITIONS[name]

@@ -14,9 +14,9 @@ class MLP:
 
     Arguments:
         n_inputs: features of a sample.
-        n_hidden: units of each hidden layer; an empty list makes multinomial logistic regression.
+        n_hidden: units of each hidden layer; an empty list for multinomial logistic regression.
         n_classes: K.
-        neg_slope: slope of a leaky ReLU; without it the activation is the edition's.
+        neg_slope: slope of a leaky ReLU; by default, the activation of the edition.
 
     Attributes: `layers`, the modules in order. Weights are drawn in that order from `np.random`, and nothing else is.
     """
@@ -38,7 +38,8 @@ class MLP:
         return x
 
     def backward(self, dout: Any) -> Inexact[Array, "N D"]:
-        """Sets the gradients of all parameters from `dout`, the loss's at the output; returns that at the input."""
+        """Computes the gradients of all parameters from `dout`, the gradient at the output; returns that at the
+        input."""
         for layer in reversed(self.layers):
             dout = layer.backward(dout)
         return dout

@@ -12,13 +12,13 @@ from handgrad.torch import build
 
 
 class MLP(torch.nn.Module):
-    """Linear layers with activations between them; ends in scores (logits). Its derivatives are handgrad's.
+    """Linear layers with activations between them; ends in scores (logits). It uses handgrad's gradients.
 
     Arguments:
         n_inputs: features of a sample.
-        n_hidden: units of each hidden layer; an empty list makes multinomial logistic regression.
+        n_hidden: units of each hidden layer; an empty list for multinomial logistic regression.
         n_classes: K.
-        neg_slope: slope of a leaky ReLU; without it the activation is the edition's.
+        neg_slope: slope of a leaky ReLU; by default, the activation of the edition.
 
     Attributes: `layers`, the modules in order. Initial weights are PyTorch's.
     """

@@ -20,8 +20,8 @@ class LinearModule:
         in_features, out_features: numbers of inputs and outputs. W is drawn from N(0, 0.0001) (a standard deviation of
             0.0001) by `np.random`, b is 0.
 
-    Attributes: `params` and `grads`, each with `'weight'` (out, in) and `'bias'` (out,). Parameters may be changed in
-        place or replaced: the next pass works with what is there. backward replaces the gradients.
+    Attributes: `params` and `grads`, each with `'weight'` (out, in) and `'bias'` (out,). Parameters may be modified in
+    place or replaced: the next pass uses the new value. backward replaces the gradients.
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
@@ -41,7 +41,7 @@ class LinearModule:
 
 
 class _Module:
-    """A module without parameters: a layer of `handgrad.nn` under the course's names."""
+    """A module without parameters: a layer of `handgrad.nn` under the names of the course."""
 
     _layer: nn.Layer
 
@@ -50,7 +50,7 @@ class _Module:
 
     def backward(self, dout: Any) -> Inexact[Array, "N D"]:
         dx = self._layer.backward(floating(dout))
-        assert dx is not None  # asked for by default
+        assert dx is not None  # computed by default
         return dx
 
 
@@ -92,7 +92,7 @@ class CrossEntropyModule:
         x: probabilities `(N, K)`.
         y: one-hot rows `(N, K)`.
 
-    backward needs no forward before it.
+    backward does not require a previous forward.
     """
 
     def forward(self, x: Any, y: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the three training scripts share: flags, accuracy, printing."""
+"""Shared code of the three training scripts: flags, accuracy, printing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from handgrad._typing import Array, Num
 from handgrad.errors import HandgradError
 
-#: Where the course's scripts look for the data. Where nothing is there, handgrad's own places are tried.
+#: Where the scripts of the course look for the data. Otherwise, handgrad's default folders are used.
 DATA_DIR_DEFAULT = "./cifar10/cifar-10-batches-py"
 
 
 def accuracy(predictions: Num[Array, "N K"], targets: Num[Array, "N K"]) -> float:
-    """The share of rows whose largest prediction is where the one-hot target says."""
+    """The fraction of rows whose largest prediction matches the one-hot target."""
     return float(np.mean(np.argmax(predictions, axis=1) == np.argmax(targets, axis=1)))
 
 
@@ -32,15 +32,15 @@ def run(
     dnn_hidden_units: str | None = None,
     neg_slope: float | None = None,
 ) -> Any:
-    """Reads a script's flags (by default the process's own), prints them, and calls `train` with them.
+    """Parses the flags of a script (by default those of the process), prints them, and calls `train` with them.
 
     Arguments:
-        train: gets the flags; what it returns is returned.
+        train: function of the flags, whose result is returned.
         argv: the arguments.
         learning_rate, max_steps, batch_size, eval_freq: defaults.
-        dnn_hidden_units, neg_slope: defaults; None where the script has no such flag.
+        dnn_hidden_units, neg_slope: defaults; None if the script has no such flag.
 
-    Raises: SystemExit(2), after a line on stderr, for a flag that cannot be and for data that is not there.
+    Raises: SystemExit(2), after a line on stderr, for invalid flags and missing data.
     """
     parser = argparse.ArgumentParser()
     if dnn_hidden_units is not None:
@@ -66,14 +66,14 @@ def run(
 
 
 def report(step: int, steps: int, figures: dict[str, float]) -> dict[str, float]:
-    """Prints the figures of an evaluation, and returns them with their step."""
+    """Prints the results of an evaluation and returns them with their step."""
     line = "   ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
     print(f"step {step}/{steps}   {line}", flush=True)
     return {"step": step, **figures}
 
 
 def conclude(records: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Prints the last and the best test accuracy, and returns the records as they are."""
+    """Prints the last and the best test accuracy and returns the records unchanged."""
     best = max(records, key=lambda record: record["test_accuracy"])
     last = records[-1]["test_accuracy"]
     print(f"test accuracy: last {last:.4f}, best {best['test_accuracy']:.4f} (step {best['step']})")
@@ -87,7 +87,7 @@ def _units(text: str) -> list[int]:
     return units
 
 
-_units.__name__ = "list of units"  # how argparse calls it in its messages
+_units.__name__ = "list of units"  # its name in the messages of argparse
 
 
 def _positive(kind: type) -> Callable[[str], Any]:

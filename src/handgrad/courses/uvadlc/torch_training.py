@@ -1,4 +1,4 @@
-"""The loop of the two PyTorch scripts."""
+"""The training loop of the two PyTorch scripts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from handgrad.courses.uvadlc.cifar10_utils import DataSet, get_cifar10
 from handgrad.courses.uvadlc.scripts import accuracy, conclude, report
 from handgrad.torch import SoftmaxCrossEntropy
 
-#: Test images at a time: all 10,000 feature maps of a ConvNet would take gigabytes.
+#: Number of test images per batch: the feature maps of a ConvNet for all 10,000 would take gigabytes.
 _EVALUATION_BATCH = 500
 
 
 def seed() -> None:
-    """Seeds `np.random`, which orders the samples, and PyTorch, which draws the initial weights, by 0."""
+    """Seeds `np.random`, which orders the samples, and PyTorch, which draws the initial weights, with 0."""
     np.random.seed(0)
     torch.manual_seed(0)
 
@@ -24,15 +24,15 @@ def seed() -> None:
 def train(
     network: torch.nn.Module, optimizer: torch.optim.Optimizer, flags: argparse.Namespace, *, flat: bool
 ) -> list[dict[str, float]]:
-    """Trains on CIFAR-10, on the GPU where there is one.
+    """Trains on CIFAR-10, on a GPU if available.
 
     Arguments:
-        network: images to scores.
-        optimizer: of its parameters.
+        network: maps images to scores.
+        optimizer: optimiser of its parameters.
         flags: `max_steps`, `batch_size`, `eval_freq`, `data_dir`.
         flat: whether the network takes images as rows.
 
-    Returns: the figures of each evaluation.
+    Returns: the results of each evaluation.
     """
     cifar10 = get_cifar10(flags.data_dir)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

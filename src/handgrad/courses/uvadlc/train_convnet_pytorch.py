@@ -15,7 +15,8 @@ __all__ = ["accuracy", "main", "train"]
 
 
 def main(argv: Sequence[str] | None = None, edition: str = "uva-apr19") -> list[dict[str, float]]:
-    """Runs the script: its arguments (by default the process's own), the figures of each evaluation."""
+    """Runs the script with these arguments (by default those of the process); returns the results of each
+    evaluation."""
     settings = uva_edition(edition)
     return run(
         lambda flags: train(flags, settings), argv, learning_rate=1e-4, max_steps=5000, batch_size=32, eval_freq=500
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None, edition: str = "uva-apr19") -> list[
 
 
 def train(flags: argparse.Namespace, edition: UvaEdition) -> list[dict[str, float]]:
-    """Trains with the flags' settings."""
+    """Trains with the settings of the flags."""
     torch_training.seed()
     network = getattr(convnet_pytorch, f"ConvNet{edition.suffix}")(3, 10)
     optimizer = torch.optim.Adam(network.parameters(), lr=flags.learning_rate)

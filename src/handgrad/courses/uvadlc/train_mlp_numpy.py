@@ -15,13 +15,15 @@ from handgrad.courses.uvadlc.scripts import accuracy, conclude, report, run
 
 
 def main(argv: Sequence[str] | None = None, edition: str = "uva-apr19") -> list[dict[str, float]]:
-    """Runs the script: its arguments (by default the process's own), the figures of each evaluation."""
+    """Runs the script with these arguments (by default those of the process); returns the results of each
+    evaluation."""
     settings = uva_edition(edition)
     return run(lambda flags: train(flags, settings), argv, **settings.mlp_flags())
 
 
 def train(flags: argparse.Namespace, edition: UvaEdition) -> list[dict[str, float]]:
-    """Trains with the flags' settings; weights and the order of the samples come from `np.random`, seeded by 0."""
+    """Trains with the settings of the flags; weights and the order of the samples come from `np.random`, seeded with
+    0."""
     np.random.seed(0)
     cifar10 = get_cifar10(flags.data_dir)
     n_inputs, n_classes = cifar10["train"].images[0].size, cifar10["train"].labels.shape[1]

@@ -15,13 +15,14 @@ __all__ = ["accuracy", "main", "train"]
 
 
 def main(argv: Sequence[str] | None = None, edition: str = "uva-apr19") -> list[dict[str, float]]:
-    """Runs the script: its arguments (by default the process's own), the figures of each evaluation."""
+    """Runs the script with these arguments (by default those of the process); returns the results of each
+    evaluation."""
     settings = uva_edition(edition)
     return run(lambda flags: train(flags, settings), argv, **settings.mlp_flags())
 
 
 def train(flags: argparse.Namespace, edition: UvaEdition) -> list[dict[str, float]]:
-    """Trains with the flags' settings."""
+    """Trains with the settings of the flags."""
     torch_training.seed()
     slope = () if edition.neg_slope is None else (flags.neg_slope,)
     network = getattr(mlp_pytorch, f"MLP{edition.suffix}")(3 * 32 * 32, flags.dnn_hidden_units, 10, *slope)
