@@ -308,7 +308,7 @@ def test_an_interrupted_preparation_resumes(tmp_path, capsys):
 
 
 def test_nothing_is_overwritten_unasked(prepared, corpus):
-    with pytest.raises(DataError, match=r"already has train\.npy: choose another --out, or replace it with --overwrite"):
+    with pytest.raises(DataError, match=r"already has train\.npy: choose another --out, or replace it"):
         prepare([corpus], prepared.folder)
 
 
