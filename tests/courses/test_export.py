@@ -168,7 +168,7 @@ def test_files_are_thin_and_are_python(tmp_path, edition):
 def test_a_file_that_is_there_is_not_overwritten(tmp_path):
     (tmp_path / "hw1").mkdir()
     (tmp_path / "hw1" / "hw1.py").write_text("mine")
-    with pytest.raises(HandgradError, match=r"has hw1/hw1.py already: choose another folder, or --force to write over"):
+    with pytest.raises(HandgradError, match=r"has hw1/hw1.py already: choose another folder, or overwrite"):
         export("cmu-f19", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["hw1"]
     assert (tmp_path / "hw1" / "hw1.py").read_text() == "mine"

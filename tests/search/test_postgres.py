@@ -43,7 +43,7 @@ def test_the_queue_on_a_database(postgres, tmp_path, monkeypatch):
     store = open_store(postgres.url)
     plan = plan_from({"learning_rate": [1e-2, 1e-3], "batch_size": [8, 16]}, seeds=2)
     study = create(tmp_path, store, "queue", plan, DATA, join=False, resume=False)
-    with pytest.raises(RunError, match=r"holds the study 'queue' already: go on with --resume"):
+    with pytest.raises(RunError, match=r"already holds the study 'queue': resume it with --resume"):
         create(tmp_path, store, "queue", plan, DATA, join=False, resume=False)
     with monkeypatch.context() as patch:
         patch.setattr(queues, "owner", lambda pid=None: "another-machine pid:[1] 7")

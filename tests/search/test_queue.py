@@ -290,7 +290,7 @@ def test_another_study_is_refused(made, settings, options, match):
 
 def test_a_study_that_is_there_is_not_begun_again(made, tmp_path):
     study = made()
-    with pytest.raises(RunError, match=r"holds the study 'study' already: go on with --resume, or choose another"):
+    with pytest.raises(RunError, match=r"already holds the study 'study': resume it with --resume, or choose another"):
         create(tmp_path, study.store, "study", study.plan, DATA, join=False, resume=False)
 
 

@@ -308,7 +308,7 @@ def test_an_interrupted_preparation_resumes(tmp_path, capsys):
 
 
 def test_nothing_is_overwritten_unasked(prepared, corpus):
-    with pytest.raises(DataError, match=r"has train\.npy already: choose another --out, or give --overwrite"):
+    with pytest.raises(DataError, match=r"already has train\.npy: choose another --out, or replace it"):
         prepare([corpus], prepared.folder)
 
 
@@ -388,7 +388,7 @@ def test_the_same_name_in_two_folders(tmp_path):
     [
         ({}, "has no utterances: expected wav.scp and text, or audio files with a .txt"),
         ({"wav.scp": "u1 a.wav\n"}, "there is no .*text: a Kaldi data directory needs wav.scp and text"),
-        ({"wav.scp": "u1 a.wav\nu1 b.wav\n", "text": ""}, "wav.scp, line 2: u1 is there twice"),
+        ({"wav.scp": "u1 a.wav\nu1 b.wav\n", "text": ""}, "wav.scp, line 2: u1 occurs twice"),
         ({"wav.scp": b"\xff\xfe", "text": ""}, "wav.scp cannot be read"),
     ],
 )

@@ -445,7 +445,7 @@ def check_device(device: str) -> torch.device:
     if int(number or 0) >= there[kind]():
         raise ConfigError(
             f"device={device} is not available: PyTorch {torch.__version__} finds no such device on this machine; "
-            "take device=cpu"
+            "use device=cpu"
         )
     return torch.device(device)
 

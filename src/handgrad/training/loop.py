@@ -199,7 +199,7 @@ def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[Run
         config = _changed(folder.config(), given)
     elif leftovers := folder.leftovers():
         raise RunError(
-            f"{folder.path} holds {' and '.join(leftovers)} of a run whose config.toml is gone: "
+            f"{folder.path} holds {' and '.join(leftovers)} of a run whose config.toml is missing: "
             "delete them, or choose another --run-dir"
         )
     else:

@@ -205,7 +205,7 @@ def _check(configs: Sequence[TrainConfig], run_dirs: Sequence[Any]) -> None:
     kinds = [_kind(config) for config in configs]
     if kinds[0] is None:
         raise ConfigError(
-            f"engine={configs[0].engine} model={configs[0].model} kernels={configs[0].kernels} is not stacked: "
+            f"engine={configs[0].engine} model={configs[0].model} kernels={configs[0].kernels} cannot be stacked: "
             "expected an mlp on the numpy engine with kernels=numpy; train the runs one at a time"
         )
     for config, kind in zip(configs, kinds, strict=True):
