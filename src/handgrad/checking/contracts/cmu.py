@@ -21,7 +21,6 @@ from handgrad.checking.contracts.checks import (
     LAYOUTS,
     better_parts,
     judge_extras,
-    judge_norm,
     judge_passes,
     judge_spread,
     judge_zeros,
@@ -30,9 +29,10 @@ from handgrad.checking.contracts.checks import (
     softmax_stability,
 )
 from handgrad.checking.contracts.cmu_mlp import KINDS, NETS, Places, build, judge_mlp, renamed_places
+from handgrad.checking.contracts.cmu_norm import judge_norm, norm_trials
 from handgrad.checking.contracts.cmu_statistics import judge_statistics, statistics_trial
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.judging import Judge, Trial, array, call, each_alone, get, put, trial
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, each_alone, get, trial
 from handgrad.checking.contracts.layer import LARGE, Arrays, Groups, Layer, both_sides, object_trial, shifted
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.diagnosis import Draw, close, departure
@@ -163,7 +163,7 @@ class CMU(Contract):
             groups = layer.trials(self.generator(layer.name))
             found |= {f"{name} {group}": trials for group, trials in groups.items()}
         if self.has("BatchNorm"):
-            found.update(self._norm_trials())
+            found |= norm_trials(self.importing("BatchNorm"), self.setup("BatchNorm"), self.generator)
         found.update(self._extra_trials())
         found.update(self._statistics_trials())
         if self.has("MLP"):
@@ -208,82 +208,6 @@ class CMU(Contract):
             operations = [*self.setup("zeros_bias_init"), call(module, "zeros_bias_init", args=[7], to="b")]
             found["bias init"] = [trial("bias init", operations, Draw(), {})]
         return found
-
-    def _norm_trials(self) -> dict[str, list[Trial]]:
-        module = self.importing("BatchNorm")
-
-        def build(label: str, N: int, D: int, *, alpha=0.7, spread=1.0, layout="", constant=False) -> Trial:
-            g = self.generator("norm", N, D)
-            arrays = {f"x{i}": 0.5 * g.normal(size=(1, D)) + spread * g.normal(size=(N, D)) for i in range(4)}
-            if constant:
-                arrays["x1"][:, 0] = 0.5
-            arrays["x one"] = arrays["x2"][:1].copy()
-            arrays |= {
-                "gamma": g.uniform(0.5, 2, size=(1, D)) * g.choice([-1, 1], size=(1, D)),
-                "beta": g.normal(size=(1, D)),
-                "dy": g.normal(size=(N, D)),
-                "rm": g.normal(size=(1, D)),
-                "rv": np.full((1, D), 1e-7) * g.uniform(1, 2, size=(1, D)),
-            }
-            operations = [
-                *self.setup("BatchNorm"),
-                call(module, "BatchNorm", args=[D], kwargs={"alpha": alpha}, to="bn", send=False),
-                put("bn", "gamma", value={"fresh": "gamma"}),
-                put("bn", "beta", value={"fresh": "beta"}),
-                call("bn", "forward", args=[array("x0", layout)], to="y0"),
-                get("bn", "running_mean", to="rm0", optional=True),
-                get("bn", "running_var", to="rv0", optional=True),
-                call("bn", args=[array("x1", layout)], to="y1"),
-                get("bn", "running_mean", to="rm1", optional=True),
-                get("bn", "running_var", to="rv1", optional=True),
-                get("bn", "mean", to="mean", optional=True),
-                get("bn", "var", to="var", optional=True),
-                get("bn", "norm", to="norm", optional=True),
-                call("bn", "backward", args=[array("dy", layout)], to="dx", attempt=True),
-                get("bn", "dgamma", to="dgamma", optional=True),
-                get("bn", "dbeta", to="dbeta", optional=True),
-                get("bn", "gamma", to="gamma_after", optional=True),
-                get("bn", "beta", to="beta_after", optional=True),
-                call("bn", "backward", args=[array("dy", layout)], to="dx2", attempt=True),
-                get("bn", "dgamma", to="dgamma2", optional=True),
-                call("bn", args=[array("x2", layout)], kwargs={"eval": True}, to="y2", attempt=True),
-                get("bn", "running_mean", to="rm2", optional=True),
-                get("bn", "running_var", to="rv2", optional=True),
-                call("bn", args=[array("x3", layout)], to="y3", attempt=True),
-                get("bn", "running_mean", to="rm3", optional=True),
-                get("bn", "running_var", to="rv3", optional=True),
-                put("bn", "running_mean", value={"array": "rm"}, optional=True),
-                put("bn", "running_var", value={"array": "rv"}, optional=True),
-                call("bn", args=[array("x2", layout)], kwargs={"eval": True}, to="y4", attempt=True),
-                call("bn", args=[array("x one")], kwargs={"eval": True}, to="y one", attempt=True),
-            ]
-            draw = Draw({"N": N, "D": D, "alpha": alpha, "1-alpha": 1 - alpha}, **arrays, alpha=alpha, eps=1e-8)
-            return trial(f"BatchNorm {label}", operations, draw, arrays)
-
-        return {
-            "norm main": [
-                build("0", 6, 4),
-                build("1", 9, 3, alpha=0.9),
-                build("2", 4, 4),
-                build("3", 5, 2, spread=1e-3),
-                build("4", 7, 3, spread=3e-4),
-            ],
-            "norm constant": [build("constant", 5, 3, constant=True)],
-            "norm one": [build("one", 1, 3)],
-            "norm layout": [build(layout, 6, 4, layout=layout) for layout in LAYOUTS],
-            "norm fresh": [
-                trial(
-                    "BatchNorm fresh",
-                    [
-                        *self.setup("BatchNorm"),
-                        call(module, "BatchNorm", args=[3], to="bn", send=False),
-                        *[get("bn", name, to=name, optional=True) for name in _INITIAL],
-                    ],
-                    Draw(),
-                    {},
-                )
-            ],
-        }
 
     # -- the verdicts -------------------------------------------------------------------------------------------------
 
@@ -387,7 +311,7 @@ class CMU(Contract):
             return [judge.result() for judge in judges.values()]
         groups = self.groups("norm")
         main = groups["main"]
-        judge_norm(judges, observations, groups, main)
+        judge_norm(judges, observations, groups)
         if self.row_vectors and not judges["backward"].missing:
             for each in main:
                 observation = observations.get(each.name)
@@ -436,9 +360,6 @@ class CMU(Contract):
             judge_zeros(judge, observation, "b", 7)
         parts.append(judge.result())
         return parts
-
-
-_INITIAL = ("gamma", "beta", "dgamma", "dbeta", "running_mean", "running_var", "mean", "var")
 
 
 class CMU2019(CMU):
