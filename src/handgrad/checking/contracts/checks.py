@@ -40,8 +40,7 @@ def judge_extras(
     if judge.missing:
         return
     main = groups["main"]
-    observation = judge.observed(main[0])
-    reference = observation.get(key) if observation is not None else None
+    reference = judge.found(main[0], key)
     judge.unchanged([*main, *groups.get("layout", ())], names)
     if reference is None or not np.isfinite(np.asarray(reference, dtype=float)).all():
         return
@@ -153,11 +152,8 @@ def _pass(each: Trial) -> str:
 
 def overflow(judge: Judge, large: Trial, key: str, where: str, *, tolerance: float = 1e-6) -> None:
     """Large inputs give finite numbers."""
-    observation = judge.observed(large)
-    if observation is None or judge.missing:
-        return
-    found = observation.get(key)
-    if found is None or found.dtype.kind != "f" or np.isfinite(found).all():
+    found = judge.found(large, key)
+    if judge.missing or found is None or found.dtype.kind != "f" or np.isfinite(found).all():
         return
     bad = found[~np.isfinite(found)].ravel()
     judge.judged = True
@@ -182,10 +178,9 @@ def better_parts(ours: Mapping[str, Part], own: Mapping[str, Part]) -> list[Part
 def twice(judge: Judge, trials: Sequence[Trial], first: str, second: str, what: str) -> None:
     """Asked again, the same comes back."""
     for each in trials:
-        observation = judge.observed(each)
-        if observation is None or any(bug.id == "input-changed" for bug in judge.findings):
-            continue
-        one, two = observation.get(first), observation.get(second)
+        if any(bug.id == "input-changed" for bug in judge.findings):
+            return
+        one, two = judge.found(each, first), judge.found(each, second)
         if one is not None and two is not None and np.isfinite(np.asarray(one, float)).all() and not close(two, one):
             judge.bug("state-overwritten", f"{what}: {departure('the second', two, np.asarray(one, float))}")
             return
@@ -196,8 +191,7 @@ def overwritten(judge: Judge, trials: Sequence[Trial], what: str) -> None:
     if any(bug.id == "input-changed" for bug in judge.findings):
         return
     for each in trials:
-        observation = judge.observed(each)
-        before, after = (observation.get("y"), observation.get("y after")) if observation is not None else (None, None)
+        before, after = judge.found(each, "y"), judge.found(each, "y after")
         if before is not None and after is not None and not np.array_equal(before, after, equal_nan=True):
             judge.bug(
                 "state-overwritten",
@@ -227,8 +221,7 @@ def softmax_stability(judge: Judge, groups, key: str, *, sums: bool = False) -> 
 
     def broken(name: str) -> str:
         for each in groups.get(name, ()):
-            observation = judge.observed(each)
-            found = observation.get(key) if observation is not None else None
+            found = judge.found(each, key)
             if found is not None and found.dtype.kind == "f":
                 if not np.isfinite(found).all():
                     return f"{found[~np.isfinite(found)].ravel()[0]}"
@@ -342,8 +335,7 @@ def own_or_right(
     rights, owns = [], []
     for each in trials:
         right = right_value(subject, each.draw)
-        observation = judge.observed(each)
-        found = observation.get(key) if observation is not None else None
+        found = judge.found(each, key)
         usable = found is not None and found.shape == right.shape and found.dtype.kind in "biuf" and _varies(found)
         rights.append(right)
         owns.append(np.asarray(found, dtype=float) if usable and found is not None else right)

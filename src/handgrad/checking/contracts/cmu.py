@@ -314,9 +314,8 @@ class CMU(Contract):
         judge_norm(judges, observations, groups)
         if self.row_vectors and not judges["backward"].missing:
             for each in main:
-                observation = observations.get(each.name)
                 for name in ("dgamma", "dbeta"):
-                    found = observation.get(name) if observation is not None else None
+                    found = judges["backward"].found(each, name)
                     if found is not None and found.shape == (int(each.draw.sizes["D"]),):
                         judges["backward"].note(
                             f"`{name}` has the shape (n,), `{name[1:]}` and the interface have (1, n): "
@@ -459,8 +458,7 @@ class CMU2020(CMU):
 def _judge_state(judge: Judge, trials: Sequence[Trial]) -> None:
     """After forward, `state` is what forward gave: the course's tests, and derivative(), read it."""
     for each in trials:
-        observation = judge.observed(each)
-        state, y = (observation.get("state"), observation.get("y")) if observation is not None else (None, None)
+        state, y = judge.found(each, "state"), judge.found(each, "y")
         if state is not None and y is not None and close(state, each.draw.x) and not close(state, y):
             judge.bug(
                 "state-not-output", "after forward(x), `state` is x; the interface has it hold what forward returns"
@@ -565,11 +563,8 @@ def row_missing(judge: Judge, name: str, found: np.ndarray) -> None:
 def asked_again(judge: Judge, trials: list[Trial]) -> None:
     """A second backward after the same forward: the same gradients, or their sum, which zero_grads() clears."""
     for each in trials:
-        observation = judge.observed(each)
         for key in ("dW", "db"):
-            first, second = (
-                (observation.get(key), observation.get(f"{key} again")) if observation is not None else (None, None)
-            )
+            first, second = judge.found(each, key), judge.found(each, f"{key} again")
             if first is None or second is None or not np.any(first) or close(second, first):
                 continue
             if close(second, 2 * np.asarray(first, float)):
@@ -608,11 +603,10 @@ def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Tria
         if not any("adds" in note for note in backward.notes):
             judge_passes(backward, subject, groups["main"], key, ("x", "dy"))
     for each in groups["main"]:
-        observation = backward.observed(each)
-        db = observation.get("db") if observation is not None else None
+        db = backward.found(each, "db")
         if db is not None and db.shape == (int(each.draw.sizes["K"]),):
             row_missing(backward, "db", db)
         for name in ("W", "b"):
-            after = observation.get(f"{name} after") if observation is not None else None
+            after = backward.found(each, f"{name} after")
             if after is not None and not close(after, getattr(each.draw, name), 1e-12):
                 backward.bug("parameter-changed", f"`{name}` is changed by backward; only step may change it")

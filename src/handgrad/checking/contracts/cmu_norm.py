@@ -373,7 +373,6 @@ def _recursion(draw: Draw) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _judge_layouts(judge: Judge, groups: Groups, key: str) -> None:
-    observation = judge.observed(groups["main"][0])
-    reference = observation.get(key) if observation is not None else None
+    reference = judge.found(groups["main"][0], key)
     if reference is not None and np.isfinite(np.asarray(reference, float)).all():
         judge_layouts(judge, groups.get("layout", ()), key, reference)
