@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.judging import Judge, Trial, passes, right_value
 from handgrad.checking.diagnosis import Draw, Subject, close, departure, number, reshaped
 from handgrad.checking.probe import Observation, Value
@@ -42,23 +41,14 @@ def judge_extras(
     if judge.missing:
         return
     main = groups["main"]
-    observation = judge.observed(main[0])
-    reference = observation.get(key) if observation is not None else None
+    reference = judge.found(main[0], key)
     judge.unchanged([*main, *groups.get("layout", ())], names)
     if reference is None or not np.isfinite(np.asarray(reference, dtype=float)).all():
         return
-    for each in groups.get("layout", ()):
-        layout = each.name.rsplit(" ", 1)[1]
-        id = "read-only-input" if layout == "read-only" else "memory-layout"
-        seen = judge.observed(each)
-        if not inputs and seen is not None and key not in seen.values:
-            continue  # it stopped earlier, in another part
-        if layout == "read-only" and any(bug.id == "input-changed" for bug in judge.findings):
-            continue
-        judge.same(id, each, key, reference, f"with an input that is {LAYOUTS[layout]}", tolerance=tolerance)
+    ran = [each for each in groups.get("layout", ()) if inputs or _came_to(judge, each, key)]
+    judge_layouts(judge, ran, key, reference, tolerance)
     for each in groups.get("stale", ()):
-        seen = judge.observed(each)
-        if not inputs and seen is not None and key not in seen.values:
+        if not inputs and not _came_to(judge, each, key):
             continue
         why = (
             "after another forward pass with another batch, the second pass gives something else than on a fresh object"
@@ -68,6 +58,24 @@ def judge_extras(
         judge.same("float32-lost", each, key, reference, "with float32 input", tolerance=FLOAT32)
     for each in groups.get("one", ()):
         batch_of_one(judge, each, main[1], key, inputs=inputs)
+
+
+def _came_to(judge: Judge, each: Trial, key: str) -> bool:
+    """Whether a trial came as far as that; else it stopped earlier, in another part."""
+    seen = judge.observed(each)
+    return seen is None or key in seen.values
+
+
+def judge_layouts(
+    judge: Judge, trials: Sequence[Trial], key: str, reference: np.ndarray, tolerance: float = 1e-6
+) -> None:
+    """The same result from inputs in other memory layouts, which the trials are named after."""
+    for each in trials:
+        layout = each.name.rsplit(" ", 1)[1]
+        if layout == "read-only" and any(bug.id == "input-changed" for bug in judge.findings):
+            continue
+        id = "read-only-input" if layout == "read-only" else "memory-layout"
+        judge.same(id, each, key, reference, f"with an input that is {LAYOUTS[layout]}", tolerance=tolerance)
 
 
 def batch_of_one(judge: Judge, one: Trial, several: Trial, key: str, *, inputs: bool = True) -> None:
@@ -149,11 +157,8 @@ def _pass(each: Trial) -> str:
 
 def overflow(judge: Judge, large: Trial, key: str, where: str, *, tolerance: float = 1e-6) -> None:
     """Large inputs give finite numbers."""
-    observation = judge.observed(large)
-    if observation is None or judge.missing:
-        return
-    found = observation.get(key)
-    if found is None or found.dtype.kind != "f" or np.isfinite(found).all():
+    found = judge.found(large, key)
+    if judge.missing or found is None or found.dtype.kind != "f" or np.isfinite(found).all():
         return
     bad = found[~np.isfinite(found)].ravel()
     judge.judged = True
@@ -178,10 +183,9 @@ def better_parts(ours: Mapping[str, Part], own: Mapping[str, Part]) -> list[Part
 def twice(judge: Judge, trials: Sequence[Trial], first: str, second: str, what: str) -> None:
     """Asked again, the same comes back."""
     for each in trials:
-        observation = judge.observed(each)
-        if observation is None or any(bug.id == "input-changed" for bug in judge.findings):
-            continue
-        one, two = observation.get(first), observation.get(second)
+        if any(bug.id == "input-changed" for bug in judge.findings):
+            return
+        one, two = judge.found(each, first), judge.found(each, second)
         if one is not None and two is not None and np.isfinite(np.asarray(one, float)).all() and not close(two, one):
             judge.bug("state-overwritten", f"{what}: {departure('the second', two, np.asarray(one, float))}")
             return
@@ -192,8 +196,7 @@ def overwritten(judge: Judge, trials: Sequence[Trial], what: str) -> None:
     if any(bug.id == "input-changed" for bug in judge.findings):
         return
     for each in trials:
-        observation = judge.observed(each)
-        before, after = (observation.get("y"), observation.get("y after")) if observation is not None else (None, None)
+        before, after = judge.found(each, "y"), judge.found(each, "y after")
         if before is not None and after is not None and not np.array_equal(before, after, equal_nan=True):
             judge.bug(
                 "state-overwritten",
@@ -223,8 +226,7 @@ def softmax_stability(judge: Judge, groups, key: str, *, sums: bool = False) -> 
 
     def broken(name: str) -> str:
         for each in groups.get(name, ()):
-            observation = judge.observed(each)
-            found = observation.get(key) if observation is not None else None
+            found = judge.found(each, key)
             if found is not None and found.dtype.kind == "f":
                 if not np.isfinite(found).all():
                     return f"{found[~np.isfinite(found)].ravel()[0]}"
@@ -338,8 +340,7 @@ def own_or_right(
     rights, owns = [], []
     for each in trials:
         right = right_value(subject, each.draw)
-        observation = judge.observed(each)
-        found = observation.get(key) if observation is not None else None
+        found = judge.found(each, key)
         usable = found is not None and found.shape == right.shape and found.dtype.kind in "biuf" and _varies(found)
         rights.append(right)
         owns.append(np.asarray(found, dtype=float) if usable and found is not None else right)
@@ -361,285 +362,3 @@ def from_own_output(
     own = [each.draw.changed(y=y) for each, y in zip(trials, owns, strict=True)]
     of_output = [each.draw.changed(y=y, x=y) for each, y in zip(trials, owns, strict=True)]
     return base, own, of_output
-
-
-def judge_norm(judges: Mapping[str, Judge], observations, groups, main: Sequence[Trial]) -> None:
-    """CMU's BatchNorm: training, running figures, evaluation, backward. Each given what the hand-in itself has
-    stored."""
-    training, running = judges["forward (training)"], judges["running figures"]
-    evaluation, backward = judges["forward (evaluation)"], judges["backward"]
-    forward = layers.norm_forward(0)
-
-    # training: two passes, each on its own x
-    passes: list[Trial] = []
-    aliases: dict[str, Observation] = {}
-    for each in main:
-        observation = observations.get(each.name)
-        if observation is None:
-            continue
-        for which in (0, 1):
-            draw = each.draw.changed(x=getattr(each.draw, f"x{which}"))
-            D = draw.x.shape[1]
-            for name, short, start in (("mean", "rm", 0.0), ("var", "rv", 1.0)):
-                after = observation.get(f"{short}{which}")
-                before = observation.get("rm0" if name == "mean" else "rv0") if which else None
-                usual = np.full((1, D), start)
-                setattr(draw, f"running_{name}", after if after is not None and after.size == D else usual)
-                setattr(draw, f"running_{name}_before", before if before is not None and before.size == D else usual)
-            name = f"{each.name} pass {which}"
-            values = dict(observation.values)
-            if f"y{which}" in values:
-                values["y"] = values[f"y{which}"]
-            aliases[name] = Observation(name, values, observation.changed, observation.failure)
-            passes.append(Trial(replace(each.probe, name=name), draw))
-    training.observations = {**observations, **aliases}
-    if not training.missing:
-        training.fit(forward, passes, "y")
-        training.unchanged([*main, *groups.get("layout", ())], ("x0", "x1"))
-        _layouts(training, groups, main[0], "y1")
-        constant = groups["constant"][0]
-        observation = observations.get(constant.name)
-        if observation is not None and observation.get("y1") is not None:
-            column = observation["y1"][:, 0]
-            if not np.isfinite(column).all():
-                training.bug("eps-ignored", f"a column that is the same in every sample gives {column[0]}")
-        one = observations.get(groups["one"][0].name)
-        usual = observations.get(main[0].name)
-        alone = usual is not None and "y0" in usual  # with one sample only, and not with any number of them
-        if alone and one is not None and one.failure is not None and one.failure.kind == "exception":
-            training.bug(
-                "batch-of-one", f"with N = 1: {one.failure.type}: {one.failure.message}", line=one.failure.line
-            )
-
-    if not training.missing and not training.findings:
-        late = {}
-        for each in main:
-            observation = observations.get(each.name)
-            value = observation.values.get("y3") if observation is not None else None
-            if value is not None:
-                label = f"{each.name} / pass 3"
-                late[label] = Trial(replace(each.probe, name=label), each.draw.changed(x=each.draw.x3))
-                aliases[label] = Observation(label, {"y": value})
-        training.observations = {**observations, **aliases}
-        judge_later(training, forward, list(late.values()), "y")
-
-    # running figures, by the hand-in's own batch figures and by the right ones
-    statistics = {name: value for name, value in training.options.items() if name in ("ddof", "over", "mean")}
-    for which, short in (("mean", "rm"), ("var", "rv")):
-        subject = layers.norm_running(which)
-        trials, named = [], {}
-        for each in main:
-            observation = observations.get(each.name)
-            if observation is None:
-                continue
-            for step in (0, 1):
-                x = getattr(each.draw, f"x{step}")
-                start = np.zeros((1, x.shape[1])) if which == "mean" else np.ones((1, x.shape[1]))
-                before = start if step == 0 else observation.get(f"{short}0")
-                if before is None or before.size != x.shape[1] or f"{short}{step}" not in observation.values:
-                    continue
-                mean, var = x.mean(axis=0, keepdims=True), x.var(axis=0, keepdims=True)
-                draw = each.draw.changed(
-                    before=np.reshape(before, (1, -1)),
-                    batch=mean if which == "mean" else var,
-                    batch_other=var if which == "mean" else mean,
-                    n=len(x),
-                )
-                name = f"{each.name} {short}{step}"
-                named[name] = Observation(name, {"r": observation.values[f"{short}{step}"]})
-                trials.append(Trial(replace(each.probe, name=name), draw))
-        if not trials or running.missing:
-            continue
-        before_findings = list(running.findings)
-        running.observations = {**observations, **named}
-        running.fit(subject, trials, "r")
-        if statistics.get("ddof") and which == "var":
-            # told once, in the training pass
-            running.findings = before_findings + [
-                bug for bug in running.findings[len(before_findings) :] if bug.id != "running-unbiased"
-            ]
-    for each in main:
-        observation = observations.get(each.name)
-        if observation is None or running.missing:
-            continue
-        for short, name in (("rm", "running_mean"), ("rv", "running_var")):
-            after, evaluated = observation.get(f"{short}1"), observation.get(f"{short}2")
-            if after is not None and evaluated is not None and not close(evaluated, after, 1e-12):
-                running.bug("evaluation-updates-running", f"`{name}` is changed by a forward pass with eval=True")
-            later = observation.get(f"{short}3")
-            x = each.draw.x3
-            if after is None or later is None or evaluated is None or "y2" not in observation or running.findings:
-                continue
-            figure = x.mean(axis=0) if name == "running_mean" else x.var(axis=0, ddof=statistics.get("ddof", 0))
-            expected = each.draw.alpha * np.ravel(after) + (1 - each.draw.alpha) * figure
-            if not close(np.ravel(later), expected):
-                running.bug(
-                    "running-aliased",
-                    f"after an evaluation the next training pass leaves `{name}` at "
-                    f"{number(float(np.ravel(later)[0]))}, "
-                    f"expected {number(float(expected[0]))}",
-                )
-
-    # evaluation, with the hand-in's own running figures
-    trials, named = [], {}
-    subject = layers.norm_forward(0, evaluating=True)
-    for each in main:
-        observation = observations.get(each.name)
-        if observation is None:
-            continue
-        for label, key, mean_key, var_key in (("a", "y2", "rm1", "rv1"), ("b", "y4", "rm", "rv")):
-            mean = observation.get(mean_key) if label == "a" else each.draw.rm
-            var = observation.get(var_key) if label == "a" else each.draw.rv
-            value = observation.values.get(key)
-            D = each.draw.x2.shape[1]
-            if label == "b" and (observation.get("rm1") is None or observation.get("rv1") is None):
-                continue
-            if mean is None or var is None:
-                mean, var = _recursion(each.draw)
-            if mean.size != D or var.size != D:
-                continue
-            if value is None and observation.failure is None:
-                continue
-            train = each.draw.x1 if label == "a" else each.draw.x3
-            xhat, *_ = layers.normalised(train, each.draw.eps)
-            draw = each.draw.changed(
-                x=each.draw.x2,
-                running_mean=mean,
-                running_var=var,
-                train_mean=train.mean(axis=0),
-                train_var=train.var(axis=0),
-                train_n=len(train),
-                train_xhat=xhat,
-                train_x=train,
-            )
-            name = f"{each.name} eval {label}"
-            named[name] = Observation(name, {"y": value} if value is not None else {}, {}, observation.failure)
-            trials.append(Trial(replace(each.probe, name=name), draw))
-    if trials and not evaluation.missing:
-        evaluation.observations = {**observations, **named}
-        given = {
-            k: v for k, v in training.options.items() if k in ("eps_at", "eps_value", "root", "gamma", "beta", "mean")
-        }
-        evaluation.fit(subject, trials, "y", givens=({}, given) if given else ({},))
-        _evaluated_alone(evaluation, main, observations)
-
-    for judge in (running, evaluation):
-        if training.missing and not judge.judged and not judge.findings:
-            judge.missing = training.missing
-    # backward, by the right figures, or by what the hand-in's forward pass has stored
-    if backward.missing:
-        return
-    right, own, factors = [], [], []
-    for each in main:
-        observation = observations.get(each.name)
-        xhat, _, _, inverse = layers.normalised(each.draw.x1, each.draw.eps)
-        right.append(Trial(each.probe, each.draw.changed(x=each.draw.x1, xhat=None, inverse=None)))
-        cached = observation.get("norm") if observation is not None else None
-        variance = observation.get("var") if observation is not None else None
-        usable = (
-            bool(training.findings)  # what is right in forward is what backward is judged by
-            and cached is not None
-            and cached.shape == xhat.shape
-            and np.ptp(cached, axis=0).min() > 1e-3
-            and variance is not None
-            and variance.size == xhat.shape[1]
-        )
-        if usable and cached is not None and variance is not None:
-            with np.errstate(all="ignore"):
-                inverse = 1 / np.sqrt(variance.reshape(1, -1) + each.draw.eps)
-        own.append(each.draw.changed(x=each.draw.x1, xhat=cached if usable else xhat, inverse=inverse))
-        factors.append(
-            Trial(each.probe, each.draw.changed(x=each.draw.x1, xhat=xhat, y=getattr(observation, "y1", None)))
-        )
-    given = {k: v for k, v in training.options.items() if k in ("eps_at", "eps_value", "ddof", "root")}
-    backward.fit(layers.norm_dx(0), right, "dx", alternatives=[own], givens=({}, given) if given else ({},))
-    for which in ("gamma", "beta"):
-        trials = []
-        for each, mine in zip(factors, own, strict=True):
-            observation = observations.get(each.name)
-            dx = observation.values.get("dx") if observation is not None else None
-            if dx is not None and dx.kind == "exception":
-                continue  # it stopped before these were stored
-            y = observation.get("y1") if observation is not None else None
-            draw = each.draw.changed(y=y if y is not None and y.shape == mine.x.shape else mine.x)
-            trials.append(Trial(each.probe, draw))
-        cached = {each.name: mine.xhat for each, mine in zip(factors, own, strict=True)}
-        alternatives = [[each.draw.changed(xhat=cached[each.name]) for each in trials]]
-        backward.fit(layers.norm_parameter_gradient(which), trials, f"d{which}", alternatives=alternatives)
-    merge(backward, {"dgamma-dbeta-exchanged"})
-    backward.unchanged([*main, *groups.get("layout", ())], ("dy",), "upstream gradient")
-    _layouts(backward, groups, main[0], "dx")
-    twice(backward, main, "dx", "dx2", "backward called a second time gives another dx")
-    twice(backward, main, "dgamma", "dgamma2", "backward called a second time gives another dgamma")
-    for each in main:
-        observation = observations.get(each.name)
-        if observation is None:
-            continue
-        for name in ("gamma", "beta"):
-            after = observation.get(f"{name}_after")
-            if after is not None and not close(after, getattr(each.draw, name), 1e-12):
-                backward.bug("parameter-changed", f"`{name}` is changed by backward; only step may change it")
-    fresh = observations.get(groups["fresh"][0].name)
-    if fresh is not None and not training.missing:
-        for name in ("gamma", "running_var", "beta", "running_mean"):
-            start = 1.0 if name in ("gamma", "running_var") else 0.0
-            found = fresh.get(name)
-            if found is not None and np.any(found != start):
-                bug = "gamma-beta-start" if name in ("gamma", "beta") else "running-start"
-                where = training if name in ("gamma", "beta") else running
-                other = np.ravel(found)[np.ravel(found != start)][0]
-                where.bug(bug, f"`{name}` starts at {number(float(other))}, expected {number(start)}")
-
-
-def _evaluated_alone(judge: Judge, main: Sequence[Trial], observations) -> None:
-    """One sample in evaluation: the first row of what the same samples gave together."""
-    for each in main:
-        observation = observations.get(each.name)
-        together = observation.get("y4") if observation is not None else None
-        value = observation.values.get("y one") if observation is not None else None
-        if together is None or together.ndim != 2 or value is None or not np.isfinite(together).all():
-            continue
-        if value.failure is not None:
-            if value.failure.kind == "exception":
-                evidence = f"one sample with eval=True: {value.failure.type}: {value.failure.message}"
-                judge.bug("batch-of-one", evidence, line=value.failure.line)
-        elif value.array is not None and value.array.shape != together[:1].shape:
-            judge.bug(
-                "batch-of-one",
-                f"one sample with eval=True gives the shape {value.array.shape}, expected {together[:1].shape}",
-            )
-        elif value.array is not None and not judge.findings and not close(value.array, together[:1]):
-            judge.bug("batch-of-one", "one sample with eval=True gives something else than among others")
-
-
-def _recursion(draw: Draw) -> tuple[np.ndarray, np.ndarray]:
-    mean, var = np.zeros(draw.x0.shape[1]), np.ones(draw.x0.shape[1])
-    for x in (draw.x0, draw.x1):
-        mean = draw.alpha * mean + (1 - draw.alpha) * x.mean(axis=0)
-        var = draw.alpha * var + (1 - draw.alpha) * x.var(axis=0)
-    return mean, var
-
-
-def merge(judge: Judge, ids: set[str]) -> None:
-    """Keeps one finding of each of these."""
-    seen: set[str] = set()
-    kept = []
-    for bug in judge.findings:
-        if bug.id in ids and bug.id in seen:
-            continue
-        seen.add(bug.id)
-        kept.append(bug)
-    judge.findings = kept
-
-
-def _layouts(judge: Judge, groups, first: Trial, key: str) -> None:
-    observation = judge.observed(first)
-    reference = observation.get(key) if observation is not None else None
-    if reference is None or not np.isfinite(np.asarray(reference, float)).all():
-        return
-    for each in groups.get("layout", ()):
-        layout = each.name.rsplit(" ", 1)[1]
-        if layout == "read-only" and any(bug.id == "input-changed" for bug in judge.findings):
-            continue
-        id = "read-only-input" if layout == "read-only" else "memory-layout"
-        judge.same(id, each, key, reference, f"with an input that is {LAYOUTS[layout]}")

@@ -21,7 +21,6 @@ from handgrad.checking.contracts.checks import (
     LAYOUTS,
     better_parts,
     judge_extras,
-    judge_norm,
     judge_passes,
     judge_spread,
     judge_zeros,
@@ -30,9 +29,10 @@ from handgrad.checking.contracts.checks import (
     softmax_stability,
 )
 from handgrad.checking.contracts.cmu_mlp import KINDS, NETS, Places, build, judge_mlp, renamed_places
+from handgrad.checking.contracts.cmu_norm import judge_norm, norm_trials
 from handgrad.checking.contracts.cmu_statistics import judge_statistics, statistics_trial
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.judging import Judge, Trial, array, call, each_alone, get, put, trial
+from handgrad.checking.contracts.judging import Judge, Trial, array, call, each_alone, get, trial
 from handgrad.checking.contracts.layer import LARGE, Arrays, Groups, Layer, both_sides, object_trial, shifted
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.diagnosis import Draw, close, departure
@@ -163,7 +163,7 @@ class CMU(Contract):
             groups = layer.trials(self.generator(layer.name))
             found |= {f"{name} {group}": trials for group, trials in groups.items()}
         if self.has("BatchNorm"):
-            found.update(self._norm_trials())
+            found |= norm_trials(self.importing("BatchNorm"), self.setup("BatchNorm"), self.generator)
         found.update(self._extra_trials())
         found.update(self._statistics_trials())
         if self.has("MLP"):
@@ -208,82 +208,6 @@ class CMU(Contract):
             operations = [*self.setup("zeros_bias_init"), call(module, "zeros_bias_init", args=[7], to="b")]
             found["bias init"] = [trial("bias init", operations, Draw(), {})]
         return found
-
-    def _norm_trials(self) -> dict[str, list[Trial]]:
-        module = self.importing("BatchNorm")
-
-        def build(label: str, N: int, D: int, *, alpha=0.7, spread=1.0, layout="", constant=False) -> Trial:
-            g = self.generator("norm", N, D)
-            arrays = {f"x{i}": 0.5 * g.normal(size=(1, D)) + spread * g.normal(size=(N, D)) for i in range(4)}
-            if constant:
-                arrays["x1"][:, 0] = 0.5
-            arrays["x one"] = arrays["x2"][:1].copy()
-            arrays |= {
-                "gamma": g.uniform(0.5, 2, size=(1, D)) * g.choice([-1, 1], size=(1, D)),
-                "beta": g.normal(size=(1, D)),
-                "dy": g.normal(size=(N, D)),
-                "rm": g.normal(size=(1, D)),
-                "rv": np.full((1, D), 1e-7) * g.uniform(1, 2, size=(1, D)),
-            }
-            operations = [
-                *self.setup("BatchNorm"),
-                call(module, "BatchNorm", args=[D], kwargs={"alpha": alpha}, to="bn", send=False),
-                put("bn", "gamma", value={"fresh": "gamma"}),
-                put("bn", "beta", value={"fresh": "beta"}),
-                call("bn", "forward", args=[array("x0", layout)], to="y0"),
-                get("bn", "running_mean", to="rm0", optional=True),
-                get("bn", "running_var", to="rv0", optional=True),
-                call("bn", args=[array("x1", layout)], to="y1"),
-                get("bn", "running_mean", to="rm1", optional=True),
-                get("bn", "running_var", to="rv1", optional=True),
-                get("bn", "mean", to="mean", optional=True),
-                get("bn", "var", to="var", optional=True),
-                get("bn", "norm", to="norm", optional=True),
-                call("bn", "backward", args=[array("dy", layout)], to="dx", attempt=True),
-                get("bn", "dgamma", to="dgamma", optional=True),
-                get("bn", "dbeta", to="dbeta", optional=True),
-                get("bn", "gamma", to="gamma_after", optional=True),
-                get("bn", "beta", to="beta_after", optional=True),
-                call("bn", "backward", args=[array("dy", layout)], to="dx2", attempt=True),
-                get("bn", "dgamma", to="dgamma2", optional=True),
-                call("bn", args=[array("x2", layout)], kwargs={"eval": True}, to="y2", attempt=True),
-                get("bn", "running_mean", to="rm2", optional=True),
-                get("bn", "running_var", to="rv2", optional=True),
-                call("bn", args=[array("x3", layout)], to="y3", attempt=True),
-                get("bn", "running_mean", to="rm3", optional=True),
-                get("bn", "running_var", to="rv3", optional=True),
-                put("bn", "running_mean", value={"array": "rm"}, optional=True),
-                put("bn", "running_var", value={"array": "rv"}, optional=True),
-                call("bn", args=[array("x2", layout)], kwargs={"eval": True}, to="y4", attempt=True),
-                call("bn", args=[array("x one")], kwargs={"eval": True}, to="y one", attempt=True),
-            ]
-            draw = Draw({"N": N, "D": D, "alpha": alpha, "1-alpha": 1 - alpha}, **arrays, alpha=alpha, eps=1e-8)
-            return trial(f"BatchNorm {label}", operations, draw, arrays)
-
-        return {
-            "norm main": [
-                build("0", 6, 4),
-                build("1", 9, 3, alpha=0.9),
-                build("2", 4, 4),
-                build("3", 5, 2, spread=1e-3),
-                build("4", 7, 3, spread=3e-4),
-            ],
-            "norm constant": [build("constant", 5, 3, constant=True)],
-            "norm one": [build("one", 1, 3)],
-            "norm layout": [build(layout, 6, 4, layout=layout) for layout in LAYOUTS],
-            "norm fresh": [
-                trial(
-                    "BatchNorm fresh",
-                    [
-                        *self.setup("BatchNorm"),
-                        call(module, "BatchNorm", args=[3], to="bn", send=False),
-                        *[get("bn", name, to=name, optional=True) for name in _INITIAL],
-                    ],
-                    Draw(),
-                    {},
-                )
-            ],
-        }
 
     # -- the verdicts -------------------------------------------------------------------------------------------------
 
@@ -387,12 +311,11 @@ class CMU(Contract):
             return [judge.result() for judge in judges.values()]
         groups = self.groups("norm")
         main = groups["main"]
-        judge_norm(judges, observations, groups, main)
+        judge_norm(judges, observations, groups)
         if self.row_vectors and not judges["backward"].missing:
             for each in main:
-                observation = observations.get(each.name)
                 for name in ("dgamma", "dbeta"):
-                    found = observation.get(name) if observation is not None else None
+                    found = judges["backward"].found(each, name)
                     if found is not None and found.shape == (int(each.draw.sizes["D"]),):
                         judges["backward"].note(
                             f"`{name}` has the shape (n,), `{name[1:]}` and the interface have (1, n): "
@@ -436,9 +359,6 @@ class CMU(Contract):
             judge_zeros(judge, observation, "b", 7)
         parts.append(judge.result())
         return parts
-
-
-_INITIAL = ("gamma", "beta", "dgamma", "dbeta", "running_mean", "running_var", "mean", "var")
 
 
 class CMU2019(CMU):
@@ -538,8 +458,7 @@ class CMU2020(CMU):
 def _judge_state(judge: Judge, trials: Sequence[Trial]) -> None:
     """After forward, `state` is what forward gave: the course's tests, and derivative(), read it."""
     for each in trials:
-        observation = judge.observed(each)
-        state, y = (observation.get("state"), observation.get("y")) if observation is not None else (None, None)
+        state, y = judge.found(each, "state"), judge.found(each, "y")
         if state is not None and y is not None and close(state, each.draw.x) and not close(state, y):
             judge.bug(
                 "state-not-output", "after forward(x), `state` is x; the interface has it hold what forward returns"
@@ -644,11 +563,8 @@ def row_missing(judge: Judge, name: str, found: np.ndarray) -> None:
 def asked_again(judge: Judge, trials: list[Trial]) -> None:
     """A second backward after the same forward: the same gradients, or their sum, which zero_grads() clears."""
     for each in trials:
-        observation = judge.observed(each)
         for key in ("dW", "db"):
-            first, second = (
-                (observation.get(key), observation.get(f"{key} again")) if observation is not None else (None, None)
-            )
+            first, second = judge.found(each, key), judge.found(each, f"{key} again")
             if first is None or second is None or not np.any(first) or close(second, first):
                 continue
             if close(second, 2 * np.asarray(first, float)):
@@ -687,11 +603,10 @@ def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Tria
         if not any("adds" in note for note in backward.notes):
             judge_passes(backward, subject, groups["main"], key, ("x", "dy"))
     for each in groups["main"]:
-        observation = backward.observed(each)
-        db = observation.get("db") if observation is not None else None
+        db = backward.found(each, "db")
         if db is not None and db.shape == (int(each.draw.sizes["K"]),):
             row_missing(backward, "db", db)
         for name in ("W", "b"):
-            after = observation.get(f"{name} after") if observation is not None else None
+            after = backward.found(each, f"{name} after")
             if after is not None and not close(after, getattr(each.draw, name), 1e-12):
                 backward.bug("parameter-changed", f"`{name}` is changed by backward; only step may change it")

@@ -594,8 +594,7 @@ def later_gradients(judge: Judge, name: str, passes: Sequence[Trial]) -> None:
     total = passes[0].draw.expected
     for k, one in enumerate(passes[1:], 2):
         total = total + one.draw.expected
-        observation = judge.observed(one)
-        found = observation.get("g") if observation is not None else None
+        found = judge.found(one, "g")
         if found is None:
             continue
         tolerance = DIFFERENCES * 5

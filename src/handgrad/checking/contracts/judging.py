@@ -196,6 +196,11 @@ class Judge:
     def observed(self, each: Trial | str) -> Observation | None:
         return self.observations.get(each if isinstance(each, str) else each.name)
 
+    def found(self, each: Trial | str, key: str) -> np.ndarray | None:
+        """The array that came back under a key; None where none did."""
+        observation = self.observed(each)
+        return observation.get(key) if observation is not None else None
+
     def failed(self, failure: Failure, context: str = "") -> None:
         """A probe, or an operation, that did not go through."""
         where = f" {context}" if context else ""

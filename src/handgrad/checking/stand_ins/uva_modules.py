@@ -17,10 +17,6 @@ def fill(params):
         _next[0] += 1
 
 
-def grads(layer):
-    return {key: np.array(layer.grads[key]) for key in ("weight", "bias") if layer.grads[key] is not None}
-
-
 made = []
 sizes = []
 
