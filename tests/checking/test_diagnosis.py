@@ -9,7 +9,7 @@ import pytest
 
 from handgrad import derivations
 from handgrad.checking import diagnosis_layers as layers
-from handgrad.checking.catalogue import BUGS, SECTIONS, STEPS, STEPS_OF_PARTS, as_markdown, step_of
+from handgrad.checking.catalogue import BUGS, SECTIONS, STEPS_OF_PARTS, as_markdown, step_of
 from handgrad.checking.diagnosis import Draw, Subject, close, departure, explain, name_factor, reshaped, slip
 
 SOURCES = Path(layers.__file__).parent
