@@ -24,7 +24,7 @@ CNN = {
 
 JPEG = (
     "The authors trained on the original CIFAR-10; the results in handgrad's documentation are of a copy that went "
-    "through JPEG once, which costs a little accuracy: see data/jpeg."
+    "through JPEG once, which may cost a little accuracy: see data/jpeg."
 )
 BATCH = (
     "The training figures of the document are those of one batch, ours are means over all batches since the last "
