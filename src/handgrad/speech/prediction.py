@@ -50,7 +50,9 @@ def write_submission(
         progress: called regularly with the number of processed frames and of all frames.
 
     Returns: the number of frames.
-    Raises: ConfigError: the run was not trained on frames. DataError: the file is invalid.
+    Raises:
+        ConfigError: the run was not trained on frames.
+        DataError: the file is invalid.
         RunError: `out` cannot be written.
     """
     dataset = load_for(run, utterances)
