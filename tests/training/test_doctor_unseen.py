@@ -269,7 +269,7 @@ def test_splits_that_are_exchanged(digits):
     (finding,) = found(report, "splits")
     assert finding.verdict == WARNING
     assert finding.evidence == "359 train, 1,438 test samples"
-    assert "exchange the two" in finding.change[0]
+    assert "swap the two" in finding.change[0]
 
 
 def test_a_validation_set_that_leaves_too_little(digits):

@@ -37,8 +37,9 @@ def export(name: str, directory: str | Path, *, force: bool = False) -> list[Pat
         directory: the target folder, created if necessary.
         force: overwrite existing files.
 
-    Returns: the paths of the files. Raises: ConfigError for an unknown edition; HandgradError if a file exists or
-    cannot be written; in this case nothing is changed.
+    Returns: the paths of the files.
+    Raises: ConfigError for an unknown edition; HandgradError if a file exists or cannot be written; in this case
+    nothing is changed.
     """
     if name not in EDITIONS:
         raise ConfigError(f"edition={name!r} is unknown, expected one of {', '.join(EDITIONS)}")

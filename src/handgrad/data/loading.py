@@ -78,9 +78,9 @@ def load(
         context: for speech, number of frames on each side of a frame.
         progress: called with (received bytes, total bytes) during a download; None shows a progress bar on stderr.
 
-    Returns: the `Dataset`; its preprocessing is fitted on the "train" split. Raises: ConfigError for an unknown name or
-    preprocessing or an invalid validation size; DataError if the files are missing, cannot be downloaded or are
-    malformed.
+    Returns: the `Dataset`; its preprocessing is fitted on the "train" split.
+    Raises: ConfigError for an unknown name or preprocessing or an invalid validation size; DataError if the files are
+    missing, cannot be downloaded or are malformed.
     """
     entry = _entry(name, data_dir)
     if validation_split not in VALIDATION_SPLITS:
@@ -106,8 +106,8 @@ def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | N
 
     Arguments: as for `load`; `data_dir` and $HANDGRAD_DATA are the target folder.
 
-    Returns: the folder with the files. Raises: ConfigError for an unknown name; DataError if a file cannot be
-    downloaded.
+    Returns: the folder with the files.
+    Raises: ConfigError for an unknown name; DataError if a file cannot be downloaded.
     """
     entry = _entry(name, data_dir)
     found = _find(entry, data_dir)
@@ -153,7 +153,8 @@ def check(name: str, *, data_dir: str | Path | None = None) -> Check:
 
     Arguments: as for `load`.
 
-    Returns: a `Check`. Raises: ConfigError for an unknown name; DataError if it is missing or malformed.
+    Returns: a `Check`.
+    Raises: ConfigError for an unknown name; DataError if it is missing or malformed.
     """
     entry = _entry(name, data_dir)
     folder = _find(entry, data_dir)

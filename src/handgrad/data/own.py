@@ -99,7 +99,8 @@ def from_arrays(
         preprocessing: one of `PREPROCESSING`; None for "unit" for images of unsigned bytes, else "standard".
         name: name of the data set.
 
-    Returns: the `Dataset`. Raises: DataError if the values are invalid; ConfigError if an option contradicts them.
+    Returns: the `Dataset`.
+    Raises: DataError if the values are invalid; ConfigError if an option contradicts them.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)

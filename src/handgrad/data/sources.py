@@ -92,12 +92,12 @@ def from_path(
     """A data set from the user's files, ready for training.
 
     Arguments:
-        path: a table, arrays, an image folder or a folder of IDX files. target, group, sample_weight, categories,
-            arrays, image_size, image_mode: how to read it, see `Reading`.
+        path: a table, arrays, an image folder or a folder of IDX files.
+        target, group, sample_weight, categories, arrays, image_size, image_mode: how to read it, see `Reading`.
         Other arguments: as for `from_arrays`.
 
-    Returns: the `Dataset`. Raises: DataError that names the file, the position and what to do; ConfigError for options
-    that do not apply.
+    Returns: the `Dataset`.
+    Raises: DataError that names the file, the position and what to do; ConfigError for options that do not apply.
     """
     reading = Reading(
         target=target,

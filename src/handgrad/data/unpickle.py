@@ -55,7 +55,8 @@ def unpickle(content: bytes, path: Path) -> Any:
         content: all bytes of the file.
         path: named in the error.
 
-    Returns: the object. Raises: DataError if it is not a pickle, is truncated, or contains anything else.
+    Returns: the object.
+    Raises: DataError if it is not a pickle, is truncated, or contains anything else.
     """
     try:
         return _Machine(content).run()
@@ -121,8 +122,8 @@ def unpickle_arrays(content: bytes | mmap, start: int, path: Path) -> list[Pickl
         start: offset of the pickle.
         path: named in the error.
 
-    Returns: for each element, the position of its values. Raises: DataError if it is not a pickle, is truncated, or is
-    not such an array.
+    Returns: for each element, the position of its values.
+    Raises: DataError if it is not a pickle, is truncated, or is not such an array.
     """
     try:
         found = _ArrayMachine(content, start).run()

@@ -37,8 +37,8 @@ def read_audio(path: Path, start: float = 0.0, end: float | None = None) -> tupl
         path: a file in any format and rate that soundfile supports.
         start, end: the part in seconds; by default all.
 
-    Returns: samples (N,) float32, full scale -1 to 1; and remarks about minor problems. Raises: DataError with the
-    reason if the recording is unusable, without naming it.
+    Returns: samples (N,) float32, full scale -1 to 1; and remarks about minor problems.
+    Raises: DataError with the reason if the recording is unusable, without naming it.
     """
     import soundfile
     import soxr

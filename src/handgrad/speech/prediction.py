@@ -49,8 +49,10 @@ def write_submission(
         engine, device: by default, those used for training.
         progress: called regularly with the number of processed frames and of all frames.
 
-    Returns: the number of frames. Raises: ConfigError: the run was not trained on frames. DataError: the file is
-    invalid.
+    Returns: the number of frames.
+    Raises:
+        ConfigError: the run was not trained on frames.
+        DataError: the file is invalid.
         RunError: `out` cannot be written.
     """
     dataset = load_for(run, utterances)

@@ -35,8 +35,8 @@ def read_inputs(run: Run, path: str | Path) -> Inputs:
         path: a table with the columns that the run was trained on, arrays (.npy, .npz), one image, a folder of images,
             an IDX file or a folder of them.
 
-    Returns: the inputs (N, *shape), float32 or in the dtype of the file, with names and notes. Raises: DataError if the
-    file cannot be read or does not match the network.
+    Returns: the inputs (N, *shape), float32 or in the dtype of the file, with names and notes.
+    Raises: DataError if the file cannot be read or does not match the network.
     """
     raw = _read(run, path, targets=False)
     inputs, notes = _as_inputs(run, raw)

@@ -38,7 +38,8 @@ class SoftmaxCrossEntropy(Criterion):
         x: logits `(N, K)`.
         y: one-hot rows `(N, K)`.
 
-    Returns: forward returns the losses `(N,)`, derivative `(N, K)`. Raises: ValueError if the shapes do not match.
+    Returns: forward returns the losses `(N,)`, derivative `(N, K)`.
+    Raises: ValueError if the shapes do not match.
     Source: Fall 2019 handout, task 2 and its appendix.
     """
 

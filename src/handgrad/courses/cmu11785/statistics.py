@@ -73,7 +73,8 @@ def epochs(
 def draw(statistics: dict[str, list[float]], directory: str | Path) -> list[Path]:
     """Draws the four plots of the handout, `training_losses.png` and so on, each with one array against the epoch.
 
-    Returns: the paths of the files. Raises: HandgradError if they cannot be written.
+    Returns: the paths of the files.
+    Raises: HandgradError if they cannot be written.
     """
     contents = {Path(directory) / f"{name}.png": _png(_plot(name, statistics[name])) for name in NAMES}
     write_all(contents)

@@ -40,7 +40,8 @@ def get_training_stats(
         batch_size: samples per batch; the last batch of an epoch may be smaller.
 
     Returns: training losses, training errors, validation losses, validation errors: mean loss per sample, and fraction
-    of misclassified samples. Raises: ValueError if labels are not one-hot.
+    of misclassified samples.
+    Raises: ValueError if labels are not one-hot.
     """
     (trainx, trainy), (valx, valy), _ = dset
     for labels in (trainy, valy):
