@@ -182,7 +182,7 @@ def test_schedules(schedule, cancer):
     options = {"learning_rate": schedule, "warmup_steps": 0 if schedule == "one_cycle" else 2}
     model = HandgradClassifier(**options, learning_rate_init=1e-2, max_iter=10, random_state=0)
     assert model.fit(x, y).score(x_test, y_test) > 0.93
-    with pytest.raises(ValueError, match=f"learning_rate='{schedule}' is laid out over all iterations of fit"):
+    with pytest.raises(ValueError, match=f"learning_rate='{schedule}' spans all iterations of fit"):
         model.partial_fit(x, y)
 
 

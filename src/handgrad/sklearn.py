@@ -385,7 +385,7 @@ class _Estimator(BaseEstimator):
             raise ValueError("early_stopping=True goes with fit: partial_fit sees the data in parts")
         if incremental and self.learning_rate != "constant":
             raise ValueError(
-                f"learning_rate={self.learning_rate!r} is laid out over all iterations of fit: "
+                f"learning_rate={self.learning_rate!r} spans all iterations of fit: "
                 "partial_fit requires learning_rate='constant'"
             )
 

@@ -241,7 +241,7 @@ def test_wrong_bytes_are_not_asked_for_again(fetch, server):
 
 
 def test_the_message_says_where_it_goes_on(fetch):
-    with pytest.raises(DataError, match=r"\(it goes on from byte 50\)"):
+    with pytest.raises(DataError, match=r"\(it resumes from byte 50\)"):
         fetch(lambda handler: breaks_off(handler, 10))
 
 

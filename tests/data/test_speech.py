@@ -207,7 +207,7 @@ def with_value(array, where, value):
         ({"train": [X[None], X]}, r"train.npy has an array of shape \(1, 4, 40\) at utterance 0: expected \(T, F\)"),
         ({"dev": [X[:, :13]]}, r"dev.npy has frames of 13 features, train.npy of 40: expected the same in all files"),
         ({"test": [X[:, :13]]}, r"test.npy has frames of 13 features, train.npy of 40"),
-        ({"train": X}, r"train.npy holds one array of 4 frames, and train_offsets.npy, .* is missing beside it"),
+        ({"train": X}, r"train.npy holds one array of 4 frames, and train_offsets.npy, .* is missing next to it"),
         ({"train": X[0]}, r"train.npy has shape \(40,\): expected an object array of arrays \(T, F\) of numbers"),
         ({"train": []}, r"train.npy has no utterances"),
         ({"train": [X, X[:0]]}, r"train.npy has an empty utterance, number 1 of shape \(0, 40\): leave it out"),
@@ -218,7 +218,7 @@ def with_value(array, where, value):
         ({"test": [with_value(X, (0, 0), -np.inf)]}, r"test.npy holds -inf at utterance 0, frame 0 .*, feature 0"),
         ({"train": None}, r"speech is incomplete: .* lacks train.npy: expected there"),
         ({"dev_labels": None}, r"speech is incomplete: .* lacks dev_labels.npy"),
-        ({"test": None, "test_labels": [Y]}, r"test_labels.npy has no frames: test.npy is missing beside it"),
+        ({"test": None, "test_labels": [Y]}, r"test_labels.npy has no frames: test.npy is missing next to it"),
         ({"train_labels": [Y]}, r"train_labels.npy has labels for 1 utterances, and train.npy has 2 utterances"),
         (
             {"train_labels": [Y, Y[:3]]},

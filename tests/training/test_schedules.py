@@ -297,10 +297,10 @@ def test_the_end_of_a_schedule_that_is_laid_out_over_the_run_cannot_be_moved(tmp
     with pytest.raises(SystemExit):
         train(run_dir=tmp_path / "a", reporter=StopAt(7), checkpoint_seconds=0, **RUN, **settings)
     name = settings["schedule"]
-    message = f"the run began with max_steps=40, and schedule={name} is laid out over that: leave max_steps out, or"
+    message = f"the run began with max_steps=40, and schedule={name} spans exactly that: leave max_steps out, or"
     with pytest.raises(ConfigError, match=message):
         train(run_dir=tmp_path / "a", resume=True, max_steps=50)
-    with pytest.raises(ConfigError, match="is laid out over that: leave epochs out, or start a new run"):
+    with pytest.raises(ConfigError, match="spans exactly that: leave epochs out, or start a new run"):
         train(run_dir=tmp_path / "a", resume=True, epochs=5)
     assert train(run_dir=tmp_path / "a", resume=True, max_steps=40).summary["last"]["step"] == 40
 

@@ -444,7 +444,7 @@ def test_runs_that_cannot_train_together(tmp_path):
 def test_folders_that_cannot_be(tmp_path):
     with pytest.raises(ConfigError, match=r"^train_stacked got configs=2 and run_dirs=1, expected a folder for each"):
         train_stacked(configs({}, {"seed": 1}), [tmp_path / "a"])
-    with pytest.raises(ConfigError, match=r"^train_stacked got the same folder twice: each run needs one of its own$"):
+    with pytest.raises(ConfigError, match=r"^train_stacked got the same folder twice: each run needs its own folder$"):
         train_stacked(configs({}, {"seed": 1}), [tmp_path / "a", str(tmp_path / "a")])
     runs = configs({"max_steps": 1, "eval_freq": 1}, {"max_steps": 1, "eval_freq": 1, "seed": 1})
     train_stacked(runs, folders(tmp_path, "run", runs))

@@ -230,7 +230,7 @@ def _check_class(
     bar.disable = not errors.is_terminal
     kept = f"{out or junit}.progress" if out or junit else None
     if kept and Path(kept).exists():
-        print(f"going on with what {kept} holds; remove it to begin anew", file=sys.stderr)
+        print(f"resuming from {kept}; remove it to start again", file=sys.stderr)
     try:
         with bar, _ended_by_sigterm():
             task = bar.add_task("checking", total=len(paths))

@@ -277,7 +277,7 @@ def _show(study, found, json_: bool, rows: int = 20) -> None:
     for file in ("study.html", "best.toml", "trials.csv"):
         if (study.folder / file).exists():
             console.print(str(study.folder / file), soft_wrap=True)
-    console.print(f"with runs beside it: handgrad report {shlex.quote(str(study.folder))} RUN...", soft_wrap=True)
+    console.print(f"together with runs: handgrad report {shlex.quote(str(study.folder))} RUN...", soft_wrap=True)
 
 
 def _table(study, found, rows: int) -> Table:

@@ -85,7 +85,7 @@ def download(
     except (OSError, _DiskFailed) as error:
         reason = error if isinstance(error, _DiskFailed) else error.strerror or error
         raise DataError(f"{path} cannot be written ({reason}): free some space or choose another folder") from None
-    again = f"goes on from byte {kept}" if kept else "starts anew"
+    again = f"resumes from byte {kept}" if kept else "starts again"
     raise DataError(
         f"{path.name} could not be downloaded: {'; '.join(failures)}. Check the connection and run it again "
         f"(it {again}), or put the file at {path} by hand"

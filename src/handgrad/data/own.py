@@ -543,7 +543,7 @@ def _split(
     everything = np.arange(n)
     if "test" in raw.sizes:
         if test_size is not None:
-            raise ConfigError(f"test_size={test_size}: {raw.name} has a test set of its own; leave test_size out")
+            raise ConfigError(f"test_size={test_size}: {raw.name} already has a test set; leave test_size out")
         test = everything[n - raw.sizes["test"] :]
         rest = everything[: n - raw.sizes["test"]]
     else:
@@ -552,7 +552,7 @@ def _split(
         test, rest = everything[held], everything[~held]
     if "validation" in raw.sizes:
         if validation_size:
-            raise ConfigError(f"validation_size={validation_size}: {raw.name} has a validation set of its own")
+            raise ConfigError(f"validation_size={validation_size}: {raw.name} already has a validation set")
         validation, train = rest[raw.sizes["train"] :], rest[: raw.sizes["train"]]
     else:
         size = splitting.validation_count(len(rest), validation_size, raw.name)

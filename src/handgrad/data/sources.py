@@ -281,7 +281,7 @@ def _read_npz(path: Path, reading: Reading, targets: bool) -> Raw:
             y = as_targets(arrays[pair[1]], f"array {pair[1]!r} in {path}") if len(pair) > 1 else {}
             parts[part] = (x, y)
     if len(parts) > 1 and group:
-        raise ConfigError(f"group={reading.group}: {path} has a test set of its own; leave group out")
+        raise ConfigError(f"group={reading.group}: {path} already has a test set; leave group out")
     x, y, sizes = join_parts(str(path), parts) if len(parts) > 1 else (*parts["train"], {})
     groups = as_column(arrays[group[0]], f"array {group[0]!r} in {path}") if group else None
     weights = as_column(arrays[weight[0]], f"array {weight[0]!r} in {path}") if weight else None

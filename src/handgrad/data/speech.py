@@ -174,7 +174,7 @@ def _read_splits(folder: Path) -> tuple[dict[str, tuple[Utterances, Utterances |
         path, label_path = folder / f"{stem}.npy", folder / f"{stem}_labels.npy"
         if name == "test" and not path.is_file():
             if label_path.is_file():
-                raise DataError(f"{label_path} has no frames: {path.name} is missing beside it")
+                raise DataError(f"{label_path} has no frames: {path.name} is missing next to it")
             continue
         frames = read_frames(path)
         first = next(iter(splits.values()))[0] if splits else frames
@@ -296,7 +296,7 @@ def _read(path: Path, axes: int, offsets_path: Path) -> Utterances:
     else:
         raise DataError(
             f"{path} has shape {shape}: expected an object array of arrays {expected}, or one array of all frames and "
-            f"{offsets_path.name} beside it"
+            f"{offsets_path.name} next to it"
         )
     if axes == 2 and values.dtype != np.float32:
         values = _as_float32(values)
@@ -359,7 +359,7 @@ def _read_offsets(path: Path, frames_path: Path, n: int) -> Integer[Array, "U+1"
     if not path.is_file():
         raise DataError(
             f"{frames_path} holds one array of {n} frames, and {path.name}, which says where each utterance begins, is "
-            f"missing beside it: expected it there, (U + 1,) whole numbers from 0 to {n}"
+            f"missing next to it: expected it there, (U + 1,) whole numbers from 0 to {n}"
         )
     try:
         offsets = np.load(path, allow_pickle=False)

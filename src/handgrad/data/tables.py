@@ -266,7 +266,9 @@ class TableEncoder:
             else:
                 columns.append(fitted)
         if not columns:
-            raise DataError(f"{table.name} has no column left to learn from: expected at least one besides the target")
+            raise DataError(
+                f"{table.name} has no column left to learn from: expected at least one in addition to the target"
+            )
         return cls(tuple(columns), tuple(target), tuple(left_out))
 
     @property

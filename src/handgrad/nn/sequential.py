@@ -123,7 +123,7 @@ class Residual(Sequential):
         if f.shape != x.shape and f.shape[1:] != x.shape:
             raise ValueError(
                 f"{self!r} got x with shape={x.shape}, but its layers turn it into shape={f.shape}: x + f(x) needs "
-                "layers that keep the shape; change the width where there is no way around"
+                "layers that keep the shape; change the width outside the residual block"
             )
 
 

@@ -285,13 +285,13 @@ class _Contract:
         added = [n for n in grads if np.any(first[n]) and _close(second[n], 2 * first[n])]
         if added and not callable(getattr(subject.layer, "zero_grad", None)):
             raise _Broken(
-                f"backward adds to {added[0]}: a second backward gives twice as much; overwrite it (= in place of "
+                f"backward adds to {added[0]}: a second backward gives twice as much; overwrite it (= instead of "
                 "+=), or give the layer a zero_grad()"
             )
         _compare(
             second,
             {n: a for n, a in first.items() if n not in added},
-            "is another after a second backward: keep the cache as it is",
+            "is another after a second backward: do not modify the cache",
         )
         return "a second backward gives the same" if not added else "gradients are added up, and there is a zero_grad()"
 

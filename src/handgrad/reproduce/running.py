@@ -243,7 +243,7 @@ def reproduce(
         runs = made.of_study(scale, workers) if entry.study else made.of_cases(scale)
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted(
-            f"stopped; all of it is saved in {runs_dir}. The same command goes on: handgrad reproduce {entry.name}"
+            f"interrupted; the results are saved in {runs_dir}. Resume with the same command: handgrad reproduce {entry.name}"
         ) from None
     full = scale.seeds >= entry.seeds and scale.steps == scale.cases == 1
     rows = _rows(entry, runs, made.dataset)

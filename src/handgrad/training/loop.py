@@ -226,7 +226,7 @@ def _changed(config: TrainConfig, wanted: dict[str, Any]) -> TrainConfig:
     if differing.keys() & {"max_steps", "epochs"} and laid_out_over_steps(config.schedule, config.step_size):
         end = f"max_steps={config.max_steps}" if config.epochs is None else f"epochs={config.epochs}"
         raise ConfigError(
-            f"the run began with {end}, and schedule={config.schedule} is laid out over that: leave "
+            f"the run began with {end}, and schedule={config.schedule} spans exactly that: leave "
             f"{' and '.join(sorted(differing.keys() & {'max_steps', 'epochs'}))} out, or start a new run"
         )
     if "epochs" in differing:

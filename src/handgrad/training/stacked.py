@@ -201,7 +201,7 @@ def _check(configs: Sequence[TrainConfig], run_dirs: Sequence[Any]) -> None:
             f"train_stacked got configs={len(configs)} and run_dirs={len(run_dirs)}, expected a folder for each run"
         )
     if len({str(getattr(each, "path", each)) for each in run_dirs}) < len(run_dirs):
-        raise ConfigError("train_stacked got the same folder twice: each run needs one of its own")
+        raise ConfigError("train_stacked got the same folder twice: each run needs its own folder")
     kinds = [_kind(config) for config in configs]
     if kinds[0] is None:
         raise ConfigError(
