@@ -267,7 +267,7 @@ class TableEncoder:
                 columns.append(fitted)
         if not columns:
             raise DataError(
-                f"{table.name} has no column left to learn from: expected at least one in addition to the target"
+                f"{table.name} has no column left to learn from: expected one other than the target"
             )
         return cls(tuple(columns), tuple(target), tuple(left_out))
 

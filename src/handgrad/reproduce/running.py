@@ -243,7 +243,8 @@ def reproduce(
         runs = made.of_study(scale, workers) if entry.study else made.of_cases(scale)
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted(
-            f"interrupted; the results are saved in {runs_dir}. Resume with the same command: handgrad reproduce {entry.name}"
+            f"interrupted; the results are saved in {runs_dir}. Resume with the same command: "
+            f"handgrad reproduce {entry.name}"
         ) from None
     full = scale.seeds >= entry.seeds and scale.steps == scale.cases == 1
     rows = _rows(entry, runs, made.dataset)
