@@ -266,9 +266,7 @@ class TableEncoder:
             else:
                 columns.append(fitted)
         if not columns:
-            raise DataError(
-                f"{table.name} has no column left to learn from: expected one other than the target"
-            )
+            raise DataError(f"{table.name} has no column left to learn from: expected one other than the target")
         return cls(tuple(columns), tuple(target), tuple(left_out))
 
     @property
