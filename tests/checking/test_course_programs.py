@@ -16,8 +16,8 @@ pytestmark = [
 
 PROGRAMS = programs()
 FEW = random.Random(5).sample(PROGRAMS, 24)
-#: A bug in the order of a network's layers: networks of CMU from 2022 on are not judged.
-UNDETECTED = {"cmu-2022/w33"}
+#: Layers walked in the wrong order: the shapes clash before the order can be seen.
+UNNAMED = {"cmu-2022/w33"}
 
 
 def as_expected(program, parts) -> None:
@@ -26,9 +26,9 @@ def as_expected(program, parts) -> None:
     if program.right:
         assert found.unjudged == ()
         assert "right" in {part.verdict for part in parts}
-    elif program.name not in UNDETECTED:
+    else:
         assert found.detected
-        assert found.named, [bug for part in parts for bug in part.bugs]
+        assert found.named or program.name in UNNAMED, [bug for part in parts for bug in part.bugs]
 
 
 def test_they_are_as_they_were_frozen():
