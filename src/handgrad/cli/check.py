@@ -34,6 +34,8 @@ app = new_app(
     handgrad check layers.py
     handgrad check homework.zip --hints full
     handgrad check --class hand-ins --out report.csv --feedback pages
+    handgrad check --new-contract layers.py --out course.toml
+    handgrad check --contract course.toml hand-ins/one/layers.py
     """,
     "Exit code 0: nothing is wrong. 1: something is wrong. 2: nothing could be checked.",
 )

@@ -673,18 +673,18 @@ def _key(key: str) -> str:
 
 
 HEADER = """\
-# The contract of a course, written by `handgrad check --new-contract {solution}`. Change what you like:
-# the points, the names, the shapes. `handgrad check --contract {file} HAND-IN` checks one hand-in by it, and
-# `handgrad check --contract {file} --class FOLDER --out table.csv` a whole class.
+# The contract of a course, written by `handgrad check --new-contract {solution}`. You can edit everything: points,
+# names, shapes. To check one hand-in: `handgrad check --contract {file} HAND-IN`
+# To check a class: `handgrad check --contract {file} --class FOLDER --out table.csv`
 title = {title}
-reference = {reference}    # your right solution; it runs in the sandbox, and no hand-in sees it
+reference = {reference}    # your correct solution; it runs in the sandbox, and no hand-in can read it
 
-# What the names in shapes stand for, trial by trial. N is the batch size; one trial has a single sample.
+# The sizes in each trial. N is the batch size; the last trial has a single sample.
 [sizes]
 """
-SUBJECT = "# what it computes: handgrad knows its usual bugs by name"
-NO_SUBJECT = "# of no subject that handgrad knows: its output is compared with the reference's"
-BY_DIFFERENCES = "# and its gradients with the differences of its own forward"
+SUBJECT = "# a layer that handgrad knows: it names the usual bugs"
+NO_SUBJECT = "# not a layer that handgrad knows: its output is compared with the reference"
+BY_DIFFERENCES = "# and its gradients with numerical derivatives of its own forward pass"
 
 
 def written_course(entries: Sequence[Entry], solution: str, file: str) -> str:
