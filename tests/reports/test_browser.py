@@ -137,7 +137,7 @@ def test_a_table_is_sorted_by_keyboard(page):
     page.look(1200)
     page.evaluate(
         "window.sorted = [...document.querySelectorAll('table.sortable')]"
-        ".find(t => t.caption.textContent.startsWith('Each class of B')); sorted.querySelector('button').focus()"
+        ".find(t => t.caption.textContent.startsWith('Metrics by class of B')); sorted.querySelector('button').focus()"
     )
     page.press("Tab")  # to the next heading: precision
     assert page.evaluate("document.activeElement.textContent") == "precision"

@@ -45,7 +45,7 @@ def compared(runs):
 
 def test_results_are_the_runs_own(runs, compared):
     _, page = compared
-    table = page.table("Figures of the last step")
+    table = page.table("Metrics at the last step")
     for name, letter, rate in (("poor", "A", "0.0003"), ("good", "B", "0.01")):
         row = table.row(f"{letter}: learning rate {rate}")
         own = summaries(runs[name])
@@ -59,7 +59,7 @@ def test_results_are_the_runs_own(runs, compared):
         assert row["seeds"] == "3"
     assert table.rows[0][0].startswith("B")  # the better one first
     assert table.best == [0]
-    assert page.table("Settings in which they differ").rows == [["learning rate", "0.0003", "0.01"]]
+    assert page.table("Settings that differ").rows == [["learning rate", "0.0003", "0.01"]]
 
 
 def test_the_difference_is_scipys(runs, compared):
@@ -73,24 +73,30 @@ def test_the_difference_is_scipys(runs, compared):
     assert row["95% interval"] == f"{interval.low:.4f} to {interval.high:.4f}"
     assert float(row["p"].lstrip("< ")) == pytest.approx(max(expected.pvalue, 1e-4), abs=6e-5)
     assert row["verdict"] == "B is better than A."
-    assert made.lead[0].endswith(f"It beats A by {row['test accuracy'].lstrip('+')} ({row['95% interval']}).")
+    assert made.lead[0].endswith(
+        f"It is better than A by {row['test accuracy'].lstrip('+')} (95% interval {row['95% interval']})."
+    )
 
 
 def test_with_too_few_seeds_it_refuses_and_says_how_many_would_do(runs):
     made = make_report([*runs["poor"][:2], *runs["good"][:2]])
     row = table_of(made, "Differences in test accuracy").row("B − A")
-    assert row["verdict"].startswith("Cannot say: 2 seeds are too few to judge: train at least 3 seeds of each.")
+    assert row["verdict"].startswith(
+        "Cannot say: 2 seeds are too few for a test: train at least 3 seeds per configuration."
+    )
     assert row["p"] == row["95% interval"] == ""
-    assert "beats" not in made.lead[0]
-    assert table_of(made, "Figures of the last step").best == []
+    assert "better" not in made.lead[0]
+    assert table_of(made, "Metrics at the last step").best == []
     alone = make_report([runs["poor"][0], runs["good"][0]])
-    assert "cannot say: one seed says nothing of the spread: train at least 3 seeds of each." in alone.lead[0]
+    assert (
+        "cannot say: one seed gives no standard deviation: train at least 3 seeds per configuration." in alone.lead[0]
+    )
 
 
 def test_classes_and_what_is_taken_for_what(runs, compared):
     made, page = compared
     details = [summary["details"]["last"]["test"] for summary in summaries(runs["good"])]
-    table = page.table("Each class of B, test set, mean over 3 seeds")
+    table = page.table("Metrics by class of B, test set, mean over 3 seeds")
     for name in "0123456789":
         row = table.row(name)
         for column, key in (("precision", "precision"), ("recall", "recall"), ("F1", "f1")):
@@ -101,7 +107,7 @@ def test_classes_and_what_is_taken_for_what(runs, compared):
     assert written == {(j, i): str(n) for (i, j), n in np.ndenumerate(together) if n}
     off = together - np.diag(np.diag(together))
     i, j = np.unravel_index(off.argmax(), off.shape)
-    assert f"Most often mistaken: {i} as {j} ({off.max()} times)" in page.text
+    assert f"Most frequent confusions: {i} as {j} ({off.max()} times)" in page.text
 
 
 def test_mistakes_and_calibration_are_those_of_the_first_seed(runs, compared):
@@ -114,11 +120,11 @@ def test_mistakes_and_calibration_are_those_of_the_first_seed(runs, compared):
     wrong = [k for k in np.argsort(-sure, kind="stable") if truth[k] != given[k]]
     of_b = page.pictures[-min(24, len(wrong)) :]
     for k, picture in zip(wrong, of_b, strict=False):
-        assert picture["alt"] == f"Sample {test[k]:,}: {truth[k]}, taken for {given[k]} ({100 * sure[k]:.1f}%)"
+        assert picture["alt"] == f"Sample {test[k]:,}: {truth[k]}, predicted as {given[k]} ({100 * sure[k]:.1f}%)"
         assert picture["src"].startswith("data:image/png;base64,")
     accuracy = summaries(runs["good"])[0]["last"]["test_accuracy"]
     assert len(wrong) == round((1 - accuracy) * len(test))
-    assert f"{len(wrong)} of {len(test)} are wrong" in page.text
+    assert f"{len(wrong)} of {len(test)} samples are misclassified" in page.text
     error = 0.0
     for b in range(15):  # the definition, as a plain loop
         inside = [k for k in range(len(test)) if b / 15 < sure[k] <= (b + 1) / 15]
@@ -186,7 +192,7 @@ def test_curves_and_runs(runs, compared):
     last = [m[-1]["test_accuracy"] for m in metrics]
     heights = [y for x, y in band.get_paths()[0].vertices if x == 60]
     assert max(heights) - min(heights) == pytest.approx(2 * statistics.stdev(last))
-    table = page.table("Every run and its time")
+    table = page.table("All runs")
     for folder, summary in zip(runs["good"], summaries(runs["good"]), strict=True):
         row = table.row(str(folder))
         assert row["test accuracy"] == f"{summary['last']['test_accuracy']:.4f}"
@@ -198,10 +204,10 @@ def test_curves_and_runs(runs, compared):
 def test_in_words(compared):
     _, page = compared
     assert (
-        "A fully connected network with one hidden layer of 16 units (ReLU), 1,210 parameters, learned to tell 10 "
-        "classes apart (0, 1, 2, 3, 4, 5, 6, 7, 8, 9). The data are digits (8x8 handwritten digits, inside the "
-        "package): 1,438 samples for training and 359 for the test; a sample has 1 × 8 × 8 values. It was trained with "
-        "Adam (learning rate 0.01) on the cross-entropy for 60 steps, in batches of 64 (NumPy engine). 3 "
+        "A fully connected network with one hidden layer of 16 units (ReLU), 1,210 parameters, trained to "
+        "distinguish 10 classes (0, 1, 2, 3, 4, 5, 6, 7, 8, 9). The data are digits (8x8 handwritten digits, inside "
+        "the package): 1,438 samples for training and 359 for testing; a sample has 1 × 8 × 8 values. It was trained "
+        "with Adam (learning rate 0.01) on the cross-entropy for 60 steps, with batch size 64 (NumPy engine). 3 "
         "runs: seeds 0, 1 and 2."
     ) in page.text
 
@@ -227,10 +233,10 @@ def test_what_is_given_twice_or_not_finished(runs, tmp_path):
     (begun / "summary.json").unlink()
     made = make_report([runs["good"][0], copy, begun, runs["good"][0]])
     page = ReadPage(made.to_html())
-    assert page.table("Figures of the last step").column("seeds") == ["1"]
-    assert any(f"{copy} has the settings and the seeds of {runs['good'][0]}" in line for line in made.left_out)
+    assert page.table("Metrics at the last step").column("seeds") == ["1"]
+    assert any(f"{copy} has the same settings and seeds as {runs['good'][0]}" in line for line in made.left_out)
     assert any(f"{begun} has not finished (at step 60)" in line for line in made.left_out)
-    assert page.table("Every run and its time").row(str(begun))["state"] == "not finished"
+    assert page.table("All runs").row(str(begun))["state"] == "not finished"
     only = ReadPage(make_report([begun]).to_html())
     assert "No run has finished." in only.text
     assert [level for level, _ in only.headings][:2] == [1, 2]
@@ -245,7 +251,7 @@ def test_a_table_shows_its_mistakes_as_rows(table, tmp_path):
     made = make_report([run.path])
     page = ReadPage(made.to_html())
     worst = page.table("The worst")
-    assert worst.head == ["true", "taken for", "age", "city", "income <k&>", "other"]
+    assert worst.head == ["true", "predicted", "age", "city", "income <k&>", "other"]
     with table.open() as file:
         rows = {(row["age"], row["other"]): row for row in csv.DictReader(file)}
     for row in worst.rows:
@@ -256,9 +262,9 @@ def test_a_table_shows_its_mistakes_as_rows(table, tmp_path):
         assert row[3] == (original["city"] or "missing")
         assert row[4] == (f"{float(original['income <k&>']):g}" if original["income <k&>"] else "missing")
     wrong = round((1 - run.summary["last"]["test_accuracy"]) * 40)
-    assert f"{wrong} of 40 are wrong" in page.text
+    assert f"{wrong} of 40 samples are misclassified" in page.text
     assert "a row of 4 columns" in page.text
-    assert page.table("Figures of the last step").row("people")["test accuracy at the best validation"] == (
+    assert page.table("Metrics at the last step").row("people")["test accuracy at the best validation"] == (
         f"{run.summary['best']['test_accuracy']:.4f}"
     )
     assert "income <k&>" in next(label for label in page.labels if "units by" in label) or "by 7 features" in page.text
@@ -266,10 +272,10 @@ def test_a_table_shows_its_mistakes_as_rows(table, tmp_path):
     table.rename(table.with_suffix(".moved"))
     gone = make_report([run.path])
     table.with_suffix(".moved").rename(table)
-    assert "people: mistakes, calibration, activations and gradients need the data and" in gone.left_out[0]
+    assert "people: mistakes, calibration, activations and gradients need the data set and" in gone.left_out[0]
     page = ReadPage(gone.to_html())
-    assert "What is left out" in [text for _, text in page.headings]
-    assert page.table("Each class").row("old & wise")["recall"] == made.tables[1].rows[0][2].text
+    assert "Not shown" in [text for _, text in page.headings]
+    assert page.table("Metrics by class").row("old & wise")["recall"] == made.tables[1].rows[0][2].text
     assert not [table for table in page.tables if table.caption.startswith("The worst")]
 
 
@@ -279,7 +285,7 @@ def test_a_regression(table, tmp_path):
     made = make_report([*folders, train(tmp_path / "linear", **own, hidden_units=[], loss="l1")])
     page = ReadPage(made.to_html())
     last = [summary["last"] for summary in summaries(folders)]
-    row = page.table("Figures of the last step").row("A: hidden units 8, loss huber")
+    row = page.table("Metrics at the last step").row("A: hidden units 8, loss huber")
     for name, figure, form in (
         ("test RMSE", "test_rmse", ".4g"),
         ("test R²", "test_r2", ".4f"),
@@ -289,7 +295,8 @@ def test_a_regression(table, tmp_path):
         assert row[name] == f"{statistics.fmean(values):{form}} ± {statistics.stdev(values):{form}}".replace("-", "−")
     targets = [summary["details"]["last"]["test"]["targets"]["sum_|_a"] for summary in summaries(folders)]
     assert (
-        page.table("Each target of A").row("sum_|_a")["RMSE"] == f"{statistics.fmean(t['rmse'] for t in targets):.4g}"
+        page.table("Metrics by target of A").row("sum_|_a")["RMSE"]
+        == f"{statistics.fmean(t['rmse'] for t in targets):.4g}"
     )
     run = handgrad.load_run(folders[0])
     dataset = load_dataset(run.config)
@@ -317,7 +324,7 @@ def test_speech_in_frames(tmp_path):
     assert " of utterance " in page.pictures[0]["alt"]
     row = page.tables[0].row("speech")
     assert row["validation accuracy"] == f"{summaries([folder])[0]['last']['validation_accuracy']:.4f}"
-    assert "time runs across" in page.text
+    assert "horizontal: time" in page.text
 
 
 @pytest.mark.slow
@@ -331,7 +338,7 @@ def test_convolutions_a_network_with_mse_and_an_imported_one(runs, tmp_path):
     weights = runs["good"][0] / "model.safetensors"
     assert main(["import", str(weights), "--arch", str(runs["good"][0]), "--run-dir", str(imported)]) == 0
     own = summaries(runs["good"])[0]["last"]["test_accuracy"]
-    assert table_of(make_report([imported]), "Figures of the last step").column("test accuracy") == [f"{own:.4f}"]
+    assert table_of(make_report([imported]), "Metrics at the last step").column("test accuracy") == [f"{own:.4f}"]
 
 
 @pytest.mark.slow
@@ -345,9 +352,9 @@ def test_many_configurations(runs, tmp_path):
         seal(copy / "config.toml")
         folders.append(copy)
     made = make_report(folders)
-    assert len(table_of(made, "Figures of the last step").rows) == 8
+    assert len(table_of(made, "Metrics at the last step").rows) == 8
     assert len(table_of(made, "Differences").rows) == 7  # each with the best
-    assert any("2 of 8 configurations are not looked into one by one" in line for line in made.left_out)
+    assert any("2 of 8 configurations have no section of their network" in line for line in made.left_out)
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
@@ -377,8 +384,8 @@ def test_the_command(runs, compared, tmp_path, monkeypatch, capsys):
     [
         ((), "nothing to report on: give run folders, or folders of studies"),
         (("nowhere",), "there is no nowhere: expected the folder of a run or of a study"),
-        ((".",), "holds neither a run (config.toml) nor a study (study.toml)"),
-        (("RUNS",), "6 runs: name them, as in handgrad report"),
+        ((".",), "contains neither a run (config.toml) nor a study (study.toml)"),
+        (("RUNS",), "contains 6 runs: use handgrad report"),
         (("RUN", "--out", "."), "out=. is a folder: expected the name of a file, as report.html"),
         (("RUN", "--figures", "a-file"), "figures=a-file is a file: expected a folder"),
         (("RUN", "--format", "pdf"), 'Choose from: "html", "markdown", "latex"'),

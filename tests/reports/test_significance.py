@@ -100,18 +100,18 @@ def test_which_is_better_and_when_nothing_is_said():
     assert alone.winner is None
     assert alone.interval is None
     assert alone.needed is None
-    assert "one seed says nothing of the spread: train at least 3" in alone.why
+    assert "one seed gives no standard deviation: train at least 3" in alone.why
     two = compare(high[:2], low[:2])
     assert two.winner is None
     assert two.p is None
     assert two.needed == FEWEST_SEEDS
-    assert "2 seeds are too few to judge" in two.why
+    assert "2 seeds are too few for a test" in two.why
     for wrong in ([], [0.9, float("nan")]):
-        with pytest.raises(ConfigError, match="expected at least one finite figure of each"):
+        with pytest.raises(ConfigError, match="expected at least one finite result of each"):
             compare(high, wrong)
     same = compare([1.0] * 5, [0.9] * 5)
     assert same.winner is None
-    assert "no spread" in same.why
+    assert "standard deviation is 0" in same.why
     near = compare([0.95, 0.93, 0.94], [0.93, 0.95, 0.935])
     assert near.winner is None
     assert near.needed == seeds_needed(

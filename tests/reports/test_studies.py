@@ -25,8 +25,8 @@ def test_a_study_beside_a_run(runs, tmp_path):
     assert table.best == [0]
     assert f"{study.name}-by-factor" in made.figures
     assert any("Validation accuracy by each factor" in label for label in page.labels)
-    assert "the best beats the next" in page.text
-    assert page.table("Every run and its time").column("run") == [str(runs["good"][0])]
+    assert "The best combination is significantly better than the second best" in page.text
+    assert page.table("All runs").column("run") == [str(runs["good"][0])]
     assert [t.caption for t in made.tables][-1].startswith("2 combinations")
 
     for file in (tmp_path / "study").iterdir():

@@ -1,4 +1,4 @@
-"""Reports: runs and studies as a page that one can show, as tables for papers, and as figures."""
+"""Reports on runs and studies: HTML pages, tables for papers, and figures."""
 
 from handgrad.reports.report import Report, make_report, write_report
 from handgrad.reports.significance import Difference, compare, mean_interval, seeds_needed, share_interval

@@ -1,4 +1,4 @@
-"""Configurations side by side: their figures with spread and intervals, and whether one beats another."""
+"""Comparison of configurations: metrics with standard deviations and confidence intervals, and statistical tests."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from handgrad.reports.significance import ALPHA, FEWEST_SEEDS, Difference, compa
 from handgrad.reports.words import duration, listed
 from handgrad.training.judging import MEASURES
 
-#: Configurations up to which every pair is compared; of more, each with the best.
+#: Up to this number of configurations, all pairs are compared. Of more, each is compared with the best.
 MOST_PAIRED = 6
 
 
 def figure_name(figure: str) -> str:
-    """A figure as it is headed: test accuracy, validation RMSE."""
+    """The name of a metric in headings: test accuracy, validation RMSE."""
     split, _, measure = figure.partition("_")
     return f"{split} {MEASURE_NAMES.get(measure, measure)}"
 
 
 def form_of(figure: str) -> str:
-    """How a figure is written: errors in a target's unit by their leading digits."""
+    """The format of a metric: four significant digits for errors in a target's unit, otherwise four decimals."""
     return ".4g" if figure.rpartition("_")[2] in ("rmse", "mae") else ".4f"
 
 
@@ -38,7 +38,7 @@ def shown(value: float, figure: str) -> str:
 
 
 def with_spread(values: Sequence[float], figure: str) -> str:
-    """A mean with its standard deviation over seeds; a single value as it is."""
+    """The mean with the standard deviation over seeds, or a single value unchanged."""
     if not values:
         return ""
     mean = shown(statistics.fmean(values), figure)
@@ -46,7 +46,7 @@ def with_spread(values: Sequence[float], figure: str) -> str:
 
 
 def interval_of(configuration: Configuration, figure: str) -> tuple[float, float] | None:
-    """The 95% interval of a configuration's mean; None of too few seeds to say much."""
+    """The 95% confidence interval of a configuration's mean; None for fewer than `FEWEST_SEEDS` seeds."""
     values = configuration.values(figure)
     return mean_interval(values) if len(values) >= FEWEST_SEEDS else None
 
@@ -56,7 +56,7 @@ def interval_shown(interval: tuple[float, float] | None, figure: str) -> str:
 
 
 def results_table(group: Group) -> Table:
-    """The figures of the last step, a row a configuration, best first."""
+    """The metrics at the last step, one row per configuration, best first."""
     ranked = group.ranked
     figures = _figures(ranked)
     columns = [Column("configuration", False), Column("seeds"), Column(figure_name(group.figure))]
@@ -70,7 +70,7 @@ def results_table(group: Group) -> Table:
     at_best = f"test_{ranked[0].measure}"
     if best_step:
         columns.append(Column(f"{figure_name(at_best)} at the best validation"))
-    columns += [Column("parameters"), Column("time of a run")]
+    columns += [Column("parameters"), Column("time per run")]
     rows = []
     for c in ranked:
         values = c.values(group.figure)
@@ -87,7 +87,7 @@ def results_table(group: Group) -> Table:
     several = any(len(c.runs) > 1 for c in ranked)
     spread = ", mean ± standard deviation over seeds" if several else ""
     return Table(
-        f"Figures of the last step{spread}; data: {group.data}",
+        f"Metrics at the last step{spread}; data: {group.data}",
         columns,
         rows,
         best=_unbeaten(group),
@@ -97,7 +97,7 @@ def results_table(group: Group) -> Table:
 
 
 def _unbeaten(group: Group) -> frozenset[int]:
-    """Of ranked configurations those that the first does not beat, and itself; none where it beats nobody."""
+    """Indices of the best configuration and of those not significantly worse; empty if none is significantly worse."""
     if len(group.ranked) < 2:
         return frozenset()
     first = group.ranked[0]
@@ -120,22 +120,24 @@ def _mean_cell(configuration: Configuration, figure: str) -> Cell:
 
 
 def settings_table(configurations: Sequence[Configuration]) -> Table | None:
-    """The settings in which configurations differ; None where there are none."""
+    """A table of the settings in which configurations differ; None if they do not differ."""
     names = differing(configurations) if len(configurations) > 1 else []
     names = [name for name in names if name not in SEEDS]
     if not names:
         return None
     rows = [[Cell(name.replace("_", " ")), *(Cell(c.setting(name)) for c in configurations)] for name in names]
     columns = [Column("setting", False), *(Column(c.letter, False) for c in configurations)]
-    return Table("Settings in which they differ", columns, rows, label="settings")
+    return Table("Settings that differ", columns, rows, label="settings")
 
 
-# -- whether A beats B ------------------------------------------------------------------------------------------------
+# -- statistical tests ------------------------------------------------------------------------------------------------
 
 
 def pairs(group: Group) -> list[tuple[Configuration, Configuration, Difference]]:
-    """Pairs of configurations, the better mean first, each judged: all of them, or, of many configurations, each
-    with the best. The number of comparisons is that of all pairs either way: which is best was seen in the data."""
+    """Pairs of configurations, the better mean first, with the result of the test.
+
+    Up to `MOST_PAIRED` configurations, these are all pairs. Of more, each configuration is paired with the best. In
+    both cases the correction uses the number of all pairs, because the data determined which configuration is best."""
     ranked = group.ranked
     count = len(ranked) * (len(ranked) - 1) // 2
     chosen = itertools.combinations(ranked, 2) if len(ranked) <= MOST_PAIRED else ((ranked[0], c) for c in ranked[1:])
@@ -151,7 +153,7 @@ def pairs(group: Group) -> list[tuple[Configuration, Configuration, Difference]]
 
 
 def comparison_table(group: Group) -> Table | None:
-    """Every pair with its difference, interval and verdict; None of a single configuration."""
+    """A table of all pairs with difference, confidence interval and verdict; None for a single configuration."""
     judged = pairs(group)
     if not judged:
         return None
@@ -174,9 +176,7 @@ def comparison_table(group: Group) -> Table | None:
         Column("p"),
         Column("verdict", False, wraps=True),
     ]
-    return Table(
-        f"Differences in {figure_name(figure)}, by Welch's t test over seeds", columns, rows, label="comparison"
-    )
+    return Table(f"Differences in {figure_name(figure)}, Welch's t-test over seeds", columns, rows, label="comparison")
 
 
 def _signed(value: float, figure: str) -> str:
@@ -184,18 +184,23 @@ def _signed(value: float, figure: str) -> str:
 
 
 def verdict(one: Configuration, other: Configuration, found: Difference) -> str:
-    """Whether one beats the other, in words."""
+    """The result of the test as a sentence."""
     if found.winner is not None:
         better, worse = (one, other) if found.winner == 0 else (other, one)
         return f"{better.letter} is better than {worse.letter}."
     if found.why:
         more = (
-            f" About {_seeds(found.needed)} of each would do." if found.needed and found.needed > FEWEST_SEEDS else ""
+            f" About {_seeds(found.needed)} per configuration are needed."
+            if found.needed and found.needed > FEWEST_SEEDS
+            else ""
         )
         return f"Cannot say: {found.why}.{more}"
     if found.needed is None:
-        return "No difference is shown, and it would take too many seeds to show one as small as this."
-    return f"No difference is shown. If it is as large as it looks, about {_seeds(found.needed)} of each would show it."
+        return "No significant difference. Detecting a difference this small would take too many seeds."
+    return (
+        "No significant difference. "
+        f"About {_seeds(found.needed)} per configuration would detect a difference of this size."
+    )
 
 
 def _seeds(number: int | None) -> str:
@@ -203,33 +208,35 @@ def _seeds(number: int | None) -> str:
 
 
 def comparison_notes(group: Group, test_samples: int | None) -> list[str]:
-    """What a reader of the comparison has to know, a sentence each."""
+    """Notes on how to read the comparison."""
     ranked = group.ranked
     count = len(ranked) * (len(ranked) - 1) // 2
     notes = [
-        "A difference counts where its 95% interval leaves out 0."
+        "A difference is significant if its 95% confidence interval does not contain 0."
         + (
-            f" The intervals and p-values allow for {count:,} comparisons (Bonferroni): with a probability of "
-            f"{1 - ALPHA:.0%} all of them hold together."
+            f" The intervals and p-values are corrected for {count:,} comparisons (Bonferroni). All intervals hold "
+            f"simultaneously with a probability of {1 - ALPHA:.0%}."
             if count > 1
             else ""
         ),
-        "The recommended number of seeds would show a difference of this size with a probability of 80%.",
+        "The suggested number of seeds would detect a difference of this size with 80% power.",
     ]
     if any(c.config.data is not None and c.config.test_size is not None for c in ranked):
-        notes.append("The seed also draws the test samples here, so the spread includes theirs.")
+        notes.append(
+            "Each seed uses a different test split, so the standard deviation includes the variation between splits."
+        )
     elif test_samples and group.figure == "test_accuracy":
         best = statistics.fmean(ranked[0].values("test_accuracy"))
         low, high = share_interval(best, test_samples)
         notes.append(
-            f"This spread is over seeds, on these {test_samples:,} test samples. On as many new ones an accuracy "
-            f"of {best:.4f} could as well be {low:.4f} to {high:.4f}."
+            f"The standard deviation is over seeds. All runs use the same {test_samples:,} test samples. For a test "
+            f"set of this size, the 95% confidence interval of an accuracy of {best:.4f} is {low:.4f} to {high:.4f}."
         )
     return notes
 
 
 def headline(group: Group) -> str:
-    """What may be said of the best, in a sentence or two."""
+    """The result of the best configuration, and whether it is significantly better than the others."""
     ranked = group.ranked
     if not ranked:
         return "No run has finished."
@@ -246,22 +253,22 @@ def headline(group: Group) -> str:
     if len(beaten) == 1:
         found = judged[first.letter, beaten[0]]
         by = shown(abs(found.difference), figure)
-        said += f" It beats {beaten[0]} by {by} ({_size_interval(found, figure)})."
+        said += f" It is better than {beaten[0]} by {by} (95% interval {_size_interval(found, figure)})."
     elif beaten:
-        said += f" It beats {listed(beaten)}."
+        said += f" It is significantly better than {listed(beaten)}."
     if others:
         next_one = ranked[1 + [c.letter for c in ranked[1:]].index(others[0])]
         words = verdict(first, next_one, judged[first.letter, next_one.letter])
         said += (
-            f" Against {listed(others)}: {words[0].lower()}{words[1:]}"
+            f" Compared with {listed(others)}: {words[0].lower()}{words[1:]}"
             if len(others) == 1
-            else (f" That it beats {listed(others)} is not shown.")
+            else f" The differences from {listed(others)} are not significant."
         )
     return said
 
 
 def _size_interval(found: Difference, figure: str) -> str:
-    """The interval of how much better the better one is."""
+    """The confidence interval of the size of a significant difference."""
     assert found.interval is not None  # as there is a winner
     return interval_shown((min(map(abs, found.interval)), max(map(abs, found.interval))), figure)
 

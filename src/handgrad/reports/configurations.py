@@ -1,4 +1,4 @@
-"""What a report is on: runs, gathered into configurations, and studies."""
+"""The sources of a report: runs, grouped into configurations, and studies."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from handgrad.errors import ConfigError
 from handgrad.training import Run, load_run
 from handgrad.training.judging import MEASURES, SPLITS
 
-#: Settings in which runs of one configuration may differ: the seeds, and what changes no result.
+#: Settings in which the runs of one configuration may differ: the seeds, and settings that do not change the result.
 SEEDS = ("seed", "init_seed", "data_seed", "noise_seed")
 _NO_MATTER = (*SEEDS, "recipe", "data_dir", "offline", "checkpoint_seconds", "threads")
 
-#: Measures of which less is better.
+#: Metrics for which lower is better.
 ERRORS = ("rmse", "mae", "loss")
 
-#: Measures, as they are headed.
+#: Names of the metrics in headings.
 MEASURE_NAMES = {"accuracy": "accuracy", "loss": "loss", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 
 
 @dataclass(eq=False)
 class Configuration:
-    """Runs whose settings differ in nothing but their seeds.
+    """Runs that differ only in their seeds.
 
     Arguments:
-        letter: by which the report names it: A, B, …; none of a single one.
-        runs: finished, and each with other seeds.
-        unfinished: runs under way, or stopped.
-        name: in words what tells it from the others.
+        letter: label in the report: A, B, …; empty if there is only one configuration.
+        runs: finished runs, each with different seeds.
+        unfinished: runs that are in progress or were stopped.
+        name: a few words that distinguish it from the others.
     """
 
     letter: str
@@ -48,7 +48,7 @@ class Configuration:
 
     @property
     def first(self) -> Run:
-        """The run that is looked into: the finished one with the lowest seed."""
+        """The run that sections about a single network use: the finished run with the lowest seed."""
         return self.all_runs[0]
 
     @property
@@ -61,22 +61,23 @@ class Configuration:
 
     @property
     def measure(self) -> str:
-        """What it is judged by beside the loss."""
+        """The main metric of the task."""
         return MEASURES[self.task][0]
 
     @cached_property
     def splits(self) -> list[str]:
-        """Those that have figures."""
+        """The splits on which the runs were evaluated."""
         return [split for split in SPLITS if self.values(f"{split}_loss")]
 
     @property
     def judged_by(self) -> str:
-        """The figure that configurations are compared by: of the test set, else of the validation set."""
+        """The metric that configurations are compared by: on the test set if there is one, otherwise on the validation
+        set."""
         split = next((split for split in ("test", "validation") if split in self.splits), "train")
         return f"{split}_{self.measure}"
 
     def values(self, figure: str, evaluation: str = "last") -> list[float]:
-        """A figure of every finished run, at the last step or at the best evaluation; those that are finite."""
+        """The finite values of a metric for all finished runs, at the last step or at the best evaluation."""
         found = [run.summary[evaluation].get(figure) for run in self.runs if run.summary.get(evaluation)]
         return [value for value in found if value is not None and math.isfinite(value)]
 
@@ -85,7 +86,7 @@ class Configuration:
         return f"{self.letter}: {self.name}" if self.letter else self.name
 
     def setting(self, name: str) -> str:
-        """A setting as a reader writes it; the loss by its name where it is the task's default."""
+        """A setting in readable form. The loss is given by name even if it is the default of the task."""
         value = getattr(self.config, name)
         if name == "loss" and value is None:
             value = self.config.loss_spec(self.task).name
@@ -94,7 +95,7 @@ class Configuration:
 
 @dataclass(eq=False)
 class Group:
-    """Configurations that can be compared: of one task, on the same data."""
+    """Configurations that can be compared, because they have the same task and the same data."""
 
     configurations: list[Configuration]
 
@@ -104,7 +105,7 @@ class Group:
 
     @property
     def figure(self) -> str:
-        """What all are judged by."""
+        """The metric by which all configurations are compared."""
         figures = [c.judged_by for c in self.configurations if c.runs]
         return next((figure for figure in figures if not figure.startswith("test_")), figures[0] if figures else "")
 
@@ -114,7 +115,7 @@ class Group:
 
     @property
     def ranked(self) -> list[Configuration]:
-        """Those with finished runs, best mean first."""
+        """The configurations with finished runs, best mean first."""
         known = [c for c in self.configurations if c.values(self.figure)]
         sign = 1 if self.less_is_better else -1
         return sorted(known, key=lambda c: sign * statistics.fmean(c.values(self.figure)))
@@ -126,12 +127,12 @@ class Group:
 
 @dataclass(eq=False)
 class Sources:
-    """All that a report is on.
+    """All sources of a report.
 
     Arguments:
-        groups: the configurations, those that can be compared together.
+        groups: configurations, grouped by whether they can be compared.
         studies: folders of studies.
-        left_out: what was given and is not in the report, or only in part, and why; a sentence each.
+        left_out: inputs that the report omits in full or in part, with the reason; one sentence each.
     """
 
     groups: list[Group]
@@ -144,7 +145,7 @@ class Sources:
 
 
 def read_sources(paths: Sequence[str | Path]) -> Sources:
-    """The runs and studies in these folders.
+    """Reads the runs and studies in these folders.
 
     Raises:
         ConfigError: no path is given, or one is neither a run nor a study.
@@ -175,12 +176,12 @@ def _neither(path: Path) -> str:
     inside = sorted(p for p in path.iterdir() if (p / "config.toml").exists()) if path.is_dir() else []
     if inside:
         count = f"{len(inside)} runs" if len(inside) > 1 else "a run"
-        return f"{path} is no run, but holds {count}: name them, as in handgrad report {path}/*"
-    return f"{path} holds neither a run (config.toml) nor a study (study.toml)"
+        return f"{path} is not a run, but contains {count}: use handgrad report {path}/*"
+    return f"{path} contains neither a run (config.toml) nor a study (study.toml)"
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """The settings that make a difference to the result, by name."""
+    """The settings that affect the result, by name."""
     config = run.config
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     return {name: value for name, value in values.items() if name not in _NO_MATTER}
@@ -196,19 +197,17 @@ def _groups(runs: Sequence[Run], left_out: list[str]) -> list[Group]:
             records = run.folder.metrics()
             at = f"at step {records[-1]['step']:,}" if records else "before its first evaluation"
             left_out.append(
-                f"{run.path} has not finished ({at}): it is in the curves, and in no mean. Resume it with "
+                f"{run.path} has not finished ({at}): it appears in the curves but not in the means. Resume it with "
                 f"handgrad train --run-dir {run.path} --resume"
             )
             continue
         if not run.summary.get("last"):
             left_out.append(f"{run.path} has no evaluations: only its weights are shown")
         elif lost := [name for name, v in run.summary["last"].items() if isinstance(v, float) and not math.isfinite(v)]:
-            left_out.append(f"{run.path} ended with {', '.join(lost)} that are not finite: they are in no mean")
+            left_out.append(f"{run.path} ended with non-finite {', '.join(lost)}, which the means exclude")
         twin = next((other for other in found.runs if other.config.seeds() == run.config.seeds()), None)
         if twin is not None:
-            left_out.append(
-                f"{run.path} has the settings and the seeds of {twin.path}, so it is that run again: left out"
-            )
+            left_out.append(f"{run.path} has the same settings and seeds as {twin.path}: the duplicate is ignored")
             continue
         found.runs.append(run)
     for configuration in gathered.values():
@@ -220,7 +219,7 @@ def _groups(runs: Sequence[Run], left_out: list[str]) -> list[Group]:
         groups.setdefault(key, Group([])).configurations.append(configuration)
     everything = list(gathered.values())
     if len(everything) == 1:
-        everything[0].letter = ""  # there is nothing to tell it from
+        everything[0].letter = ""  # there is only one
     for configuration in everything:
         configuration.name = _told_apart(configuration, everything)
     return list(groups.values())
@@ -236,13 +235,13 @@ def differing(configurations: Sequence[Configuration]) -> list[str]:
     """The settings in which configurations differ, in the order in which they are shown."""
     settings = [settings_of(configuration.first) for configuration in configurations]
     names = [name for name in settings[0] if len({repr(values[name]) for values in settings}) > 1]
-    if "dataset" in names:  # which says it all
+    if "dataset" in names:  # the others only repeat it
         names = [name for name in names if name not in ("data", "data_bytes", "data_sha256")]
     return names
 
 
 def _told_apart(configuration: Configuration, everything: Sequence[Configuration]) -> str:
-    """What tells a configuration from the others, in a few words."""
+    """A few words that distinguish a configuration from the others."""
     names = differing(everything)
     if not names:
         return configuration.config.recipe or configuration.config.dataset
@@ -254,7 +253,7 @@ def _told_apart(configuration: Configuration, everything: Sequence[Configuration
 
 
 def setting_shown(value: Any) -> str:
-    """A setting as a reader writes it."""
+    """A setting in readable form."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (tuple, list)):

@@ -1,4 +1,4 @@
-"""A report: runs and studies as one page, as tables for papers, as figures."""
+"""A report on runs and studies: an HTML page, tables for papers, and figures."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from handgrad.training.run import load_dataset, replacing, write_text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Configurations that are looked into one by one; the best of more.
+#: Largest number of configurations with a section each; of more, the best ones get one.
 MOST_DETAILED = 6
-#: Configurations whose curves share axes; the best of more.
+#: Largest number of configurations in one plot of learning curves; of more, the best ones are plotted.
 MOST_CURVES = 8
-#: Mistakes that are shown of a configuration, as pictures and as rows, and columns of such rows.
+#: Largest number of mistakes shown per configuration, as pictures and as table rows, and columns of these rows.
 MOST_PICTURES, MOST_ROWS, MOST_COLUMNS = 24, 15, 24
-#: Pictures of weights, and sides of a picture of a mistake above which it is made smaller.
+#: Largest number of pictures of weights, and largest side of a picture of a mistake; larger ones are scaled down.
 MOST_WEIGHTS, LARGEST_SIDE = 64, 96
-#: Targets of a regression whose predictions are drawn.
+#: Largest number of regression targets whose predictions are plotted.
 MOST_TARGETS = 4
-#: Combinations of a study in Markdown and LaTeX; the page has 1,000.
+#: Largest number of combinations of a study in Markdown and LaTeX; the page has up to 1,000.
 MOST_IN_PAPER = 40
 
 Told = Callable[[str], Any]
@@ -53,15 +53,15 @@ _PLACE = re.compile(r"<!-- figure (.*?) -->")
 
 @dataclass
 class Report:
-    """A report, ready to be written in several forms.
+    """A report that can be written as HTML, Markdown, LaTeX and figures.
 
     Attributes:
-        title: of the page.
-        lead: what is said first, a sentence or two each.
-        sections: of the page, in order.
-        tables: for papers, in order.
-        figures: by file name, without its ending.
-        left_out: what the report does not show, and why.
+        title: title of the page.
+        lead: introductory paragraphs, one or two sentences each.
+        sections: sections of the page, in order.
+        tables: tables for papers, in order.
+        figures: figures by file name without extension.
+        left_out: what the report omits, and why.
     """
 
     title: str
@@ -73,27 +73,27 @@ class Report:
     _told_of: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # of each figure: alt and caption
 
     def to_html(self) -> str:
-        """One page that needs no other file and no network."""
+        """The report as a self-contained HTML page."""
         sections = [section._replace(body=_PLACE.sub(self._drawn, section.body)) for section in self.sections]
         if self.left_out:
             items = "".join(f"<li>{escape(text)}</li>" for text in self.left_out)
-            sections.append(Section("What is left out", f"<ul>{items}</ul>", "Left out"))
+            sections.append(Section("Not shown", f"<ul>{items}</ul>"))
         written = f"Written by handgrad {handgrad.__version__}, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}."
         return page(self.title, [escape(text) for text in self.lead], sections, footer=f"<p>{escape(written)}</p>")
 
     def to_markdown(self) -> str:
-        """Its tables in GitHub's Markdown."""
+        """The tables in GitHub-flavoured Markdown."""
         return "\n".join(markdown_of(table) for table in self.tables)
 
     def to_latex(self) -> str:
-        r"""Its tables for a LaTeX document with `\usepackage{booktabs}`."""
+        r"""The tables for a LaTeX document with `\usepackage{booktabs}`."""
         return "\n".join(latex_of(table) for table in self.tables)
 
     def write_figures(self, folder: str | Path) -> list[Path]:
-        """Writes every figure as PNG, 200 dots per inch, and as SVG.
+        """Writes every figure as PNG (200 dpi) and as SVG.
 
-        Returns: the files.
-        Raises: RunError where one cannot be written.
+        Returns: paths of the written files.
+        Raises: RunError if a file cannot be written.
         """
         written = []
         for name, figure in self.figures.items():
@@ -104,10 +104,10 @@ class Report:
                 written.append(path)
         return written
 
-    # -- for those who make it ----------------------------------------------------------------------------------------
+    # -- used while the report is made --------------------------------------------------------------------------------
 
     def figure(self, name: str, figure: Figure, alt: str, caption: str = "") -> str:
-        """Takes a figure, and returns what holds its place in a section: only a page draws it."""
+        """Adds a figure and returns a placeholder for it; `to_html` replaces the placeholder with the drawing."""
         self.figures[name] = figure
         self._told_of[name] = alt, caption
         return f"<!-- figure {name} -->"
@@ -120,7 +120,7 @@ class Report:
         return figure_html(inline(file.getvalue().decode()), alt, escape(caption))
 
     def table(self, table: Table, *, paper: bool = True) -> str:
-        """Takes a table, and returns it for a page."""
+        """Adds a table and returns its HTML."""
         if paper:
             self.tables.append(table)
         return table_html(table)
@@ -133,16 +133,16 @@ def make_report(
     title: str | None = None,
     told: Told = lambda text: None,
 ) -> Report:
-    """A report on runs and studies. Runs whose settings differ in nothing but seeds are one configuration.
+    """Makes a report on runs and studies. Runs that differ only in their seeds form one configuration.
 
-    What needs the data (mistakes, calibration, activations) is left out where they are gone, and the report says so;
-    nothing is downloaded.
+    Mistakes, calibration and activations need the data set. If it is not available, the report omits them and says so.
+    It never downloads data.
 
     Arguments:
         paths: folders of runs and of studies.
-        data_dir: the folder of built-in data, where it has moved.
-        title: of the page.
-        told: called with a line whenever something that takes time begins.
+        data_dir: folder of the built-in data sets, if it has moved.
+        title: title of the page.
+        told: called with a progress message before each step that takes long.
 
     Raises:
         ConfigError: a path is neither a run nor a study.
@@ -169,9 +169,9 @@ def make_report(
 
 
 def write_report(paths: Sequence[str | Path], out: str | Path = "report.html", **options: Any) -> Report:
-    """Makes a report, as `make_report` does, and writes its page.
+    """Makes a report with `make_report` and writes it as an HTML page.
 
-    Raises: RunError where the page cannot be written.
+    Raises: RunError if the page cannot be written.
     """
     report = make_report(paths, **options)
     write_text(Path(out), report.to_html(), advice="Free some space or choose another --out")
@@ -179,14 +179,14 @@ def write_report(paths: Sequence[str | Path], out: str | Path = "report.html", *
 
 
 class _Data:
-    """Data sets, loaded when they are asked for; the last is kept, as configurations often share it."""
+    """Loads data sets on request. It caches the last one, because configurations often share it."""
 
     def __init__(self, data_dir: str | None) -> None:
         self._data_dir = data_dir
         self._key, self._kept = "", None
 
     def of(self, run: Run) -> Dataset:
-        """A run's data set. Raises HandgradError where it is gone."""
+        """The data set of a run. Raises HandgradError if it is not available."""
         config = run.config
         names = [*GROUPS["Data"], *GROUPS["Data of your own"], "seed", "data_seed", "class_weight"]
         key = repr([getattr(config, name) for name in names])
@@ -228,7 +228,7 @@ def _say_what_was_trained(report: Report, sources: Sources, data: _Data) -> None
         try:
             dataset = data.of(c.first)
         except HandgradError:
-            dataset = None  # said where it is missed
+            dataset = None  # _look_into reports it
         said = " ".join(words.described(c, dataset))
         if len(everything) == 1:
             items.append(f"<p>{escape(said)}</p>")
@@ -240,7 +240,7 @@ def _say_what_was_trained(report: Report, sources: Sources, data: _Data) -> None
     differences = comparing.settings_table(everything)
     if differences is not None:
         body += report.table(differences)
-    report.sections.append(Section("What was trained on what", body, "What was trained"))
+    report.sections.append(Section("Training setup", body, "Setup"))
 
 
 def _compare(report: Report, sources: Sources, group: Group) -> None:
@@ -255,19 +255,19 @@ def _compare(report: Report, sources: Sources, group: Group) -> None:
         ]
         said = "; ".join(f"{label}: {comparing.with_spread(values, group.figure)}" for label, _, values, _ in points)
         drawn = draw.seeds(points, quantity=figure)
-        caption = "A dot for each run; the line is the mean, the band its 95% interval."
+        caption = "Each dot is a run. The line is the mean, the band its 95% confidence interval."
         name = f"seeds-{group.data}" if several else "seeds"
         parts.append(report.figure(name, drawn, f"{figure} of every run. {said}.", caption))
     table = comparing.comparison_table(group)
     if table is not None:
-        parts.append("<h3>Does one really beat the other?</h3>")
+        parts.append("<h3>Statistical comparison</h3>")
         parts.append(report.table(table))
         notes = "".join(f"<li>{escape(note)}</li>" for note in comparing.comparison_notes(group, _test_samples(group)))
         parts.append(f'<ul class="faint">{notes}</ul>')
     if group.figure.startswith("test_") and group.first.first.summary["selected_by"].startswith("test_"):
         parts.append(
-            '<p class="faint">There was no validation split: settings that were chosen by these test figures are '
-            "flattered by them.</p>"
+            '<p class="faint">There was no validation split. If settings were chosen by these test results, the '
+            "results are biased upwards.</p>"
         )
     title = f"Results on {group.data}" if several else "Results"
     report.sections.append(Section(title, "\n".join(parts)))
@@ -311,11 +311,9 @@ def _draw_curves(report: Report, sources: Sources) -> None:
             panels.append(report.figure(file, figure, alt))
         parts.append(f'<div class="side-by-side">{"".join(panels)}</div>')
         if more:
-            parts.append(f'<p class="faint">The best {len(drawn)} of {len(known)} configurations.</p>')
+            parts.append(f'<p class="faint">Only the best {len(drawn)} of {len(known)} configurations are shown.</p>')
         if any(len(c.runs) > 1 for c in drawn):
-            parts.append(
-                '<p class="faint">Lines are means over seeds, bands one standard deviation to either side.</p>'
-            )
+            parts.append('<p class="faint">Lines are means over seeds, bands are ± one standard deviation.</p>')
     if parts:
         report.sections.append(Section("Learning curves", "\n".join(parts), "Curves"))
 
@@ -334,14 +332,14 @@ def _from_to(line: draw.Line, figure: str) -> str:
 
 
 def _chosen(report: Report, sources: Sources) -> list[Configuration]:
-    """The configurations that are looked into one by one."""
+    """The configurations that get a section each."""
     everything = [c for c in sources.configurations if c.runs]
     if len(everything) <= MOST_DETAILED:
         return everything
     best = [c for group in sources.groups for c in group.ranked][:MOST_DETAILED]
     report.left_out.append(
-        f"{len(everything) - MOST_DETAILED} of {len(everything)} configurations are not looked into one by one, only "
-        f"the best {MOST_DETAILED}: report on the others alone to see them"
+        f"{len(everything) - MOST_DETAILED} of {len(everything)} configurations have no section of their network, only "
+        f"the best {MOST_DETAILED} do: report on the others separately to see them"
     )
     return best
 
@@ -360,14 +358,14 @@ def _look_into(report: Report, c: Configuration, data: _Data, *, alone: bool) ->
     except HandgradError as error:
         report.left_out.append(
             f"{c.label}: mistakes, {'calibration, ' if c.task == 'classification' else 'predictions, '}activations and "
-            f"gradients need the data and a network that runs here ({error})"
+            f"gradients need the data set and a network that runs on this machine ({error})"
         )
     which = f"the run with seed {c.first.config.seed}" if len(c.runs) > 1 else "the run"
     if dataset is not None and judged is not None:
         some = (
             f" ({len(judged.indices):,} of {judged.of:,}, drawn at random)" if len(judged.indices) < judged.of else ""
         )
-        about = f"Of {which}, on its {judged.split} samples{some}, with the weights of the last step."
+        about = f"Computed for {which} on its {judged.split} samples{some}, with the weights of the last step."
         parts += _mistakes(dataset, judged, about)
         parts += _calibration(report, c, judged, about, at)
     parts += _first_layer(report, c, which, at)
@@ -379,7 +377,8 @@ def _look_into(report: Report, c: Configuration, data: _Data, *, alone: bool) ->
 
 
 def _details(run: Run) -> dict[str, Any]:
-    """What a run's last evaluation says of each class, or each target: on the test set, else on the validation set."""
+    """The metrics of each class or target in a run's last evaluation, on the test set if there is one, otherwise on the
+    validation set."""
     found = run.summary.get("details", {}).get("last", {})
     return next((found[split] for split in ("test", "validation") if found.get(split)), {})
 
@@ -397,8 +396,10 @@ def _by_class(report: Report, c: Configuration, at: str) -> list[str]:
             means = {m: statistics.fmean(d["targets"][target][m] for d in found) for m in ("rmse", "mae", "r2")}
             rows.append([Cell(target), cell(means["rmse"], ".4g"), cell(means["mae"], ".4g"), cell(means["r2"])])
         columns = [Column("target", False), Column("RMSE"), Column("MAE"), Column("R²")]
-        table = Table(f"Each target{name}, {split} set{seeds}", columns, rows, sortable=True, label=f"{at}targets")
-        return ["<h3>Each target</h3>", report.table(table)]
+        table = Table(
+            f"Metrics by target{name}, {split} set{seeds}", columns, rows, sortable=True, label=f"{at}targets"
+        )
+        return ["<h3>Metrics by target</h3>", report.table(table)]
     if not found[0].get("classes"):
         return []
     classes = list(found[0]["classes"])
@@ -408,18 +409,18 @@ def _by_class(report: Report, c: Configuration, at: str) -> list[str]:
     for k in classes:
         means = [statistics.fmean(d["classes"][k][m] for d in found) for m in ("precision", "recall", "f1")]
         rows.append([Cell(k), *(cell(mean) for mean in means), cell(found[0]["classes"][k]["support"], ",d")])
-    table = Table(f"Each class{name}, {split} set{seeds}", columns, rows, sortable=True, label=f"{at}classes")
+    table = Table(f"Metrics by class{name}, {split} set{seeds}", columns, rows, sortable=True, label=f"{at}classes")
     confusion = np.sum([details["confusion"] for details in found], axis=0)
     drawn = report.figure(
         f"{at}confusion",
         draw.confusion_shares(confusion, classes),
         f"Confusion matrix{name}. {_most_confused(confusion, classes)}",
-        f"True class and predicted class, {split} set"
-        + (f", {len(found)} seeds together" if len(found) > 1 else "")
+        f"True and predicted class, {split} set"
+        + (f", summed over {len(found)} seeds" if len(found) > 1 else "")
         + f". {_most_confused(confusion, classes)}",
     )
     figures = f'<div class="side-by-side"><figure>{report.table(table)}</figure>{drawn}</div>'
-    return ["<h3>Classes, and what is taken for what</h3>", figures]
+    return ["<h3>Metrics by class, and confusion matrix</h3>", figures]
 
 
 def _times(number: int) -> str:
@@ -429,23 +430,24 @@ def _times(number: int) -> str:
 def _most_confused(table: np.ndarray, names: Sequence[str]) -> str:
     off = table * (1 - np.eye(len(table), dtype=np.int64))
     if not off.any():
-        return "Nothing is taken for anything else."
+        return "There are no confusions."
     places = np.argsort(-off, axis=None, kind="stable")[:3]
     pairs = [(i, j) for i, j in zip(*np.unravel_index(places, off.shape), strict=True) if off[i, j]]
     said = [f"{names[i]} as {names[j]} ({_times(int(off[i, j]))})" for i, j in pairs]
-    return f"Most often mistaken: {words.listed(said)}."
+    return f"Most frequent confusions: {words.listed(said)}."
 
 
 def _mistakes(dataset: Dataset, judged: samples.Judged, about: str) -> list[str]:
     regression = dataset.task == "regression"
-    heading = "<h3>The largest errors</h3>" if regression else "<h3>The most confident mistakes</h3>"
+    heading = "<h3>Largest errors</h3>" if regression else "<h3>Most confident mistakes</h3>"
     if regression:
         count = f"{len(judged.indices):,} samples"
     else:
         wrong = int((~judged.right).sum())
-        count = f"{wrong:,} of {len(judged.right):,} are wrong ({words.percent(wrong / len(judged.right))})"
+        share = words.percent(wrong / len(judged.right))
+        count = f"{wrong:,} of {len(judged.right):,} samples are misclassified ({share})"
         if not wrong:
-            return [heading, f"<p>{escape(about)} There are none: all {len(judged.right):,} are right.</p>"]
+            return [heading, f"<p>{escape(about)} All {len(judged.right):,} samples are classified correctly.</p>"]
     said = f"<p>{escape(about)} {escape(count)}; the worst are shown.</p>"
     pictured = samples.picture(dataset, int(judged.indices[0])) is not None
     rows = samples.worst(judged, MOST_PICTURES if pictured else MOST_ROWS)
@@ -455,7 +457,7 @@ def _mistakes(dataset: Dataset, judged: samples.Judged, about: str) -> list[str]
 
 
 def _said(dataset: Dataset, judged: samples.Judged, row: int) -> tuple[str, str]:
-    """What a sample is, and what it was taken for."""
+    """The true and the predicted class of a sample, or its true and predicted targets."""
     if dataset.task == "regression":
         names = dataset.classes if len(dataset.classes) > 1 else ("",)
         true = [f"{n} {v:.5g}".strip() for n, v in zip(names, judged.truth[row], strict=True)]
@@ -475,8 +477,8 @@ def _as_pictures(dataset: Dataset, judged: samples.Judged, rows: np.ndarray) -> 
         assert pixels is not None  # as the first one is
         true, given = _said(dataset, judged, row)
         where = samples.place(dataset, index)
-        alt = f"{where or f'Sample {index:,}'}: {true}, taken for {given}"
-        shown = f"<strong>{escape(true)}</strong><br>taken for {escape(given)}"
+        alt = f"{where or f'Sample {index:,}'}: {true}, predicted as {given}"
+        shown = f"<strong>{escape(true)}</strong><br>predicted as {escape(given)}"
         if dataset.task == "regression":
             alt, shown = f"Sample {index:,}: {true}, predicted {given}", f"{escape(true)}<br>predicted {escape(given)}"
         if where:
@@ -517,14 +519,14 @@ def _as_table(dataset: Dataset, judged: samples.Judged, rows: np.ndarray) -> Tab
             Column(f"{what} {name}") for name in dataset.classes[:MOST_TARGETS] for what in ("true", "predicted")
         ]
     else:
-        columns = [Column("true", False), Column("taken for", False)]
+        columns = [Column("true", False), Column("predicted", False)]
     columns += [Column(name, False) for name in names[:MOST_COLUMNS]]
     more = f", the first {MOST_COLUMNS} of {len(names):,} columns" if len(names) > MOST_COLUMNS else ""
-    return Table(f"The worst {len(made)}{more}", columns, made, label="mistakes")
+    return Table(f"The worst {len(made)} samples{more}", columns, made, label="mistakes")
 
 
 def _true_and_given(dataset: Dataset, judged: samples.Judged, row: int) -> list[Cell]:
-    """What a sample is and what it was taken for, as cells: of a regression, two for each target."""
+    """The true and the predicted class of a sample as cells; for regression, two cells for each target."""
     if dataset.task == "regression":
         pairs = zip(judged.truth[row, :MOST_TARGETS], judged.outputs[row, :MOST_TARGETS], strict=True)
         return [cell(float(value), ".5g") for pair in pairs for value in pair]
@@ -541,21 +543,21 @@ def _calibration(report: Report, c: Configuration, judged: samples.Judged, about
             alt = f"Predicted against true {name}, {len(true):,} samples; correlation {_correlation(predicted, true)}."
             panels.append(report.figure(f"{at}predicted-{k + 1}", figure, alt))
         return [
-            "<h3>Predicted and true</h3>",
-            f"<p>{escape(about)} On the dashed line a prediction is right.</p>",
+            "<h3>Predicted and true values</h3>",
+            f"<p>{escape(about)} On the dashed line, the prediction equals the true value.</p>",
             f'<div class="side-by-side">{"".join(panels)}</div>',
         ]
     found = samples.reliability(judged.confidence, judged.right)
     sure = float(judged.confidence.mean())
-    lean = "more sure than right" if sure > judged.accuracy else "less sure than right"
+    lean = "overconfident" if sure > judged.accuracy else "underconfident"
     said = (
-        f"Expected calibration error {found.error:.4f} ({samples.BINS} bins): on average the network is "
-        f"{words.percent(sure)} sure and {words.percent(judged.accuracy)} right, so it is {lean}."
+        f"Expected calibration error {found.error:.4f} ({samples.BINS} bins). The mean confidence is "
+        f"{words.percent(sure)} and the accuracy {words.percent(judged.accuracy)}, so the network is {lean}."
     )
     figure = draw.reliability(found.edges, found.count, found.accuracy, found.confidence, error=found.error)
-    alt = f"Reliability diagram: the share that is right by confidence. {said}"
+    alt = f"Reliability diagram: accuracy against confidence. {said}"
     return [
-        "<h3>How sure, and how often right</h3>",
+        "<h3>Calibration</h3>",
         f"<p>{escape(about)} {escape(said)}</p>",
         report.figure(f"{at}reliability", figure, alt),
     ]
@@ -596,18 +598,18 @@ def _first_layer(report: Report, c: Configuration, which: str, at: str) -> list[
     pixels = np.moveaxis(pixels, 1, -1) if color else pixels[:, 0]
     shown = f"the {len(order)} largest of {units}" if len(order) < units else f"all {units}"
     what = "filters" if weight.ndim == 4 else "units"
-    axes = "; time runs across, low bands lie below" if run.config.on_frames else ""
-    said = f"{name} of {which}: {shown} {what}, the largest first, each on its own scale; " + (
-        "grey is zero, colours are weights of the three channels"
+    axes = "; horizontal: time, vertical: frequency band, lowest at the bottom" if run.config.on_frames else ""
+    said = f"{name} of {which}: {shown} {what}, sorted by decreasing norm and scaled separately; " + (
+        "grey is zero, the colours are the weights of the three channels"
         if color
-        else "black is negative, grey zero, white positive"
+        else "black is negative, grey is zero, white is positive"
     )
     figure = draw.pictures(pixels)
     return [heading, report.figure(f"{at}first-layer", figure, f"Pictures of weights. {said}{axes}.", f"{said}{axes}.")]
 
 
 def _picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """How the weights of a unit are laid out as a picture: channels, height, width."""
+    """The shape of a unit's weights as a picture: channels, height, width."""
     return shape if len(shape) == 3 else (1, *shape)
 
 
@@ -620,9 +622,9 @@ def _inside(report: Report, c: Configuration, dataset: Dataset, which: str, at: 
     rows = found.rows()
     panels = []
     quantities = {
-        "activation": ("activation", "spread of the activations", None),
-        "gradient": ("gradient", "gradient of a sample's loss", None),
-        "update": ("update", "update of a weight by its size", draw.USUAL_UPDATE),
+        "activation": ("activation", "standard deviation of the activations", None),
+        "gradient": ("gradient", "RMS gradient of a sample's loss", None),
+        "update": ("update", "ratio of update to weight", draw.USUAL_UPDATE),
     }
     for key, (name, title, usual) in quantities.items():
         known = [row for row in rows if row.get(key, 0) > 0]
@@ -633,14 +635,13 @@ def _inside(report: Report, c: Configuration, dataset: Dataset, which: str, at: 
         panels.append(report.figure(f"{at}layers-{name}", figure, f"{title} by layer: {said}."))
     rate = f", at a learning rate of {found.learning_rate:.3g}" if found.learning_rate is not None else ""
     said = (
-        f"Of {which}, with the weights of the last step, on {found.samples:,} training samples: the standard deviation "
-        "of each layer's output over samples, the root mean square of the gradient that arrives there"
+        f"Computed for {which} on {found.samples:,} training samples, with the weights of the last step: the standard "
+        "deviation of each layer's output over samples, and the root mean square of the incoming gradient."
         + (
-            f", and the size of one more step{rate} by that of the weight; the dotted line is a usual size"
+            f" The update is the size of the next step{rate} relative to its weight. The dotted line is a usual ratio."
             if rate
             else ""
         )
-        + "."
     )
     columns = [
         Column("layer", False),
@@ -662,7 +663,7 @@ def _inside(report: Report, c: Configuration, dataset: Dataset, which: str, at: 
     name = "" if at == "" else f" of {c.letter}"
     table = Table(f"Activations, gradients and updates{name} by layer", columns, cells, label=f"{at}layers")
     return [
-        "<h3>Inside, layer by layer</h3>",
+        "<h3>Activations and gradients by layer</h3>",
         f"<p>{escape(said)}</p>",
         f'<div class="side-by-side">{"".join(panels)}</div>',
         report.table(table),
@@ -672,8 +673,8 @@ def _inside(report: Report, c: Configuration, dataset: Dataset, which: str, at: 
 def _settings(c: Configuration) -> str:
     command = f"handgrad train --config {c.first.path}/config.toml"
     return (
-        f"<h3>Train it again</h3>\n<p><code>{escape(command)}</code> repeats the run; add <code>--seed N</code> for "
-        f"another seed.</p>\n<details><summary>All settings</summary>\n<pre tabindex=0><code>"
+        f"<h3>Repeat the run</h3>\n<p><code>{escape(command)}</code> repeats the run. Add <code>--seed N</code> for "
+        f"a different seed.</p>\n<details><summary>All settings</summary>\n<pre tabindex=0><code>"
         f"{escape(c.config.to_toml())}</code></pre></details>"
     )
 
@@ -707,17 +708,17 @@ def _list_runs(report: Report, sources: Sources) -> None:
                 ]
             )
             versions = summary.get("versions", {})
-            machine = versions.get("machine", "a machine that was not recorded")
+            machine = versions.get("machine", "unknown machine")
             libraries = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "machine")
             machines.setdefault(f"{machine}: {libraries}", []).append(run)
     figures = {c.judged_by for c in sources.configurations}
-    name = comparing.figure_name(figures.pop()) if len(figures) == 1 else "figure"
+    name = comparing.figure_name(figures.pop()) if len(figures) == 1 else "metric"
     columns = [Column("run", False), Column("seed"), Column("steps"), Column(name)]
     if len(sources.configurations) > 1:
         columns.insert(1, Column("configuration", False))
     columns += [Column("time"), Column("seconds in steps and evaluations"), Column("training samples per second")]
     columns += [Column("threads"), Column("state", False)]
-    table = Table("Every run and its time", columns, rows, sortable=len(rows) > 1, label="runs")
+    table = Table("All runs", columns, rows, sortable=len(rows) > 1, label="runs")
     said = "".join(f"<li>{escape(machine)} ({_count(len(runs), 'run')})</li>" for machine, runs in machines.items())
     report.sections.append(
         Section("Runs and timings", report.table(table) + (f'<ul class="faint">{said}</ul>' if said else ""), "Runs")
@@ -760,7 +761,8 @@ def _add_study(report: Report, folder: Path, *, alone: bool) -> None:
 
 
 def _best_of_study(found: Any) -> str | None:
-    """Whether the best combination really beats the next, by the test that compares configurations."""
+    """Whether the best combination is significantly better than the second best, by the test that compares
+    configurations."""
     ranked = [row for row in found.rows if row.mean is not None]
     if len(ranked) < 2 or found.plan.seeds < 2:
         return None
@@ -768,8 +770,18 @@ def _best_of_study(found: Any) -> str | None:
     less = first.sign < 0
     judged = compare(first.values, second.values, less_is_better=less, comparisons=len(ranked) * (len(ranked) - 1) // 2)
     if judged.winner == 0:
-        return "Welch's t test, which allows for all pairs of combinations, agrees: the best beats the next."
+        return (
+            "The best combination is significantly better than the second best (Welch's t-test, corrected for all "
+            "pairs of combinations)."
+        )
     if judged.why:
-        return f"Whether the best beats the next cannot be said: {judged.why}."
-    would = f" About {judged.needed:,} seeds of each would show a difference of this size." if judged.needed else ""
-    return f"Welch's t test, which allows for all pairs of combinations, shows no difference from the next.{would}"
+        return f"Cannot say whether the best combination is better than the second best: {judged.why}."
+    would = (
+        f" About {judged.needed:,} seeds per combination would detect a difference of this size."
+        if judged.needed
+        else ""
+    )
+    return (
+        "The best combination is not significantly better than the second best (Welch's t-test, corrected for all "
+        f"pairs of combinations).{would}"
+    )

@@ -1,4 +1,4 @@
-"""What a run's network says of single samples, and what happens inside it: all that needs the data."""
+"""The parts of a report that need the data set: predictions for single samples, and activations and gradients."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from handgrad.training.doctor.patient import PROBE_BYTES, update_ratios
 from handgrad.training.loop import fitted_to, new_engine
 from handgrad.training.run import nearest_probabilities
 
-#: Samples that are judged one by one, at most; of more, these are drawn once.
+#: Largest number of samples that are predicted one by one; of more, a random subset of this size is drawn.
 MOST_JUDGED = 20_000
-#: Samples that pass while the layers are looked at.
+#: Largest number of samples for activations and gradients.
 PROBE = 512
-#: Bins of confidence, as in Guo et al. (2017).
+#: Number of confidence bins, as in Guo et al. (2017).
 BINS = 15
 
 _CHUNK = 512
@@ -36,14 +36,14 @@ _CHUNK = 512
 
 @dataclass(frozen=True)
 class Judged:
-    """What a network gives for samples of one split.
+    """The predictions of a network for samples of one split.
 
     Arguments:
-        split: their split.
-        indices: into the data set (n,).
-        outputs: probabilities (n, K), or predicted targets (n, T) in their own units.
-        truth: classes (n,), or targets (n, T).
-        of: samples of the split; more than n where only some were judged.
+        split: name of the split.
+        indices: indices into the data set (n,).
+        outputs: probabilities (n, K), or predicted targets (n, T) in the units of the targets.
+        truth: class indices (n,), or targets (n, T).
+        of: number of samples in the split; larger than n if only a subset was predicted.
     """
 
     split: str
@@ -54,12 +54,12 @@ class Judged:
 
     @cached_property
     def given(self) -> Integer[Array, "n"]:
-        """The class that each sample is given."""
+        """The predicted class of each sample."""
         return self.outputs.argmax(axis=1)
 
     @cached_property
     def confidence(self) -> Float[Array, "n"]:
-        """The probability of that class."""
+        """The predicted probability of that class."""
         return self.outputs.max(axis=1).astype(np.float64)
 
     @cached_property
@@ -72,7 +72,7 @@ class Judged:
 
 
 def judge(run: Run, dataset: Dataset, split: str) -> Judged:
-    """The outputs of a run's network, with the weights of its last step, for the samples of a split."""
+    """The predictions of a run's network, with the weights of the last step, for the samples of a split."""
     indices = everything = dataset.indices(split)
     if len(everything) > MOST_JUDGED:
         indices = np.sort(np.random.default_rng(len(everything)).choice(everything, MOST_JUDGED, replace=False))
@@ -97,13 +97,13 @@ def judge(run: Run, dataset: Dataset, split: str) -> Judged:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often a network is right when it is so sure.
+    """A reliability diagram: accuracy by confidence.
 
     Arguments:
-        edges: of the bins of confidence (B + 1,).
-        count: samples in each bin (B,).
-        accuracy: share of them that is right (B,); NaN of an empty bin.
-        confidence: their mean confidence (B,); NaN likewise.
+        edges: edges of the confidence bins (B + 1,).
+        count: number of samples in each bin (B,).
+        accuracy: accuracy in each bin (B,); NaN for an empty bin.
+        confidence: mean confidence in each bin (B,); NaN for an empty bin.
     """
 
     edges: Float[Array, "B+1"]
@@ -120,7 +120,7 @@ class Reliability:
 
 
 def reliability(confidence: Float[Array, "n"], right: Bool[Array, "n"], bins: int = BINS) -> Reliability:
-    """The reliability diagram's figures: samples by their confidence in bins of equal width, (a, b] each.
+    """The reliability diagram, with confidence bins (a, b] of equal width.
 
     Source: Guo, Pleiss, Sun, Weinberger (2017), On calibration of modern neural networks, equations 2, 3 and 5.
     """
@@ -134,8 +134,8 @@ def reliability(confidence: Float[Array, "n"], right: Bool[Array, "n"], bins: in
 
 
 def worst(judged: Judged, most: int) -> Integer[Array, "m"]:
-    """Rows of the samples that a network is most wrong about: of those given another class than theirs the most
-    confident first; of a regression those farthest from their targets, in standard deviations of each target."""
+    """Rows of the worst samples. For classification, the misclassified samples, most confident first. For regression,
+    the samples with the largest errors, measured in standard deviations of each target."""
     if judged.truth.ndim > 1:
         spread = judged.truth.std(axis=0)
         far = np.square((judged.outputs - judged.truth) / np.where(spread > 0, spread, 1)).sum(axis=1)
@@ -145,7 +145,7 @@ def worst(judged: Judged, most: int) -> Integer[Array, "m"]:
 
 
 def decoded(encoder: TableEncoder, row: Float[Array, "D"]) -> list[str]:
-    """A row of features as the cells of the table that it was made of, a text for each column."""
+    """Decodes a row of features into the cells of the original table, one string per column."""
     cells, at = [], 0
     for column in encoder.columns:
         part = row[at : at + len(column.features)]
@@ -158,14 +158,14 @@ def decoded(encoder: TableEncoder, row: Float[Array, "D"]) -> list[str]:
 
 
 def raw_sample(dataset: Dataset, index: int) -> Num[Array, "*shape"]:
-    """One raw input; of frames, the window around a frame."""
+    """One raw input; for speech, the window around a frame."""
     if isinstance(dataset, FrameDataset):
         return dataset.inputs.take(dataset.rows(np.array([index])))[0]
     return dataset.inputs[index]
 
 
 def place(dataset: Dataset, index: int) -> str:
-    """Where a sample lies: its utterance and its time, or its number."""
+    """The utterance and frame number of a speech frame; empty for other samples."""
     if isinstance(dataset, FrameDataset):
         utterance = int(np.searchsorted(dataset.offsets, index, side="right")) - 1
         return f"frame {index - int(dataset.offsets[utterance]):,} of utterance {utterance + 1:,}"
@@ -179,7 +179,7 @@ def as_gray(values: Num[Array, "..."], low: float, high: float) -> np.ndarray:
 
 
 def picture(dataset: Dataset, index: int) -> np.ndarray | None:
-    """A sample as a picture (H, W) or (H, W, 3), uint8; None where it is a row of numbers."""
+    """A sample as a picture (H, W) or (H, W, 3), uint8; None if it is a row of numbers."""
     raw = raw_sample(dataset, index)
     if isinstance(dataset, FrameDataset):
         return as_gray(raw.T[::-1], float(raw.min()), float(raw.max()))  # time across, low bands below
@@ -198,13 +198,13 @@ def picture(dataset: Dataset, index: int) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class Insight:
-    """A network seen at its last step.
+    """Activations, gradients and updates of a network at its last step.
 
     Arguments:
-        layers: in the order of the forward pass.
-        updates: of each weight by name: the size of one more step's update by its own.
-        learning_rate: of that step.
-        samples: training samples that passed.
+        layers: the layers, in the order of the forward pass.
+        updates: for each weight, by name, the size of the next update relative to the size of the weight.
+        learning_rate: learning rate of that update.
+        samples: number of training samples used.
     """
 
     layers: Sequence[LayerLook]
@@ -213,7 +213,7 @@ class Insight:
     samples: int
 
     def rows(self) -> list[dict[str, Any]]:
-        """A mapping for each layer: its name and kind, and what is known of `activation`, `gradient`, `update`."""
+        """One mapping per layer with name and kind and, if known, `activation`, `gradient`, `update` and `dead`."""
         made = []
         for layer in self.layers:
             row = {"name": layer.name, "kind": layer.kind, "activation": layer.spread, "gradient": layer.gradient}
@@ -226,7 +226,7 @@ class Insight:
 def look_inside(run: Run, dataset: Dataset) -> Insight:
     """Activations, gradients and updates by layer, with the weights of a run's last step.
 
-    Raises: HandgradError where the layers cannot be looked into.
+    Raises: HandgradError if the layers cannot be inspected.
     """
     config = fitted_to(run.config, dataset)
     state, about = run.folder.arrays("model.safetensors")
@@ -246,8 +246,8 @@ def look_inside(run: Run, dataset: Dataset) -> Insight:
 
 
 def _one_more_step(run: Run, config, dataset: Dataset) -> tuple[dict[str, float], float | None]:
-    """What one more step would do to each weight, taken by another engine from the run's checkpoint; nothing where
-    there is none."""
+    """The relative update of each weight in one more step, taken by a new engine from the run's checkpoint; empty if
+    there is no checkpoint."""
     rate = run.metrics[-1].get("learning_rate") if run.metrics else None  # an imported network has none
     if rate is None or not run.folder.has_checkpoint():
         return {}, None

@@ -1,6 +1,6 @@
-"""Whether one configuration beats another, judged by its runs with different seeds.
+"""Statistical tests that compare configurations by their runs with different seeds.
 
-NumPy and the standard library alone: the distributions are integrated numerically.
+This module uses only NumPy and the standard library. It integrates the distributions numerically.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 
 from handgrad.errors import ConfigError
 
-#: Seeds of each configuration below which nothing is said: with two a standard deviation is hardly known (its own 95%
-#: interval reaches from half of it to 32 times it), and the interval of a difference is too wide to be of use.
+#: Smallest number of seeds per configuration for a verdict. Two seeds hardly determine a standard deviation (its 95%
+#: interval reaches from half of it to 32 times it), so the interval of a difference would be too wide to be useful.
 FEWEST_SEEDS = 3
-#: Probability of calling a difference real where there is none, over all comparisons of a table together.
+#: Significance level: the probability of at least one false positive among all comparisons of a table.
 ALPHA = 0.05
-#: Probability with which the recommended number of seeds would show a difference as large as the one seen.
+#: Power: the probability that the suggested number of seeds detects a difference as large as the observed one.
 POWER = 0.8
-#: Numbers of seeds that are tried, at most.
+#: Largest number of seeds that `seeds_needed` tries.
 MOST_SEEDS = 10_000
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
@@ -65,7 +65,7 @@ def t_quantile(tail: float, df: float) -> float:
 
 
 def mean_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float] | None:
-    """The confidence interval of a mean over seeds; None of fewer than two.
+    """The confidence interval of a mean over seeds; None for fewer than two values.
 
     Formula: mean ± t(1 - (1 - level)/2; n - 1) s / √n.
 
@@ -80,17 +80,17 @@ def mean_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[fl
 
 @dataclass(frozen=True)
 class Difference:
-    """Two configurations compared over their seeds.
+    """The result of comparing two configurations over their seeds.
 
     Attributes:
         difference: mean of the first minus mean of the second.
-        interval: of the difference; None where there are too few seeds, or no spread at all.
-        p: of a difference at least as large where there is none, two-sided, times the number of comparisons.
-        winner: 0 or 1, which of the two is better; None where that is not shown.
-        seeds: of each, the smaller number.
-        needed: seeds of each with which a difference as large as this one, at this spread, would be shown with a
-            probability of 80%; None where that cannot be said.
-        why: a sentence, where nothing can be said.
+        interval: confidence interval of the difference; None if there are too few seeds or the variance is 0.
+        p: two-sided p-value, multiplied by the number of comparisons (Bonferroni).
+        winner: 0 or 1, the better configuration; None if the difference is not significant.
+        seeds: number of seeds per configuration; the smaller one if they differ.
+        needed: number of seeds per configuration that would detect a difference of this size with 80% power, given
+            these standard deviations; None if it is unknown.
+        why: why there is no verdict; otherwise empty.
     """
 
     difference: float
@@ -105,39 +105,39 @@ class Difference:
 def compare(
     one: Sequence[float], other: Sequence[float], *, less_is_better: bool = False, comparisons: int = 1
 ) -> Difference:
-    """Compares the figures of two configurations' runs by Welch's unequal variances t test.
+    """Compares the results of two configurations with Welch's unequal variances t-test.
 
-    Formula, with means m, variances v and seeds n of each: t = (m₁ - m₂) / √(v₁/n₁ + v₂/n₂), with
-    ν = (v₁/n₁ + v₂/n₂)² / ((v₁/n₁)²/(n₁ - 1) + (v₂/n₂)²/(n₂ - 1)) degrees of freedom. With several comparisons the
-    p-value is multiplied by their number, and the interval widened to 1 - α / comparisons, so that all intervals hold
-    together and each verdict agrees with its interval.
+    Formula, with means m, variances v and numbers of seeds n: t = (m₁ - m₂) / √(v₁/n₁ + v₂/n₂), with
+    ν = (v₁/n₁ + v₂/n₂)² / ((v₁/n₁)²/(n₁ - 1) + (v₂/n₂)²/(n₂ - 1)) degrees of freedom. For several comparisons, the
+    p-value is multiplied by their number and the interval is widened to the level 1 - α / comparisons. All intervals
+    then hold simultaneously, and each verdict is consistent with its interval.
 
     Arguments:
-        one, other: a figure for each seed, in no order: the runs need not share their seeds.
-        less_is_better: as of an error.
-        comparisons: how many are made in one table.
+        one, other: one result per seed, in any order. The two configurations need not use the same seeds.
+        less_is_better: True for errors and losses.
+        comparisons: number of comparisons in the table.
 
-    Raises: ConfigError for no figures, or some that are not finite.
+    Raises: ConfigError if a configuration has no results or some are not finite.
 
     Source: Welch (1947), The generalization of "Student's" problem when several different population variances are
-        involved; Dunn (1961), Multiple comparisons among means. That Welch's test keeps its promise for a few seeds of
+        involved; Dunn (1961), Multiple comparisons among means. For the false-positive rate of Welch's test with few
         training runs: Colas, Sigaud, Oudeyer (2019), A hitchhiker's guide to statistical comparisons of reinforcement
         learning algorithms.
     """
     if not (len(one) and len(other) and all(map(math.isfinite, (*one, *other)))):
-        raise ConfigError(f"one={list(one)} other={list(other)}: expected at least one finite figure of each")
+        raise ConfigError(f"one={list(one)} other={list(other)}: expected at least one finite result of each")
     difference = statistics.fmean(one) - statistics.fmean(other)
     seeds = min(len(one), len(other))
     if seeds < 2:
-        why = f"one seed says nothing of the spread: train at least {FEWEST_SEEDS} seeds of each"
+        why = f"one seed gives no standard deviation: train at least {FEWEST_SEEDS} seeds per configuration"
         return Difference(difference, seeds=seeds, why=why)
     a, b = statistics.variance(one) / len(one), statistics.variance(other) / len(other)
     if a + b == 0:
-        why = "every seed gave the same figure, so there is no spread to judge the difference by"
+        why = "all seeds gave the same result, so the standard deviation is 0 and no test is possible"
         return Difference(difference, seeds=seeds, why=why)
     needed = seeds_needed(difference, statistics.stdev(one), statistics.stdev(other), comparisons=comparisons)
     if seeds < FEWEST_SEEDS:
-        why = f"{seeds} seeds are too few to judge: train at least {FEWEST_SEEDS} seeds of each"
+        why = f"{seeds} seeds are too few for a test: train at least {FEWEST_SEEDS} seeds per configuration"
         return Difference(difference, seeds=seeds, needed=needed and max(needed, FEWEST_SEEDS), why=why)
     df = _degrees(a, b, len(one), len(other))
     error = math.sqrt(a + b)
@@ -154,16 +154,16 @@ def _degrees(a: float, b: float, n: int, m: int) -> float:
 
 
 def seeds_needed(difference: float, s1: float, s2: float, *, comparisons: int = 1, power: float = POWER) -> int | None:
-    """The fewest seeds of each of two configurations with which Welch's test shows a true difference with this
-    probability; None for more than 10,000.
+    """The smallest number of seeds per configuration with which Welch's test detects a true difference with this
+    power; None if it is more than 10,000.
 
-    Formula: the power at n seeds is P(|T| > t(1 - α/2; ν)), T of the noncentral t distribution with ν degrees of
+    Formula: the power at n seeds is P(|T| > t(1 - α/2; ν)). T has the noncentral t distribution with ν degrees of
     freedom and the noncentrality difference / √((s₁² + s₂²)/n).
 
     Arguments:
-        difference: between the means.
+        difference: difference of the means.
         s1, s2: standard deviations over seeds.
-        comparisons: α is shared among so many.
+        comparisons: number of comparisons that share α.
 
     Source: Cohen (1988), Statistical power analysis for the behavioral sciences, chapter 2; for seeds of training runs
         Colas, Sigaud, Oudeyer (2018), How many random seeds?
@@ -188,7 +188,7 @@ def seeds_needed(difference: float, s1: float, s2: float, *, comparisons: int = 
 
 
 def welch_power(shift: float, df: float, alpha: float = ALPHA) -> float:
-    """P(|T| > t(1 - α/2; ν)) for T of the noncentral t distribution: with what probability a two-sided t test shows a
+    """P(|T| > t(1 - α/2; ν)) for T with the noncentral t distribution: the power of a two-sided t-test for a
     difference of `shift` standard errors.
 
     Formula: T = (Z + shift) / √(χ²/ν), so the probability is the mean of Φ(shift - c s) + Φ(-shift - c s) over
@@ -212,7 +212,7 @@ def _phi(x):
 
 
 def share_interval(share: float, n: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share, as an accuracy on n samples, had they been drawn anew.
+    """Wilson's 95% confidence interval of a proportion, such as an accuracy on n test samples.
 
     Source: Wilson (1927), Probable inference, the law of succession, and statistical inference.
     """

@@ -1,4 +1,4 @@
-"""What was trained on what, in words."""
+"""Descriptions of networks, data and training in sentences."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _LOSSES = {
     **{"l1": "mean absolute error", "huber": "Huber loss"},
 }
 _SCHEDULES = {
-    **{"step": "dropped in steps", "cosine": "falling along a cosine", "one_cycle": "in one cycle"},
-    **{"plateau": "dropped at plateaus"},
+    **{"step": "with step decay", "cosine": "with cosine decay", "one_cycle": "with a one-cycle schedule"},
+    **{"plateau": "reduced on plateaus"},
 }
 
 
 def described(configuration: Configuration, dataset: Dataset | None) -> list[str]:
-    """A configuration in sentences: the network, the data, the training, the seeds.
+    """Describes a configuration in sentences: the network, the data, the training, the seeds.
 
     Arguments:
-        dataset: None where the data are gone.
+        dataset: the data set; None if it is not available.
     """
     run, config = configuration.first, configuration.config
     parameters = run.summary.get("parameters") if configuration.runs else None
@@ -41,11 +41,11 @@ def described(configuration: Configuration, dataset: Dataset | None) -> list[str
     if configuration.task == "regression":
         aim = f"to predict {listed(run.classes)}"
     else:
-        aim = f"to tell {len(run.classes):,} classes apart"
+        aim = f"to distinguish {len(run.classes):,} classes"
         if len(run.classes) <= 12:
             aim += f" ({', '.join(run.classes)})"
     return [
-        f"{network(config)}{counted}, learned {aim}.",
+        f"{network(config)}{counted}, trained {aim}.",
         data(run, dataset),
         training(config, run.task),
         _seeds(configuration),
@@ -53,7 +53,7 @@ def described(configuration: Configuration, dataset: Dataset | None) -> list[str
 
 
 def network(config: TrainConfig) -> str:
-    """The network, as the beginning of a sentence."""
+    """Describes the network, as the beginning of a sentence."""
     about = []
     if config.model in ("mlp", "cnn"):
         about.append(_ACTIVATIONS[config.activation])
@@ -74,11 +74,11 @@ def network(config: TrainConfig) -> str:
         return f"A convolutional network with {many} of {channels} channels ({', '.join(about)})"
     name = {"vgg": "A VGG network", "preact-resnet": "A pre-activation residual network"}[config.model]
     norm = _NORMS["batch" if config.norm == "none" else config.norm]
-    return f"{name}, {config.width} channels wide at its first convolution, with {norm} normalisation"
+    return f"{name} with {config.width} channels in its first convolution and {norm} normalisation"
 
 
 def data(run: Run, dataset: Dataset | None) -> str:
-    """The data, and how many samples of them each split has."""
+    """Describes the data and the size of each split."""
     config = run.config
     if config.data is not None:
         name = "arrays given from Python" if config.data == IN_MEMORY else Path(config.data).name
@@ -93,7 +93,9 @@ def data(run: Run, dataset: Dataset | None) -> str:
         said += f": {listed([first.replace('|', f' {unit} '), *(text.replace('|', ' ') for text in others)])}"
     if run.encoder is not None:
         columns = len(run.encoder.columns)
-        said += f"; a sample is a row of {columns} column{'s' * (columns > 1)}, made into {run.input_shape[0]} features"
+        said += (
+            f"; a sample is a row of {columns} column{'s' * (columns > 1)}, encoded as {run.input_shape[0]} features"
+        )
     elif config.on_frames:
         window, features = run.input_shape
         said += f"; a sample is a frame of {features} features" + (
@@ -104,18 +106,18 @@ def data(run: Run, dataset: Dataset | None) -> str:
         said += f"; a sample has {shape} values"
     changes = []
     if config.random_crop:
-        changes.append(f"moved by up to {config.random_crop} pixels")
+        changes.append(f"shifted by up to {config.random_crop} pixels")
     if config.horizontal_flip:
-        changes.append("mirrored at random")
+        changes.append("flipped horizontally at random")
     return said + (f". Training images are {listed(changes)}." if changes else ".")
 
 
 def _purpose(split: str) -> str:
-    return {"train": "training", "validation": "validation"}.get(split, "the test")
+    return {"train": "training", "validation": "validation"}.get(split, "testing")
 
 
 def training(config: TrainConfig, task: str) -> str:
-    """How it was trained."""
+    """Describes the optimiser, loss and duration of the training."""
     rate = f"learning rate {config.learning_rate:g}"
     if config.schedule != "constant":
         rate += f" {_SCHEDULES[config.schedule]}"
@@ -133,18 +135,18 @@ def training(config: TrainConfig, task: str) -> str:
     if config.label_smoothing:
         loss += f" with label smoothing {config.label_smoothing:g}"
     if config.class_weight != "none":
-        loss += ", rare classes weighted up"
-    early = f" or until {config.patience} evaluations brought nothing better" if config.patience else ""
+        loss += ", with higher weights for rare classes"
+    early = f" with early stopping (patience {config.patience} evaluations)" if config.patience else ""
     return (
-        f"It was trained with {_OPTIMIZERS[config.optimizer]} ({', '.join(how)}) on the {loss} for {length}{early}, in "
-        f"batches of {config.batch_size:,} ({'NumPy' if config.engine == 'numpy' else 'PyTorch'} engine)."
+        f"It was trained with {_OPTIMIZERS[config.optimizer]} ({', '.join(how)}) on the {loss} for {length}{early}, "
+        f"with batch size {config.batch_size:,} ({'NumPy' if config.engine == 'numpy' else 'PyTorch'} engine)."
     )
 
 
 def _seeds(configuration: Configuration) -> str:
     runs = configuration.runs
     if not runs:
-        return "No run of it has finished."
+        return "No run of this configuration has finished."
     seeds = [str(run.config.seed) for run in runs]
     own = [n for n in ("init_seed", "data_seed", "noise_seed") if len({getattr(r.config, n) for r in runs}) > 1]
     which = f"seeds {listed(seeds)}" if len(set(seeds)) > 1 else f"seed {seeds[0]}"
@@ -156,7 +158,7 @@ def _seeds(configuration: Configuration) -> str:
 
 
 def listed(items: Sequence[str], most: int = 12) -> str:
-    """a, b and c; of many the first."""
+    """Joins items as a, b and c; of more than `most` items, only the first ones."""
     items = list(items)
     if len(items) > most:
         return f"{', '.join(items[:most])} and {len(items) - most:,} more"
@@ -164,7 +166,7 @@ def listed(items: Sequence[str], most: int = 12) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, as a reader counts them: 12.3 s, 4 min 5 s, 2 h 3 min."""
+    """Seconds in readable form: 12.3 s, 4 min 5 s, 2 h 3 min."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -174,6 +176,6 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of samples: 97.1%, and two digits more of what is close to all or nothing."""
+    """A share as a percentage: 97.1%, with two decimals for shares close to 0 or 1."""
     digits = 1 if 0.01 <= share <= 0.99 or share in (0, 1) or math.isnan(share) else 2
     return f"{100 * share:.{digits}f}%"
