@@ -202,7 +202,7 @@ def test_a_gradient_that_is_not_found_is_told(tmp_path, capsys):
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path):
     (tmp_path / "course.toml").write_text("mine")
-    with pytest.raises(ConfigError, match=r"course.toml is there already: name another file with --out"):
+    with pytest.raises(ConfigError, match=r"course.toml exists already: choose another --out"):
         new_course(SOLUTIONS / "layers.py", tmp_path / "course.toml")
     assert (tmp_path / "course.toml").read_text() == "mine"
 
@@ -212,7 +212,7 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path):
     [
         ("x = 1\n", "has no class with forward and no function"),
         ("def f(:\n", "cannot be read: SyntaxError"),
-        ("def f(a, b, c, d, e):\n    raise ValueError('never')\n", "no inputs were found that it takes"),
+        ("def f(a, b, c, d, e):\n    raise ValueError('never')\n", "no suitable inputs were found"),
     ],
 )
 def test_what_cannot_become_a_contract_is_one_line(tmp_path, text, match):
@@ -238,30 +238,30 @@ LINEAR = 'class = "Linear"\nconstruct = ["D", "K"]\nsubject = "linear"\ninputs.x
     [
         ("[[part]\n", r"course.toml is not TOML: "),
         ("titel = 'x'\n[[part]]\n" + RELU, r"the course has the unknown key 'titel'; did you mean 'title'\?"),
-        ("title = 'x'\n", r"it describes no part: expected at least one table \[\[part\]\]"),
+        ("title = 'x'\n", r"it has no part: expected at least one table \[\[part\]\]"),
         ("[[part]]\nclas = 'ReLU'\nforward = 'f'\n", r"part 'f' has the unknown key 'clas'; did you mean 'class'\?"),
-        ("[[part]]\npoints = 1\n", r"names neither a class nor a forward"),
+        ("[[part]]\npoints = 1\n", r"has neither a class nor a forward"),
         ("[[part]]\nclass = 'A'\n", r"part 'A' has no inputs: expected a table such as inputs.x"),
         ("[[part]]\nclass = 'A'\ninputs.x = { shap = [3] }\n", r"part 'A': x has the unknown key 'shap'; did you mean 'shape'\?"),
-        ("[[part]]\nclass = 'A'\ninputs.x = { shape = ['M'] }\n", r"part 'A': x: shape=\['M'\] holds 'M'; expected whole numbers"),
-        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [0, 3] }\n", r"holds 0; expected whole numbers of at least 1"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = ['M'] }\n", r"part 'A': x: shape=\['M'\] contains 'M'; expected whole numbers"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [0, 3] }\n", r"contains 0; expected whole numbers of at least 1"),
         ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], value = 2 }\n", r"x has both of shape and value"),
         ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'nomal' }\n", r"values='nomal'; did you mean 'normal'\?"),
         ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'uniform', low = 2, high = 1 }\n", r"low=2 and high=1, expected low below high"),
-        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], gradient = 'layers.dx' }\n", r"gradient='layers.dx': expected a place that begins with layer"),
-        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], gradient = '3 + 4' }\n", r"gradient='3 \+ 4' names no place: expected something like layer.dW"),
-        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [40, 40], gradient = 'backward' }\ncompare = false\n", r"x has 1600 numbers, expected at most 300 for a derivative by differences"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], gradient = 'layers.dx' }\n", r"gradient='layers.dx': expected a location that begins with layer"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], gradient = '3 + 4' }\n", r"gradient='3 \+ 4' is not a valid location: expected for example layer.dW"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [40, 40], gradient = 'backward' }\ncompare = false\n", r"x has 1600 numbers, expected at most 300 for a numerical derivative"),
         ("[[part]]\nclass = 'A'\nsubject = 'rellu'\ninputs.x = { shape = [3] }\n", r"subject='rellu' is not known; did you mean 'relu'\?"),
-        ("[[part]]\n" + LINEAR, r"subject='linear' reads x, weight, bias; the part has x"),
-        ("[[part]]\n" + LINEAR + "parameters.W = { shape = ['K', 'N'] }\nparameters.b = { shape = ['K'] }\n", r"subject='linear' cannot be with these shapes: x \(6, 4\), W \(3, 6\), b \(3,\)"),
-        ("[[part]]\nclass = 'A'\nconstruct = ['relu']\ninputs.x = { shape = [3] }\n", r"construct holds 'relu', which is no size; a text is written \{ value = 'relu' \}"),
+        ("[[part]]\n" + LINEAR, r"subject='linear' takes x, weight, bias; the part has x"),
+        ("[[part]]\n" + LINEAR + "parameters.W = { shape = ['K', 'N'] }\nparameters.b = { shape = ['K'] }\n", r"subject='linear' does not fit these shapes: x \(6, 4\), W \(3, 6\), b \(3,\)"),
+        ("[[part]]\nclass = 'A'\nconstruct = ['relu']\ninputs.x = { shape = [3] }\n", r"construct contains 'relu', which is not a size; write a string as \{ value = 'relu' \}"),
         ("[[part]]\nclass = 'A'\ncompare = false\ntolerance = 3\ninputs.x = { shape = [3] }\n", r"tolerance=3, expected a number between 0 and 1"),
         ("[[part]]\nclass = 'A'\npoints = -1\ninputs.x = { shape = [3] }\n", r"points=-1, expected a number of at least 0"),
-        ("[sizes]\nN = [1, 2]\n[[part]]\n" + RELU, r"its sizes have 2 and 4 values, expected as many of each"),
+        ("[sizes]\nN = [1, 2]\n[[part]]\n" + RELU, r"its sizes have 2 and 4 values, expected equally many for each"),
         ("[sizes]\nN = 'six'\n[[part]]\n" + RELU, r"sizes: N='six', expected a whole number of at least 1"),
         ("[[part]]\n" + PAIR, r"part 'f' has no subject, so the course needs a reference to compare its output with"),
-        ("reference = 'gone.py'\n[[part]]\n" + RELU, r"reference='gone.py' is not there: expected a file or folder beside the course"),
-        ("[[part]]\n" + RELU + "[[part]]\n" + RELU, r"two parts are called 'ReLU': give each a name of its own"),
+        ("reference = 'gone.py'\n[[part]]\n" + RELU, r"reference='gone.py' does not exist: expected a path relative to the course file"),
+        ("[[part]]\n" + RELU + "[[part]]\n" + RELU, r"two parts are called 'ReLU': give each a unique name"),
         ("name = 'my course'\n[[part]]\n" + RELU, r"name='my course': expected letters, digits"),
     ],
 )  # fmt: skip

@@ -369,7 +369,7 @@ def _factor_evidence(what: str, key: str, values: Sequence[float], draws: Sequen
         return f"{what} has the wrong sign on every random input"
     if key == "c":
         if not _close([abs(each) for each in values], [abs(values[0])] * len(values)):
-            return f"{what} has a constant factor of {number(abs(value) * sizes['N'])} besides"
+            return f"{what} also has a constant factor of {number(abs(value) * sizes['N'])}"
         return f"{what} is {number(abs(value))} times the right value, whatever the sizes"
     if key == "N c":
         constant = abs(value) / sizes["N"]

@@ -564,8 +564,8 @@ def softmax_backward() -> Subject:
         slip("softmax-jacobian-diagonal", "y * (dy - y * dy)", jacobian="y * (dy - y * dy)"),
         slip("softmax-backward-passes-through", "dy, unchanged", jacobian="none"),
         slip("softmax-jacobian-sum-missing", "y * dy", jacobian="y * dy"),
-        slip("softmax-at-input", "the formula with the input x in place of the output y", at="input"),
-        slip("softmax-twice", "the formula with softmax(y) in place of y", at="twice"),
+        slip("softmax-at-input", "the formula with the input x instead of the output y", at="input"),
+        slip("softmax-twice", "the formula with softmax(y) instead of y", at="twice"),
         slip("reduced-over-wrong-axis", "y * (dy - sum(dy * y)) with the sum over the batch", axis=0),
         slip("upstream-missing", "the Jacobian's rows summed, without dy", dy="missing"),
         slip("fused-gradient", "y - dy, the gradient of softmax and cross-entropy together", jacobian="p - dy"),
@@ -780,11 +780,11 @@ def crossentropy_forward() -> Subject:
         slip("labels-unused", "-sum(log x) over all classes", term="labels left out"),
         slip("labels-unused", "-sum(x log x)", term="with entropy"),
         slip("not-summed", "one figure for each sample and class", term="not summed"),
-        slip("arguments-exchanged", "-sum(x log t): x and the labels exchanged", term="exchanged"),
+        slip("arguments-exchanged", "-sum(x log t): x and the labels are swapped", term="exchanged"),
         *(
             slip(
                 "arguments-exchanged",
-                f"-sum(x log(t + {eps:g})): x and the labels exchanged",
+                f"-sum(x log(t + {eps:g})): x and the labels are swapped",
                 term="exchanged",
                 eps=eps,
             )
@@ -835,7 +835,7 @@ def crossentropy_backward() -> Subject:
     slips = (
         slip("fused-gradient", "(x - t) / N, the gradient of softmax and cross-entropy together", form="x - t"),
         slip("labels-unused", "-1 / x / N", form="-1 / x"),
-        slip("arguments-exchanged", "-x / t / N: x and the labels exchanged", form="-x / t"),
+        slip("arguments-exchanged", "-x / t / N: x and the labels are swapped", form="-x / t"),
         slip("division-missing", "-t * x / N", form="-t * x"),
         slip("loss-for-derivative", "-t * log(x) / N", form="-t * log(x)"),
         slip("wrong-derivative", "-t / x**2 / N", form="-t / x**2"),
@@ -877,7 +877,7 @@ def linear_forward() -> Subject:
     return Subject(
         "the output",
         compute,
-        (slip("weight-transposed", "x W with the weight's axes exchanged", weight="transposed"),),
+        (slip("weight-transposed", "x W with the weight transposed", weight="transposed"),),
         factors={"0": "all-zero"},
         terms={"b": {"0": "bias-unused", "-1": "bias-sign"}, "x W": {"-1": "weight-sign"}},
     )
@@ -901,9 +901,9 @@ def linear_dx() -> Subject:
         "dx",
         compute,
         (
-            slip("weight-transposed", "dy W with the weight's axes exchanged", by="transposed"),
-            slip("dx-from-dweight", "dy dW: the weight's gradient in place of the weight", by="gradient"),
-            slip("dx-from-dweight", "dy dW / N: the weight's gradient in place of the weight", by="averaged gradient"),
+            slip("weight-transposed", "dy W with the weight transposed", by="transposed"),
+            slip("dx-from-dweight", "dy dW: the weight's gradient instead of the weight", by="gradient"),
+            slip("dx-from-dweight", "dy dW / N: the weight's gradient instead of the weight", by="averaged gradient"),
             slip("upstream-passed-on", "dy, unchanged", by="nothing"),
         ),
         factors=NOT_AVERAGED,
@@ -921,7 +921,7 @@ def linear_dweight(name: str = "dW", *, averaged: bool, transposed: bool = False
         return product.T if transposed != (axes == "transposed") else product
 
     slips = [
-        slip("gradient-transposed", f"{name} with its axes exchanged", axes="transposed"),
+        slip("gradient-transposed", f"{name} transposed", axes="transposed"),
         slip("upstream-missing", f"{name} without dy", dy="missing"),
     ]
     return Subject(name, compute, tuple(slips), factors={} if averaged else NOT_AVERAGED)
@@ -1124,8 +1124,8 @@ def norm_forward(axis: int, *, evaluating: bool = False) -> Subject:
             *[each for each in slips if each.options.get("over") is None and each.bug != "bessel"],
         ]
     elif axis == 0:
-        slips.append(slip("running-figures-in-training", "normalised by the running figures", source="running"))
-        before = "normalised by the running figures before their update"
+        slips.append(slip("running-figures-in-training", "normalised by the running statistics", source="running"))
+        before = "normalised by the running statistics before their update"
         slips.append(slip("running-figures-in-training", before, source="running before"))
     return Subject(
         "the output",
@@ -1165,7 +1165,7 @@ def norm_running(which: str) -> Subject:
         ]
     else:
         slips.append(slip("running-exchanged", "updated with the batch's variance", batch="other"))
-    slips.append(slip("running-sum", "updated with a sum in place of a mean", batch="sum"))
+    slips.append(slip("running-sum", "updated with a sum instead of a mean", batch="sum"))
     return Subject(name, compute, tuple(slips))
 
 
@@ -1212,7 +1212,7 @@ def norm_dx(axis: int) -> Subject:
         }
 
     sizes = ("the batch size N", "the number of features D")
-    wrong = f"{sizes[1 - axis]} in place of {sizes[axis]}"
+    wrong = f"{sizes[1 - axis]} instead of {sizes[axis]}"
     slips = (
         slip("gamma-forgotten", "dx without gamma", gamma="missing"),
         slip("gamma-twice", "dx with gamma squared", gamma="squared"),
@@ -1256,7 +1256,7 @@ def norm_dx(axis: int) -> Subject:
             )
         ),
         slip("xhat-forgotten", "dx with mean(dxhat * xhat) not multiplied by xhat", through="xhat missing"),
-        slip("mean-not-subtracted", "dx with x in place of x - mean", through="x not centred"),
+        slip("mean-not-subtracted", "dx with x instead of x - mean", through="x not centred"),
         *(
             slip("wrong-factor", f"dx with {which} divided by {wrong}", through=f"the other size, {term}")
             for term, which in (
@@ -1325,8 +1325,8 @@ def norm_parameter_gradient(
     ]
     if which == "gamma":
         slips[1:1] = [
-            slip("dgamma-from-input", "sum(dy * x): x in place of xhat", by="x"),
-            slip("dgamma-from-output", "sum(dy * y): the output in place of xhat", by="y"),
+            slip("dgamma-from-input", "sum(dy * x): x instead of xhat", by="x"),
+            slip("dgamma-from-output", "sum(dy * y): the output instead of xhat", by="y"),
             slip("dgamma-from-input", "sum(dy * (x - mean)): not divided by the standard deviation", by="uncentred"),
             slip("upstream-missing", "sum(xhat), without dy", by="xhat"),
         ]

@@ -475,7 +475,7 @@ def update(rule: str) -> Subject:
             slip("eps-misplaced", "the step divided by sqrt(v + epsilon)", eps_at="inside"),
             slip("root-missing", "the step divided by v, not by its root", root=False),
             slip("square-missing", "a v of dw where dw**2 belongs", square=False),
-            slip("decay-swapped", "beta1 and beta2 exchanged", exchanged=True),
+            slip("decay-swapped", "beta1 and beta2 are swapped", exchanged=True),
             slip("decay-swapped", "m = (1 - beta1) * m + beta1 * dw, and v alike", swapped=True),
             lost,
         ),

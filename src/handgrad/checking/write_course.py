@@ -1,4 +1,5 @@
-"""`handgrad check --new-contract layer.py`: a course file from one right solution, held to it before it is written."""
+"""`handgrad check --new-contract layer.py`: writes a course file from one correct solution, after checking the
+solution against it."""
 
 from __future__ import annotations
 
@@ -13,36 +14,35 @@ from handgrad.checking.contracts.new_contract import describe, written_course
 from handgrad.checking.sandbox import Limits
 from handgrad.errors import ConfigError
 
-#: Where a single sample is none, as with a normalisation over the batch.
+#: Sizes for parts that do not work with a single sample, such as a normalisation over the batch.
 SEVERAL = {"N": [6, 5, 4, 3]}
 
 
 def new_course(path: str | Path, out: str | Path, limits: Limits | None = None) -> tuple[list[str], dict[str, str]]:
-    """Writes the course file of a right solution.
+    """Writes the course file of a correct solution.
 
     Arguments:
         path: the solution, a file or a folder.
-        out: where the course file goes; nothing may be there.
-        limits: on the solution's time and memory.
+        out: path of the course file, which must not exist.
+        limits: limits on the time and memory of the solution.
 
-    Returns: the names of the parts that it describes; what it leaves out, a part or the gradient of an argument, with
-    why.
+    Returns: the names of the described parts; the omitted parts and gradients, with reasons.
 
-    Raises: ConfigError where the solution cannot be read, has no part, or the checker finds a bug in it; then
-    nothing is written.
+    Raises: ConfigError if the solution cannot be read, has no part, or has a bug that the checker finds. Nothing is
+    written in these cases.
     """
     out = Path(out)
     if out.exists():
-        raise ConfigError(f"{out} is there already: name another file with --out, or remove it")
+        raise ConfigError(f"{out} exists already: choose another --out, or remove it")
     if not out.parent.is_dir():
-        raise ConfigError(f"out={out}: there is no folder {out.parent}; make it first")
+        raise ConfigError(f"out={out}: there is no folder {out.parent}; create it first")
     found = describe(path, limits)
     entries: list[dict[str, Any]] = []
     for one in found:
         entries += [{**entry, "points": 1} for entry in (one.entry, one.evaluated) if entry is not None]
     if not entries:
         why = "; ".join(f"{one.name}: {one.why}" for one in found[:3])
-        raise ConfigError(f"new-contract={path}: no inputs were found that it takes ({why})")
+        raise ConfigError(f"new-contract={path}: no suitable inputs were found ({why})")
     relative = Path(os.path.relpath(path, out.parent)).as_posix()
     with tempfile.TemporaryDirectory(prefix="handgrad-course-") as folder:
         draft = Path(folder) / out.name
@@ -56,7 +56,7 @@ def new_course(path: str | Path, out: str | Path, limits: Limits | None = None) 
                 wrong = next((k for k, part in enumerate(course.parts) if error.part in part.names), None)
                 if wrong is None or "sizes" in entries[wrong]:
                     text = str(error).partition("the reference ")[2]
-                    raise ConfigError(f"new-contract={path}: {text}; a contract needs a right solution") from None
+                    raise ConfigError(f"new-contract={path}: {text}; a contract requires a correct solution") from None
                 entries[wrong] = {**entries[wrong], "sizes": SEVERAL}
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:

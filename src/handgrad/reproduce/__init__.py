@@ -1,4 +1,4 @@
-"""The tables, figures and claims of five published documents, as experiments with a verdict."""
+"""Experiments that reproduce the tables, figures and claims of five published documents."""
 
 from handgrad.reproduce.entries import DOCUMENTS, Case, Entry, Printed, Statement, all_entries, chosen_entries
 from handgrad.reproduce.pages import read_results, write_index, write_page

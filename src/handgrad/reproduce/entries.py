@@ -1,4 +1,4 @@
-"""What an entry is: a table, a figure or a claim of a published document, as data."""
+"""Entries: the tables, figures and claims of published documents, described as data."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from handgrad.errors import ConfigError
 
 KINDS = ("table", "figure", "claim", "settings")
 
-#: Changes to a run that no setting makes: see `handgrad.reproduce.running`.
+#: Changes to a run that no setting can make: see `handgrad.reproduce.running`.
 VARIANTS = ("", "softmax-twice", "jpeg-again")
 
-#: The documents, by the course and the date.
+#: The documents, named by course and date.
 DOCUMENTS = {
     "uva-apr19-a": "UvA report A, April 2019",
     "uva-apr19-b": "UvA report B, April 2019",
@@ -27,10 +27,10 @@ DOCUMENTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """One configuration, which is trained with several seeds.
+    """One configuration, trained with several seeds.
 
     Arguments:
-        settings: as `TrainConfig.from_settings` takes them; with `recipe`, they go over the recipe's.
+        settings: settings for `TrainConfig.from_settings`; they override those of `recipe`, if it is given.
         variant: one of `VARIANTS`.
     """
 
@@ -40,15 +40,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Printed:
-    """A value that the document prints.
+    """A value published in the document.
 
     Arguments:
-        case: which of the entry's cases it belongs to.
-        measure: how ours is measured, see `handgrad.reproduce.measures`.
-        value: the printed one; a text has to be equal.
-        samples: over which the authors measured it; a training figure of one batch varies from batch to batch. None
-            for the whole test set, which is the same for everyone.
-        headline: whether the entry's verdict goes by it.
+        case: name of the entry's case that it belongs to.
+        measure: how our value is measured, see `handgrad.reproduce.measures`.
+        value: the published value; a string must be equal.
+        samples: number of samples that the authors used. A training metric of one batch varies from batch to batch.
+            None for the whole test set, which is the same for everyone.
+        headline: whether it counts for the verdict of the entry.
     """
 
     case: str
@@ -60,13 +60,13 @@ class Printed:
 
 @dataclass(frozen=True)
 class Statement:
-    """A sentence that a claim stands for: a measure is larger in some cases than in others.
+    """A statement of a claim: a measure is larger in some cases than in others.
 
     Arguments:
-        words: the sentence.
-        measure: as for `Printed`.
-        larger: cases.
-        smaller: as many cases, each compared with the one at its place in `larger`; or a number.
+        words: the statement as a sentence.
+        measure: see `Printed`.
+        larger: the cases with the larger values.
+        smaller: the cases with the smaller values, compared with `larger` element by element; or a number.
     """
 
     words: str
@@ -81,18 +81,18 @@ class Entry:
 
     Arguments:
         name: DOCUMENT/NAME.
-        kind: one of `KINDS`; `settings` prints how something was trained or built, and no result.
-        title: one line.
-        says: what the document says, in our words.
-        cases: what is trained, by name; for a study its combinations, as
+        kind: one of `KINDS`; `settings` states how something was trained or built, without a result.
+        title: one-line title.
+        says: what the document says, paraphrased.
+        cases: the configurations to train, by name; for a study, its combinations, such as
             `batch_size=32 learning_rate=3e-05`.
-        printed: the document's values.
-        statements: for a claim.
-        study: what a study file of `handgrad search` holds, where a search trains the cases.
-        seeds: runs of each case.
-        notes: what differs from the document, or is not stated there.
-        cannot: why it cannot be reproduced; "" where it can.
-        panels: what its picture shows, as for `figures.cases_over_steps`.
+        printed: the published values.
+        statements: the statements of a claim.
+        study: content of a study file of `handgrad search`, if a search trains the cases.
+        seeds: number of runs per case.
+        notes: differences from the document, and what it does not state.
+        cannot: why it cannot be reproduced; "" if it can.
+        panels: panels of its plot, see `figures.cases_over_steps`.
     """
 
     name: str
@@ -118,17 +118,17 @@ class Entry:
 
 
 def all_entries() -> dict[str, Entry]:
-    """Every entry by its name, in the order of the documents."""
+    """All entries by name, in the order of the documents."""
     from handgrad.reproduce.documents import ENTRIES
 
     return {entry.name: entry for entry in ENTRIES}
 
 
 def chosen_entries(names: Iterable[str]) -> list[Entry]:
-    """The entries with these names; the name of a document stands for all of its entries.
+    """The entries with these names. The name of a document selects all of its entries.
 
     Raises:
-        ConfigError: there is no such entry; the nearest names are given.
+        ConfigError: there is no such entry; the message suggests similar names.
     """
     known, chosen = all_entries(), {}
     for name in names:

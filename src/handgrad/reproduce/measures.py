@@ -1,7 +1,7 @@
-"""How a figure of ours is read off a run.
+"""Measures: how a value is computed from a run.
 
-A measure is a text: `last test_accuracy` (of the last evaluation), `best test_accuracy` (the largest of all
-evaluations; of losses the smallest), `step 500 test_accuracy`, `mean test_accuracy` (over all evaluations),
+A measure is a string: `last test_accuracy` (last evaluation), `best test_accuracy` (largest value of all evaluations,
+or smallest for losses), `step 500 test_accuracy`, `mean test_accuracy` (over all evaluations),
 `setting learning_rate`, or the name of a function of `RECORD_FUNCTIONS` or `NETWORK_FUNCTIONS`.
 """
 
@@ -22,7 +22,7 @@ Records = Sequence[Mapping[str, Any]]
 
 
 def from_records(measure: str, records: Records) -> float:
-    """A measure that the evaluations of a run decide."""
+    """Computes a measure from the evaluations of a run."""
     if measure in RECORD_FUNCTIONS:
         return RECORD_FUNCTIONS[measure](records)
     how, _, name = measure.partition(" ")
@@ -38,7 +38,7 @@ def from_records(measure: str, records: Records) -> float:
 
 
 def _value(record: Mapping[str, Any], name: str) -> float:
-    """A figure of an evaluation; the error is 1 - accuracy, and `loss_and_accuracy` their sum."""
+    """A metric of an evaluation. The error is 1 - accuracy; `loss_and_accuracy` is the sum of both."""
     split, _, quantity = name.partition("_")
     if quantity == "error":
         return 1 - record[f"{split}_accuracy"]
@@ -48,27 +48,27 @@ def _value(record: Mapping[str, Any], name: str) -> float:
 
 
 def _lowest(records: Records) -> int:
-    """Where the test loss is smallest."""
+    """Index of the evaluation with the smallest test loss."""
     return min(range(len(records)), key=lambda i: records[i]["test_loss"])
 
 
 def loss_rise(records: Records) -> float:
-    """By how much the test loss rises from its smallest value to the last step."""
+    """The increase of the test loss from its minimum to the last step."""
     return records[-1]["test_loss"] - records[_lowest(records)]["test_loss"]
 
 
 def accuracy_change_after_lowest_loss(records: Records) -> float:
-    """By how much the test accuracy changes while the test loss rises, to the last step."""
+    """The change of the test accuracy from the minimum of the test loss to the last step."""
     return records[-1]["test_accuracy"] - records[_lowest(records)]["test_accuracy"]
 
 
 def step_of_lowest_loss(records: Records) -> float:
-    """The share of all steps after which the test loss is smallest."""
+    """The share of all steps up to the minimum of the test loss."""
     return records[_lowest(records)]["step"] / records[-1]["step"]
 
 
 def steps_after_lowest_loss(records: Records) -> float:
-    """The share of all steps that come after it."""
+    """The share of all steps after the minimum of the test loss."""
     return 1 - step_of_lowest_loss(records)
 
 
@@ -79,12 +79,12 @@ def _at_share(records: Records, share: float) -> float:
 
 
 def gain_at_end(records: Records) -> float:
-    """By how much the test accuracy rises in the last fifth of the steps."""
+    """The increase of the test accuracy in the last fifth of the steps."""
     return _at_share(records, 1.0) - _at_share(records, 0.8)
 
 
 def gain_of_first_fifth(records: Records) -> float:
-    """By how much the test accuracy rises in the first fifth of the steps, from chance, less what it rises later."""
+    """The increase of the test accuracy above chance in the first fifth of the steps, minus the later increase."""
     first = _at_share(records, 0.2)
     return (first - 0.1) - (_at_share(records, 1.0) - first)
 
@@ -95,7 +95,7 @@ def test_above_train_share(records: Records) -> float:
     return sum(record["test_accuracy"] > record["train_accuracy"] for record in early) / len(early)
 
 
-#: Functions of the evaluations alone.
+#: Functions of the evaluations.
 RECORD_FUNCTIONS: dict[str, Callable[[Records], float]] = {
     "rise of the test loss": loss_rise,
     "change of the test accuracy after the smallest test loss": accuracy_change_after_lowest_loss,
@@ -108,7 +108,7 @@ RECORD_FUNCTIONS: dict[str, Callable[[Records], float]] = {
 
 
 def _activations(run: Run, dataset: Dataset) -> np.ndarray:
-    """The outputs of all hidden activations of an MLP for 1,000 test inputs, in a row."""
+    """The outputs of all hidden activations of an MLP for 1,000 test inputs, concatenated."""
     indices = dataset.indices("test")[:1000]
     x = dataset.gather(indices).reshape(len(indices), -1)
     outputs = []
@@ -125,7 +125,7 @@ def share_at_floor(run: Run, dataset: Dataset) -> float:
 
 
 def share_of_small_weights(run: Run, dataset: Dataset) -> float:
-    """The share of the weights of the last layer whose size is below 1% of the largest."""
+    """The share of the weights of the last layer whose absolute value is below 1% of the largest one."""
     weight = np.abs(run.network.layers[-1].parameters()[0].value)
     return float((weight < 0.01 * weight.max()).mean())
 
@@ -138,10 +138,10 @@ NETWORK_FUNCTIONS: dict[str, Callable[[Run, Dataset], float]] = {
 
 
 def measured(measure: str, run: Run, dataset: Callable[[], Dataset]) -> float:
-    """A measure of a finished run.
+    """Computes a measure of a finished run.
 
     Arguments:
-        dataset: gives the run's data, where the network is looked into.
+        dataset: returns the data set of the run, for measures of the trained network.
     """
     if measure in NETWORK_FUNCTIONS:
         return NETWORK_FUNCTIONS[measure](run, dataset())
@@ -149,8 +149,8 @@ def measured(measure: str, run: Run, dataset: Callable[[], Dataset]) -> float:
 
 
 def setting(measure: str, config: TrainConfig) -> float | str:
-    """`setting NAME` of a configuration: a number, or a text; `setting layer I` is a layer of its network on CIFAR-10,
-    counted without normalisation and activations, in words."""
+    """The value of `setting NAME` of a configuration, a number or a string. `setting layer I` describes a layer of its
+    network on CIFAR-10, not counting normalisation and activations."""
     name = measure.removeprefix("setting ")
     if name.startswith("layer "):
         return _layers(config)[int(name.removeprefix("layer ")) - 1]

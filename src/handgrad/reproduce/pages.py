@@ -1,4 +1,4 @@
-"""The page of an entry, in Markdown with a figure and its values as JSON beside it, and the index of all pages."""
+"""Writes the page of an entry as Markdown, with a plot and a JSON file, and the index of all pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ADVICE = {"advice": "Free some space or choose another --out"}
-#: A table of more cases than this is left to the JSON file.
+#: Tables with more cases than this appear only in the JSON file.
 MOST_CASES = 40
 
 _EXPLAINED = {
@@ -43,7 +43,7 @@ def number(value: float | str | None) -> str:
 
 
 def _ours(row: Row) -> str:
-    """Our mean with its spread over seeds, in text."""
+    """Our mean and standard deviation over seeds, as text."""
     if row.values and isinstance(row.values[0], str):
         return str(row.values[0])
     if row.mean is None:
@@ -55,7 +55,7 @@ def _ours(row: Row) -> str:
 
 
 def table_rows(outcome: Outcome) -> Iterator[list[str]]:
-    """A row for each printed value: case, measure, document, here, allowance, verdict."""
+    """One row per published value: case, measure, document, here, allowance, verdict."""
     for row in outcome.rows:
         what = row.what
         if isinstance(what, Printed):
@@ -68,7 +68,7 @@ def table_rows(outcome: Outcome) -> Iterator[list[str]]:
 
 
 def statement_rows(outcome: Outcome) -> Iterator[list[str]]:
-    """A row for each statement: its words, what was compared, the difference, the number of pairs, verdict."""
+    """One row per statement: its text, the compared means, the difference, the number of pairs, verdict."""
     for row in outcome.rows:
         if isinstance(row.what, Statement):
             error = row.spread / math.sqrt(len(row.numbers)) if row.spread is not None else None
@@ -84,7 +84,7 @@ def statement_rows(outcome: Outcome) -> Iterator[list[str]]:
 
 
 def case_rows(outcome: Outcome) -> Iterator[list[str]]:
-    """A row for each case: the last and the best test accuracy and the last training accuracy, means over seeds."""
+    """One row per case: last test accuracy, best test accuracy and last training accuracy, as means over seeds."""
     for name, seeds in outcome.curves.items():
         if not seeds:
             yield [name, "diverged", "", "", "0"]
@@ -105,7 +105,7 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def verdict_line(outcome: Outcome) -> str:
-    """The verdict and what it rests on, in a sentence or two."""
+    """The verdict and its explanation."""
     judged = [row for row in outcome.rows if not isinstance(row.what, Printed) or row.what.headline]
     if outcome.entry.cannot:
         return f"cannot be: {outcome.entry.cannot}"
@@ -119,7 +119,7 @@ def verdict_line(outcome: Outcome) -> str:
 
 
 def _for_better(outcome: Outcome) -> str:
-    """Whether larger, or smaller, is better, where the values that differ are all of one kind."""
+    """Whether the difference is an improvement, if the values that differ are all of one kind."""
     missed = {
         row.what.measure.endswith(("loss", "error"))
         for row in outcome.rows
@@ -134,7 +134,7 @@ def page(outcome: Outcome, figure: str | None = None) -> str:
     """The page of an outcome, in Markdown.
 
     Arguments:
-        figure: the name of its picture.
+        figure: file name of its plot.
     """
     entry, done = outcome.entry, outcome.done
     lines = [f"# {entry.title}", "", f"`{entry.name}`, {DOCUMENTS[entry.document]}.", "", entry.says, ""]
@@ -166,13 +166,13 @@ def page(outcome: Outcome, figure: str | None = None) -> str:
 
 
 def command(outcome: Outcome) -> str:
-    """What repeats it."""
+    """The command that repeats the entry."""
     flags = [f" --{name} {value:g}" for name, value in outcome.asked.items() if value is not None]
     return f"handgrad reproduce {outcome.entry.name}{''.join(flags)}"
 
 
 def _described(entry: Entry) -> str:
-    """What the picture shows, for those who cannot see it."""
+    """The alternative text of the plot."""
     what = " and ".join(panel.replace("_", " ") for panel in entry.panels)
     return f"{what} of {'the' if len(entry.cases) == 1 else 'every'} case while it trains"
 
@@ -190,17 +190,17 @@ def _minutes(seconds: float) -> str:
 
 
 def check_out(out: str | Path) -> None:
-    """Raises ConfigError where no pages can be written to a folder: better before hours of training than after."""
+    """Raises ConfigError if pages cannot be written to a folder, before hours of training rather than after."""
     there = next(path for path in (Path(out).absolute(), *Path(out).absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ConfigError(f"out={out}: cannot write to {there}; choose another folder with --out")
 
 
 def write_page(outcome: Outcome, out: str | Path) -> tuple[Path, list[str]]:
-    """Writes NAME.md, NAME.json and, where something was trained, NAME.png.
+    """Writes NAME.md, NAME.json and, if the entry involves training, NAME.png.
 
-    Returns: the page's path, and what could not be drawn, in lines.
-    Raises: RunError where it cannot be written.
+    Returns: the path of the page, and messages about plots that could not be drawn.
+    Raises: RunError if a file cannot be written.
     """
     path = Path(out) / f"{outcome.entry.name}.md"
     picture, problems = path.with_suffix(".png"), []
@@ -220,7 +220,7 @@ def write_page(outcome: Outcome, out: str | Path) -> tuple[Path, list[str]]:
 
 
 def _lines(entry: Entry) -> dict[str, float]:
-    """The printed values that can be drawn across a panel: those of a figure with a single one."""
+    """The published values to draw as horizontal lines: those of panels with a single published value."""
     lines = {}
     for panel in entry.panels:
         name = panel if "_" in panel else f"test_{panel}"
@@ -231,7 +231,7 @@ def _lines(entry: Entry) -> dict[str, float]:
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
-    """The outcome as a JSON value: what the page says, and every seed's value."""
+    """The outcome as a JSON value: the content of the page and the values of every seed."""
     entry = outcome.entry
     rows = []
     for row in outcome.rows:
@@ -255,7 +255,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def read_results(out: str | Path) -> dict[str, dict[str, Any]]:
-    """What lies in a folder of pages: of each entry that has one, what `as_json` gave.
+    """Reads the results in a folder of pages: for each entry with a page, the result of `as_json`.
 
     Raises:
         RunError: a file is damaged.
@@ -272,16 +272,16 @@ def read_results(out: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def index(out: str | Path) -> str:
-    """A page with every entry, its verdict and a link to its page where there is one."""
+    """A page that lists all entries with their verdicts and links to the existing pages."""
     results, entries = read_results(out), all_entries()
     lines = [
         "# Published results, reproduced",
         "",
-        f"Five documents publish {sum(e.document != 'data' for e in entries.values())} tables, figures and claims. "
-        f"This page lists all of them, with a verdict where they were run at full length: {len(results)} of "
-        f"{len(entries)}.",
+        f"This page lists all {sum(e.document != 'data' for e in entries.values())} tables, figures and claims of five "
+        f"published documents. Entries that were run at full length have a verdict ({len(results)} of "
+        f"{len(entries)} entries).",
         "",
-        "`handgrad reproduce NAME` runs one of them, and `handgrad reproduce --index --out FOLDER` writes this page.",
+        "`handgrad reproduce NAME` runs an entry. `handgrad reproduce --index --out FOLDER` writes this page.",
         "",
         *_table(["verdict", "what it means"], [[word, text] for word, text in _EXPLAINED.items()]),
     ]
@@ -300,7 +300,7 @@ def _index_row(entry: Entry, result: dict[str, Any] | None) -> list[str]:
 
 
 def write_index(out: str | Path) -> Path:
-    """Writes index.md of a folder of pages, from what is there. Raises RunError where it cannot be written."""
+    """Writes index.md for a folder of pages. Raises RunError if it cannot be written."""
     path = Path(out) / "index.md"
     write_text(path, index(out), **_ADVICE)
     return path

@@ -1,4 +1,4 @@
-"""Runs the cases of an entry, each run in a folder of its own from which it goes on, and judges what they give."""
+"""Runs the cases of an entry, each in a separate folder with checkpoints, and judges the results."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from handgrad.training.loop import fitted_to, new_engine, train_in
 from handgrad.training.recipes import recipe_settings
 from handgrad.training.run import RunFolder, load_dataset
 
-#: A scaled run evaluates on so many test samples, and has at least so many steps.
+#: A scaled-down run evaluates on this number of test samples and has at least this number of steps.
 SCALED_EVAL_SIZE, LEAST_STEPS = 1000, 20
-#: Steps are cut to this share of them before cases are left out.
+#: The smallest share of the steps; if this does not fit the budget, cases are omitted.
 LEAST_SHARE_OF_STEPS = 0.05
 
 DIVERGED = "diverged.txt"
@@ -44,7 +44,7 @@ DIVERGED = "diverged.txt"
 
 
 class SoftmaxTwice(TrainConfig):
-    """A run whose network ends with a softmax, before the loss takes another one of its outputs."""
+    """A run whose network ends with a softmax, although the loss applies another softmax to its outputs."""
 
     def architecture(self, input_shape: tuple[int, ...], classes: int) -> Architecture:
         network = super().architecture(input_shape, classes)
@@ -52,7 +52,7 @@ class SoftmaxTwice(TrainConfig):
 
 
 def configuration(case: Case, seed: int, **more: Any) -> TrainConfig:
-    """The configuration of a run; `more` goes over the settings of its case."""
+    """The configuration of a run; `more` overrides the settings of the case."""
     settings = dict(case.settings)
     merged = merge_settings(settings.pop("recipe", None), None, {**settings, "seed": seed, **more})
     kind = SoftmaxTwice if case.variant == "softmax-twice" else TrainConfig
@@ -60,8 +60,8 @@ def configuration(case: Case, seed: int, **more: Any) -> TrainConfig:
 
 
 def jpeg_again(dataset: Dataset, quality: int = 75, offset: int = 4) -> Dataset:
-    """The images after another pass through JPEG, its blocks moved by half a block: on the same blocks a second pass
-    would change next to nothing, as their coefficients are quantised already."""
+    """Compresses the images with JPEG again, with blocks shifted by half a block. With the same blocks, a second
+    compression would change almost nothing, because their coefficients are already quantised."""
     inputs = np.empty_like(dataset.inputs)
     for i, image in enumerate(dataset.inputs):
         moved = np.roll(image, (offset, offset), axis=(1, 2)).transpose(1, 2, 0)
@@ -78,10 +78,10 @@ def jpeg_again(dataset: Dataset, quality: int = 75, offset: int = 4) -> Dataset:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of an entry is run.
+    """How far an entry is scaled down.
 
     Arguments:
-        seeds: runs of each case.
+        seeds: number of runs per case.
         steps: share of the steps.
         cases: share of the cases.
     """
@@ -92,12 +92,13 @@ class Scale:
 
 
 def scaled_to(seconds: float, budget: float, seeds: int) -> Scale:
-    """What fits into a budget: first fewer seeds, then fewer steps, down to `LEAST_SHARE_OF_STEPS`, then fewer cases.
+    """Scales an entry to a budget: first fewer seeds, then fewer steps (at least `LEAST_SHARE_OF_STEPS`), then fewer
+    cases.
 
     Arguments:
-        seconds: that everything would take.
-        budget: seconds that it may take.
-        seeds: of the whole entry.
+        seconds: estimated time of the whole entry.
+        budget: available time in seconds.
+        seeds: number of seeds of the whole entry.
     """
     share = budget / max(seconds, 1e-9)
     if share >= 1:
@@ -109,7 +110,7 @@ def scaled_to(seconds: float, budget: float, seeds: int) -> Scale:
 
 
 def _scaled(config: TrainConfig, share: float) -> TrainConfig:
-    """A configuration with a share of its steps."""
+    """The configuration with only a share of its steps."""
     if share >= 1:
         return config
     assert config.max_steps is not None, "entries count steps, not epochs"
@@ -120,7 +121,7 @@ def _scaled(config: TrainConfig, share: float) -> TrainConfig:
 
 
 def estimated_seconds(config: TrainConfig, dataset: Dataset) -> float:
-    """About how long a run takes on this machine, from a few of its steps."""
+    """Estimates the time of a run on this machine from a few steps."""
     engine = new_engine(config, dataset)
     batches = dataset.indices("train")[: 2 * config.batch_size].reshape(2, -1)
     rates = np.full(2, config.learning_rate)
@@ -141,11 +142,11 @@ def estimated_seconds(config: TrainConfig, dataset: Dataset) -> float:
 
 @dataclass
 class Row:
-    """A printed value or a statement, ours beside it, and its verdict.
+    """A published value or a statement, with our results and the verdict.
 
     Arguments:
-        values: ours, one a seed; of a statement, the differences.
-        sides: of a statement, the means of what was compared.
+        values: our values, one per seed; for a statement, the differences.
+        sides: for a statement, the means of the two compared groups.
     """
 
     what: Printed | Statement
@@ -168,13 +169,13 @@ class Row:
 
 @dataclass
 class Outcome:
-    """What an entry gave.
+    """The result of an entry.
 
     Arguments:
-        full: whether every case had all its steps and seeds.
-        curves: of each case, the evaluations of each seed.
-        done: cases, runs, steps a run (a range), seconds of training.
-        asked: `budget` and `seeds`, where they were given.
+        full: whether every case ran with all steps and seeds.
+        curves: for each case, the evaluations of each seed.
+        done: cases, runs, steps per run (a range), seconds of training.
+        asked: `budget` and `seeds`, if they were given.
     """
 
     entry: Entry
@@ -189,7 +190,7 @@ class Outcome:
 
 
 class Watcher(Reporter):
-    """Told of the runs of an entry as well; every method may be left out."""
+    """A reporter that is also notified of the runs of an entry. Every method is optional."""
 
     def began(self, case: str, seed: int, number: int, runs: int) -> None: ...
 
@@ -207,21 +208,21 @@ def reproduce(
     workers: int | None = None,
     watcher: Watcher | None = None,
 ) -> Outcome:
-    """Runs an entry and judges it.
+    """Runs an entry and judges the results.
 
-    Each run has its folder in `runs_dir`, named after its case and settings, with its checkpoints: called again after
-    an end of any kind, finished runs are read and the one that was under way goes on.
+    Each run has a folder with checkpoints in `runs_dir`, named after its case and settings. After any interruption,
+    another call reads the finished runs and resumes the interrupted run.
 
     Arguments:
-        budget: minutes that it should take; what does not fit is scaled down, and the verdict is `indicative`.
-        seeds: runs of each case instead of the entry's number; with fewer the verdict is `indicative`.
-        settings: that change no result but by rounding: data_dir, offline, threads, engine, device.
-        workers: processes, of an entry that a study trains.
+        budget: time budget in minutes; if it is too small, the entry is scaled down and the verdict is `indicative`.
+        seeds: number of runs per case, if different from that of the entry; fewer runs make the verdict `indicative`.
+        settings: settings that change results only by rounding: data_dir, offline, threads, engine, device.
+        workers: number of processes, for an entry that a study trains.
 
     Raises:
-        ConfigError: a value cannot be.
-        DataError: the data are not there.
-        Interrupted: all that was done is saved.
+        ConfigError: a value is invalid.
+        DataError: the data set is not available.
+        Interrupted: the run was interrupted; all results so far are saved.
     """
     if budget is not None and not (0 < budget < math.inf):
         raise ConfigError(f"budget={budget:g}: expected a number of minutes above 0")
@@ -268,7 +269,7 @@ def reproduce(
 
 
 def judged(entry: Entry, rows: list[Row], seeds: list[int], full: bool, done: dict[str, Any]) -> Outcome:
-    """The outcome with the verdict that its rows make."""
+    """The outcome, with the verdict that follows from its rows."""
     full = full and len(rows) == len(entry.printed) + len(entry.statements)
     values = []
     for row in rows:
@@ -278,7 +279,7 @@ def judged(entry: Entry, rows: list[Row], seeds: list[int], full: bool, done: di
             values.append((row.verdict, apart))
     statements = [row.verdict for row in rows if isinstance(row.what, Statement)]
     verdict = judge_entry(values, statements, full=full)
-    if verdict == INDICATIVE:  # of its parts nothing stronger may be said either
+    if verdict == INDICATIVE:  # this also applies to its parts
         rows = [dataclasses.replace(row, verdict=INDICATIVE) for row in rows]
     return Outcome(entry, verdict, rows, full, seeds, done)
 
@@ -344,7 +345,7 @@ class _Runs:
         return seconds
 
     def kept(self, scale: Scale) -> list[str]:
-        """The cases that are run, evenly spread over all."""
+        """The cases that are run, evenly spaced among all cases."""
         names = list(self.entry.cases)
         count = max(1, round(len(names) * scale.cases))
         return [names[round(i * (len(names) - 1) / max(count - 1, 1))] for i in range(count)]
@@ -361,8 +362,8 @@ class _Runs:
         return runs
 
     def _run(self, name: str, case: Case, config: TrainConfig) -> Run | None:
-        """The run of a configuration: read where it has finished, else trained, from its checkpoint where it has one.
-        None where its loss stopped being a number."""
+        """The run of a configuration. A finished run is read, an interrupted one is resumed from its checkpoint.
+        None if the loss became non-finite."""
         folder = RunFolder(self.runs_dir / _folder_name(case, config))
         if (folder.path / DIVERGED).exists():
             return None
@@ -376,7 +377,7 @@ class _Runs:
         return load_run(folder.path)
 
     def of_study(self, scale: Scale, workers: int | None) -> Runs:
-        """The runs of a study of `handgrad search`, its combinations as cases."""
+        """The runs of a study of `handgrad search`; its combinations are the cases."""
         from handgrad.search import plan_from, search
 
         assert self.entry.study is not None
@@ -386,7 +387,7 @@ class _Runs:
         every = content["max_steps"] if isinstance(content["max_steps"], list) else [content["max_steps"]]
         steps = [max(LEAST_STEPS, round(most * scale.steps)) for most in every]
         if scale.steps < 1:
-            different = sorted(set(steps))  # short ones can have become the same
+            different = sorted(set(steps))  # short ones may have become equal
             content |= {"max_steps": different if len(different) > 1 else different[0], "eval_size": SCALED_EVAL_SIZE}
             content["eval_freq"] = max(1, min(content["eval_freq"], min(steps) // 4))
         if scale.cases < 1:
@@ -402,7 +403,7 @@ class _Runs:
         runs: Runs = {}
         for row in sorted(found.rows, key=lambda row: row.number):
             combination = dict(row.combination)
-            if len(every) > 1:  # cases have the names of their full length
+            if len(every) > 1:  # cases are named by their full length
                 combination["max_steps"] = at_full_length[combination.get("max_steps", steps[-1])]
             name = combination_name(combination)
             if name in names:
@@ -411,7 +412,7 @@ class _Runs:
 
 
 def _folder_name(case: Case, config: TrainConfig) -> str:
-    """A name that says what is trained, and differs wherever a setting that changes the results does."""
+    """A folder name that describes the run and is unique for all settings that affect the results."""
     aside = ("data_dir", "offline", "checkpoint_seconds", "threads", "engine", "device", "seed")
     settings = {name: value for name, value in config.to_dict().items() if name not in aside}
     digest = hashlib.sha256(json.dumps([case.variant, settings], sort_keys=True).encode()).hexdigest()[:8]

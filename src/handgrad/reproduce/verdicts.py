@@ -1,4 +1,4 @@
-"""The rules by which our figures are judged beside the authors'."""
+"""The rules for comparing our results with the published ones."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ from collections.abc import Sequence
 
 REPRODUCED, ABOVE, BELOW = "reproduced", "above", "below"
 CONTRADICTED, UNDECIDED = "contradicted", "undecided"
-#: Of an entry whose runs were scaled down to a budget: nothing stronger may be said.
+#: The only verdict for an entry whose runs were scaled down to a budget.
 INDICATIVE = "indicative"
 CANNOT_BE = "cannot be"
 
-#: Differences up to these are none, however small the spread: another framework, other images, other batches.
+#: Smaller differences are ignored even if the standard deviation is small: the framework, images and batches differ.
 LEAST_ALLOWANCE = {"accuracy": 0.01, "loss": 0.05}
-#: The spread over seeds that is assumed where a single run says nothing about it.
+#: The standard deviation over seeds that is assumed if there is only one run.
 ASSUMED_SPREAD = {"accuracy": 0.01, "loss": 0.03}
 
 
 def quantity(measure: str) -> str:
-    """What a measure's scale is: `loss` or `accuracy` (which errors and shares have too)."""
+    """The scale of a measure: `loss` or `accuracy` (also for errors and shares)."""
     return "loss" if "loss" in measure else "accuracy"
 
 
 def spread(values: Sequence[float], measure: str) -> float:
-    """The standard deviation over seeds; of a single run, the assumed one."""
+    """The standard deviation over seeds; for a single run, the assumed one."""
     return statistics.stdev(values) if len(values) > 1 else ASSUMED_SPREAD[quantity(measure)]
 
 
 def allowance(published: float, values: Sequence[float], measure: str, samples: int | None = None) -> float:
-    """How far our mean may lie from a published value and still reproduce it.
+    """The largest difference between our mean and a published value that still counts as agreement.
 
-    Formula: 2 √(s² (1 + 1/n) + v), at least `LEAST_ALLOWANCE`: their value is one run, ours the mean of n with the
-    standard deviation s. Where theirs was measured on a batch of m samples, v = p (1 - p) / m for an accuracy p and
-    l² / m for a loss l (a loss varies over samples about as much as it is large); else v = 0.
+    Formula: 2 √(s² (1 + 1/n) + v), at least `LEAST_ALLOWANCE`: the published value is from one run, ours is the
+    mean of n runs with standard deviation s. If the published value was measured on a batch of m samples,
+    v = p (1 - p) / m for an accuracy p and l² / m for a loss l (assuming that the standard deviation of the loss over
+    samples is about as large as its mean). Otherwise v = 0.
 
     Arguments:
-        values: ours, one per seed, at least one.
+        values: our values, one per seed, at least one.
         samples: m.
     """
     of_batch = 0.0
@@ -48,8 +49,12 @@ def allowance(published: float, values: Sequence[float], measure: str, samples: 
 
 
 def judge_value(published: float | str, values: Sequence[float | str], measure: str, samples: int | None = None) -> str:
-    """`reproduced`, or on which side of the published value ours lies: `above` or `below`. A text is the same or not:
-    `reproduced` or `contradicted`. A run that diverged has the value nan: an accuracy lies `below`, a loss `above`."""
+    """Compares our values with a published one.
+
+    Returns: for a number, `reproduced`, or `above` or `below` if our mean is too large or too small. For a string,
+        `reproduced` or `contradicted`. A run that diverged has the value nan, which counts as `below` for an accuracy
+        and as `above` for a loss.
+    """
     if isinstance(published, str):
         return REPRODUCED if all(value == published for value in values) else CONTRADICTED
     numbers = [float(value) for value in values]
@@ -61,15 +66,15 @@ def judge_value(published: float | str, values: Sequence[float | str], measure: 
     return ABOVE if difference > 0 else BELOW
 
 
-#: Student's t that 95% lie below, by the degrees of freedom; the last one serves for more.
+#: The 95% quantiles of Student's t, by degrees of freedom; the last one is used for all larger numbers.
 _STUDENT = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
 
 
 def judge_statement(differences: Sequence[float]) -> str:
-    """Whether a measure is larger in one case than in another, by a t-test of the differences at the level of 5%.
+    """Tests whether a measure is larger in one case than in another, with a one-sided paired t-test at the 5% level.
 
-    Returns: `reproduced` where their mean is above t times its standard error, `contradicted` where it is below minus
-        that, else `undecided`. One difference is never enough.
+    Returns: `reproduced` if the mean difference is above t times its standard error, `contradicted` if it is below
+        minus that, otherwise `undecided`. A single difference is always `undecided`.
     """
     if len(differences) < 2 or any(math.isnan(difference) for difference in differences):
         return UNDECIDED
@@ -81,16 +86,16 @@ def judge_statement(differences: Sequence[float]) -> str:
 
 
 def judge_entry(values: Sequence[tuple[str, float]], statements: Sequence[str], *, full: bool) -> str:
-    """The verdict on an entry.
+    """The overall verdict on an entry.
 
     Arguments:
-        values: of each headline value, its verdict and our mean less the published one.
+        values: for each headline value, its verdict and our mean minus the published value.
         statements: the verdicts on its statements.
-        full: whether all runs had their full length, all seeds and all cases.
+        full: whether all cases ran with all steps and all seeds.
 
-    Returns: `indicative` where not `full`. Of statements: `reproduced` where all are, `contradicted` where one is, else
-        `undecided`. Of values: `reproduced` where all are; else `above` or `below`, by the mean of the differences of
-        those that are not.
+    Returns: `indicative` if not `full`. For statements: `reproduced` if all are, `contradicted` if one is, otherwise
+        `undecided`. For values: `reproduced` if all are, otherwise `above` or `below`, by the mean difference of the
+        values that do not agree.
     """
     if not full:
         return INDICATIVE

@@ -200,7 +200,7 @@ def overwritten(judge: Judge, trials: Sequence[Trial], what: str) -> None:
         if before is not None and after is not None and not np.array_equal(before, after, equal_nan=True):
             judge.bug(
                 "state-overwritten",
-                f"{what} overwrites the very array that forward returned: whoever kept it has other values now",
+                f"{what} overwrites the array that forward returned: other references to it now have different values",
             )
             return
 
@@ -290,9 +290,7 @@ def judge_spread(
     judge.judged = True
     if w.shape != shape:
         transposed = w.shape == shape[::-1]
-        judge.bug(
-            "init-shape", f"its shape is {w.shape}, expected {shape}{': the axes are exchanged' if transposed else ''}"
-        )
+        judge.bug("init-shape", f"its shape is {w.shape}, expected {shape}{': it is transposed' if transposed else ''}")
         if w.size != int(np.prod(shape)):
             return
     count = w.size

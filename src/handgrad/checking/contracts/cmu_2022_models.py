@@ -1,7 +1,7 @@
-"""CMU's `models/mlp.py` from 2022 on, as descriptions: MLP0, MLP1 and MLP4, of `Linear` and `ReLU` layers in turn.
+"""Descriptions of CMU's `models/mlp.py` from 2022 on: MLP0, MLP1 and MLP4, with alternating `Linear` and `ReLU` layers.
 
-The layers are in `layers`, activations among them or in a list of their own (`f`); the gradients are left in the linear
-layers. What backward returns is judged where it returns something: in the first edition it need not.
+The layers are in `layers`. The activations are in the same list or in a separate list, `f`. The linear layers store the
+gradients. The return value of backward is judged only if there is one, because the first edition does not require it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _of_its_kind(subject: Subject) -> Subject:
 
 
 def model_dx() -> Subject:
-    """dLdA of the model's input: the delta of a layer that is put before the first and changes nothing."""
+    """dLdA of the model's input, computed as the delta of an additional identity layer before the first layer."""
     delta = mlp_bias_gradient(0, averaged=False)
 
     def compute(draw: Draw, **options: Any) -> Any:
@@ -52,7 +52,7 @@ def model_dx() -> Subject:
 
 
 def _by_edition(make: Any) -> Subject:
-    """Divided by N where the draw says so."""
+    """The gradient, divided by N if the draw says so."""
     usual, averaged = _of_its_kind(make(averaged=False)), _of_its_kind(make(averaged=True))
 
     def compute(draw: Draw, **options: Any) -> Any:

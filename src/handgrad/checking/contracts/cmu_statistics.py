@@ -111,7 +111,7 @@ def judge_statistics(judge: Judge, each: Trial, losses_right: bool) -> None:
     if any(len(figure) != EPOCHS for figure in figures):
         judge.bug(
             "statistics-wrong",
-            f"arrays of the lengths {[len(f) for f in figures]} come back, expected {EPOCHS}, one figure an epoch",
+            f"the returned arrays have the lengths {[len(f) for f in figures]}, expected {EPOCHS}, one value per epoch",
         )
         return
     entries = _entries(observation)

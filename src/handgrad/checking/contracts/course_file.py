@@ -1,4 +1,4 @@
-"""A course in one file: the contract that a teacher describes in TOML, with a right solution beside it.
+"""Course files: a contract that a teacher describes in TOML, together with a correct solution.
 
 `CourseFile.read("course.toml")` reads and checks the description; `course.on(source)` is its contract on one hand-in.
 The keys are those of `COURSE`, `PART` and `ARGUMENT`; docs/own-contract.md explains them.
@@ -58,7 +58,7 @@ SUBJECTS = tuple(KNOWN)
 
 
 class Bad(Exception):
-    """What is wrong with a course file; the reader adds where."""
+    """An error in a course file; the reader adds the path."""
 
 
 # -- values -----------------------------------------------------------------------------------------------------------
@@ -94,14 +94,14 @@ class Argument:
     """An input of forward, or a parameter of the layer.
 
     Arguments:
-        name: as in the file.
+        name: name in the file.
         shape: numbers and names of sizes; None for a constant.
-        values: how it is drawn.
-        low, high: the range of uniform and integer values; `high` is excluded, and may be a size's name.
+        values: distribution of the values.
+        low, high: range of uniform and integer values; `high` is excluded and may be the name of a size.
         value: the constant.
-        gradient: the place where its gradient is found; empty where there is none.
-        averaged: that gradient is divided by the batch size.
-        role: what the subject calls it.
+        gradient: location of its gradient; empty if there is none.
+        averaged: whether its gradient is divided by the batch size.
+        role: the subject's name for it.
     """
 
     name: str
@@ -116,7 +116,7 @@ class Argument:
 
     @property
     def label(self) -> str:
-        """The gradient's name."""
+        """The name of the gradient."""
         if self.gradient[:1] == ("layer",):
             return written(self.gradient).removeprefix("layer.")
         return "d" + re.sub(r".*\W(\w+)\W*$", r"\1", self.name)
@@ -133,7 +133,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class CoursePart:
-    """One part of a course: how it is called and what it is to be."""
+    """One part of a course: how to call it and what it should compute."""
 
     name: str
     owner: str
@@ -157,7 +157,7 @@ class CoursePart:
 
     @cached_property
     def arguments(self) -> tuple[Argument, ...]:
-        """Those with a gradient first, for a derivative by differences goes by position."""
+        """The arguments, those with a gradient first, because numerical derivatives are taken by position."""
         found = [*self.inputs, *(argument for argument, _ in self.parameters.values())]
         return tuple(sorted(found, key=lambda one: not one.gradient))
 
@@ -179,7 +179,7 @@ class CoursePart:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The parts that a report has of it: of forward, and of its gradient."""
+        """The names of its parts in a report: forward, and its gradient."""
         if self.owner:
             forward, backward = f"{self.name}.{self.forward}", f"{self.name}.{self.backward}"
         else:
@@ -194,7 +194,7 @@ class CoursePart:
 
     @cached_property
     def roles(self) -> dict[str, Argument]:
-        """Role -> argument: as the file says, else in the order of the file."""
+        """Role -> argument: by the roles in the file, otherwise by order."""
         known = self.known
         if known is None:
             return {}
@@ -205,7 +205,7 @@ class CoursePart:
 
     @property
     def transposed(self) -> bool:
-        """A linear layer's weight is (in, out)."""
+        """Whether the weight of a linear layer has the shape (in, out)."""
         weight, x = self.roles.get("weight"), self.roles.get("x")
         if weight is None or x is None or not weight.shape or not x.shape or len(weight.shape) != 2:
             return False
@@ -217,7 +217,7 @@ class CoursePart:
     # -- the description ----------------------------------------------------------------------------------------------
 
     def spec(self) -> dict[str, Any]:
-        """What the adapter in the sandbox reads."""
+        """The description that the adapter in the sandbox reads."""
         return {
             "class": self.owner,
             "construct": list(self.construct),
@@ -304,12 +304,12 @@ def _stem(name: str) -> str:
 
 
 def _of_reference(tolerance: float) -> Subject:
-    """What the teacher's solution computes; `prepare` writes it into the draw."""
+    """The output of the teacher's solution; `prepare` writes it into the draw."""
     return Subject("the output", lambda draw: draw.expected, tolerance=tolerance)
 
 
 def _averaged(name: str, k: int, *, bias: bool) -> Subject:
-    """A gradient by differences that the course divides by the batch size."""
+    """A numerical gradient that the course divides by the batch size."""
     usual = parameter_subject(name, bias=bias)
 
     def compute(draw: Draw, **options: Any) -> Any:
@@ -322,7 +322,7 @@ def _averaged(name: str, k: int, *, bias: bool) -> Subject:
 
 
 def _in_shape(subject: Subject, name: str) -> Subject:
-    """A gradient with as many axes as its argument has: biases are (n,), (1, n) or (n, 1)."""
+    """A gradient with as many axes as its argument: biases are (n,), (1, n) or (n, 1)."""
 
     def turned(value: Any, shape: tuple[int, ...]) -> Any:
         value = np.asarray(value)
@@ -338,7 +338,7 @@ def _in_shape(subject: Subject, name: str) -> Subject:
 
 
 def _joined(part: CoursePart, forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Observation]]) -> None:
-    """A gradient beside its argument, as a step takes them."""
+    """Checks that each gradient can be used in an update of its argument."""
     for one, observation in trials:
         value = observation.values.get("g")
         if value is None or value.kind != "tuple" or backward.missing:
@@ -348,7 +348,7 @@ def _joined(part: CoursePart, forward: Judge, backward: Judge, trials: Sequence[
 
 
 def _states(part: CoursePart, forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Observation]]) -> None:
-    """What forward leaves in the layer, beside what the reference leaves there."""
+    """Compares the state that forward sets with that of the reference."""
     if forward.missing or not forward.judged:
         return
     for one, observation in trials:
@@ -362,7 +362,7 @@ def _states(part: CoursePart, forward: Judge, backward: Judge, trials: Sequence[
 
 
 def _moved_wrongly(place: Sequence[Any], draw: Draw, found: np.ndarray, expected: np.ndarray) -> str:
-    """What is wrong with a running figure that was to move from 0 (a mean) or 1 (a variance) towards the batch's."""
+    """The bug in the update of a running mean (initially 0) or variance (initially 1)."""
     variance = "var" in str(place[-1]).lower()
     start, batch = (1.0, draw.x.var(axis=0)) if variance else (0.0, draw.x.mean(axis=0))
     ways = {
@@ -377,7 +377,7 @@ def _moved_wrongly(place: Sequence[Any], draw: Draw, found: np.ndarray, expected
 
 
 class Course(Runner):
-    """A course file on one hand-in."""
+    """A course file applied to one hand-in."""
 
     def __init__(self, source: Source, course: CourseFile) -> None:
         super().__init__(source)
@@ -393,9 +393,9 @@ class Course(Runner):
                 self.described.append((part.described(), module))
 
     def prepare(self, limits: Limits, means: Sequence[str] = MEANS) -> None:
-        """Runs the reference on what the hand-in will be handed, in a sandbox of its own.
+        """Runs the reference on the inputs of the hand-in, in a separate sandbox.
 
-        Raises: ConfigError where it does not go through.
+        Raises: ConfigError if the reference fails.
         """
         compared = {part.name for part in self.course.parts if part.needs_reference}
         trials = {name: group for name, group in self.trials().items() if name in compared}
@@ -428,10 +428,10 @@ class Course(Runner):
                 output = found.values.get("all")
                 first = output.items.get("0") if output is not None else None
                 if found.failure is not None or first is None or first.array is None:
-                    why = found.failure or f"it gives {first.type if first is not None else 'nothing'}"
+                    why = found.failure or f"it returns {first.type if first is not None else 'nothing'}"
                     raise ConfigError(
-                        f"{self.course.path}: part {name!r} does not go through with the reference: {why}; "
-                        "look at its shapes and its construct"
+                        f"{self.course.path}: part {name!r} fails with the reference: {why}; "
+                        "check its shapes and its construct"
                     )
                 one.draw.expected = first.array.astype(float)
                 one.draw.expected_state = [found.get(f"state {k}") for k in range(len(part.state))]
@@ -467,7 +467,7 @@ class Course(Runner):
 
 
 def _defining(source: Source, part: CoursePart) -> Module | None:
-    """The file that has the part: the one that the course names, where it is there."""
+    """The file that defines the part: the one that the course names, if it exists."""
 
     def has(module: Module) -> bool:
         return part.owner in module.classes if part.owner else part.forward in module.functions
@@ -482,7 +482,7 @@ def _defining(source: Source, part: CoursePart) -> Module | None:
 
 @dataclass(frozen=True)
 class CourseFile:
-    """What a course file says."""
+    """The content of a course file."""
 
     path: Path
     name: str
@@ -490,13 +490,13 @@ class CourseFile:
     reference: Path | None
     parts: tuple[CoursePart, ...]
     digest: str
-    """Of the file and of the reference: a check that was ended goes on only where both are as they were."""
+    """Hash of the file and the reference: an interrupted check is resumed only if both are unchanged."""
 
     @classmethod
     def read(cls, path: str | Path) -> CourseFile:
         """Reads a course file.
 
-        Raises: ConfigError where it is not there, is not TOML, or describes what cannot be.
+        Raises: ConfigError if it does not exist, is not TOML, or is invalid.
         """
         path = Path(path)
         try:
@@ -519,35 +519,37 @@ class CourseFile:
             raise Bad(f"name={name!r}: expected letters, digits, '.', '-' and '_'")
         entries = found.get("part")
         if not isinstance(entries, list) or not entries or not all(isinstance(one, dict) for one in entries):
-            raise Bad("it describes no part: expected at least one table [[part]]")
+            raise Bad("it has no part: expected at least one table [[part]]")
         sizes = {**SIZES, **_sizes(found.get("sizes", {}), "sizes")}
         reference, digest = None, hashlib.sha256(data)
         if "reference" in found:
             reference = path.parent / _text(found, "reference", "", "the course")
             if not reference.exists():
-                raise Bad(f"reference={found['reference']!r} is not there: expected a file or folder beside the course")
+                raise Bad(
+                    f"reference={found['reference']!r} does not exist: expected a path relative to the course file"
+                )
             for file in sorted(reference.rglob("*.py")) if reference.is_dir() else [reference]:
                 digest.update(file.read_bytes())
         parts = tuple(read_part(entry, sizes) for entry in entries)
         names = [part.name for part in parts]
         for part in parts:
             if names.count(part.name) > 1:
-                raise Bad(f"two parts are called {part.name!r}: give each a name of its own")
+                raise Bad(f"two parts are called {part.name!r}: give each a unique name")
             if part.needs_reference and reference is None:
                 raise Bad(
                     f"part {part.name!r} has no subject, so the course needs a reference to compare its output with: "
-                    'add reference = "solution.py", or compare = false to judge its backward alone'
+                    'add reference = "solution.py", or compare = false to judge only its backward'
                 )
         return cls(path, name, _text(found, "title", name, "the course"), reference, parts, digest.hexdigest())
 
     def on(self, source: Source) -> Contract | None:
-        """The contract on one hand-in; None where it has nothing of the course."""
+        """The contract for one hand-in; None if it contains no part of the course."""
         found = Course(source, self)
         return found if found.described else None
 
     @property
     def points(self) -> dict[str, float]:
-        """What each entry of the points is worth; empty where the file gives none."""
+        """The points of each entry; empty if the file gives none."""
         found: dict[str, float] = {}
         for part in self.parts:
             if isinstance(part.points, Mapping):
@@ -573,7 +575,7 @@ def _known_keys(found: Mapping[str, Any], keys: Sequence[str], where: str) -> No
 def _text(found: Mapping[str, Any], key: str, usual: str, where: str) -> str:
     value = found.get(key, usual)
     if not isinstance(value, str):
-        raise Bad(f"{where}: {key}={value!r}, expected a text")
+        raise Bad(f"{where}: {key}={value!r}, expected a string")
     return value
 
 
@@ -596,9 +598,9 @@ def _whole(value: Any) -> bool:
 
 
 def place(text: Any, first: Sequence[str], where: str) -> tuple[Any, ...]:
-    """A place as a path: `layer.grads['weight']` is ("layer", "grads", {"key": "weight"}).
+    """Parses a location into a path: `layer.grads['weight']` is ("layer", "grads", {"key": "weight"}).
 
-    Raises: Bad where it is anything else than names, attributes and items.
+    Raises: Bad if it contains anything other than names, attributes and items.
     """
     steps: list[Any] = []
     try:
@@ -612,16 +614,18 @@ def place(text: Any, first: Sequence[str], where: str) -> tuple[Any, ...]:
             key = node.slice.value
             steps.insert(0, key if isinstance(key, int) else {"key": key})
         else:
-            raise Bad(f"{where}={text!r} names no place: expected something like layer.dW, backward[0] or forward[1]")
+            raise Bad(
+                f"{where}={text!r} is not a valid location: expected for example layer.dW, backward[0] or forward[1]"
+            )
         node = node.value
     if first and node.id not in first:
         near = difflib.get_close_matches(node.id, first, 1, 0.5)
-        raise Bad(f"{where}={text!r}: expected a place that begins with {' or '.join(near or first)}")
+        raise Bad(f"{where}={text!r}: expected a location that begins with {' or '.join(near or first)}")
     return (node.id, *steps)
 
 
 def written(path: Sequence[Any]) -> str:
-    """A place as text."""
+    """A location as text."""
     text = str(path[0])
     for step in path[1:]:
         key = step["key"] if isinstance(step, dict) else step
@@ -630,14 +634,14 @@ def written(path: Sequence[Any]) -> str:
 
 
 def read_part(found: dict[str, Any], course_sizes: Mapping[str, tuple[int, ...]] = SIZES) -> CoursePart:
-    """A part of a course from its table. Raises: Bad where it cannot be."""
+    """Reads a part of a course from its table. Raises: Bad if it is invalid."""
     owner = _text(found, "class", "", "a part")
     forward = _text(found, "forward", "forward" if owner else "", "a part")
     name = _text(found, "name", owner or _stem(forward), "a part")
     where = f"part {name!r}"
     _known_keys(found, PART, where)
     if not forward:
-        raise Bad(f'{where} names neither a class nor a forward: expected class = "Linear" or forward = "relu_forward"')
+        raise Bad(f'{where} has neither a class nor a forward: expected class = "Linear" or forward = "relu_forward"')
     all_sizes = {**course_sizes, **_sizes(found.get("sizes", {}), f"{where}: sizes")}
     inputs, parameters = _arguments(found, owner, all_sizes, where)
     backward = _text(found, "backward", "", where)
@@ -654,7 +658,9 @@ def read_part(found: dict[str, Any], course_sizes: Mapping[str, tuple[int, ...]]
     output = place(found.get("output", "forward[0]" if pair else "forward"), outputs, f"{where}: output")
     state = found.get("state", [])
     if not isinstance(state, list) or (state and not owner):
-        raise Bad(f'{where}: state={state!r}, expected places in a class\'s layer, such as ["layer.running_mean"]')
+        raise Bad(
+            f'{where}: state={state!r}, expected locations in the layer of a class, such as ["layer.running_mean"]'
+        )
     subject, options = _subject(found.get("subject", ""), where)
     construct = found.get("construct", [])
     if not isinstance(construct, list | dict) or (construct and not owner):
@@ -729,7 +735,7 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
     for key, usual in zip(("low", "high"), RANGES.get(kind, (0, 1)), strict=True):
         bound = value.get(key, usual)
         if key in value and kind not in RANGES:
-            raise Bad(f'{where}: {key} goes with values = "uniform" or "integers", not with {kind!r}')
+            raise Bad(f'{where}: {key} requires values = "uniform" or "integers", not {kind!r}')
         if isinstance(bound, str) and bound not in sizes:
             _unknown_size(bound, sizes, f"{where}: {key}")
         if isinstance(bound, bool) or not isinstance(bound, int | float | str):
@@ -739,11 +745,11 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
     if not isinstance(low, str) and not isinstance(high, str) and not low < high:
         raise Bad(f"{where}: low={low:g} and high={high:g}, expected low below high")
     if kind in ("one-hot", "probabilities") and not shape:
-        raise Bad(f"{where}: values={kind!r} needs a shape with an axis of classes, the last")
+        raise Bad(f"{where}: values={kind!r} requires a shape whose last axis is the classes")
     gradient = ()
     if value.get("gradient"):
         if kind == "integers":
-            raise Bad(f"{where}: gradient={value['gradient']!r}, but its values are integers, which have none")
+            raise Bad(f"{where}: gradient={value['gradient']!r}, but integers have no gradient")
         first = ("forward", "backward", *(["layer"] if owner else []))
         gradient = place(value["gradient"], first, f"{where}: gradient")
     averaged = value.get("averaged", False)
@@ -756,7 +762,7 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
 def _unknown_size(one: Any, sizes: Mapping[str, Any], where: str) -> None:
     near = difflib.get_close_matches(str(one), list(sizes), 1, 0.5)
     hint = f"did you mean {near[0]!r}?" if near else "expected whole numbers of at least 1 and names of sizes"
-    raise Bad(f"{where} holds {one!r}; {hint} (sizes: {', '.join(sizes)})")
+    raise Bad(f"{where} contains {one!r}; {hint} (sizes: {', '.join(sizes)})")
 
 
 def _built(value: Any, sizes: Mapping[str, Any], where: str) -> Any:
@@ -764,12 +770,14 @@ def _built(value: Any, sizes: Mapping[str, Any], where: str) -> Any:
     if isinstance(value, str):
         if value not in sizes:
             near = difflib.get_close_matches(value, list(sizes), 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"a text is written {{ value = {value!r} }}"
-            raise Bad(f"{where}: construct holds {value!r}, which is no size; {hint}")
+            hint = f"did you mean {near[0]!r}?" if near else f"write a string as {{ value = {value!r} }}"
+            raise Bad(f"{where}: construct contains {value!r}, which is not a size; {hint}")
         return {"size": value}
     if isinstance(value, dict):
         if set(value) != {"value"} or isinstance(value["value"], dict):
-            raise Bad(f"{where}: construct holds {value!r}, expected a number, a size's name or {{ value = ... }}")
+            raise Bad(
+                f"{where}: construct contains {value!r}, expected a number, the name of a size or {{ value = ... }}"
+            )
         return value["value"]
     return [_built(one, sizes, where) for one in value] if isinstance(value, list) else value
 
@@ -815,17 +823,19 @@ def _points(found: Any, where: str) -> Any:
 
 
 def _possible(part: CoursePart, where: str) -> None:
-    """The shapes can be: they fit the subject, and are small enough for differences."""
+    """Checks that the shapes fit the subject and are small enough for numerical derivatives."""
     lengths = {len(values) for values in part.sizes.values()} - {1}
     if len(lengths) > 1:
-        raise Bad(f"{where}: its sizes have {' and '.join(map(str, sorted(lengths)))} values, expected as many of each")
+        raise Bad(
+            f"{where}: its sizes have {' and '.join(map(str, sorted(lengths)))} values, expected equally many for each"
+        )
     for position in range(part.trials):
         sizes = part.sizes_at(position)
         for one in part.arguments:
             count = math.prod(one.size(sizes)) if one.shape is not None else 0
             most = MOST_SWEPT if one.gradient and not part.subject else MOST
             if count > most:
-                why = " for a derivative by differences" if most == MOST_SWEPT else ""
+                why = " for a numerical derivative" if most == MOST_SWEPT else ""
                 raise Bad(f"{where}: {one.name} has {count} numbers, expected at most {most}{why}")
             low, high = (sizes[bound] if isinstance(bound, str) else bound for bound in (one.low, one.high))
             if one.shape is not None and not low < high:
@@ -835,13 +845,13 @@ def _possible(part: CoursePart, where: str) -> None:
         return
     arrays = [one.name for one in part.arguments if one.shape is not None]
     if sorted(part.roles) != sorted(known.roles) or len(arrays) != len(known.roles):
-        raise Bad(f"{where}: subject={part.subject!r} reads {', '.join(known.roles)}; the part has {', '.join(arrays)}")
+        raise Bad(f"{where}: subject={part.subject!r} takes {', '.join(known.roles)}; the part has {', '.join(arrays)}")
     for role, one in part.roles.items():
         if one.gradient and role not in known.gradients:
             raise Bad(f"{where}: {one.name} is the {role} of {part.subject}, which has no gradient")
     if part.with_gradient and known.upstream is not None and known.upstream != part.upstream:
         takes = "an upstream gradient (dout)" if known.upstream else "no upstream gradient"
-        raise Bad(f"{where}: subject={part.subject!r} has a backward that takes {takes}")
+        raise Bad(f"{where}: the backward of subject={part.subject!r} takes {takes}")
     shapes = ", ".join(f"{one.name} {one.size(part.sizes_at(0))}" for one in part.roles.values())
     try:
         for position in range(part.trials):
@@ -855,7 +865,7 @@ def _possible(part: CoursePart, where: str) -> None:
                 if found.shape != one.size(part.sizes_at(position)):
                     raise ValueError
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise Bad(f"{where}: subject={part.subject!r} cannot be with these shapes: {shapes}") from None
+        raise Bad(f"{where}: subject={part.subject!r} does not fit these shapes: {shapes}") from None
 
 
 __all__ = ["SIZES", "SUBJECTS", "Bad", "Course", "CourseFile", "CoursePart", "read_part", "written"]

@@ -335,7 +335,7 @@ def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
                 changed = departure(figure, after, start)
                 forward.bug(
                     "evaluation-updates-running",
-                    f"a pass in evaluation changes the running figures: {changed}{forward.legend(changed)}",
+                    f"a pass in evaluation mode changes the running statistics: {changed}{forward.legend(changed)}",
                 )
     kept, before = forward.observations, list(forward.findings)
     forward.observations = {**kept, **named}

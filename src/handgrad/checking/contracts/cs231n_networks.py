@@ -1,8 +1,8 @@
-"""CS231n's networks as descriptions: `TwoLayerNet` and `FullyConnectedNet`, whose `loss(X)` gives scores and whose
-`loss(X, y)` gives the loss and a dict of gradients.
+"""Descriptions of CS231n's networks: `TwoLayerNet` and `FullyConnectedNet`. `loss(X)` returns scores, `loss(X, y)`
+returns the loss and a dict of gradients.
 
 Editions differ in names (input_dim, input_size; dropout_keep_ratio, dropout; normalization, use_batchnorm), in whether
-`reg` goes to the constructor or to the loss, and in whether reg * sum(W²) is halved.
+`reg` is an argument of the constructor or of the loss, and in whether reg * sum(W²) is halved.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _penalty(draw: Draw, which: str = "weights") -> float:
 
 
 def network_loss() -> Subject:
-    """The mean cross-entropy of the scores, and share * reg * sum(W²)."""
+    """The mean cross-entropy of the scores, plus share * reg * sum(W²)."""
     scores, usual = mlp_forward(), more.softmax_loss()
     named = {option for each in usual.slips for option in each.options}
 
@@ -79,7 +79,7 @@ def network_loss() -> Subject:
 
 
 def _of_its_kind(subject: Subject) -> Subject:
-    """Without slips of the order of activations: all hidden ones are ReLU here."""
+    """Removes slips of the order of activations, because all hidden activations are ReLU here."""
     return replace(subject, slips=tuple(one for one in subject.slips if one.bug != "activation-order"))
 
 
@@ -135,7 +135,7 @@ def _by_differences(name: str, k: int) -> Subject:
 
 
 def _drawn(g: np.random.Generator, position: int, sizes: Any, norm: str) -> Draw:
-    """A network whose hidden units are all clear of 0."""
+    """A network in which no hidden unit is close to 0."""
     N, D, hidden, K = sizes[position]
     widths = [D, *hidden, K]
     for _ in range(2000):
@@ -198,7 +198,7 @@ def _given(g: np.random.Generator, position: int, sizes: Any, norm: str, labels:
 
 
 def networks(module: Module, more_checks: tuple[Callable[..., None], ...] = ()) -> Iterator[Described]:
-    """The networks that one file defines, each with its loss; `more_checks` are the further properties of a loss."""
+    """The networks that one file defines, each with its loss. `more_checks` tests further properties of a loss."""
     for owner, sizes in (("TwoLayerNet", SIZES), ("FullyConnectedNet", DEEP)):
         if owner not in module.classes or "loss" not in module.methods(owner):
             continue
@@ -220,7 +220,7 @@ def _arguments(node: ast.FunctionDef | None) -> list[str]:
 
 
 def _built(owner: str, init: list[str]) -> dict[str, Any] | None:
-    """The constructor's arguments, by the edition's names."""
+    """The arguments of the constructor, with the names of the edition."""
     wanted = {"D": ("input_dim", "input_size"), "K": ("num_classes", "output_size", "output_dim")}
     wanted |= {"H": ("hidden_dim", "hidden_size")} if owner == "TwoLayerNet" else {"hidden": ("hidden_dims",)}
     built: dict[str, Any] = {}
@@ -289,7 +289,7 @@ SHARED = ("bias", "norm", "activations", "end")
 
 
 def _with_dropout(sizes: Any, built: dict[str, Any], loss: list[str]) -> Described:
-    """Its own differences are all that is known of it: the seed makes the mask the same at each call."""
+    """A network with dropout, checked only by its own numerical derivatives. The seed fixes the mask in all calls."""
     names = _names(len(sizes[0][2]) + 1, "")
     inputs = ["X", "y", *(["size reg"] if "reg" in loss else [])]
     owner = "FullyConnectedNet"

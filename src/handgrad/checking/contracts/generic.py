@@ -751,9 +751,9 @@ def numeric_backward(*, loss: bool = False) -> Subject:
     slips = (
         slip("upstream-missing", "the derivative alone, without dy", dy="missing"),
         slip("gradient-diagonal-only", "each input's effect on its own output alone", jacobian="diagonal"),
-        slip("jacobian-transposed", "J dy in place of Jᵀ dy", jacobian="transposed"),
+        slip("jacobian-transposed", "J dy instead of Jᵀ dy", jacobian="transposed"),
         slip("derivative-missing", "dy, unchanged", jacobian="none"),
-        slip("function-for-derivative", "y dy: the function in place of its derivative", jacobian="function"),
+        slip("function-for-derivative", "y dy: the function instead of its derivative", jacobian="function"),
         slip("derivative-twice", "the derivative applied twice", jacobian="twice"),
     )
     return Subject("dx", compute, slips, factors={} if loss else NOT_AVERAGED, tolerance=DIFFERENCES)

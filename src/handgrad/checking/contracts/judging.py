@@ -450,15 +450,18 @@ def grown(parameter: np.ndarray, gradient: np.ndarray) -> tuple[int, ...] | None
 def judge_joined(
     judge: Judge, name: str, parameter: np.ndarray, gradient: np.ndarray | None, gradient_name: str
 ) -> bool:
-    """A gradient beside its parameter, as an update takes them: right numbers in a shape that spoils the parameter.
-    Whether it does."""
+    """Checks that a gradient can be used in an update of its parameter. Reports correct values in a shape that would
+    change the shape of the parameter.
+
+    Returns: whether a bug was found.
+    """
     if gradient is None or gradient.dtype.kind not in "biuf" or gradient.size != parameter.size:
         return False
     shape = grown(parameter, gradient)
     if shape is not None:
         judge.bug(
             "wrong-shape",
-            f"`{gradient_name}` has the shape {gradient.shape} beside `{name}` of the shape {parameter.shape}: "
+            f"`{gradient_name}` has the shape {gradient.shape}, but `{name}` has the shape {parameter.shape}: "
             f"after one step `{name} - lr * {gradient_name}` has the shape {shape}",
         )
     return shape is not None

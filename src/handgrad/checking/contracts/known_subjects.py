@@ -1,7 +1,7 @@
-"""Subjects that a course file can name, so that the diagnosis names bugs: `subject = "relu"`.
+"""Subjects that a course file can name, such as `subject = "relu"`. For these, the diagnosis can name bugs.
 
-Each says which of a part's arguments it reads (by role, in the order of the usual interface), what its draw holds, and
-what the output and the gradients are to be.
+Each subject lists the arguments that it takes (by role, in the order of the usual interface), the content of its draw,
+and the correct output and gradients.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class Known:
     """One subject.
 
     Arguments:
-        roles: what it reads, in the order of the arguments.
+        roles: its arguments, in order.
         output: what forward computes.
         gradients: role -> (gradient's name, draw's options) -> what backward computes.
-        draw: (arrays by role, options) -> further arrays that the models read.
-        options: numbers that it has, such as eps, with their usual values.
-        axes: how many axes its first argument may have.
-        upstream: whether backward takes an upstream gradient; None: either.
-        shared: role -> options of output's slips that its gradient has too.
-        stable: a softmax, which is also tried with 1000 added.
+        draw: (arrays by role, options) -> additional arrays for the models.
+        options: its numeric options, such as eps, with their default values.
+        axes: allowed numbers of axes of its first argument.
+        upstream: whether backward takes an upstream gradient; None if both are possible.
+        shared: role -> options of the output's slips that its gradient also has.
+        stable: whether it is a softmax, which is also tested with 1000 added to its inputs.
     """
 
     roles: tuple[str, ...]
@@ -65,7 +65,7 @@ def _elementwise(kind: str) -> Known:
 
 
 def _labels(arrays: Arrays, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """One-hot rows of labels that are one-hot rows or class numbers."""
+    """Converts labels (one-hot rows or class indices) to one-hot rows."""
     t, K = arrays["target"], arrays["x"].shape[1]
     return {"t": t if t.ndim == 2 and t.shape[1] == K else np.eye(K)[np.ravel(t)]}
 
@@ -162,11 +162,11 @@ KNOWN: dict[str, Known] = {
 
 
 def draw_of(known: Known, arrays: Arrays, options: Mapping[str, Any]) -> Draw:
-    """What the models of one trial read.
+    """The draw that the models of one trial read.
 
     Arguments:
-        arrays: by role; a linear layer's weight is turned to (out, in).
-        options: the part's, those that it leaves out as usual.
+        arrays: arrays by role; the weight of a linear layer is transposed to (out, in).
+        options: options of the part; omitted ones have their default values.
     """
     x = arrays["x"]
     sizes: dict[str, float] = {"N": x.shape[0] if x.ndim else 1}

@@ -1,8 +1,9 @@
-"""A layer or a loss that is an object, as a description: how it is made and called, what it is handed, what it and its
-gradient are; and the runner that makes its trials and its verdicts.
+"""Descriptions of layers and losses that are objects, and the runner that creates their trials and verdicts.
 
-An object keeps what backward reads. So it is run several times, after another batch, and with inputs in other layouts,
-where `described` runs functions with a cache once each.
+A description says how an object is created and called, what its arguments are, and what it and its gradient compute.
+
+An object stores what backward reads. The runner therefore runs it several times, after a different batch and with
+inputs in different memory layouts. `described` runs functions with a cache only once.
 """
 
 from __future__ import annotations
@@ -33,28 +34,28 @@ SIZES = ((5, 4), (7, 3), (4, 4), (3, 3))
 
 @dataclass(frozen=True)
 class Layer:
-    """One class of a course.
+    """The description of one class of a course.
 
     Arguments:
-        name: what its trials are called.
-        make: (the activation's parameter) -> operations that make an object, `layer`.
-        passed: operations of one pass forward and back. Later passes repeat them with other arrays.
-        after: operations that follow the first pass: backward asked again, `y` looked at again.
-        earlier: a pass with another batch, `x0` (and `t0`), which the pass after it must forget.
-        inputs: (generator, N, D) -> the arrays of one pass; with a position, those of the main trial there.
-        reads, handed: names of the arrays that forward and backward are handed.
+        name: name of its trials.
+        make: (the activation's parameter) -> operations that create an object, `layer`.
+        passed: operations of one forward and backward pass. Later passes repeat them with other arrays.
+        after: operations after the first pass: a second call of backward, a second look at `y`.
+        earlier: a pass with a different batch, `x0` (and `t0`), which must not affect the next pass.
+        inputs: (generator, N, D) -> the arrays of one pass; with a position, those of the main trial at it.
+        reads, handed: names of the arrays that are passed to forward and backward.
         output, gradient: what they compute.
-        keys: the gradient's name in the observations, and its name when it is asked for again.
-        called: what a message calls backward.
+        keys: name of the gradient in the observations, and its name for the second call of backward.
+        called: name of backward in messages.
         parameters: the activation's parameter (slope, alpha) in each main trial.
-        axis: the letter of the size of x beside N.
+        axis: letter of the second axis of x, after N.
         extremes: (generator, first main trial) -> arrays by group: large inputs, shifted logits.
-        check: (judge, groups, key) -> None: what is seen at the extremes, and whatever else the class has to keep.
-        of_output: whether the gradient starts from forward's output, which is then the hand-in's own or the right one.
-        output_for_input: (forward) -> whether that output may stand in the input's place, as for ReLU.
-        shared: options of output's slips that the gradient has too: what is wrong there is told once.
-        tolerance: relative, of one hand-in's figures to each other.
-        float32: whether single precision is tried.
+        check: (judge, groups, key) -> None: checks of the extremes and of other requirements of the class.
+        of_output: whether the gradient is computed from forward's output, either the hand-in's or the correct one.
+        output_for_input: (forward) -> whether the output may replace the input, as for ReLU.
+        shared: options of the output's slips that the gradient also has; such a bug is reported only once.
+        tolerance: relative tolerance for comparing values of the same hand-in.
+        float32: whether single precision is tested.
     """
 
     name: str
@@ -80,7 +81,7 @@ class Layer:
     float32: bool = False
 
     def trials(self, g: np.random.Generator) -> dict[str, list[Trial]]:
-        """The main trials, and by group those that are compared with them."""
+        """The main trials and, by group, the trials that are compared with them."""
         drawn, main = [], []
         for position, size in enumerate(SIZES):
             drawn.append(self.inputs(g, *size, position))
@@ -142,7 +143,7 @@ class Layer:
         backward.fit(self.gradient, start, key, alternatives=alternatives, givens=({}, given) if given else ({},))
         judge_extras(backward, groups, key, inputs=False, names=self.handed, tolerance=self.tolerance)
         self.check(backward, groups, key)
-        twice(backward, main, key, again, f"{self.called} called a second time gives something else")
+        twice(backward, main, key, again, f"{self.called} gives a different result when called a second time")
         overwritten(backward, main, self.called)
         if not (self.of_output and forward.findings):
             judge_passes(backward, later_gradient, main, key, (*self.reads, *self.handed))
@@ -159,14 +160,14 @@ def object_trial(
     layout: str = "",
     again: Callable[[], Arrays] | None = None,
 ) -> Trial:
-    """A trial of one object: what makes it, one pass, what is asked after it, and later passes.
+    """A trial of one object: its creation, one pass, the operations after it, and later passes.
 
     Args:
-        name: of the trial.
+        name: name of the trial.
         start, passed, after: operations.
-        arrays, draw: what they are handed, under the probe's names and under the models'.
-        layout: of the arrays that `passed` and `after` hand over.
-        again: gives the arrays of one later pass; None where there is none.
+        arrays, draw: their arrays, under the names of the probe and under those of the models.
+        layout: memory layout of the arrays in `passed` and `after`.
+        again: returns the arrays of one later pass; None if there is none.
     """
     operations, arrays = [*start, *_laid_out([*passed, *after], layout)], dict(arrays)
     for k in LATER if again is not None else ():
@@ -184,12 +185,12 @@ def _laid_out(operations: Sequence[Operation], layout: str) -> list[Operation]:
 
 
 def away_from_zero(x: np.ndarray) -> np.ndarray:
-    """No entry near 0, where a kink's derivative is anybody's guess."""
+    """Values without entries near 0, where the derivative at a kink is undefined."""
     return np.where(np.abs(x) < 0.05, np.copysign(0.1, x), x)
 
 
 def both_sides(g: np.random.Generator, N: int, D: int, position: int | None = None) -> np.ndarray:
-    """Inputs of an activation; in the main trials the first entry is in turn below and above 0."""
+    """Inputs of an activation. In the main trials, the first entry is alternately below and above 0."""
     x = away_from_zero(1.5 * g.normal(size=(N, D)))
     if position is not None:
         x[0, 0] = abs(x[0, 0]) if position % 2 else -abs(x[0, 0])
@@ -200,7 +201,7 @@ LARGE = np.array([[1e3, -1e3, 2.0], [-1e4, 1e4, -0.5]])
 
 
 def shifted(logits: np.ndarray, **others: np.ndarray) -> dict[str, list[Arrays]]:
-    """Logits (3, 4) moved in ways that tell which number a softmax subtracts before the exponential."""
+    """Logits (3, 4) with shifts that reveal which number a softmax subtracts before the exponential."""
     shifts = {
         "raised": (1e3, 1e4),
         "lowered": (-1e3,),

@@ -1,7 +1,7 @@
-"""Writes a course file from one right solution: finds its parts, what they take, and which gradient is whose.
+"""Writes a course file from one correct solution: finds its parts, their arguments, and the gradient of each argument.
 
-The solution runs in the sandbox. For every class and function a few interfaces are tried, the likeliest first; that one
-is taken whose gradients are those of its own forward by differences. Nothing is believed because of its name alone.
+The solution runs in the sandbox. For every class and function, a few interfaces are tried, the most likely first. The
+chosen interface is the one whose gradients match numerical derivatives of its forward pass. Names are never sufficient.
 """
 
 from __future__ import annotations
@@ -59,27 +59,27 @@ Entry = dict[str, Any]
 
 @dataclass
 class Found:
-    """One class, function or pair of the solution, and the interfaces that it may have."""
+    """One class, function or pair of functions of the solution, and its possible interfaces."""
 
     name: str
     module: Module
     variants: list[Entry]
     backward: str
-    """The method or function that gives the gradients; empty where there is none."""
+    """The method or function that returns the gradients; empty if there is none."""
     takes: list[str]
     """Its arguments."""
     cache: str
-    """Where the cache is that it may take."""
+    """The location of the cache that it may take."""
     entry: Entry | None = None
     lacking: list[str] = field(default_factory=list)
-    """Arguments of which forward has a derivative and backward, as far as it is seen, no gradient."""
+    """Arguments for which forward has a derivative but no gradient was found in backward."""
     evaluated: Entry | None = None
-    """The same in evaluation, where it keeps running figures."""
+    """The same part in evaluation mode, if it has running statistics."""
     why: str = ""
-    """What the first variant failed with."""
+    """The error of the first variant."""
 
     def with_backward(self, entry: Entry) -> list[Entry]:
-        """The ways in which backward may be called."""
+        """The possible ways to call backward."""
         if not self.backward:
             return [entry]
         takes = _takes(self.takes, list(entry["inputs"]), self.cache)
@@ -88,7 +88,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Explored:
-    """What one variant gave at one trial."""
+    """The result of one variant in one trial."""
 
     part: CoursePart
     position: int
@@ -108,7 +108,7 @@ class Explored:
         return np.resize(self.up, y.shape) if self.part.upstream else np.ones(y.shape)
 
     def gradient(self, name: str) -> np.ndarray | None:
-        """By differences."""
+        """The numerical derivative."""
         sweep, y = self.sweeps.get(name), self.output
         if sweep is None or y is None:
             return None
@@ -116,7 +116,7 @@ class Explored:
         return None if J is None else (J @ self.dy.ravel()).reshape(sweep.x.shape)
 
     def places(self) -> dict[str, np.ndarray]:
-        """Where a gradient may be: what backward gave, what forward gave beside its output, the layer's arrays."""
+        """Possible locations of a gradient: return values of backward and forward, and the arrays of the layer."""
         found: dict[str, np.ndarray] = {}
         for key in ("backward", "forward"):
             value = self.observation.values.get(key)
@@ -142,7 +142,7 @@ def _flat(place: str, value: Value) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def candidates(module: Module) -> list[Found]:
-    """The classes and functions of one file that may be parts."""
+    """The classes and functions of one file that could be parts."""
     found, taken = [], set()
     for name in module.classes:
         methods = module.methods(name)
@@ -173,7 +173,7 @@ def candidates(module: Module) -> list[Found]:
 
 
 def _partner(module: Module, forward: str) -> str:
-    """The function that gives another's gradient, by its name."""
+    """The function that computes the gradient of another one, by its name."""
     stem = re.sub(r"_?(forward|fwd)(?=_|$)", "", forward)
     names = [forward.replace("forward", "backward"), forward.replace("fwd", "bwd")] if stem != forward else []
     names += [pattern.format(one) for one in (forward, stem) for pattern in DERIVATIVES]
@@ -208,7 +208,7 @@ def _array(*shape: Any, **more: Any) -> Entry:
 
 
 def _inputs(names: Sequence[str], kind: str) -> Iterator[dict[str, Entry]]:
-    """Ways to fill forward's arguments, the likeliest first."""
+    """Possible values for the arguments of forward, the most likely first."""
     if not names:
         return
     batches = [("N", "D"), ("N", "C", "H", "W"), ("D", "N"), ("D",), ()]
@@ -260,7 +260,7 @@ def _choices(name: str, position: int, batch: tuple[str, ...], loss: bool) -> li
 
 
 def _takes(names: Sequence[str], inputs: Sequence[str], cache: str) -> list[list[str]]:
-    """What backward may be handed: what its arguments' names say; where they do not, anything in any order."""
+    """Possible arguments of backward: as their names suggest, otherwise anything in any order."""
     pool = ["dout", *([cache] if cache else []), *inputs, "forward"]
     by_name = []
     for name in names:
@@ -286,7 +286,7 @@ class Explorer:
         self.sandbox, self.source, self.seed, self.failure = sandbox, source, seed, ""
 
     def run(self, tried: Sequence[tuple[Module, CoursePart]], *, derivatives: bool) -> list[list[Explored]]:
-        """What each gave at two trials; nothing where it did not go through."""
+        """The results of each variant in two trials; empty for variants that fail."""
         self.failure = ""
         probes, kept = [], []
         for k, (module, part) in enumerate(tried):
@@ -353,7 +353,7 @@ def _expression(value: Any) -> Any:
 
 
 def _read(entry: Entry) -> CoursePart | None:
-    """The part of an entry, at the sizes of exploration."""
+    """The part of an entry, with the sizes used for exploration."""
     images = any(len(one.get("shape", ())) == 4 for one in entry["inputs"].values() if isinstance(one, dict))
     try:
         return read_part({"compare": False, **entry}, {**EXPLORED, **(FEWER if images else {})})
@@ -362,7 +362,7 @@ def _read(entry: Entry) -> CoursePart | None:
 
 
 def settle(found: Found, explorer: Explorer) -> None:
-    """Chooses the interface: that whose gradients are right for the most arguments; else one that goes through."""
+    """Chooses the interface whose gradients are correct for the most arguments, otherwise one that runs."""
     tried = [(entry, part) for entry in found.variants if (part := _read(entry)) is not None]
     if not tried:
         found.why = "it takes no arguments that could be made up"
@@ -398,7 +398,7 @@ def settle(found: Found, explorer: Explorer) -> None:
 
 
 def _with_parameters(entry: Entry, seen: Sequence[Explored]) -> Entry:
-    """The layer's arrays before forward, as parameters."""
+    """The arrays that the layer has before forward, as parameters."""
     before = [one.observation.values.get("before") for one in seen]
     if not entry.get("class") or any(one is None for one in before):
         return entry
@@ -416,7 +416,7 @@ def _with_parameters(entry: Entry, seen: Sequence[Explored]) -> Entry:
 
 
 def _named(shapes: Sequence[tuple[int, ...]], part: CoursePart) -> list[Any] | None:
-    """A shape in the names of sizes, of what it is at two trials."""
+    """A shape in terms of named sizes, from the shapes in two trials."""
     if len({len(shape) for shape in shapes}) != 1:
         return None
     images = {"N": FEWER["N"]} if part.sizes.get("N") == FEWER["N"] else {}
@@ -431,7 +431,7 @@ def _named(shapes: Sequence[tuple[int, ...]], part: CoursePart) -> list[Any] | N
 
 
 def _with_gradients(entry: Entry, seen: Sequence[Explored]) -> tuple[Entry, int, int, list[str]]:
-    """Which gradient is whose: (the entry with them, how many are right, how many are by name alone, those lacking)."""
+    """Assigns gradients to arguments: (entry, number of correct ones, number assigned only by name, missing ones)."""
     part = seen[0].part
     arguments = {**entry["inputs"], **entry.get("parameters", {})}
     places = [one.places() for one in seen]
@@ -504,7 +504,7 @@ def _tables(entry: Entry) -> list[Entry]:
 
 
 def _fits(place: str, name: str, places: Sequence[Mapping[str, np.ndarray]], seen: Sequence[Explored]) -> bool:
-    """As many entries as the argument has, at every trial; and not the argument itself."""
+    """Whether it has the size of the argument in every trial and is not the argument itself."""
     for found, one in zip(places, seen, strict=True):
         value, given = found[place], one.arrays.get(name)
         if given is None or value.dtype.kind not in "fiu" or value.size != given.size:
@@ -515,7 +515,7 @@ def _fits(place: str, name: str, places: Sequence[Mapping[str, np.ndarray]], see
 
 
 def _best(places: Sequence[str], name: str) -> str:
-    """What backward returns, else the attribute with the likeliest name."""
+    """The return value of backward, otherwise the attribute with the most likely name."""
     last = re.sub(r".*\W(\w+)\W*$", r"\1", name)
     return min(places, key=lambda place: (not place.startswith("backward"), last not in place, len(place)))
 
@@ -533,7 +533,7 @@ def _likely(place: str, name: str, position: int) -> bool:
 
 
 def _states(seen: Sequence[Explored]) -> list[str]:
-    """Running figures that forward moves."""
+    """The running statistics that forward updates."""
     found = []
     for place in seen[0].places():
         before = [one.observation.values["before"].items.get(place) for one in seen]
@@ -552,7 +552,7 @@ def _states(seen: Sequence[Explored]) -> list[str]:
 
 
 def recognise_subject(entry: Entry, seen: Sequence[Explored]) -> dict[str, Any] | str | None:
-    """The known subject that gives the same output and gradients."""
+    """The known subject with the same output and gradients."""
     if entry.get("compare") is False:
         return None
     built = [one for one in entry.get("construct", []) if isinstance(one, float)]
@@ -598,7 +598,7 @@ def _text_of(place: Sequence[Any]) -> str:
 def describe(path: str | Path, limits: Limits | None = None) -> list[Found]:
     """The parts of a solution, as entries of a course file.
 
-    Raises: ConfigError where it is not there, is no Python, or has nothing that could be a part.
+    Raises: ConfigError if it does not exist, is not Python, or contains nothing that could be a part.
     """
     with tempfile.TemporaryDirectory(prefix="handgrad-reference-", ignore_cleanup_errors=True) as folder:
         try:
@@ -615,8 +615,8 @@ def describe(path: str | Path, limits: Limits | None = None) -> list[Found]:
         found = [one for module in chosen for one in candidates(module)]
         if not found:
             raise ConfigError(
-                f"new-contract={path} has no class with forward and no function: expected a right solution, such as a "
-                "class with forward and backward, or a pair NAME_forward and NAME_backward"
+                f"new-contract={path} has no class with forward and no function: expected a correct solution, such as "
+                "a class with forward and backward, or a pair NAME_forward and NAME_backward"
             )
         limits = limits or Limits(total_seconds=240.0)
         with Sandbox(solution.folder, limits, means=MEANS, leave=True) as sandbox:
@@ -636,7 +636,7 @@ def describe(path: str | Path, limits: Limits | None = None) -> list[Found]:
 
 
 def _in_evaluation(entry: Entry, seen: Sequence[Explored]) -> Entry | None:
-    """After `eval()`, with running figures of its own."""
+    """The part after `eval()`, with given running statistics."""
     figures = {}
     for place in entry.get("state", ()):
         arrays = [one.observation.values["before"].items[place].array for one in seen]
@@ -688,7 +688,7 @@ BY_DIFFERENCES = "# and its gradients with numerical derivatives of its own forw
 
 
 def written_course(entries: Sequence[Entry], solution: str, file: str) -> str:
-    """The course file's text."""
+    """The text of the course file."""
     title = Path(solution).stem
     text = HEADER.format(
         solution=Path(solution).name, file=file, title=json.dumps(title), reference=json.dumps(solution)
