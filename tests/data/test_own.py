@@ -337,7 +337,7 @@ def test_images_that_do_not_fit_are_refused_by_name(folder):
         from_path(folder.parent, image_size="big")
     with pytest.raises(DataError, match=r"holds images .* and no folders: expected a folder for each class"):
         from_path(folder / "red")
-    with pytest.raises(DataError, match="holds nothing to learn from"):
+    with pytest.raises(DataError, match="contains no training data"):
         from_path(folder / "green")
 
 
