@@ -325,12 +325,12 @@ def table(rows: Sequence[dict[str, Any]], others: dict[str, Any] | None) -> str:
     if others is not None:
         lines += [
             "",
-            "| programs of others | |",
+            "| independent programs | |",
             "|---|---|",
             f"| wrong programs detected | {share(others['detected'], others['wrong'])} |",
-            f"| their bugs named rightly | {share(others['named'], others['bugs'])} |",
-            f"| right programs called wrong | {len(others['false_alarms'])} of {others['right']} |",
-            f"| right programs with a part that cannot be judged | "
+            f"| bugs named correctly | {share(others['named'], others['bugs'])} |",
+            f"| correct programs called wrong | {len(others['false_alarms'])} of {others['right']} |",
+            f"| correct programs with a part that cannot be judged | "
             f"{len(others['cannot_judge'])} of {others['right']} |",
         ]
     return "\n".join(lines)

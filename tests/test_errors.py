@@ -199,7 +199,7 @@ def test_weights_that_are_no_weights(run):
 
 def test_a_summary_that_is_no_object(run):
     (run / "summary.json").write_text("[1, 2]\n")
-    with pytest.raises(RunError, match=r"cannot read .*summary.json: it holds no object. The file is damaged"):
+    with pytest.raises(RunError, match=r"cannot read .*summary.json: it contains no object. The file is damaged"):
         _ = load_run(run, trust=True).summary
     (run / "summary.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(RunError, match=r"cannot read .*summary.json: it is not UTF-8 text. The file is damaged"):

@@ -47,7 +47,7 @@ def test_exit_codes(hand_in, capsys, tmp_path):
     assert "✗ Tanh.derivative" in capsys.readouterr().out
     assert main(["check", hand_in("x = 1\n")]) == 2
     assert main(["check", str(tmp_path / "nowhere")]) == 2
-    assert "is not there" in " ".join(capsys.readouterr().out.split())
+    assert "does not exist" in " ".join(capsys.readouterr().out.split())
 
 
 def test_json_of_one_is_an_object_and_of_several_a_list(hand_in, capsys):
@@ -100,7 +100,7 @@ def test_reports_for_programs_are_written(hand_in, capsys, tmp_path):
         (["x.py", "--out", "r.csv"], "--out needs --class FOLDER"),
         (["x.py", "y.py", "--autolab"], "--autolab does not go with several hand-ins"),
         (["x.py", "--watch", "--json"], "--json does not go with --watch"),
-        (["--class", "nowhere"], "class='nowhere' is no folder"),
+        (["--class", "nowhere"], "class='nowhere' is not a folder"),
         (["--class", ".", "x.py"], "PATH does not go with --class"),
         (["x.py", "--junit", "/nowhere/at/all.xml"], "/nowhere/at/all.xml cannot be written"),
         (["x.py", "--hints", "many"], "hints"),
@@ -335,7 +335,7 @@ def test_the_hand_in_itself_is_never_written_to(hand_in, tmp_path):
         ('[points]\n"Sigmiod.*" = 3\n', "entry 'Sigmiod.*' is for nothing in .*; did you mean 'Sigmoid'?"),
         ("[points]\nactivation = 3\n", "did you mean 'activations'?"),
         ("[points]\nactivations = 3\n[deductions]\nsquare-misssing = 5\n", "did you mean 'square-missing'?"),
-        ("[points]\nactivations = 3\n[deductions]\nxyzzy = 5\n", "is no bug's id; expected an id that"),
+        ("[points]\nactivations = 3\n[deductions]\nxyzzy = 5\n", "is not a bug id; expected an id that"),
     ],
 )
 def test_a_rubric_with_a_slip_of_the_pen_is_refused(hand_in, tmp_path, capsys, text, match):

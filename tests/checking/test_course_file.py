@@ -222,7 +222,7 @@ def test_what_cannot_become_a_contract_is_one_line(tmp_path, text, match):
 
 
 def test_a_solution_that_is_not_there(tmp_path):
-    with pytest.raises(ConfigError, match=r"new-contract=.*gone.py: .*gone.py is not there"):
+    with pytest.raises(ConfigError, match=r"new-contract=.*gone.py: .*gone.py does not exist"):
         new_course(tmp_path / "gone.py", tmp_path / "course.toml")
 
 

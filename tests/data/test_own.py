@@ -331,13 +331,13 @@ def test_images_that_do_not_fit_are_refused_by_name(folder):
         from_path(folder)
     (folder / "red" / "0.png").unlink()
     (folder / "green").mkdir()
-    with pytest.raises(DataError, match="green holds no image"):
+    with pytest.raises(DataError, match="green contains no image"):
         from_path(folder)
     with pytest.raises(ConfigError, match="image_size=big: expected"):
         from_path(folder.parent, image_size="big")
     with pytest.raises(DataError, match=r"holds images .* and no folders: expected a folder for each class"):
         from_path(folder / "red")
-    with pytest.raises(DataError, match="holds nothing to learn from"):
+    with pytest.raises(DataError, match="contains no training data"):
         from_path(folder / "green")
 
 

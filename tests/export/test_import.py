@@ -197,7 +197,7 @@ def test_files_that_hold_no_weights(tmp_path):
     file.write_bytes(b"12345678901234")
     refuse(DataError, "cannot read .*net.safetensors", file, **options)
     save_file({}, file)
-    refuse(DataError, "holds no arrays", file, **options)
+    refuse(DataError, "contains no arrays", file, **options)
     save_file({"0.weight": np.array([[np.nan]], np.float32)}, file)
     refuse(DataError, "0.weight holds NaN or infinity", file, **options)
     refuse(DataError, "expected a .safetensors, .pt or .pth file", __file__, **{**options, "tmp_path": tmp_path})

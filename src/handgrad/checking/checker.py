@@ -279,7 +279,9 @@ def _removed(seen: Observation, found: dict[str, Part]) -> None:
         what = warning.message.removeprefix(REMOVED)
         evidence = f"NumPy 2 no longer allows it, NumPy 1 did: {what}. The rest is judged as under NumPy 1"
         hint = "Which NumPy do you have, and which one does the assignment name?"
-        full = "Write it in the form that both take; the release notes of NumPy 1.24 and 2.0 list what is gone."
+        full = (
+            "Write it in the form that both take; the release notes of NumPy 1.24 and 2.0 list the removed functions."
+        )
         finding = Finding("raises", evidence, "NumPy 2 no longer allows this", warning.file, warning.line, hint, full)
         # the courses' own starters have such lines: no verdict on the hand-in
         found["NumPy 2"] = Part("NumPy 2", "not judged", (finding,), evidence, file=warning.file, line=warning.line)
@@ -332,7 +334,7 @@ def _lacking(seen: Observation) -> list[Part]:
             "It imports handgrad",
             "A hand-in stands on its own. For handgrad's own files there is --allow-handgrad.",
         )
-        evidence = f"{failure.file or 'the hand-in'} imports handgrad, which is not there for a hand-in"
+        evidence = f"{failure.file or 'the hand-in'} imports handgrad, which is not available to hand-ins"
     id = "imports-handgrad" if name == "handgrad" else "missing-package"
     finding = Finding(id, evidence, title, failure.file, failure.line, hint, hint)
     return [Part(f"import {name}", "cannot judge", (finding,), evidence, file=failure.file, line=failure.line)]

@@ -33,7 +33,7 @@ def hand_ins(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise ConfigError(
-            f"class={str(folder)!r} is no folder: expected a folder with a file, archive or folder for each student"
+            f"class={str(folder)!r} is not a folder: expected a folder with a file, archive or folder for each student"
         )
     entries = [
         entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".") and entry.name not in PASSED_OVER

@@ -94,7 +94,7 @@ def take_in(path: str | os.PathLike, folder: Path, *, beside: bool = True) -> Ha
             evidence = f"{path} is neither Python source nor a zip, tar or tar.gz archive"
             raise Refused("unknown-file", evidence, "Not something that can be checked", hint)
     except FileNotFoundError:
-        raise Refused("no-such-file", f"{path} is not there", "There is no such file or folder") from None
+        raise Refused("no-such-file", f"{path} does not exist", "There is no such file or folder") from None
     except OSError as error:
         evidence = f"{path} cannot be read: {error.strerror or error}"
         raise Refused("unreadable", evidence, "It cannot be read") from None
@@ -259,7 +259,7 @@ def _listed(name: str, root: Path, only: str | None, notes: list[str]) -> HandIn
         notes.append(f"{len(left) - MOST_NOTES} more Python files were left out")
     if not names:
         hint = "The code belongs in .py files; export a notebook as a script first."
-        raise Refused("no-python", f"{name} holds no Python file", "There is no Python file in it", hint)
+        raise Refused("no-python", f"{name} contains no Python file", "There is no Python file in it", hint)
     return HandIn(name, root, tuple(names) if only is None else (only,), tuple(notes))
 
 

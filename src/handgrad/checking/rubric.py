@@ -83,12 +83,12 @@ class Rubric:
                     expected = "a number of at least 0" if table is points else "per cent between 0 and 100"
                     raise ConfigError(f"rubric={path}: {name}={value!r}, expected {expected}")
         if not isinstance(deductions, dict):
-            raise ConfigError(f"rubric={path}: [deductions] is no table of bug ids and per cents")
+            raise ConfigError(f"rubric={path}: [deductions] must be a table of bug ids and percentages")
         for id in deductions:
             if id not in IDS:
                 near = difflib.get_close_matches(id, IDS, 1, 0.5)
                 hint = f"did you mean {near[0]!r}?" if near else "expected an id that `handgrad check` prints"
-                raise ConfigError(f"rubric={path}: [deductions] has {id!r}, which is no bug's id; {hint}")
+                raise ConfigError(f"rubric={path}: [deductions] has {id!r}, which is not a bug id; {hint}")
         return cls(points, deductions, str(found.get("title", "")))
 
     def fits(self, report: Report) -> None:

@@ -173,7 +173,7 @@ def _where(study: Path | None, study_dir: Path | None, name: str | None) -> tupl
     if study.is_dir():
         if not (study / "study.toml").exists():
             raise ConfigError(
-                f"{study} holds no study: expected a study file, or a folder that handgrad search has made"
+                f"{study} contains no study: expected a study file, or a folder that handgrad search has created"
             )
         return study / "study.toml", study_dir or study, name or study.resolve().name
     name = name or study.stem

@@ -206,8 +206,8 @@ def _entry(name: str, data_dir: str | Path | None) -> Entry:
     if data_dir is not None and DATASETS[name].format == "digits":
         others = ", ".join(other for other in DATASETS if other != name)
         raise ConfigError(
-            f"data_dir={data_dir} does not go with dataset={name}, which is a part of the package and lies nowhere "
-            f"else: leave data_dir out, or choose the data set that lies there with dataset (one of {others})"
+            f"data_dir={data_dir} does not go with dataset={name}, which is part of the package: leave data_dir "
+            f"out, or choose a data set from that folder with dataset (one of {others})"
         )
     return DATASETS[name]
 

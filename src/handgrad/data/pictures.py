@@ -60,8 +60,8 @@ def classes_in(folder: Path) -> dict[str, list[Path]]:
     empty = [name for name, images in found.items() if not images]
     if empty and any(found.values()):
         raise DataError(
-            f"{folder / empty[0]} holds no image: expected one of {', '.join(SUFFIXES)}; remove the folder, or put the "
-            "images of that class there"
+            f"{folder / empty[0]} contains no image: expected one of {', '.join(SUFFIXES)}; remove the "
+            "folder, or add images of that class"
         )
     return {name: images for name, images in found.items() if images}
 

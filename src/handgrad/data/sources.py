@@ -344,13 +344,13 @@ def _read_pictures(path: Path, reading: Reading, targets: bool) -> Raw:
         )
     if not images:
         raise DataError(
-            f"{path} holds nothing to learn from: expected {KINDS}; images end in {', '.join(pictures.SUFFIXES)}"
+            f"{path} contains no training data: expected {KINDS}; images end in {', '.join(pictures.SUFFIXES)}"
         )
     pixels, notes = pictures.read_images(images, reading.image_size, reading.image_mode)
     labels = np.array([name for _, name, some in by_class for _ in some], object)
     sizes = {part: sum(len(some) for own, _, some in by_class if own == part) for part in parts}
     if "train" in sizes and not sizes["train"]:
-        raise DataError(f"{parts['train']} holds no images: expected a folder for each class there")
+        raise DataError(f"{parts['train']} contains no images: expected a folder for each class there")
     # without a test folder, the validation folder is the test set
     if "validation" in sizes and "test" not in sizes:
         sizes["test"] = sizes.pop("validation")

@@ -225,7 +225,7 @@ class _Machine:
     def extend(self, items: list[Any]) -> None:
         target = self.pop()
         if type(target) is not list:
-            raise _Refused("which appends to something that is no list")
+            raise _Refused("which appends to something that is not a list")
         target.extend(item.value if isinstance(item, _Array) else item for item in items)
         self.push(target)
 
@@ -251,7 +251,7 @@ class _Machine:
     def call(self) -> None:
         arguments, function = self.pop(), self.pop()
         if type(function) is not _Name or type(arguments) is not tuple:
-            raise _Refused("which calls something that is no function")
+            raise _Refused("which calls something that is not a function")
         try:
             result = function.call(*arguments)
         except TypeError:
@@ -267,7 +267,7 @@ class _Machine:
             _, shape, dtype, fortran, values = state
             target.value = _uint8_array(values, dtype, shape, "F" if fortran else "C")
         elif type(target) is not _Dtype:  # the state of a dtype (byte order, ...) is irrelevant for single bytes
-            raise _Refused("which sets the state of something that is no array")
+            raise _Refused("which sets the state of something that is not an array")
         self.push(target)
 
 
@@ -384,7 +384,7 @@ class _ArrayMachine(_Machine):
                 raise _Refused(f"which has the byte order {_shown(state[1])}")
             target.byte_order = "=" if order == "|" else order
         else:
-            raise _Refused("which sets the state of something that is no array")
+            raise _Refused("which sets the state of something that is not an array")
         self.push(target)
 
     def _object_array(self, elements: Any, shape: Any) -> _ObjectArray:

@@ -131,7 +131,7 @@ def read_state(file: Path) -> tuple[State, Architecture | None]:
     else:
         raise DataError(f"{file}: expected a .safetensors, .pt or .pth file")
     if not state:
-        raise DataError(f"{file} holds no arrays: expected the weights of a network")
+        raise DataError(f"{file} contains no arrays: expected the weights of a network")
     for name, array in state.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise DataError(f"{file}: {name} holds NaN or infinity: the network was broken when it was saved")

@@ -182,11 +182,11 @@ def reliability(
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     filled = count > 0
     middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
-    axes.plot((0, 1), (0, 1), color=FOREGROUND, linewidth=1, linestyle="--", label="as sure as right")
-    axes.bar(middle[filled], accuracy[filled], 0.9 * width[filled], color=COLORS[0], alpha=0.85, label="right")
+    axes.plot((0, 1), (0, 1), color=FOREGROUND, linewidth=1, linestyle="--", label="perfect calibration")
+    axes.bar(middle[filled], accuracy[filled], 0.9 * width[filled], color=COLORS[0], alpha=0.85, label="accuracy")
     how: dict[str, Any] = {"color": COLORS[3], "markersize": 4.5, "clip_on": False, "linestyle": ""}
     axes.plot(confidence[filled], accuracy[filled], "D", label="at the mean confidence", **how)
-    axes.set_ylabel("share that is right")
+    axes.set_ylabel("accuracy")
     axes.set_ylim(0, 1.02)
     axes.set_xlim(0, 1)
     figure.legend(frameon=False, fontsize=8.5, loc="outside upper left", ncols=3, handlelength=1.6, columnspacing=1.2)

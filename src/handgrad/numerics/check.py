@@ -547,7 +547,9 @@ class _Table:
             reason = f"backward gives {a:.6g} in {_entry(self.name, index)}, the derivative is {n:.6g}"
             reason += f" ({int(wrong_entries.sum())} of {checked} entries are wrong)" if checked > 1 else ""
             if worst < tolerance:
-                reason += f"; small beside the largest gradient of {self.name}, {float(scale.max()):.1e}, but wrong"
+                reason += (
+                    f"; small compared with the largest gradient of {self.name}, {float(scale.max()):.1e}, but wrong"
+                )
             hint = _hint(analytic[judged], numeric[judged], scale, shape if checked == total else ())
             reason += f"; {hint}" if hint else ""
             return PartReport(self.name, "wrong", worst, method, checked, total, index, a, n, reason)

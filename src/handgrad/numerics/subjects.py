@@ -263,8 +263,7 @@ def make_subject(what: Any, inputs: Any, gradient: Callable | None, used: bool =
     if callable(getattr(what, "backward", None)) and _forward_of(what) is not None:
         if gradient is not None:
             raise TypeError(
-                f"gradient= belongs to a plain function, but {type(what).__name__} has a backward of its own: "
-                "leave it out"
+                f"gradient= belongs to a plain function, but {type(what).__name__} has its own backward: leave it out"
             )
         layer = _private_copy(what)
         subject = Subject(type(what).__name__, clean, layer=layer, backward_takes=_backward_takes(what, clean))

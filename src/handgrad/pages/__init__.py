@@ -1,6 +1,6 @@
-"""Pages and tables for reports: HTML that needs no other file and no network, Markdown, LaTeX.
+"""Pages and tables for reports: self-contained HTML, Markdown, LaTeX.
 
-Nothing here knows what a run is.
+This package is independent of runs and training.
 """
 
 from handgrad.pages.html import Section, figure_html, inline, page, table_html

@@ -1,4 +1,4 @@
-"""One page that needs no other file and no network."""
+"""Self-contained HTML pages."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Section(NamedTuple):
     """A section of a page.
 
     Arguments:
-        title: its heading.
+        title: heading of the section.
         body: HTML.
-        short: how the contents name it; by default by its title.
+        short: name in the table of contents; default: the title.
     """
 
     title: str
@@ -34,8 +34,8 @@ def page(title: str, lead: Sequence[str], sections: Sequence[Section], *, footer
     """The page as HTML.
 
     Arguments:
-        lead: what is said first, a paragraph each, as HTML.
-        footer: HTML.
+        lead: introductory paragraphs, as HTML.
+        footer: footer, as HTML.
     """
     names = [f"section-{number}" for number in range(1, len(sections) + 1)]
     contents = "".join(
@@ -69,7 +69,7 @@ def _asset(name: str) -> str:
 
 
 def table_html(table: Table) -> str:
-    """The table in a box that scrolls by itself, by keyboard too."""
+    """The table as HTML, in a box that scrolls separately, also with the keyboard."""
     name = escape(table.caption, quote=True)
     heads = "".join(_head(column, table.sortable) for column in table.columns)
     rows = []
@@ -101,11 +101,12 @@ def _cell(content: Cell, column: Column, heads_row: bool) -> str:
 
 
 def figure_html(svg: str, alt: str, caption: str = "") -> str:
-    """A figure with what it shows in words, for those who cannot see it.
+    """A figure with an alternative text.
 
     Arguments:
-        svg: as `inline` gives it.
-        caption: HTML, below the figure; `alt` is not shown.
+        svg: an SVG from `inline`.
+        alt: the alternative text, which is not displayed.
+        caption: caption below the figure, as HTML.
     """
     below = f"<figcaption>{caption}</figcaption>" if caption else ""
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt, quote=True)}"', 1)
@@ -113,7 +114,7 @@ def figure_html(svg: str, alt: str, caption: str = "") -> str:
 
 
 def inline(svg: str) -> str:
-    """An SVG as a part of a page, its text in the page's own colour."""
+    """Prepares an SVG for embedding in a page, with text in the colour of the page."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)

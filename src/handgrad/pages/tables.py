@@ -1,4 +1,4 @@
-"""A table as data, and as Markdown or LaTeX for a paper."""
+"""Tables as data, and their conversion to Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Cell(NamedTuple):
     """A cell of a table.
 
     Arguments:
-        text: what is shown.
-        value: what the table is sorted by; None where that is the text.
+        text: displayed text.
+        value: sort key; None to sort by the text.
     """
 
     text: str
@@ -24,9 +24,9 @@ class Column(NamedTuple):
     """A column of a table.
 
     Arguments:
-        name: its heading.
-        number: whether it holds numbers, which are set flush right.
-        wraps: whether long texts in it may take several lines.
+        name: heading of the column.
+        number: whether it contains numbers, which are right-aligned.
+        wraps: whether long text may wrap.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Table:
     """A table.
 
     Arguments:
-        caption: what it shows, in a sentence.
-        columns: the first holds what each row is about.
-        rows: a cell for each column.
-        best: indices of the rows that stand out.
-        sortable: whether a reader can sort it.
-        label: a short name, such as `results`.
+        caption: caption, in one sentence.
+        columns: the columns; the first one identifies the row.
+        rows: the rows, with one cell per column.
+        best: indices of the highlighted rows.
+        sortable: whether the reader can sort it.
+        label: short name, such as `results`.
     """
 
     caption: str
@@ -56,7 +56,7 @@ class Table:
 
 
 def cell(value: float | None, form: str = ".4f") -> Cell:
-    """A number as a cell; None as an empty one, which is sorted last."""
+    """A number as a cell; None as an empty cell, which is sorted last."""
     return Cell("", "") if value is None else Cell(format(value, form).replace("-", "\N{MINUS SIGN}"), value)
 
 
@@ -70,7 +70,7 @@ def _markdown(text: str) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """The table in GitHub's Markdown, its caption above, the best rows bold."""
+    """The table in GitHub-flavoured Markdown, with the caption above and the best rows in bold."""
 
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(cells)} |"
@@ -104,7 +104,7 @@ def _latex(text: str) -> str:
 
 
 def to_latex(table: Table) -> str:
-    r"""The table for a LaTeX document with `\usepackage{booktabs}`, the best rows bold.
+    r"""The table for a LaTeX document with `\usepackage{booktabs}`, with the best rows in bold.
 
     Text in other scripts than Latin passes as it is: such a document is for XeLaTeX or LuaLaTeX.
     """

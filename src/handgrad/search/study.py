@@ -338,7 +338,7 @@ def load_study(path: str | Path) -> Study:
     if folder.is_file():
         raise RunError(f"{folder} is a file, expected the folder of a study")
     if not (folder / "study.toml").exists():
-        raise RunError(f"{folder} holds no study: expected a folder that handgrad search has made")
+        raise RunError(f"{folder} contains no study: expected a folder that handgrad search has created")
     where = folder / STORE
     if not where.exists():
         return join(open_store(folder))

@@ -92,7 +92,7 @@ def read_json(path: Path, trust: bool = False) -> dict[str, Any]:
     try:
         value = json.loads(text)
         if not isinstance(value, dict):
-            raise ValueError("it holds no object")
+            raise ValueError("it contains no object")
     except (ValueError, RecursionError) as error:
         raise RunError(f"cannot read {path}: {error}. {DAMAGED}") from None
     value.pop("sha256", None)

@@ -339,7 +339,7 @@ class CMU(Contract):
             return [] if self.row_vectors else [judge.result()]
         trials = self.trials().get("statistics")
         if trials is None:
-            judge.unjudged = judge.unjudged or "the network that it is to train is not there"
+            judge.unjudged = judge.unjudged or "the network that it should train is missing"
         elif not judge.missing:
             judge_statistics(judge, trials[0], losses_right)
         return [judge.result()]

@@ -403,7 +403,7 @@ class Course(Runner):
             return
         reference = self.course.reference
         if reference is None:
-            raise ConfigError(f"{self.course.path} names no reference")
+            raise ConfigError(f"{self.course.path} has no reference")
         with tempfile.TemporaryDirectory(prefix="handgrad-reference-", ignore_cleanup_errors=True) as folder:
             try:
                 solution = take_in(reference, Path(folder))

@@ -256,7 +256,7 @@ class Runner(Contract):
         alone = [one for one in shown if one.draw.sizes.get("N") == 1]
         shown = self._chosen(each, [one for one in shown if one not in alone], named)
         if each.output is None and (each.differences or not each.more):
-            forward.open = "no reference knows what it is to compute; backward is judged by it as it is"
+            forward.open = "there is no reference for it; backward is judged based on this forward pass"
         elif each.output is not None and not forward.missing:
             forward.fit(each.output, shown, "y")
         handed = [name for name, value in trials[0].draw.handed.items() if isinstance(value, np.ndarray)]

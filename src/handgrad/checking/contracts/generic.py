@@ -391,7 +391,7 @@ class GenericLayer(Contract):
             self._judge_backward(backward, forward, kind, ran, prepared, extras, observations)
         if not known and not forward.findings and not forward.missing:
             forward.judged = False
-            forward.open = "no reference knows what it is to compute; backward is judged by it as it is"
+            forward.open = "there is no reference for it; backward is judged based on this forward pass"
         return [forward.result(), backward.result()]
 
     def _everywhere(self, judge: Judge, kind: str, prepared: Sequence[Trial], observations) -> None:

@@ -158,7 +158,7 @@ class Judge:
         self.file = self.module.path if self.module else ""
         self.line = getattr(node, "lineno", None)
         if self.module is None:
-            self.missing = "its file is not there"
+            self.missing = "its file is missing"
         elif self.owner and self.owner not in self.module.classes:
             self.missing = f"there is no class {self.owner}"
         elif (self.owner or self.method) in self.module.borrowed:

@@ -239,7 +239,7 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
         subject = layers.softmax_forward() if kind == "softmax" else layers.activation_forward(kind)
         forward.fit(subject, ran, "y")
     elif not norm:
-        forward.open = "no reference knows what it is to compute; backward is judged by it as it is"
+        forward.open = "there is no reference for it; backward is judged based on this forward pass"
     prepared = []
     if norm and axis is not None:
         prepared = [Trial(each.probe, norm_draw(each, observations[each.name])) for each in ran]
@@ -318,7 +318,7 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
         return
     if all("g" not in judge.observations[one.name].values for one in trials):
         judge.judged = True
-        judge.bug("needs-input-grad", f"no gradient comes back for `{name}`, though one is asked for")
+        judge.bug("needs-input-grad", f"no gradient is returned for `{name}`, although one is required")
         return
     title = f"the gradient of {name}"
     # differences of a forward on small spreads are less exact
@@ -384,15 +384,15 @@ def _judge_needed(judge: Judge, ran, observations) -> None:
             if only is None or f"g{k}" not in run.items:
                 continue
             if only.failure is not None:
-                judge.bug("needs-input-grad", f"with a gradient asked for `{name}` alone: {only.failure}")
+                judge.bug("needs-input-grad", f"if only the gradient of `{name}` is required: {only.failure}")
                 return
             found = only.items.get(f"g{k}")
             if found is None or found.array is None:
-                judge.bug("needs-input-grad", f"with a gradient asked for `{name}` alone, none comes back")
+                judge.bug("needs-input-grad", f"if only the gradient of `{name}` is required, none is returned")
                 return
             whole = run.items[f"g{k}"].array
             if whole is not None and not close(found.array, whole):
-                judge.bug("needs-input-grad", f"asked for alone, the gradient of `{name}` is another")
+                judge.bug("needs-input-grad", f"if only the gradient of `{name}` is required, it has a different value")
                 return
 
 

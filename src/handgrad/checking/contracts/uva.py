@@ -609,7 +609,7 @@ class UvA(Contract):
             params = observation.values.get("start")
             held = [value.kind for value in params.items.values()] if params is not None else []
             if params is not None and params.kind == "dict" and all(kind == "none" for kind in held):
-                start.missing = start.missing or "params['weight'] and params['bias'] are not there"
+                start.missing = start.missing or "params['weight'] and params['bias'] are missing"
                 start.findings = []
                 forward.unjudged = backward.unjudged = "there are no parameters"
                 return
@@ -619,7 +619,7 @@ class UvA(Contract):
                     or observation.failure.type in ("KeyError", "TypeError")
                     or (observation.failure.type == "AttributeError" and "'params'" in observation.failure.message)
                 ):
-                    start.missing = start.missing or "params['weight'] and params['bias'] are not there"
+                    start.missing = start.missing or "params['weight'] and params['bias'] are missing"
                     forward.unjudged = backward.unjudged = "there are no parameters"
                 else:
                     start.failed(observation.failure)
@@ -638,12 +638,12 @@ class UvA(Contract):
         if w is None and observation.failure is not None:
             named = observation.failure.type in ("KeyError", "AttributeError") and not observation.failure.file
             if named:
-                judge.missing = "params['weight'] is not there"
+                judge.missing = "params['weight'] is missing"
                 return
             judge.failed(observation.failure)
             return
         if w is None:
-            judge.missing = "params['weight'] is not there"
+            judge.missing = "params['weight'] is missing"
             return
         shape = (400, 300) if w.shape == (400, 300) else (300, 400)
         std = np.sqrt(2 / 400) if self.kaiming else 1e-4
@@ -899,7 +899,7 @@ class UvA(Contract):
             found = judges()
             for judge in found.values():
                 if not judge.missing:
-                    judge.unjudged = "the modules that it is made of are not there"
+                    judge.unjudged = "the modules that it consists of are missing"
             return [judge.result() for judge in found.values()]
         results = {}
         for mode in ("ours", "own"):

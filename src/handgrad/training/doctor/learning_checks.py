@@ -239,7 +239,7 @@ def judge_updates(
             PROBLEM,
             "updates-none",
             f"in step {step} no weight moves at all",
-            "there is no gradient any more: the units are dead",
+            "the gradient is zero: the units are dead",
             (*change, "--activation leaky_relu"),
             figures,
         )
