@@ -278,10 +278,6 @@ def test_a_search_by_a_test_split_that_has_no_labels(tmp_path):
             ["import", "WEIGHTS", "--arch", "nowhere", "--run-dir", "r"],
             "arch=nowhere does not exist: expected a run",
         ),
-        (
-            ["doctor", "--data", "t.csv", "--target", "y"],
-            "the doctor examines only classifications, and t is a regression",
-        ),
     ],
 )
 def test_from_the_command(whole, tmp_path, monkeypatch, capsys, arguments, message):

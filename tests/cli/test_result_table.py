@@ -27,7 +27,8 @@ def test_no_number_is_cut(runs, name, width, monkeypatch, capsys):
     print_result(run)
     table = capsys.readouterr().out
     assert "…" not in table
-    assert max(map(len, table.splitlines()[:-1])) <= width
+    lines = [line for line in table.splitlines() if str(run.path) not in line]  # a path is never broken
+    assert max(map(len, lines)) <= width
     for evaluation in ("last", "best"):
         for measure in ("rmse", "mae", "r2", "loss") if name == "regression" else ("accuracy", "loss"):
             for split in ("train", "validation", "test"):

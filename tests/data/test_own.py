@@ -182,7 +182,7 @@ def test_a_class_in_the_test_part_only_is_refused():
     x, y = np.zeros((20, 2)), np.arange(20) % 2
     with pytest.raises(DataError, match="has the class '7' outside of the training samples only"):
         from_arrays(x, y, x_test=np.zeros((4, 2)), y_test=[0, 1, 7, 7])
-    with pytest.raises(ConfigError, match="test_size=3: arrays has a test set of its own"):
+    with pytest.raises(ConfigError, match="test_size=3: arrays already has a test set"):
         from_arrays(x, y, x_test=x, y_test=y, test_size=3)
     with pytest.raises(DataError, match=r"train samples have shape \(2,\), test samples \(3,\)"):
         from_arrays(x, y, x_test=np.zeros((4, 3)), y_test=[0, 1, 0, 0])

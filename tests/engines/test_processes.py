@@ -166,7 +166,7 @@ def test_alone():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--engine", "numpy"], "engine=numpy trains in one process, and torchrun started 2: take --engine torch"),
+        (["--engine", "numpy"], "engine=numpy trains in one process, and torchrun started 2: use --engine torch"),
         (["--engine", "torch", "--doctor"], "--doctor examines a run of one process, and torchrun started several"),
     ],
 )

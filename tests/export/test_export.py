@@ -139,7 +139,9 @@ def test_json_names_the_files(run, tmp_path, capsys):
 def test_a_file_that_is_there_is_kept(run, tmp_path, capsys):
     (tmp_path / "net.safetensors").write_text("mine")
     arguments = ["export", run.path, "--to", "torch", "--out", tmp_path / "net.py"]
-    assert "net.safetensors exists already: choose another --out, or --force" in refused(capsys, *arguments)
+    assert "net.safetensors exists already: choose another --out, or replace it with --force" in refused(
+        capsys, *arguments
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]
     assert main([*map(str, arguments), "--force"]) == 0
     assert (tmp_path / "net.safetensors").read_bytes() != b"mine"

@@ -170,7 +170,7 @@ def test_weights_of_another_network(run, state, tmp_path):
     )
     refuse(ConfigError, "this network has 0.weight 10x64, 0.bias 10", file, tmp_path, dataset="digits", hidden_units=())
     refuse(ConfigError, "does not say which network its weights are of: give --arch", file, tmp_path)
-    refuse(ConfigError, "arch=none.toml: there is no such file", file, tmp_path, arch="none.toml")
+    refuse(ConfigError, "arch=none.toml does not exist", file, tmp_path, arch="none.toml")
     refuse(ConfigError, "is not a run folder: it has no config.toml", file, tmp_path, arch=tmp_path)
     refuse(ConfigError, "expected a run folder, a .toml file", file, tmp_path, arch=file)
 

@@ -170,7 +170,7 @@ LEFT_OUT = {
     "empty": "the file has 0 bytes",
     "garbage": "cannot be read as audio: .*[Ff]ormat",
     "missing": "there is no such file",
-    "alone": "it has a text and no recording in wav.scp",
+    "alone": "it has a text but no recording in wav.scp",
     "textless": "it has no text",
     "piped": r"wav.scp gives a command \(sox bad.wav -t wav - \|\), which is not run",
 }
@@ -369,7 +369,7 @@ def test_segments_of_recordings(tmp_path):
         "u3": "recording=other of segments is not in wav.scp",
         "u4": "segments has start=2, end=1: expected 0 <= start < end",
         "u5": "segments says 'rec 1': expected a recording, start and end in seconds",
-        "u6": "it has a text and no line in segments",
+        "u6": "it has a text but no line in segments: add one",
     }
 
 
@@ -554,7 +554,7 @@ def test_nothing_of_use_is_an_error_with_the_first_reason(tmp_path, capsys):
     assert main(["speech", "prepare", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert "none of the 1 utterances can be used. The first, u1: " in said
-    assert said.endswith("there is no such file")
+    assert said.endswith("there is no such file: correct its path")
 
 
 def test_too_few_speakers_are_said_before_the_work_begins(tmp_path, capsys):

@@ -147,7 +147,7 @@ def test_a_figure_of_states_that_make_no_phones(tmp_path, capsys):
     write_set(tmp_path, classes=7)
     run = trained(tmp_path, tmp_path / "run", steps=50)
     assert main(["speech", "evaluate", str(run), "--confusion", str(tmp_path / "c.png")]) == 2
-    assert "7 states make no phones of three: name them in states.txt" in capsys.readouterr().err
+    assert "there are 7 states: name them in states.txt" in capsys.readouterr().err
     assert not (tmp_path / "c.png").exists()
 
 

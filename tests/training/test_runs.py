@@ -164,10 +164,10 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
 
 def test_other_settings_cannot_be_resumed_with(tmp_path):
     train(run_dir=tmp_path / "a", **SMALL)
-    with pytest.raises(ConfigError, match=r"begun with learning_rate=0.001, now it is learning_rate=0.5"):
+    with pytest.raises(ConfigError, match=r"began with learning_rate=0.001, now it is learning_rate=0.5"):
         train(run_dir=tmp_path / "a", resume=True, learning_rate=0.5)
     with pytest.raises(
-        ConfigError, match=r"begun with kernels=numpy, now it is kernels=numba: leave that out, or start"
+        ConfigError, match=r"began with kernels=numpy, now it is kernels=numba: leave that out, or start"
     ):
         train(run_dir=tmp_path / "a", resume=True, kernels="numba")
     with pytest.raises(RunError, match=r"already holds a run: resume it with --resume, or choose another --run-dir"):
@@ -437,7 +437,7 @@ def test_float64_and_other_thread_counts_are_kept(tmp_path):
 
     rewrite(tmp_path / "a" / "checkpoint" / "state.safetensors", lambda about: about.update(threads=64))
     train(run_dir=tmp_path / "a", resume=True, max_steps=80, reporter=Watch())
-    assert "begun with threads=64, now it is 1" in notes[0]
+    assert "began with threads=64, now it is 1" in notes[0]
 
 
 def test_how_validation_is_drawn_is_kept_with_the_run(tmp_path):
