@@ -123,10 +123,11 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0: nothing wrong. 1: something wrong. 2: not usable, so that nothing can be said of it."""
+        """0: nothing wrong. 1: something wrong. 2: nothing could be judged, or the checker itself failed."""
         if any(part.verdict == "wrong" for part in self.parts):
             return 1
-        return 0 if self.usable else 2
+        failed = any(bug.id == "checker-failed" for bug in self.bugs)
+        return 0 if self.usable and not failed else 2
 
     @property
     def bugs(self) -> tuple[Finding, ...]:

@@ -37,7 +37,7 @@ app = new_app(
     handgrad check --new-contract layers.py --out course.toml
     handgrad check --contract course.toml hand-ins/one/layers.py
     """,
-    "Exit code 0: nothing is wrong. 1: something is wrong. 2: nothing could be checked.",
+    "Exit code 0: nothing is wrong. 1: something is wrong. 2: nothing could be checked, or the checker itself failed.",
 )
 
 

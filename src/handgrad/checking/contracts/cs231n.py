@@ -840,11 +840,17 @@ def _made_up(function: ast.FunctionDef) -> tuple[Callable[[np.random.Generator, 
     if not names or len(names) > 4:
         return None
     columns = bool(re.fullmatch(r"A(_prev|_\w+)?|Z|X_?T", names[0]))
+    weight = re.compile(r"^w\d*$|weight|kernel|theta")
+    weighty = any(weight.search(name.lower()) for name in names)
 
     def value(name: str, g: np.random.Generator, N: int, D: int, K: int) -> Any:
         low = name.lower()
-        if re.search(r"^w\d*$|weight|kernel|theta", low):
+        if weight.search(low):
             return g.normal(size=(K, D) if columns else (D, K))
+        if low == "b" and not weighty and names[0].lower() == "a":  # two operands: a * b
+            return spread_out(g, (N, D))
+        if not weighty and re.search(r"^b\d*$|bias", low):  # x + b
+            return g.normal(size=(D, 1) if columns else D)
         if re.search(r"^b\d*$|bias", low):
             return g.normal(size=(K, 1) if columns else K)
         if re.search(r"gamma|beta|scale|shift", low):

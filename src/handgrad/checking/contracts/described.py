@@ -387,6 +387,11 @@ class Runner(Contract):
                 forward.missing, forward.findings = "the loss is still zero, as in the starter: not filled in", []
             return
         nothing = [value for one in named.values() for value in one.values.values() if value.kind == "none"]
+        if each.by_differences:  # a trial in which forward fails has no derivative; forward says so
+            shown = [one for one in shown if hasattr(one.draw, "jacobians")]
+            if not shown:
+                judge.unjudged = judge.unjudged or "forward returns no array"
+                return
         choice, sure = self._convention(each, shown, named)
         open_choices = () if sure else each.conventions
         shown = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
