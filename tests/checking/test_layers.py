@@ -270,3 +270,47 @@ def test_two_files_with_a_class_of_one_name_are_judged_apart():
     found = {part.part: (part.verdict, part.reason) for part in parts if "backward" in part.part}
     assert found["a.LeakyReLU.backward"][0] == "right"
     assert found["old.a.LeakyReLU.backward"] == ("cannot judge", "a.py has the same name, and is what an import finds")
+
+
+OPERANDS = """
+import numpy as np
+class MulGate:
+    def forward(self, x, y):
+        self.x, self.y = x, y
+        return x * y
+    def backward(self, dz):
+        gradients = [dz * self.y, dz * self.x]
+        return gradients
+class AddGate:
+    def forward(self, x, y):
+        return x + y
+    def backward(self, dz):
+        return dz, dz
+class DivGate:
+    def forward(self, a, b):
+        self.a, self.b = a, b
+        return a / b
+    def backward(self, dz):
+        return {"da": dz / self.b, "db": -dz * self.a / self.b**2}
+class MatMulGate:
+    def forward(self, a, b):
+        self.a, self.b = a, b
+        return a @ b
+    def backward(self, dz):
+        return dz @ self.b.T, self.a.T @ dz
+"""
+
+
+def test_a_class_with_two_inputs_returns_two_gradients():
+    verdicts = {part.part: part.verdict for part in mutation.run({"gates.py": OPERANDS})}
+    backward = {part: verdict for part, verdict in verdicts.items() if part.endswith("backward")}
+    assert len(backward) == 4
+    assert set(backward.values()) == {"right"}
+    assert "wrong" not in verdicts.values()
+
+
+def test_a_bug_in_the_second_of_two_gradients_is_named():
+    found = bugs(OPERANDS, "[dz * self.y, dz * self.x]", "[dz * self.y, -dz * self.x]")
+    assert {part: names for part, names in found.items() if names} == {"MulGate.backward": ["sign-flipped"]}
+    found = bugs(OPERANDS, "return dz, dz", "return dz, np.ones_like(dz)")
+    assert {part: names for part, names in found.items() if names} == {"AddGate.backward": ["upstream-missing"]}
