@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.checking import mutation
 
-from handgrad.checking import check
+from handgrad.checking import check, course_points
 from handgrad.checking.contracts import CourseFile, Source, course_file
 from handgrad.checking.results import Part
 from handgrad.checking.write_course import new_course
@@ -335,6 +335,14 @@ def test_a_class_is_graded_by_a_course_file(generated, tmp_path, capsys):
     suites = ElementTree.parse(junit).getroot().findall("testsuite")
     assert [(suite.get("tests"), suite.get("failures")) for suite in suites] == [("13", "0"), ("13", "1")]
     assert "bias-gradient-averaged" in capsys.readouterr().out
+
+
+def test_every_part_is_worth_1_point_by_default(tmp_path):
+    entry = "[[part]]\nclass = '{}'\n{}subject = 'relu'\ninputs.x = {{ shape = ['N', 'D'], gradient = 'backward' }}\n"
+    entries = (("A", ""), ("B", "points = 3\n"), ("C", "points = { forward = 4 }\n"))
+    path = tmp_path / "course.toml"
+    path.write_text("title = 'c'\n" + "".join(entry.format(*one) for one in entries))
+    assert course_points(path).points == {"A": 1, "B": 3, "C.forward": 4}
 
 
 def test_an_edition_is_checked_by_the_contract_that_covers_it():
