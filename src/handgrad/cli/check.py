@@ -151,6 +151,8 @@ def _write_contract(solution: str, out: str) -> int:
     print(f"{out} describes {len(parts)} part{'s' if len(parts) > 1 else ''}: {', '.join(parts)}")
     for name, why in left_out.items():
         print(f"left out: {name} ({why})")
+    if left_out:
+        print(f"describe what is left out by hand in {out}, see docs/own-contract.md")
     print(f"check hand-ins with: handgrad check --contract {out} HAND-IN")
     return 0
 
