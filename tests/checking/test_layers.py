@@ -5,6 +5,9 @@ import re
 import pytest
 from tests.checking import mutation
 
+from handgrad.checking import check
+from handgrad.checking.catalogue import step_of
+
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 RIGHT = {
@@ -314,3 +317,37 @@ def test_a_bug_in_the_second_of_two_gradients_is_named():
     assert {part: names for part, names in found.items() if names} == {"MulGate.backward": ["sign-flipped"]}
     found = bugs(OPERANDS, "return dz, dz", "return dz, np.ones_like(dz)")
     assert {part: names for part, names in found.items() if names} == {"AddGate.backward": ["upstream-missing"]}
+
+
+MISH = """
+import numpy as np
+class {name}:
+    def forward(self, x):
+        self.x = x
+        return {forward}
+    def backward(self, dout):
+        t = np.tanh(np.log1p(np.exp(self.x)))
+        return dout * (t + self.x * (1 - t) / (1 + np.exp(-self.x)))
+"""
+
+
+def test_a_function_that_is_not_known_gets_no_derivation_of_another_one():
+    mish = MISH.format(name="Mish", forward="x * np.tanh(np.log1p(np.exp(x)))")
+    tanh = MISH.format(name="Act", forward="np.tanh(x)")
+    (bug,), (known,) = (mutation.run({"hw.py": text})[1].bugs for text in (mish, tanh))
+    assert bug.id == known.id == "wrong-derivative"
+    assert step_of(bug.id, "Mish.backward", bug.known) == ""
+    assert "sigmoid" not in bug.hint("full")
+    assert "one operation at a time" in bug.hint("full")
+    assert step_of(known.id, "Act.backward", known.known).startswith("handgrad derive")
+    assert "tanh' = 1 - y²" in known.hint("full")
+
+
+def test_a_pair_that_is_not_known_gets_no_derivation_of_another_one(tmp_path):
+    text = "import numpy as np\ndef mish_forward(x):\n    return x * np.tanh(np.log1p(np.exp(x))), x\n"
+    (tmp_path / "pair.py").write_text(text + "def mish_backward(dout, cache):\n    return dout * np.tanh(cache)\n")
+    report = check(tmp_path)
+    (bug,) = report.bugs
+    assert bug.id == "wrong-derivative"
+    assert not bug.known
+    assert [bug["derivation"] for part in report.to_dict()["parts"] for bug in part["bugs"]] == [""]

@@ -37,6 +37,7 @@ class Finding:
         line: of the method, or of the statement where it is known.
         hint_nudge: where to look and what to ask oneself, without the answer.
         hint_full: what to change.
+        known: whether the checker knows the function of the part; otherwise no derivation applies.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Finding:
     line: int | None = None
     hint_nudge: str = ""
     hint_full: str = ""
+    known: bool = True
 
     def hint(self, hints: Hints) -> str:
         return {"none": "", "nudge": self.hint_nudge, "full": self.hint_full or self.hint_nudge}[hints]
@@ -151,7 +153,7 @@ class Report:
                             "title": bug.title,
                             "evidence": bug.evidence,
                             "hint": bug.hint(hints),
-                            "derivation": step_of(bug.id, part.part) if hints != "none" else "",
+                            "derivation": step_of(bug.id, part.part, bug.known) if hints != "none" else "",
                         }
                         for bug in part.bugs
                     ],

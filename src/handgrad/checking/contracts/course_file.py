@@ -25,7 +25,7 @@ from handgrad.checking.contracts.adapting import adapted
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import large_rows, numeric_gradient, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
-from handgrad.checking.contracts.generic import parameter_subject, spread_out
+from handgrad.checking.contracts.generic import kind_of, parameter_subject, spread_out
 from handgrad.checking.contracts.judging import Judge, Trial, each_alone, judge_joined, right_value
 from handgrad.checking.contracts.known_subjects import KNOWN, Known, draw_of
 from handgrad.checking.contracts.source import Module, Source
@@ -281,6 +281,7 @@ class CoursePart:
             differences=known is None,
             largest=MOST_SWEPT,
             columns=tuple(gradients),
+            known=known is not None or kind_of(self.name) is not None,
         )
 
     def _gradient(self, k: int, argument: Argument) -> Subject:

@@ -22,6 +22,7 @@ from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n_networks import networks
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import (
+    kind_of,
     numeric_backward,
     parameter_subject,
     required,
@@ -808,7 +809,8 @@ def pairs_of(source: Source) -> list[tuple[Described, Module]]:
             make, names = made
             gradients = {f"d{name}": numeric_gradient(f"d{name}", k) for k, name in enumerate(names)}
             name, further = f"{start}{end or ''}", tuple("sigmoid" for _ in chosen)
-            one = Described(name, forward, backward, make, None, gradients, trials=3, further=further)
+            known = kind_of(name) is not None
+            one = Described(name, forward, backward, make, None, gradients, trials=3, further=further, known=known)
             found.append((one, module))
     return found
 

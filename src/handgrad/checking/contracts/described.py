@@ -91,6 +91,7 @@ class Described:
         from_output: the gradients are computed from what forward gave: where that is wrong (`own_output` in the draw),
             they are right if they follow from it.
         symbols: what the interface calls the x, y and dy of our formulas.
+        known: whether the checker knows the function.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Described:
     largest: int = 80
     from_output: bool = False
     symbols: Mapping[str, str] = field(default_factory=dict)
+    known: bool = True
 
     @property
     def by_differences(self) -> bool:
@@ -219,6 +221,7 @@ class Runner(Contract):
             backward, name = each.backward or each.forward, each.backward or f"{each.forward}, gradient"
             gradient = Judge(name, observations, module, "", backward, group)
         forward.symbols = gradient.symbols = each.symbols
+        forward.known = gradient.known = each.known
         return forward, gradient
 
     def _judge(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> list[Part]:

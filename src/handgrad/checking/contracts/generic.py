@@ -737,6 +737,7 @@ def judge_against_differences(
     judge: Judge, numeric: Sequence[Trial], key: str, observations, kind, prepared, forward
 ) -> bool:
     """backward against Jᵀ dy by differences; in words of the layer's own formula where forward is a known layer."""
+    judge.known = kind is not None
     subject = numeric_backward(loss=numeric[0].draw.loss)
     before = list(judge.findings)
     probe = replace_judge(judge)
@@ -746,6 +747,7 @@ def judge_against_differences(
         judge.missing, judge.unjudged = probe.missing, probe.unjudged
         return True
     known = kind or identified(numeric)
+    judge.known = known is not None
     if known is not None and not (forward.findings if forward is not None else []) and prepared:
         own = (
             [one for one in prepared if close(right_value(_forward_subject(known), one.draw), one.draw.y, 1e-6)]
@@ -1180,6 +1182,7 @@ class FunctionGradient(Contract):
                 subject = numeric_backward(loss=all(one.draw.y.size == 1 for one in trials))
                 title = self.gradient if count == 1 else f"the gradient by {name}"
                 kind = identified(trials) if trials[0].draw.x.ndim == 2 else None
+                judge.known = kind is not None or kind_of(self.function) is not None
                 quiet = replace_judge(judge)
                 quiet.observations = judge.observations
                 quiet.fit(replace(subject, name=title), trials, "g", depth=0)

@@ -152,6 +152,8 @@ class Judge:
     options: dict[str, Any] = field(default_factory=dict)
     symbols: Mapping[str, str] = field(default_factory=dict)
     """What the interface calls the x, y, dy and so on of our formulas."""
+    known: bool = True
+    """Whether the checker knows the function: otherwise no derivation and no formula of another one is shown."""
 
     def __post_init__(self) -> None:
         node = self.node()
@@ -185,8 +187,9 @@ class Judge:
         if any(each.id == id for each in self.findings):
             return
         entry = catalogue.BUGS[id]
+        full = entry.full if self.known else entry.general or entry.full
         self.findings.append(
-            Finding(id, evidence, entry.title, file or self.file, line or self.line, entry.nudge, entry.full)
+            Finding(id, evidence, entry.title, file or self.file, line or self.line, entry.nudge, full, self.known)
         )
 
     def note(self, text: str) -> None:
