@@ -188,7 +188,7 @@ def bugs(text: str, old: str, new: str) -> dict[str, list[str]]:
 def test_a_forward_that_no_reference_knows_is_not_judged():
     forward, backward = mutation.run({"hw.py": RIGHT["width default"]})
     assert forward.verdict == "not judged"
-    assert "no reference knows" in forward.reason
+    assert "does not know which function" in forward.reason
     assert backward.verdict == "right"
 
 
@@ -351,3 +351,10 @@ def test_a_pair_that_is_not_known_gets_no_derivation_of_another_one(tmp_path):
     assert bug.id == "wrong-derivative"
     assert not bug.known
     assert [bug["derivation"] for part in report.to_dict()["parts"] for bug in part["bugs"]] == [""]
+
+
+def test_a_class_whose_arguments_cannot_be_generated_says_what_to_do():
+    text = MISH.format(name="Three", forward="x").replace("forward(self, x)", "forward(self, x, y, z)")
+    forward, backward = mutation.run({"hw.py": text})
+    assert forward.verdict == backward.verdict == "cannot judge"
+    assert "describe them in a course file" in forward.reason

@@ -59,8 +59,8 @@ class Part:
 
     Arguments:
         part: its name, such as `BatchNorm.backward`.
-        verdict: `wrong` only with at least one bug. `not judged`: it runs, but nothing says what it is to compute; it
-            counts neither for nor against a hand-in.
+        verdict: `wrong` only with at least one bug. `not judged`: it runs, but the checker does not know its
+            function; it counts neither for nor against a hand-in.
         bugs: what is wrong with it.
         reason: why it cannot be judged, or what is missing.
         notes: harmless differences from the contract, such as a shape `(N, 1)` for `(N,)`.

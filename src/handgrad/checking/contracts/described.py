@@ -19,6 +19,7 @@ from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.differences import Sweep
 from handgrad.checking.contracts.generic import name_formula
 from handgrad.checking.contracts.judging import (
+    NO_REFERENCE,
     Judge,
     Trial,
     array,
@@ -240,7 +241,7 @@ class Runner(Contract):
                 failure = observations[one.name].failure
                 if failure is not None:
                     if each.output is None and failure.kind == "exception" and "NotImpl" not in failure.type:
-                        forward.unjudged = f"it does not take the inputs that the checker makes up: {failure}"
+                        forward.unjudged = f"it fails on the inputs that the checker generates: {failure}"
                     else:
                         forward.failed(failure)
             if not failed and shown:
@@ -259,7 +260,7 @@ class Runner(Contract):
         alone = [one for one in shown if one.draw.sizes.get("N") == 1]
         shown = self._chosen(each, [one for one in shown if one not in alone], named)
         if each.output is None and (each.differences or not each.more):
-            forward.open = "no reference knows what it is to compute; backward is judged by it as it is"
+            forward.open = NO_REFERENCE
         elif each.output is not None and not forward.missing:
             forward.fit(each.output, shown, "y")
         handed = [name for name, value in trials[0].draw.handed.items() if isinstance(value, np.ndarray)]
@@ -318,7 +319,7 @@ class Runner(Contract):
 
     def _no_output(self, each: Described, judge: Judge) -> None:
         judge.judged = True
-        judge.bug("returns-nothing", f"{each.forward} is to give (out, cache), and what it gives has no first item")
+        judge.bug("returns-nothing", f"{each.forward} should return (out, cache), but its result has no first item")
 
     def _seen(self, each: Described, one: Trial, observation: Observation | None) -> tuple[Trial, Observation] | None:
         """The output and the gradients under names of their own, folded to two axes where the subjects want that."""

@@ -22,6 +22,7 @@ from handgrad.checking.contracts.checks import judge_extras, judge_later, overfl
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.differences import Sweep, amounts, nudged
 from handgrad.checking.contracts.judging import (
+    NO_REFERENCE,
     Judge,
     Trial,
     array,
@@ -369,7 +370,7 @@ class GenericLayer(Contract):
             forward.unjudged = backward.unjudged = f"{first.path} has the same name, and is what an import finds"
             return [forward.result(), backward.result()]
         if not groups:
-            reason = "its arguments are of no kind that the checker can make up"
+            reason = "the checker cannot generate values for its arguments; describe them in a course file (--contract)"
             forward.unjudged = backward.unjudged = reason
             return [forward.result(), backward.result()]
         main = groups["main"]
@@ -385,7 +386,7 @@ class GenericLayer(Contract):
             if failure is not None and (failure.kind != "exception" or kind is not None or "NotImpl" in failure.type):
                 forward.failed(failure)
             else:
-                forward.unjudged = f"it does not take the inputs that the checker makes up: {failure}"
+                forward.unjudged = f"it fails on the inputs that the checker generates: {failure}"
             backward.unjudged = "forward does not go through"
             return [forward.result(), backward.result()]
         if kind is not None and any(self._own(each, observations[each.name]) is None for each in ran):
@@ -413,7 +414,7 @@ class GenericLayer(Contract):
             self._judge_backward(backward, forward, kind, ran, prepared, extras, observations)
         if not known and not forward.findings and not forward.missing:
             forward.judged = False
-            forward.open = "no reference knows what it is to compute; backward is judged by it as it is"
+            forward.open = NO_REFERENCE
         return [forward.result(), backward.result()]
 
     def _everywhere(self, judge: Judge, kind: str, prepared: Sequence[Trial], observations) -> None:
@@ -1130,7 +1131,7 @@ class FunctionGradient(Contract):
                         judge.failed(found.failure)
                     else:
                         judge.unjudged = (
-                            f"{self.function} does not take the inputs that the checker makes up: {found.failure}"
+                            f"{self.function} fails on the inputs that the checker generates: {found.failure}"
                         )
                     return [judge.result()]
         judge.unjudged = f"{self.function} has no derivative by differences"

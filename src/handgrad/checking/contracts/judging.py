@@ -25,6 +25,8 @@ from handgrad.checking.diagnosis import Draw, Explanation, Subject, close, depar
 from handgrad.checking.probe import Failure, Observation, Operation, Probe, Value
 from handgrad.checking.results import Finding, Part
 
+#: Why a forward of an unknown function is not judged.
+NO_REFERENCE = "the checker does not know which function this is; it compares backward with numerical derivatives of it"
 #: Failures of the process, not of the method: bug ids.
 _LIMITS = {
     "timeout": "never-ends",
@@ -146,7 +148,7 @@ class Judge:
     notes: list[str] = field(default_factory=list)
     unjudged: str = ""
     open: str = ""
-    """Why nothing can be said of a part that runs: nobody knows what it is to compute."""
+    """Why nothing can be said of a part that runs: the checker does not know the function."""
     missing: str = ""
     judged: bool = False
     options: dict[str, Any] = field(default_factory=dict)

@@ -369,7 +369,7 @@ def settle(found: Found, explorer: Explorer) -> None:
     """Chooses the interface whose gradients are correct for the most arguments, otherwise one that runs."""
     tried = [(entry, part) for entry in found.variants if (part := _read(entry)) is not None]
     if not tried:
-        found.why = "it takes no arguments that could be made up"
+        found.why = "no values could be generated for its arguments"
         return
     best: tuple[Any, Entry, list[str]] | None = None
     first = explorer.run([(found.module, part) for _, part in tried], derivatives=False)
