@@ -117,9 +117,9 @@ def test_a_factor_of_two_sizes_is_shown_whole():
         ("batch-mean-missing", f"{whole}; one of its factors is N"),
         ("summed-over-classes", f"{whole}; one of its factors is K"),
     ]
-    subject = Subject("dx", lambda draw: draw.x, factors={"K": "wrong-factor"})  # one of them has a name: one bug
-    (cause,) = explain(subject, draws, observed).causes
-    assert (cause.bug, cause.evidence) == ("batch-mean-missing", whole)
+    for symbol, bug in (("K", "batch-mean-missing"), ("N", "wrong-factor")):  # only the other one has a name
+        (cause,) = explain(Subject("dx", lambda draw: draw.x, factors={symbol: "wrong-factor"}), draws, observed).causes
+        assert (cause.bug, cause.evidence) == (bug, whole)
 
 
 def test_zeros_against_zeros_prove_nothing():

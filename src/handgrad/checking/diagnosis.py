@@ -240,8 +240,8 @@ def _fit(
         named = [key for key in product if table.get(key, "wrong-factor") != "wrong-factor"]
         for key in keys:
             bug = table.get(key, "wrong-factor")
-            # of a product of two sizes, one may have a name: the evidence shows both
-            if len(product) < 2 or key not in product or key in (named or product[:1]):
+            # a product of two sizes is one finding, unless both are bugs with a name: the batch size is the first
+            if len(product) < 2 or key not in product or key in (named if len(named) > 1 else product[:1]):
                 whole = " * ".join(product) if len(product) > 1 and key in product and "c" not in keys else key
                 evidence = _factor_evidence(what, whole, values, [draws[each] for each in telling])
                 if whole != key and len(named) > 1:
