@@ -395,6 +395,17 @@ def test_a_class_is_graded_by_a_course_file(generated, tmp_path, capsys):
     assert "bias-gradient-averaged" in capsys.readouterr().out
 
 
+def test_a_function_that_is_not_known_gets_no_derivation_of_another_one(tmp_path):
+    text = "import numpy as np\n\ndef square_forward(x):\n    return x**2, x\n\ndef square_backward(dout, cache):\n    return {}\n"
+    (tmp_path / "right.py").write_text(text.format("2 * dout * cache"))
+    (tmp_path / "wrong.py").write_text(text.format("dout * np.sin(cache)"))
+    entry = "[[part]]\nforward = 'square_forward'\nbackward = 'square_backward'\n"
+    entry += "inputs.x = { shape = ['N', 'D'], gradient = 'backward' }\n"
+    (tmp_path / "course.toml").write_text(f"title = 'c'\nreference = 'right.py'\n{entry}")
+    (bug,) = check(tmp_path / "wrong.py", contract=str(tmp_path / "course.toml")).bugs
+    assert (bug.id, bug.known) == ("wrong-derivative", False)
+
+
 def test_every_part_is_worth_1_point_by_default(tmp_path):
     entry = "[[part]]\nclass = '{}'\n{}subject = 'relu'\ninputs.x = {{ shape = ['N', 'D'], gradient = 'backward' }}\n"
     entries = (("A", ""), ("B", "points = 3\n"), ("C", "points = { forward = 4 }\n"))

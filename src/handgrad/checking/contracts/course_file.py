@@ -458,7 +458,7 @@ class Course(Runner):
         part = self._parts[each.name]
         methods = (part.forward, part.backward or part.forward)
         forward, gradient = (
-            Judge(name, observations, module, part.owner, method, part.name)
+            Judge(name, observations, module, part.owner, method, part.name, known=each.known)
             for name, method in zip(part.names, methods, strict=True)
         )
         return forward, gradient
