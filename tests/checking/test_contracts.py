@@ -178,7 +178,7 @@ class Odd:
     (tmp_path / "odd.py").write_text(text)
     parts = mutation.judge(tmp_path)
     assert {part.verdict for part in parts} == {"cannot judge"}
-    assert "does not take the inputs that the checker makes up" in parts[0].reason
+    assert "fails on the inputs that the checker generates" in parts[0].reason
 
 
 def test_through_the_sandbox_as_well():

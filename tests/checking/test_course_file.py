@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.checking import mutation
 
-from handgrad.checking import check
+from handgrad.checking import check, course_points
 from handgrad.checking.contracts import CourseFile, Source, course_file
 from handgrad.checking.results import Part
 from handgrad.checking.write_course import new_course
@@ -197,7 +197,65 @@ def test_a_gradient_that_is_not_found_is_told(tmp_path, capsys):
     text = text.replace('        self.grads["bias"] = dout.sum(axis=0, keepdims=True)\n', "")
     (tmp_path / "affine.py").write_text(text)
     assert main(["check", "--new-contract", str(tmp_path / "affine.py"), "--out", str(tmp_path / "c.toml")]) == 0
-    assert "left out: the gradient of params['bias'] in Affine (nothing that backward" in capsys.readouterr().out
+    assert "left out: the gradient of params['bias'] in Affine (nothing that backward" in (
+        printed := capsys.readouterr().out
+    )
+    assert f"describe what is left out by hand in {tmp_path / 'c.toml'}, see docs/own-contract.md" in printed
+
+
+PAIRS = """
+import numpy as np
+
+def product_forward(a, b):
+    return a * b, (a, b)
+
+def product_backward(dout, cache):
+    a, b = cache
+    return dout * b, dout * a
+
+def cosine_forward(a, b):
+    na, nb = np.linalg.norm(a, axis=1, keepdims=True), np.linalg.norm(b, axis=1, keepdims=True)
+    c = (a * b).sum(axis=1, keepdims=True) / (na * nb)
+    return c, (a, b, na, nb, c)
+
+def cosine_backward(dout, cache):
+    a, b, na, nb, c = cache
+    return dout * (b / (na * nb) - c * a / na**2), dout * (a / (na * nb) - c * b / nb**2)
+"""
+
+
+def test_pairs_of_two_operands_are_described_with_arrays(tmp_path):
+    (tmp_path / "pairs.py").write_text(PAIRS)
+    names, left_out = new_course(tmp_path / "pairs.py", tmp_path / "course.toml")
+    assert names == ["product_forward", "cosine_forward"]
+    assert not left_out
+    for part in CourseFile.read(tmp_path / "course.toml").parts:
+        assert [(one.label, one.shape) for one in part.with_gradient] == [("da", ("N", "D")), ("db", ("N", "D"))]
+
+
+NORM = """
+import numpy as np
+
+class LayerNorm:
+    def __init__(self, d):
+        self.gamma, self.beta = np.ones(d), np.zeros(d)
+
+    def forward(self, x):
+        self.inverse = 1 / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+        self.xhat = (x - x.mean(1, keepdims=True)) * self.inverse
+        return self.gamma * self.xhat + self.beta
+
+    def backward(self, dout):
+        self.dgamma, self.dbeta = (dout * self.xhat).sum(0), dout.sum(0)
+        d = dout * self.gamma
+        return (d - (d * self.xhat).mean(1, keepdims=True)) * self.inverse
+"""
+
+
+def test_a_wrong_solution_has_its_bug_named_as_in_a_check(tmp_path):
+    (tmp_path / "norm.py").write_text(NORM)
+    with pytest.raises(ConfigError, match=r"norm.py is wrong at LayerNorm.backward: x̂ is missing in the last term"):
+        new_course(tmp_path / "norm.py", tmp_path / "course.toml")
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path):
@@ -335,6 +393,25 @@ def test_a_class_is_graded_by_a_course_file(generated, tmp_path, capsys):
     suites = ElementTree.parse(junit).getroot().findall("testsuite")
     assert [(suite.get("tests"), suite.get("failures")) for suite in suites] == [("13", "0"), ("13", "1")]
     assert "bias-gradient-averaged" in capsys.readouterr().out
+
+
+def test_a_function_that_is_not_known_gets_no_derivation_of_another_one(tmp_path):
+    text = "import numpy as np\n\ndef square_forward(x):\n    return x**2, x\n\ndef square_backward(dout, cache):\n    return {}\n"
+    (tmp_path / "right.py").write_text(text.format("2 * dout * cache"))
+    (tmp_path / "wrong.py").write_text(text.format("dout * np.sin(cache)"))
+    entry = "[[part]]\nforward = 'square_forward'\nbackward = 'square_backward'\n"
+    entry += "inputs.x = { shape = ['N', 'D'], gradient = 'backward' }\n"
+    (tmp_path / "course.toml").write_text(f"title = 'c'\nreference = 'right.py'\n{entry}")
+    (bug,) = check(tmp_path / "wrong.py", contract=str(tmp_path / "course.toml")).bugs
+    assert (bug.id, bug.known) == ("wrong-derivative", False)
+
+
+def test_every_part_is_worth_1_point_by_default(tmp_path):
+    entry = "[[part]]\nclass = '{}'\n{}subject = 'relu'\ninputs.x = {{ shape = ['N', 'D'], gradient = 'backward' }}\n"
+    entries = (("A", ""), ("B", "points = 3\n"), ("C", "points = { forward = 4 }\n"))
+    path = tmp_path / "course.toml"
+    path.write_text("title = 'c'\n" + "".join(entry.format(*one) for one in entries))
+    assert course_points(path).points == {"A": 1, "B": 3, "C.forward": 4}
 
 
 def test_an_edition_is_checked_by_the_contract_that_covers_it():

@@ -107,6 +107,21 @@ def test_factors(factor, expected):
     assert name_factor([factor(size["N"], size["K"]) for size in sizes], sizes) == expected
 
 
+def test_a_factor_of_two_sizes_is_shown_whole():
+    """The mean over all N K entries is missing: no finding calls the factor N or K alone."""
+    draws = [Draw({"N": n, "K": k}, x=np.random.default_rng(n).normal(size=(n, k))) for n, k in ((5, 5), (8, 3))]
+    observed = [draw.x * draw.x.size for draw in draws]
+    subject = Subject("dx", lambda draw: draw.x)
+    whole = "`dx` is 25 times the right value (N * K; the batch size is 5, the number of classes is 5)"
+    assert [(cause.bug, cause.evidence) for cause in explain(subject, draws, observed).causes] == [
+        ("batch-mean-missing", f"{whole}; one of its factors is N"),
+        ("summed-over-classes", f"{whole}; one of its factors is K"),
+    ]
+    for symbol, bug in (("K", "batch-mean-missing"), ("N", "wrong-factor")):  # only the other one has a name
+        (cause,) = explain(Subject("dx", lambda draw: draw.x, factors={symbol: "wrong-factor"}), draws, observed).causes
+        assert (cause.bug, cause.evidence) == (bug, whole)
+
+
 def test_zeros_against_zeros_prove_nothing():
     subject = Subject("y", lambda draw, form="right": 0 * draw.x, (slip("bias-unused", "0", form="other"),))
     draws = [Draw({"N": 3}, x=np.ones((3, 2)))]

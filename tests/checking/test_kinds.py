@@ -8,6 +8,7 @@ from tests.checking import mutation
 from tests.checking.kinds import KINDS
 
 from handgrad.checking import check
+from handgrad.checking.results import Report
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
@@ -151,3 +152,57 @@ def test_an_untouched_starter_is_not_wrong(name):
     allowed = ("missing", "right", "cannot judge", "not judged")
     assert {part.part: part.verdict for part in parts if part.verdict not in allowed} == {}
     assert "missing" in {part.verdict for part in parts}
+
+
+TWO_OPERANDS = """
+def product_forward(a, b):
+    return a * b, (a, b)
+
+
+def product_backward(dout, cache):
+    a, b = cache
+    return dout * b, dout * a
+
+
+def add_forward(x, b):
+    return x + b, None
+
+
+def add_backward(dout, cache):
+    return dout, dout.sum(axis=0)
+"""
+
+
+def test_a_pair_that_is_elementwise_in_two_arguments(tmp_path):
+    (tmp_path / "pair.py").write_text(TWO_OPERANDS)
+    verdicts = {part.part: part.verdict for part in mutation.judge(tmp_path)}
+    assert verdicts["product_backward"] == verdicts["add_backward"] == "right"
+    (tmp_path / "pair.py").write_text(TWO_OPERANDS.replace("dout * b, dout * a", "dout * b, dout * b"))
+    parts = mutation.judge(tmp_path)
+    assert list(wrong(parts)) == ["product_backward"]
+    assert "`db[" in parts[1].bugs[0].evidence
+
+
+def test_a_forward_that_fails_at_one_size_leaves_its_backward_judged(tmp_path):
+    fails = "    if len(a) == 5:\n        raise ValueError(5)\n    return a * b, (a, b)"
+    (tmp_path / "pair.py").write_text(TWO_OPERANDS.replace("    return a * b, (a, b)", fails))
+    verdicts = {part.part: part.verdict for part in mutation.judge(tmp_path)}
+    assert verdicts["product_forward"] == "wrong"
+    assert verdicts["product_backward"] == "right"
+
+
+def test_a_failure_of_the_checker_is_never_exit_code_0(tmp_path, monkeypatch):
+    from handgrad.checking.contracts.cs231n import CachedPairs
+
+    judge = CachedPairs._judge
+
+    def fail(self, each, module, observations):
+        if each.name == "product":
+            raise ValueError("ours")
+        return judge(self, each, module, observations)
+
+    monkeypatch.setattr(CachedPairs, "_judge", fail)
+    (tmp_path / "pair.py").write_text(TWO_OPERANDS)
+    report = Report("pair.py", "pairs", tuple(mutation.judge(tmp_path)))
+    assert [part.verdict for part in report.parts] == ["cannot judge", "not judged", "right"]
+    assert report.exit_code == 2

@@ -5,6 +5,9 @@ import re
 import pytest
 from tests.checking import mutation
 
+from handgrad.checking import check
+from handgrad.checking.catalogue import step_of
+
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 RIGHT = {
@@ -185,7 +188,7 @@ def bugs(text: str, old: str, new: str) -> dict[str, list[str]]:
 def test_a_forward_that_no_reference_knows_is_not_judged():
     forward, backward = mutation.run({"hw.py": RIGHT["width default"]})
     assert forward.verdict == "not judged"
-    assert "there is no reference" in forward.reason
+    assert "does not know which function" in forward.reason
     assert backward.verdict == "right"
 
 
@@ -270,3 +273,88 @@ def test_two_files_with_a_class_of_one_name_are_judged_apart():
     found = {part.part: (part.verdict, part.reason) for part in parts if "backward" in part.part}
     assert found["a.LeakyReLU.backward"][0] == "right"
     assert found["old.a.LeakyReLU.backward"] == ("cannot judge", "a.py has the same name, and is what an import finds")
+
+
+OPERANDS = """
+import numpy as np
+class MulGate:
+    def forward(self, x, y):
+        self.x, self.y = x, y
+        return x * y
+    def backward(self, dz):
+        gradients = [dz * self.y, dz * self.x]
+        return gradients
+class AddGate:
+    def forward(self, x, y):
+        return x + y
+    def backward(self, dz):
+        return dz, dz
+class DivGate:
+    def forward(self, a, b):
+        self.a, self.b = a, b
+        return a / b
+    def backward(self, dz):
+        return {"da": dz / self.b, "db": -dz * self.a / self.b**2}
+class MatMulGate:
+    def forward(self, a, b):
+        self.a, self.b = a, b
+        return a @ b
+    def backward(self, dz):
+        return dz @ self.b.T, self.a.T @ dz
+"""
+
+
+def test_a_class_with_two_inputs_returns_two_gradients():
+    verdicts = {part.part: part.verdict for part in mutation.run({"gates.py": OPERANDS})}
+    backward = {part: verdict for part, verdict in verdicts.items() if part.endswith("backward")}
+    assert len(backward) == 4
+    assert set(backward.values()) == {"right"}
+    assert "wrong" not in verdicts.values()
+
+
+def test_a_bug_in_the_second_of_two_gradients_is_named():
+    found = bugs(OPERANDS, "[dz * self.y, dz * self.x]", "[dz * self.y, -dz * self.x]")
+    assert {part: names for part, names in found.items() if names} == {"MulGate.backward": ["sign-flipped"]}
+    found = bugs(OPERANDS, "return dz, dz", "return dz, np.ones_like(dz)")
+    assert {part: names for part, names in found.items() if names} == {"AddGate.backward": ["upstream-missing"]}
+
+
+MISH = """
+import numpy as np
+class {name}:
+    def forward(self, x):
+        self.x = x
+        return {forward}
+    def backward(self, dout):
+        t = np.tanh(np.log1p(np.exp(self.x)))
+        return dout * (t + self.x * (1 - t) / (1 + np.exp(-self.x)))
+"""
+
+
+def test_a_function_that_is_not_known_gets_no_derivation_of_another_one():
+    mish = MISH.format(name="Mish", forward="x * np.tanh(np.log1p(np.exp(x)))")
+    tanh = MISH.format(name="Act", forward="np.tanh(x)")
+    (bug,), (known,) = (mutation.run({"hw.py": text})[1].bugs for text in (mish, tanh))
+    assert bug.id == known.id == "wrong-derivative"
+    assert step_of(bug.id, "Mish.backward", bug.known) == ""
+    assert "sigmoid" not in bug.hint("full")
+    assert "one operation at a time" in bug.hint("full")
+    assert step_of(known.id, "Act.backward", known.known).startswith("handgrad derive")
+    assert "tanh' = 1 - y²" in known.hint("full")
+
+
+def test_a_pair_that_is_not_known_gets_no_derivation_of_another_one(tmp_path):
+    text = "import numpy as np\ndef mish_forward(x):\n    return x * np.tanh(np.log1p(np.exp(x))), x\n"
+    (tmp_path / "pair.py").write_text(text + "def mish_backward(dout, cache):\n    return dout * np.tanh(cache)\n")
+    report = check(tmp_path)
+    (bug,) = report.bugs
+    assert bug.id == "wrong-derivative"
+    assert not bug.known
+    assert [bug["derivation"] for part in report.to_dict()["parts"] for bug in part["bugs"]] == [""]
+
+
+def test_a_class_whose_arguments_cannot_be_generated_says_what_to_do():
+    text = MISH.format(name="Three", forward="x").replace("forward(self, x)", "forward(self, x, y, z)")
+    forward, backward = mutation.run({"hw.py": text})
+    assert forward.verdict == backward.verdict == "cannot judge"
+    assert "describe them in a course file" in forward.reason

@@ -22,6 +22,7 @@ class Bug:
         fingerprint: what gives it away.
         nudge, full: the two hints.
         step: the derivation and its step (`handgrad derive NAME`) that goes wrong, where there is one.
+        general: the full hint for a function that the checker does not know, where `full` lists known ones.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Bug:
     nudge: str
     full: str
     step: Sequence[str] = ()
+    general: str = ""
 
 
 def _read() -> dict[str, tuple[Bug, ...]]:
@@ -197,18 +199,19 @@ STEPS_OF_PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
 _RULES = re.compile(r"rmsprop|adam|sgd|\.step")
 
 
-def place_of(id: str, part: str = "") -> tuple[str, str] | None:
-    """The derivation and its step that a bug of that part goes wrong in."""
+def place_of(id: str, part: str = "", known: bool = True) -> tuple[str, str] | None:
+    """The derivation and its step that a bug of that part goes wrong in. If the checker does not know the part's
+    function (`known`), only the part's name can lead to a derivation."""
     name = part.lower()
     for words, derivation, steps in STEPS_OF_PARTS:
         if id in steps and re.search(words, name):
             return derivation, steps[id]
-    return None if _RULES.search(name) else STEPS.get(id)
+    return None if _RULES.search(name) or not known else STEPS.get(id)
 
 
-def step_of(id: str, part: str = "") -> str:
+def step_of(id: str, part: str = "", known: bool = True) -> str:
     """The derivation's step that a bug goes wrong in: `handgrad derive batchnorm, step 9: gradient of the mean`."""
-    place = place_of(id, part)
+    place = place_of(id, part, known)
     if place is None:
         return ""
     from handgrad import derivations  # loads all of them, so only where one is asked for

@@ -236,9 +236,17 @@ def _fit(
         values = [coefficients[each][names.index(name) if name else 0] for each in telling]
         table = {**DEFAULT_FACTORS, **subject.factors, **(subject.terms.get(name, {}) if name else {})}
         what = quoted(subject.name) if not name else f"the term `{name}` of {quoted(subject.name)}"
+        product = [key for key in keys if key not in ("-1", "0", "c", "N c")]
+        named = [key for key in product if table.get(key, "wrong-factor") != "wrong-factor"]
         for key in keys:
             bug = table.get(key, "wrong-factor")
-            causes.append(Cause(bug, _factor_evidence(what, key, values, [draws[each] for each in telling])))
+            # a product of two sizes is one finding, unless both are bugs with a name: the batch size is the first
+            if len(product) < 2 or key not in product or key in (named if len(named) > 1 else product[:1]):
+                whole = " * ".join(product) if len(product) > 1 and key in product and "c" not in keys else key
+                evidence = _factor_evidence(what, whole, values, [draws[each] for each in telling])
+                if whole != key and len(named) > 1:
+                    evidence += f"; one of its factors is {key}"
+                causes.append(Cause(bug, evidence))
             weights.append(0.1 if bug in known else 1.0 if key == "0" else 1.1 if key in table and key != "c" else 1.6)
     cost = sum(weights)
     return Explanation(tuple(causes), True, differs, cost, dict(options))
@@ -381,7 +389,12 @@ def _factor_evidence(what: str, key: str, values: Sequence[float], draws: Sequen
     factor = _value(key, sizes)
     meaning = []
     for symbol, words in SYMBOLS.items():
-        if symbol in key.replace("(N-1)", "N").split("/") or symbol == key or f"{symbol}^2" in key:
+        if (
+            any(symbol == one.removeprefix("1/") for one in key.split(" * "))
+            or symbol in key.replace("(N-1)", "N").split("/")
+            or symbol == key
+            or f"{symbol}^2" in key
+        ):
             meaning.append(f"{words} is {number(sizes[symbol])}")
     reason = ", ".join(meaning)
     return f"{what} is {number(factor)} times the right value ({key}; {reason})"

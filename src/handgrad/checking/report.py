@@ -99,7 +99,7 @@ def _bug(bug: Finding, part: Part, hints: Hints) -> Text:
     if bug.line and (bug.file, bug.line) != (part.file, part.line):
         text.append(printable(f"  {bug.file}:{bug.line}"), "dim")
     text.append(printable(f"\n{bug.evidence}"))
-    if hints != "none" and (step := step_of(bug.id, part.part)):
+    if hints != "none" and (step := step_of(bug.id, part.part, bug.known)):
         text.append(f"\n{step}", "dim")
     if hint := bug.hint(hints):
         text.append("\n→ ", "cyan").append(hint, "cyan")
@@ -139,7 +139,7 @@ def plain(part: Part, hints: Hints) -> str:
         place = f" ({bug.file}:{bug.line})" if bug.line else ""
         lines.append(f"{bug.title or bug.id}{place} [{bug.id}]")
         lines.append(f"  {bug.evidence}")
-        if hints != "none" and (step := step_of(bug.id, part.part)):
+        if hints != "none" and (step := step_of(bug.id, part.part, bug.known)):
             lines.append(f"  {step}")
         if hint := bug.hint(hints):
             lines.append(f"  -> {hint}")
@@ -190,7 +190,7 @@ def page(report: Report, rows: Sequence[Score], hints: Hints = "nudge") -> str:
             body.append(f"<article{anchor}><h3>{escape(bug.title or bug.id)}</h3>")
             body.append(f"<p class=quiet>{escape(part.part)}{place} <code>{escape(bug.id)}</code></p>")
             body.append(f"<p>{escape(bug.evidence)}</p>")
-            if hints != "none" and (step := step_of(bug.id, part.part)):
+            if hints != "none" and (step := step_of(bug.id, part.part, bug.known)):
                 body.append(f"<p>The derivation: <code>{escape(step)}</code></p>")
             if hint := bug.hint(hints):
                 body.append(f"<p><b>{escape(hint)}</b></p>")

@@ -37,6 +37,7 @@ class Finding:
         line: of the method, or of the statement where it is known.
         hint_nudge: where to look and what to ask oneself, without the answer.
         hint_full: what to change.
+        known: whether the checker knows the function of the part; otherwise no derivation applies.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Finding:
     line: int | None = None
     hint_nudge: str = ""
     hint_full: str = ""
+    known: bool = True
 
     def hint(self, hints: Hints) -> str:
         return {"none": "", "nudge": self.hint_nudge, "full": self.hint_full or self.hint_nudge}[hints]
@@ -57,8 +59,8 @@ class Part:
 
     Arguments:
         part: its name, such as `BatchNorm.backward`.
-        verdict: `wrong` only with at least one bug. `not judged`: it runs, but nothing says what it is to compute; it
-            counts neither for nor against a hand-in.
+        verdict: `wrong` only with at least one bug. `not judged`: it runs, but the checker does not know its
+            function; it counts neither for nor against a hand-in.
         bugs: what is wrong with it.
         reason: why it cannot be judged, or what is missing.
         notes: harmless differences from the contract, such as a shape `(N, 1)` for `(N,)`.
@@ -123,10 +125,11 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0: nothing wrong. 1: something wrong. 2: not usable, so that nothing can be said of it."""
+        """0: nothing wrong. 1: something wrong. 2: nothing could be judged, or the checker itself failed."""
         if any(part.verdict == "wrong" for part in self.parts):
             return 1
-        return 0 if self.usable else 2
+        failed = any(bug.id == "checker-failed" for bug in self.bugs)
+        return 0 if self.usable and not failed else 2
 
     @property
     def bugs(self) -> tuple[Finding, ...]:
@@ -150,7 +153,7 @@ class Report:
                             "title": bug.title,
                             "evidence": bug.evidence,
                             "hint": bug.hint(hints),
-                            "derivation": step_of(bug.id, part.part) if hints != "none" else "",
+                            "derivation": step_of(bug.id, part.part, bug.known) if hints != "none" else "",
                         }
                         for bug in part.bugs
                     ],

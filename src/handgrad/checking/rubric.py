@@ -44,10 +44,10 @@ class Score:
     parts: tuple[Part, ...]
 
 
-def course_points(path: str | Path) -> Rubric | None:
-    """The points that a course file gives; None where it gives none. Raises ConfigError where it cannot be read."""
+def course_points(path: str | Path) -> Rubric:
+    """The points of a course file's parts, 1 each by default. Raises ConfigError where it cannot be read."""
     course = CourseFile.read(path)
-    return Rubric(course.points, title=course.title) if course.points else None
+    return Rubric(course.points, title=course.title)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from handgrad.checking.checker import WrongReference, verify
+from handgrad.checking.checker import WrongReference, check, verify
 from handgrad.checking.contracts import CourseFile
 from handgrad.checking.contracts.new_contract import describe, written_course
 from handgrad.checking.sandbox import Limits
@@ -16,6 +16,8 @@ from handgrad.errors import ConfigError
 
 #: Sizes for parts that do not work with a single sample, such as a normalisation over the batch.
 SEVERAL = {"N": [6, 5, 4, 3]}
+#: Findings that say only that something is wrong.
+UNNAMED = {"unexplained", "checker-failed", "wrong-shape"}
 
 
 def new_course(path: str | Path, out: str | Path, limits: Limits | None = None) -> tuple[list[str], dict[str, str]]:
@@ -42,7 +44,10 @@ def new_course(path: str | Path, out: str | Path, limits: Limits | None = None) 
         entries += [{**entry, "points": 1} for entry in (one.entry, one.evaluated) if entry is not None]
     if not entries:
         why = "; ".join(f"{one.name}: {one.why}" for one in found[:3])
-        raise ConfigError(f"new-contract={path}: no suitable inputs were found ({why})")
+        raise ConfigError(
+            f"new-contract={path}: no suitable inputs were found ({why}); "
+            "describe the parts by hand, see docs/own-contract.md"
+        )
     relative = Path(os.path.relpath(path, out.parent)).as_posix()
     with tempfile.TemporaryDirectory(prefix="handgrad-course-") as folder:
         draft = Path(folder) / out.name
@@ -55,7 +60,7 @@ def new_course(path: str | Path, out: str | Path, limits: Limits | None = None) 
             except WrongReference as error:
                 wrong = next((k for k, part in enumerate(course.parts) if error.part in part.names), None)
                 if wrong is None or "sizes" in entries[wrong]:
-                    text = str(error).partition("the reference ")[2]
+                    text = _named_bug(path, error.part, limits) or str(error).partition("the reference ")[2]
                     raise ConfigError(f"new-contract={path}: {text}; a contract requires a correct solution") from None
                 entries[wrong] = {**entries[wrong], "sizes": SEVERAL}
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
@@ -70,3 +75,14 @@ def new_course(path: str | Path, out: str | Path, limits: Limits | None = None) 
         why = "nothing that backward returns or leaves in the layer has its shape and is its gradient"
         left_out |= {f"the gradient of {name} in {one.name}": why for name in one.lacking}
     return named, left_out
+
+
+def _named_bug(path: str | Path, part: str, limits: Limits | None) -> str:
+    """What a check without a course file says is wrong with a part: it knows more layers' bugs. Empty if it says
+    nothing, or has no name for the bug either."""
+    report = check(path, limits=limits)
+    for one in report.parts:
+        bugs = [bug for bug in one.bugs if bug.id not in UNNAMED]
+        if one.part == part and one.verdict == "wrong" and bugs:
+            return f"{Path(path).name} is wrong at {part}: {bugs[0].title}: {bugs[0].evidence}"
+    return ""

@@ -37,7 +37,7 @@ app = new_app(
     handgrad check --new-contract layers.py --out course.toml
     handgrad check --contract course.toml hand-ins/one/layers.py
     """,
-    "Exit code 0: nothing is wrong. 1: something is wrong. 2: nothing could be checked.",
+    "Exit code 0: nothing is wrong. 1: something is wrong. 2: nothing could be checked, or the checker itself failed.",
 )
 
 
@@ -151,6 +151,8 @@ def _write_contract(solution: str, out: str) -> int:
     print(f"{out} describes {len(parts)} part{'s' if len(parts) > 1 else ''}: {', '.join(parts)}")
     for name, why in left_out.items():
         print(f"left out: {name} ({why})")
+    if left_out:
+        print(f"describe what is left out by hand in {out}, see docs/own-contract.md")
     print(f"check hand-ins with: handgrad check --contract {out} HAND-IN")
     return 0
 

@@ -25,7 +25,7 @@ from handgrad.checking.contracts.adapting import adapted
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import large_rows, numeric_gradient, stable
 from handgrad.checking.contracts.described import Described, Given, Runner
-from handgrad.checking.contracts.generic import parameter_subject, spread_out
+from handgrad.checking.contracts.generic import kind_of, parameter_subject, spread_out
 from handgrad.checking.contracts.judging import Judge, Trial, each_alone, judge_joined, right_value
 from handgrad.checking.contracts.known_subjects import KNOWN, Known, draw_of
 from handgrad.checking.contracts.source import Module, Source
@@ -151,7 +151,7 @@ class CoursePart:
     options: Mapping[str, Any]
     compare: bool
     tolerance: float
-    points: float | Mapping[str, float] | None
+    points: float | Mapping[str, float]
     file: str
     sizes: Mapping[str, tuple[int, ...]]
 
@@ -281,6 +281,7 @@ class CoursePart:
             differences=known is None,
             largest=MOST_SWEPT,
             columns=tuple(gradients),
+            known=known is not None or kind_of(self.name) is not None,
         )
 
     def _gradient(self, k: int, argument: Argument) -> Subject:
@@ -457,7 +458,7 @@ class Course(Runner):
         part = self._parts[each.name]
         methods = (part.forward, part.backward or part.forward)
         forward, gradient = (
-            Judge(name, observations, module, part.owner, method, part.name)
+            Judge(name, observations, module, part.owner, method, part.name, known=each.known)
             for name, method in zip(part.names, methods, strict=True)
         )
         return forward, gradient
@@ -549,14 +550,14 @@ class CourseFile:
 
     @property
     def points(self) -> dict[str, float]:
-        """The points of each entry; empty if the file gives none."""
+        """The points of each entry."""
         found: dict[str, float] = {}
         for part in self.parts:
             if isinstance(part.points, Mapping):
                 found |= {
                     name: part.points[key] for name, key in zip(part.names, _METHODS, strict=True) if key in part.points
                 }
-            elif part.points is not None:
+            else:
                 found[part.name] = part.points
         return found
 
@@ -680,7 +681,7 @@ def read_part(found: dict[str, Any], course_sizes: Mapping[str, tuple[int, ...]]
     part = CoursePart(
         name, owner, positional, named, tuple(before), forward, backward, taken, inputs, parameters, output,
         tuple(place(one, ("layer",), f"{where}: state") for one in state), subject, options, compare, float(tolerance),
-        _points(found.get("points"), where), _text(found, "file", "", where),
+        _points(found.get("points", 1), where), _text(found, "file", "", where),
         {key: value for key, value in all_sizes.items() if key in used},
     )  # fmt: skip
     _possible(part, where)
@@ -814,7 +815,7 @@ def _subject(found: Any, where: str) -> tuple[str, dict[str, Any]]:
 
 
 def _points(found: Any, where: str) -> Any:
-    for key, value in found.items() if isinstance(found, dict) else (("points", 0 if found is None else found),):
+    for key, value in found.items() if isinstance(found, dict) else (("points", found),):
         if isinstance(found, dict) and key not in _METHODS:
             raise Bad(f"{where}: points has {key!r}, expected forward and backward")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):

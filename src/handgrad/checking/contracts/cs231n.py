@@ -22,6 +22,7 @@ from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n_networks import networks
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import (
+    kind_of,
     numeric_backward,
     parameter_subject,
     required,
@@ -808,7 +809,8 @@ def pairs_of(source: Source) -> list[tuple[Described, Module]]:
             make, names = made
             gradients = {f"d{name}": numeric_gradient(f"d{name}", k) for k, name in enumerate(names)}
             name, further = f"{start}{end or ''}", tuple("sigmoid" for _ in chosen)
-            one = Described(name, forward, backward, make, None, gradients, trials=3, further=further)
+            known = kind_of(name) is not None
+            one = Described(name, forward, backward, make, None, gradients, trials=3, further=further, known=known)
             found.append((one, module))
     return found
 
@@ -840,11 +842,17 @@ def _made_up(function: ast.FunctionDef) -> tuple[Callable[[np.random.Generator, 
     if not names or len(names) > 4:
         return None
     columns = bool(re.fullmatch(r"A(_prev|_\w+)?|Z|X_?T", names[0]))
+    weight = re.compile(r"^w\d*$|weight|kernel|theta")
+    weighty = any(weight.search(name.lower()) for name in names)
 
     def value(name: str, g: np.random.Generator, N: int, D: int, K: int) -> Any:
         low = name.lower()
-        if re.search(r"^w\d*$|weight|kernel|theta", low):
+        if weight.search(low):
             return g.normal(size=(K, D) if columns else (D, K))
+        if low == "b" and not weighty and names[0].lower() == "a":  # two operands: a * b
+            return spread_out(g, (N, D))
+        if not weighty and re.search(r"^b\d*$|bias", low):  # x + b
+            return g.normal(size=(D, 1) if columns else D)
         if re.search(r"^b\d*$|bias", low):
             return g.normal(size=(K, 1) if columns else K)
         if re.search(r"gamma|beta|scale|shift", low):

@@ -19,6 +19,7 @@ from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.differences import Sweep
 from handgrad.checking.contracts.generic import name_formula
 from handgrad.checking.contracts.judging import (
+    NO_REFERENCE,
     Judge,
     Trial,
     array,
@@ -91,6 +92,7 @@ class Described:
         from_output: the gradients are computed from what forward gave: where that is wrong (`own_output` in the draw),
             they are right if they follow from it.
         symbols: what the interface calls the x, y and dy of our formulas.
+        known: whether the checker knows the function.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Described:
     largest: int = 80
     from_output: bool = False
     symbols: Mapping[str, str] = field(default_factory=dict)
+    known: bool = True
 
     @property
     def by_differences(self) -> bool:
@@ -219,6 +222,7 @@ class Runner(Contract):
             backward, name = each.backward or each.forward, each.backward or f"{each.forward}, gradient"
             gradient = Judge(name, observations, module, "", backward, group)
         forward.symbols = gradient.symbols = each.symbols
+        forward.known = gradient.known = each.known
         return forward, gradient
 
     def _judge(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> list[Part]:
@@ -237,7 +241,7 @@ class Runner(Contract):
                 failure = observations[one.name].failure
                 if failure is not None:
                     if each.output is None and failure.kind == "exception" and "NotImpl" not in failure.type:
-                        forward.unjudged = f"it does not take the inputs that the checker makes up: {failure}"
+                        forward.unjudged = f"it fails on the inputs that the checker generates: {failure}"
                     else:
                         forward.failed(failure)
             if not failed and shown:
@@ -256,7 +260,7 @@ class Runner(Contract):
         alone = [one for one in shown if one.draw.sizes.get("N") == 1]
         shown = self._chosen(each, [one for one in shown if one not in alone], named)
         if each.output is None and (each.differences or not each.more):
-            forward.open = "there is no reference for it; backward is judged based on this forward pass"
+            forward.open = NO_REFERENCE
         elif each.output is not None and not forward.missing:
             forward.fit(each.output, shown, "y")
         handed = [name for name, value in trials[0].draw.handed.items() if isinstance(value, np.ndarray)]
@@ -315,7 +319,7 @@ class Runner(Contract):
 
     def _no_output(self, each: Described, judge: Judge) -> None:
         judge.judged = True
-        judge.bug("returns-nothing", f"{each.forward} is to give (out, cache), and what it gives has no first item")
+        judge.bug("returns-nothing", f"{each.forward} should return (out, cache), but its result has no first item")
 
     def _seen(self, each: Described, one: Trial, observation: Observation | None) -> tuple[Trial, Observation] | None:
         """The output and the gradients under names of their own, folded to two axes where the subjects want that."""
@@ -387,6 +391,11 @@ class Runner(Contract):
                 forward.missing, forward.findings = "the loss is still zero, as in the starter: not filled in", []
             return
         nothing = [value for one in named.values() for value in one.values.values() if value.kind == "none"]
+        if each.by_differences:  # a trial in which forward fails has no derivative; forward says so
+            shown = [one for one in shown if hasattr(one.draw, "jacobians")]
+            if not shown:
+                judge.unjudged = judge.unjudged or "forward returns no array"
+                return
         choice, sure = self._convention(each, shown, named)
         open_choices = () if sure else each.conventions
         shown = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]

@@ -22,6 +22,7 @@ from handgrad.checking.contracts.checks import judge_extras, judge_later, overfl
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.differences import Sweep, amounts, nudged
 from handgrad.checking.contracts.judging import (
+    NO_REFERENCE,
     Judge,
     Trial,
     array,
@@ -224,7 +225,8 @@ class GenericLayer(Contract):
         upstream = required(methods["backward"])
         if not inputs or len(inputs) > 2 or any(guess(each, 4, 3) is None for each in arguments):
             return {}
-        loss = len(inputs) == 2
+        two = two_operands(module, name)
+        loss = len(inputs) == 2 and not two
         images = bool(re.search(r"conv|pool|2d$", name, re.I))
 
         def build(
@@ -237,6 +239,8 @@ class GenericLayer(Contract):
                 if loss and re.search(r"prob|^p$", inputs[0]):
                     x = layers.softmax(x)
             t = np.eye(x.shape[1])[labels.integers(0, x.shape[1], N)]
+            if two:
+                t = spread_out(labels, x.shape)
             random = self.generator(name, shape.D, shape.K, "parameters")
             pool = random.uniform(0.4, 1.6, size=(len(_PARAMETERS), ROOM))
             pool *= random.choice([-1, 1], size=pool.shape)
@@ -252,10 +256,13 @@ class GenericLayer(Contract):
                 call("ours", "fill", args=[{"path": ["layer"]}, list(_PARAMETERS)]),
                 call("ours", "found", args=[{"path": ["layer"]}], to="parameters"),
             ]
-            given = [array("x", layout), *([array("t", layout)] if loss else [])]
+            given = [array("x", layout), *([array("t", layout)] if len(inputs) == 2 else [])]
             if before:
-                operations.append(call("layer", "forward", args=[array("x0"), *([array("t0")] if loss else [])]))
+                stale = [array("x0"), *([array("t0")] if len(inputs) == 2 else [])]
+                operations.append(call("layer", "forward", args=stale))
                 arrays["t0"] = np.eye(x.shape[1])[g.integers(0, x.shape[1], shape.N + 1)]
+                if two:
+                    arrays["t0"] = g.normal(size=arrays["x0"].shape)
             for k in range(passes):
                 suffix = f" {k}" if k else ""
                 if len(upstream) == 2:
@@ -277,16 +284,24 @@ class GenericLayer(Contract):
                     get(f"dy{suffix}", to=f"dy{suffix} after"),
                     call("ours", "found", args=[{"path": ["layer"]}], to=f"after{suffix}", attempt=True),
                 ]
-            around = None
+            around = around_second = None
             if sweep:
                 around = Sweep.around(x, g)
                 arrays["points"] = around.rows
-                copies = [{"fresh": "t"}] if loss else []
+                copies = [{"fresh": "t"}] if len(inputs) == 2 else []
                 forward: Operation = {"path": ["layer", "forward"]}
                 operations += [
                     {"op": "each", "rows": "points", **forward, "args": [{"row": "array"}, *copies], "as": "values"}
                     | {"try": True},
                 ]
+                if two:
+                    around_second = Sweep.around(t, g)
+                    arrays["points of the second"] = around_second.rows
+                    args = [{"fresh": "x"}, {"row": "array"}]
+                    operations += [
+                        {"op": "each", "rows": "points of the second", **forward, "args": args}
+                        | {"as": "values of the second", "try": True},
+                    ]
                 for where in _PARAMETERS:
                     operations.append(
                         {"op": "nudge", "target": ["parameters", {"key": where}], "amounts": amounts(), **forward}
@@ -303,6 +318,8 @@ class GenericLayer(Contract):
                 upstream=len(upstream) == 1,
                 shape=shape,
                 around=around,
+                around_second=around_second,
+                second=f"d{inputs[1]}" if two else "",
                 ups=ups,
                 pool=pool,
                 given=arguments,
@@ -353,11 +370,15 @@ class GenericLayer(Contract):
             forward.unjudged = backward.unjudged = f"{first.path} has the same name, and is what an import finds"
             return [forward.result(), backward.result()]
         if not groups:
-            reason = "its arguments are of no kind that the checker can make up"
+            reason = "the checker cannot generate values for its arguments; describe them in a course file (--contract)"
             forward.unjudged = backward.unjudged = reason
             return [forward.result(), backward.result()]
         main = groups["main"]
         kind = kind_of(name)
+        second = main[0].draw.second
+        if second:
+            observations = {key: _apart(one) for key, one in observations.items()}
+            forward.observations = backward.observations = observations
         ran = [each for each in main if each.name in observations and "y" in observations[each.name].values]
         if not ran:
             failures = [observations[each.name].failure for each in main if each.name in observations]
@@ -365,7 +386,7 @@ class GenericLayer(Contract):
             if failure is not None and (failure.kind != "exception" or kind is not None or "NotImpl" in failure.type):
                 forward.failed(failure)
             else:
-                forward.unjudged = f"it does not take the inputs that the checker makes up: {failure}"
+                forward.unjudged = f"it fails on the inputs that the checker generates: {failure}"
             backward.unjudged = "forward does not go through"
             return [forward.result(), backward.result()]
         if kind is not None and any(self._own(each, observations[each.name]) is None for each in ran):
@@ -379,6 +400,8 @@ class GenericLayer(Contract):
                 self._everywhere(forward, kind, prepared, observations)
         position = main.index(ran[0])  # the others may be of sizes that this class does not take
         extras = {label: groups.get(f"{label} {position}", []) for label in ("one", "layout", "stale")}
+        if second and len(ran) < len(main):  # its two inputs need not be of one shape, as the checker's are
+            extras = {}
         extras = {"main": [ran[0], ran[0]], "float32": [], **extras}
         judge_extras(forward, extras, "y", names=("x", "t"))
         if "large" in groups and kind in ELEMENTWISE:
@@ -391,7 +414,7 @@ class GenericLayer(Contract):
             self._judge_backward(backward, forward, kind, ran, prepared, extras, observations)
         if not known and not forward.findings and not forward.missing:
             forward.judged = False
-            forward.open = "there is no reference for it; backward is judged based on this forward pass"
+            forward.open = NO_REFERENCE
         return [forward.result(), backward.result()]
 
     def _everywhere(self, judge: Judge, kind: str, prepared: Sequence[Trial], observations) -> None:
@@ -502,7 +525,37 @@ class GenericLayer(Contract):
         judge.observations = {**judge.observations, **renamed}
         if not judge.findings:
             judge_later(judge, numeric_backward(loss=numeric[0].draw.loss), later, "dx")
+        if ran[0].draw.second:
+            self._second(judge, ran, observations)
         self._parameters(judge, ran, observations)
+
+    def _second(self, judge: Judge, ran, observations) -> None:
+        """The gradient of forward's second input, where backward returns both."""
+        trials: list[Trial] = []
+        later: list[Trial] = []
+        named = {}
+        for each in ran:
+            observation = observations[each.name]
+            y = observation.get("y")
+            if y is None or SECOND.format("dx") not in observation.values:
+                continue
+            J = each.draw.around_second.jacobian(observation.get("values of the second"), y)
+            if J is None:
+                continue
+            for k in range(PASSES):
+                value = observation.values.get(SECOND.format(f"dx {k}" if k else "dx"))
+                label = f"{each.name} / second, pass {k + 1}"
+                named[label] = Observation(label, {"dx": value} if value is not None else {})
+                draw = each.draw.changed(J=J, x=each.draw.t, y=np.asarray(y, float), dy=_upstream(each, y, k))
+                (later if k else trials).append(Trial(replace(each.probe, name=label), draw))
+        if not trials:
+            return
+        judge.observations = {**judge.observations, **named}
+        subject = replace(numeric_backward(), name=trials[0].draw.second)
+        before = list(judge.findings)
+        fit_numeric(judge, subject, trials, "dx")
+        if judge.findings == before:
+            judge_later(judge, subject, later, "dx")
 
     def _upstream_kept(self, judge: Judge, ran, observations) -> None:
         for each in ran:
@@ -573,6 +626,44 @@ class GenericLayer(Contract):
             return
         for bugs in per_parameter.values():
             judge.findings += [bug for bug in bugs if bug.id not in {each.id for each in judge.findings}]
+
+
+#: The key of the second of two gradients that backward returns together.
+SECOND = "{} of the second"
+
+
+def two_operands(module: Module, name: str) -> bool:
+    """Whether forward takes two inputs and backward returns the gradients of both: a product or a sum, not a loss,
+    whose second input is a target."""
+    methods = module.methods(name)
+    inputs, upstream = required(methods["forward"]), required(methods["backward"])
+    if len(inputs) != 2 or len(upstream) != 1 or re.search(r"loss|criterion|entropy", name, re.I):
+        return False
+    nodes = list(ast.walk(methods["backward"]))
+    named = {
+        target.id: node.value
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    returned = [node.value for node in nodes if isinstance(node, ast.Return)]
+    returned = [named.get(value.id) if isinstance(value, ast.Name) else value for value in returned]
+    groups = [
+        value.values if isinstance(value, ast.Dict) else value.elts if isinstance(value, ast.Tuple | ast.List) else []
+        for value in returned
+    ]
+    return any(len(group) == 2 and not any(isinstance(one, ast.Constant) for one in group) for group in groups)
+
+
+def _apart(observation: Observation) -> Observation:
+    """Two gradients that backward returned together, each under a key of its own."""
+    values = dict(observation.values)
+    for key in [key for key in values if re.fullmatch(r"dx( \d+)?", key)]:
+        value = values[key]
+        if value.kind in ("tuple", "list", "dict") and value.length == 2 and len(value.items) == 2:
+            values[key], values[SECOND.format(key)] = value.items.values()
+    return replace(observation, values=values)
 
 
 def _own_slope(kind: str, x: np.ndarray, y: np.ndarray) -> float:
@@ -647,6 +738,7 @@ def judge_against_differences(
     judge: Judge, numeric: Sequence[Trial], key: str, observations, kind, prepared, forward
 ) -> bool:
     """backward against Jᵀ dy by differences; in words of the layer's own formula where forward is a known layer."""
+    judge.known = kind is not None
     subject = numeric_backward(loss=numeric[0].draw.loss)
     before = list(judge.findings)
     probe = replace_judge(judge)
@@ -656,6 +748,7 @@ def judge_against_differences(
         judge.missing, judge.unjudged = probe.missing, probe.unjudged
         return True
     known = kind or identified(numeric)
+    judge.known = known is not None
     if known is not None and not (forward.findings if forward is not None else []) and prepared:
         own = (
             [one for one in prepared if close(right_value(_forward_subject(known), one.draw), one.draw.y, 1e-6)]
@@ -1038,7 +1131,7 @@ class FunctionGradient(Contract):
                         judge.failed(found.failure)
                     else:
                         judge.unjudged = (
-                            f"{self.function} does not take the inputs that the checker makes up: {found.failure}"
+                            f"{self.function} fails on the inputs that the checker generates: {found.failure}"
                         )
                     return [judge.result()]
         judge.unjudged = f"{self.function} has no derivative by differences"
@@ -1090,6 +1183,7 @@ class FunctionGradient(Contract):
                 subject = numeric_backward(loss=all(one.draw.y.size == 1 for one in trials))
                 title = self.gradient if count == 1 else f"the gradient by {name}"
                 kind = identified(trials) if trials[0].draw.x.ndim == 2 else None
+                judge.known = kind is not None or kind_of(self.function) is not None
                 quiet = replace_judge(judge)
                 quiet.observations = judge.observations
                 quiet.fit(replace(subject, name=title), trials, "g", depth=0)

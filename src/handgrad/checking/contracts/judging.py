@@ -25,6 +25,8 @@ from handgrad.checking.diagnosis import Draw, Explanation, Subject, close, depar
 from handgrad.checking.probe import Failure, Observation, Operation, Probe, Value
 from handgrad.checking.results import Finding, Part
 
+#: Why a forward of an unknown function is not judged.
+NO_REFERENCE = "the checker does not know which function this is; it compares backward with numerical derivatives of it"
 #: Failures of the process, not of the method: bug ids.
 _LIMITS = {
     "timeout": "never-ends",
@@ -146,12 +148,14 @@ class Judge:
     notes: list[str] = field(default_factory=list)
     unjudged: str = ""
     open: str = ""
-    """Why nothing can be said of a part that runs: nobody knows what it is to compute."""
+    """Why nothing can be said of a part that runs: the checker does not know the function."""
     missing: str = ""
     judged: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     symbols: Mapping[str, str] = field(default_factory=dict)
     """What the interface calls the x, y, dy and so on of our formulas."""
+    known: bool = True
+    """Whether the checker knows the function: otherwise no derivation and no formula of another one is shown."""
 
     def __post_init__(self) -> None:
         node = self.node()
@@ -185,8 +189,9 @@ class Judge:
         if any(each.id == id for each in self.findings):
             return
         entry = catalogue.BUGS[id]
+        full = entry.full if self.known else entry.general or entry.full
         self.findings.append(
-            Finding(id, evidence, entry.title, file or self.file, line or self.line, entry.nudge, entry.full)
+            Finding(id, evidence, entry.title, file or self.file, line or self.line, entry.nudge, full, self.known)
         )
 
     def note(self, text: str) -> None:

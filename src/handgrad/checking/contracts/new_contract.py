@@ -48,6 +48,7 @@ MOST_VARIANTS = 60
 AT_ONCE = 4
 UPSTREAM = re.compile(r"dout|^d[yzah]$|grad|delta|upstream|^dL|^d[A-Z]|error|^g$|^dy", re.I)
 TARGET = re.compile(r"^(y|t|y_?true|target|labels?|targets|true|y_?hat|truth)$", re.I)
+WEIGHT = re.compile(r"^w[\dx]*$|^w_?[a-z]h?$|weight|kernel|theta")
 DERIVATIVES = ("{}_backward", "{}_grad", "{}_gradient", "{}_prime", "{}_derivative", "d_{}", "grad_{}", "d{}")
 EPS = (1e-5, 1e-8, 1e-6, 1e-7, 1e-3, 1e-4, 1e-10, 1e-12, 0.0)
 OPTIONS: Mapping[str, tuple[float, ...]] = {
@@ -213,15 +214,16 @@ def _inputs(names: Sequence[str], kind: str) -> Iterator[dict[str, Entry]]:
         return
     batches = [("N", "D"), ("N", "C", "H", "W"), ("D", "N"), ("D",), ()]
     loss = len(names) > 1 and bool(TARGET.match(names[1]))
+    weighted = any(WEIGHT.search(name.lower()) for name in names)
     for batch in [("N", "K"), ("N",), *batches] if loss else batches:
         choices: list[list[Any]] = []
         for position, name in enumerate(names):
-            choices.append(_choices(name, position, batch, loss))
+            choices.append(_choices(name, position, batch, loss, weighted))
         for one in itertools.islice(itertools.product(*choices), 24):
             yield dict(zip(names, one, strict=True))
 
 
-def _choices(name: str, position: int, batch: tuple[str, ...], loss: bool) -> list[Any]:
+def _choices(name: str, position: int, batch: tuple[str, ...], loss: bool, weighted: bool) -> list[Any]:
     low, features = name.lower(), batch[-1] if batch else "D"
     if position == 0:
         kinds = ("spread", "probabilities", "uniform") if loss and len(batch) == 2 else ("spread",)
@@ -238,9 +240,11 @@ def _choices(name: str, position: int, batch: tuple[str, ...], loss: bool) -> li
         return [_array("N", "K"), _array("K", "N")]
     if re.search(r"^w(_?hh?|_?rec.*)$|recurrent", low):
         return [_array("K", "K"), _array("D", "K")]
-    if re.search(r"^w[\dx]*$|^w_?[a-z]h?$|weight|kernel|theta", low):
+    if WEIGHT.search(low):
         shapes = [("D", "K"), ("K", "D"), ("D",)] if len(batch) < 4 else [("K", "C", 2, 2), ("C", "K", 2, 2)]
         return [_array(*shape) for shape in shapes]
+    if re.search(r"^b\d*$|bias", low) and not weighted:  # x + b, or the second of two operands
+        return [_array(*batch), _array(features), _array(1, features), _array()] if batch else [_array()]
     if re.search(r"^b\d*$|bias", low):
         return [_array("K"), _array(1, "K"), _array("K", 1), _array()]
     if re.search(r"gamma|beta|scale|shift", low):
@@ -365,7 +369,7 @@ def settle(found: Found, explorer: Explorer) -> None:
     """Chooses the interface whose gradients are correct for the most arguments, otherwise one that runs."""
     tried = [(entry, part) for entry in found.variants if (part := _read(entry)) is not None]
     if not tried:
-        found.why = "it takes no arguments that could be made up"
+        found.why = "no values could be generated for its arguments"
         return
     best: tuple[Any, Entry, list[str]] | None = None
     first = explorer.run([(found.module, part) for _, part in tried], derivatives=False)

@@ -29,7 +29,7 @@ from handgrad.checking.contracts.generic import (
     spread_out,
     titled,
 )
-from handgrad.checking.contracts.judging import Judge, Trial, call, define, each_alone, right_value, trial
+from handgrad.checking.contracts.judging import NO_REFERENCE, Judge, Trial, call, define, each_alone, right_value, trial
 from handgrad.checking.contracts.source import Module, Source, empty
 from handgrad.checking.diagnosis import Draw, close, number
 from handgrad.checking.probe import Observation, Operation, Probe
@@ -239,7 +239,7 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
         subject = layers.softmax_forward() if kind == "softmax" else layers.activation_forward(kind)
         forward.fit(subject, ran, "y")
     elif not norm:
-        forward.open = "there is no reference for it; backward is judged based on this forward pass"
+        forward.open = NO_REFERENCE
     prepared = []
     if norm and axis is not None:
         prepared = [Trial(each.probe, norm_draw(each, observations[each.name])) for each in ran]
