@@ -18,6 +18,9 @@ from handgrad.search.study import Plan, Study, describe
 from handgrad.search.worker import objective, sign_of
 from handgrad.training.judging import MEASURES
 
+#: Smallest number of seeds per combination for calling one better than another, as in `handgrad.reports.significance`.
+FEWEST_SEEDS = 3
+
 
 @dataclass(frozen=True)
 class Result:
@@ -197,10 +200,18 @@ def in_a_row(findings: Findings) -> str:
     ranked = [row for row in findings.rows if row.mean is not None]
     if len(ranked) < 2:
         return f"{said}."
-    gap = abs(first.score - ranked[1].score)
-    if min(len(first.values), len(ranked[1].values)) < 2:
-        return f"{said}, {gap:.4f} ahead of the next. With one seed each, the variation is unknown: see --seeds."
-    return f"{said}, ahead of the next by {gap:.4f}, more than their spread over seeds."
+    second = ranked[1]
+    said += f", ahead of the next by {abs(first.score - second.score):.4f}"
+    seeds = min(len(first.values), len(second.values))
+    if seeds < 2:
+        return f"{said}. With one seed each, the variation is unknown: see --seeds."
+    if seeds < FEWEST_SEEDS:
+        return (
+            f"{said}. {seeds} seeds are too few to tell whether it is better: train at least {FEWEST_SEEDS} (--seeds)."
+        )
+    if not first.spread and not second.spread:
+        return f"{said}. All seeds gave the same result, so no test can tell whether it is better."
+    return f"{said}, more than their standard deviation over seeds."
 
 
 def with_spread(row: Row, name: str | None = None) -> str:
