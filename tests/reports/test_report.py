@@ -14,10 +14,12 @@ from tests.run_files import seal
 from tests.speech_files import write_set
 
 import handgrad
+from handgrad.architectures import cnn
 from handgrad.cli import main
 from handgrad.errors import ConfigError
-from handgrad.reports import Report, make_report
+from handgrad.reports import Report, make_report, words
 from handgrad.reports.samples import look_inside, reliability
+from handgrad.training import TrainConfig
 from handgrad.training.run import load_dataset
 
 
@@ -421,3 +423,16 @@ def test_damaged_files_are_refused(runs, tmp_path, capsys):
     assert not (tmp_path / "x.html").exists()
     with pytest.raises(ConfigError, match="nothing to report on"):
         make_report([])
+
+
+@pytest.mark.parametrize("channels", [(8,), (8, 16)])
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+def test_the_convolutions_and_residual_blocks_of_a_cnn_are_counted(channels, blocks):
+    def count(kind: str, layers) -> int:
+        return sum((layer.kind == kind) + count(kind, layer.children) for layer in layers)
+
+    built = cnn((1, 8, 8), 10, channels=channels, blocks=blocks).layers
+    said = words.network(TrainConfig(dataset="digits", model="cnn", channels=channels, blocks=blocks))
+    convolutions, residual = count("conv2d", built), count("residual", built)
+    assert ("one convolution " if convolutions == 1 else f"{convolutions} convolutions ") in said
+    assert (f"{residual} residual block{'s' * (residual > 1)} (" in said) == (blocks > 0)
