@@ -406,3 +406,29 @@ def test_a_committed_verdict_follows_from_its_values(name):
     if entry.trains:
         assert result["seeds"] == list(range(entry.seeds))
         assert judged(entry, rows, result["seeds"], True, {}).verdict == result["verdict"]
+
+
+def test_an_interrupted_command_names_itself_with_its_flags(tmp_path, monkeypatch, capsys):
+    from handgrad.reproduce import running
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(running._Runs, "estimate", lambda self: 1.0)
+    monkeypatch.setattr(running._Runs, "of_cases", interrupted)
+    flags = ["--budget", "1.5", "--out", "my pages", "--index", "--data-dir", "data", "--offline"]
+    assert main(["reproduce", "uva-apr19-a/table-4", *flags]) == 130
+    assert capsys.readouterr().err == (
+        "handgrad: interrupted; the results are saved in runs/reproduce. Resume with: handgrad reproduce "
+        "uva-apr19-a/table-4 --budget 1.5 --out 'my pages' --index --data-dir data --offline\n"
+    )
+    assert main(["reproduce", "uva-apr19-a/table-4"]) == 130
+    assert capsys.readouterr().err.endswith("Resume with: handgrad reproduce uva-apr19-a/table-4\n")
+
+
+def test_the_engine_has_its_own_default(capsys):
+    assert main(["reproduce", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "[default: numpy]" in " ".join(said[said.index("--engine") :].partition("--device")[0].split())
+    assert "the one that trained" not in said
