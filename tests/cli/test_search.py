@@ -39,6 +39,19 @@ def test_a_search_and_its_table(tmp_path, capsys):
     assert "already holds the study 'digits': resume it with --resume" in capsys.readouterr().err
 
 
+def test_a_best_combination_that_is_not_the_first_to_be_tested(capsys):
+    assert main(["search", *TINY, "--vary", "learning_rate=1e-5", "--vary", "norm=none"]) == 0
+    assert "Test accuracy of the best, measured once: " in capsys.readouterr().out
+    assert main(["search", "show", "studies/digits"]) == 0
+    assert "Test accuracy of the best, measured once: " in capsys.readouterr().out
+    assert main(["search", "studies/digits", "--resume", "--vary", "learning_rate=1e-5,1e-2", "--workers", "1"]) == 0
+    for _ in range(2):
+        said = capsys.readouterr().out
+        assert "measured once" not in said
+        assert "Before, another combination was the best and measured on the test set." in said
+        assert main(["search", "show", "studies/digits"]) == 0
+
+
 @pytest.mark.parametrize("width", [50, 80, 100, 200])
 def test_the_table_cuts_no_number(width, monkeypatch, capsys):
     from pathlib import Path
