@@ -282,6 +282,17 @@ def test_a_second_pass_through_jpeg_changes_an_image_that_went_through_once():
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
+def test_the_list_is_readable_in_80_columns(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["reproduce", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    at = lines.index("  uva-apr19-a/table-4   8 runs")
+    assert lines[at + 1] == f"      {ENTRIES['uva-apr19-a/table-4'].title}"
+    assert "  uva-apr19-a/figure-2   1 run" in lines
+
+
 def test_the_list_names_every_entry(capsys):
     assert main(["reproduce"]) == 0
     listed = capsys.readouterr().out

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -133,16 +134,17 @@ def _list(out: Path, json_: bool) -> None:
         return
     console = Console(highlight=False)
     for document, title in DOCUMENTS.items():
-        console.print(f"[bold]{title}[/bold]")
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-        table.add_column(no_wrap=True, min_width=max(map(len, entries)))
+        console.print(Text(f"{title}\n", style="bold"))
         for entry in entries.values():
             if entry.document == document:
-                runs = f"{len(entry.cases) * entry.seeds} runs" if entry.trains else ""
+                runs = len(entry.cases) * entry.seeds
+                counted = f"{runs:,} run{'s' * (runs > 1)}" if entry.trains else ""
                 verdict = results.get(entry.name, {}).get("verdict", "")
-                table.add_row(entry.name, entry.title, runs, Text(verdict, style=_STYLES.get(verdict, "")))
-        console.print(table)
-    console.print("\nhandgrad reproduce NAME runs one; --budget MINUTES scales it down.")
+                said = [Text(entry.name), Text(counted), Text(verdict, style=_STYLES.get(verdict, ""))]
+                console.print(Padding(Text("   ").join(text for text in said if text), (0, 0, 0, 2), expand=False))
+                console.print(Padding(Text(entry.title, style="dim"), (0, 0, 0, 6), expand=False))
+        console.print()
+    console.print("handgrad reproduce NAME runs one; --budget MINUTES scales it down.")
 
 
 _STYLES = {"reproduced": "green", "contradicted": "red", "above": "yellow", "below": "yellow"}
