@@ -436,3 +436,14 @@ def test_the_convolutions_and_residual_blocks_of_a_cnn_are_counted(channels, blo
     convolutions, residual = count("conv2d", built), count("residual", built)
     assert ("one convolution " if convolutions == 1 else f"{convolutions} convolutions ") in said
     assert (f"{residual} residual block{'s' * (residual > 1)} (" in said) == (blocks > 0)
+
+
+def test_the_power_is_told_only_beside_a_number_of_seeds(runs, tmp_path):
+    note = "The suggested number of seeds would detect a difference of this size with 80% power."
+    clear = ReadPage(make_report([*runs["good"], *runs["poor"]]).to_html()).text
+    assert "seeds per configuration" not in clear
+    assert note not in clear
+    alike = [train(tmp_path / f"{seed}", **SMALL, learning_rate=1.1e-2, seed=seed) for seed in range(3)]
+    unclear = ReadPage(make_report([*runs["good"], *alike]).to_html()).text
+    assert "seeds per configuration would detect a difference of this size" in unclear
+    assert note in unclear
