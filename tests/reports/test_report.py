@@ -447,3 +447,32 @@ def test_the_power_is_told_only_beside_a_number_of_seeds(runs, tmp_path):
     unclear = ReadPage(make_report([*runs["good"], *alike]).to_html()).text
     assert "seeds per configuration would detect a difference of this size" in unclear
     assert note in unclear
+
+
+def test_two_tasks_on_one_table_have_names_of_their_own(table, runs, tmp_path):
+    own = {"data": str(table), "max_steps": 20, "eval_freq": 10, "hidden_units": [8], "validation_size": 0.2}
+    people = [
+        train(tmp_path / "age", **own, target="age", task="regression"),
+        train(tmp_path / "kind", **own, target="kind"),
+        train(tmp_path / "kind-slow", **own, target="kind", learning_rate=1e-5),
+    ]
+    made = make_report([*people, runs["good"][0]])
+    titles = [section.title for section in made.sections]
+    assert [title for title in titles if title.startswith("Results on")] == [
+        "Results on people (target age)",
+        "Results on people (target kind)",
+        "Results on digits",
+    ]
+    assert made.lead[-1] == ("4 runs of 4 configurations, on people (target age), people (target kind) and digits.")
+    assert table_of(made, "Metrics at the last step; data: people (target age)").column("configuration") == [
+        "A: people (target age)"
+    ]
+    of_kinds = table_of(made, "Metrics at the last step; data: people (target kind)").column("configuration")
+    assert sorted(of_kinds) == [
+        "B: people (target kind), learning rate 0.001",
+        "C: people (target kind), learning rate 1e-05",
+    ]
+    assert {"curves-people-target-age-loss", "curves-people-target-kind-loss", "curves-digits-loss"} < set(made.figures)
+    again = make_report([people[0], train(tmp_path / "log", **own, target="sum_|_a", task="regression")])
+    results = [section.title for section in again.sections if section.title.startswith("Results")]
+    assert results == ["Results on people (target age)", "Results on people (target sum_|_a)"]  # never ranked together

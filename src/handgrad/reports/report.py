@@ -256,7 +256,7 @@ def _compare(report: Report, sources: Sources, group: Group) -> None:
         said = "; ".join(f"{label}: {comparing.with_spread(values, group.figure)}" for label, _, values, _ in points)
         drawn = draw.seeds(points, quantity=figure)
         caption = "Each dot is a run. The line is the mean, the band its 95% confidence interval."
-        name = f"seeds-{group.data}" if several else "seeds"
+        name = f"seeds-{group.file}" if several else "seeds"
         parts.append(report.figure(name, drawn, f"{figure} of every run. {said}.", caption))
     table = comparing.comparison_table(group)
     if table is not None:
@@ -307,7 +307,7 @@ def _draw_curves(report: Report, sources: Sources) -> None:
                 if not line.faint and line.runs
             )
             figure = draw.several_curves(lines, quantity=f"{split} {name} (thin: train)", legend=measure != "loss")
-            file = f"curves-{measure}" if len(sources.groups) == 1 else f"curves-{group.data}-{measure}"
+            file = f"curves-{measure}" if len(sources.groups) == 1 else f"curves-{group.file}-{measure}"
             panels.append(report.figure(file, figure, alt))
         parts.append(f'<div class="side-by-side">{"".join(panels)}</div>')
         if more:
