@@ -310,7 +310,7 @@ def test_the_list_names_every_entry(capsys):
         (["uva-2020/table-1", "--budget", "nan"], "budget=nan"),
         (["uva-2020/table-1", "--seeds", "0"], "seeds=0: expected a whole number"),
         (["uva-2020/table-1", "--data-dir", "nowhere", "--offline"], "nowhere"),
-        (["uva-2020/table-1", "--engine", "abacus"], "engine=abacus"),
+        (["uva-2020/table-1", "--engine", "abacus"], '"abacus" for --engine. Choose from: "numpy", "torch"'),
         (["uva-2020/table-1", "--out", "/dev/null/pages"], "out=/dev/null/pages: cannot write to /dev/null"),
     ],
 )

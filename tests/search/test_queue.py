@@ -278,7 +278,7 @@ def test_values_seeds_and_trials_can_be_added(made):
         (
             {"learning_rate": [1e-2, 1e-3], "batch_size": [8, 16]},
             {"select": "test"},
-            r"begun with select=validation, now it is select=test: leave that out",
+            r"began with select=validation, now it is select=test: leave that out",
         ),
     ],
 )
