@@ -39,6 +39,60 @@ def test_a_search_and_its_table(tmp_path, capsys):
     assert "already holds the study 'digits': resume it with --resume" in capsys.readouterr().err
 
 
+def test_a_best_combination_that_is_not_the_first_to_be_tested(capsys):
+    assert main(["search", *TINY, "--vary", "learning_rate=1e-5", "--vary", "norm=none"]) == 0
+    assert "Test accuracy of the best, measured once: " in capsys.readouterr().out
+    assert main(["search", "show", "studies/digits"]) == 0
+    assert "Test accuracy of the best, measured once: " in capsys.readouterr().out
+    assert main(["search", "studies/digits", "--resume", "--vary", "learning_rate=1e-5,1e-2", "--workers", "1"]) == 0
+    for _ in range(2):
+        said = capsys.readouterr().out
+        assert "measured once" not in said
+        assert "Before, another combination was the best and measured on the test set." in said
+        assert main(["search", "show", "studies/digits"]) == 0
+
+
+@pytest.mark.parametrize("width", [50, 80, 100, 200])
+def test_the_table_cuts_no_number(width, monkeypatch, capsys):
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    from handgrad.cli.search import _show
+    from handgrad.search import Findings, Result, Row, plan_from
+    from handgrad.search.results import best_of
+    from handgrad.search.space import grid
+
+    plan = plan_from(
+        {
+            "learning_rate": [0.0123456, 0.0123457],
+            "hidden_units": [[100, 100, 100], [64]],
+            "weight_decay": [0.00012345, 0.0],
+            "activation": ["leaky_relu", "relu"],
+        },
+        seeds=2,
+    )
+    rows = []
+    for number, combination in enumerate(grid(plan.factors), start=1):
+        figures = {"value": 1 / number, "seconds": 12345.6, "best_step": 20000, "test_accuracy": 0.8765}
+        results = [Result(f"{number}-{s}", combination, s, "complete", figures) for s in range(2)]
+        rows.append(Row(number, combination, tuple(results)))
+    monkeypatch.setenv("COLUMNS", str(width))
+    _show(
+        SimpleNamespace(name="study", folder=Path("study")),
+        Findings(plan, "validation_accuracy", rows, best_of(rows)),
+        False,
+    )
+    lines = [line for line in capsys.readouterr().out.splitlines() if line and line[0] in "┏┃┡│└"]
+    table = "\n".join(lines)
+    assert "…" not in table
+    assert max(map(len, lines)) <= width
+    for text in ("0.0123456", "0.0123457", "0.00012345", "1.0000", "0.0625", "leaky_relu"):
+        assert text in table
+    assert ("0.8765" in table) == (width >= 80)
+    assert ("12345.6" in table) == (width >= 200)
+    assert len({line for line in lines if "0.012345" in line}) >= len(rows)
+
+
 def test_data_of_ones_own_and_a_regression(tmp_path, capsys):
     lines = [f"{i % 7},{i % 5},{2 * (i % 7) - (i % 5)}" for i in range(200)]
     (tmp_path / "table.csv").write_text("a,b,y\n" + "\n".join(lines) + "\n")

@@ -14,10 +14,12 @@ from tests.run_files import seal
 from tests.speech_files import write_set
 
 import handgrad
+from handgrad.architectures import cnn
 from handgrad.cli import main
 from handgrad.errors import ConfigError
-from handgrad.reports import Report, make_report
+from handgrad.reports import Report, make_report, words
 from handgrad.reports.samples import look_inside, reliability
+from handgrad.training import TrainConfig
 from handgrad.training.run import load_dataset
 
 
@@ -421,3 +423,56 @@ def test_damaged_files_are_refused(runs, tmp_path, capsys):
     assert not (tmp_path / "x.html").exists()
     with pytest.raises(ConfigError, match="nothing to report on"):
         make_report([])
+
+
+@pytest.mark.parametrize("channels", [(8,), (8, 16)])
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+def test_the_convolutions_and_residual_blocks_of_a_cnn_are_counted(channels, blocks):
+    def count(kind: str, layers) -> int:
+        return sum((layer.kind == kind) + count(kind, layer.children) for layer in layers)
+
+    built = cnn((1, 8, 8), 10, channels=channels, blocks=blocks).layers
+    said = words.network(TrainConfig(dataset="digits", model="cnn", channels=channels, blocks=blocks))
+    convolutions, residual = count("conv2d", built), count("residual", built)
+    assert ("one convolution " if convolutions == 1 else f"{convolutions} convolutions ") in said
+    assert (f"{residual} residual block{'s' * (residual > 1)} (" in said) == (blocks > 0)
+
+
+def test_the_power_is_told_only_beside_a_number_of_seeds(runs, tmp_path):
+    note = "The suggested number of seeds would detect a difference of this size with 80% power."
+    clear = ReadPage(make_report([*runs["good"], *runs["poor"]]).to_html()).text
+    assert "seeds per configuration" not in clear
+    assert note not in clear
+    alike = [train(tmp_path / f"{seed}", **SMALL, learning_rate=1.1e-2, seed=seed) for seed in range(3)]
+    unclear = ReadPage(make_report([*runs["good"], *alike]).to_html()).text
+    assert "seeds per configuration would detect a difference of this size" in unclear
+    assert note in unclear
+
+
+def test_two_tasks_on_one_table_have_names_of_their_own(table, runs, tmp_path):
+    own = {"data": str(table), "max_steps": 20, "eval_freq": 10, "hidden_units": [8], "validation_size": 0.2}
+    people = [
+        train(tmp_path / "age", **own, target="age", task="regression"),
+        train(tmp_path / "kind", **own, target="kind"),
+        train(tmp_path / "kind-slow", **own, target="kind", learning_rate=1e-5),
+    ]
+    made = make_report([*people, runs["good"][0]])
+    titles = [section.title for section in made.sections]
+    assert [title for title in titles if title.startswith("Results on")] == [
+        "Results on people (target age)",
+        "Results on people (target kind)",
+        "Results on digits",
+    ]
+    assert made.lead[-1] == ("4 runs of 4 configurations, on people (target age), people (target kind) and digits.")
+    assert table_of(made, "Metrics at the last step; data: people (target age)").column("configuration") == [
+        "A: people (target age)"
+    ]
+    of_kinds = table_of(made, "Metrics at the last step; data: people (target kind)").column("configuration")
+    assert sorted(of_kinds) == [
+        "B: people (target kind), learning rate 0.001",
+        "C: people (target kind), learning rate 1e-05",
+    ]
+    assert {"curves-people-target-age-loss", "curves-people-target-kind-loss", "curves-digits-loss"} < set(made.figures)
+    again = make_report([people[0], train(tmp_path / "log", **own, target="sum_|_a", task="regression")])
+    results = [section.title for section in again.sections if section.title.startswith("Results")]
+    assert results == ["Results on people (target age)", "Results on people (target sum_|_a)"]  # never ranked together

@@ -282,6 +282,17 @@ def test_a_second_pass_through_jpeg_changes_an_image_that_went_through_once():
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
+def test_the_list_is_readable_in_80_columns(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["reproduce", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    at = lines.index("  uva-apr19-a/table-4   8 runs")
+    assert lines[at + 1] == f"      {ENTRIES['uva-apr19-a/table-4'].title}"
+    assert "  uva-apr19-a/figure-2   1 run" in lines
+
+
 def test_the_list_names_every_entry(capsys):
     assert main(["reproduce"]) == 0
     listed = capsys.readouterr().out
@@ -299,7 +310,7 @@ def test_the_list_names_every_entry(capsys):
         (["uva-2020/table-1", "--budget", "nan"], "budget=nan"),
         (["uva-2020/table-1", "--seeds", "0"], "seeds=0: expected a whole number"),
         (["uva-2020/table-1", "--data-dir", "nowhere", "--offline"], "nowhere"),
-        (["uva-2020/table-1", "--engine", "abacus"], 'Invalid value "abacus" for --engine'),
+        (["uva-2020/table-1", "--engine", "abacus"], '"abacus" for --engine. Choose from: "numpy", "torch"'),
         (["uva-2020/table-1", "--out", "/dev/null/pages"], "out=/dev/null/pages: cannot write to /dev/null"),
     ],
 )
@@ -406,3 +417,29 @@ def test_a_committed_verdict_follows_from_its_values(name):
     if entry.trains:
         assert result["seeds"] == list(range(entry.seeds))
         assert judged(entry, rows, result["seeds"], True, {}).verdict == result["verdict"]
+
+
+def test_an_interrupted_command_names_itself_with_its_flags(tmp_path, monkeypatch, capsys):
+    from handgrad.reproduce import running
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(running._Runs, "estimate", lambda self: 1.0)
+    monkeypatch.setattr(running._Runs, "of_cases", interrupted)
+    flags = ["--budget", "1.5", "--out", "my pages", "--index", "--data-dir", "data", "--offline"]
+    assert main(["reproduce", "uva-apr19-a/table-4", *flags]) == 130
+    assert capsys.readouterr().err == (
+        "handgrad: interrupted; the results are saved in runs/reproduce. Resume with: handgrad reproduce "
+        "uva-apr19-a/table-4 --budget 1.5 --out 'my pages' --index --data-dir data --offline\n"
+    )
+    assert main(["reproduce", "uva-apr19-a/table-4"]) == 130
+    assert capsys.readouterr().err.endswith("Resume with: handgrad reproduce uva-apr19-a/table-4\n")
+
+
+def test_the_engine_has_its_own_default(capsys):
+    assert main(["reproduce", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "[default: numpy]" in " ".join(said[said.index("--engine") :].partition("--device")[0].split())
+    assert "the one that trained" not in said

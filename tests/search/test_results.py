@@ -37,15 +37,26 @@ def found(*rows: Row, select: str = "validation", seeds: int = 2) -> Findings:
 
 
 def test_best_is_said_only_where_it_beats_the_next_by_more_than_the_spread():
-    clear = found(row(1, 0.90, 0.92), row(2, 0.80, 0.82))
+    clear = found(row(1, 0.90, 0.91, 0.92), row(2, 0.80, 0.81, 0.82), seeds=3)
     assert [r.number for r in clear.best] == [1]
     assert in_a_row(clear) == (
-        "Best validation accuracy: 0.9100 ± 0.0141 (2 seeds), ahead of the next by 0.1000, more than their spread over "
-        "seeds."
+        "Best validation accuracy: 0.9100 ± 0.0100 (3 seeds), ahead of the next by 0.1000, more than their standard "
+        "deviation over seeds."
     )
     tie = found(row(1, 0.90, 0.92), row(2, 0.89, 0.93), row(3, 0.5, 0.5))
     assert [r.number for r in tie.best] == [1, 2]
     assert "2 combinations tie for the best validation accuracy, 0.9100 ± 0.0141 (2 seeds)" in in_a_row(tie)
+
+
+def test_nothing_is_claimed_of_two_seeds_or_of_seeds_that_agree():
+    assert in_a_row(found(row(1, 1.0, 1.0), row(2, 0.993, 0.993))) == (
+        "Best validation accuracy: 1.0000 ± 0.0000 (2 seeds), ahead of the next by 0.0070. 2 seeds are too few to tell "
+        "whether it is better: train at least 3 (--seeds)."
+    )
+    assert in_a_row(found(row(1, *[1.0] * 4), row(2, *[0.993] * 4), seeds=4)) == (
+        "Best validation accuracy: 1.0000 ± 0.0000 (4 seeds), ahead of the next by 0.0070. All seeds gave the same "
+        "result, so no test can tell whether it is better."
+    )
 
 
 def test_the_larger_spread_decides():
@@ -55,7 +66,7 @@ def test_the_larger_spread_decides():
 
 def test_one_seed_says_nothing_of_the_spread():
     said = in_a_row(found(row(1, 0.9), row(2, 0.8), seeds=1))
-    assert "0.1000 ahead of the next. With one seed each, the variation is unknown: see --seeds." in said
+    assert "ahead of the next by 0.1000. With one seed each, the variation is unknown: see --seeds." in said
     assert "with the same figure" in in_a_row(found(row(1, 0.9), row(2, 0.9), seeds=1))
 
 

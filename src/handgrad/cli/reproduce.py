@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from handgrad.cli.common import DataDir, Device, Engine, Json, Offline, new_app, otherwise
+from handgrad.cli.common import DataDir, Device, Json, Offline, new_app, otherwise
 
 app = new_app(
     "reproduce",
@@ -27,6 +29,8 @@ app = new_app(
     "same command continues where it stopped.",
 )
 
+_OUT, _RUNS_DIR = Path("reproduced"), Path("runs/reproduce")
+
 
 @app.default
 def reproduce(
@@ -38,8 +42,8 @@ def reproduce(
     seeds: Annotated[
         int | None, Parameter(help="runs per case", show_default=otherwise("the entry's own number"))
     ] = None,
-    out: Annotated[Path, Parameter(help="folder for the pages")] = Path("reproduced"),
-    runs_dir: Annotated[Path, Parameter(help="folder for the runs and their checkpoints")] = Path("runs/reproduce"),
+    out: Annotated[Path, Parameter(help="folder for the pages")] = _OUT,
+    runs_dir: Annotated[Path, Parameter(help="folder for the runs and their checkpoints")] = _RUNS_DIR,
     index: Annotated[
         bool, Parameter(negative="", help="write an index.md of the pages in --out", show_default=False)
     ] = False,
@@ -48,7 +52,9 @@ def reproduce(
         int | None,
         Parameter(help="worker processes, if a search trains the cases", show_default=otherwise("one per core")),
     ] = None,
-    engine: Engine = None,
+    engine: Annotated[
+        Literal["numpy", "torch"] | None, Parameter(help="compute engine", show_default=otherwise("numpy"))
+    ] = None,
     device: Device = None,
     data_dir: DataDir = None,
     offline: Offline = False,
@@ -56,6 +62,7 @@ def reproduce(
 ) -> int:
     from handgrad.reproduce import chosen_entries, reproduce, write_index, write_page
     from handgrad.reproduce.pages import as_json, check_out
+    from handgrad.training import Interrupted
 
     chosen = chosen_entries(names)
     if not chosen and not index:
@@ -66,16 +73,21 @@ def reproduce(
     settings = {name: value for name, value in given.items() if value is not None}
     found = []
     for entry in chosen:
-        with _watcher(json_) as watcher:
-            outcome = reproduce(
-                entry,
-                runs_dir=runs_dir,
-                budget=budget,
-                seeds=seeds,
-                settings=settings,
-                workers=workers,
-                watcher=watcher,
-            )
+        try:
+            with _watcher(json_) as watcher:
+                outcome = reproduce(
+                    entry,
+                    runs_dir=runs_dir,
+                    budget=budget,
+                    seeds=seeds,
+                    settings=settings,
+                    workers=workers,
+                    watcher=watcher,
+                )
+        except Interrupted as stopped:
+            options = {"budget": budget, "seeds": seeds, "out": out, "runs_dir": runs_dir, "index": index}
+            command = _command(names, {**options, **settings, "workers": workers, "json": json_})
+            raise Interrupted(f"{stopped}. Resume with: {command}") from None
         path, problems = write_page(outcome, out)
         for problem in problems:
             print(problem, file=sys.stderr)
@@ -88,6 +100,18 @@ def reproduce(
     if json_:
         print(json.dumps(found, indent=2))
     return 0
+
+
+def _command(names: tuple[str, ...], options: dict[str, Any]) -> str:
+    """The command with these options, without those that have their default."""
+    words = ["handgrad", "reproduce", *names]
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(flag)
+        elif value not in (None, False, _OUT, _RUNS_DIR):
+            words += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)
 
 
 def _list(out: Path, json_: bool) -> None:
@@ -110,16 +134,17 @@ def _list(out: Path, json_: bool) -> None:
         return
     console = Console(highlight=False)
     for document, title in DOCUMENTS.items():
-        console.print(f"[bold]{title}[/bold]")
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-        table.add_column(no_wrap=True, min_width=max(map(len, entries)))
+        console.print(Text(f"{title}\n", style="bold"))
         for entry in entries.values():
             if entry.document == document:
-                runs = f"{len(entry.cases) * entry.seeds} runs" if entry.trains else ""
+                runs = len(entry.cases) * entry.seeds
+                counted = f"{runs:,} run{'s' * (runs > 1)}" if entry.trains else ""
                 verdict = results.get(entry.name, {}).get("verdict", "")
-                table.add_row(entry.name, entry.title, runs, Text(verdict, style=_STYLES.get(verdict, "")))
-        console.print(table)
-    console.print("\nhandgrad reproduce NAME runs one; --budget MINUTES scales it down.")
+                said = [Text(entry.name), Text(counted), Text(verdict, style=_STYLES.get(verdict, ""))]
+                console.print(Padding(Text("   ").join(text for text in said if text), (0, 0, 0, 2), expand=False))
+                console.print(Padding(Text(entry.title, style="dim"), (0, 0, 0, 6), expand=False))
+        console.print()
+    console.print("handgrad reproduce NAME runs one; --budget MINUTES scales it down.")
 
 
 _STYLES = {"reproduced": "green", "contradicted": "red", "above": "yellow", "below": "yellow"}

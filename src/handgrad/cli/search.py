@@ -269,7 +269,7 @@ def _show(study, found, json_: bool, rows: int = 20) -> None:
         print(json.dumps(_as_json(study, found), indent=2))
         return
     console = Console(highlight=False)
-    console.print(_table(study, found, rows))
+    console.print(_table(study, found, rows, console.width))
     from handgrad.search.results import summary_lines
 
     for line in summary_lines(found):
@@ -280,40 +280,71 @@ def _show(study, found, json_: bool, rows: int = 20) -> None:
     console.print(f"together with runs: handgrad report {shlex.quote(str(study.folder))} RUN...", soft_wrap=True)
 
 
-def _table(study, found, rows: int) -> Table:
+def _table(study, found, rows: int, width: int) -> Table:
+    """The combinations, best first, in a table that cuts no number at this width of the terminal: headings are folded,
+    then seconds and steps are left out, then all settings are listed in one column."""
     from handgrad.search.space import shown
 
-    table = Table(title=study.name, title_justify="left")
-    table.add_column("", justify="right")
-    for factor in found.plan.factors:
-        table.add_column(factor.name.replace("_", " "), justify="right")
-    table.add_column(found.figure.replace("_", " "), justify="right", style="bold")
-    if found.plan.seeds > 1:
-        table.add_column("±", justify="right")
-    tests = any(found.shows_test(row) for row in found.rows) and found.plan.select != "test"
-    if tests:
-        table.add_column(f"test {found.figure.partition('_')[2]}", justify="right")
-    table.add_column("step", justify="right")
-    table.add_column("seconds", justify="right")
-    test = f"test_{found.figure.partition('_')[2]}"
     listed = found.rows[:rows] if rows else found.rows
-    for rank, row in enumerate(listed, start=1):
-        cells = [str(rank) if row.mean is not None else "", *(shown(value) for value in row.combination.values())]
-        cells.append(f"{row.mean:.4f}" if row.mean is not None else row.state)
-        if found.plan.seeds > 1:
-            cells.append(f"{row.spread:.4f}" if row.spread is not None else "")
-        if tests:
-            cells.append(_number(row.average(test)) if found.shows_test(row) else "")
-        step, seconds = row.average("best_step"), row.average("seconds")
-        cells += [f"{step:,.0f}" if step is not None else "", f"{seconds:.1f}" if seconds is not None else ""]
+    test = f"test_{found.figure.partition('_')[2]}"
+    ranks = {"": [str(rank) if row.mean is not None else "" for rank, row in enumerate(listed, start=1)]}
+    names = [factor.name for factor in found.plan.factors]
+    settings = {n.replace("_", " "): [shown(row.combination[n]) for row in listed] for n in names}
+    value = found.figure.replace("_", " ")
+    figures = {value: [_number(row.mean) or row.state for row in listed]}
+    if found.plan.seeds > 1:
+        figures["±"] = [_number(row.spread) for row in listed]
+    if found.plan.select != "test" and any(found.shows_test(row) for row in found.rows):
+        figures[test.replace("_", " ")] = [
+            _number(row.average(test)) if found.shows_test(row) else "" for row in listed
+        ]
+    steps = {"step": [_number(row.average("best_step"), ",.0f") for row in listed]}
+    seconds = {"seconds": [_number(row.average("seconds"), ".1f") for row in listed]}
+
+    columns = {**ranks, **settings, **figures, **steps, **seconds}
+    for left_out in ("seconds", "step"):
+        if _width(columns, folded=True) > width:
+            del columns[left_out]
+    folded = _width(columns, folded=False) > width
+    in_one = _width(columns, folded=True) > width
+    if in_one:
+        together = zip(*([f"{name} {cell}" for cell in cells] for name, cells in settings.items()), strict=True)
+        lines = [",\n".join(texts) for texts in together]
+        needed = max(len(line) for text in lines for line in text.split("\n"))
+        columns = {**ranks, **figures}
+        while len(columns) > 2 and _width(columns, folded=True) + needed + 3 > width:
+            columns.popitem()  # the test result, then the standard deviation
+        columns = {**ranks, "settings": lines, **{n: cells for n, cells in columns.items() if n}}
+
+    table = Table(title=study.name, title_justify="left")
+    for name, cells in columns.items():
+        fixed = None if in_one and name == "settings" else _column_width(name, cells, folded=folded)
+        style = "bold" if name == value else ""
+        justify = "left" if name == "settings" else "right"
+        table.add_column(name, justify=justify, style=style, overflow="fold", width=fixed)
+    for row, cells in zip(listed, zip(*columns.values(), strict=True), strict=True):
         table.add_row(*cells, style="green" if row in found.best else "dim" if row.mean is None else "")
     if len(found.rows) > len(listed):
         table.caption = f"the best {len(listed)} of {len(found.rows):,} combinations; all are in trials.csv"
     return table
 
 
-def _number(value: float | None) -> str:
-    return f"{value:.4f}" if value is not None else ""
+def _width(columns: dict[str, list[str]], *, folded: bool) -> int:
+    """The width of a table of these columns, with a space on either side of each and lines between them."""
+    return sum(_column_width(name, cells, folded=folded) + 3 for name, cells in columns.items()) + 1
+
+
+def _column_width(name: str, cells: list[str], *, folded: bool) -> int:
+    """The width in which no cell is cut.
+
+    Arguments:
+        folded: whether the words of the heading are below each other.
+    """
+    return max(map(len, [*(name.split() if folded else [name]), *cells]), default=0)
+
+
+def _number(value: float | None, form: str = ".4f") -> str:
+    return format(value, form) if value is not None else ""
 
 
 def _as_json(study, found) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from handgrad.reports.configurations import (
     Group,
     differing,
 )
-from handgrad.reports.significance import ALPHA, FEWEST_SEEDS, Difference, compare, mean_interval, share_interval
+from handgrad.reports.significance import ALPHA, FEWEST_SEEDS, POWER, Difference, compare, mean_interval, share_interval
 from handgrad.reports.words import duration, listed
 from handgrad.training.judging import MEASURES
 
@@ -188,23 +188,20 @@ def verdict(one: Configuration, other: Configuration, found: Difference) -> str:
     if found.winner is not None:
         better, worse = (one, other) if found.winner == 0 else (other, one)
         return f"{better.letter} is better than {worse.letter}."
+    seeds = _suggested(found)
     if found.why:
-        more = (
-            f" About {_seeds(found.needed)} per configuration are needed."
-            if found.needed and found.needed > FEWEST_SEEDS
-            else ""
-        )
+        more = f" About {seeds:,} seeds per configuration are needed." if seeds else ""
         return f"Cannot say: {found.why}.{more}"
-    if found.needed is None:
+    if seeds is None:
         return "No significant difference. Detecting a difference this small would take too many seeds."
-    return (
-        "No significant difference. "
-        f"About {_seeds(found.needed)} per configuration would detect a difference of this size."
-    )
+    return f"No significant difference. About {seeds:,} seeds per configuration would detect a difference of this size."
 
 
-def _seeds(number: int | None) -> str:
-    return f"{number:,} seeds"
+def _suggested(found: Difference) -> int | None:
+    """The number of seeds that a verdict suggests; None if it suggests none."""
+    if found.winner is not None or (found.why and (found.needed or 0) <= FEWEST_SEEDS):
+        return None
+    return found.needed
 
 
 def comparison_notes(group: Group, test_samples: int | None) -> list[str]:
@@ -219,8 +216,9 @@ def comparison_notes(group: Group, test_samples: int | None) -> list[str]:
             if count > 1
             else ""
         ),
-        "The suggested number of seeds would detect a difference of this size with 80% power.",
     ]
+    if any(_suggested(found) for _, _, found in pairs(group)):
+        notes.append(f"The suggested number of seeds would detect a difference of this size with {POWER:.0%} power.")
     if any(c.config.data is not None and c.config.test_size is not None for c in ranked):
         notes.append(
             "Each seed uses a different test split, so the standard deviation includes the variation between splits."

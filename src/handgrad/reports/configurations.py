@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -95,9 +96,14 @@ class Configuration:
 
 @dataclass(eq=False)
 class Group:
-    """Configurations that can be compared, because they have the same task and the same data."""
+    """Configurations that can be compared, because they have the same task, data and target.
+
+    Arguments:
+        data: name of the data; with more words if other groups have data of this name.
+    """
 
     configurations: list[Configuration]
+    data: str = ""
 
     @property
     def first(self) -> Configuration:
@@ -121,8 +127,9 @@ class Group:
         return sorted(known, key=lambda c: sign * statistics.fmean(c.values(self.figure)))
 
     @property
-    def data(self) -> str:
-        return self.first.config.dataset
+    def file(self) -> str:
+        """The name of the data as part of a file name."""
+        return re.sub(r"[^\w.]+", "-", self.data).strip("-")
 
 
 @dataclass(eq=False)
@@ -215,14 +222,34 @@ def _groups(runs: Sequence[Run], left_out: list[str]) -> list[Group]:
     groups: dict[tuple, Group] = {}
     for configuration in gathered.values():
         config = configuration.config
-        key = (configuration.task, config.dataset, config.data_sha256)
+        key = (configuration.task, config.dataset, config.data_sha256, config.target)
         groups.setdefault(key, Group([])).configurations.append(configuration)
     everything = list(gathered.values())
     if len(everything) == 1:
         everything[0].letter = ""  # there is only one
-    for configuration in everything:
-        configuration.name = _told_apart(configuration, everything)
+    for group in groups.values():
+        group.data = _data_name(group, list(groups.values()))
+    for group in groups.values():
+        for configuration in group.configurations:
+            configuration.name = _told_apart(configuration, everything, group)
     return list(groups.values())
+
+
+def _data_name(group: Group, groups: Sequence[Group]) -> str:
+    """The name of the data set; if other groups have it too, with the target, otherwise the task or a number."""
+
+    def names(other: Group) -> list[str]:
+        config = other.first.config
+        target = [f"target {config.target}"] if config.target is not None else []
+        more = [[], target, [*target, other.first.task]]
+        return [config.dataset + (f" ({', '.join(words)})" if words else "") for words in more]
+
+    own, all_names = names(group), [names(other) for other in groups]
+    for i, name in enumerate(own):
+        if sum(other[i] == name for other in all_names) == 1:
+            return name
+    alike = [other for other in groups if names(other) == own]
+    return f"{own[1]}, number {alike.index(group) + 1}"
 
 
 def _letter(number: int) -> str:
@@ -240,15 +267,19 @@ def differing(configurations: Sequence[Configuration]) -> list[str]:
     return names
 
 
-def _told_apart(configuration: Configuration, everything: Sequence[Configuration]) -> str:
-    """A few words that distinguish a configuration from the others."""
+def _told_apart(configuration: Configuration, everything: Sequence[Configuration], group: Group) -> str:
+    """A few words that distinguish a configuration from the others: its data if they differ, and the settings that
+    differ among configurations with the same data."""
     names = differing(everything)
     if not names:
         return configuration.config.recipe or configuration.config.dataset
     recipes = {c.config.recipe for c in everything}
     if len(names) > 4 and len(recipes) == len(everything) and None not in recipes:
         return str(configuration.config.recipe)
+    names = differing(group.configurations)
     said = [f"{name.replace('_', ' ')} {configuration.setting(name)}" for name in names[:4]]
+    if len(group.configurations) < len(everything):
+        said.insert(0, group.data)
     return ", ".join(said) + (", …" if len(names) > 4 else "")
 
 

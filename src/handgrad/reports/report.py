@@ -256,7 +256,7 @@ def _compare(report: Report, sources: Sources, group: Group) -> None:
         said = "; ".join(f"{label}: {comparing.with_spread(values, group.figure)}" for label, _, values, _ in points)
         drawn = draw.seeds(points, quantity=figure)
         caption = "Each dot is a run. The line is the mean, the band its 95% confidence interval."
-        name = f"seeds-{group.data}" if several else "seeds"
+        name = f"seeds-{group.file}" if several else "seeds"
         parts.append(report.figure(name, drawn, f"{figure} of every run. {said}.", caption))
     table = comparing.comparison_table(group)
     if table is not None:
@@ -307,7 +307,7 @@ def _draw_curves(report: Report, sources: Sources) -> None:
                 if not line.faint and line.runs
             )
             figure = draw.several_curves(lines, quantity=f"{split} {name} (thin: train)", legend=measure != "loss")
-            file = f"curves-{measure}" if len(sources.groups) == 1 else f"curves-{group.data}-{measure}"
+            file = f"curves-{measure}" if len(sources.groups) == 1 else f"curves-{group.file}-{measure}"
             panels.append(report.figure(file, figure, alt))
         parts.append(f'<div class="side-by-side">{"".join(panels)}</div>')
         if more:
@@ -752,7 +752,7 @@ def _add_study(report: Report, folder: Path, *, alone: bool) -> None:
     lines = summary_lines(found)
     if (more := _best_of_study(found)) is not None:
         lines.append(more)
-    report.lead += [f"Study {name}: {lines[0]}"]
+    report.lead += [f"Study {name}: {' '.join([lines[0], *([more] if more is not None else [])])}"]
     report.tables.append(study_table(found, MOST_IN_PAPER))
     body = "".join(f"<p>{escape(line)}</p>" for line in lines)
     for section in study_sections(found, drawn, tomli_w.dumps(study.about["plan"])):
@@ -762,7 +762,7 @@ def _add_study(report: Report, folder: Path, *, alone: bool) -> None:
 
 def _best_of_study(found: Any) -> str | None:
     """Whether the best combination is significantly better than the second best, by the test that compares
-    configurations."""
+    configurations; None if their seeds allow no test."""
     ranked = [row for row in found.rows if row.mean is not None]
     if len(ranked) < 2 or found.plan.seeds < 2:
         return None
@@ -775,7 +775,7 @@ def _best_of_study(found: Any) -> str | None:
             "pairs of combinations)."
         )
     if judged.why:
-        return f"Cannot say whether the best combination is better than the second best: {judged.why}."
+        return None  # the summary of the study says it
     would = (
         f" About {judged.needed:,} seeds per combination would detect a difference of this size."
         if judged.needed

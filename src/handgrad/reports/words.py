@@ -70,6 +70,11 @@ def network(config: TrainConfig) -> str:
         return f"A fully connected network with {layers} of {widths} units ({', '.join(about)})"
     if config.model == "cnn":
         channels = listed([f"{c:,}" for c in config.channels])
+        if config.blocks:  # in each stage a convolution and `blocks` residual blocks of two convolutions
+            stages, many = len(config.channels), len(config.channels) * config.blocks
+            convolutions = f"{stages + 2 * many:,} convolutions in {stages:,} stage{'s' * (stages > 1)}"
+            residual = f"and {many:,} residual block{'s' * (many > 1)}"
+            return f"A convolutional network with {convolutions} of {channels} channels {residual} ({', '.join(about)})"
         many = "one convolution" if len(config.channels) == 1 else f"{len(config.channels)} convolutions"
         return f"A convolutional network with {many} of {channels} channels ({', '.join(about)})"
     name = {"vgg": "A VGG network", "preact-resnet": "A pre-activation residual network"}[config.model]

@@ -29,7 +29,7 @@ _EXPLAINED = {
     "below": "ours are smaller",
     "contradicted": "the runs show the opposite of one of its statements",
     "undecided": "the difference is not larger than what varies from seed to seed",
-    "indicative": "the runs were scaled down, so nothing may be concluded",
+    "indicative": "the runs were scaled down, so they allow no conclusion",
     "cannot be": "it cannot be reproduced, and the page says why",
 }
 

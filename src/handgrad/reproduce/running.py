@@ -243,10 +243,7 @@ def reproduce(
     try:
         runs = made.of_study(scale, workers) if entry.study else made.of_cases(scale)
     except (Interrupted, KeyboardInterrupt):
-        raise Interrupted(
-            f"interrupted; the results are saved in {runs_dir}. Resume with the same command: "
-            f"handgrad reproduce {entry.name}"
-        ) from None
+        raise Interrupted(f"interrupted; the results are saved in {runs_dir}") from None
     full = scale.seeds >= entry.seeds and scale.steps == scale.cases == 1
     rows = _rows(entry, runs, made.dataset)
     every = [run for of_case in runs.values() for run in of_case if run is not None]

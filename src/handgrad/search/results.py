@@ -18,6 +18,9 @@ from handgrad.search.study import Plan, Study, describe
 from handgrad.search.worker import objective, sign_of
 from handgrad.training.judging import MEASURES
 
+#: Smallest number of seeds per combination for calling one better than another, as in `handgrad.reports.significance`.
+FEWEST_SEEDS = 3
+
 
 @dataclass(frozen=True)
 class Result:
@@ -101,6 +104,7 @@ class Findings:
         waiting, running: numbers of waiting and running runs.
         workers: number of processes with running runs.
         lost: number of times that a run was returned to the queue.
+        tested: keys of the combinations whose test results were shown before, as they were the best so far.
     """
 
     plan: Plan
@@ -111,6 +115,7 @@ class Findings:
     running: int = 0
     workers: int = 0
     lost: int = 0
+    tested: frozenset[str] = frozenset()
 
     @property
     def runs(self) -> int:
@@ -165,7 +170,21 @@ def findings(study: Study, trials: Sequence[FrozenTrial] | None = None) -> Findi
         running=sum(trial.state == TrialState.RUNNING for trial in trials),
         workers=len({t.user_attrs.get("owner") for t in trials if t.state == TrialState.RUNNING}),
         lost=sum(trial.state == TrialState.FAIL and not is_final(trial) for trial in trials),
+        tested=frozenset(study.storage.get_study_user_attrs(study.id).get(_TESTED, ())),
     )
+
+
+def record_tested(study: Study, found: Findings) -> None:
+    """Records in the store whose test results are shown, because later ones are no longer measured once."""
+    if (shown := found.tested | _keys(found.best)) != found.tested and found.plan.select != "test":
+        study.storage.set_study_user_attr(study.id, _TESTED, sorted(shown))
+
+
+_TESTED = "tested"
+
+
+def _keys(rows: Sequence[Row]) -> frozenset[str]:
+    return frozenset(combination_key(row.combination) for row in rows)
 
 
 def best_of(rows: Sequence[Row]) -> list[Row]:
@@ -197,10 +216,18 @@ def in_a_row(findings: Findings) -> str:
     ranked = [row for row in findings.rows if row.mean is not None]
     if len(ranked) < 2:
         return f"{said}."
-    gap = abs(first.score - ranked[1].score)
-    if min(len(first.values), len(ranked[1].values)) < 2:
-        return f"{said}, {gap:.4f} ahead of the next. With one seed each, the variation is unknown: see --seeds."
-    return f"{said}, ahead of the next by {gap:.4f}, more than their spread over seeds."
+    second = ranked[1]
+    said += f", ahead of the next by {abs(first.score - second.score):.4f}"
+    seeds = min(len(first.values), len(second.values))
+    if seeds < 2:
+        return f"{said}. With one seed each, the variation is unknown: see --seeds."
+    if seeds < FEWEST_SEEDS:
+        return (
+            f"{said}. {seeds} seeds are too few to tell whether it is better: train at least {FEWEST_SEEDS} (--seeds)."
+        )
+    if not first.spread and not second.spread:
+        return f"{said}. All seeds gave the same result, so no test can tell whether it is better."
+    return f"{said}, more than their standard deviation over seeds."
 
 
 def with_spread(row: Row, name: str | None = None) -> str:
@@ -288,7 +315,12 @@ def summary_lines(found: Findings) -> list[str]:
         name = "test_" + found.figure.partition("_")[2]
         tested = "; ".join(text for row in found.best[:3] if (text := with_spread(row, name)))
         if tested:
-            lines.append(f"Test {name.partition('_')[2]} of the best, measured once: {tested}.")
+            said = f"Test {name.partition('_')[2]} of the best"
+            if before := len(found.tested - _keys(found.best)):
+                others = "another combination was" if before == 1 else f"{before:,} other combinations were"
+                lines.append(f"{said}: {tested}. Before, {others} the best and measured on the test set.")
+            else:
+                lines.append(f"{said}, measured once: {tested}.")
     read_off = sum("read_off" in result.figures for row in found.rows for result in row.results)
     if read_off:
         lines.append(

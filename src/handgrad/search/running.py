@@ -19,7 +19,7 @@ from typing import Any
 
 from handgrad.errors import ConfigError, RunError
 from handgrad.search.queue import Queue
-from handgrad.search.results import Findings, best_toml, findings, to_csv
+from handgrad.search.results import Findings, best_toml, findings, record_tested, to_csv
 from handgrad.search.space import grid, size
 from handgrad.search.store import FolderStore, Store, hidden, open_store
 from handgrad.search.study import (
@@ -430,6 +430,7 @@ def leave_results(study: Study, watcher: Watcher | None = None, *, figures: bool
     """Writes trials.csv and best.toml of what a study has found so far, and its figures with study.html."""
     watcher = watcher or Watcher()
     found = study.store.patiently(lambda: findings(study), watcher.note)
+    study.store.patiently(lambda: record_tested(study, found), watcher.note)
     advice = "Free some space; handgrad search show STUDY writes the results again"
     table, lines = study.folder / "trials.csv", to_csv(found)
     page = study.folder / "study.html"
