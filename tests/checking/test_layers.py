@@ -312,6 +312,13 @@ def test_a_class_with_two_inputs_returns_two_gradients():
     assert "wrong" not in verdicts.values()
 
 
+def test_a_second_gradient_that_is_not_judged_is_noted():
+    steps = OPERANDS.replace("return x * y", "return x * np.round(y, 3)").partition("class AddGate")[0]
+    _, backward = mutation.run({"hw.py": steps.replace("dz * self.y,", "dz * np.round(self.y, 3),")})
+    assert backward.verdict == "right"
+    assert backward.notes == ("`dy` is not judged: forward has no numerical derivative for it",)
+
+
 def test_a_bug_in_the_second_of_two_gradients_is_named():
     found = bugs(OPERANDS, "[dz * self.y, dz * self.x]", "[dz * self.y, -dz * self.x]")
     assert {part: names for part, names in found.items() if names} == {"MulGate.backward": ["sign-flipped"]}

@@ -541,7 +541,8 @@ class GenericLayer(Contract):
                 continue
             J = each.draw.around_second.jacobian(observation.get("values of the second"), y)
             if J is None:
-                continue
+                judge.note(f"`{each.draw.second}` is not judged: forward has no numerical derivative for it")
+                return
             for k in range(PASSES):
                 value = observation.values.get(SECOND.format(f"dx {k}" if k else "dx"))
                 label = f"{each.name} / second, pass {k + 1}"
