@@ -40,15 +40,16 @@ Settings = dict[str, Any]
 
 ARCHITECTURES = (
     *(f"mlp, {norm}" for norm in ("none", "batch", "layer", "group", "rms")),
+    *(f"cnn, {norm}" for norm in ("none", "batch", "group")),
     *(f"{model}, {norm}" for model in ("vgg", "preact-resnet") for norm in ("batch", "group")),
 )
 
 #: Number of steps per run; the image networks take long per step.
-STEPS = {"mlp": 1500, "vgg": 300, "preact-resnet": 200}
+STEPS = {"mlp": 1500, "cnn": 600, "vgg": 300, "preact-resnet": 200}
 #: Test accuracy above which a run counts as healthy.
 HEALTHY = 0.9
 #: Steps of the doctor's trials.
-BUDGET = {"mlp": 1000, "vgg": 400, "preact-resnet": 400}
+BUDGET = {"mlp": 1000, "cnn": 400, "vgg": 400, "preact-resnet": 400}
 
 
 def healthy(architecture: str, rng: random.Random) -> Settings:
@@ -77,6 +78,14 @@ def healthy(architecture: str, rng: random.Random) -> Settings:
             "hidden_units": tuple(rng.choice((48, 80, 112)) for _ in range(depth)),
             "activation": rng.choice(("relu", "tanh", "gelu", "elu", "leaky_relu")),
             "dropout": rng.choice((0.0, 0.0, 0.25)),
+        }
+    if model == "cnn":
+        return settings | {
+            "model": model,
+            "norm": norm,
+            "channels": (rng.choice((8, 16)), rng.choice((16, 32))),  # a third stage would leave one pixel of 8x8
+            "blocks": 0 if norm == "none" else rng.choice((0, 0, 1)),
+            "activation": rng.choice(("relu", "silu", "elu")),
         }
     if architecture == "vgg, group":  # with the settings above, one in seven trains it in so few steps
         settings |= {"batch_size": rng.choice((24, 48)), "max_steps": 500, "eval_freq": 50}
@@ -306,7 +315,10 @@ def healthy_runs(count: int, seed: int) -> Iterator[dict[str, Any]]:
             if drawn > 5 * count:
                 raise RuntimeError(f"{architecture}: only {found} of {drawn} drawn settings end above {HEALTHY}")
             with tempfile.TemporaryDirectory() as folder:
-                run = train(run_dir=Path(folder) / "run", **settings)
+                try:
+                    run = train(run_dir=Path(folder) / "run", **settings)
+                except NonFiniteError:
+                    continue
                 accuracy = run.summary["last"]["test_accuracy"]
                 if accuracy < HEALTHY:
                     continue
