@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,6 +58,21 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real data: set HANDGRAD_TEST_DATA to a folder with mnist/ and cifar-10-batches-bin/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cifar10(real_data, tmp_path_factory):
+    """The folder itself if it has the data set, else what its make_cifar10.py makes."""
+    from handgrad.data import describe
+
+    if any(listing.found for listing in describe(data_dir=real_data) if listing.entry.name == "cifar10"):
+        return str(real_data)
+    maker = real_data / "make_cifar10.py"
+    if not maker.exists():
+        pytest.skip(f"needs cifar-10-batches-bin/ or make_cifar10.py in {real_data}")
+    folder = tmp_path_factory.mktemp("cifar10")
+    subprocess.run([sys.executable, maker, folder], check=True, capture_output=True)
+    return str(folder)
 
 
 @pytest.fixture

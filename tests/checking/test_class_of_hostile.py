@@ -97,7 +97,7 @@ def test_a_class_that_is_ended_goes_on_where_it_was(tmp_path, temporary, number)
     with _command("--class", folder, "--out", out, "--jobs", 1) as second:
         _, errors = second.communicate(timeout=120)
     assert second.returncode == 1
-    assert "going on with what" in errors
+    assert "resuming from" in errors
     before = [line.split()[1] for line in seen]
     assert [line.split()[1] for line in errors.splitlines() if "/4 " in line][:2] == before
     rows = list(csv.DictReader(io.StringIO(out.read_text())))

@@ -1,29 +1,13 @@
 """The drop-ins reach what the courses expect, on real data: slow, and skipped where the data is not there."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from handgrad import data
 from handgrad.cli import main
 from handgrad.courses.uvadlc import train_mlp_numpy, train_mlp_pytorch
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unchecked")]
-
-
-@pytest.fixture(scope="session")
-def cifar10(real_data, tmp_path_factory):
-    """The folder itself where it has the data set, else what its make_cifar10.py makes."""
-    if any(listing.found for listing in data.describe(data_dir=real_data) if listing.entry.name == "cifar10"):
-        return str(real_data)
-    maker = real_data / "make_cifar10.py"
-    if not maker.exists():
-        pytest.skip(f"needs cifar-10-batches-bin/ or make_cifar10.py in {real_data}")
-    folder = tmp_path_factory.mktemp("cifar10")
-    subprocess.run([sys.executable, maker, folder], check=True, capture_output=True)
-    return str(folder)
 
 
 def test_training_statistics_on_mnist_end_where_the_handout_expects(capsys, tmp_path, real_data):

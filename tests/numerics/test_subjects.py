@@ -327,7 +327,7 @@ def test_what_cannot_be_checked(zoo, x):
         gradient_check(zoo.Linear, x)
     with pytest.raises(TypeError, match="cannot check a str: expected a layer with forward and backward"):
         gradient_check("layer", x)
-    with pytest.raises(TypeError, match="gradient= belongs to a plain function, but Tanh has a backward of its own"):
+    with pytest.raises(TypeError, match="gradient= belongs to a plain function, but Tanh has its own backward"):
         gradient_check(zoo.Tanh(), x, gradient=lambda dy, x: dy)
     with pytest.raises(TypeError, match=r"gradient= is a ndarray, expected a function gradient|parameter 'gradient'"):
         gradient_check(np.tanh, x, gradient=x)

@@ -332,10 +332,11 @@ def test_a_document_stands_for_all_of_its_entries():
         chosen_entries(["uva-nov19/figure-99"])
 
 
-def test_from_the_command_to_the_page(real_data, tmp_path, monkeypatch, capsys):
+@pytest.mark.slow
+def test_from_the_command_to_the_page(cifar10, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     name = "uva-apr19-b/table-1"
-    flags = ["--data-dir", str(real_data), "--offline", "--threads", "1", "--budget", "0.005"]
+    flags = ["--data-dir", cifar10, "--offline", "--threads", "1", "--budget", "0.005"]
     assert main(["reproduce", name, *flags, "--out", "out", "--json"]) == 0
     (said,) = json.loads(capsys.readouterr().out)
     assert said["verdict"] == "indicative"
@@ -352,9 +353,9 @@ def test_from_the_command_to_the_page(real_data, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on_where_it_was(real_data, tmp_path):
+def test_a_killed_command_goes_on_where_it_was(cifar10, tmp_path):
     name = "uva-apr19-b/figure-1"
-    command = [sys.executable, "-m", "handgrad", "reproduce", name, "--data-dir", str(real_data), "--offline"]
+    command = [sys.executable, "-m", "handgrad", "reproduce", name, "--data-dir", cifar10, "--offline"]
     command += ["--threads", "1", "--seeds", "1", "--out", str(tmp_path / "out"), "--runs-dir", str(tmp_path / "runs")]
     with subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL) as process:
         until = time.monotonic() + 120
@@ -368,7 +369,7 @@ def test_a_killed_command_goes_on_where_it_was(real_data, tmp_path):
     assert main([*command[3:]]) == 0
     run = load_run(folder)
     assert run.summary["steps"] == 1500
-    fresh = reproduce(ENTRIES[name], runs_dir=tmp_path / "again", seeds=1, settings={"data_dir": str(real_data)})
+    fresh = reproduce(ENTRIES[name], runs_dir=tmp_path / "again", seeds=1, settings={"data_dir": cifar10})
     assert fresh.curves["mlp_numpy"][0][-1]["test_accuracy"] == run.metrics[-1]["test_accuracy"]
 
 

@@ -1,11 +1,7 @@
 """The recipes reach what they promise, on real data: slow, and skipped where the data is not there."""
 
-import subprocess
-import sys
-
 import pytest
 
-from handgrad import data
 from handgrad.training import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unchecked")]
@@ -16,19 +12,6 @@ def mnist(real_data):
     if not (real_data / "mnist").is_dir():
         pytest.skip(f"needs mnist/ in {real_data}")
     return str(real_data)
-
-
-@pytest.fixture(scope="session")
-def cifar10(real_data, tmp_path_factory):
-    """The folder itself where it has the data set, else what its make_cifar10.py makes."""
-    if any(listing.found for listing in data.describe(data_dir=real_data) if listing.entry.name == "cifar10"):
-        return str(real_data)
-    maker = real_data / "make_cifar10.py"
-    if not maker.exists():
-        pytest.skip(f"needs cifar-10-batches-bin/ or make_cifar10.py in {real_data}")
-    folder = tmp_path_factory.mktemp("cifar10")
-    subprocess.run([sys.executable, maker, folder], check=True, capture_output=True)
-    return str(folder)
 
 
 def test_uva_numpy_mlp_reaches_the_accuracy_of_the_reports(tmp_path, cifar10):
