@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import re
 import signal
 import subprocess
@@ -353,23 +352,25 @@ def test_from_the_command_to_the_page(cifar10, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on_where_it_was(cifar10, tmp_path):
-    name = "uva-apr19-b/figure-1"
-    command = [sys.executable, "-m", "handgrad", "reproduce", name, "--data-dir", cifar10, "--offline"]
-    command += ["--threads", "1", "--seeds", "1", "--out", str(tmp_path / "out"), "--runs-dir", str(tmp_path / "runs")]
-    with subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL) as process:
+def test_a_killed_process_goes_on_where_it_was(cifar10, tmp_path):
+    entry, settings = ENTRIES["uva-apr19-b/figure-1"], {"data_dir": cifar10, "threads": 1, "checkpoint_seconds": 0.1}
+    program = (
+        "from handgrad.reproduce import all_entries, reproduce\n"
+        f"reproduce(all_entries()[{entry.name!r}], runs_dir={str(tmp_path / 'runs')!r}, seeds=1, settings={settings!r})"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL) as process:
         until = time.monotonic() + 120
         while not list(tmp_path.glob("runs/*/checkpoint/state.safetensors")):
             assert process.poll() is None
             assert time.monotonic() < until
-            time.sleep(0.05)
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     (folder,) = tmp_path.glob("runs/*")
     assert not (folder / "summary.json").exists()
-    assert main([*command[3:]]) == 0
+    reproduce(entry, runs_dir=tmp_path / "runs", seeds=1, settings=settings)
     run = load_run(folder)
     assert run.summary["steps"] == 1500
-    fresh = reproduce(ENTRIES[name], runs_dir=tmp_path / "again", seeds=1, settings={"data_dir": cifar10})
+    fresh = reproduce(entry, runs_dir=tmp_path / "again", seeds=1, settings=settings)
     assert fresh.curves["mlp_numpy"][0][-1]["test_accuracy"] == run.metrics[-1]["test_accuracy"]
 
 
