@@ -21,8 +21,8 @@ app = new_app(
     "Reproduce the tables, figures and claims of five published documents.",
     """
     handgrad reproduce
-    handgrad reproduce cmu-f19/plot-validation-error --budget 1
-    handgrad reproduce uva-apr19-a --out reproduced
+    handgrad reproduce uva-apr19-a/table-1
+    handgrad reproduce uva-apr19-b --budget 1 --out reproduced
     """,
     "Without a name, the list. A name is an entry such as uva-apr19-a/table-4, or a document such as uva-apr19-a for "
     "all of its entries. The pages show the document's figures, ours, and a verdict. If a command is interrupted, the "
