@@ -69,21 +69,15 @@ def _each(*steps: tuple[tuple[str, ...], str]) -> dict[str, str]:
     return {id: step for ids, step in steps for id in ids}
 
 
+_OF_ACTIVATIONS = _each((_SLOPE, "the slope"), (_CHAIN, "the chain rule"), (("wrong-function",), "definition"))
+
 #: Words in the name of a part -> the derivation of what it computes, and the step of each bug there; the first that
 #: fits. A bug that is not among them has the step in `STEPS`.
 STEPS_OF_PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
-    ("gelu", "gelu", _each((_SLOPE, "the slope"), (_CHAIN, "the chain rule"), (("wrong-function",), "definition"))),
-    (
-        "leaky",
-        "leaky-relu",
-        _each((_SLOPE, "the slope"), (_CHAIN, "the chain rule"), (("wrong-function",), "definition")),
-    ),
-    (
-        "relu",
-        "relu",
-        _each((_SLOPE, "the slope"), (_CHAIN, "the chain rule"), (("wrong-function",), "definition")),
-    ),
-    ("elu", "elu", _each((_SLOPE, "the slope"), (_CHAIN, "the chain rule"), (("wrong-function",), "definition"))),
+    ("gelu", "gelu", _OF_ACTIVATIONS),
+    ("leaky", "leaky-relu", _OF_ACTIVATIONS),
+    ("relu", "relu", _OF_ACTIVATIONS),
+    ("elu", "elu", _OF_ACTIVATIONS),
     (
         "tanh",
         "tanh",

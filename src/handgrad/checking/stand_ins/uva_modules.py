@@ -49,8 +49,16 @@ def gather(mlp):
         walk(mlp, 0)
 
 
-def _subclass(base, **members):
+def _module(base, __init__, forward, backward):
+    """A class with these methods that stands in for `base`, as far as that is a class."""
     base = base if isinstance(base, type) else object
+    members = {
+        "__init__": __init__,
+        "forward": forward,
+        "backward": backward,
+        "clear_cache": lambda self: None,
+        "__call__": lambda self, x: self.forward(x),
+    }
     return type(base.__name__ if base is not object else "StandIn", (base,), members)
 
 
@@ -81,14 +89,7 @@ def linear(base):
         self.grads["bias"] = dout.sum(axis=0)
         return dout @ self.params["weight"]
 
-    return _subclass(
-        base,
-        __init__=__init__,
-        forward=forward,
-        backward=backward,
-        clear_cache=lambda self: None,
-        __call__=lambda self, x: self.forward(x),
-    )
+    return _module(base, __init__, forward, backward)
 
 
 def activation(base, kind):
@@ -111,14 +112,7 @@ def activation(base, kind):
             return dout * np.where(x > 0, 1.0, self.p)
         return dout * np.where(x > 0, 1.0, self.p * np.exp(np.minimum(x, 0)))
 
-    return _subclass(
-        base,
-        __init__=__init__,
-        forward=forward,
-        backward=backward,
-        clear_cache=lambda self: None,
-        __call__=lambda self, x: self.forward(x),
-    )
+    return _module(base, __init__, forward, backward)
 
 
 def softmax(base):
@@ -134,11 +128,4 @@ def softmax(base):
         y = self.y
         return y * (dout - (dout * y).sum(axis=1, keepdims=True))
 
-    return _subclass(
-        base,
-        __init__=__init__,
-        forward=forward,
-        backward=backward,
-        clear_cache=lambda self: None,
-        __call__=lambda self, x: self.forward(x),
-    )
+    return _module(base, __init__, forward, backward)
