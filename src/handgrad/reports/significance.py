@@ -1,6 +1,6 @@
 """Statistical tests that compare configurations by their runs with different seeds.
 
-This module uses only NumPy and the standard library. It integrates the distributions numerically.
+This module uses only NumPy and the standard library.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from handgrad.errors import ConfigError
+from handgrad.student import integral, t_quantile, t_tail
 
 #: Smallest number of seeds per configuration for a verdict. Two seeds hardly determine a standard deviation (its 95%
 #: interval reaches from half of it to 32 times it), so the interval of a difference would be too wide to be useful.
@@ -23,45 +24,6 @@ ALPHA = 0.05
 POWER = 0.8
 #: Largest number of seeds that `seeds_needed` tries.
 MOST_SEEDS = 10_000
-
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
-
-
-def _integral(f, low: float, high: float) -> float:
-    half = (high - low) / 2
-    return half * float(_WEIGHTS @ f(low + half * (_NODES + 1)))
-
-
-def t_tail(t: float, df: float) -> float:
-    """P(T > t) of Student's distribution.
-
-    Formula, with t = √ν tan θ: P(T > t) = ∫ cos^(ν - 1) φ dφ from θ to π/2, by the integral from -π/2 to π/2, which is
-    √π Γ(ν/2) / Γ((ν + 1)/2).
-
-    Arguments:
-        t: at least 0.
-        df: ν, degrees of freedom, at least 1.
-
-    Source: Abramowitz and Stegun (1964), Handbook of Mathematical Functions, 26.7.1.
-    """
-    theta = math.atan(t / math.sqrt(df))
-    # the integrand falls to nothing within some 40 standard deviations, 1/√ν
-    end = min(math.pi / 2, theta + 40 / math.sqrt(df))
-    whole = 0.5 * math.log(math.pi) + math.lgamma(df / 2) - math.lgamma((df + 1) / 2)
-    return _integral(lambda phi: np.cos(phi) ** (df - 1), theta, end) / math.exp(whole)
-
-
-def t_quantile(tail: float, df: float) -> float:
-    """The t with P(T > t) = `tail`, for a tail below 1/2."""
-    low, high = 0.0, 1.0
-    while t_tail(high, df) > tail:
-        low, high = high, 2 * high
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_tail(middle, df) > tail else (low, middle)
-        if high - low <= 1e-13 * high:
-            break
-    return (low + high) / 2
 
 
 def mean_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float] | None:
@@ -204,7 +166,7 @@ def welch_power(shift: float, df: float, alpha: float = ALPHA) -> float:
         chi = np.exp(log_scale + (df - 1) * np.log(s) - df * s**2 / 2)
         return chi * (_phi(shift - c * s) + _phi(-shift - c * s))
 
-    return min(1.0, _integral(density, low, high))
+    return min(1.0, integral(density, low, high))
 
 
 def _phi(x):

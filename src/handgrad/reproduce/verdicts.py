@@ -6,6 +6,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from handgrad.student import t_quantile
+
 REPRODUCED, ABOVE, BELOW = "reproduced", "above", "below"
 CONTRADICTED, UNDECIDED = "contradicted", "undecided"
 #: The only verdict for an entry whose runs were scaled down to a budget.
@@ -66,10 +68,6 @@ def judge_value(published: float | str, values: Sequence[float | str], measure: 
     return ABOVE if difference > 0 else BELOW
 
 
-#: The 95% quantiles of Student's t, by degrees of freedom; the last one is used for all larger numbers.
-_STUDENT = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
-
-
 def judge_statement(differences: Sequence[float]) -> str:
     """Tests whether a measure is larger in one case than in another, with a one-sided paired t-test at the 5% level.
 
@@ -79,7 +77,7 @@ def judge_statement(differences: Sequence[float]) -> str:
     if len(differences) < 2 or any(math.isnan(difference) for difference in differences):
         return UNDECIDED
     mean, error = statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(len(differences))
-    least = _STUDENT[min(len(differences) - 2, len(_STUDENT) - 1)] * error
+    least = t_quantile(0.05, len(differences) - 1) * error
     if mean > least:
         return REPRODUCED
     return CONTRADICTED if mean < -least else UNDECIDED
