@@ -1,8 +1,7 @@
 """Hand-ins of our own, broken on purpose: each mutation replaces a piece of text and names the bug that it makes.
 
 They are run in this process by the worker's own interpreter of probes, because they are ours and there are
-thousands; the
-sandbox has tests of its own.
+thousands; the sandbox has tests of its own.
 """
 
 from __future__ import annotations
@@ -55,10 +54,15 @@ def observe(probes: Sequence[Probe], folder: Path, paths: Sequence[str], torch=N
     finally:
         os.chdir(cwd)
         sys.path[:] = before
-        for name in set(sys.modules) - known:
-            if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder.resolve())):
-                del sys.modules[name]
+        for name in [name for name in set(sys.modules) - known if _lies_in(sys.modules[name], folder.resolve())]:
+            del sys.modules[name]
     return found
+
+
+def _lies_in(module, folder: Path) -> bool:
+    """Whether a module, or a package without an __init__.py, which has no file, comes from that folder."""
+    places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
+    return any(place.startswith(str(folder)) for place in places)
 
 
 def _value(data: dict, arrays: list) -> Value:
