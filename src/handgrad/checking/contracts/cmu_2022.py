@@ -18,7 +18,14 @@ from handgrad.checking import diagnosis_more as more
 from handgrad.checking.contracts.checks import from_right_output
 from handgrad.checking.contracts.cmu_2022_models import models
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.cs231n import evaluated, large_rows, running_from_zero, stable, told_already
+from handgrad.checking.contracts.cs231n import (
+    evaluated,
+    large_rows,
+    running_from_zero,
+    running_trial,
+    stable,
+    told_already,
+)
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import required, spread_out
 from handgrad.checking.contracts.judging import Judge, Trial, call, get, stand_in
@@ -188,19 +195,8 @@ def _running(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observat
             value = observation.values.get(f"running_{which}")
             if value is None or value.array is None or value.array.size != one.draw.x.shape[1]:
                 continue
-            x = one.draw.x
-            figures = {"mean": x.mean(axis=0), "var": x.var(axis=0)}
-            draw = one.draw.changed(
-                before=np.full(x.shape[1], 0.0 if which == "mean" else 1.0),
-                batch=figures[which],
-                batch_other=figures["var" if which == "mean" else "mean"],
-                n=len(x),
-                alpha=0.9,
-            )
-            draw.sizes = {"N": len(x), "alpha": 0.9, "1-alpha": 1 - 0.9}
-            label = f"{one.name} / running {which}"
-            named[label] = Observation(label, {"r": replace(value, array=value.array.ravel())})
-            shown.append(Trial(replace(one.probe, name=label), draw))
+            shown.append(running_trial(one, which, 0.0 if which == "mean" else 1.0, 0.9))
+            named[shown[-1].name] = Observation(shown[-1].name, {"r": replace(value, array=value.array.ravel())})
         kept, options = forward.observations, forward.options
         forward.observations = {**kept, **named}
         if shown:

@@ -276,6 +276,21 @@ def stable(forward: Judge, backward: Judge, trials: Pairs) -> None:
                 return
 
 
+def running_trial(one: Trial, which: str, start: float, alpha: float) -> Trial:
+    """The running mean or variance of a trial after one training pass, which began at `start`."""
+    x = one.draw.x
+    statistics = {"mean": x.mean(axis=0), "var": x.var(axis=0)}
+    draw = one.draw.changed(
+        before=np.full(x.shape[1], start),
+        batch=statistics[which],
+        batch_other=statistics["var" if which == "mean" else "mean"],
+        n=len(x),
+        alpha=alpha,
+    )
+    draw.sizes = {"N": len(x), "alpha": alpha, "1-alpha": 1 - alpha}
+    return Trial(_renamed(one, f"{one.name} / running {which}"), draw)
+
+
 def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
     """bn_param gets the running figures: momentum * running + (1 - momentum) * batch, from zeros."""
     if forward.missing or not forward.judged:
@@ -289,15 +304,8 @@ def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
                     "running-never-updated", f"bn_param['running_{which}'] is not set by a pass in training mode"
                 )
                 return
-            x, N = one.draw.x, len(one.draw.x)
-            figures = {"mean": x.mean(axis=0), "var": x.var(axis=0)}
-            other = figures["var" if which == "mean" else "mean"]
-            zeros = np.zeros(x.shape[1])
-            draw = one.draw.changed(before=zeros, batch=figures[which], batch_other=other, n=N, alpha=one.draw.momentum)
-            draw.sizes = {"N": N, "alpha": one.draw.momentum, "1-alpha": 1 - one.draw.momentum}
-            label = f"{one.name} / running {which}"
-            named[label] = Observation(label, {"r": value})
-            shown.append(Trial(_renamed(one, label), draw))
+            shown.append(running_trial(one, which, 0.0, one.draw.momentum))
+            named[shown[-1].name] = Observation(shown[-1].name, {"r": value})
         kept = forward.observations
         forward.observations = {**kept, **named}
         forward.fit(running_from_zero(which), shown, "r", givens=told_already(forward, which))
