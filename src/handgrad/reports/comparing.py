@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 from collections.abc import Sequence
 
@@ -14,12 +13,9 @@ from handgrad.reports.configurations import (
     Group,
     differing,
 )
-from handgrad.reports.significance import ALPHA, FEWEST_SEEDS, POWER, Difference, compare, mean_interval, share_interval
+from handgrad.reports.significance import ALPHA, FEWEST_SEEDS, POWER, Difference, mean_interval, share_interval
 from handgrad.reports.words import duration, listed
 from handgrad.training.judging import MEASURES
-
-#: Up to this number of configurations, all pairs are compared. Of more, each is compared with the best.
-MOST_PAIRED = 6
 
 
 def figure_name(figure: str) -> str:
@@ -101,7 +97,7 @@ def _unbeaten(group: Group) -> frozenset[int]:
     if len(group.ranked) < 2:
         return frozenset()
     first = group.ranked[0]
-    beaten = {other.letter for one, other, found in pairs(group) if one is first and found.winner == 0}
+    beaten = {other.letter for one, other, found in group.pairs if one is first and found.winner == 0}
     return frozenset(i for i, c in enumerate(group.ranked) if c.letter not in beaten) if beaten else frozenset()
 
 
@@ -133,28 +129,9 @@ def settings_table(configurations: Sequence[Configuration]) -> Table | None:
 # -- statistical tests ------------------------------------------------------------------------------------------------
 
 
-def pairs(group: Group) -> list[tuple[Configuration, Configuration, Difference]]:
-    """Pairs of configurations, the better mean first, with the result of the test.
-
-    Up to `MOST_PAIRED` configurations, these are all pairs. Of more, each configuration is paired with the best. In
-    both cases the correction uses the number of all pairs, because the data determined which configuration is best."""
-    ranked = group.ranked
-    count = len(ranked) * (len(ranked) - 1) // 2
-    chosen = itertools.combinations(ranked, 2) if len(ranked) <= MOST_PAIRED else ((ranked[0], c) for c in ranked[1:])
-    figure = group.figure
-    return [
-        (
-            one,
-            other,
-            compare(one.values(figure), other.values(figure), less_is_better=group.less_is_better, comparisons=count),
-        )
-        for one, other in chosen
-    ]
-
-
 def comparison_table(group: Group) -> Table | None:
     """A table of all pairs with difference, confidence interval and verdict; None for a single configuration."""
-    judged = pairs(group)
+    judged = group.pairs
     if not judged:
         return None
     figure = group.figure
@@ -217,7 +194,7 @@ def comparison_notes(group: Group, test_samples: int | None) -> list[str]:
             else ""
         ),
     ]
-    if any(_suggested(found) for _, _, found in pairs(group)):
+    if any(_suggested(found) for _, _, found in group.pairs):
         notes.append(f"The suggested number of seeds would detect a difference of this size with {POWER:.0%} power.")
     if any(c.config.data is not None and c.config.test_size is not None for c in ranked):
         notes.append(
@@ -244,7 +221,7 @@ def headline(group: Group) -> str:
     said = f"{figure_name(figure)} {with_spread(values, figure)}{seeds}"
     if len(ranked) == 1:
         return f"{said[0].upper()}{said[1:]} at the last step."
-    judged = {(one.letter, other.letter): found for one, other, found in pairs(group)}
+    judged = {(one.letter, other.letter): found for one, other, found in group.pairs}
     beaten = [c.letter for c in ranked[1:] if judged.get((first.letter, c.letter), _NOTHING).winner == 0]
     others = [c.letter for c in ranked[1:] if c.letter not in beaten]
     said = f"{first.letter} ({first.name}) has the {'lowest' if group.less_is_better else 'highest'} {said}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 import statistics
@@ -13,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from handgrad.errors import ConfigError
+from handgrad.reports.significance import Difference, compare
 from handgrad.training import Run, load_run
-from handgrad.training.judging import MEASURES, SPLITS
+from handgrad.training.judging import ERRORS, MEASURES, SPLITS
 
 #: Settings in which the runs of one configuration may differ: the seeds, and settings that do not change the result.
 SEEDS = ("seed", "init_seed", "data_seed", "noise_seed")
 _NO_MATTER = (*SEEDS, "recipe", "data_dir", "offline", "checkpoint_seconds", "threads")
 
-#: Metrics for which lower is better.
-ERRORS = ("rmse", "mae", "loss")
+#: Up to this number of configurations, all pairs are compared. Of more, each is compared with the best.
+MOST_PAIRED = 6
 
 #: Names of the metrics in headings.
 MEASURE_NAMES = {"accuracy": "accuracy", "loss": "loss", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
@@ -125,6 +127,20 @@ class Group:
         known = [c for c in self.configurations if c.values(self.figure)]
         sign = 1 if self.less_is_better else -1
         return sorted(known, key=lambda c: sign * statistics.fmean(c.values(self.figure)))
+
+    @cached_property
+    def pairs(self) -> list[tuple[Configuration, Configuration, Difference]]:
+        """Pairs of configurations, the better mean first, with the result of the test.
+
+        Up to `MOST_PAIRED` configurations, these are all pairs. Of more, each configuration is paired with the best. In
+        both cases the correction uses the number of all pairs, because the data determined which configuration is best.
+        """
+        ranked, figure = self.ranked, self.figure
+        count = len(ranked) * (len(ranked) - 1) // 2
+        few = len(ranked) <= MOST_PAIRED
+        chosen = itertools.combinations(ranked, 2) if few else ((ranked[0], c) for c in ranked[1:])
+        how: Any = {"less_is_better": self.less_is_better, "comparisons": count}
+        return [(one, other, compare(one.values(figure), other.values(figure), **how)) for one, other in chosen]
 
     @property
     def file(self) -> str:

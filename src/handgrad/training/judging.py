@@ -18,12 +18,12 @@ SPLITS = ("train", "validation", "test")
 MEASURES = {"classification": ("accuracy",), "regression": ("rmse", "mae", "r2")}
 
 #: Metrics for which lower is better.
-_ERRORS = ("rmse", "mae", "loss")
+ERRORS = ("rmse", "mae", "loss")
 
 
 def better(measure: str, record: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether an evaluation is better than another, by a metric such as `test_accuracy` or `validation_rmse`."""
-    less = measure.rpartition("_")[2] in _ERRORS
+    less = measure.rpartition("_")[2] in ERRORS
     return record[measure] < other[measure] if less else record[measure] > other[measure]
 
 
