@@ -96,3 +96,20 @@ def test_to_a_few_units_in_the_last_place(name, way, dtype):
     assert (np.abs(y[0] - expected_y) <= units * eps * np.abs(expected_y)).all()
     off = np.abs(dy[0] - expected_slope)[claimed]
     assert (off <= 3 * units[claimed] * eps * np.abs(expected_slope[claimed])).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("way", ["nn", "NumPy kernel"])
+def test_subnormal_values_of_the_logistic_function(way, dtype):
+    """Where e⁻ˣ overflows, eˣ / (1 + eˣ) is still above 0: to a few of the smallest numbers."""
+    smallest = np.finfo(dtype).smallest_subnormal
+    x = np.linspace(math.log(float(smallest)) + 1, -math.log(np.finfo(dtype).max) - 0.1, 20).astype(dtype)[None]
+    y, slope = results(nn.Sigmoid(), way, x)
+    expected = np.array([float(Decimal(float(v)).exp()) for v in x[0]])
+    assert (expected > 0).all()
+    np.testing.assert_allclose(
+        y[0].astype(np.float64), expected, rtol=5 * np.finfo(dtype).eps, atol=2 * float(smallest)
+    )
+    np.testing.assert_allclose(
+        slope[0].astype(np.float64), expected, rtol=5 * np.finfo(dtype).eps, atol=2 * float(smallest)
+    )

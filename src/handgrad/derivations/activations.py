@@ -247,10 +247,9 @@ sigmoid = _activation(
     "definition",
     r"y = \frac{1}{1 + e^{-x}}",
     "y = 1 / (1 + e^(−x))",
-    "Maps a score to a probability. For an x far below 0, e^(−x) overflows to infinity and y is 0, as it should be.",
+    "Maps a score to a probability.",
     direct=lambda x: nn.Sigmoid().forward(x),
     direct_label="nn.Sigmoid",
-    link=Link(logistic_function, "1 / (1 + np.exp(-x))"),
 )
 def y(x):
     return 1 / (1 + np.exp(-x))
@@ -260,9 +259,10 @@ def y(x):
     "multiplied by e^x",
     r"y = \frac{e^x}{1 + e^x}",
     "y = e^x / (1 + e^x)",
-    "Multiply numerator and denominator by e^x. The fast kernels compute this form. For large x, where y is 1 to the "
-    "last digit, e^x would overflow, so they clip x first.",
+    "Multiply numerator and denominator by e^x. There is no cancellation for very negative x, so nn computes this "
+    "form. For large x, where y is 1 to the last digit, e^x would overflow, so nn clips x first.",
     same=True,
+    link=Link(logistic_function, "e /= 1 + e"),
 )
 def by_exponential(x):
     return np.exp(x) / (1 + np.exp(x))
