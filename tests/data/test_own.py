@@ -420,6 +420,15 @@ def test_inspect_says_what_was_understood_and_what_is_odd(tmp_path):
     assert "column 'id' counts the rows" in "\n".join(data.inspect(path, Reading(target="y")).suspicious)
 
 
+def test_inspect_asks_whether_numbers_with_leading_zeros_are_codes(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["zip,share,y"] + [f"{7 * i:05d},0.{i},{'uv'[i % 2]}" for i in range(40)]))
+    found = "\n".join(data.inspect(path, Reading(target="y")).suspicious)
+    assert "column 'zip' holds numbers with leading zeros ('00000'): if they are codes" in found
+    assert "'share'" not in found
+    assert "leading zeros" not in "\n".join(data.inspect(path, Reading(target="y"), categories="zip").suspicious)
+
+
 def test_inspect_finds_copies_across_a_split(tmp_path):
     x = RNG.standard_normal((40, 3))
     y = np.arange(40) % 2

@@ -50,7 +50,7 @@ def test_what_training_did_not_have_is_handled_and_said():
     x, notes = encoder.transform(table(colour=["green", "", "blue"], age=[5, None, 1], more=["a", "b", "c"]))
     assert x.tolist() == [[5, 0, 0], [2, 0, 0], [1, 1, 0]]
     assert "1 missing values, and training had none; filled with 2" in notes[0]
-    assert "2 values that training did not have ('green', '(missing)'); encoded as all zeros" in notes[1]
+    assert "2 values that did not occur in training ('green', '(missing)'); encoded as all zeros" in notes[1]
 
 
 def test_it_is_fitted_on_the_training_rows_alone():
@@ -95,6 +95,7 @@ TEXTS = [f"a sentence of its own, number {i}" for i in range(60)]
             ["1", "2", "three", "4"],
             r"column 'c' of .* mixes types: 3 numbers and 1 other cell, the first 'three' in row 3",
         ),
+        (["173,6", "1.186,1", ""], r"decimal comma \('173,6'\).*semicolons.*--categories c.*--ignore c"),
         ([1.0, np.inf], r"column 'c' of .* holds inf in row 2: expected finite"),
         ([1.0, 1e300], r"holds 1e\+300 in row 2"),
         ([[1], [2]], "has shape"),

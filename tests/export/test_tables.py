@@ -75,7 +75,10 @@ def test_the_file_encodes_rows_as_training_did(close):
     close(module.predict(dictionaries()), expected(made), 1e-6)
     close(module.predict(encoded), expected(made), 1e-6)  # numbers that are encoded already
     unseen = [["1", "Oz", "?", "7", "maybe"]]
-    close(module.predict(dictionaries(unseen)), expected(made, unseen), 1e-6)
+    with pytest.warns(UserWarning, match="did not occur in training; encoded as all zeros") as seen:
+        close(module.predict(dictionaries(unseen)), expected(made, unseen), 1e-6)
+    unknown = [str(warning.message).partition(" did")[0] for warning in seen]
+    assert unknown == ["column town: 'Oz'", "column children: '7'", "column member: 'maybe'"]
 
 
 def test_numbers_none_and_nan_are_taken_as_well(close):
@@ -85,7 +88,8 @@ def test_numbers_none_and_nan_are_taken_as_well(close):
         {"age": None, "town": None, 'odd "name"': np.float32(7), "children": np.nan, "member": np.bool_(False)},
     ]
     same = [["31", "Ulm", "0.5", "2", "True"], ["", "", "7", "", "False"]]
-    close(load(made).predict(rows), expected(made, same), 1e-6)
+    with pytest.warns(UserWarning, match="column children: '' did not occur in training"):
+        close(load(made).predict(rows), expected(made, same), 1e-6)
 
 
 def test_a_data_frame(close):
@@ -110,6 +114,24 @@ def test_its_command_line_takes_the_table(end, separator, tmp_path, close):
     header, *lines = list(csv.reader(done.stdout.splitlines()))
     assert header == ["row", *made.classes]
     close([[float(value) for value in line[1:]] for line in lines], expected(made), 1e-5)
+
+
+def test_its_command_line_warns_of_an_unknown_category_once(tmp_path):
+    (tmp_path / "net.py").write_text(python_file(network(), file_name="net.py"), "utf-8")
+    (tmp_path / "t.csv").write_text('age,town,"odd ""name""",children,member\n' + "1,Oz,1,2,True\n" * 3, "utf-8")
+    command = [sys.executable, "net.py", "t.csv"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True)
+    assert done.stderr == "column town: 'Oz' did not occur in training; encoded as all zeros\n"
+    assert len(done.stdout.splitlines()) == 4
+
+
+def test_names_with_commas_are_quoted_in_lists_and_targets_are_called_targets():
+    text = python_file(network(classes=("a, b", "c", "d")), file_name="net.py")
+    assert 'Output: classes "a, b", c, d.' in text
+    assert "from net import predict, CLASSES" in text
+    text = python_file(network(task="regression", loss="mse"), file_name="net.py")
+    assert "from net import predict, TARGETS" in text
+    assert "CLASSES" not in text
 
 
 @pytest.mark.parametrize(

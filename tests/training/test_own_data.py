@@ -143,7 +143,7 @@ def test_predictions_have_labels_and_probabilities(run, tmp_path, capsys):
     out = tmp_path / "deep" / "predictions.csv"
     assert main(["predict", str(run.path), str(path), "--out", str(out)]) == 0
     captured = capsys.readouterr()
-    assert "1 values that training did not have ('violet')" in captured.err
+    assert "1 value that did not occur in training ('violet')" in captured.err
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [row["row"] for row in rows] == ["1", "2"]
     assert [row["prediction"] for row in rows] == ["bad", "good"]
@@ -158,7 +158,7 @@ def test_a_table_is_used_from_python(run):
         warnings.simplefilter("error")
         one = run.predict(Table.from_frame({"size": [3.0], "weight": [50.0], "colour": ["blue"]}))
     assert one.shape == (1, 2)
-    with pytest.warns(InputWarning, match="training did not have"):
+    with pytest.warns(InputWarning, match="did not occur in training"):
         run.predict(Table.from_frame({"size": [3.0], "weight": [50.0], "colour": ["grey"]}))
     np.testing.assert_allclose(run.predict(np.array([[3.0, 50.0, 0, 1, 0, 0]])), one, atol=1e-6)
     with pytest.raises(ConfigError, match=r"expected numbers \(N, 6\); one input needs an axis more"):

@@ -26,7 +26,7 @@ app = new_app(
     "INPUT is a table with the columns that the run was trained on (.csv, .tsv, .csv.gz, .tsv.gz, .parquet), arrays on "
     "the scale of the raw training data (.npy, or x in an .npz file), an image, a folder of images, or an IDX file. "
     "Notes on the inputs go to stderr: transparency, EXIF orientation, a light background where training had a dark "
-    "one, values that training did not have.",
+    "one, values that did not occur in training.",
 )
 
 

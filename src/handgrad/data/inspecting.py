@@ -123,9 +123,14 @@ def _columns(raw: Raw, dataset: Dataset) -> dict[str, str]:
                 shown[name] += " and flagged" if column.flag else ""
         else:
             counts = Counter(as_text(values).tolist()).most_common()
-            some = ", ".join(f"{value or '(missing)'} {count:,}" for value, count in counts[:5])
+            some = ", ".join(f"{_quoted(value)} {count:,}" for value, count in counts[:5])
             shown[name] = f"category of {len(column.values)} values: {some}{', …' if len(counts) > 5 else ''}"
     return shown
+
+
+def _quoted(value: str) -> str:
+    """A value in a list that is separated by commas."""
+    return repr(value) if "," in value else value or "(missing)"
 
 
 def _suspicious(
@@ -133,6 +138,7 @@ def _suspicious(
 ) -> Iterator[str]:
     yield from _constant(raw, dataset, splits["train"])
     yield from _row_numbers(raw, dataset)
+    yield from _codes(raw, dataset)
     yield from _missing(raw)
     yield from _duplicates(dataset, splits)
     few = [name for name, counts in classes.items() if counts["train"] < FEW_SAMPLES]
@@ -169,6 +175,18 @@ def _row_numbers(raw: Raw, dataset: Dataset) -> Iterator[str]:
         for name, column in raw.targets.items():
             if _counts(numbers_in(column)[0]):
                 yield f"target {name!r} counts the rows: is it a row number?"
+
+
+def _codes(raw: Raw, dataset: Dataset) -> Iterator[str]:
+    """Numeric columns with leading zeros, such as postal codes: 00664 is a name, not a quantity."""
+    if isinstance(raw.inputs, Table) and dataset.encoder is not None:
+        for column in dataset.encoder.columns:
+            code = raw.inputs.leading_zeros.get(column.name)
+            if column.kind == "number" and code is not None:
+                yield (
+                    f"column {column.name!r} holds numbers with leading zeros ({code!r}): if they are codes, name it a "
+                    f"category (--categories {column.name})"
+                )
 
 
 def _counts(values: Float[Array, "n"]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import re
 import zlib
 from collections.abc import Collection, Iterator
@@ -125,7 +126,7 @@ def _parse(path: Path, stream: TextIO, text: set[str]) -> Table:
                 "and short text; is a quote not closed?"
             ) from None
         raise DataError(f"{where}, cannot be read ({error}): is a quote not closed, or one too many?") from None
-    return Table(str(path), columns.finished())
+    return Table(str(path), columns.finished(), columns.leading_zeros)
 
 
 def _lines(path: Path, stream: TextIO) -> Iterator[str]:
@@ -164,6 +165,7 @@ class _Columns:
         self.rows: list[list[str]] = []
         self.parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
         self.shared: dict[str, str] = {}  # one object per distinct string
+        self.leading_zeros: dict[str, str] = {}
 
     def add(self, row: list[str]) -> None:
         self.rows.append(row)
@@ -178,6 +180,9 @@ class _Columns:
             numbers = None if name in self.text else self._numbers(cells)
             if numbers is not None:
                 self.parts[name].append(numbers)
+                if name not in self.leading_zeros:
+                    padded = (cell for cell in cells if cell[:1] == "0" and len(cell) > 1 and cell.isdigit())
+                    self.leading_zeros.update((name, cell) for cell in itertools.islice(padded, 1))
                 continue
             if name not in self.text:
                 if self.parts[name]:

@@ -13,7 +13,7 @@ import numbers
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,10 @@ _DATE = re.compile(
 )
 
 
+#: 173,6 and 1.234,5
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+")
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Named columns of equal length.
@@ -49,10 +53,13 @@ class Table:
         name: its name in messages, e.g. the path of its file.
         columns: arrays (n,): numbers (NaN if missing), text (objects of type `str`, "" if missing), or datetime64,
             which the encoder does not support.
+        leading_zeros: for columns of numbers that were read from text with leading zeros, such as postal codes, one of
+            these texts.
     """
 
     name: str
     columns: dict[str, Shaped[Array, "n"]]
+    leading_zeros: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -82,10 +89,10 @@ class Table:
         return self.columns[name]
 
     def without(self, names: Collection[str]) -> Table:
-        return Table(self.name, {name: column for name, column in self.columns.items() if name not in names})
+        return replace(self, columns={name: column for name, column in self.columns.items() if name not in names})
 
     def take(self, rows: Integer[Array, "m"]) -> Table:
-        return Table(self.name, {name: column[rows] for name, column in self.columns.items()})
+        return replace(self, columns={name: column[rows] for name, column in self.columns.items()})
 
 
 def is_frame(x: object) -> bool:
@@ -344,6 +351,12 @@ def _fit_column(
             f"column {name!r} of {where} holds dates ({different[0]!r:.40}): turn them into numbers, such as days or "
             f"years, or {out}"
         )
+    if not category and all(_DECIMAL_COMMA.fullmatch(value) for value in different):
+        raise DataError(
+            f"column {name!r} of {where} holds numbers with a decimal comma ({different[0]!r:.40}): write decimal "
+            "points (or, in a CSV file, separate the columns by semicolons), name it a category (--categories "
+            f"{_flag(name)}), or {out}"
+        )
     longest = max(different, key=len)
     if len(longest) > LONGEST_VALUE:
         row = int(np.flatnonzero(text == longest)[0]) + 1
@@ -401,9 +414,8 @@ def _encode(column: Column, table: Table, out: Float[Array, "n width"], notes: l
         if len(known) < len(found):
             unseen = Counter(text[found < 0].tolist())
             shown = _listed([value or "(missing)" for value in unseen])
-            notes.append(
-                f"{where}: {sum(unseen.values()):,} values that training did not have ({shown}); encoded as all zeros"
-            )
+            values = "1 value" if sum(unseen.values()) == 1 else f"{sum(unseen.values()):,} values"
+            notes.append(f"{where}: {values} that did not occur in training ({shown}); encoded as all zeros")
         return
     if source.dtype.kind in "mM":
         raise DataError(f"{where} holds dates: expected numbers, as in training")

@@ -9,7 +9,7 @@ from pathlib import Path
 import handgrad
 from handgrad.data import DATASETS
 from handgrad.export.onnx import output_name
-from handgrad.export.trained import Trained
+from handgrad.export.trained import Trained, listed
 from handgrad.training.judging import SPLITS
 
 #: The first line of a card: the network, and the files that it describes, with their formats.
@@ -99,7 +99,7 @@ def _inputs(trained: Trained) -> str:
                 )
             else:
                 missing = "a value of its own" if "" in column["values"] else "all 0"
-                values = ", ".join(str(v) for v in column["values"][:10]) + (" …" if len(column["values"]) > 10 else "")
+                values = listed(column["values"][:10]) + (" …" if len(column["values"]) > 10 else "")
                 rows.append(
                     f"| {name} | one of {values.replace('|', chr(92) + '|')} (any other value: all 0) | {missing} "
                     f"| {len(column['values'])} |"
@@ -205,7 +205,7 @@ def _usage(trained: Trained, name: str, form: str) -> str:
         blocks = [
             f"`{name}` requires only Python and NumPy.",
             f"```sh\npython {name} {data} --out predictions.csv\n```",
-            f"```python\nfrom {stem} import CLASSES, predict\n\n{what} = predict(x)\n```",
+            f"```python\nfrom {stem} import {trained.names_constant}, predict\n\n{what} = predict(x)\n```",
         ]
     elif form in ("onnx", "onnx-raw"):
         raw = form == "onnx-raw"

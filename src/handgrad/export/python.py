@@ -15,7 +15,7 @@ from handgrad._typing import Array, Shaped
 from handgrad.export.numpy_code import HELPERS, forward_lines, helpers_used
 from handgrad.export.numpy_training import HELPERS as TRAINING_HELPERS
 from handgrad.export.numpy_training import training_code
-from handgrad.export.trained import Trained
+from handgrad.export.trained import Trained, listed
 
 #: Strings that represent a missing number, as in `data.tables`.
 MISSING = (
@@ -51,16 +51,15 @@ def python_file(trained: Trained, *, file_name: str, training: bool = False) -> 
         part.strip("\n")
         for part in (*parts, *helpers, _UNPACK, _reader(trained), _command_line(trained, training), _weights(trained))
     )
-    modules = [
-        name for name in ("argparse", "base64", "csv", "gzip", "math", "re", "sys") if re.search(rf"\b{name}\.", text)
-    ]
+    known = ("argparse", "base64", "csv", "gzip", "math", "re", "sys", "warnings")
+    modules = [name for name in known if re.search(rf"\b{name}\.", text)]
     head = [_docstring(trained, file_name, training), "", *(f"import {name}" for name in modules), ""]
     return "\n".join([*head, "import numpy as np", "", text, "", "", 'if __name__ == "__main__":', "    main()", ""])
 
 
 def _docstring(trained: Trained, file_name: str, training: bool) -> str:
     what = "regression of " if trained.regression else "classes "
-    names = ", ".join(trained.classes) if len(trained.classes) <= 20 else f"{len(trained.classes)} of them"
+    names = listed(trained.classes) if len(trained.classes) <= 20 else f"{len(trained.classes)} of them"
     module = file_name.removesuffix(".py")
     inputs = {"table": "table.csv", "image": "picture.png", "array": "inputs.npy"}[_kind(trained)]
     lines = [
@@ -78,7 +77,7 @@ def _docstring(trained: Trained, file_name: str, training: bool) -> str:
         ),
         *([f"    python {file_name} inputs.npy     likewise, of many at once"] if _kind(trained) == "image" else []),
         "In Python:",
-        f"    from {module} import predict, CLASSES",
+        f"    from {module} import predict, {trained.names_constant}",
         f"    {'values' if trained.regression else 'probabilities'} = predict(inputs)",
     ]
     body = "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
@@ -94,7 +93,7 @@ def _kind(trained: Trained) -> str:
 
 def _input_words(trained: Trained) -> str:
     if trained.table:
-        return "rows of a table with the columns " + ", ".join(c["name"] for c in trained.table["columns"])
+        return "rows of a table with the columns " + listed(c["name"] for c in trained.table["columns"])
     if _kind(trained) == "image":
         channels, height, width = trained.input_shape
         return (
@@ -138,7 +137,7 @@ def _quoted(text: str) -> str:
 def _constants(trained: Trained) -> str:
     lines = [
         f"# The {'targets' if trained.regression else 'classes'}, in the order of the network's outputs.",
-        named_tuple("CLASSES", trained.classes),
+        named_tuple(trained.names_constant, trained.classes),
         "# The shapes of one raw input and of one network input.",
         f"INPUT_SHAPE = {tuple(trained.input_shape)}",
         f"NETWORK_SHAPE = {tuple(trained.architecture.input_shape)}",
@@ -157,7 +156,8 @@ _ENCODE = '''\
 def encode(rows):
     """Numbers (N, D) from rows of the table: dictionaries by column, or a DataFrame.
 
-    A missing number is replaced by the median of training (and marked by a flag); a category is one-hot encoded.
+    A missing number is replaced by the median of training (and marked by a flag); a category is one-hot encoded, with a
+    warning if it did not occur in training.
     """
     if hasattr(rows, "to_dicts"):  # polars
         rows = rows.to_dicts()
@@ -175,6 +175,8 @@ def encode_row(row, number):
             raise ValueError(f"row {number}: there is no column {name!r}; it has {', '.join(map(str, row))}")
         text = as_text(row[name])
         if column["kind"] == "category":
+            if text not in column["values"]:
+                warnings.warn(f"column {name}: {text!r} did not occur in training; encoded as all zeros", stacklevel=2)
             numbers += [float(text == known) for known in column["values"]]
             continue
         missing = text in MISSING
@@ -229,7 +231,7 @@ def _prediction(trained: Trained) -> str:
     if trained.target_scale is not None:
         turn = "y / TARGET_SCALE + TARGET_SHIFT"
     what = "The targets" if trained.regression else "The probability of each class"
-    unit = "in their own units" if trained.regression else "in the order of CLASSES"
+    unit = "in their own units, in the order of TARGETS" if trained.regression else "in the order of CLASSES"
     raw = "rows of the table (see `encode`)" if trained.table else f"raw inputs x {batch(trained.input_shape)}"
     return "\n".join(
         [
@@ -237,7 +239,7 @@ def _prediction(trained: Trained) -> str:
             f'    """{what} (N, {len(trained.classes)}), {unit}, for {raw}."""',
             f"    {first}",
             "    parts = [forward(x[i : i + 256]) for i in range(0, len(x), 256)]  # a few at a time",
-            "    y = np.concatenate(parts) if parts else np.empty((0, len(CLASSES)), np.float32)",
+            f"    y = np.concatenate(parts) if parts else np.empty((0, {len(trained.classes)}), np.float32)",
             f"    return {turn}",
         ]
     )
@@ -328,14 +330,15 @@ def _command_line(trained: Trained, training: bool) -> str:
     if training and trained.table:
         act = act.replace("inputs = read(arguments.input)", "inputs = encode(read(arguments.input))")
     best = "" if trained.regression else "CLASSES[row.argmax()], "
-    header = "*CLASSES" if trained.regression else '"prediction", *CLASSES'
+    plain = '    warnings.formatwarning = lambda message, *_: f"{message}\\n"\n' if trained.table else ""
+    header = "*TARGETS" if trained.regression else '"prediction", *CLASSES'
     return f"""\
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("input", help="the inputs: see the head of this file")
     parser.add_argument("--out", help="a CSV file for the predictions [printed]")
 {flags}    arguments = parser.parse_args()
-    try:
+{plain}    try:
 {act}        predictions = predict(read(arguments.input))
     except (OSError, ValueError) as error:
         sys.exit(f"{{arguments.input}}: {{error}}")

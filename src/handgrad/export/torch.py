@@ -10,7 +10,7 @@ from safetensors.numpy import save
 from handgrad import __version__
 from handgrad._typing import Array, Shaped
 from handgrad.export.python import batch, named_tuple
-from handgrad.export.trained import Item, Trained
+from handgrad.export.trained import Item, Trained, listed
 
 #: A layer as an expression.
 Expression = Callable[[Item], str]
@@ -27,15 +27,14 @@ def torch_module(trained: Trained, *, file_name: str) -> str:
         version=__version__,
         module=module,
         input_words=f"raw {_what(trained)} {batch(trained.input_shape)}",
+        names=trained.names_constant,
         answer="targets" if trained.regression else "probabilities",
-        outputs="\n".join(
-            textwrap.wrap(", ".join(trained.classes), 110, initial_indent="    ", subsequent_indent="    ")
-        )
+        outputs="\n".join(textwrap.wrap(listed(trained.classes), 110, initial_indent="    ", subsequent_indent="    "))
         .replace("\\", "\\\\")
         .replace('"', "'"),
         constants="\n".join(
             [
-                named_tuple("CLASSES", trained.classes),
+                named_tuple(trained.names_constant, trained.classes),
                 *([named_tuple("FEATURES", trained.feature_names)] if trained.table else []),
                 f"INPUT_SHAPE = {tuple(trained.input_shape)}",
                 f"NETWORK_SHAPE = {tuple(trained.architecture.input_shape)}",
@@ -196,7 +195,7 @@ _FILE = '''\
     network = load("{module}.safetensors")
     {answer} = network.predict(x)  # x: {input_words}
 
-Outputs, in order (CLASSES):
+Outputs, in order ({names}):
 {outputs}
 """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +48,11 @@ class Item:
         return len(self.row.input_shape) == 1
 
 
+def listed(names: Iterable[str]) -> str:
+    """Names separated by commas; those that contain a comma or a quotation mark are quoted."""
+    return ", ".join(json.dumps(name, ensure_ascii=False) if re.search('[,"]', name) else name for name in names)
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A trained network with its metadata.
@@ -85,6 +92,11 @@ class Trained:
     @property
     def regression(self) -> bool:
         return self.task == "regression"
+
+    @property
+    def names_constant(self) -> str:
+        """The constant of an exported file that holds the names of the outputs."""
+        return "TARGETS" if self.regression else "CLASSES"
 
     @property
     def output(self) -> str:
