@@ -233,6 +233,36 @@ def test_a_study_trains_the_cases_of_its_entry(tmp_path):
     assert scaled.done["steps"][1] == 20
 
 
+def test_a_page_has_the_figures_of_its_study_for_its_cases_alone(tmp_path, monkeypatch):
+    study = {**DIGITS, "hidden_units": [[2], [16]], "max_steps": [30, 60], "search": {"select": "test"}}
+    study["learning_rate"] = [0.01, 0.001]
+    every = combinations(study, ("hidden_units", "learning_rate", "max_steps"))
+    cases = {name: case for name, case in every.items() if case.settings["max_steps"] == 60}
+    entry = _entry(kind="table", study=study, cases=cases, printed=(), statements=(), seeds=1)
+    outcome = reproduce(entry, runs_dir=tmp_path, settings={"threads": 1}, workers=1)
+    assert [factor.name for factor in outcome.study.plan.factors] == ["hidden_units", "learning_rate"]
+    assert len(outcome.study.rows) == 4
+    assert {row.combination["max_steps"] for row in outcome.study.rows} == {60}
+    path, problems = write_page(outcome, tmp_path / "few")
+    assert not problems
+    name = path.stem
+    drawn = {file.name for file in path.parent.glob("*.png")}
+    assert drawn == {f"{name}{end}.png" for end in ("", "-by-factor", "-heat-hidden-units-learning-rate", "-cost")}
+    assert all(f"({file})" in path.read_text() for file in drawn)
+    assert not path.with_suffix(".csv").exists()
+    monkeypatch.setattr("handgrad.reproduce.pages.MOST_CASES", 3)
+    path, _ = write_page(outcome, tmp_path / "many")
+    assert f"{name}-curves.png" in path.read_text()
+    assert not path.with_suffix(".png").exists()
+    lines = path.with_suffix(".csv").read_text().splitlines()
+    assert len(lines) == 5
+    assert f"({name}.csv)" in path.read_text()
+    claim = dataclasses.replace(outcome, entry=dataclasses.replace(entry, kind="claim"))
+    monkeypatch.setattr("handgrad.reproduce.pages.MOST_CASES", 40)
+    path, _ = write_page(claim, tmp_path / "claim")
+    assert [file.name for file in path.parent.glob("*.png")] == [f"{name}.png"]
+
+
 def test_a_run_that_diverges_is_remembered(tmp_path):
     settings = {**DIGITS, "optimizer": "sgd", "learning_rate": 1e30}
     entry = _entry(cases={"wide": Case(settings)}, statements=())

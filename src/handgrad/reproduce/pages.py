@@ -6,7 +6,7 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ADVICE = {"advice": "Free some space or choose another --out"}
-#: Tables with more cases than this appear only in the JSON file.
+#: Tables and curves of more cases than this are replaced by those of their study.
 MOST_CASES = 40
 
 _EXPLAINED = {
@@ -130,11 +130,11 @@ def _for_better(outcome: Outcome) -> str:
     return ", which is better" if (outcome.verdict == BELOW) == missed.pop() else ", which is worse"
 
 
-def page(outcome: Outcome, figure: str | None = None) -> str:
+def page(outcome: Outcome, figures: Mapping[str, str] | None = None) -> str:
     """The page of an outcome, in Markdown.
 
     Arguments:
-        figure: file name of its plot.
+        figures: the descriptions of its plots, by file name.
     """
     entry, done = outcome.entry, outcome.done
     lines = [f"# {entry.title}", "", f"`{entry.name}`, {DOCUMENTS[entry.document]}.", "", entry.says, ""]
@@ -143,9 +143,11 @@ def page(outcome: Outcome, figure: str | None = None) -> str:
         lines += _table(["case", "figure", "document", "here", "allowance", "verdict"], rows)
     if rows := list(statement_rows(outcome)):
         lines += _table(["statement", "here", "difference ± standard error", "pairs", "verdict"], rows)
-    if figure is not None:
-        lines += [f"![{_described(entry)}]({figure})", ""]
+    for file, title in (figures or {}).items():
+        lines += [f"![{title}]({file})", ""]
     rows = list(case_rows(outcome))
+    if len(rows) > MOST_CASES and outcome.study is not None:
+        lines += [f"[Every combination with its settings and figures]({_csv(entry)}), best first.", ""]
     if 1 < len(rows) <= MOST_CASES:
         lines += ["Every case, means over seeds ± their standard deviation:", ""]
         lines += _table(["case", "last test accuracy", "best test accuracy", "last training accuracy", "seeds"], rows)
@@ -197,26 +199,56 @@ def check_out(out: str | Path) -> None:
 
 
 def write_page(outcome: Outcome, out: str | Path) -> tuple[Path, list[str]]:
-    """Writes NAME.md, NAME.json and, if the entry involves training, NAME.png.
+    """Writes NAME.md, NAME.json and, if the entry involves training, NAME.png; for a study of several settings, also
+    its figures, and NAME.csv if it has many combinations.
 
     Returns: the path of the page, and messages about plots that could not be drawn.
     Raises: RunError if a file cannot be written.
     """
     path = Path(out) / f"{outcome.entry.name}.md"
-    picture, problems = path.with_suffix(".png"), []
-    if outcome.curves:
-        lines = _lines(outcome.entry)
+    figures, problems = {}, []
+    for file, (title, draw) in _figures(outcome).items():
+        problem = write_figure(path.with_name(file), draw, **_ADVICE)
+        if problem:
+            problems.append(problem)
+        else:
+            figures[file] = title
+    if outcome.study is not None and len(outcome.curves) > MOST_CASES:
+        from handgrad.search.results import to_csv
 
-        def draw() -> Figure:
-            from handgrad.figures import cases_over_steps
-
-            return cases_over_steps(outcome.curves, panels=outcome.entry.panels, lines=lines)
-
-        problem = write_figure(picture, draw, **_ADVICE)
-        problems = [problem] if problem else []
-    write_text(path, page(outcome, picture.name if picture.exists() and outcome.curves else None), **_ADVICE)
+        write_text(path.with_name(_csv(outcome.entry)), to_csv(outcome.study), **_ADVICE)
+    write_text(path, page(outcome, figures), **_ADVICE)
     write_text(path.with_suffix(".json"), json.dumps(as_json(outcome), indent=1) + "\n", **_ADVICE)
     return path, problems
+
+
+def _csv(entry: Entry) -> str:
+    return f"{entry.name.rpartition('/')[2]}.csv"
+
+
+def _figures(outcome: Outcome) -> dict[str, tuple[str, Callable[[], Figure]]]:
+    """The plots of an outcome: by file name, the description and the drawing function."""
+    entry, study = outcome.entry, outcome.study
+    name = entry.name.rpartition("/")[2]
+    made: dict[str, tuple[str, Callable[[], Figure]]] = {}
+    searched = study is not None and entry.kind != "claim" and len(study.plan.factors) > 1
+    together = bool(outcome.curves) and not (searched and len(outcome.curves) > MOST_CASES)
+    if together:
+
+        def curves() -> Figure:
+            from handgrad.figures import cases_over_steps
+
+            return cases_over_steps(outcome.curves, panels=entry.panels, lines=_lines(entry))
+
+        made[f"{name}.png"] = (_described(entry), curves)
+    if study is not None and searched:
+        from handgrad.search.figures import figures_of
+
+        of_study = figures_of(study)
+        if together:
+            of_study.pop("curves", None)
+        made |= {f"{name}-{file}.png": drawn for file, drawn in of_study.items()}
+    return made
 
 
 def _lines(entry: Entry) -> dict[str, float]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -31,6 +31,9 @@ from handgrad.training import Interrupted, Reporter, Run, TrainConfig, load_run,
 from handgrad.training.loop import fitted_to, new_engine, train_in
 from handgrad.training.recipes import recipe_settings
 from handgrad.training.run import RunFolder, load_dataset
+
+if TYPE_CHECKING:
+    from handgrad.search.results import Findings
 
 #: A scaled-down run evaluates on this number of test samples and has at least this number of steps.
 SCALED_EVAL_SIZE, LEAST_STEPS = 1000, 20
@@ -176,6 +179,7 @@ class Outcome:
         curves: for each case, the evaluations of each seed.
         done: cases, runs, steps per run (a range), seconds of training.
         asked: `budget` and `seeds`, if they were given.
+        study: what the study of the entry found about its cases; None if it has none.
     """
 
     entry: Entry
@@ -186,6 +190,7 @@ class Outcome:
     done: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, list[list[dict[str, Any]]]] = field(default_factory=dict)
     asked: dict[str, float | None] = field(default_factory=dict)
+    study: Findings | None = None
     version: str = handgrad.__version__
 
 
@@ -261,6 +266,7 @@ def reproduce(
     }
     outcome = judged(entry, rows, list(range(scale.seeds)), full, done)
     outcome.asked = {"budget": budget, "seeds": seeds}
+    outcome.study = made.found
     outcome.curves = {name: [run.metrics for run in of_case if run is not None] for name, of_case in runs.items()}
     return outcome
 
@@ -317,6 +323,7 @@ class _Runs:
     def __init__(self, entry: Entry, runs_dir: Path, settings: dict[str, Any], watcher: Watcher) -> None:
         self.entry, self.runs_dir, self.settings, self.watcher = entry, runs_dir, settings, watcher
         self._datasets: dict[tuple[Any, ...], Dataset] = {}
+        self.found: Findings | None = None
 
     def dataset(self, config: TrainConfig, variant: str = "") -> Dataset:
         names = ("dataset", "preprocessing", "validation_size", "validation_split")
@@ -375,7 +382,7 @@ class _Runs:
 
     def of_study(self, scale: Scale, workers: int | None) -> Runs:
         """The runs of a study of `handgrad search`; its combinations are the cases."""
-        from handgrad.search import plan_from, search
+        from handgrad.search import limited_to, plan_from, search
 
         assert self.entry.study is not None
         options: dict[str, Any] = {"seeds": scale.seeds}
@@ -398,6 +405,7 @@ class _Runs:
         names = list(self.entry.cases)
         at_full_length = dict(zip(steps, every, strict=True))
         runs: Runs = {}
+        rows = []
         for row in sorted(found.rows, key=lambda row: row.number):
             combination = dict(row.combination)
             if len(every) > 1:  # cases are named by their full length
@@ -405,6 +413,8 @@ class _Runs:
             name = combination_name(combination)
             if name in names:
                 runs[name] = [load_run(study.run_dir(r.run)) if r.state == "complete" else None for r in row.results]
+                rows.append(row)
+        self.found = limited_to(found, [row for row in found.rows if row in rows])
         return runs
 
 

@@ -7,7 +7,7 @@ try:
 except ImportError as error:
     raise ConfigError(f'handgrad search requires Optuna ({error}): pip install "handgrad[search]"') from None
 
-from handgrad.search.results import Findings, Result, Row, findings
+from handgrad.search.results import Findings, Result, Row, findings, limited_to
 from handgrad.search.running import Progress, Watcher, leave_results, search
 from handgrad.search.study import Plan, Study, load_study, plan_from, shipped
 
@@ -21,6 +21,7 @@ __all__ = [
     "Watcher",
     "findings",
     "leave_results",
+    "limited_to",
     "load_study",
     "plan_from",
     "search",

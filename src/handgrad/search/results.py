@@ -7,7 +7,7 @@ import io
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -172,6 +172,19 @@ def findings(study: Study, trials: Sequence[FrozenTrial] | None = None) -> Findi
         lost=sum(trial.state == TrialState.FAIL and not is_final(trial) for trial in trials),
         tested=frozenset(study.storage.get_study_user_attrs(study.id).get(_TESTED, ())),
     )
+
+
+def limited_to(found: Findings, rows: list[Row]) -> Findings:
+    """The findings about some of the combinations, with the settings that vary among them."""
+    factors = []
+    for factor in found.plan.factors:
+        if factor.range is None:
+            kept = [row.combination[factor.name] for row in rows]
+            factor = replace(factor, values=tuple(value for value in factor.values if value in kept))
+        if factor.range is not None or len(factor.values) > 1:
+            factors.append(factor)
+    plan = replace(found.plan, factors=tuple(factors or found.plan.factors))
+    return replace(found, plan=plan, rows=rows, best=best_of(rows))
 
 
 def record_tested(study: Study, found: Findings) -> None:
