@@ -43,7 +43,9 @@ def logistic(x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
     (1 + tanh(x/2)) / 2 would be slightly faster in float32, but 1 + tanh cancels for very negative x: at -17, its error
     is 44%. In 1 / (1 + e⁻ˣ), e⁻ˣ overflows where the result is still a subnormal number.
     """
-    e = np.exp(np.minimum(x, logistic_limit(x.dtype)))
+    e = np.full_like(x, logistic_limit(x.dtype))  # NumPy's minimum is faster with an array than with a scalar
+    np.minimum(x, e, out=e)
+    np.exp(e, out=e)
     e /= 1 + e
     return e
 
