@@ -593,9 +593,7 @@ class Sandbox:
                 failure = Failure("timeout", f"not done after {seconds[len(found)]:g} seconds")
             elif probe is not None and now > self.limits.total_seconds:
                 failure = Failure("not run", self._over())
-            elif (
-                len(found) == len(probes) and now - begun > 5.0
-            ):  # everything arrived, but the process does not end
+            elif len(found) == len(probes) and now - begun > 5.0:  # everything arrived, but the process does not end
                 break
         if not done:
             kill()
