@@ -76,7 +76,7 @@ def statistics_trial(
 
 
 def judge_statistics(judge: Judge, each: Trial, losses_right: bool) -> None:
-    """Checks that each epoch has every sample once, in a new order, with its label; and validation in evaluation mode."""
+    """Checks that each epoch has every sample once, reordered, with its label; and validation in evaluation mode."""
     observation = judge.observed(each)
     if observation is None:
         return
