@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from tests.run_files import seal
 
 from handgrad import data, nn
@@ -15,7 +17,7 @@ from handgrad.architectures import Architecture, LayerSpec
 from handgrad.cli import main
 from handgrad.data import array_files, augmentation, idx, own, pictures, table_files
 from handgrad.data.tables import Table
-from handgrad.engines import EngineSpec, OptimizerSpec
+from handgrad.engines import EngineSpec, LossSpec, OptimizerSpec
 from handgrad.errors import ConfigError, DataError, RunError
 from handgrad.export import export, import_weights
 from handgrad.numerics import derivatives
@@ -83,6 +85,7 @@ def group_norm(**options) -> Architecture:
         (lambda: group_norm(num_groups=4), ConfigError, "num_groups=4 must divide num_channels=6 without remainder"),
         # engines
         (lambda: EngineSpec("nump"), ConfigError, "engine='nump' is unknown, expected one of numpy, torch"),
+        (lambda: LossSpec("huber", huber_delta=0.0), ConfigError, "huber_delta=0.0, expected a number above 0"),
         (lambda: EngineSpec(threads=0), ConfigError, "threads=0, expected at least 1"),
         (lambda: OptimizerSpec("adamm"), ConfigError, "optimizer='adamm' is unknown, expected one of sgd, adam"),
         # data
@@ -210,6 +213,52 @@ def test_a_folder_without_its_preprocessing(run):
     (run / "preprocessing.safetensors").unlink()
     with pytest.raises(RunError, match=r"there is no .*preprocessing.safetensors: is .*run a run folder\?"):
         load_run(run).predict(np.zeros((1, 64)))
+
+
+def test_inputs_that_a_run_does_not_take(run, tmp_path):
+    with pytest.raises(
+        ConfigError, match="inputs hold nan in sample 1: expected finite numbers, raw values on the scale"
+    ):
+        load_run(run).predict(np.array([[0.0] * 64, [np.nan] * 64]))
+    with pytest.raises(
+        ConfigError, match=r"inputs: a table, and .* was trained on inputs of shape \(1, 8, 8\): give an ar"
+    ):
+        load_run(run).predict({"a": [1.0]})
+    rows = train(x=X, y=Y, run_dir=tmp_path / "rows", **{**SMALL, "batch_size": 4})
+    (tmp_path / "images").mkdir()
+    with pytest.raises(ConfigError, match=r"images: .*rows was trained on rows of 3 numbers: give .npy or .npz"):
+        rows.evaluate(data=tmp_path / "images")
+
+
+def test_a_header_that_describes_no_run(run):
+    path = run / "model.safetensors"
+    with safe_open(path, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(arrays, path, metadata={"handgrad": "[1]"})
+    with pytest.raises(
+        RunError, match=r"cannot read .*model.safetensors: its header does not describe a run. The file is"
+    ):
+        load_run(run, trust=True).engine()
+
+
+def test_a_record_that_is_no_evaluation(run):
+    (run / "metrics.jsonl").write_text('{"loss": 1}\n')
+    seal(run / "metrics.jsonl")
+    with pytest.raises(RunError, match=r"metrics.jsonl, line 1, is not an evaluation: remove it, or train again"):
+        _ = load_run(run).metrics
+
+
+def test_a_checkpoint_that_does_not_fit(run):
+    path = run / "checkpoint" / "state.safetensors"
+    with safe_open(path, framework="numpy") as file:
+        about = json.loads(file.metadata()["handgrad"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file({k: v for k, v in arrays.items() if "bias" not in k}, path, metadata={"handgrad": json.dumps(about)})
+    seal(path)
+    with pytest.raises(
+        RunError, match=r"the checkpoint in .*run does not fit its config.toml: .*bias.*The file is damaged"
+    ):
+        train(run_dir=run, resume=True, max_steps=20)
 
 
 def test_a_damaged_table_json(tmp_path):

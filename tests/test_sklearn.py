@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import subprocess
 import sys
@@ -247,6 +248,14 @@ def test_other_refusals(cancer, diabetes):
     model = HandgradClassifier(warm_start=True, max_iter=1).fit(x, y)
     with pytest.raises(ValueError, match=r"warm_start=True: y has classes \[0 1 2\], the last fit had \[0 1\]"):
         model.fit(x, np.arange(len(y)) % 3)
+
+
+def test_without_scikit_learn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    monkeypatch.delitem(sys.modules, "handgrad.sklearn")
+    with pytest.raises(ImportError, match=r"handgrad.sklearn requires scikit-learn 1.6 or newer .*\[sklearn\]"):
+        importlib.import_module("handgrad.sklearn")
 
 
 def test_importing_handgrad_does_not_import_scikit_learn():

@@ -95,6 +95,8 @@ def test_reports_for_programs_are_written(hand_in, capsys, tmp_path):
         ([], "nothing to check"),
         (["x.py", "--timeout", "0"], "timeout=0.0 is too small: expected a number above 0"),
         (["x.py", "--memory", "-5"], "memory=-5 is too small"),
+        (["x.py", "--seed", "-1"], "seed=-1 is too small: expected a whole number of at least 0"),
+        (["--class", ".", "--jobs", "0"], "jobs=0 is too small: expected at least 1"),
         (["x.py", "--contract", "mit"], "there is no contract='mit'"),
         (["x.py", "--rubric", "nowhere.toml"], "rubric=nowhere.toml cannot be read"),
         (["x.py", "--out", "r.csv"], "--out needs --class FOLDER"),

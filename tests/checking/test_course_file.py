@@ -320,6 +320,11 @@ LINEAR = 'class = "Linear"\nconstruct = ["D", "K"]\nsubject = "linear"\ninputs.x
         ("[[part]]\n" + PAIR, r"part 'f' has no subject, so the course needs a reference to compare its output with"),
         ("reference = 'gone.py'\n[[part]]\n" + RELU, r"reference='gone.py' does not exist: expected a path relative to the course file"),
         ("[[part]]\n" + RELU + "[[part]]\n" + RELU, r"two parts are called 'ReLU': give each a unique name"),
+        ("[[part]]\nclass = 7\ninputs.x = { shape = [3] }\n", r"class=7, expected a string"),
+        ("[[part]]\nclass = 'A'\nbefore = ['train()']\ninputs.x = { shape = [3] }\n", r"before=\['train\(\)'\], expected names of methods without arg"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [], values = 'one-hot' }\n", r"x: values='one-hot' requires a shape whose last axis is the classes"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'integers', gradient = 'backward' }\n", r"gradient='backward', but integers have no gradient"),
+        ("[[part]]\nbackward_takes = ['x']\n" + LINEAR.replace("] }", "], gradient = 'backward' }") + "parameters.W = { shape = ['D', 'K'] }\nparameters.b = { shape = ['K'] }\n", r"the backward of subject='linear' takes an upstream gradient \(dout\)"),
         ("name = 'my course'\n[[part]]\n" + RELU, r"name='my course': expected letters, digits"),
     ],
 )  # fmt: skip

@@ -186,6 +186,10 @@ def test_no_hidden_layer_is_logistic_regression(capsys, tmp_path):
         (["recipes", "mnits"], "did you mean 'mnist'?"),
         (["data", "get", "minst"], "minst"),
         (["data", "check", "mnist", "--data-dir", "/nonexistent"], "mnist"),
+        (
+            ["data", "check", "mnist", "--target", "y"],
+            "target goes with data of your own, and mnist is built in: leave",
+        ),
         (["data", "lst"], 'Did you mean "list"?'),
     ],
 )

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -323,6 +324,22 @@ def test_a_full_disk(fetch, tmp_path, server):
     ):
         fetch(good, good)
     assert len(server.requests) == 1  # another mirror would not help
+
+
+def test_a_part_file_that_cannot_be_opened(fetch, tmp_path, monkeypatch, server):
+    opened = Path.open
+
+    def refuse(path, mode="r", *arguments, **options):
+        if path.name == "file.part" and mode == "wb":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, mode, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(
+        DataError, match=r"file cannot be written \(Permission denied\): free some space or choose anoth"
+    ):
+        fetch(good, good)
+    assert len(server.requests) == 1
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handgrad.data import load
-from handgrad.data.idx import read_idx
+from handgrad.data.idx import read_any_idx, read_idx
 from handgrad.errors import DataError
 
 IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
@@ -83,6 +83,30 @@ def test_damaged_gzip(tmp_path, idx_bytes, change):
 def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(DataError, match=r"nowhere cannot be read \(No such file"):
         read_idx(tmp_path / "nowhere", (4, 5), 9)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "x",
+            b"\x01\0\x08\x01",
+            r"x begins with the bytes \[01 00 08 01\]: expected an IDX file, which begins with \[00",
+        ),
+        ("x", b"\0\0\x08\x05", r"\[00 00 08 05\]: .* and 1 to 4 dimensions"),
+        (
+            "x.gz",
+            gzip.compress(b"\0\0\x08\x01\0\0\0\x63" + bytes(99))[:-3],
+            r"x.gz is not a complete gzip file \(.*\): expected an IDX file, gzipped",
+        ),
+        ("", None, r"cannot be read \(Is a directory\): expected an IDX file"),
+    ],
+)
+def test_other_files_than_idx(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_any_idx(tmp_path / name)
 
 
 def test_a_header_that_claims_gigabytes_allocates_nothing(write):

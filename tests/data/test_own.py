@@ -186,6 +186,8 @@ def test_a_class_in_the_test_part_only_is_refused():
         from_arrays(x, y, x_test=x, y_test=y, test_size=3)
     with pytest.raises(DataError, match=r"train samples have shape \(2,\), test samples \(3,\)"):
         from_arrays(x, y, x_test=np.zeros((4, 3)), y_test=[0, 1, 0, 0])
+    with pytest.raises(DataError, match="train samples have the targets 'y', test samples 'y0', 'y1': expected the sa"):
+        from_arrays(x, y, x_test=x, y_test=np.stack([y / 3, y / 7], 1))
 
 
 # -- .npz and .npy ----------------------------------------------------------------------------------------------------
@@ -271,6 +273,38 @@ def test_zip_bombs_and_lies_are_refused(tmp_path, monkeypatch):
         from_path(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: b[:6] + b"\x09" + b[7:], r"x.npy has the version \(9, 0\) of the .npy format: expected 1.0, 2.0 or"),
+        (lambda b: b.replace(b"'<f8'", b"'<c8'"), "x.npy has dtype=complex64: expected numbers or text; save it as su"),
+    ],
+)
+def test_other_npy_files_are_refused(tmp_path, change, message):
+    np.save(tmp_path / "x.npy", np.zeros(9))
+    np.save(tmp_path / "y.npy", np.zeros(9))
+    (tmp_path / "x.npy").write_bytes(change((tmp_path / "x.npy").read_bytes()))
+    with pytest.raises(DataError, match=message):
+        from_path(tmp_path)
+
+
+def test_an_npz_file_that_is_damaged_inside_is_refused(tmp_path):
+    path = tmp_path / "d.npz"
+    np.savez(path, x=np.full((20, 2), 7.5), y=np.arange(20) % 2)
+    path.write_bytes(path.read_bytes().replace(np.float64(7.5).tobytes(), np.float64(8.5).tobytes(), 1))
+    with pytest.raises(
+        DataError, match=r"d.npz cannot be read as .npz \(Bad CRC-32 .*: expected a file that numpy.save"
+    ):
+        from_path(path)
+
+
+def test_a_group_beside_a_test_set_is_refused(tmp_path):
+    x, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x, y_test=y, person=np.arange(20))
+    with pytest.raises(ConfigError, match=r"group=person: .*d.npz already has a test set; leave group out"):
+        from_path(tmp_path / "d.npz", group="person")
+
+
 # -- images and IDX ---------------------------------------------------------------------------------------------------
 
 
@@ -308,8 +342,17 @@ def test_parts_that_are_there_are_kept(tmp_path):
             picture(tmp_path / part / "b" / f"{i}.png", (0, 0, 0))
     dataset = from_path(tmp_path)
     assert {k: len(v) for k, v in dataset.splits.items()} == {"train": 12, "validation": 4, "test": 6}
+    with pytest.raises(ConfigError, match=r"validation_size=2: .* already has a validation set"):
+        from_path(tmp_path, validation_size=2)
     picture(tmp_path / "test" / "c" / "0.png")
     with pytest.raises(DataError, match="has the class 'c' outside of the training samples only"):
+        from_path(tmp_path)
+
+
+def test_a_training_folder_without_images(tmp_path):
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    picture(tmp_path / "test" / "a" / "0.png")
+    with pytest.raises(DataError, match="train contains no images: expected a folder for each class there"):
         from_path(tmp_path)
 
 
@@ -363,6 +406,14 @@ def test_a_folder_of_idx_files(tmp_path):
     assert data.idx.read_any_idx(tmp_path / "emnist-letters-test-labels-idx1-ubyte").tolist() == y.tolist()
     write("emnist-letters-test-labels-idx1-ubyte", y.astype(">i4"), 0x0C)
     np.testing.assert_array_equal(from_path(tmp_path).labels, dataset.labels)
+    for what, values in (("images-idx3", x), ("labels-idx1", y)):
+        write(f"mnist-test-{what}-ubyte", values)
+    with pytest.raises(
+        DataError, match="has two sets of test images, mnist-test among them: expected one; move one aw"
+    ):
+        from_path(tmp_path)
+    for what in ("images-idx3", "labels-idx1"):
+        (tmp_path / f"mnist-test-{what}-ubyte").unlink()
     (tmp_path / "emnist-letters-test-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\xff\xff\xff\xff1")
     with pytest.raises(DataError, match=r"claims 4294967295 values, .* and holds 1 bytes: it is damaged"):
         from_path(tmp_path)

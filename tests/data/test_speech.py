@@ -4,6 +4,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.speech_files import CLASSES, objects, write_set, write_split
 
 from handgrad import data
 from handgrad.data import FrameDataset
+from handgrad.data.augmentation import Augmentation
 from handgrad.data.frames import Frames
 from handgrad.data.speech import read_frames, read_labels
 from handgrad.errors import ConfigError, DataError
@@ -267,12 +269,16 @@ def test_labels_without_a_name(tmp_path):
         ([0, 6, 4, 8], r"has offsets that decrease, number 1 from 6 to 4"),
         ([0.0, 8.0], r"has shape \(2,\) and dtype float64: expected \(U \+ 1,\) whole numbers"),
         ([[0, 8]], r"has shape \(1, 2\) and dtype int64"),
+        (b"0 4 8", r"train_offsets.npy cannot be read \(.*\): expected \(U \+ 1,\) whole numbers"),
     ],
 )
 def test_bad_offsets(tmp_path, offsets, message):
     write_split(tmp_path, "train", [X, X], [Y, Y], "flat")
     write_split(tmp_path, "dev", [X], [Y], "flat")
-    np.save(tmp_path / "train_offsets.npy", np.array(offsets))
+    if isinstance(offsets, bytes):
+        (tmp_path / "train_offsets.npy").write_bytes(offsets)
+    else:
+        np.save(tmp_path / "train_offsets.npy", np.array(offsets))
     with pytest.raises(DataError, match=message):
         load(tmp_path)
 
@@ -306,6 +312,31 @@ def test_files_that_are_cut_off(tmp_path, layout):
             load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("to", "message"),
+    [
+        (
+            b"ab",
+            r"x.npy is damaged at utterance 0 \(it has 643 bytes\): expected an array of shape \(4, 40\) and 640 by",
+        ),
+        ("Ā".encode(), r"x.npy is damaged at utterance 0 \('latin-1' codec can't encode .*; write the file again"),
+    ],
+)
+def test_text_that_encodes_other_bytes(tmp_path, to, message):
+    save_as(tmp_path / "x.npy", objects([X]), 2)
+    whole = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "x.npy").write_bytes(whole.replace("\x80".encode(), to, 3))
+    with pytest.raises(DataError, match=message):
+        read_frames(tmp_path / "x.npy")
+
+
+def test_files_that_cannot_be_opened(tmp_path):
+    with pytest.raises(DataError, match=r"there is no file .*nowhere.npy"):
+        read_frames(tmp_path / "nowhere.npy")
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\): expected a .npy file"):
+        read_frames(tmp_path)
+
+
 def test_settings_that_do_not_go_with_frames(tmp_path):
     write_set(tmp_path)
     with pytest.raises(
@@ -318,6 +349,8 @@ def test_settings_that_do_not_go_with_frames(tmp_path):
         data.load("digits", context=3)
     with pytest.raises(ConfigError, match="preprocessing=mean-image goes with images"):
         load(tmp_path, preprocessing="mean-image")
+    with pytest.raises(ConfigError, match="random_crop and horizontal_flip change images; speech has frames of sound"):
+        replace(load(tmp_path), augmentation=Augmentation(random_crop=1))
 
 
 def test_nothing_to_download(tmp_path):

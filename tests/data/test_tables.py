@@ -3,13 +3,14 @@
 import datetime
 import gzip
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from handgrad.data.table_files import read_table
 from handgrad.data.tables import Table, TableEncoder
-from handgrad.errors import DataError
+from handgrad.errors import ConfigError, DataError
 
 
 def table(**columns):
@@ -115,6 +116,8 @@ def test_other_tables_than_the_one_of_training_are_refused():
         encoder.transform(table(colour=["red"]))
     with pytest.raises(DataError, match=r"column 'age' of .* holds 'old' in row 2: expected a number"):
         encoder.transform(table(age=["1", "old"], colour=["red", "red"]))
+    with pytest.raises(DataError, match=r"column 'age' of .* holds dates: expected numbers, as in training"):
+        encoder.transform(table(age=np.array(["2026-11-29"], "M8[D]"), colour=["red"]))
     with pytest.raises(DataError, match="no column left to learn from"):
         TableEncoder.fit(table(y=[1, 2]), target=("y",))
 
@@ -202,6 +205,11 @@ def test_a_line_without_an_end_is_not_read_whole(tmp_path, monkeypatch):
 def test_wrong_encodings_and_broken_files_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"not text in UTF-8 \(byte 0xe9.*iconv"):
         read_table(written(tmp_path, "a,b\ncafé,1\n", encoding="latin-1"))
+    (tmp_path / "odd.csv").write_bytes("a,b\n1,2\n".encode("utf-16") + b"x")
+    with pytest.raises(
+        DataError, match=r"odd.csv begins as text in UTF-16 and is not \(truncated data\): expected UTF-8"
+    ):
+        read_table(tmp_path / "odd.csv")
     whole = gzip.compress(b"a,b\n" + b"1,2\n" * 100)
     (tmp_path / "cut.csv.gz").write_bytes(whole[:-10])
     with pytest.raises(DataError, match=r"not a complete gzip file .*: replace it with a whole one"):
@@ -214,3 +222,11 @@ def test_wrong_encodings_and_broken_files_are_refused(tmp_path):
         read_table(tmp_path / "broken.parquet")
     with pytest.raises(DataError, match="there is no file"):
         read_table(tmp_path / "none.parquet")
+
+
+def test_parquet_without_duckdb(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(
+        ConfigError, match=r"t.parquet: a .parquet file requires duckdb, .*\[parquet\]\", or write the tab"
+    ):
+        read_table(tmp_path / "t.parquet")

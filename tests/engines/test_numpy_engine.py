@@ -292,6 +292,15 @@ def test_stacked_models_are_separate_engines(make_engine, noise, make_batches, s
             np.testing.assert_allclose(stack.state_dict()[name][m], array, rtol=1e-8, atol=1e-10, err_msg=name)
 
 
+def test_a_stack_is_saved_model_by_model(make_engine):
+    with pytest.raises(
+        ValueError, match=r"model=None of an engine with models=2: expected 0 to 1, as in engine.model\(0"
+    ):
+        make_engine(PLAIN, init_seed=[1, 2]).checkpoint()
+    with pytest.raises(ValueError, match="model=0 of an engine with models=None: expected None"):
+        make_engine(PLAIN).model(0)
+
+
 def test_one_learning_rate_for_all_models(make_engine, make_batches):
     shared, each = (make_engine(PLAIN, init_seed=[1, 2]) for _ in range(2))
     shared.train(make_batches(4), rates(4))
@@ -448,6 +457,8 @@ def test_labels_of_classes_that_there_are_not(make_engine, make_dataset, label):
         ({"name": "adam", "momentum": 0.9}, "momentum=0.9 goes with sgd, rmsprop or muon, not with adam"),
         ({"name": "adam", "nesterov": True}, "nesterov=true needs optimizer=sgd and momentum above 0"),
         ({"name": "sgd", "nesterov": True}, "nesterov=true needs optimizer=sgd and momentum above 0"),
+        ({"name": "sgd", "betas": (0.9, 0.99)}, r"betas=\(0.9, 0.99\) go with adam, adamw or muon, not with sgd"),
+        ({"name": "adam", "betas": (0.9, 1.0)}, r"betas=\(0.9, 1.0\), expected both in \[0, 1\)"),
     ],
 )
 def test_update_rules_that_cannot_be(options, message):

@@ -75,6 +75,7 @@ def test_engines_of_two_processes_are_one():
     lines = [line for line in err.splitlines() if line]
     assert lines[-1] == "done by 2"
     assert {"plain", "dropout", "by hand", "layer", "vgg", "preact-resnet"} <= set(lines)
+    assert "batch_size=1: expected at least 2, a sample for each of the processes" in lines
     assert [
         line
         for line in lines

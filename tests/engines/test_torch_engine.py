@@ -562,6 +562,16 @@ def test_stacked_models_are_the_numpy_engines(unchecked):
         ConfigError, match="the torch engine trains one network at a time: stacked models need engine=n"
     ):
         TorchEngine(PLAIN, OptimizerSpec(), init_seed=[1, 2])
+    with pytest.raises(ConfigError, match="several optimizers are for a stack of models, which requires engine=numpy"):
+        make_engine("torch", PLAIN, [OptimizerSpec(), OptimizerSpec()])
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_augmentation_of_rows(make, make_dataset, name):
+    rows = make_dataset(np.ones((9, 6), np.float32), np.arange(9) % 3)
+    engine = make(PLAIN, dataset=replace(rows, augmentation=Augmentation(random_crop=1)), name=name)
+    with pytest.raises(ConfigError, match=r"change images \(C, H, W\); these samples have shape=\(6,\)"):
+        engine.train(np.zeros((1, 4), np.int64), np.full(1, 0.1))
 
 
 @pytest.mark.parametrize(

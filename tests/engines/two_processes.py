@@ -12,6 +12,7 @@ from handgrad.data import Augmentation, Dataset, fit_preprocessing
 from handgrad.engines import DivergedError, EngineSpec, OptimizerSpec
 from handgrad.engines.processes import joined
 from handgrad.engines.torch import TorchEngine
+from handgrad.errors import ConfigError
 from handgrad.training.compare import undetermined
 
 warnings.simplefilter("error")
@@ -86,6 +87,10 @@ def main(processes) -> None:
 
     wild = TorchEngine(*CASES["plain"][:2], processes=processes)
     wild.load(data())
+    try:
+        wild.train(indices[:, :1], rates)
+    except ConfigError as error:
+        report.append(str(error))
     try:
         wild.train(indices, 1e30 * rates)
     except DivergedError as error:

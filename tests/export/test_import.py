@@ -239,6 +239,10 @@ def test_nothing_is_left_where_writing_fails(state, tmp_path, monkeypatch):
 
     monkeypatch.setattr(RunFolder, "save_summary", full)
     save_file(state, tmp_path / "net.safetensors")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot make the run folder .*file/run: .*. Choose another --run-dir"):
+        import_weights(tmp_path / "net.safetensors", tmp_path / "file" / "run", **SETTINGS)
+    (tmp_path / "file").unlink()
     with pytest.raises(RunError, match=r"cannot write .*No space left"):
         import_weights(tmp_path / "net.safetensors", tmp_path / "run", **SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]

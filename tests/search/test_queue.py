@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import sys
 import time
 
 import pytest
@@ -12,7 +13,7 @@ from handgrad.search import findings, plan_from
 from handgrad.search import queue as queues
 from handgrad.search.queue import DIVERGED, ERROR, LOST, Job, Queue
 from handgrad.search.store import JOURNAL, FolderStore, open_store
-from handgrad.search.study import create, join
+from handgrad.search.study import create, join, load_study
 
 DATA = {"task": "classification", "input_shape": [1, 8, 8], "classes": 10, "samples": 1000}
 RESULT = {"value": 0.5, "best_step": 1, "steps": 1, "seconds": 0.1}
@@ -286,6 +287,33 @@ def test_another_study_is_refused(made, settings, options, match):
     made()
     with pytest.raises(ConfigError, match=match):
         made(settings, **options)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "now"),
+    [({"low": 1e-3, "high": 1.0}, "learning_rate=0.001..1"), ([1e-2, 1e-3], "learning_rate=0.01,0.001")],
+)
+def test_another_range_is_refused(made, wanted, now):
+    made({"learning_rate": {"low": 1e-4, "high": 1e-1}}, sampler="random", trials=4)
+    message = f"holds another study: there learning_rate=0.0001..0.1.*, now it is {now}.*. Choose another --study-dir"
+    with pytest.raises(ConfigError, match=message):
+        made({"learning_rate": wanted}, sampler="random", trials=4)
+
+
+def test_a_study_of_another_version_is_refused(made, tmp_path):
+    study = made()
+    study.study.set_user_attr("handgrad", {**study.about, "format": 99})
+    with pytest.raises(RunError, match="has format=99, this handgrad reads format=1: use the version that made it, or"):
+        made()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="file is a file, expected the folder of a study"):
+        load_study(tmp_path / "file")
+
+
+def test_a_database_without_its_driver(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError, match=r"--join postgresql://me@host/x requires psycopg .*\[search\]"):
+        open_store("postgresql://me@host/x")
 
 
 def test_a_study_that_is_there_is_not_begun_again(made, tmp_path):

@@ -7,7 +7,9 @@ import re
 import numpy as np
 import pytest
 from tests.speech.synthesis import utterance
+from tests.speech_files import write_set
 
+from handgrad import training
 from handgrad.cli import main
 from handgrad.speech.label import best_path
 from handgrad.speech.textgrid import textgrid
@@ -99,3 +101,8 @@ def test_labelling_says_what_is_wrong(trained, tmp_path, capsys):
     (tmp_path / "empty.wav").write_bytes(b"")
     assert main(["speech", "label", str(trained / "run"), str(tmp_path / "empty.wav")]) == 2
     assert "empty.wav: the file has 0 bytes" in capsys.readouterr().err
+    write_set(tmp_path / "narrow", features=13)
+    settings = {"data_dir": str(tmp_path / "narrow"), "hidden_units": (2,), "max_steps": 1}
+    training.train(dataset="speech", run_dir=tmp_path / "run", **settings)
+    assert main(["speech", "label", str(tmp_path / "run"), str(tmp_path / "empty.wav")]) == 2
+    assert "run was trained on frames of 13 features, recordings give 40: label with a run" in capsys.readouterr().err

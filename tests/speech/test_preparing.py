@@ -1,25 +1,30 @@
 """From recordings to labelled frames, with every kind of recording that is of no use among them."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tests.speech.synthesis import utterance
 
 from handgrad.cli import main
+from handgrad.data.lock import exclusive
 from handgrad.data.speech import read_frames, read_labels
 from handgrad.errors import ConfigError, DataError
 from handgrad.speech import workers
 from handgrad.speech.corpus import Utterance, read_corpus
 from handgrad.speech.features import frame_count, log_mel
+from handgrad.speech.journal import opened
 from handgrad.speech.phones import PHONES, STATES, segments
 from handgrad.speech.prepare import PrepareConfig, normalized, prepare
 from handgrad.speech.splits import by_speaker, by_utterance
+from handgrad.speech.workers import Aligned
 
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("pocketsphinx")
@@ -213,6 +218,14 @@ def test_a_part_of_a_recording(tmp_path):
         read_audio(tmp_path / "a.wav", 1.0, 9.0)
 
 
+def test_files_that_are_no_recordings_of_speech(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.ones(4000) / 2, 2000)
+    with pytest.raises(DataError, match=r"rate=2000 Hz is too low for speech: expected \d+ or more"):
+        read_audio(tmp_path / "a.wav")
+    with pytest.raises(DataError, match="it cannot be read: Not a directory"):
+        read_audio(tmp_path / "a.wav" / "b.wav")
+
+
 def test_boundaries_are_where_the_sounds_change():
     aligner = Aligner()
     errors = []
@@ -244,6 +257,37 @@ def test_an_aligner_goes_on_after_what_it_cannot_align():
     with pytest.raises(DataError, match="its words cannot be aligned with it: is this the transcript of another"):
         aligner.align(beeps, ["beep", "ascending"])
     assert np.array_equal(aligner.align(signal, ["saw"]).labels, expected)
+
+
+class Decoder:
+    """Aligns every recording with SIL in states of the given (start, duration)."""
+
+    def __init__(self, states):
+        self.states = [SimpleNamespace(start=start, duration=duration, score=-1) for start, duration in states]
+
+    def get_alignment(self):
+        class Phone(list):
+            name = "SIL"
+
+        return [[Phone(self.states)]]
+
+
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [
+        (
+            [(0, 2), (3, 1), (4, 1)],
+            "the aligner fails in SIL at 0.02 s: expected 3 states one after another; compare its",
+        ),
+        ([(0, 2), (2, 0), (2, 1)], "the aligner fails in SIL at 0.02 s"),
+        ([(0, 2), (2, 2), (4, 2)], "the aligner ends at frame 6: expected the 99 frames of the recording; compare its"),
+    ],
+)
+def test_alignments_that_make_no_sense(states, message):
+    aligner = Aligner()
+    aligner._decoder = Decoder(states)
+    with pytest.raises(DataError, match=message):
+        aligner._states(99)
 
 
 def test_a_lexicon_comes_before_the_dictionary():
@@ -310,6 +354,32 @@ def test_an_interrupted_preparation_resumes(tmp_path, capsys):
 def test_nothing_is_overwritten_unasked(prepared, corpus):
     with pytest.raises(DataError, match=r"already has train\.npy: choose another --out, or replace it"):
         prepare([corpus], prepared.folder)
+
+
+def test_folders_that_cannot_be_written_to(corpus, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "out" / ".preparing").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"cannot write to .*file/out: .*. Free some space or choose another --out"):
+        prepare([corpus], tmp_path / "file" / "out")
+    with (
+        exclusive(tmp_path / "out" / ".preparing" / "lock"),
+        pytest.raises(
+            DataError, match="out is being prepared by another process: wait for it, or choose another --out"
+        ),
+    ):
+        prepare([corpus], tmp_path / "out")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110
+def test_a_disk_that_fills_up(tmp_path):
+    aligned = Aligned(Utterance("a", tmp_path / "a.wav", "see", "anna"), "", 0.0, (), np.ones((2, 40)), np.ones(2))
+    with opened(tmp_path, {}) as journal, open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
+        journal._features.close()
+        journal._features = full
+        with pytest.raises(
+            DataError, match=r"cannot write to .*: No space left on device. Free some space and run the sa"
+        ):
+            journal.add(aligned)
 
 
 def test_normalisation_by_utterance_and_by_speaker(corpus, tmp_path):

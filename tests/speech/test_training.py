@@ -237,6 +237,14 @@ def test_evaluation_by_phone_from_python(run):
     assert validation.accuracy == pytest.approx(training.load_run(run).summary["best"]["validation_accuracy"])
 
 
+def test_too_many_states_for_a_table(run, monkeypatch):
+    monkeypatch.setattr("handgrad.engines.numpy.MOST_CONFUSED", 100)
+    with pytest.raises(
+        ConfigError, match=r"run has 138 states: expected at most \d+ for a table of confusions; handgrad"
+    ):
+        evaluate_frames(training.load_run(run))
+
+
 def test_the_doctor_judges_by_dev_where_test_has_no_labels(speech, tmp_path, capsys):
     flags = ["--dataset", "speech", "--data-dir", str(speech), "--context", "2", "--budget", "60", "--json"]
     assert main(["doctor", *flags, "--out", str(tmp_path / "doctor")]) == 0

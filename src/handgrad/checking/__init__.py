@@ -1,4 +1,4 @@
-"""Checks other people's layers: recognises what they are, runs them in a sandbox, names what is wrong.
+"""Checks hand-written layers: recognises what they are, runs them in a sandbox, and names each bug.
 
 >>> from handgrad.checking import check
 >>> report = check("hw1.py")  # doctest: +SKIP

@@ -1,7 +1,7 @@
-"""Checks a hand-in in a process of its own, which has a limit on memory and on time as the hand-in has.
+"""Checks a hand-in in a separate process, with limits on memory and time like those of the hand-in.
 
-The hand-in itself runs one process further, in the sandbox. This one unpacks its archive, reads its syntax trees and
-what comes out of the sandbox: work that a hand-in can make as large as it likes.
+The hand-in itself runs one process further, in the sandbox. This one unpacks its archive, and reads its syntax trees
+and the output of the sandbox: a hand-in can make this work arbitrarily large.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from handgrad.checking.results import Finding, Part, Report
 from handgrad.checking.sandbox import Limits
 
 MIB = 1 << 20
-#: Memory and seconds that the checker itself may take, beside what the hand-in is allowed.
+#: Memory and seconds for the checker itself, in addition to those for the hand-in.
 OWN_MEMORY, OWN_SECONDS = 512 * MIB, 60.0
 START = """
 import json, sys
@@ -36,12 +36,12 @@ serve(job)
 
 
 def check_alone(path: str, options: Mapping[str, Any], stop: threading.Event | None = None) -> Report:
-    """A report, whatever the hand-in does to the checker.
+    """Returns a report, whatever the hand-in does to the checker.
 
     Arguments:
         path: the hand-in.
-        options: of `check`; `limits` is there.
-        stop: ends it.
+        options: those of `check`, including `limits`.
+        stop: ends the check when it is set.
     """
     limits: Limits = options["limits"]
     told = {
@@ -77,7 +77,7 @@ def check_alone(path: str, options: Mapping[str, Any], stop: threading.Event | N
 
 
 def _exchange(process: subprocess.Popen, job: bytes, seconds: float, stop: threading.Event | None) -> Report | None:
-    """Sends the job and waits for the report; the connection stays open so that the process sees us end."""
+    """Sends the job and waits for the report; the connection stays open so that the process notices our end."""
     assert process.stdin is not None
     assert process.stdout is not None
     received: list[bytes] = []
@@ -111,7 +111,7 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def report_of(found: dict[str, Any]) -> Report:
-    """A report from what `asdict` and JSON have made of it."""
+    """Restores a report from the output of `asdict` and JSON."""
     parts = tuple(
         Part(**{**part, "bugs": tuple(Finding(**bug) for bug in part["bugs"]), "notes": tuple(part["notes"])})
         for part in found["parts"]
@@ -131,7 +131,7 @@ def too_much(path: str, evidence: str) -> Report:
 
 
 def serve(job: dict[str, Any]) -> None:
-    """In the process of its own: one report on stdout."""
+    """Runs in the separate process: prints one report to stdout."""
     out, limits = os.fdopen(os.dup(1), "wb"), Limits(**job.pop("limits"))
     os.dup2(2, 1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -147,7 +147,7 @@ def serve(job: dict[str, Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """Nobody reads the report of a check whose caller was killed; what it has started ends with it."""
+    """Ends this process, and what it started, if the caller was killed and nobody reads the report."""
     while os.read(0, 1 << 16):
         pass
     os._exit(3)

@@ -1,6 +1,6 @@
-"""The bugs that the checker names, from `bugs.toml`: an id, words a student understands, and two hints.
+"""The bugs that the checker names, from `bugs.toml`: an id, a title for students, and two hints.
 
-The nudge says where to look and what to ask oneself; the full hint says what to change.
+The nudge says where to look and which question to ask; the full hint says what to change.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ class Bug:
     """One entry.
 
     Arguments:
-        id: what it is counted by, the same from version to version.
-        title: what a student reads first.
-        fingerprint: what gives it away.
+        id: identifies the bug; stable across versions.
+        title: the first line that a student reads.
+        fingerprint: how it is recognised.
         nudge, full: the two hints.
-        step: the derivation and its step (`handgrad derive NAME`) that goes wrong, where there is one.
-        general: the full hint for a function that the checker does not know, where `full` lists known ones.
+        step: the derivation and its step (`handgrad derive NAME`) that is wrong, if there is one.
+        general: the full hint for a function that the checker does not know, if `full` lists known ones.
     """
 
     id: str
@@ -47,7 +47,7 @@ SECTIONS = _read()
 BUGS: dict[str, Bug] = {bug.id: bug for bugs in SECTIONS.values() for bug in bugs}
 
 
-#: By id the derivation and its step that a bug goes wrong in, whatever the part.
+#: The derivation and step of each bug, by id, for any part.
 STEPS = {id: (bug.step[0], bug.step[1]) for id, bug in BUGS.items() if bug.step}
 
 _SLOPE = ("wrong-derivative", "function-for-derivative", "derivative-at-input", "derivative-at-output", "slope-sign")
@@ -71,8 +71,8 @@ def _each(*steps: tuple[tuple[str, ...], str]) -> dict[str, str]:
 
 _OF_ACTIVATIONS = _each((_SLOPE, "the slope"), (_CHAIN, "the chain rule"), (("wrong-function",), "definition"))
 
-#: Words in the name of a part -> the derivation of what it computes, and the step of each bug there; the first that
-#: fits. A bug that is not among them has the step in `STEPS`.
+#: Words in the name of a part -> its derivation and the step of each bug; the first match counts. Other bugs have
+#: their step in `STEPS`.
 STEPS_OF_PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("gelu", "gelu", _OF_ACTIVATIONS),
     ("leaky", "leaky-relu", _OF_ACTIVATIONS),
@@ -189,12 +189,12 @@ STEPS_OF_PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
         ),
     ),
 )  # fmt: skip
-#: Parts of which no derivation of a layer says anything.
+#: Parts without a derivation.
 _RULES = re.compile(r"rmsprop|adam|sgd|\.step")
 
 
 def place_of(id: str, part: str = "", known: bool = True) -> tuple[str, str] | None:
-    """The derivation and its step that a bug of that part goes wrong in. If the checker does not know the part's
+    """The derivation and the step that a bug of that part gets wrong. If the checker does not know the part's
     function (`known`), only the part's name can lead to a derivation."""
     name = part.lower()
     for words, derivation, steps in STEPS_OF_PARTS:
@@ -204,11 +204,11 @@ def place_of(id: str, part: str = "", known: bool = True) -> tuple[str, str] | N
 
 
 def step_of(id: str, part: str = "", known: bool = True) -> str:
-    """The derivation's step that a bug goes wrong in: `handgrad derive batchnorm, step 9: gradient of the mean`."""
+    """The step of a derivation that a bug gets wrong: `handgrad derive batchnorm, step 9: gradient of the mean`."""
     place = place_of(id, part, known)
     if place is None:
         return ""
-    from handgrad import derivations  # loads all of them, so only where one is asked for
+    from handgrad import derivations  # loads all of them, so only on request
 
     name, step = place
     number = [one.name for one in derivations.get(name).steps].index(step) + 1
@@ -216,7 +216,7 @@ def step_of(id: str, part: str = "", known: bool = True) -> str:
 
 
 def as_markdown() -> str:
-    """The documented list: a section each, a row a bug, which `bugs.md#ID` leads to."""
+    """The documented list: sections with one row per bug, the target of `bugs.md#ID`."""
     lines = []
     for title, bugs in SECTIONS.items():
         lines += [f"## {title}", "", "| id | what it means | fingerprint | derivation |", "|---|---|---|---|"]

@@ -1,4 +1,4 @@
-"""Checks one hand-in from end to end: take it in, recognise it, run it in the sandbox, judge what came back."""
+"""Checks one hand-in from end to end: read it, recognise it, run it in the sandbox, judge the results."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from handgrad.checking.sandbox import MEANS, Limits, Sandbox, SandboxError
 from handgrad.checking.worker import REMOVED
 from handgrad.errors import ConfigError
 
-#: Editions that a contract of another name covers.
+#: Editions covered by a contract with another name.
 EDITIONS = {
     **{f"uva-{year}": "uva-2021" for year in range(2022, 2026)},
     "cmu-2021": "cmu-2020",
     **{f"cmu-{year}": "cmu-2022" for year in range(2023, 2026)},
 }
-#: The part that stands for the hand-in as a whole, where nothing smaller can be named.
+#: The part for the whole hand-in, if nothing smaller can be named.
 WHOLE = "hand-in"
 
 
@@ -52,16 +52,16 @@ def check(
         contract: the name of the interface it follows, if that cannot be detected; see `contract_names()`. Or a course
             file, `course.toml`, that describes one.
         gradient: `FUNCTION:GRADIENT`, two functions of the hand-in of which the second is the gradient of the first.
-        limits: on time, memory and the rest, for the hand-in and for the checker's own work on it.
-        seed: what the inputs are drawn from; None: from one that nobody could know before. The report has it.
-        allow_handgrad: the hand-in may import handgrad.
-        means: how it is kept in, where it is there; see `sandbox.MEANS`.
-        beside: a single file may import others that lie beside it.
-        stop: where it is set the check is ended at once, without a result.
+        limits: limits on time, memory and so on, for the hand-in and for the work of the checker on it.
+        seed: seed of the random inputs; None for an unpredictable one. The report contains it.
+        allow_handgrad: whether the hand-in may import handgrad.
+        means: means of isolation, if available; see `sandbox.MEANS`.
+        beside: whether a single file may import others in its folder.
+        stop: when it is set, the check ends immediately, without a result.
 
-    Returns: a report, whatever the hand-in does; a hand-in that cannot be judged has a report that says so.
+    Returns: a report, whatever the hand-in does; if it cannot be judged, the report says so.
 
-    Raises: ConfigError where there is no contract of that name, the course file or its reference is wrong, or
+    Raises: ConfigError if there is no contract of that name, the course file or its reference is wrong, or
         `gradient` cannot be read.
     """
     if contract is not None and is_course_file(contract):
@@ -93,7 +93,7 @@ def is_course_file(contract: str) -> bool:
 
 
 class WrongReference(ConfigError):
-    """The reference of a course is not right by the course's own description; `part` is where."""
+    """The reference of a course does not satisfy the description of the course in `part`."""
 
     def __init__(self, message: str, part: str) -> None:
         super().__init__(message)
@@ -105,9 +105,9 @@ _VERIFYING = threading.Lock()
 
 
 def verify(course: CourseFile, limits: Limits, means: Sequence[str] = MEANS) -> None:
-    """The reference of a course is right by the course's own description. It is run in the sandbox, once a process.
+    """Checks the reference of a course against the description of the course, in the sandbox, once per process.
 
-    Raises: WrongReference where it is not.
+    Raises: WrongReference if it is wrong.
     """
     with _VERIFYING:
         if course.reference is not None and course.digest not in _VERIFIED:
@@ -147,9 +147,9 @@ def check_here(
     means: Sequence[str],
     beside: bool,
 ) -> Report:
-    """`check`, in this very process, in a temporary folder that the caller removes.
+    """`check`, in this process, in a temporary folder that the caller removes.
 
-    Raises MemoryError and RecursionError where the hand-in is too much to read.
+    Raises MemoryError or RecursionError if the hand-in is too large to read.
     """
     with tempfile.TemporaryDirectory(prefix="handgrad-hand-in-", ignore_cleanup_errors=True) as folder:
         try:
@@ -164,7 +164,7 @@ def check_here(
             report = _unusable(str(path), Finding("unknown-contract", str(error), "Nothing to judge"))
         except (MemoryError, RecursionError):
             raise
-        except Exception as error:  # ours, not the student's: say so, and let the rest of the class be checked
+        except Exception as error:  # our error, not the student's: report it, and continue with the rest of the class
             place = traceback.extract_tb(error.__traceback__)[-1]
             at = f"{Path(place.filename).name}:{place.lineno}"
             evidence = f"the checker itself failed with {type(error).__name__}: {error} ({at})"
@@ -173,7 +173,7 @@ def check_here(
 
 
 def contract_names() -> tuple[str, ...]:
-    """The interfaces that are known, by name, and the editions that one of them covers."""
+    """The names of the known interfaces, and of the editions that they cover."""
     return (*(kind.name for kind in contracts.CONTRACTS), *EDITIONS)
 
 
@@ -240,7 +240,7 @@ def _checked(
 
 
 def judged(contract: Contract, observations: Mapping[str, Observation]) -> list[Part]:
-    """The verdicts of one contract; a failure of the checker's own is a part that cannot be judged, and no more."""
+    """The verdicts of one contract; an error of the checker only makes a part that cannot be judged."""
     try:
         return contract.judge(observations)
     except (MemoryError, RecursionError):
@@ -250,7 +250,7 @@ def judged(contract: Contract, observations: Mapping[str, Observation]) -> list[
 
 
 def wanted_modules(source: Source) -> set[str]:
-    """Top-level modules that files of the hand-in import and do not bring; not those that a `try` does without."""
+    """Top-level modules that the hand-in imports and does not contain, except those in a `try`."""
     own = {module.name for module in source.modules} | {
         part for module in source.modules for part in Path(module.path).parts[:-1]
     }
@@ -272,7 +272,7 @@ def wanted_modules(source: Source) -> set[str]:
 
 
 def _removed(seen: Observation, found: dict[str, Part]) -> None:
-    """What was right before NumPy 2, told once: the hand-in was run as if it still were."""
+    """A note, given once, about code for NumPy 1, which the hand-in was allowed to run."""
     for warning in seen.warnings:
         if not warning.message.startswith(REMOVED) or "NumPy 2" in found:
             continue
@@ -283,7 +283,7 @@ def _removed(seen: Observation, found: dict[str, Part]) -> None:
             "Write it in the form that both take; the release notes of NumPy 1.24 and 2.0 list the removed functions."
         )
         finding = Finding("raises", evidence, "NumPy 2 no longer allows this", warning.file, warning.line, hint, full)
-        # the courses' own starters have such lines: no verdict on the hand-in
+        # the starters of the courses contain such lines, so this is no verdict on the hand-in
         found["NumPy 2"] = Part("NumPy 2", "not judged", (finding,), evidence, file=warning.file, line=warning.line)
 
 
@@ -298,7 +298,7 @@ def _imports(source: Source, package: str) -> bool:
 
 
 def _without_import(seen: Observation, probe: Probe, found: dict[str, Part]) -> Observation:
-    """Where a file cannot be imported that is one finding, in a part of its own; the parts in it cannot be judged."""
+    """A file that cannot be imported is one finding, in a separate part; the parts in it cannot be judged."""
     failure = seen.failure
     at = failure.operation if failure is not None else None
     if failure is None or at is None or at >= len(probe.operations) or probe.operations[at]["op"] != "import":
@@ -320,7 +320,7 @@ def _without_import(seen: Observation, probe: Probe, found: dict[str, Part]) -> 
 
 
 def _lacking(seen: Observation) -> list[Part]:
-    """The package that a probe stopped for, as a part of its own: it is no bug, and one line says it for all parts."""
+    """The package that a probe stopped for, as a separate part: it is not a bug, and is reported once for all parts."""
     failures = [seen.failure, *(value.failure for value in seen.values.values())]
     failure = next((one for one in failures if one is not None and one.type == "ModuleNotFoundError"), None)
     if failure is None or "'" not in failure.message:

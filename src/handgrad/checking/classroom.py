@@ -1,4 +1,4 @@
-"""Checks a folder of hand-ins, several at a time, each in a process of its own: none can stop another."""
+"""Checks a folder of hand-ins, several at a time, each in a separate process, so that none can stop another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS = ("file", "contract", "verdict", "points", "of", *VERDICTS, "bugs", "re
 
 
 def hand_ins(folder: str | Path) -> list[Path]:
-    """The entries of a folder, each a hand-in; hidden ones and caches are passed over."""
+    """The entries of a folder, each a hand-in, without hidden ones and caches."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ConfigError(
@@ -51,15 +51,15 @@ def check_class(
     journal: str | Path | None = None,
     **options: Any,
 ) -> list[Report]:
-    """Checks them all, and returns the reports in the order of `paths`.
+    """Checks all hand-ins and returns the reports in the order of `paths`.
 
     Arguments:
-        paths: the hand-ins. None sees anything of another: a single file is taken without what lies beside it.
-        jobs: how many at a time; None: one for each processor.
-        done: called with each report as it comes, first with those of the journal.
-        journal: a file that each report is written to as it comes, and removed at the end. Where a check of the same
-            hand-ins with the same options was ended before that, it goes on there.
-        options: of `check`.
+        paths: the hand-ins. None has access to another: a single file is copied without the other files in its folder.
+        jobs: number of simultaneous checks; None: one per processor.
+        done: called with each report when it is complete, first with those of the journal.
+        journal: a file to which each report is written when it is complete; removed at the end. If an earlier check of
+            the same hand-ins with the same options was interrupted, this one resumes from it.
+        options: those of `check`.
     """
     options = {"limits": None, "beside": False, **options}
     jobs = jobs or max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -91,7 +91,7 @@ def _named(path: Path, options: Mapping[str, Any]) -> Report:
 
 
 class _Journal:
-    """Reports in a file, a line each, as they come: what was checked is there whatever ends this process."""
+    """A file of reports, one per line, so that completed checks survive the end of this process."""
 
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
         self.path = path
@@ -102,12 +102,12 @@ class _Journal:
         self._known: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(OSError):
             for line in path.read_bytes().splitlines():
-                with contextlib.suppress(ValueError, KeyError, TypeError):  # the last may be cut off
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may be truncated
                     entry = json.loads(line)
                     self._known[entry["key"]] = entry["report"]
 
     def _key(self, path: Path) -> str:
-        """The hand-in's content and the options: a hand-in that was changed is checked again."""
+        """The hand-in's content and the options: a modified hand-in is checked again."""
         digest = hashlib.sha256(f"{__version__}\n{self.options}\n".encode())
         digest.update(os.fsencode(path.name))
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -148,7 +148,7 @@ def frequencies(reports: Iterable[Report]) -> list[tuple[str, int, str]]:
 
 
 def as_csv(reports: Sequence[Report], rubric: Rubric | None = None) -> str:
-    """A row a hand-in. A spreadsheet takes no cell of it for a formula."""
+    """One row per hand-in. No cell can be interpreted as a formula by a spreadsheet."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)

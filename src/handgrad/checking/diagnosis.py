@@ -3,7 +3,7 @@
 A `Subject` is one array that a hand-in computes: the right value, as a sum of terms, and the slips that are known to
 happen on the way. `explain` looks for the smallest set of slips, and of factors of the terms, that gives exactly
 what was
-observed on several independent random draws. Nothing is guessed: a set that fits one draw must fit them all.
+observed on several independent random draws. Nothing is guessed: a set that fits one draw must fit all of them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy as np
 
 #: Largest relative error of a hypothesis that names a bug.
 TOLERANCE = 1e-6
-#: What adding up numbers around 1 may leave of a zero.
+#: Largest rounding error of a zero that is a sum of numbers around 1.
 ROUNDING = 1e-14
 
 Array = np.ndarray
 
 
 class Draw:
-    """One random trial: the arrays that went in, by name, and the sizes that a factor may be made of (N, K, ...)."""
+    """One random trial: the input arrays by name, and the sizes that a factor may be made of (N, K, ...)."""
 
     def __init__(self, sizes: Mapping[str, float] | None = None, **arrays: Any) -> None:
         self.sizes = dict(sizes or {})
@@ -35,7 +35,7 @@ class Draw:
 
         def __setattr__(self, name: str, value: Any) -> None: ...
 
-    def __getattr__(self, name: str) -> Any:  # only for names that were never given
+    def __getattr__(self, name: str) -> Any:  # only for unknown names
         raise AttributeError(f"this draw has no {name!r}, only {sorted(self.__dict__)}")
 
     def changed(self, **arrays: Any) -> Draw:
@@ -63,12 +63,12 @@ class Subject:
     """One array that a hand-in computes.
 
     Arguments:
-        name: what the student calls it: "dW", "the output".
+        name: its name for the student: "dW", "the output".
         compute: (draw, **options) -> the array, or its terms by name; no options means right.
-        slips: the ways it goes wrong. Two slips that set the same option exclude each other.
+        slips: the known errors. Two slips that set the same option exclude each other.
         factors: what a factor of the whole array means: "N", "1/N", "-1", "0", ... -> id.
         terms: the same for single terms: term -> factor -> id.
-        tolerance: how far from the right value is still right.
+        tolerance: largest relative error of a right value.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was found about one array. No causes and `explained` means right."""
+    """The diagnosis of one array. No causes and `explained` means right."""
 
     causes: tuple[Cause, ...]
     explained: bool
@@ -117,7 +117,7 @@ DEFAULT_FACTORS = {
     "(N-1)/N": "bessel",
 }
 
-#: For an array that is no average: a 1/N has no place in it.
+#: For an array that is not an average: it must not contain a 1/N.
 NOT_AVERAGED = {"1/N": "batch-mean-unwanted", "1/N^2": "batch-mean-unwanted", "N": "wrong-factor"}
 
 SYMBOLS = {
@@ -146,13 +146,13 @@ def explain(
     Args:
         subject: what was to be computed.
         draws: the trials, of several sizes.
-        observed: what came back, one for each draw.
-        given: options that are true from the start and cost nothing (slips already named elsewhere).
-        depth: how many slips at once; factors come on top.
-        known: bugs that were named already, in a neighbouring array: they cost next to nothing here.
+        observed: the returned arrays, one for each draw.
+        given: options that are set from the start and cost nothing (slips already named elsewhere).
+        depth: maximum number of simultaneous slips; factors are not counted.
+        known: bugs that were already named, in a neighbouring array: they cost almost nothing here.
 
     Returns:
-        An explanation; `explained=False` where nothing fits.
+        An explanation; `explained=False` if nothing fits.
     """
     given = dict(given or {})
     arrays = [np.asarray(array) for array in observed]
@@ -189,7 +189,7 @@ def _fit(
     slips: Sequence[Slip] = (),
     known: Collection[str] = (),
 ) -> Explanation | None:
-    """Does the model with these options give what was observed, but for a factor of each term?"""
+    """Whether the model with these options gives what was observed, up to a factor of each term."""
     coefficients: list[list[float]] = []
     names: list[str] = []
     differs = ""
@@ -260,7 +260,7 @@ def _coefficients(terms: list[Array], observed: Array, tolerance: float) -> list
         return None
     ones = [1.0] * len(terms)
     if finite.all() and not np.any(np.abs(total) > ROUNDING) and not np.any(np.abs(observed) > ROUNDING):
-        return [math.nan] * len(terms)  # nothing against nothing: any factor would do
+        return [math.nan] * len(terms)  # both are zero: any factor fits
     if not finite.all():
         fits = np.array_equal(total[~finite], observed[~finite], equal_nan=True)
         scale = max(np.abs(observed[finite]).max(initial=0), 1e-8)
@@ -291,8 +291,7 @@ def _coefficients(terms: list[Array], observed: Array, tolerance: float) -> list
 
 
 def name_factor(values: Sequence[float], sizes: Sequence[Mapping[str, float]]) -> tuple[str, ...] | None:
-    """What a factor is made of: () for 1, ("-1", "N"), ("1/K",), ("c",) for a constant; None where it is nothing
-    known."""
+    """The components of a factor: () for 1, ("-1", "N"), ("1/K",), ("c",) for a constant; None if it is unknown."""
     if _close(values, [1.0] * len(values)):
         return ()
     if all(value == 0 for value in values):
@@ -401,7 +400,7 @@ def _factor_evidence(what: str, key: str, values: Sequence[float], draws: Sequen
 
 
 def quoted(name: str) -> str:
-    """A name of the code in backticks; words as they are."""
+    """A name of the code in backticks; other words unchanged."""
     return name if " " in name else f"`{name}`"
 
 
@@ -411,7 +410,7 @@ def number(value: float) -> str:
 
 
 def reshaped(array: Array, shape: tuple[int, ...]) -> Array | None:
-    """The array in the expected shape, where the two differ only by axes of length one; else None."""
+    """The array in the expected shape if the two differ only by axes of length one; otherwise None."""
     if array.shape == shape:
         return array
     long = tuple(size for size in array.shape if size != 1)
@@ -435,13 +434,13 @@ def close(observed: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
 
 
 def departure(name: str, observed: Array, expected: Array, landmarks: Mapping[str, Array] | None = None) -> str:
-    """In numbers, how and where an array departs from the right one, for a bug that has no name.
+    """Describes in numbers how and where an array differs from the right one, for a bug without a name.
 
     Args:
-        name: what the array is called.
-        observed: what came back.
-        expected: what is right.
-        landmarks: arrays of the same shape by name; whether the wrong entries are just those with x < 0 is looked at.
+        name: name of the array.
+        observed: the returned array.
+        expected: the right array.
+        landmarks: arrays of the same shape by name; tests whether the wrong entries are exactly those with x < 0.
     """
     array = reshaped(np.asarray(observed), np.shape(expected))
     if array is None:

@@ -1,4 +1,4 @@
-"""A folder of one's own among the temporary files, and the end of those whose owner was killed."""
+"""Private temporary folders, and the removal of those whose owner was killed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from handgrad.checking import worker
 
 PREFIX = "handgrad-check-"
-#: So young a folder may be one whose owner has not locked it yet.
+#: The owner of a folder younger than this may not have locked it yet.
 YOUNG = 60.0
 
 
 @contextlib.contextmanager
 def own_folder() -> Iterator[Path]:
-    """A new folder, locked as long as it is in use and removed after that, whatever lies in it by then.
+    """A new folder, locked while it is in use and then removed with all its contents.
 
-    Folders of the same kind that nobody holds (a check was killed) are removed on the way.
+    Folders of the same kind that are not locked (their check was killed) are removed as well.
     """
     clear_abandoned()
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -34,9 +34,9 @@ def own_folder() -> Iterator[Path]:
 
 
 def clear_abandoned() -> None:
-    """Removes this user's folders of checks that have ended without doing so."""
+    """Removes this user's folders of checks that ended without removing them."""
     if os.name != "posix":
-        return  # no lock tells there whether a check goes on
+        return  # without locks there is no way to know whether a check is running
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             status = folder.lstat()
@@ -49,7 +49,7 @@ def clear_abandoned() -> None:
 
 
 def _lock(path: Path) -> int | None:
-    """The open lock file; None where another holds it."""
+    """The open lock file; None if another process holds it."""
     if os.name != "posix":
         return None
     import fcntl
@@ -64,7 +64,7 @@ def _lock(path: Path) -> int | None:
 
 
 def remove(folder: Path) -> None:
-    """Also a nest deeper than any path is long, and what was made unreadable."""
+    """Removes a folder, including nesting deeper than any path and unreadable files."""
     with contextlib.suppress(OSError):
         folder.chmod(0o700)
         worker.empty(str(folder))

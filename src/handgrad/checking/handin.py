@@ -1,8 +1,8 @@
-"""Takes in a hand-in: a file, a folder or an archive becomes a private copy with a list of Python files.
+"""Reads a hand-in: a file, a folder or an archive becomes a private copy with a list of Python files.
 
-Nothing of it is executed here. What it is is decided by content, never by name: `handin.tar` is often gzip,
-`hw1.zip` may be anything. Entries of an archive are written by us under names we have looked at; an archive that
-holds anything but plain files and folders that stay inside it is refused whole, with the entry named.
+Nothing of it is executed here. Its kind is determined by content, never by name: `handin.tar` is often gzip, `hw1.zip`
+may be anything. Entries of an archive are written under checked names. An archive that contains anything other than
+plain files and folders inside it is rejected as a whole, and the message names the entry.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MOST_BYTES = 64 * MIB  # unpacked
 MOST_SOURCE = 1 * MIB  # of one Python file
 MOST_SOURCES = 2 * MIB  # of all of them: a syntax tree takes a hundred times as much memory
 MOST_NOTES = 5  # of one kind
-#: Folders that are no part of anybody's work.
+#: Folders that are not part of a hand-in.
 PASSED_OVER = {
     "__pycache__", "__MACOSX", ".git", ".hg", ".svn", ".venv", "venv", "env", "node_modules", ".idea", ".vscode",
     ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", "site-packages",
@@ -40,7 +40,7 @@ PASSED_OVER = {
 
 
 class Refused(HandgradError):
-    """A hand-in that cannot be taken in; `finding` says why."""
+    """A hand-in that cannot be read; `finding` says why."""
 
     def __init__(self, id: str, evidence: str, title: str, hint: str = "") -> None:
         super().__init__(evidence)
@@ -52,9 +52,9 @@ class HandIn:
     """A hand-in on disk.
 
     Arguments:
-        name: the path as it was given.
+        name: the path as given.
         folder: our copy of it.
-        files: the Python files to be judged, relative to `folder`, with slashes.
+        files: the Python files to judge, relative to `folder`, with slashes.
         notes: what was left out, and why.
     """
 
@@ -69,11 +69,12 @@ def take_in(path: str | os.PathLike, folder: Path, *, beside: bool = True) -> Ha
 
     Arguments:
         path: the hand-in.
-        folder: an empty one of ours.
-        beside: a single file comes with what it imports from beside it; never in a class, where that is others' work.
+        folder: an empty folder.
+        beside: whether a single file is copied with the files in its folder that it imports; never for a class, where
+            those are the work of others.
 
-    Raises: Refused where it is not there, is no Python file, folder or archive, or is an archive with anything in it
-    that does not belong there.
+    Raises: Refused if it does not exist, is not a Python file, folder or archive, or is an archive with unsuitable
+    contents.
     """
     source = Path(path)
     notes: list[str] = []
@@ -106,7 +107,7 @@ def take_in(path: str | os.PathLike, folder: Path, *, beside: bool = True) -> Ha
 
 
 def _is_python(source: Path) -> bool:
-    """By its name or by its content: a file without the name still is Python if it parses and defines something."""
+    """By its name or its content: a file with another name is Python if it parses and defines something."""
     if source.suffix in (".py", ".pyw"):
         return True
     if source.stat().st_size > MOST_SOURCE:
@@ -116,12 +117,12 @@ def _is_python(source: Path) -> bool:
 
 
 def _importable(stem: str) -> str:
-    """A module's name for a file of that name: `hw1.v2` would be a module in a package."""
+    """A valid module name for a file of that name: `hw1.v2` would be a module in a package."""
     return "".join(c if c.isprintable() and c != "." else "_" for c in stem) or "handin"
 
 
 def _copy_file(source: Path, folder: Path, beside_it: bool, notes: list[str]) -> str:
-    """Copies a file, and what it imports from beside it where it may; returns its name."""
+    """Copies a file and, if allowed, what it imports from its folder; returns its name."""
     name = f"{_importable(source.stem)}.py"
     if source.suffix == ".py" and name != source.name:
         notes.append(f"{source.name} is judged under the name {name}, which can be imported")
@@ -150,7 +151,7 @@ def _copy_file(source: Path, folder: Path, beside_it: bool, notes: list[str]) ->
 def _parsed(path: Path) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an invalid escape in somebody's text is no business of ours
+            warnings.simplefilter("ignore")  # invalid escapes in a hand-in do not matter here
             return ast.parse(path.read_bytes(), path.name)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
@@ -174,7 +175,7 @@ def _imported(tree: ast.Module) -> set[str]:
 
 
 def _copy_folder(source: Path, folder: Path, notes: list[str], only_python: bool = False) -> None:
-    """Copies plain files; links are not followed, for they may lead anywhere on the teacher's disk."""
+    """Copies plain files; links are not followed, as they may lead anywhere on the teacher's disk."""
     count = total = links = 0
     for parent, folders, files in os.walk(source, followlinks=False):
         folders[:] = sorted(f for f in folders if f not in PASSED_OVER and not Path(parent, f).is_symlink())
@@ -205,7 +206,7 @@ def _copy_folder(source: Path, folder: Path, notes: list[str], only_python: bool
 
 
 def _without_wrappers(folder: Path) -> Path:
-    """Steps into folders that hold one folder and nothing else, as archives made of a folder do."""
+    """Descends into folders that contain only one folder, as in archives made from a folder."""
     for _ in range(5):
         inside = [entry for entry in folder.iterdir() if entry.name not in PASSED_OVER and entry.name != ".DS_Store"]
         if len(inside) != 1 or not inside[0].is_dir() or _is_package(inside[0]):
@@ -215,8 +216,8 @@ def _without_wrappers(folder: Path) -> Path:
 
 
 def _is_package(folder: Path) -> bool:
-    """Its files are imported under its name: it has an `__init__.py`, or they import each other with dots or by that
-    name."""
+    """Whether its files are imported under its name: it has an `__init__.py`, or they import each other with relative
+    imports or by that name."""
     if (folder / "__init__.py").exists():
         return True
     dots, named = r"^[ \t]*from +\.", rf"^[ \t]*(from|import) +{re.escape(folder.name)}\b"
@@ -273,7 +274,7 @@ def _is_archive(source: Path) -> bool:
 
 
 def _is_tar(block: bytes) -> bool:
-    """By the magic of POSIX and GNU, or, for the oldest form, by the checksum of the first header."""
+    """By the magic number of POSIX and GNU or, for the oldest form, by the checksum of the first header."""
     if len(block) < 512:
         return False
     if block[257:262] == b"ustar":
@@ -287,7 +288,7 @@ def _is_tar(block: bytes) -> bool:
 @dataclass(frozen=True)
 class _Entry:
     name: str
-    kind: str  # file, folder, or what is refused: link, device
+    kind: str  # file, folder, or a rejected kind: link, device
     size: int
     open: object
 
@@ -373,7 +374,7 @@ def _write(source: Path, entries: Iterator[_Entry], folder: Path) -> None:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             with entry.open() as content, target.open("wb") as out:  # type: ignore[operator]
-                shutil.copyfileobj(content, out)  # both kinds give no more than the size that was counted
+                shutil.copyfileobj(content, out)  # neither kind returns more than the counted size
         except OSError as error:  # a name too long, a file where a folder was, ...
             evidence = f"{source}: {shown} cannot be written: {error.strerror or error}"
             raise Refused("broken-archive", evidence, "The archive is broken") from None
@@ -385,7 +386,7 @@ def _bomb(source: Path) -> Refused:
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that refuses to give more than so many bytes: padding in a tar counts for nothing else."""
+    """A stream that raises after a number of bytes: padding in a tar is not counted otherwise."""
 
     def __init__(self, inner: IO[bytes], most: int, source: Path) -> None:
         self.inner, self.left, self.source = inner, most, source

@@ -1,15 +1,15 @@
-"""Takes rights away from this process by the kernel's own means, then becomes the worker (Linux).
+"""Drops rights of this process with the means of the kernel, then runs the worker (Linux).
 
 A standalone file, run as `python -I -S launch.py CONFIG` with the standard library alone. CONFIG is JSON: which
-means to use, which paths to show, and the command. What cannot be had is left out and named: the worker is told in
-`$HANDGRAD_SANDBOX` what is in force, and the report says it.
+means to use, which paths to show, and the command. Unavailable means are omitted: `$HANDGRAD_SANDBOX` tells the
+worker what is in force, and the report lists it.
 
 - **namespaces**: processes, network, mounts, System V objects. A new root holds the interpreter, its packages without
   handgrad, system libraries and the hand-in, all read-only, and one small scratch file system. No /proc.
-- **landlock**: the same list of paths once more, as rights on files; it works where namespaces are forbidden.
+- **landlock**: the same list of paths, as rights on files; it also works where namespaces are forbidden.
 - No privileges: root becomes an unused user id and loses all capabilities.
 
-`seccomp` is the worker's own, for it has to fork before.
+The worker sets up `seccomp` itself, as it must fork before.
 """
 
 import contextlib
@@ -52,17 +52,17 @@ def mount(source, target, kind, flags, data=None):
 
 
 def read_only(target, recursive=True):
-    """mount_setattr: read-only, no set-uid, no devices, for all that is mounted below too."""
+    """mount_setattr: read-only, no set-uid, no devices, including everything mounted below."""
     attributes = struct.pack("=QQQQ", 1 | 2 | 4, 0, 0, 0)
     at_here, below = -100, 0x8000 if recursive else 0
     call(system(442, at_here, os.fsencode(target), below, attributes, len(attributes)), f"mount_setattr {target}")
 
 
 def enter_namespaces(config):
-    """Leaves this process as the first one of its own namespaces, in a root of its own.
+    """Makes this process the first one of new namespaces, with a new root.
 
-    The process it was called in stays outside and waits. Raises OSError where the kernel gives no namespaces; a failure
-    after that ends the process with `HALF_WAY`, and the checker starts again without namespaces.
+    The process it was called in stays outside and waits. Raises OSError if the kernel does not allow namespaces; a
+    failure after that ends the process with `HALF_WAY`, and the checker starts again without namespaces.
     """
     user, group = os.getuid(), os.getgid()
     flags = NEW_NS | NEW_UTS | NEW_IPC | NEW_PID | NEW_NET
@@ -83,7 +83,7 @@ def enter_namespaces(config):
 
 
 def new_root(config, user):
-    """Mounts the new root and goes there; returns where things are in it."""
+    """Mounts the new root and changes to it; returns the locations in it."""
     mount(None, "/", None, REC | PRIVATE)
     root = config["root"]
     mount("tmpfs", root, "tmpfs", NOSUID | NODEV, "size=4m,mode=0755")
@@ -111,7 +111,7 @@ def new_root(config, user):
 
 
 def become_first_process():
-    """The child is process 1 of the new namespace; the outer process passes its end on."""
+    """The child is process 1 of the new namespace; the outer process passes on its exit status."""
     child = os.fork()
     if child:
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -123,7 +123,7 @@ def become_first_process():
 
 
 def show(source, target, root):
-    """Binds a path into the new root, read-only; a link on the way is made again as a link."""
+    """Binds a path into the new root, read-only; and recreates links on the way as links."""
     if os.path.islink(source):
         where = root + target
         os.makedirs(os.path.dirname(where), exist_ok=True)
@@ -164,7 +164,7 @@ ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | 1 << 14 | 1 << 15
 
 
 def restrict_files(readable, writable, hidden):
-    """Only these paths from now on. Raises OSError where the kernel has no Landlock."""
+    """Allows only these paths from now on. Raises OSError if the kernel has no Landlock."""
     version = call(system(444, None, ctypes.c_size_t(0), 1), "landlock")
     rights = (1 << 13) - 1
     for since, right in ((2, 13), (3, 14), (5, 15)):
@@ -216,7 +216,7 @@ def parts_without(paths, hidden):
 
 
 def drop_privileges(user):
-    """Root becomes `user` (None: stays root) without capabilities; nobody ever gets any back."""
+    """Root becomes `user` (None: stays root) without capabilities; they can never be regained."""
     if os.getuid() == 0 and user is not None:
         os.setgroups([])
         os.setresgid(user, user, user)
@@ -250,7 +250,7 @@ def main(config):
         except OSError as error:
             missed.append(f"namespaces ({error.strerror or error})")
     with contextlib.suppress(OSError):
-        libc.prctl(36, 1, 0, 0, 0)  # orphans come to this process, which ends them
+        libc.prctl(36, 1, 0, 0, 0)  # this process adopts orphans and ends them
     drop_privileges(user)
     if "landlock" in config["means"]:
         try:

@@ -31,7 +31,7 @@ MARKS = {
 
 
 def table(report: Report, hints: Hints = "nudge", scores: Sequence[Score] | None = None) -> RenderableType:
-    """What `handgrad check` prints: a line a part, below a wrong one its bugs with place, evidence and hint."""
+    """The output of `handgrad check`: one line per part, below a wrong one its bugs with place, evidence and hint."""
     heading = Text(printable(report.file), "bold")
     if report.contract:
         titles = {kind.name: kind.title for kind in CONTRACTS}
@@ -55,7 +55,7 @@ def table(report: Report, hints: Hints = "nudge", scores: Sequence[Score] | None
 
 
 def _alike(parts: Sequence[Part]) -> list[list[Part]]:
-    """Parts in their order; those that are missing, or cannot be judged for one reason, in one group."""
+    """Parts in order; missing ones, and those that cannot be judged for the same reason, are grouped."""
     groups: dict[Any, list[Part]] = {}
     for position, part in enumerate(parts):
         plain = part.verdict in ("missing", "cannot judge", "not judged") and not part.bugs and not part.notes
@@ -64,7 +64,7 @@ def _alike(parts: Sequence[Part]) -> list[list[Part]]:
 
 
 def _several(parts: Sequence[Part]) -> RenderableType:
-    """One line for parts of which the same is to be said."""
+    """One line for parts with the same result."""
     mark, style = MARKS[parts[0].verdict]
     names = ", ".join(printable(part.part) for part in parts)
     reason = f": {printable(parts[0].reason)}" if parts[0].reason else ""
@@ -72,7 +72,7 @@ def _several(parts: Sequence[Part]) -> RenderableType:
 
 
 def _line(mark: str, style: str, text: Text) -> RenderableType:
-    """A mark, and beside it text that may take several lines."""
+    """A mark followed by text, possibly of several lines."""
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_row(" ", Text(mark, style), text)
     return grid
@@ -165,7 +165,7 @@ article p {{ white-space: pre-line; margin: .3rem 0; }}
 
 
 def page(report: Report, rows: Sequence[Score], hints: Hints = "nudge") -> str:
-    """One hand-in's feedback as a page of HTML that needs nothing else: points, a line a part, a paragraph a bug."""
+    """The feedback on one hand-in as a self-contained HTML page: points, one line per part, one paragraph per bug."""
     body = [f"<h1>{escape(report.file)}</h1>", f"<p class=quiet>{escape(report.contract or 'no known interface')}</p>"]
     points, of = total(rows)
     body.append("<table><tr><th></th><th>points</th></tr>")
@@ -210,7 +210,7 @@ def to_json(reports: Sequence[Report], hints: Hints = "nudge") -> str:
 
 
 def junit(reports: Sequence[Report], hints: Hints = "nudge") -> bytes:
-    """JUnit XML: a test suite a hand-in, a test case a part. Missing parts and those that cannot be judged are
+    """JUnit XML: one test suite per hand-in, one test case per part. Missing parts and those that cannot be judged are
     skipped."""
     suites = ElementTree.Element("testsuites", name="handgrad check")
     counts = {"tests": 0, "failures": 0, "skipped": 0}
@@ -247,7 +247,7 @@ def junit(reports: Sequence[Report], hints: Hints = "nudge") -> bytes:
 
 
 def xml_text(text: str) -> str:
-    """Without the characters that XML 1.0 cannot hold."""
+    """The text without characters that XML 1.0 cannot contain."""
     return "".join(
         c if c in "\t\n" or (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff") else "\ufffd"
         for c in text
@@ -255,7 +255,7 @@ def xml_text(text: str) -> str:
 
 
 def gradescope(report: Report, rows: Sequence[Score], hints: Hints = "nudge") -> dict[str, Any]:
-    """Gradescope's results.json: a test an entry of the points; what is wrong is its output, visible to the student."""
+    """Gradescope's results.json: one test per entry of the points; its output, visible to students, lists the bugs."""
     tests = []
     for row in rows:
         outputs = [f"{part.part}: {part.verdict}\n{plain(part, hints)}".rstrip() for part in row.parts]

@@ -1,4 +1,4 @@
-"""What a check found, as data: the same for a table, JSON, JUnit, Gradescope and Autolab."""
+"""The results of a check as data: the same for a table, JSON, JUnit, Gradescope and Autolab."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from handgrad.checking.catalogue import step_of
 Verdict = Literal["right", "wrong", "missing", "cannot judge", "not judged"]
 Hints = Literal["none", "nudge", "full"]
 
-#: From the one that decides first to the one that decides last what is said of a whole hand-in.
+#: The verdicts in the order in which they decide the verdict on a whole hand-in.
 VERDICTS: tuple[Verdict, ...] = ("wrong", "cannot judge", "right", "missing", "not judged")
 
 
 def printable(text: str) -> str:
-    """Text of a hand-in for a terminal: no escape sequences, no other characters that do something."""
+    """Text of a hand-in for a terminal: no escape sequences and no other control characters."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def shown(name: str) -> str:
-    """A name that somebody else has chosen, made harmless to print or parse, and on one line."""
+    """A name chosen by somebody else, made harmless to print or parse, and on one line."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
 
 
@@ -31,11 +31,11 @@ class Finding:
 
     Arguments:
         id: its name in the catalogue, such as `softmax-no-shift`.
-        evidence: what was seen, with figures: "dW is 20 times the right value; 20 is the batch size".
-        title: the bug in a few words a student understands.
+        evidence: what was observed, with figures: "dW is 20 times the right value; 20 is the batch size".
+        title: the bug in a few words for students.
         file: relative to the hand-in's folder.
-        line: of the method, or of the statement where it is known.
-        hint_nudge: where to look and what to ask oneself, without the answer.
+        line: of the statement if it is known, otherwise of the method.
+        hint_nudge: where to look and which question to ask, without the answer.
         hint_full: what to change.
         known: whether the checker knows the function of the part; otherwise no derivation applies.
     """
@@ -61,10 +61,10 @@ class Part:
         part: its name, such as `BatchNorm.backward`.
         verdict: `wrong` only with at least one bug. `not judged`: it runs, but the checker does not know its
             function; it counts neither for nor against a hand-in.
-        bugs: what is wrong with it.
+        bugs: its bugs.
         reason: why it cannot be judged, or what is missing.
         notes: harmless differences from the contract, such as a shape `(N, 1)` for `(N,)`.
-        group: the row of the handout's points, or of a rubric, that it counts for.
+        group: the row of the handout's points, or of a rubric, that it counts towards.
         file, line: where it is defined.
     """
 
@@ -95,8 +95,8 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """`wrong` if any part is; else `cannot judge` if any part is or none was found; else `right`; `missing`
-        where all are."""
+        """`wrong` if any part is; else `cannot judge` if any part is or none was found; else `right`; `missing` if
+        all are."""
         found = {part.verdict for part in self.parts}
         for verdict in VERDICTS[:4]:
             if verdict in found:
@@ -104,7 +104,7 @@ class Report:
         return "cannot judge"
 
     def printable(self) -> Report:
-        """The same without characters that a terminal, an editor or a spreadsheet would obey."""
+        """The report without characters that a terminal, an editor or a spreadsheet would interpret."""
         parts = tuple(
             replace(
                 part,
@@ -120,7 +120,7 @@ class Report:
 
     @property
     def usable(self) -> bool:
-        """Something in it could be judged."""
+        """Whether anything in it could be judged."""
         return self.contract is not None and any(part.verdict in ("right", "wrong") for part in self.parts)
 
     @property
@@ -172,6 +172,6 @@ class Report:
 
 
 def exit_code(reports: Sequence[Report]) -> int:
-    """Of several hand-ins: 1 if anything is wrong in any, else 2 if any is not usable, else 0."""
+    """The exit code for several hand-ins: 1 if anything is wrong in any, else 2 if any is not usable, else 0."""
     codes = {report.exit_code for report in reports}
     return 1 if 1 in codes else 2 if 2 in codes or not codes else 0

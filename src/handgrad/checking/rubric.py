@@ -8,12 +8,12 @@ A rubric is TOML:
     activations = 12
     "BatchNorm.*" = 15
 
-    [deductions]        # a part whose bugs are all listed here loses only so much of its share, in per cent
+    [deductions]        # a part whose bugs are all listed here loses only this much of its share, in percent
     softmax-no-shift = 25
 
 The points of an entry are shared equally by its parts. A part that is right gets its share, one that is wrong, missing
-or cannot be judged gets nothing, but for the deductions. A part that is not judged, for nobody knows what it is to
-compute, does not count.
+or cannot be judged gets nothing, except by the deductions. A part that is not judged, because its function is unknown,
+does not count.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from handgrad.checking.contracts import CONTRACTS, CourseFile
 from handgrad.checking.results import Part, Report
 from handgrad.errors import ConfigError
 
-#: What a bug may be called; the ids of a hand-in as a whole cost no part anything.
+#: Valid names of bugs; the ids for a whole hand-in do not affect any part.
 IDS = tuple(bug.id for bugs in SECTIONS.values() for bug in bugs)
 
 
@@ -45,14 +45,14 @@ class Score:
 
 
 def course_points(path: str | Path) -> Rubric:
-    """The points of a course file's parts, 1 each by default. Raises ConfigError where it cannot be read."""
+    """The points of a course file's parts, 1 each by default. Raises ConfigError if it cannot be read."""
     course = CourseFile.read(path)
     return Rubric(course.points, title=course.title)
 
 
 @dataclass(frozen=True)
 class Rubric:
-    """What each entry is worth, and what a bug costs, in per cent of its part."""
+    """The points of each entry, and the deduction for each bug in percent of its part."""
 
     points: Mapping[str, float]
     deductions: Mapping[str, float] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Rubric:
 
     @classmethod
     def read(cls, path: str | Path) -> Rubric:
-        """Reads a rubric file. Raises ConfigError where it is not there or not a rubric."""
+        """Reads a rubric file. Raises ConfigError if it does not exist or is not a rubric."""
         try:
             found = tomllib.loads(Path(path).read_text("utf-8-sig"))
         except OSError as error:
@@ -92,7 +92,7 @@ class Rubric:
         return cls(points, deductions, str(found.get("title", "")))
 
     def fits(self, report: Report) -> None:
-        """Raises ConfigError where an entry is for nothing in a hand-in that has something of nearly that name.
+        """Raises ConfigError if an entry fits nothing in a hand-in that has something with a similar name.
 
         A hand-in may lack a part; then nothing in it has such a name, and the entry is worth 0.
         """
@@ -117,7 +117,7 @@ def _head(name: str) -> str:
 def scores(report: Report, rubric: Rubric | None = None) -> list[Score]:
     """The rows of points of a report, in the rubric's order.
 
-    Without a rubric: the handout's points where the contract has any, else a point a part. A hand-in in which no
+    Without a rubric: the handout's points if the contract has any, otherwise one point per part. A hand-in in which no
     contract was found gets 0 of each entry of a rubric, and of 1 without one.
     """
     rubric = rubric or _handout_rubric(report)
@@ -153,5 +153,5 @@ def _share(part: Part, deductions: Mapping[str, float]) -> float:
 
 
 def total(rows: Sequence[Score]) -> tuple[float, float]:
-    """Points, and out of how many."""
+    """Points, and the maximum."""
     return sum(row.points for row in rows), sum(row.of for row in rows)

@@ -1,11 +1,10 @@
-"""Runs probes on a hand-in in a process that is kept in, and reads back what it sends as if an enemy had sent it.
+"""Runs probes on a hand-in in an isolated process, and treats everything that it sends as hostile.
 
-The process runs `worker.py` on a bare interpreter. On Linux it is kept in by bubblewrap, or by the kernel's own means
-(`launch.py`): namespaces, Landlock, a filter of system calls. Elsewhere there are limits only. `Sandbox.used` says what
+The process runs `worker.py` on a bare interpreter. On Linux it is isolated by bubblewrap, or by the kernel itself
+(`launch.py`): namespaces, Landlock and a system call filter. Elsewhere there are only limits. `Sandbox.used` lists what
 is in force, `Sandbox.missed` what is not.
 
-A hand-in that ends its process, hangs, or floods its output costs the probe it did it in; the rest run in a new
-process.
+If a hand-in ends its process, hangs or floods its output, only that probe is lost; the rest run in a new process.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ from handgrad.errors import HandgradError
 
 MIB = 1 << 20
 HERE = Path(__file__).parent
-#: All that there is, best first. `limits` is always on.
+#: All means of isolation, best first. `limits` is always on.
 MEANS = ("bubblewrap", "namespaces", "landlock", "seccomp")
-#: Reads the worker's text from its connection and becomes it: no file of ours lies where a hand-in could change it.
+#: Reads the source of the worker from its connection and runs it, so that no file of ours is within reach of a hand-in.
 BOOT = """
 import os
 def read(n):
@@ -55,13 +54,13 @@ def read(n):
     return data
 exec(compile(read(int.from_bytes(read(8), "little")), "<worker>", "exec"), {"__name__": "__worker__"})
 """
-#: Of one result and of all of a session. Text counts many times over: as Python objects it takes that much more memory.
+#: Of one result and of a whole session. Text counts several times, as Python objects take that much more memory.
 TOKEN, MOST_HEADER, MOST_BODY, MOST_RECEIVED, TEXT_WEIGHT = 16, 1 * MIB, 64 * MIB, 512 * MIB, 16
-HALF_WAY = 97  # launch.py: namespaces were given, but the new root could not be mounted
+HALF_WAY = 97  # launch.py: namespaces were created, but the new root could not be mounted
 
 
 class SandboxError(HandgradError):
-    """The worker cannot be started at all."""
+    """The worker cannot be started."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,11 @@ class Limits:
     """What a hand-in may use.
 
     Arguments:
-        seconds: for one probe.
-        total_seconds: for all of them.
-        memory: bytes, on top of what Python, NumPy and PyTorch take.
-        output: bytes printed, in one process.
-        file_size: bytes of one file that it writes.
+        seconds: time for one probe.
+        total_seconds: time for all of them.
+        memory: bytes, in addition to those of Python, NumPy and PyTorch.
+        output: bytes printed by one process.
+        file_size: bytes of each file that it writes.
     """
 
     seconds: float = 10.0
@@ -87,11 +86,11 @@ class Limits:
 
 
 class Tampering(Exception):
-    """What came back is not what the worker sends."""
+    """A message is not one that the worker sends."""
 
 
 def clean(text: Any, most: int = 1000) -> str:
-    """Text that came back, cut off and made harmless."""
+    """Received text, truncated and made harmless."""
     if not isinstance(text, str):
         raise Tampering("a text is none")
     return printable(text[:most])
@@ -114,7 +113,7 @@ def _line(value: Any) -> int | None:
 
 
 def read_arrays(described: Any, body: bytes) -> list[np.ndarray]:
-    """The arrays of a message; every size is checked before anything is made."""
+    """The arrays of a message; every size is checked before memory is allocated."""
     arrays, offset = [], 0
     for entry in _entries(described, list):
         dtype_name, shape = entry
@@ -180,7 +179,7 @@ def _value(found: Any, arrays: list[np.ndarray], depth: int = 0) -> Value:
 
 
 def read_observation(header: Mapping[str, Any], arrays: list[np.ndarray], probe: Probe) -> Observation:
-    """An observation from a message of the worker. Raises Tampering where it is anything else."""
+    """An observation from a message of the worker. Raises Tampering if it is anything else."""
     changed = {clean(name, 100): _integer(at) for name, at in _entries(header["changed"], dict).items()}
     if not set(changed) <= set(probe.arrays):
         raise Tampering("an input was changed that was never given")
@@ -239,7 +238,7 @@ def _receive_results(read: Callable[[int], bytes], token: bytes, events: queue.S
 
 
 class _Output:
-    """Reads what is printed, counts it, keeps the end."""
+    """Reads and counts what is printed, and keeps the end."""
 
     def __init__(self, read: Callable[[int], bytes], most: int, events: queue.SimpleQueue) -> None:
         self.tail, self.count, self.done = b"", 0, threading.Event()
@@ -259,7 +258,7 @@ class _Output:
 
 
 class _Patience:
-    """Seconds that have passed, not counting those in which this very process was stopped or the machine asleep."""
+    """Elapsed seconds, without those in which this process was stopped or the machine was asleep."""
 
     def __init__(self) -> None:
         self.seconds, self._last = 0.0, time.monotonic()
@@ -279,20 +278,20 @@ def _background(target: Callable, *arguments: Any) -> None:
 
 
 class Sandbox:
-    """One hand-in's place to run.
+    """A place to run one hand-in.
 
         with Sandbox(folder) as sandbox:
             observations = sandbox.run(probes)
 
     Arguments:
-        folder: a copy of the hand-in, which nobody else uses; it is made readable for everybody.
-        limits: on time, memory and the rest.
-        torch: PyTorch is imported before the hand-in is.
-        allow_handgrad: the hand-in may import handgrad (which would be a perfect score): for our own files.
-        means: which means to use where they are there; see MEANS.
-        leave: its folder is left to whoever owns the temporary folder that it is in, for it may take long to remove.
+        folder: a copy of the hand-in that nothing else uses; it is made readable for everybody.
+        limits: limits on time, memory and so on.
+        torch: whether PyTorch is imported before the hand-in.
+        allow_handgrad: whether the hand-in may import handgrad (which would give a perfect score): for our own files.
+        means: which means to use if they are available; see MEANS.
+        leave: whether its folder is left to the owner of the temporary folder around it, as removing it may take long.
         fork: whether the worker forks a child for each session; else one process serves one session (as on Windows).
-        stand_ins: modules that the hand-in imports, and for which there is an empty one where they are not found.
+        stand_ins: modules that the hand-in imports, replaced by empty ones if they are not found.
     """
 
     def __init__(
@@ -376,7 +375,7 @@ class Sandbox:
         return [_interpreter(), "-I", "-S", "-B", "-c", BOOT]
 
     def _attempts(self) -> Iterable[tuple[list[str], list[str]]]:
-        """Commands to try, best first, each with what it has given up."""
+        """Commands to try, best first, each with the means that it does without."""
         missed: list[str] = []
         if sys.platform == "linux":
             shown, hidden = _visible(self.allow_handgrad)
@@ -431,7 +430,7 @@ class Sandbox:
         return [*arguments, "--chdir", "/_work", *self._command()]
 
     def _start(self) -> None:
-        """Starts a worker by the best means there are."""
+        """Starts a worker with the best means available."""
         trouble = ""
         for command, missed in self._attempts():
             ours, theirs = socket.socketpair()
@@ -464,7 +463,7 @@ class Sandbox:
         raise SandboxError(f"the process for hand-ins does not start: {trouble or 'no message'}")
 
     def _listen(self, control: socket.socket, replies: queue.SimpleQueue) -> None:
-        """The nursery's messages; they are ours, for no hand-in has this connection."""
+        """The messages of the nursery; they can be trusted, as no hand-in has this connection."""
         try:
             while True:
                 length = int.from_bytes(_read_all(control.recv, 8), "little")
@@ -481,7 +480,7 @@ class Sandbox:
 
     @property
     def open(self) -> str:
-        """What the means in force leave open, in one line; empty where there are namespaces and the filter of calls."""
+        """What the means in force leave open, in one line; empty with namespaces and the system call filter."""
         if not {"namespaces", "bubblewrap"}.isdisjoint(self.used):
             return "" if "seccomp" in self.used else "left open without seccomp: see SECURITY.md"
         if "landlock" not in self.used:
@@ -490,7 +489,7 @@ class Sandbox:
         return f"left open without namespaces: it can see which files exist{more} and fill the disk (SECURITY.md)"
 
     def restart(self) -> None:
-        """Ends the processes; the next run begins with others, which have never seen what these were sent."""
+        """Ends the processes; the next run starts new ones, which have not seen what these were sent."""
         self._stop()
 
     def _stop(self) -> None:
@@ -506,8 +505,8 @@ class Sandbox:
     # -- running
 
     def run(self, probes: Sequence[Probe], path: Sequence[str] = (".",)) -> list[Observation]:
-        """Runs them all and returns an observation for each, in order; modules are searched in `path`, relative to the
-        hand-in's folder, first of all."""
+        """Runs all probes and returns an observation for each, in order; modules are first searched in `path`, relative
+        to the folder of the hand-in."""
         found: dict[str, Observation] = {}
         shared = [probe for probe in probes if not probe.fresh and not probe.apart]
         alone = [[probe] for probe in probes if probe.fresh and not probe.apart]
@@ -527,7 +526,7 @@ class Sandbox:
         return [found[probe.name] for probe in probes]
 
     def _known(self, probe: Probe) -> Observation | None:
-        """Probes that need not be run: no time is left, or their import is known to end the process."""
+        """Probes that are not run: no time is left, or their import is known to end the process."""
         if self._clock.seconds > self.limits.total_seconds:
             return Observation(probe.name, failure=Failure("not run", self._over()))
         for position, operation in enumerate(probe.operations):
@@ -546,10 +545,10 @@ class Sandbox:
             self._bad_imports[operation["module"]] = failure
 
     def _session(self, probes: Sequence[Probe], path: Sequence[str]) -> list[Observation]:
-        """One process: the observations of the first probes, at least of one."""
+        """Runs one process and returns the observations of the first probes, at least of one."""
         token = secrets.token_bytes(TOKEN)
         seconds = [p.seconds or self.limits.seconds for p in probes]
-        if self._timeouts >= 2:  # it hangs wherever one looks: no need to wait so long every time
+        if self._timeouts >= 2:  # it hangs repeatedly: wait less from now on
             seconds = [min(s, 2.0) for s in seconds]
         events: queue.SimpleQueue = queue.SimpleQueue()
         opened = self._open(_job(probes, seconds, token, path), token, events)
@@ -577,7 +576,7 @@ class Sandbox:
                         begun, operation, probe = now, None, None
                 elif kind == "broken":
                     raise Tampering(payload)
-                elif kind == "flood" and not flooded:  # results that were sent before it may still be on their way
+                elif kind == "flood" and not flooded:  # results sent earlier may still arrive
                     flooded = True
                     time.sleep(0.2)
                     events.put((kind, payload))
@@ -590,11 +589,11 @@ class Sandbox:
                 )
             if failure is not None or done:
                 continue
-            if probe is not None and now - begun > seconds[len(found)] + 2.0:  # the alarm in the worker rang in vain
+            if probe is not None and now - begun > seconds[len(found)] + 2.0:  # the alarm in the worker had no effect
                 failure = Failure("timeout", f"not done after {seconds[len(found)]:g} seconds")
             elif probe is not None and now > self.limits.total_seconds:
                 failure = Failure("not run", self._over())
-            elif len(found) == len(probes) and now - begun > 5.0:  # all is there, but the process does not end
+            elif len(found) == len(probes) and now - begun > 5.0:  # everything arrived, but the process does not end
                 break
         if not done:
             kill()
@@ -604,7 +603,7 @@ class Sandbox:
         if failure is None and len(found) < len(probes) and not (last and last.kind in ("timeout", "memory")):
             failure = _crash(status)
         if failure is not None and operation is None and found and failure.kind != "not run":
-            failure = None  # it happened after the last one: the next, which had not begun, gets a process of its own
+            failure = None  # it happened after the last one: the next, which had not begun, gets a new process
         if failure is not None and len(found) < len(probes):
             name, failure = probes[len(found)].name, replace(failure, operation=operation)
             lasted = self._clock.tick() - begun
@@ -738,7 +737,7 @@ def _crash(status: int | None) -> Failure:
 
 
 def _kill(process: subprocess.Popen) -> None:
-    """Ends it and its whole process group; at once, for it has nothing to save."""
+    """Kills it and its process group immediately, as it has nothing to save."""
     with contextlib.suppress(OSError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
@@ -756,7 +755,7 @@ def _kill(process: subprocess.Popen) -> None:
 
 
 def _interpreter() -> str:
-    """The interpreter itself, not a virtual environment's link to it."""
+    """The interpreter itself, not the link of a virtual environment."""
     return os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
 
 

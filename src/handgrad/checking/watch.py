@@ -13,7 +13,7 @@ State = dict[str, tuple[int, int]]
 
 
 def state(paths: Sequence[str | Path]) -> State:
-    """When each file was changed last, and its size. What is not there (an editor may be replacing it) is left out."""
+    """The modification time and size of each file. Missing files (an editor may be replacing them) are omitted."""
     found: State = {}
     for path in map(Path, paths):
         files = [path]
@@ -40,9 +40,9 @@ def watch(
     every: float = 0.3,
     stop: threading.Event | None = None,
 ) -> None:
-    """Calls `check` at once and after every save, until `stop` is set (or Ctrl-C).
+    """Calls `check` immediately and after every save, until `stop` is set (or Ctrl-C).
 
-    A save is taken for finished when nothing has changed for one round: editors write a file in several steps.
+    A save counts as finished when nothing has changed for one round: editors write a file in several steps.
     """
     stop = stop or threading.Event()
     seen = state(paths)

@@ -1,17 +1,17 @@
-"""Runs a hand-in and sends arrays back. It judges nothing and knows nothing that is worth stealing.
+"""Runs a hand-in and sends arrays back. It judges nothing and contains nothing worth stealing.
 
 This file is sent as text to a bare interpreter (`python -I -S`) inside the sandbox; it imports the standard library,
-NumPy and, where it is asked to, PyTorch. It never imports handgrad; handgrad imports it for a helper or two.
+NumPy and, on request, PyTorch. It never imports handgrad; handgrad imports a few helpers from it.
 
 The process that this file starts in, the *nursery*, imports NumPy and never runs a line of the hand-in. For each
-session (a list of probes) it forks a child that does, with two pipes: one for results, one that takes the place of
-stdout and stderr. The nursery alone talks to the checker about how children ended. Without `fork` (Windows) one
+session (a list of probes) it forks a child that does, with two pipes: one for results, one that replaces
+stdout and stderr. Only the nursery tells the checker how children ended. Without `fork` (Windows) one
 process serves one session.
 
 A message of the nursery: 8 bytes of length, JSON. A result: a 16-byte token that is new for each session, 4 bytes of
-length of the header, 8 of the body, the header in JSON, the body: raw arrays, one after the other. The token keeps
-accidents out, not attacks: a hand-in shares its process with this code and can read it. What protects the verdict is
-that the right answers are not here.
+length of the header, 8 of the body, the header in JSON, the body: raw arrays, one after the other. The token prevents
+accidents, not attacks: a hand-in shares its process with this code and can read it. The verdict is protected by the
+fact that the right answers are not here.
 """
 
 import builtins
@@ -42,7 +42,7 @@ MOST_ARRAY = 64 << 20
 #: Threads that a hand-in may start.
 THREADS = 64
 
-# What the child needs after the hand-in has had its chance to replace things in these modules.
+# What the child needs after the hand-in may have replaced parts of these modules.
 _write, _exit, _clock, _dumps, _pack = os.write, os._exit, time.perf_counter, json.dumps, struct.pack
 
 
@@ -50,7 +50,7 @@ _write, _exit, _clock, _dumps, _pack = os.write, os._exit, time.perf_counter, js
 
 
 class Blocked:
-    """Refuses these packages, whoever asks."""
+    """Refuses to import these packages."""
 
     def __init__(self, names):
         self.names = frozenset(names)
@@ -75,9 +75,9 @@ class Packages:
 
 
 class StandIns(importlib.abc.Loader):
-    """Modules that the hand-in imports and that are nowhere: the course's own helpers, a package that is not installed.
+    """Modules that the hand-in imports and that do not exist: helpers of the course, packages that are not installed.
 
-    What is in them can be imported and derived from; using it raises ModuleNotFoundError, there and not at the import.
+    Names in them can be imported and derived from; using one raises ModuleNotFoundError then, not at the import.
     """
 
     def __init__(self, names):
@@ -125,7 +125,7 @@ ALIASES = {
 
 
 def allow_old(numpy):
-    """Lets through what was right before NumPy 2, with a warning each time: the rest of the hand-in can be judged."""
+    """Accepts code for NumPy 1 with a warning each time, so that the rest of the hand-in can be judged."""
     if int(numpy.__version__.partition(".")[0]) < 2:
         return
     for name in ("zeros", "ones", "empty"):
@@ -216,9 +216,7 @@ class Describer:
         return {**found, "kind": "object"}
 
     def _array(self, value):
-        if (
-            value.dtype.kind == "O"
-        ):  # np.array([1.0, x.mean()], dtype=object) and the like: its numbers, where it has any
+        if value.dtype.kind == "O":  # np.array([1.0, x.mean()], dtype=object) and similar: its numbers, if it has any
             try:
                 value = self.numpy.array(value.tolist(), dtype=float)
             except (TypeError, ValueError):
@@ -233,7 +231,7 @@ class Describer:
             raise MemoryError(f"an array of shape {value.shape} is too large to be looked at")
         data = self.numpy.array(value, order="C", subok=False)  # a copy: the hand-in may write into it later
         data = data.astype(data.dtype.newbyteorder("<"), copy=False)
-        if data.dtype.itemsize > 8 and data.dtype.kind == "f":  # long double has no layout that others share
+        if data.dtype.itemsize > 8 and data.dtype.kind == "f":  # the layout of long double differs between machines
             data = data.astype("<f8")
         if data.dtype.itemsize > 16:
             data = data.astype("<c16")
@@ -242,7 +240,7 @@ class Describer:
 
 
 def failure_of(error, root, operation):
-    """An exception as data, with the deepest place in the hand-in's own files."""
+    """An exception as data, with the deepest location in the files of the hand-in."""
     try:
         message = str(error)[:MOST_TEXT]
     except BaseException:
@@ -266,7 +264,7 @@ class Script:
 
     def __init__(self, probe, arrays, numpy, torch, root, outbox):
         self.probe, self.numpy, self.torch, self.root, self.outbox = probe, numpy, torch, root, outbox
-        self.arrays = arrays  # what was sent, never handed out itself
+        self.arrays = arrays  # as sent; the hand-in only gets copies
         self.handed, self.tensors = {}, {}  # name -> the copy that the hand-in got
         self.changed = {}
         self.names = {"numpy": numpy, "builtins": builtins}
@@ -342,7 +340,7 @@ class Script:
         return self.resolve(operation["path"])
 
     def do_each(self, operation):
-        """One call for each row of an array: the results, stacked."""
+        """Calls a function once per row of an array; returns the stacked results."""
         function, results = self.resolve(operation["path"]), []
         for row in self.arrays[operation["rows"]]:
             self.row = row
@@ -351,7 +349,7 @@ class Script:
         return self.numpy.stack(results)
 
     def do_nudge(self, operation):
-        """One call for each entry of an array that is kept somewhere, and each of the amounts that it is moved by."""
+        """Calls a function once per entry of a stored array and per amount by which the entry is changed."""
         try:
             target = self.resolve(operation["target"])
         except (LookupError, AttributeError):
@@ -494,7 +492,7 @@ def alarm(left, seconds):
         raise TimeUp(f"not done after {seconds:g} seconds")
 
     signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(left, 0.01), 1)  # again and again: a bare except may swallow the first
+    signal.setitimer(signal.ITIMER_REAL, max(left, 0.01), 1)  # repeatedly: a bare except may swallow the first
     try:
         yield
     finally:
@@ -505,7 +503,7 @@ def alarm(left, seconds):
 
 
 def unpack(message, numpy):
-    """The header and its arrays, of a message from the checker."""
+    """The header and the arrays of a message from the checker."""
     (length,) = struct.unpack_from("<I", message)
     header = json.loads(message[4 : 4 + length])
     offset = 4 + length
@@ -521,7 +519,7 @@ def unpack(message, numpy):
 
 
 def run_session(message, results, config, numpy, torch):
-    """Runs the probes of one session, one result each; ends early after a limit was reached, for the state is lost."""
+    """Runs the probes of one session, one result each; ends early after a limit was reached, as the state is lost."""
     header, arrays = unpack(message, numpy)
     work = config["work"]
     sys.path[:0] = [work if name == "." else os.path.join(work, *name.split("/")) for name in header["path"]]
@@ -542,7 +540,7 @@ def run_session(message, results, config, numpy, torch):
 
 
 def enter_session(results, output, config):
-    """In the child: stdin from nowhere, stdout and stderr into a pipe, limits, and the filter of system calls."""
+    """In the child: empty stdin, stdout and stderr into a pipe, limits, and the system call filter."""
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
     os.dup2(output, 1)
@@ -581,7 +579,7 @@ def limit(config):
 
 
 def tasks_of_user():
-    """Processes and threads of this user, whom the limit is on; 0 in a namespace of its own, where no others count."""
+    """Processes and threads of this user, to whom the limit applies; 0 in a new namespace, where no others count."""
     count = 0
     with contextlib.suppress(OSError):
         for entry in os.listdir("/proc"):
@@ -592,7 +590,7 @@ def tasks_of_user():
 
 
 def address_space(fallback):
-    """The bytes of address space this process has now; the limit on a hand-in's memory comes on top of it."""
+    """The bytes of address space this process has now; the memory limit of a hand-in is added to it."""
     try:
         with open("/proc/self/statm") as stream:
             return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -687,7 +685,7 @@ CALLS = {
 
 
 def call_filter(machine, pid, threads=True):
-    """The filter as a program for the kernel's packet filter; None for a machine it does not know."""
+    """The filter as a program for the packet filter of the kernel; None for an unknown machine."""
     if machine not in CALLS or sys.maxsize < 1 << 32:
         return None
     architecture, listed = CALLS[machine]
@@ -720,7 +718,7 @@ def call_filter(machine, pid, threads=True):
 
 
 def restrict_calls():
-    """Puts the filter in force for this process. Raises OSError where the kernel does not take it."""
+    """Activates the filter for this process. Raises OSError if the kernel does not accept it."""
     # no limit on their number binds root, as which a hand-in runs in a container without namespaces
     code = call_filter(os.uname().machine, os.getpid(), threads=os.getuid() != 0)
     if code is None:
@@ -741,7 +739,7 @@ def restrict_calls():
 
 
 def can_restrict_calls():
-    """Whether the kernel takes the filter, tried in a child."""
+    """Whether the kernel accepts the filter, tested in a child."""
     if sys.platform != "linux":
         return False
     child = os.fork()
@@ -805,7 +803,7 @@ def prepare(config):
 
 
 def new_scratch(config):
-    """The working folder as it was handed in: nothing that one session writes down is there for the next."""
+    """Restores the working folder: nothing that one session writes is available to the next."""
     os.chdir("/" if os.name == "posix" else os.path.dirname(config["work"]))
     if config["handin"] != config["work"]:
         empty(config["work"])
@@ -821,7 +819,7 @@ def empty(folder):
             shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.remove(path)
         return
     here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    above = []  # for each folder on the way: its name, and which of its neighbours are still to come
+    above = []  # for each folder on the way: its name, and the remaining entries beside it
     try:
         waiting = [name for name in os.listdir(here) if not removed(name, here)]
         while waiting or above:
@@ -845,7 +843,7 @@ def empty(folder):
 
 
 def removed(name, folder):
-    """Removes a file, a link or an empty folder; False for a folder that holds something."""
+    """Removes a file, a link or an empty folder; False for a folder that is not empty."""
     for remove in (os.unlink, os.rmdir):
         try:
             remove(name, dir_fd=folder)
@@ -857,7 +855,7 @@ def removed(name, folder):
 
 def main(config):
     """Serves sessions until the checker closes the connection."""
-    with contextlib.suppress(ImportError, OSError, ValueError):  # the checker's own limit is not the hand-in's
+    with contextlib.suppress(ImportError, OSError, ValueError):  # the checker's limit is not for the hand-in
         import resource
 
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -888,7 +886,7 @@ def main(config):
         if not word:
             os._exit(0)
         if len(descriptors) != 2:
-            continue  # a call to kill a session that had just ended
+            continue  # a request to kill a session that had just ended
         results, output = descriptors
         message = read_message()
         if used:
@@ -916,10 +914,10 @@ def main(config):
 
 
 def wait_for(child, control):
-    """Waits until the child has ended, and kills it where the checker says so (or has gone)."""
+    """Waits until the child has ended, and kills it if the checker says so (or has gone)."""
     pause = 0.001
     while True:
-        pid, status = os.waitpid(-1, os.WNOHANG)  # as process 1 it also gets orphans
+        pid, status = os.waitpid(-1, os.WNOHANG)  # as process 1 it also adopts orphans
         if pid == child:
             return os.waitstatus_to_exitcode(status)
         if pid == 0:
@@ -934,8 +932,8 @@ def wait_for(child, control):
 
 
 def kill_strays():
-    """Ends whatever a session left behind. As process 1 of a namespace that is everybody else; else its children, which
-    orphans become, until there are none."""
+    """Ends all processes that a session left behind: as process 1 of a namespace all others; otherwise its children,
+    including adopted orphans, until there are none."""
     for _ in range(100):
         if os.getpid() == 1:
             with contextlib.suppress(OSError):

@@ -104,7 +104,7 @@ def _read_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dty
             "what a file asks for; save it again with one dtype, as x.astype(np.float32) or y.astype(str)"
         )
     if dtype.kind not in "buifUM":
-        raise DataError(f"{where} has dtype={dtype}: expected numbers or text")
+        raise DataError(f"{where} has dtype={dtype}: expected numbers or text; save it as such, with x.astype(...)")
     return shape, dtype, fortran
 
 

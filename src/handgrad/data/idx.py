@@ -121,9 +121,8 @@ def read_any_idx(path: Path) -> Num[Array, "n *shape"]:
             magic = stream.read(4)
             if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not 1 <= magic[3] <= 4:
                 raise DataError(
-                    f"{path} begins with the bytes [{magic.hex(' ')}]: expected an IDX file, which begins with [00 "
-                    "00], a "
-                    "type (08 for unsigned bytes) and 1 to 4 dimensions"
+                    f"{path} begins with the bytes [{magic.hex(' ')}]: expected an IDX file, which begins with "
+                    "[00 00], a type (08 for unsigned bytes) and 1 to 4 dimensions"
                 )
             dtype = np.dtype(_TYPES[magic[2]])
             header = stream.read(4 * magic[3])

@@ -289,7 +289,11 @@ def join_parts(
                 "shape for both"
             )
         if parts[first][1].keys() != parts[other][1].keys():
-            raise DataError(f"{name}: the targets of {first} and {other} samples have different shapes")
+            one, two = (", ".join(map(repr, parts[part][1])) for part in (first, other))
+            raise DataError(
+                f"{name}: {first} samples have the targets {one}, {other} samples {two}: expected the same targets for "
+                "both"
+            )
     for part, (x, targets) in parts.items():
         check_lengths(f"the {part} samples of {name}", x, targets)
     keys = parts[first][1]

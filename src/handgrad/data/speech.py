@@ -351,7 +351,10 @@ def _flattened(path: Path, file: BinaryIO, arrays: list[PickledArray], axes: int
         try:
             part[...] = array.read(file)
         except ValueError as error:  # of UnicodeError, too
-            raise DataError(f"{path} has at utterance {u} {error}: write the file again") from None
+            raise DataError(
+                f"{path} is damaged at utterance {u} ({error}): expected an array of shape {array.shape} and "
+                f"{array.size} bytes; write the file again"
+            ) from None
     return Utterances(path, values, offsets)
 
 

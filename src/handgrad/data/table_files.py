@@ -82,13 +82,15 @@ def _scan(path: Path, text: set[str]) -> Table:
         with io.TextIOWrapper(raw, encoding, newline="") as stream:  # pyright: ignore[reportArgumentType]
             return _parse(path, stream, text)
     except UnicodeDecodeError as error:
+        if encoding == "utf-16":
+            raise DataError(
+                f"{path} begins as text in UTF-16 and is not ({error.reason}): expected UTF-8; save it again with that "
+                "encoding"
+            ) from None
         raise DataError(
             f"{path} is not text in UTF-8 (byte {error.object[error.start]:#04x}: {error.reason}): expected UTF-8; "
-            "save "
-            f"it again with that encoding, or convert it: iconv -f latin1 -t utf-8"
+            "save it again with that encoding, or convert it: iconv -f latin1 -t utf-8"
         ) from None
-    except UnicodeError as error:
-        raise DataError(f"{path} is not text in {encoding} ({error}): save it with the encoding UTF-8") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is not a complete gzip file ({error}): replace it with a whole one") from None
 

@@ -94,7 +94,7 @@ class PickledArray(NamedTuple):
         """
         content = self.values if isinstance(self.values, bytes) else self.values.read(file)
         if len(content) != self.size:
-            raise ValueError(f"an array of shape {self.shape} with {len(content)} bytes")
+            raise ValueError(f"it has {len(content)} bytes")
         return np.frombuffer(content, self.dtype).reshape(self.shape, order="F" if self.order == "F" else "C")
 
 

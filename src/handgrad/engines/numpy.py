@@ -402,7 +402,8 @@ class NumpyEngine:
     def model(self, model: int | None) -> Model:
         """One model of a stack, or a single model (None)."""
         if (model is None) != (self.models is None):
-            raise ValueError(f"model={model} of an engine with models={self.models}: a stack is saved model by model")
+            expected = "None" if self.models is None else f"0 to {self.models - 1}, as in engine.model(0).checkpoint()"
+            raise ValueError(f"model={model} of an engine with models={self.models}: expected {expected}")
         return Model(self, model)
 
 

@@ -649,14 +649,13 @@ def _make_rules(spec: OptimizerSpec, named: dict[str, torch.nn.Parameter]) -> li
     if spec.name == "adadelta":
         kinds = {"square_avg": "square_avg", "acc_delta": "acc_delta"}
         return [rule(torch.optim.Adadelta, named, kinds, foreach=True)]
-    if spec.name == "muon":
-        matrices = [name for name, parameter in named.items() if parameter.ndim > 1]
-        hidden = {name: named[name] for name in matrices[1:-1]}
-        rest = {name: parameter for name, parameter in named.items() if name not in hidden}
-        muon_momentum = 0.95 if spec.momentum is None else spec.momentum
-        rules = [rule(Muon, hidden, {"momentum": "momentum_buffer"}, momentum=muon_momentum)] if hidden else []
-        return [*rules, rule(torch.optim.AdamW, rest, _ADAM, betas=spec.betas, **fast)]
-    raise ConfigError(f"the torch engine has no optimizer={spec.name!r}")
+    assert spec.name == "muon", spec.name
+    matrices = [name for name, parameter in named.items() if parameter.ndim > 1]
+    hidden = {name: named[name] for name in matrices[1:-1]}
+    rest = {name: parameter for name, parameter in named.items() if name not in hidden}
+    muon_momentum = 0.95 if spec.momentum is None else spec.momentum
+    rules = [rule(Muon, hidden, {"momentum": "momentum_buffer"}, momentum=muon_momentum)] if hidden else []
+    return [*rules, rule(torch.optim.AdamW, rest, _ADAM, betas=spec.betas, **fast)]
 
 
 class Muon(torch.optim.Optimizer):

@@ -365,9 +365,7 @@ def _update(trained: Trained) -> str:
         "muon": _adam,
         "rmsprop": _rmsprop,
         "adadelta": _adadelta,
-    }.get(spec.name)
-    if rule is None:
-        raise ConfigError(f"with_training does not support optimizer={spec.name}: leave with_training out")
+    }[spec.name]
     if hidden:
         names = f"[name for name in dW if name not in ({', '.join(map(repr, hidden))},)]".replace("'", '"')
     else:

@@ -373,7 +373,8 @@ def _grown(before: Plan, now: Plan, where: str) -> Plan:
         added = next(other for other in now.factors if other.name == factor.name)
         if (factor.range is None) != (added.range is None) or factor.range != added.range:
             raise ConfigError(
-                f"{where} holds another study: the range of {factor.name} differs. Choose another --study-dir"
+                f"{where} holds another study: there {_varied(factor)}, now it is {_varied(added)}. Choose another "
+                "--study-dir"
             )
         missing = [value for value in factor.values if value not in added.values]
         if missing:
@@ -395,6 +396,14 @@ def _grown(before: Plan, now: Plan, where: str) -> Plan:
     return dataclasses.replace(
         now, fixed=before.fixed, factors=tuple(factors), trials=trials, seeds=max(before.seeds, now.seeds)
     )
+
+
+def _varied(factor: Factor) -> str:
+    """What a study varies, as in learning_rate=0.0001..0.1."""
+    if factor.range is None:
+        return f"{factor.name}={shown(factor.values)}"
+    scale = " on a logarithmic scale" if factor.range.log else ""
+    return f"{factor.name}={factor.range.low:g}..{factor.range.high:g}{scale}"
 
 
 def _compared(fixed: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,12 +121,18 @@ class Aligner:
                 first = STATES_PER_PHONE * PHONES.index(phone.name)
                 for position, state in enumerate(phone):
                     if position >= STATES_PER_PHONE or state.start != end or state.duration < 1:
-                        raise DataError(f"the aligner fails in {phone.name} at {end * STEP / RATE:.2f} s")
+                        raise DataError(
+                            f"the aligner fails in {phone.name} at {end * STEP / RATE:.2f} s: expected "
+                            f"{STATES_PER_PHONE} states one after another; compare its transcript with the recording"
+                        )
                     end += state.duration
                     labels[state.start : end] = first + position
                     scores[state.start : end] = state.score / state.duration
         if abs(end - frames) > _END_FRAMES:
-            raise DataError(f"the aligner has {end} frames, and the recording {frames}")
+            raise DataError(
+                f"the aligner ends at frame {end}: expected the {frames} frames of the recording; compare its "
+                "transcript with it"
+            )
         labels[end:] = labels[min(end, frames) - 1]
         return labels, scores
 

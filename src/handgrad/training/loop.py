@@ -21,6 +21,7 @@ from handgrad.data import Dataset, Raw, assemble, digest, digest_arrays, raw_fro
 from handgrad.engines import DivergedError, Figures, make_engine
 from handgrad.engines.processes import Processes, here, joined
 from handgrad.errors import ConfigError, NonFiniteError, RunError
+from handgrad.training import checksums
 from handgrad.training.batches import BatchOrder
 from handgrad.training.config import IN_MEMORY, TrainConfig, merge_settings
 from handgrad.training.judging import MEASURES, averages, better, details, training_averages
@@ -539,11 +540,17 @@ class Training:
 
     def _restore_engine(self, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
         if about["architecture"] != self.engine.architecture.to_dict():
-            raise RunError(f"the checkpoint in {self.folder.path} is of another architecture than its config.toml says")
+            raise RunError(
+                f"the checkpoint in {self.folder.path} is of another architecture than its config.toml says: bring "
+                "back the config.toml that it was trained with, or train again"
+            )
         try:
             self.engine.restore(arrays, about["engine"])
         except (KeyError, ValueError) as error:
-            raise RunError(f"the checkpoint in {self.folder.path} does not fit its config.toml: {error}") from None
+            why = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise RunError(
+                f"the checkpoint in {self.folder.path} does not fit its config.toml: {why}. {checksums.DAMAGED}"
+            ) from None
         if about["threads"] != self.threads:
             self.reporter.note(
                 f"the run began with threads={about['threads']}, now it is {self.threads}: "

@@ -683,8 +683,11 @@ class Run:
         raise ConfigError(f"inputs: shape={inputs.shape} dtype={inputs.dtype}, expected numbers ({expected}){hint}")
 
     def _check_values(self, inputs: Num[Array, "N *shape"]) -> None:
-        if not np.isfinite(inputs).all():
-            raise ConfigError("inputs hold values that are not finite: expected raw values of the data set's scale")
+        if not (finite := np.isfinite(inputs)).all():
+            raise ConfigError(
+                f"inputs hold {inputs[~finite][0]} in sample {np.argwhere(~finite)[0, 0]}: expected finite numbers, "
+                "raw values on the scale of the data set"
+            )
         if not inputs.size or not self._preprocessing[1].get("bounded", True):
             return
         least, most = self._preprocessing[1].get("seen", (0.0, self.value_range))

@@ -1,7 +1,7 @@
 """The interfaces that the checker knows, each recognised by its names.
 
-`recognise(Source.read(folder))` gives the contracts that a hand-in follows; each says what to run (`probes`) and judges
-what came back (`judge`).
+`recognise(Source.read(folder))` returns the contracts that a hand-in follows; each says what to run (`probes`) and
+judges the results (`judge`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from handgrad.checking.contracts.source import Source
 from handgrad.checking.contracts.torch_functions import TorchFunction, UvANorm
 from handgrad.checking.contracts.uva import UvA2019April, UvA2019November, UvA2020, UvA2021
 
-#: From the most to the least specific: a hand-in that one of them recognises is not offered to the generic ones.
+#: From the most to the least specific: if one of them recognises a hand-in, the generic ones are not tried.
 CONTRACTS: tuple[type[Contract], ...] = (
     CMU2019,
     CMU2020,
@@ -36,12 +36,12 @@ GENERIC = (TorchFunction, GenericLayer, CachedPairs, FunctionGradient)
 
 
 def gradient_contract(source: Source, function: str, gradient: str) -> Contract:
-    """The contract of two functions, the second to be the gradient of the first."""
+    """The contract of two functions, the second of which should be the gradient of the first."""
     return FunctionGradient(source, function, gradient)
 
 
 def recognise(source: Source) -> list[Contract]:
-    """The contracts whose names are in a hand-in. Empty where none is."""
+    """The contracts whose names are in a hand-in. Empty if none is."""
     found: list[Contract] = []
     for kind in CONTRACTS:
         if kind in GENERIC and found:

@@ -1,4 +1,4 @@
-"""Source of the two functions that stand between a probe and a hand-in's own interface."""
+"""Source of the two functions that translate between a probe and the interface of a hand-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that several contracts make: what no test of the courses looks at."""
+"""Checks shared by several contracts, which the tests of the courses do not make."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handgrad.checking.probe import Observation, Value
 from handgrad.checking.results import Part
 
 FLOAT32 = 2e-4
-#: Memory layouts that inputs are tried in, and what a message calls them.
+#: Memory layouts of inputs to try, and their names in messages.
 LAYOUTS = {"read-only": "read-only", "strided": "not contiguous", "fortran": "in Fortran order"}
 
 
@@ -27,16 +27,16 @@ def judge_extras(
     names: Sequence[str] = ("x",),
     tolerance: float = 1e-6,
 ) -> None:
-    """A batch of one, other memory layouts, a second forward pass, float32, changed inputs; each against the hand-in
-    itself.
+    """A batch of one, other memory layouts, a second forward pass, float32, changed inputs; each compared with
+    the hand-in itself.
 
     Args:
-        judge: of the part.
-        groups: trials: `main`, and where there are any `one`, `layout`, `stale`, `float32`.
+        judge: the judge of the part.
+        groups: trials: `main`, and optionally `one`, `layout`, `stale`, `float32`.
         key: the observed array.
-        inputs: whether it is the first of the calls, so that an error before it is its own.
-        names: of the inputs that this part is handed.
-        tolerance: relative.
+        inputs: whether it is the first call, so that an earlier error belongs to it.
+        names: names of the inputs of this part.
+        tolerance: relative tolerance.
     """
     if judge.missing:
         return
@@ -61,7 +61,7 @@ def judge_extras(
 
 
 def _came_to(judge: Judge, each: Trial, key: str) -> bool:
-    """Whether a trial came as far as that; else it stopped earlier, in another part."""
+    """Whether a trial reached this point; otherwise it stopped earlier, in another part."""
     seen = judge.observed(each)
     return seen is None or key in seen.values
 
@@ -69,7 +69,7 @@ def _came_to(judge: Judge, each: Trial, key: str) -> bool:
 def judge_layouts(
     judge: Judge, trials: Sequence[Trial], key: str, reference: np.ndarray, tolerance: float = 1e-6
 ) -> None:
-    """The same result from inputs in other memory layouts, which the trials are named after."""
+    """Checks that inputs in other memory layouts, which are the names of the trials, give the same result."""
     for each in trials:
         layout = each.name.rsplit(" ", 1)[1]
         if layout == "read-only" and any(bug.id == "input-changed" for bug in judge.findings):
@@ -79,7 +79,7 @@ def judge_layouts(
 
 
 def batch_of_one(judge: Judge, one: Trial, several: Trial, key: str, *, inputs: bool = True) -> None:
-    """A batch of one goes through and has as many axes as any other."""
+    """Checks that a batch of one works and has as many axes as any other."""
     observation, usual = judge.observed(one), judge.observed(several)
     if observation is None or usual is None or usual.get(key) is None:
         return
@@ -105,7 +105,7 @@ def batch_of_one(judge: Judge, one: Trial, several: Trial, key: str, *, inputs: 
 
 
 def judge_later(judge: Judge, subject: Subject, trials: Sequence[Trial], key: str) -> None:
-    """What was right at the first pass through an object is right at those after it."""
+    """Checks that what was right in the first pass through an object is right in later ones."""
     if not judge.judged or judge.unjudged or judge.findings:
         return
     for each in trials:
@@ -129,7 +129,7 @@ def judge_later(judge: Judge, subject: Subject, trials: Sequence[Trial], key: st
 def judge_passes(
     judge: Judge, subject: Subject, trials: Sequence[Trial], key: str, arrays: Sequence[str] = ("x",), **draw
 ) -> None:
-    """The passes after the first, of a part in which nothing was found at the first."""
+    """Checks the later passes of a part without findings in the first."""
     if judge.missing or judge.findings:
         return
     chosen, named = passes(trials, judge.observations, key, arrays)
@@ -156,7 +156,7 @@ def _pass(each: Trial) -> str:
 
 
 def overflow(judge: Judge, large: Trial, key: str, where: str, *, tolerance: float = 1e-6) -> None:
-    """Large inputs give finite numbers."""
+    """Checks that large inputs give finite numbers."""
     found = judge.found(large, key)
     if judge.missing or found is None or found.dtype.kind != "f" or np.isfinite(found).all():
         return
@@ -166,7 +166,7 @@ def overflow(judge: Judge, large: Trial, key: str, where: str, *, tolerance: flo
 
 
 def better_parts(ours: Mapping[str, Part], own: Mapping[str, Part]) -> list[Part]:
-    """Of each part that was judged with our layers in place of the hand-in's, and with its own, the fairer verdict.
+    """For each part that was judged with our layers and with the hand-in's own, the fairer verdict.
 
     That is the one with ours, unless the part is right with its own, or could not be run with ours.
     """
@@ -181,7 +181,7 @@ def better_parts(ours: Mapping[str, Part], own: Mapping[str, Part]) -> list[Part
 
 
 def twice(judge: Judge, trials: Sequence[Trial], first: str, second: str, what: str) -> None:
-    """Asked again, the same comes back."""
+    """Checks that a repeated call returns the same result."""
     for each in trials:
         if any(bug.id == "input-changed" for bug in judge.findings):
             return
@@ -192,7 +192,7 @@ def twice(judge: Judge, trials: Sequence[Trial], first: str, second: str, what: 
 
 
 def overwritten(judge: Judge, trials: Sequence[Trial], what: str) -> None:
-    """The array that forward has returned holds after it what it held before."""
+    """Checks that a later call does not change the array that forward returned."""
     if any(bug.id == "input-changed" for bug in judge.findings):
         return
     for each in trials:
@@ -206,7 +206,7 @@ def overwritten(judge: Judge, trials: Sequence[Trial], what: str) -> None:
 
 
 def ones_for_one(observations: Mapping[str, Observation], trials: Sequence[Trial]) -> dict[str, Observation]:
-    """Observations in which a derivative that is one number stands for an array of it: Identity's 1.0."""
+    """Observations in which a derivative that is one number (1.0 of Identity) is expanded to an array."""
     found = {}
     for each in trials:
         observation = observations.get(each.name)
@@ -222,7 +222,7 @@ def ones_for_one(observations: Mapping[str, Observation], trials: Sequence[Trial
 
 
 def softmax_stability(judge: Judge, groups, key: str, *, sums: bool = False) -> None:
-    """Whether a softmax shifts by each row's maximum: which inputs turn to nan tells what it does instead."""
+    """Whether a softmax shifts by each row's maximum: the inputs that give nan tell what it does instead."""
 
     def broken(name: str) -> str:
         for each in groups.get(name, ()):
@@ -278,7 +278,7 @@ def judge_spread(
     std: float,
     mean: float = 0.0,
 ) -> None:
-    """Random weights: shape, mean, spread, a distribution like the normal one, and other figures at the next call."""
+    """Checks random weights: shape, mean, spread, normal distribution, and different numbers in the next call."""
     if observation.failure is not None and key not in observation:
         judge.failed(observation.failure)
         return
@@ -317,7 +317,7 @@ def judge_spread(
 
 
 def judge_zeros(judge: Judge, observation: Observation, key: str, size: int) -> None:
-    """Biases that start at zero."""
+    """Checks that biases start at zero."""
     if observation.failure is not None and key not in observation:
         judge.failed(observation.failure)
         return
@@ -334,7 +334,7 @@ def judge_zeros(judge: Judge, observation: Observation, key: str, size: int) -> 
 def own_or_right(
     judge: Judge, subject: Subject, trials: Sequence[Trial], key: str
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """For each trial the right value, and the hand-in's own where there is one of that shape."""
+    """For each trial the right value, and the hand-in's own if there is one of that shape."""
     rights, owns = [], []
     for each in trials:
         right = right_value(subject, each.draw)
@@ -346,7 +346,7 @@ def own_or_right(
 
 
 def _varies(y: np.ndarray) -> bool:
-    """Not one number everywhere: from that a derivative of 0 would follow, which anybody can return."""
+    """Whether it is not constant: the derivative would be 0 then, which anybody can return."""
     y = np.asarray(y, dtype=float)
     return not np.isfinite(y).all() or np.ptp(y) > 1e-3 * max(np.abs(y).max(initial=0), 1e-12)
 
@@ -354,7 +354,7 @@ def _varies(y: np.ndarray) -> bool:
 def from_own_output(
     judge: Judge, subject: Subject, trials: Sequence[Trial]
 ) -> tuple[list[Trial], list[Draw], list[Draw]]:
-    """What a backward pass may start from: the right output, the hand-in's own, its own in place of the input too."""
+    """What a backward pass may start from: the right output, the hand-in's own, its own instead of the input, too."""
     rights, owns = own_or_right(judge, subject, trials, "y")
     base = [Trial(each.probe, each.draw.changed(y=y)) for each, y in zip(trials, rights, strict=True)]
     own = [each.draw.changed(y=y) for each, y in zip(trials, owns, strict=True)]

@@ -1,9 +1,8 @@
 """CMU 11-785, homework 1 part 1: `hw1.py` of 2019, and the `mytorch` of 2020 and 2021.
 
-The MLP is judged with activations, criterion, batch normalisation and linear layers of the checker's own in the
-place of
-the hand-in's (derived from its classes, so that `isinstance` holds): a wrong Sigmoid is then a bug of Sigmoid alone.
-Where the MLP does not work with them it is judged with the hand-in's own.
+The MLP is judged with the checker's activations, criterion, batch normalisation and linear layers instead of the
+hand-in's (derived from its classes, so that `isinstance` holds): a wrong Sigmoid is then a bug of Sigmoid alone. If the
+MLP does not work with them, it is judged with the hand-in's own.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ def activation(module: str, name: str, setup: list[Operation]) -> Layer:
 
 
 def criterion(module: str, setup: list[Operation]) -> Layer:
-    """`SoftmaxCrossEntropy`: a loss for each sample, and `derivative()`, which is softmax less labels."""
+    """`SoftmaxCrossEntropy`: a loss for each sample, and `derivative()`, which is the softmax minus the labels."""
 
     def inputs(g: np.random.Generator, N: int, K: int, position: int | None = None) -> Arrays:
         return {"x": g.normal(size=(N, K)), "t": one_hot(g, N, K)}
@@ -181,7 +180,7 @@ class CMU(Contract):
         return found | ({loss: criterion(self.importing(loss), self.setup(loss))} if self.has(loss) else {})
 
     def groups(self, name: str) -> dict[str, list[Trial]]:
-        """The trials of a part by what is tried in them: main, one, layout, stale, ..."""
+        """The trials of a part by kind: main, one, layout, stale, ..."""
         return {
             key.removeprefix(f"{name} "): value for key, value in self.trials().items() if key.startswith(f"{name} ")
         }
@@ -396,7 +395,7 @@ _NAMES_2019 = (
 
 
 def _file_of(source: Source) -> Module | None:
-    """The one file that holds the homework of 2019: enough of its names, or an `hw1.py` with one of them."""
+    """The file with the homework of 2019: it has enough of its names, or is an `hw1.py` with one of them."""
     module = source.defining(*_NAMES_2019)
     if module is None:
         return None
@@ -456,7 +455,7 @@ class CMU2020(CMU):
 
 
 def _judge_state(judge: Judge, trials: Sequence[Trial]) -> None:
-    """After forward, `state` is what forward gave: the course's tests, and derivative(), read it."""
+    """Checks that `state` is the output of forward, as the course's tests and derivative() read it."""
     for each in trials:
         state, y = judge.found(each, "state"), judge.found(each, "y")
         if state is not None and y is not None and close(state, each.draw.x) and not close(state, y):
@@ -474,7 +473,7 @@ def _judge_spread_logits(judge: Judge, trials: Sequence[Trial]) -> None:
         if observation is None or found is None or found.dtype.kind != "f" or np.isfinite(found).all():
             continue
         if derivative is not None and derivative.dtype.kind == "f" and not np.isfinite(derivative).all():
-            continue  # it is the softmax that overflows
+            continue  # the softmax overflows
         if any("overflow" in warning.message for warning in observation.warnings):
             judge.bug(
                 "softmax-shift-not-max",
@@ -552,7 +551,7 @@ def linear_trials(module: str, setup: list[Operation], generator: Any) -> dict[s
 
 
 def row_missing(judge: Judge, name: str, found: np.ndarray) -> None:
-    """A gradient of shape (n,) where parameter and interface have (1, n)."""
+    """Notes a gradient of shape (n,) if parameter and interface have (1, n)."""
     judge.bug(
         "wrong-shape",
         f"`{name}` has the shape {found.shape}, `{name[1:]}` has {(1, *found.shape)}, and so has its gradient in this "

@@ -1,7 +1,7 @@
 """CMU 11-785 from 2022 on, as a description: `mytorch/nn` with layers whose `backward` takes the upstream gradient.
 
-W (out, in), b (out, 1). Whether the parameters' gradients, or the loss's, are divided by N is the edition's: either is
-right where it is kept to.
+W (out, in), b (out, 1). Editions differ in whether the gradients of the parameters, or of the loss, are divided by N:
+either is right if it is used consistently.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _sgd(g: np.random.Generator, position: int) -> Given:
 
 
 def _sgd_output() -> Subject:
-    """W after the steps, and b beside it as a last column."""
+    """W after the steps, with b as an additional last column."""
     usual = more.update("momentum")
 
     def compute(draw: Draw, weight: str = "updated", bias: str = "updated", **options: Any) -> np.ndarray:
@@ -139,7 +139,7 @@ def _sgd_output() -> Subject:
 
 
 def _by_edition(subject: Subject, other: Subject) -> Subject:
-    """A gradient that is divided by N where the draw says so."""
+    """A gradient that is divided by N if the draw says so."""
 
     def compute(draw: Draw, **options: Any) -> Any:
         return (other if draw.averaged else subject).compute(draw, **options)
@@ -171,7 +171,7 @@ def mean_square_dx() -> Subject:
     return Subject("dLdA", compute, factors={"-1": "label-sign", "N": "batch-mean-missing", "1/N": "batch-mean-twice"})
 
 
-#: What the handout calls the arrays of our formulas.
+#: The names in the handout of the arrays of our formulas.
 OF_ACTIVATIONS = {"x": "Z", "y": "A", "dy": "dLdA"}
 OF_NORM = {"x": "Z", "xhat": "NZ", "dy": "dLdBZ", "dx": "dLdZ", "dxhat": "dLdNZ", "gamma": "BW", "beta": "Bb"} | {
     "running_mean": "running_M",
@@ -181,7 +181,7 @@ AVERAGED = ({"averaged": False}, {"averaged": True})
 
 
 def _adapter(name: str) -> str:
-    """For the functions that serve several classes."""
+    """For functions that several classes share."""
     return f'NAME = "{name}"\n{ADAPTER}'
 
 

@@ -29,7 +29,7 @@ KINDS = {"identity": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "
 
 @dataclass(frozen=True)
 class Net:
-    """One network to try: sizes from input to output, activations, normalised layers, batch size."""
+    """One network to test: sizes from input to output, activations, normalised layers, batch size."""
 
     name: str
     sizes: tuple[int, ...]
@@ -55,7 +55,7 @@ NETS = (
 
 @dataclass(frozen=True)
 class Places:
-    """Where an edition keeps things."""
+    """Where an edition stores its arrays."""
 
     weight: tuple[Any, ...] = ("mlp", "W", "{i}")
     bias: tuple[Any, ...] = ("mlp", "b", "{i}")
@@ -82,11 +82,11 @@ def build(
     """The trial of one network.
 
     Args:
-        net: which.
-        mode: "ours" with the checker's own activations and so on, "own" with the hand-in's.
+        net: the network.
+        mode: "ours" with the checker's activations and so on, "own" with the hand-in's.
         module: the name that the MLP's file is imported under.
         setup: imports.
-        places: where the edition keeps things.
+        places: where the edition stores its arrays.
         owners: class -> the module it is imported under.
         g: what the arrays are drawn from.
         row: biases are (1, n).
@@ -128,7 +128,7 @@ def build(
     else:
         operations.append(call(owners["SoftmaxCrossEntropy"], "SoftmaxCrossEntropy", to="criterion", send=False))
     if ours:
-        # replaced where the MLP looks them up, not in their own files
+        # replaced where the MLP looks them up, not in their files
         for name, make in (("BatchNorm", "batchnorm"), ("Linear", "linear")):
             operations.append(call("ours", make, args=[base(name)], to=f"our {name}", send=False))
             operations.append(get(module, name, to=f"their {name}", optional=True) | {"send": False})
@@ -232,7 +232,7 @@ def build(
         arrays=arrays,
         seed=seed,
     )
-    # the stand-ins are code that would be an answer in the parts that are judged elsewhere
+    # the stand-ins are answers to the parts that are judged elsewhere
     return trial(f"MLP {mode} {net.name}", operations, draw, arrays, apart="networks")
 
 
@@ -241,9 +241,9 @@ def _initialiser(owners: Mapping[str, str]) -> Any:
 
 
 def renamed_places(module: Module | None, name: str, places: Places) -> tuple[Places, dict[str, str]]:
-    """The places of an MLP that keeps its parameters under names of its own, and interface's name -> own name.
+    """The places of an MLP that stores its parameters under other names, and interface's name -> own name.
 
-    What is made by `weight_init_fn` is W, whatever it is called; its gradient is called after it.
+    An array created by `weight_init_fn` is W, whatever its name; the name of its gradient follows from it.
     """
     methods = module.methods(name) if module is not None and name not in module.borrowed else {}
     attributes: dict[str, list[str]] = {}
@@ -290,10 +290,10 @@ def renamed_places(module: Module | None, name: str, places: Places) -> tuple[Pl
 
 
 def network(each: Trial, observation: Observation, step: int | str) -> Draw | None:
-    """The draw of a pass through the network, with the hand-in's own parameters as they stood.
+    """The draw of a pass through the network, with the hand-in's parameters at that time.
 
-    None where they are not there, or where those of the first pass are not the ones that were put in: a network that
-    reports other weights than it was given would be judged by what it says.
+    None if they are missing, or if those of the first pass are not the ones that were set: a network that reports
+    other weights would otherwise be judged by what it reports.
     """
     net: Net = each.draw.net
     W, b, norms = [], [], []
@@ -343,7 +343,7 @@ def network(each: Trial, observation: Observation, step: int | str) -> Draw | No
 
 
 class Renamed:
-    """Observations of single moments of a probe, under names of their own."""
+    """Observations of single moments of a probe, under separate names."""
 
     def __init__(self, judge: Judge, observations: Mapping[str, Observation]) -> None:
         self.judge, self.observations, self.added = judge, observations, {}
@@ -394,7 +394,7 @@ def judge_mlp(
 
 
 def _without_layers(observation: Observation) -> bool:
-    """The starter's constructor: no weight is drawn, and where the layers are to be there is None."""
+    """Whether it is the starter's constructor: it draws no weights, and the layers are None."""
     calls, first = observation.values.get("calls"), observation.values.get("W0 start")
     failure = first.failure if first is not None else None
     return calls is not None and not calls.length and failure is not None and "'NoneType'" in failure.message
@@ -418,12 +418,12 @@ ERRORS = ("missing-attribute", "undefined-name", "shape-clash")
 
 
 def _built(observation: Observation) -> bool:
-    made = observation.values.get("mlp")  # sent only where it is an exception
+    made = observation.values.get("mlp")  # sent only if it is an exception
     return "calls" in observation.values and (made is None or made.failure is None)
 
 
 def _not_built(judges: Sequence[Judge], trials: Sequence[Trial], observations: Mapping[str, Observation]) -> None:
-    """Why there is no network with batch normalisation: not filled in, or not to be judged."""
+    """Why there is no network with batch normalisation: not filled in, or it cannot be judged."""
     for each in trials:
         made = observations[each.name].values.get("mlp")
         failure = made.failure if made is not None else observations[each.name].failure
@@ -437,7 +437,7 @@ def _not_built(judges: Sequence[Judge], trials: Sequence[Trial], observations: M
 
 
 def without_consequences(judge: Judge, cause: Judge, reason: str) -> None:
-    """Errors that follow from what is wrong already are not bugs of their own."""
+    """Errors that follow from known ones are not separate bugs."""
     if not cause.findings:
         return
     follows = {"raises", "shape-clash", "wrong-shape"}
@@ -534,12 +534,12 @@ def _judge_forward(judge: Judge, trials, observations) -> None:
 
 
 def _judge_output(judge: Judge, trials, observations) -> None:
-    """The starter's own error() and total_loss(), where the hand-in kept them, read what forward has to set."""
+    """Checks the starter's error() and total_loss(), if the hand-in kept them: they read what forward must set."""
     for each in trials:
         observation = observations[each.name]
         back = observation.values.get("back later")
         if back is not None and back.failure is not None:
-            continue  # told there
+            continue  # reported there
         for method, key in (("error", "error"), ("total_loss", "total loss")):
             if judge.module is None or method not in judge.module.methods(judge.owner):
                 continue
@@ -666,7 +666,7 @@ def _later_gradients(judge: Judge, renamed: Renamed, trials, observations) -> No
 
 
 def loops_forwards(judge: Judge) -> None:
-    """Where backward goes through its layers from the first to the last, what follows from that gets this name."""
+    """Names the consequences of a backward pass that goes through the layers from first to last."""
     node = judge.node()
     follows = {"shape-clash", "unexplained", "wrong-shape"}
     if node is None or not follows & {bug.id for bug in judge.findings}:
@@ -699,7 +699,7 @@ def without_rounding(small: Value | None, large: Value | None) -> Value | None:
 
 
 def fit_or_stale(judge: Judge, subject, trials: Sequence[Trial], key: str, givens) -> Explanation | None:
-    """Fits; where nothing fits both passes, but something fits the first, the second has kept something of it."""
+    """Fits; if nothing fits both passes, but something fits the first, the second retained something of it."""
     before = list(judge.findings)
     best = judge.fit(subject, trials, key, givens=givens)
     first = [each for each in trials if each.name.endswith(" 0")]
@@ -796,7 +796,7 @@ def _add_steps(renamed, found, each, observation, name, i, gradient) -> None:
             momentum=net.momentum,
         )
         value = Value("array", "ndarray", changes[step])
-        # first and second steps have other terms, and so are fitted apart
+        # first and second steps have different terms, so they are fitted separately
         found.setdefault(name if step == 0 else f"{name} again", []).append(
             renamed.add(each, f"step {name}{i} {step}", draw, {"change": value})
         )
@@ -845,7 +845,7 @@ def _judge_modes(judge: Judge, trials, observations, normalises: bool) -> None:
         own = observation.get("y1")
         right_training = network(each, observation, 1)
         if right_training is not None and (own is None or not close(own, subject.compute(right_training))):
-            # what is wrong with forward itself is told there; but whether the two modes differ can be seen
+            # errors of forward are reported there; but a difference between the two modes is visible
             same = observation.get("y2 train")
             if normalises and same is not None and close(found, same):
                 judge.bug("evaluation-mode-ignored", "after eval() the output is the same as after train()")

@@ -1,4 +1,4 @@
-"""CMU's `BatchNorm`: what is run, and the verdicts on training, running figures, evaluation and backward."""
+"""CMU's `BatchNorm`: its probes, and the verdicts on training, running statistics, evaluation and backward."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from handgrad.checking.diagnosis import Draw, close, number
 from handgrad.checking.probe import Observation, Operation
 
 Observations = Mapping[str, Observation]
-#: What a new object has.
+#: The attributes of a new object.
 INITIAL = ("gamma", "beta", "dgamma", "dbeta", "running_mean", "running_var", "mean", "var")
 
 
 def norm_trials(module: str, setup: Sequence[Operation], generator: Any) -> dict[str, list[Trial]]:
-    """Training on x0 and x1, backward twice, an evaluation of x2, training on x3, and an evaluation with running
-    figures (rm, rv) that are put in."""
+    """Training on x0 and x1, backward twice, an evaluation of x2, training on x3, and an evaluation with given
+    running statistics (rm, rv)."""
 
     def build(label: str, N: int, D: int, *, alpha=0.7, spread=1.0, layout="", constant=False) -> Trial:
         g = generator("norm", N, D)
@@ -99,8 +99,8 @@ def norm_trials(module: str, setup: Sequence[Operation], generator: Any) -> dict
 
 
 def judge_norm(judges: Mapping[str, Judge], observations: Observations, groups: Groups) -> None:
-    """Fills the judges of training, running figures, evaluation and backward, each given what the hand-in itself has
-    stored."""
+    """Fills the judges of training, running statistics, evaluation and backward, each based on what the hand-in itself
+    has stored."""
     training, running = judges["forward (training)"], judges["running figures"]
     evaluation, backward = judges["forward (evaluation)"], judges["backward"]
     _judge_training(training, observations, groups)
@@ -174,7 +174,7 @@ def _judge_training(training: Judge, observations: Observations, groups: Groups)
 
 
 def _judge_running(running: Judge, training: Judge, observations: Observations, main: Sequence[Trial]) -> None:
-    """The running figures after each of two passes, and that an evaluation leaves them as they are."""
+    """Checks the running statistics after each of two passes, and that an evaluation does not change them."""
     statistics = {name: value for name, value in training.options.items() if name in ("ddof", "over", "mean")}
     for which, short in (("mean", "rm"), ("var", "rv")):
         subject = layers.norm_running(which)
@@ -205,7 +205,7 @@ def _judge_running(running: Judge, training: Judge, observations: Observations, 
         running.observations = {**observations, **named}
         running.fit(subject, trials, "r")
         if statistics.get("ddof") and which == "var":
-            # told once, in the training pass
+            # reported once, in the training pass
             running.findings = before_findings + [
                 bug for bug in running.findings[len(before_findings) :] if bug.id != "running-unbiased"
             ]
@@ -233,7 +233,7 @@ def _judge_running(running: Judge, training: Judge, observations: Observations, 
 
 
 def _judge_evaluation(evaluation: Judge, training: Judge, observations: Observations, main: Sequence[Trial]) -> None:
-    """Evaluation, with the hand-in's own running figures (a) and with those that were put in (b)."""
+    """Checks evaluation with the hand-in's own running statistics (a) and with given ones (b)."""
     trials, named = [], {}
     subject = layers.norm_forward(0, evaluating=True)
     for each in main:
@@ -278,7 +278,7 @@ def _judge_evaluation(evaluation: Judge, training: Judge, observations: Observat
 
 
 def _judge_backward(backward: Judge, training: Judge, observations: Observations, groups: Groups) -> None:
-    """By the right figures, or by what the hand-in's forward pass has stored."""
+    """Checks backward with the right statistics, or with those that the hand-in's forward pass has stored."""
     main = groups["main"]
     right, own, factors = [], [], []
     for each in main:
@@ -288,7 +288,7 @@ def _judge_backward(backward: Judge, training: Judge, observations: Observations
         cached = observation.get("norm") if observation is not None else None
         variance = observation.get("var") if observation is not None else None
         usable = (
-            bool(training.findings)  # what is right in forward is what backward is judged by
+            bool(training.findings)  # backward is judged by what is right in forward
             and cached is not None
             and cached.shape == xhat.shape
             and np.ptp(cached, axis=0).min() > 1e-3
@@ -344,7 +344,7 @@ def _judge_start(training: Judge, running: Judge, fresh: Observation) -> None:
 
 
 def _evaluated_alone(judge: Judge, main: Sequence[Trial], observations) -> None:
-    """One sample in evaluation: the first row of what the same samples gave together."""
+    """Checks one sample in evaluation: it must equal the first row of the result for all samples."""
     for each in main:
         observation = observations.get(each.name)
         together = observation.get("y4") if observation is not None else None

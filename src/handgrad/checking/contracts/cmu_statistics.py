@@ -1,4 +1,4 @@
-"""CMU's `get_training_stats`, judged by a log of what passes through the network while it runs."""
+"""CMU's `get_training_stats`, judged by a log of the data that passes through the network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def statistics_trial(
         setup: imports.
         g: what the arrays are drawn from.
         row: biases are (1, n).
-        own_biases: the module that has the hand-in's own `zeros_bias_init`, or nothing.
+        own_biases: the module with the hand-in's own `zeros_bias_init`, or empty.
     """
     arrays = {}
     for name, count, first in (("train", TRAIN, 0), ("validation", VALIDATION, 100), ("test", TEST, 200)):
@@ -76,7 +76,7 @@ def statistics_trial(
 
 
 def judge_statistics(judge: Judge, each: Trial, losses_right: bool) -> None:
-    """Every sample once an epoch, in another order each time, with its own label; validation in evaluation mode."""
+    """Checks that each epoch has every sample once, reordered, with its label; and validation in evaluation mode."""
     observation = judge.observed(each)
     if observation is None:
         return
@@ -136,7 +136,7 @@ def _entries(observation):
     kinds = names.text.split(",")
     modes = observation.get("modes")
     if len(kinds) != len(logs[1]) or modes is None:
-        return []  # a long log is cut
+        return []  # a long log is truncated
     return list(zip(kinds, logs[1], logs[2], modes, strict=True))
 
 
@@ -144,7 +144,7 @@ def _judge_order(judge: Judge, entries, arrays) -> None:
     trained: list[int] = []
     labels = arrays["train t"].argmax(axis=1)
     last: np.ndarray | None = None
-    pending: np.ndarray | None = None  # samples whose gradients the next step takes
+    pending: np.ndarray | None = None  # samples whose gradients the next step uses
     steps = 0
     for kind, first, _, mode in entries:
         if kind == "f":
@@ -184,7 +184,7 @@ def _judge_order(judge: Judge, entries, arrays) -> None:
 
 
 def _judge_figures(judge: Judge, entries, arrays, figures, losses_right: bool) -> None:
-    """Errors are shares of what passed in training, and losses means; by batch or by sample is the same here."""
+    """Checks that errors are fractions of the training samples, and losses means (by batch or sample is the same)."""
     labels = arrays["train t"].argmax(axis=1)
     losses: list[float] = []
     wrong: list[bool] = []

@@ -1,5 +1,4 @@
-"""What a contract is: a set of names that it is recognised by, probes that are run, and a judgement of what came
-back."""
+"""What a contract is: the names by which it is recognised, the probes to run, and the judgement of the results."""
 
 from __future__ import annotations
 
@@ -18,51 +17,51 @@ from handgrad.checking.sandbox import Limits
 class Contract:
     """One course's interface, as found in one hand-in.
 
-    A contract reads the hand-in as text only. `probes` says what is to be run on it in the sandbox; `judge` compares
-    what came back with references of its own.
+    A contract reads the hand-in as text only. `probes` says what to run on it in the sandbox; `judge` compares
+    the results with its references.
     """
 
-    #: What the report calls it, such as `cmu-2019`.
+    #: Its name in the report, such as `cmu-2019`.
     name: str
     title: str
-    #: The handout's points by group of parts; empty where the handout gives none.
+    #: The handout's points by group of parts; empty if the handout gives none.
     points: ClassVar[Mapping[str, float]] = {}
 
-    #: What all inputs are drawn from; `check` sets one of its own for each hand-in.
+    #: Seed of all inputs; `check` sets a different one for each hand-in.
     seed: int = 0
 
     def __init__(self, source: Source) -> None:
         self.source = source
 
     def generator(self, *key: int | str) -> np.random.Generator:
-        """A generator for what has that name: the same at each call, and unlike that of any other name."""
+        """The generator with that name: the same in each call, and different for each name."""
         words = [zlib.crc32(each.encode()) if isinstance(each, str) else each for each in key]
         return np.random.default_rng([self.seed, zlib.crc32(self.name.encode()), *words])
 
     @classmethod
     def recognise(cls, source: Source) -> Contract | None:
-        """This contract on that hand-in, if the names in it are the contract's; else None."""
+        """This contract on that hand-in if it contains the names of the contract; otherwise None."""
         raise NotImplementedError
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Folders of the hand-in, relative to it, that are to be put in front of `sys.path`, the first in front."""
+        """Folders, relative to the hand-in, to put at the beginning of `sys.path`, in this order."""
         return (".",)
 
     @property
     def torch(self) -> bool:
-        """Something of it needs PyTorch; its probes say which."""
+        """Whether anything requires PyTorch; the probes say which."""
         return False
 
     def prepare(self, limits: Limits, means: Sequence[str]) -> None:
-        """What is to be known before the probes are run; `seed` is set."""
+        """Prepares what must be known before the probes run; `seed` is set."""
 
     def make_trials(self) -> dict[str, Any]:
-        """What is run, as lists of trials by what is judged by them."""
+        """The trials to run, as lists by what they are used for."""
         raise NotImplementedError
 
     def trials(self) -> dict[str, Any]:
-        """The trials, built once, so that probes and judgement are of the same draws."""
+        """The trials, created once, so that probes and judgement use the same draws."""
         if not hasattr(self, "_trials"):
             self._trials = self.make_trials()
         return self._trials

@@ -1,15 +1,15 @@
 """Runs in the sandbox, as text: makes `forward(*values) -> (output, made)` and `backward(dout, made) -> gradients` of
-one part of a hand-in, whatever its own interface is.
+one part of a hand-in with any interface.
 
 A place is a list that begins with `layer`, `forward` or `backward` (what these two returned) or with the name of an
-argument, and goes on with attributes, positions and `{"key": ...}`. This file never imports handgrad.
+argument, and continues with attributes, positions and `{"key": ...}`. This file never imports handgrad.
 """
 
 import numpy as np
 
 
 class Made:
-    """What one forward pass has made: the cache of the pair."""
+    """The objects of one forward pass: the cache of the pair."""
 
     layer = forward = backward = None
 
@@ -23,14 +23,14 @@ class Made:
         if first in ("forward", "backward") and steps and not several:
             if steps[0] != 0:
                 raise TypeError(f"{first} returns {type(value).__name__}, expected several values")
-            steps = steps[1:]  # one value, where it was to be the first of several
+            steps = steps[1:]  # one value, where the first of several was expected
         for step in steps:
             at = step["key"] if isinstance(step, dict) else step
             value = getattr(value, step) if isinstance(step, str) else value[at]
         return value
 
     def arrays(self):
-        """The layer's arrays by place, those in its dicts and its own objects included; copies."""
+        """Copies of the layer's arrays by place, including those in its dicts and in its own objects."""
         found = {}
 
         def look(value, place, depth):
@@ -90,7 +90,7 @@ class Adapted:
         return tuple(found)
 
     def value(self, each, made):
-        """A constructor's argument: a value, a size of this trial, or a name of NumPy's."""
+        """A constructor's argument: a value, a size of this trial, or a NumPy name."""
         if isinstance(each, dict):
             if "numpy" in each:
                 return getattr(np, each["numpy"])

@@ -403,8 +403,7 @@ class Course(Runner):
         if not trials:
             return
         reference = self.course.reference
-        if reference is None:
-            raise ConfigError(f"{self.course.path} has no reference")
+        assert reference is not None, "CourseFile.read refuses a course that lacks one"
         with tempfile.TemporaryDirectory(prefix="handgrad-reference-", ignore_cleanup_errors=True) as folder:
             try:
                 solution = take_in(reference, Path(folder))

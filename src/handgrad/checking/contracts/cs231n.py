@@ -1,7 +1,7 @@
 """Stanford's CS231n as a description, and any other pair `NAME_forward`, `NAME_backward` with a cache.
 
-`CS231N` lists the assignments' functions: what each is handed, and what it and its gradients are. A pair that is not
-listed is judged by the differences of its own forward.
+`CS231N` lists the functions of the assignments: their arguments, and what they and their gradients compute. Other pairs
+are judged by the finite differences of their own forward.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _one_hot(g: np.random.Generator, N: int, K: int) -> np.ndarray:
 
 def _affine(g: np.random.Generator, position: int) -> Given:
     N, D, K = SIZES[position]
-    x = g.normal(size=(N, 2, D // 2) if D == 4 else (N, D))  # of any number of axes: the rest is one row
+    x = g.normal(size=(N, 2, D // 2) if D == 4 else (N, D))  # any number of axes: the rest is one row
     w, b = g.normal(size=(x[0].size, K)), g.normal(size=K)
     draw = Draw({"N": N, "D": D, "K": K}, x=x.reshape(N, -1), weight=w.T, bias=b)
     return Given({"x": x, "w": w, "b": b}, draw)
@@ -164,7 +164,7 @@ def _convolution(g: np.random.Generator, position: int) -> Given:
 
 
 def _square_convolution(g: np.random.Generator, position: int) -> Given:
-    """Sizes that the fast versions take: square windows that tile the padded image."""
+    """Sizes that the fast versions accept: square windows that tile the padded image."""
     shape, filters, size, stride, pad = (
         ((2, 3, 5, 5), 2, (3, 3), 1, 1),
         ((3, 2, 6, 6), 3, (2, 2), 2, 0),
@@ -223,7 +223,7 @@ def _update(g: np.random.Generator, position: int, rule: str) -> Given:
 def _classifier(g: np.random.Generator, position: int) -> Given:
     N, D, K = ((6, 4, 3), (5, 3, 5), (8, 5, 4), (1, 3, 4))[position]
     W, X, t = g.normal(size=(D, K)), g.normal(size=(N, D)), _one_hot(g, N, K)
-    X[:, -1] = 1.0  # the biases, as in the assignment: the last row of W moves all scores alike
+    X[:, -1] = 1.0  # the biases, as in the assignment: the last row of W shifts all scores equally
     reg = (0.3, 0.05, 1.2, 0.5)[position]
     draw = Draw({"N": N, "K": K}, W=W, X=X, t=t, reg=reg, share=1.0)
     return Given({"W": W, "X": X, "y": t.argmax(axis=1), "reg": reg}, draw)
@@ -244,13 +244,13 @@ def large(given: Given, everywhere: np.ndarray, by_row: np.ndarray, function: st
 
 
 def large_rows(given: Given, function: str, module: str = "m") -> Given:
-    """`large`, where the first argument holds the logits (N, K)."""
+    """`large`, if the first argument contains the logits (N, K)."""
     x = next(iter(given.arrays.values()))
     return large(given, x + 1e3, x + 1e3 * np.arange(len(x))[:, None], function, module)
 
 
 def _large_weights(given: Given, function: str) -> Given:
-    """`large`, where the logits are X W and the last column of X is 1."""
+    """`large`, if the logits are X W and the last column of X is 1."""
     everywhere = given.arrays["W"].copy()
     everywhere[-1] += 1e3
     return large(given, everywhere, given.arrays["W"] + 1e3, function)
@@ -260,7 +260,7 @@ def _large_weights(given: Given, function: str) -> Given:
 
 
 def stable(forward: Judge, backward: Judge, trials: Pairs) -> None:
-    """Scores around a thousand, and rows that are thousands apart, give a finite result."""
+    """Checks that scores around a thousand, and rows that differ by thousands, give a finite result."""
     for key, id, why in (
         ("large y", "softmax-no-shift", "with 1000 added to every logit the result holds {bad}: exp overflows"),
         (
@@ -277,7 +277,7 @@ def stable(forward: Judge, backward: Judge, trials: Pairs) -> None:
 
 
 def running_trial(one: Trial, which: str, start: float, alpha: float) -> Trial:
-    """The running mean or variance of a trial after one training pass, which began at `start`."""
+    """The running mean or variance of a trial after one training pass, starting from `start`."""
     x = one.draw.x
     statistics = {"mean": x.mean(axis=0), "var": x.var(axis=0)}
     draw = one.draw.changed(
@@ -292,7 +292,7 @@ def running_trial(one: Trial, which: str, start: float, alpha: float) -> Trial:
 
 
 def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
-    """bn_param gets the running figures: momentum * running + (1 - momentum) * batch, from zeros."""
+    """Checks the running statistics in bn_param: momentum * running + (1 - momentum) * batch, from zeros."""
     if forward.missing or not forward.judged:
         return
     for which in ("mean", "var"):
@@ -313,7 +313,7 @@ def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
 
 
 def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
-    """In evaluation the running figures are used, and kept."""
+    """Checks that evaluation uses the running statistics and does not change them."""
     if forward.missing or not forward.judged:
         return
     named, shown = {}, []
@@ -359,12 +359,12 @@ def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
 
 
 def told_already(forward: Judge, which: str) -> tuple[dict[str, Any], ...]:
-    """Where forward divides the variance by N - 1, so does the running variance: that is told once."""
+    """If forward divides the variance by N - 1, so does the running variance: that is reported once."""
     return ({}, {"batch": "unbiased"}) if which == "var" and forward.options.get("ddof") else ({},)
 
 
 def running_from_zero(which: str) -> Subject:
-    """From zeros a running figure is (1 - momentum) times the batch's; what is left out would be seen in its factor."""
+    """Starting from 0, a running statistic is (1 - momentum) times that of the batch; the factor reveals omissions."""
     usual = layers.norm_running(which)
     factors = {"alpha": "running-alpha-swapped", "1/1-alpha": "running-is-last-batch", "0": "running-never-updated"}
     return Subject(usual.name, usual.compute, usual.slips, factors=factors)
@@ -436,10 +436,10 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
 
 # -- the description --------------------------------------------------------------------------------------------------
 
-#: What the assignments call the arrays of our formulas.
+#: The names in the assignments of the arrays of our formulas.
 UPSTREAM = {"dy": "dout"}
 OF_NORM = {"dy": "dout", "y": "out", "dxhat": "dout * gamma"}
-#: Slips of a normalisation's forward that its dx has as well.
+#: Slips of a normalisation's forward that its dx shares.
 SHARED = {"dx": ("ddof", "eps_at", "eps_value", "root")}
 NORM_GRADIENTS = {
     "dx": layers.norm_dx(0),
@@ -454,7 +454,7 @@ CONVOLUTION = {
 
 
 SOFTMAX_OPTIONS = ("axis", "shift", "form", "twice")
-#: Of reg * sum(W²) the whole or a half: editions differ.
+#: The whole or half of reg * sum(W²): editions differ.
 SHARES = ({"share": 1.0}, {"share": 0.5})
 
 
@@ -597,7 +597,7 @@ def _described() -> Iterator[Described]:
 
 
 def _spatial_forward() -> Subject:
-    """Normalisation of each channel, over x as (N H W, C). The draw: that x, and the images as they are handed over."""
+    """Normalisation of each channel, over x as (N H W, C). The draw: that x, and the images as passed."""
     usual = layers.norm_forward(0)
 
     def compute(draw: Draw, rows: str = "pixels", **options: Any) -> Any:
@@ -619,7 +619,7 @@ def _spatial_forward() -> Subject:
 
 
 def _through_relu(subject: Subject) -> Subject:
-    """A gradient of affine_relu: that of the affine layer, of dout where x w + b is positive."""
+    """A gradient of affine_relu: that of the affine layer, for dout where x w + b is positive."""
 
     def compute(draw: Draw, mask: str = "right", **options: Any) -> Any:
         z = draw.x @ draw.weight.T + draw.bias
@@ -694,7 +694,7 @@ class CS231n(Runner):
         return super().make_trials() | updates
 
     def _judges(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> tuple[Judge, Judge]:
-        """A network's loss gives scores, or the loss and its gradients: parts are named by how it is called."""
+        """A network's loss returns scores, or the loss and its gradients: the call determines the names of parts."""
         if not each.owner:
             return super()._judges(each, module, observations)
         forward, gradient = (
@@ -763,8 +763,8 @@ def _arguments(module: Module, name: str) -> list[str]:
 
 
 def _defines(module: Module, each: Described) -> bool:
-    """The function is there with as many arguments as it is to be handed, and so is its backward, if it has one. A
-    forward that has no backward yet is the course's where its arguments have the course's names and it gives a
+    """Whether the function exists with the right number of arguments, and so does its backward, if it has one. A
+    forward without a backward belongs to the course if its arguments have the names of the course and it returns a
     cache."""
     if each.forward not in module.functions:
         return False
@@ -782,7 +782,7 @@ def _defines(module: Module, each: Described) -> bool:
 
 
 class CachedPairs(Runner):
-    """Pairs `NAME_forward`, `NAME_backward` of no course, with a cache between them."""
+    """Pairs `NAME_forward`, `NAME_backward` with a cache that belong to no course."""
 
     name = "pairs"
     title = "pairs of functions, NAME_forward and NAME_backward with a cache"
@@ -798,7 +798,7 @@ class CachedPairs(Runner):
 
 
 def pairs_of(source: Source) -> list[tuple[Described, Module]]:
-    """The pairs of which forward gives two things and backward takes the second."""
+    """The pairs in which forward returns two values and backward takes the second."""
     found = []
     for module in source.modules:
         for forward in module.functions:
@@ -829,7 +829,7 @@ def _gives_two(function: ast.FunctionDef) -> bool:
 
 
 def numeric_gradient(name: str, k: int) -> Subject:
-    """A gradient by differences of the hand-in's own forward. The draw: J_k and what the models there read."""
+    """A gradient by differences of the hand-in's own forward. The draw: J_k and what its models read."""
     usual = numeric_backward() if k == 0 else parameter_subject(name, bias=name[1:].lower().startswith("b"))
 
     def compute(draw: Draw, **options: Any) -> Any:
@@ -845,7 +845,7 @@ KINDS = ("relu", "sigmoid")
 
 
 def _made_up(function: ast.FunctionDef) -> tuple[Callable[[np.random.Generator, int], Given], list[str]] | None:
-    """Values for a forward's arguments by their names: rows of samples first, or columns where the name says so."""
+    """Values for the arguments of forward, by name: samples in rows, or in columns if the name says so."""
     names = required(function)
     if not names or len(names) > 4:
         return None

@@ -1,8 +1,8 @@
-"""A contract as a description: how a part is called, what it is handed, what it and its gradients are, and which
-further properties hold; and the one runner that makes trials, probes and verdicts of it.
+"""A contract as a description: how each part is called, its arguments, what it and its gradients compute, and which
+further properties hold; and the runner that turns a description into trials, probes and verdicts.
 
 A `Described` part is one function, or a pair of them with a cache: `out, cache = NAME_forward(...)` and
-`gradients = NAME_backward(dout, cache)`; or a loss that gives its gradient with it, `loss, dx = NAME(x, y)`.
+`gradients = NAME_backward(dout, cache)`; or a loss that returns its gradient as well, `loss, dx = NAME(x, y)`.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ AVERAGED = {"batch-mean-unwanted", "bias-gradient-averaged"}
 
 @dataclass(frozen=True)
 class Given:
-    """What one trial hands over.
+    """The inputs of one trial.
 
     Arguments:
-        arrays: by name, in the order of the function's arguments; numbers and dicts (as lists of pairs) are among them.
-        draw: the same under the names that the subjects read; `dy` is added from `upstream`.
-        setup: operations that come first, such as the making of a dict that the function writes into.
-        keep: what is to be seen afterwards: key -> path.
-        after: operations that come last, such as a pass in another mode.
-        besides: arrays for `setup` and `after`.
+        arrays: by name, in the order of the function's arguments, including numbers and dicts (as lists of pairs).
+        draw: the same values under the names that the subjects use; `dy` is added from `upstream`.
+        setup: operations that run first, such as creating a dict that the function writes into.
+        keep: what is observed afterwards: key -> path.
+        after: operations that run last, such as a pass in another mode.
+        besides: further arrays, for `setup` and `after`.
     """
 
     arrays: Mapping[str, Any]
@@ -66,32 +66,32 @@ class Described:
 
     Arguments:
         name: of the function or pair, as the hand-in has it, without `_forward`.
-        forward, backward: the functions' names; backward is empty for a loss, which gives (loss, gradients).
-        make: (generator, position) -> what is handed over in the trial of that position.
-        output: what forward computes; None where nobody knows.
-        gradients: what backward computes, in the order in which it gives them.
-        group: the row of points that it counts for.
-        trials: how many.
+        forward, backward: the functions' names; backward is empty for a loss, which returns (loss, gradients).
+        make: (generator, position) -> the inputs of the trial at that position.
+        output: what forward computes; None if it is unknown.
+        gradients: what backward computes, in the order in which it returns them.
+        group: the row of points that it counts towards.
+        trials: number of trials.
         fold: how x, dy, output and dx become arrays (samples, features), for a subject of two axes.
         more: further properties: (runner, judges, trials with observations).
-        numeric: whether the derivative of the hand-in's own forward is taken by differences.
-        shared: gradient -> the options of output's slips that it has too: what is wrong there is not told again.
-        columns: gradients that the interface has with an axis of one more than the subject: their shape is no note.
-        adapter: source of functions of those names, where the hand-in has a class: `forward` makes an object and gives
-            (output, object), `backward` takes the object for its cache. The hand-in's file is `m` in it.
-        owner, methods: the class, and which of its methods forward and backward are.
-        conventions: what the draw may be changed by for the gradients, all of them alike: editions that differ.
-        starts_at_zero: the starter's own code gives zeros where nothing is filled in.
-        choices: what the draw may be changed by, each as right as the first: a convention that forward chooses and its
-            gradients keep to.
-        further: arguments of backward after (dout, cache).
-        upstream: whether backward takes an upstream gradient; else the gradients are those of the output's sum.
-        differences: the gradients are compared with the differences of the hand-in's own forward. So they are where
-            nobody knows the output.
-        largest: how many entries an argument may have whose derivative is taken by differences.
-        from_output: the gradients are computed from what forward gave: where that is wrong (`own_output` in the draw),
+        numeric: whether the hand-in's own forward is differentiated by finite differences.
+        shared: gradient -> the options of output's slips that it shares: an error there is not reported again.
+        columns: gradients with an additional axis of length 1 in the interface: their shape causes no note.
+        adapter: source of functions of those names if the hand-in has a class: `forward` creates an object and returns
+            (output, object), `backward` takes the object as its cache. The hand-in's file is `m` in it.
+        owner, methods: the class, and the names of its forward and backward methods.
+        conventions: allowed changes of the draw for the gradients, the same for all of them: editions that differ.
+        starts_at_zero: the unfinished starter code returns zeros.
+        choices: allowed changes of the draw, all equally right: a convention that forward chooses and its gradients
+            follow.
+        further: additional arguments of backward, after (dout, cache).
+        upstream: whether backward takes an upstream gradient; otherwise the gradients are those of the output's sum.
+        differences: the gradients are compared with finite differences of the hand-in's own forward. This is always
+            the case if the output is unknown.
+        largest: maximum number of entries of an argument for finite differences.
+        from_output: the gradients are computed from the output of forward: if that is wrong (`own_output` in the draw),
             they are right if they follow from it.
-        symbols: what the interface calls the x, y and dy of our formulas.
+        symbols: the names in the interface of the x, y and dy of our formulas.
         known: whether the checker knows the function.
     """
 
@@ -128,7 +128,7 @@ class Described:
 
 
 class Runner(Contract):
-    """Makes probes and verdicts of descriptions."""
+    """Turns descriptions into probes and verdicts."""
 
     #: (description, the file that defines it)
     described: Sequence[tuple[Described, Module]]
@@ -210,7 +210,7 @@ class Runner(Contract):
         )
 
     def _judges(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> tuple[Judge, Judge]:
-        """Those of forward and of its gradient."""
+        """The verdicts on forward and on its gradient."""
         group = each.group or each.owner or each.name
         if each.owner:
             forward, gradient = (
@@ -283,12 +283,12 @@ class Runner(Contract):
         return [forward.result()] if each.owner and not each.gradients else [forward.result(), gradient.result()]
 
     def _told(self, each: Described) -> bool:
-        """The same forward is judged as a part of an earlier description."""
+        """Whether the same forward is judged as a part of an earlier description."""
         same = (each.owner, each.forward)
         return next(other for other, _ in self.described if (other.owner, other.forward) == same) is not each
 
     def _chosen(self, each: Described, shown: list[Trial], named: Mapping[str, Observation]) -> list[Trial]:
-        """The draws under the convention that forward is seen to keep to."""
+        """The draws under the convention that forward follows."""
         if len(each.choices) == 1:
             return shown
         for choice in each.choices:
@@ -302,7 +302,7 @@ class Runner(Contract):
         return [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
 
     def _alone(self, each: Described, forward: Judge, gradient: Judge, one: Trial, observation: Observation) -> None:
-        """A batch of one, where several samples are right."""
+        """Checks a batch of one sample, if several samples are right."""
         for judge, named in ((forward, {"y": each.output}), (gradient, each.gradients)):
             for k, (key, subject) in enumerate(named.items()):
                 value = observation.values.get(key)
@@ -322,7 +322,7 @@ class Runner(Contract):
         judge.bug("returns-nothing", f"{each.forward} should return (out, cache), but its result has no first item")
 
     def _seen(self, each: Described, one: Trial, observation: Observation | None) -> tuple[Trial, Observation] | None:
-        """The output and the gradients under names of their own, folded to two axes where the subjects want that."""
+        """The output and the gradients under separate names, folded to two axes if the subjects require that."""
         if observation is None:
             return None
         values: dict[str, Value] = {}
@@ -358,7 +358,7 @@ class Runner(Contract):
                 }
                 draw = draw.changed(dy=each.fold(draw.dy)) if hasattr(draw, "dy") else draw
             except (ValueError, IndexError):
-                pass  # of another shape, which the fit will say
+                pass  # of another shape, which the fit reports
         output, x = values.get("y"), getattr(draw, "x", None)
         if output is not None and output.array is not None and x is not None and output.array.shape == x.shape:
             draw = draw.changed(y=output.array)
@@ -391,7 +391,7 @@ class Runner(Contract):
                 forward.missing, forward.findings = "the loss is still zero, as in the starter: not filled in", []
             return
         nothing = [value for one in named.values() for value in one.values.values() if value.kind == "none"]
-        if each.by_differences:  # a trial in which forward fails has no derivative; forward says so
+        if each.by_differences:  # a trial in which forward fails has no derivative; forward reports it
             shown = [one for one in shown if hasattr(one.draw, "jacobians")]
             if not shown:
                 judge.unjudged = judge.unjudged or "forward returns no array"
@@ -438,12 +438,12 @@ class Runner(Contract):
                 )
             )
             if consistent and forward.findings:
-                judge.findings = before  # the derivative of what forward computes, which is wrong: told there
+                judge.findings = before  # the derivative of a wrong forward, which is reported there
             new = {bug.id for bug in judge.findings} - {bug.id for bug in before}
             if each.output is None and k and not each.differences:
                 averaged[name] = "right" if not new else "averaged" if new <= AVERAGED else "other"
         names = [name for name, how in averaged.items() if how == "averaged"]
-        if names and "right" not in averaged.values():  # a convention, and all parameters keep to it
+        if names and "right" not in averaged.values():  # a convention that all parameters follow
             judge.findings = [bug for bug in judge.findings if bug.id not in AVERAGED]
             judge.note(f"{' and '.join(names)}: averaged over the batch, all alike")
         self._again(each, judge, trials, observations)
@@ -451,7 +451,7 @@ class Runner(Contract):
     def _convention(
         self, each: Described, shown: list[Trial], named: Mapping[str, Observation]
     ) -> tuple[Mapping[str, Any], bool]:
-        """The convention under which the most gradients are right, and whether any gradient says so."""
+        """The convention under which the most gradients are right, and whether any gradient determines it."""
         if len(each.conventions) == 1:
             return {}, True
         best = self._most_right(each, each.conventions, shown, named)
@@ -464,7 +464,7 @@ class Runner(Contract):
         shown: list[Trial],
         named: Mapping[str, Observation],
     ) -> Mapping[str, Any]:
-        """What makes the most gradients right; of as many, what the first gradients keep to: the weight's, say."""
+        """The choice that makes the most gradients right; in a tie, the one that fits the first gradients."""
 
         def right(choice: Mapping[str, Any]) -> tuple[int, list[bool]]:
             flags = self._right(each, choice, shown, named)
@@ -475,7 +475,7 @@ class Runner(Contract):
     def _right(
         self, each: Described, choice: Mapping[str, Any], shown: list[Trial], named: Mapping[str, Observation]
     ) -> list[bool]:
-        """Which gradients are right, but for their signs, under a choice."""
+        """Which gradients are right under a choice, ignoring their signs."""
         trials = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
         return [
             all(
@@ -487,7 +487,7 @@ class Runner(Contract):
         ]
 
     def _joined(self, each: Described, k: int, judge: Judge, shown: list[Trial], named) -> None:
-        """A parameter's gradient beside its parameter, as an update takes them."""
+        """Compares a parameter's gradient with its parameter, as an update uses them."""
         name = list(each.gradients)[k]
         for one in shown:
             handed = {key: value for key, value in one.draw.handed.items() if isinstance(value, np.ndarray)}
@@ -498,7 +498,7 @@ class Runner(Contract):
                 judge.notes = [note for note in judge.notes if f"`{name}`" not in note]  # not harmless
 
     def _by_differences(self, each: Described, k: int, trials, observations) -> dict[str, np.ndarray]:
-        """The gradient of the hand-in's own forward by its argument k, where differences give one."""
+        """The gradient of the hand-in's own forward with respect to argument k, if differences give one."""
         found = {}
         for one in trials:
             observation = observations.get(one.name)
@@ -536,21 +536,21 @@ def enumerate_text(items: Sequence[Value]) -> list[tuple[str, Value]]:
 
 
 def _several(value: Value | None) -> list[Value]:
-    """The items of a tuple; one array alone is one item; of a dict its values."""
+    """The items of a tuple or the values of a dict; a single array is one item."""
     if value is None or value.kind == "exception":
         return []
     return list(value.items.values()) if value.kind in ("tuple", "list", "dict") else [value]
 
 
 def _plain(value: Any) -> Any:
-    """An argument that is no array, as an expression of a probe."""
+    """An argument that is not an array, as an expression of a probe."""
     if isinstance(value, dict) and not {"path", "dict"} & set(value):
         return {"dict": [[key, _plain(item)] for key, item in value.items()]}
     return value
 
 
 def _inside(module: Module) -> bool:
-    """It imports from beside it with dots, and so has to be imported as part of its package."""
+    """Whether it uses relative imports, and therefore must be imported as part of its package."""
     return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(module.tree))
 
 

@@ -1,7 +1,7 @@
-"""Derivatives by differences, taken here: a hand-in is asked for values of its function alone, at points drawn here.
+"""Numerical derivatives: a hand-in only returns the values of its function, at points drawn here.
 
 The differences are central, over three steps, and extrapolated twice: (16 R' - R) / 15 with R = (4 D(h/2) - D(h)) / 3
-and R' the same for h/2 and h/4. They are held to themselves: where R and R' differ, or where the values at the points
+and R' the same for h/2 and h/4. They are checked against each other: if R and R' differ, or if the values at the points
 do not surround the value in the middle, there is no derivative.
 """
 
@@ -13,18 +13,18 @@ import numpy as np
 
 STEP = 2e-3
 STEPS = (STEP, STEP / 2, STEP / 4)
-#: How often the point in the middle is among the others.
+#: How often the middle point occurs among the others.
 REPEATED = 2
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """All points around an array `x` that its derivative needs, in an order that nobody else knows.
+    """All points around an array `x` required for its derivative, in a secret order.
 
     Arguments:
-        x: the point in the middle.
+        x: the middle point.
         rows: the points, (count, *x.shape), shuffled.
-        order: where each stands unshuffled: the middle, then for each entry and step the pair above and below.
+        order: their unshuffled positions: the middle, then for each entry and step the pair above and below.
         steps: the distances.
     """
 
@@ -46,7 +46,7 @@ class Sweep:
         return cls(x, rows[order].reshape(-1, *x.shape), order, steps)
 
     def jacobian(self, found: np.ndarray | None, y: np.ndarray) -> np.ndarray | None:
-        """(entries of x, entries of y) from the values at `rows`; None where no derivative is to be seen in them."""
+        """(entries of x, entries of y) from the values at `rows`; None if they determine no derivative."""
         if found is None or found.shape != (len(self.rows), *np.shape(y)) or found.dtype.kind not in "biuf":
             return None
         values = np.empty((len(self.rows), np.size(y)))
@@ -59,12 +59,12 @@ class Sweep:
 
 
 def amounts(scale: float = 1.0) -> list[float]:
-    """What `nudge` moves an entry by, in the order that `nudged` expects."""
+    """The amounts by which `nudge` changes an entry, in the order that `nudged` expects."""
     return [sign * step * scale for step in STEPS for sign in (1, -1)]
 
 
 def nudged(found: np.ndarray | None, size: int, y: np.ndarray) -> np.ndarray | None:
-    """(size, entries of y) from what `nudge` gave for an array of that many entries."""
+    """(size, entries of y) from the results of `nudge` for an array of that many entries."""
     if found is None or found.shape != (size * 2 * len(STEPS), *np.shape(y)) or found.dtype.kind not in "biuf":
         return None
     values = found.reshape(len(found), -1).astype(float)

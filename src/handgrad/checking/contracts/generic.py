@@ -1,9 +1,8 @@
 """Layers and functions of no course: any class with `forward` and `backward`, and any function with its gradient.
 
-What forward computes is the hand-in's own affair, unless the class's name says what it is to be (Sigmoid, Linear,
-LayerNorm, ...). backward is compared with differences of that forward, entry by entry, extrapolated over two steps;
-where
-forward is a layer that is known, what is wrong with backward gets its name.
+forward may compute anything, unless the name of the class says what it should be (Sigmoid, Linear, LayerNorm, ...).
+backward is compared with finite differences of that forward, entry by entry, extrapolated over two steps. If forward
+is a known layer, the error in backward is named.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ from handgrad.checking.probe import Observation, Operation, Probe, Value
 from handgrad.checking.results import Finding, Part
 from handgrad.errors import ConfigError
 
-#: Of a derivative by differences: what they leave of it, with room to spare.
+#: Tolerance of a derivative by finite differences, with a safety margin.
 DIFFERENCES = 2e-6
-#: Room for the numbers of one parameter; a larger one is left as it is, and not judged.
+#: Maximum size of a parameter; a larger one is left unchanged and not judged.
 ROOM = 256
-#: Passes through one object: a layer may be right at the first and wrong at a later one.
+#: Passes through one object: a layer may be right in the first and wrong in a later one.
 PASSES = 4
 
 
-#: What a class's name says that it computes.
+#: What a class computes according to its name.
 NAMES = (
     (r"soft_?max", "softmax"),
     (r"leaky_?relu", "leaky"),
@@ -68,7 +67,7 @@ GAMMAS = re.compile(r"(^|\.|_)(gamma|scale)$", re.I)
 BETAS = re.compile(r"(^|\.|_)(beta|shift)$", re.I)
 
 
-#: Words with which a name means another function: LogSoftmax, HardTanh, SigmoidCrossEntropy, ConvReLU, ReLU6.
+#: Words that make a name mean another function: LogSoftmax, HardTanh, SigmoidCrossEntropy, ConvReLU, ReLU6.
 OTHERWISE = re.compile(
     r"hard|log(?!istic)|shrink|cross|entropy|loss|criterion|conv|pool|attention|lstm|gru|rnn|cell|gate|bilinear|square"
     r"|gumbel|mask|scaled|weighted|temperature|sparse|spectral|group|instance|residual|noisy|dropout|6$|block|network"
@@ -76,7 +75,7 @@ OTHERWISE = re.compile(
 
 
 def kind_of(name: str) -> str | None:
-    """What a layer of that name computes, as far as the name says; None too where it names two things at once."""
+    """What a layer of that name computes; None if the name does not say or names two things."""
     text = re.sub("ReLU|RELU", "Relu", re.sub(r"(?<![A-Z])E[Ll][Uu]", "Elu", name))
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).lower() if not text.isupper() else text.lower()
     if OTHERWISE.search(text):
@@ -90,7 +89,7 @@ def kind_of(name: str) -> str | None:
 
 
 def required(function: ast.FunctionDef) -> list[str]:
-    """The arguments without a default, `self` and the like aside."""
+    """The arguments without a default, except `self` and the like."""
     names = [each.arg for each in function.args.posonlyargs + function.args.args]
     names = names[: len(names) - len(function.args.defaults)]
     return [name for name in names if name not in ("self", "cls", "ctx")]
@@ -108,7 +107,7 @@ def fields(node: ast.ClassDef) -> list[str]:
 
 
 def guess(name: str, D: int, K: int) -> Any:
-    """A value for a constructor's argument of that name; None where the name says nothing."""
+    """A value for a constructor argument of that name; None if the name says nothing."""
     low = name.lower()
     if re.search(r"kernel", low):
         return 2
@@ -143,7 +142,7 @@ SMALL = (Shape(2, 2, 3), Shape(3, 3, 2))
 
 
 def spread_out(g: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
-    """Random numbers between -2 and 2, none near another or near 0: a maximum or a kink is not straddled by a step."""
+    """Random numbers between -2 and 2, none close to another or to 0, so that no step crosses a maximum or a kink."""
     count = int(np.prod(size))
     places = (g.permutation(count) + g.uniform(0.25, 0.75, count)) / max(count, 1)
     x = 4 * places - 2
@@ -151,7 +150,7 @@ def spread_out(g: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
 
 
 def widths(module: Module, name: str) -> list[int]:
-    """Numbers of features that a class has by default: `width=4` of its constructor."""
+    """Default numbers of features of a class: `width=4` in its constructor."""
     init = module.methods(name).get("__init__")
     if init is None:
         return []
@@ -173,7 +172,7 @@ def widths(module: Module, name: str) -> list[int]:
 
 
 def titled(found: Sequence[tuple[Module, str]]) -> list[tuple[str, Module, str]]:
-    """Classes with what their parts are called: with the file's name where another file has such a class too."""
+    """Classes with the names of their parts, which contain the file name if another file has the same class."""
     names = [name for _, name in found]
     return [
         (
@@ -333,7 +332,7 @@ class GenericLayer(Contract):
             shapes = tuple(dict.fromkeys(replace(s, N=s.N + i) for i, s in enumerate(shapes)))
         main = [build(str(position), shape, sweep=True, passes=PASSES) for position, shape in enumerate(shapes)]
         groups: dict[str, list[Trial]] = {"main": main, "float32": []}
-        # in this order: where each of them takes its time to the limit, what matters most is run before it is used up
+        # in this order: if each runs up to its time limit, the most important ones run before the time is used up
         for position, (shape, each) in enumerate(zip(shapes, main, strict=True)):
             x = each.draw.x
             groups[f"one {position}"] = [build(f"{position} one", replace(shape, N=1), x[:1])]
@@ -400,7 +399,7 @@ class GenericLayer(Contract):
                 self._everywhere(forward, kind, prepared, observations)
         position = main.index(ran[0])  # the others may be of sizes that this class does not take
         extras = {label: groups.get(f"{label} {position}", []) for label in ("one", "layout", "stale")}
-        if second and len(ran) < len(main):  # its two inputs need not be of one shape, as the checker's are
+        if second and len(ran) < len(main):  # its two inputs may need different shapes; the checker's have one
             extras = {}
         extras = {"main": [ran[0], ran[0]], "float32": [], **extras}
         judge_extras(forward, extras, "y", names=("x", "t"))
@@ -418,7 +417,7 @@ class GenericLayer(Contract):
         return [forward.result(), backward.result()]
 
     def _everywhere(self, judge: Judge, kind: str, prepared: Sequence[Trial], observations) -> None:
-        """A known forward pass is right at each of the many points that its derivative was taken from, too."""
+        """Checks a known forward pass at each of the many points used for its derivative, too."""
         subject = _forward_subject(kind)
         chosen = prepared if kind not in ("batchnorm", "layernorm") else _with_eps(prepared, kind)
         for each in chosen:
@@ -465,7 +464,7 @@ class GenericLayer(Contract):
         return Trial(each.probe, draw)
 
     def _own(self, each: Trial, observation: Observation) -> dict[str, np.ndarray] | None:
-        """The parameters by name, as they were put in; None where one is not, for then nobody knows them."""
+        """The parameters by name, as they were set; None if one was not, as it is then unknown."""
         parameters = observation.values.get("parameters")
         own = {}
         for name, value in (parameters.items if parameters is not None else {}).items():
@@ -476,7 +475,7 @@ class GenericLayer(Contract):
             ]
             if not any(
                 close(value.array, one, 1e-5) for one in sent
-            ):  # by another name the same array was filled again
+            ):  # the same array was filled again under another name
                 return None
             own[name] = value.array
         return own
@@ -530,7 +529,7 @@ class GenericLayer(Contract):
         self._parameters(judge, ran, observations)
 
     def _second(self, judge: Judge, ran, observations) -> None:
-        """The gradient of forward's second input, where backward returns both."""
+        """The gradient of forward's second input, if backward returns both."""
         trials: list[Trial] = []
         later: list[Trial] = []
         named = {}
@@ -569,7 +568,7 @@ class GenericLayer(Contract):
                     return
 
     def _parameters(self, judge: Judge, ran, observations) -> None:
-        """The gradients of the parameters that can be found by their names, at the first pass and at those after it."""
+        """The gradients of the parameters that can be found by name, in the first and in later passes."""
         first = observations[ran[0].name]
         after = first.values.get("after")
         own = self._own(ran[0], first)
@@ -658,7 +657,7 @@ def two_operands(module: Module, name: str) -> bool:
 
 
 def _apart(observation: Observation) -> Observation:
-    """Two gradients that backward returned together, each under a key of its own."""
+    """Two gradients that backward returned together, each under a separate key."""
     values = dict(observation.values)
     for key in [key for key in values if re.fullmatch(r"dx( \d+)?", key)]:
         value = values[key]
@@ -668,7 +667,7 @@ def _apart(observation: Observation) -> Observation:
 
 
 def _own_slope(kind: str, x: np.ndarray, y: np.ndarray) -> float:
-    """The slope on the negative side that a layer has chosen for itself, from one entry; all others are held to it."""
+    """The negative slope that a layer uses, from one entry; all others are compared with it."""
     if y.shape != x.shape or not (x < 0).any():
         return 0.3
     value, found = x[x < 0][0], y[x < 0][0]
@@ -677,12 +676,12 @@ def _own_slope(kind: str, x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _upstream(each: Trial, y: np.ndarray, k: int = 0) -> np.ndarray:
-    """The upstream gradient that was sent for pass k, in the shape of what forward gave."""
+    """The upstream gradient that was sent for pass k, in the shape of forward's output."""
     return np.resize(each.draw.ups[k], np.shape(y))
 
 
 def later_gradients(judge: Judge, name: str, passes: Sequence[Trial]) -> None:
-    """At later passes through one object: each pass's own gradient, or the sum of all so far."""
+    """In later passes through one object: the gradient of each pass, or the sum of all so far."""
     total = passes[0].draw.expected
     for k, one in enumerate(passes[1:], 2):
         total = total + one.draw.expected
@@ -709,7 +708,7 @@ _PARAMETERS = [
 
 
 def parameter_subject(name: str, *, bias: bool) -> Subject:
-    """A parameter's gradient against differences. The draw: expected, dy, x."""
+    """A parameter's gradient, compared with differences. The draw: expected, dy, x."""
 
     def compute(draw: Draw, over: str = "right") -> np.ndarray:
         if over == "none":
@@ -738,7 +737,7 @@ def parameter_subject(name: str, *, bias: bool) -> Subject:
 def judge_against_differences(
     judge: Judge, numeric: Sequence[Trial], key: str, observations, kind, prepared, forward
 ) -> bool:
-    """backward against Jᵀ dy by differences; in words of the layer's own formula where forward is a known layer."""
+    """backward, compared with Jᵀ dy by differences; in terms of the layer's formula if forward is a known layer."""
     judge.known = kind is not None
     subject = numeric_backward(loss=numeric[0].draw.loss)
     before = list(judge.findings)
@@ -768,7 +767,7 @@ def judge_against_differences(
 
 
 def replace_judge(judge: Judge) -> Judge:
-    """A judge of the same part with nothing found."""
+    """A judge of the same part without findings."""
     return replace(judge, findings=[], notes=list(judge.notes))
 
 
@@ -785,7 +784,7 @@ def identified(numeric: Sequence[Trial]) -> str | None:
 
 
 def _with_eps(prepared: Sequence[Trial], kind: str) -> list[Trial]:
-    """The draws with the eps that the layer is seen to use."""
+    """The draws with the eps that the layer uses."""
     subject = _forward_subject(kind)
     for eps in (1e-5, 1e-8, 1e-3, 1e-6, 1e-7, 1e-10, 1e-12, 0.0):
         trials = [Trial(one.probe, one.draw.changed(eps=eps, xhat=None, inverse=None)) for one in prepared]
@@ -802,7 +801,7 @@ def _forward_subject(kind: str) -> Subject:
     if kind == "linear":
         return layers.linear_forward()
     subject = layers.norm_forward(0 if kind == "batchnorm" else 1)
-    # the eps is the layer's own affair
+    # the layer may choose its eps
     return replace(subject, tolerance=1e-4, slips=tuple(s for s in subject.slips if not s.bug.startswith("eps-value")))
 
 
@@ -854,7 +853,7 @@ def numeric_backward(*, loss: bool = False) -> Subject:
 
 
 def in_two(J: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """J = c I + R in each sample, c the eigenvalue that occurs most: what a projection or a mean takes away is R."""
+    """J = c I + R in each sample, with c the most frequent eigenvalue: R is what a projection or a mean subtracts."""
     if x.ndim != 2 or x.shape != y.shape or J.shape[0] != J.shape[1] or x.shape[1] < 3:
         raise ValueError("not a function of each sample on its own")
     own, D = np.zeros_like(J), x.shape[1]
@@ -870,7 +869,7 @@ def in_two(J: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def fit_numeric(judge: Judge, subject: Subject, trials: Sequence[Trial], key: str) -> None:
-    """Fits against differences; for a function entry by entry, whatever fits nothing is a wrong formula."""
+    """Fits against differences; for an element-wise function, anything that fits nothing is a wrong formula."""
     judge.fit(subject, trials, key)
     if not any(bug.id == "unexplained" for bug in judge.findings):
         return
@@ -906,7 +905,7 @@ def _splits(draw: Draw) -> bool:
 
 
 def name_formula(judge: Judge, trials: Sequence[Trial]) -> None:
-    """For a function entry by entry, whatever fits nothing is a wrong formula."""
+    """For an element-wise function, anything that fits nothing is a wrong formula."""
     diagonal = all(
         one.draw.J.shape[0] == one.draw.J.shape[1]
         and np.abs(one.draw.J - np.diag(np.diagonal(one.draw.J))).max() < 1e-6 * np.abs(one.draw.J).max()
@@ -923,7 +922,7 @@ def _named(arrays: Mapping[str, np.ndarray], pattern: re.Pattern[str]) -> np.nda
 
 
 def _gradient_of(where: str, after: Value) -> str | None:
-    """The attribute that holds a parameter's gradient, by the names in use."""
+    """The attribute with a parameter's gradient, by the usual names."""
     holder, _, key = where.rpartition(".")
     names = [
         f"d{key}",
@@ -960,7 +959,7 @@ def _is_base(source: Source, name: str) -> bool:
 
 
 class FunctionGradient(Contract):
-    """A function and another that is to be its gradient."""
+    """A function and another that should be its gradient."""
 
     name = "function"
     title = "a function and its gradient"
@@ -979,7 +978,7 @@ class FunctionGradient(Contract):
 
     @classmethod
     def recognise(cls, source: Source) -> Contract | None:
-        """The function f with a `f_grad`, `grad_f`, `df` or `f_gradient` beside it."""
+        """The function f with an `f_grad`, `grad_f`, `df` or `f_gradient` in the same file."""
         for module in source.modules:
             for name in module.functions:
                 for other in (
@@ -1000,7 +999,7 @@ class FunctionGradient(Contract):
         return (self.module.folder, ".")
 
     def _arguments(self, shape: tuple[int, ...], g, manner: str) -> tuple[list[str], dict[str, np.ndarray]]:
-        """Values for the function's arguments, by their names: a layer's, or those of a regression (w, X, y)."""
+        """Values for the function's arguments, by name: those of a layer, or of a regression (w, X, y)."""
         N, D = shape if len(shape) == 2 else (1, shape[0] if shape else 1)
         arrays: dict[str, np.ndarray] = {}
         names = required(self.module.functions[self.function])
@@ -1099,7 +1098,7 @@ class FunctionGradient(Contract):
         return trial(f"{self.function} {label} {seed}", operations, draw, sent)
 
     def _jacobian(self, each: Trial, observation: Observation, k: int) -> np.ndarray | None:
-        """Of the function by its argument k."""
+        """The gradient of the function with respect to argument k."""
         y = observation.get("y")
         if y is None:
             return None
@@ -1117,7 +1116,7 @@ class FunctionGradient(Contract):
             ran = [each for each in ran if observations[each.name].get("y") is not None]
             if ran and any(self._jacobian(each, observations[each.name], 0) is not None for each in ran):
                 possible.append(ran)
-        # the inputs are made up: those that both functions take, with a gradient in the input's shape, come first
+        # the inputs are made up: first those that both functions accept, with a gradient in the shape of the input
         possible.sort(key=lambda ran: not self._fits(ran, observations))
         if possible:
             self._judge_group(judge, possible[0], observations)

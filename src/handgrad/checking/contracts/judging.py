@@ -1,9 +1,8 @@
 """From observations to verdicts: what the contracts share.
 
-A part's checks are independent of each other on purpose. The values on ordinary draws are fitted against the reference;
-everything else (another memory layout, a batch of one, float32, a second forward pass) is compared with what the
-hand-in
-itself gave on the ordinary draw, so that one bug neither hides nor repeats another.
+The checks of a part are deliberately independent. The values on ordinary draws are fitted against the reference;
+everything else (another memory layout, a batch of one, float32, a second forward pass) is compared with the results
+of the hand-in itself on the ordinary draw, so that one bug neither hides nor repeats another.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class Trial:
-    """A probe with what went into it."""
+    """A probe with its inputs."""
 
     probe: Probe
     draw: Draw
@@ -54,7 +53,7 @@ def trial(name: str, operations: Sequence[Operation], draw: Draw, arrays: Mappin
 
 
 def call(*path: Any, args: Sequence[Any] = (), to: str = "", attempt: bool = False, **options: Any) -> Operation:
-    """Calls what a path names; `attempt` keeps an exception as a value and goes on."""
+    """Calls what a path names; `attempt` stores an exception as a value and continues."""
     operation: Operation = {"op": "call", "path": list(path), "args": list(args), **options}
     if attempt:
         operation["try"] = True
@@ -73,13 +72,13 @@ def put(*path: Any, value: Any, optional: bool = False) -> Operation:
 
 @cache
 def stand_in(name: str) -> str:
-    """The source of `stand_ins/NAME.py`, for the sandbox to run: our own modules in the place of a hand-in's, and
+    """The source of `stand_ins/NAME.py`, for the sandbox to run: our own modules instead of a hand-in's, and
     helpers of the probes."""
     return (resources.files("handgrad.checking") / "stand_ins" / f"{name}.py").read_text(encoding="utf-8")
 
 
 def define(name: str, give: Sequence[str] = ()) -> Operation:
-    """Makes a module of `stand_ins/NAME.py` there, as `ours`; `give` names the arrays that are `given` in it."""
+    """Creates a module from `stand_ins/NAME.py` there, as `ours`; `give` names the arrays that are `given` in it."""
     return {"op": "define", "source": stand_in(name), "as": "ours", "give": list(give), "send": False}
 
 
@@ -87,12 +86,12 @@ def array(name: str, layout: str = "") -> dict[str, str]:
     return {"array": name, "layout": layout} if layout else {"array": name}
 
 
-#: Further passes through one object: a layer may be right at the first and wrong at a later one.
+#: Further passes through one object: a layer may be right in the first and wrong in a later one.
 LATER = (2, 3, 4)
 
 
 def later(operations: Sequence[Operation], pass_: int, changed: Mapping[str, str]) -> list[Operation]:
-    """The same operations once more: other arrays for those in `changed`, results under names of their own."""
+    """The same operations again, with other arrays for those in `changed` and results under separate names."""
 
     def moved(value: Any) -> Any:
         if isinstance(value, dict):
@@ -114,7 +113,7 @@ def later(operations: Sequence[Operation], pass_: int, changed: Mapping[str, str
 def passes(
     trials: Sequence[Trial], observations: Mapping[str, Observation], key: str, arrays: Sequence[str]
 ) -> tuple[list[Trial], dict[str, Observation]]:
-    """The later passes of trials as trials of their own, with what came back there under `key`."""
+    """The later passes of trials as separate trials, with their results under `key`."""
     found, named = [], {}
     for each in trials:
         observation = observations.get(each.name)
@@ -135,7 +134,7 @@ def passes(
 
 @dataclass
 class Judge:
-    """Collects what is found about one part."""
+    """Collects the findings about one part."""
 
     part: str
     observations: Mapping[str, Observation]
@@ -173,7 +172,7 @@ class Judge:
             self.missing = "not filled in"
 
     def node(self):
-        """The function or method that is judged, as it is written; None where it is not there."""
+        """The source of the function or method that is judged; None if it is missing."""
         if self.module is None:
             return None
         if not self.owner:
@@ -202,12 +201,12 @@ class Judge:
         return self.observations.get(each if isinstance(each, str) else each.name)
 
     def found(self, each: Trial | str, key: str) -> np.ndarray | None:
-        """The array that came back under a key; None where none did."""
+        """The array returned under a key; None if there is none."""
         observation = self.observed(each)
         return observation.get(key) if observation is not None else None
 
     def failed(self, failure: Failure, context: str = "") -> None:
-        """A probe, or an operation, that did not go through."""
+        """Reports a probe or an operation that failed."""
         where = f" {context}" if context else ""
         if failure.kind in ("not run",):
             self.unjudged = self.unjudged or failure.message
@@ -221,7 +220,7 @@ class Judge:
         if failure.type == "NotImplementedError" or "NotImplemented" in failure.message or unfilled:
             self.missing = self.missing or "not filled in"
             return
-        if failure.type == "ModuleNotFoundError":  # no bug of this part; what is missing is told once
+        if failure.type == "ModuleNotFoundError":  # not a bug of this part; a missing module is reported once
             self.unjudged = self.unjudged or str(failure)
             return
         self.judged = True
@@ -230,7 +229,7 @@ class Judge:
         self.bug(failure_id(failure), f"{failure.type}: {failure.message}{where}", line=line, file=file)
 
     def ended(self, trials: Sequence[Trial]) -> bool:
-        """Where a limit or a crash has ended these, that is what is wrong; whether there was any."""
+        """Reports trials that a limit or a crash ended. Returns whether there were any."""
         for each in trials:
             observation = self.observed(each)
             failure = observation.failure if observation is not None else None
@@ -251,15 +250,15 @@ class Judge:
         givens: Sequence[Mapping[str, Any]] = ({},),
         depth: int = 2,
     ) -> Explanation | None:
-        """Explains one array over ordinary draws, and adds the bugs. None where there was nothing to explain.
+        """Explains one array over ordinary draws, and adds the bugs. None if there was nothing to explain.
 
         Args:
-            subject: what was to be computed.
+            subject: what should have been computed.
             trials: the draws.
             key: the observed array's name.
-            alternatives: other draws to judge by, each as right as the first (such as the hand-in's own cached values).
-            givens: sets of slips that were named elsewhere; the one that leaves the least to explain is taken.
-            depth: how many slips at once.
+            alternatives: other draws to judge by, all equally right (such as the hand-in's own cached values).
+            givens: sets of slips that were named elsewhere; the one that leaves the least to explain is used.
+            depth: maximum number of simultaneous slips.
         """
         draws, arrays, failures = [], [], []
         positions = []
@@ -361,12 +360,12 @@ class Judge:
         self.bug("unexplained", departure(subject.name, arrays[0], expected, landmarks))
 
     def legend(self, formula: str) -> str:
-        """The symbols in a formula, in the interface's words."""
+        """A formula with the symbols of the interface."""
         used = [f"{ours} is {theirs}" for ours, theirs in self.symbols.items() if re.search(rf"\b{ours}\b", formula)]
         return f" ({', '.join(used)})" if used else ""
 
     def unchanged(self, trials: Sequence[Trial], names: Sequence[str] = ("x",), what: str = "input") -> None:
-        """No input was written to."""
+        """Checks that no input was modified."""
         for each in trials:
             observation = self.observed(each)
             for name in names:
@@ -386,7 +385,7 @@ class Judge:
         tolerance: float = 1e-6,
         raises: str | None = None,
     ) -> None:
-        """What came back is what the hand-in itself gave elsewhere (or what is expected); else that bug."""
+        """Reports the bug unless the result equals the hand-in's own result elsewhere (or the expected one)."""
         observation = self.observed(each)
         if observation is None or expected is None:
             return
@@ -422,7 +421,7 @@ class Judge:
 
 
 def failed_part(name: str, error: Exception) -> Part:
-    """A fault of the checker's own, as a part that cannot be judged."""
+    """An error of the checker itself, as a part that cannot be judged."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     at = f"{Path(place.filename).name}:{place.lineno}"
     evidence = f"the checker itself failed with {type(error).__name__}: {error} ({at})"
@@ -431,7 +430,7 @@ def failed_part(name: str, error: Exception) -> Part:
 
 
 def each_alone(*judged: tuple[str, Callable[[], list[Part]]]) -> list[Part]:
-    """The verdicts of several groups of parts; where the checker fails at one of them, the others stand."""
+    """The verdicts on several groups of parts; if the checker fails in one of them, the others remain valid."""
     parts: list[Part] = []
     for name, judge in judged:
         try:
@@ -444,7 +443,7 @@ def each_alone(*judged: tuple[str, Callable[[], list[Part]]]) -> list[Part]:
 
 
 def grown(parameter: np.ndarray, gradient: np.ndarray) -> tuple[int, ...] | None:
-    """The shape that `parameter - lr * gradient` has, where that is larger than the parameter; else None."""
+    """The shape of `parameter - lr * gradient` if that is larger than the parameter; otherwise None."""
     try:
         shape = np.broadcast_shapes(parameter.shape, gradient.shape)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A hand-in as text: its files, parsed and never run, and where each class, method and function is."""
+"""A hand-in as text: its files, parsed and never run, and the location of each class, method and function."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: Folders that are no part of anybody's work.
+#: Folders that are not part of a hand-in.
 SKIPPED = {"__pycache__", "__MACOSX", ".git", ".ipynb_checkpoints", "venv", ".venv", "site-packages", "node_modules"}
 LARGEST_FILE = 2_000_000
 MOST_FILES = 400
@@ -34,7 +34,7 @@ class Module:
         return Path(self.path).stem
 
     def methods(self, name: str) -> dict[str, ast.FunctionDef]:
-        """The methods of a class, those of its bases in the same file included."""
+        """The methods of a class, including those of its bases in the same file."""
         found: dict[str, ast.FunctionDef] = {}
         node, seen = self.classes.get(name), set()
         while node is not None and node.name not in seen:
@@ -47,7 +47,7 @@ class Module:
         return found
 
     def bases(self, name: str) -> list[str]:
-        """The names of a class's bases, with what they come from: `torch.autograd.Function`."""
+        """The full names of a class's bases: `torch.autograd.Function`."""
         return [ast.unparse(base) for base in self.classes[name].bases]
 
 
@@ -57,7 +57,7 @@ class Source:
 
     Arguments:
         modules: those that could be parsed.
-        unreadable: path -> why, for those that could not.
+        unreadable: path -> reason, for the others.
     """
 
     modules: tuple[Module, ...]
@@ -84,7 +84,7 @@ class Source:
         return cls(tuple(modules), unreadable)
 
     def module(self, name: str) -> Module | None:
-        """The file of that name, without `.py`: the one with the shortest path."""
+        """The file with that name, without `.py`: the one with the shortest path."""
         found = [module for module in self.modules if module.name == name]
         return min(found, key=lambda module: (module.path.count("/"), module.path), default=None)
 
@@ -130,8 +130,8 @@ def _module(path: str, tree: ast.Module) -> Module:
 
 
 def empty(function: ast.FunctionDef) -> bool:
-    """Nothing was filled in: the starter's `raise NotImplementedError`, `pass`, `return None` or `...`; or a `return
-    out` of what nothing has assigned, or what was only set to None."""
+    """Whether nothing was filled in: the starter's `raise NotImplementedError`, `pass`, `return None` or `...`, or a
+    `return out` of a name that was never assigned or only set to None."""
     assigned = {"self", "ctx", "cls", *(each.arg for each in ast.walk(function.args) if isinstance(each, ast.arg))}
     for node in function.body:
         if isinstance(node, ast.Pass | ast.Assert | ast.Import | ast.ImportFrom):
@@ -153,7 +153,7 @@ def _names(node: ast.AST) -> list[ast.Name]:
 
 
 def _calls_super(node: ast.expr) -> bool:
-    """`super().__init__()`: what a starter's constructor holds."""
+    """`super().__init__()`: the content of a starter's constructor."""
     return isinstance(node, ast.Call) and ast.unparse(node.func).startswith("super(")
 
 

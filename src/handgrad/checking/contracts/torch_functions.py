@@ -1,6 +1,6 @@
 """`torch.autograd.Function`s of any kind, and the University of Amsterdam's normalisation exercises.
 
-Everything that touches PyTorch happens in the sandbox; here are only the arrays that came back.
+PyTorch is used only in the sandbox; this module only reads the returned arrays.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from handgrad.checking.results import Part
 
 
 def value_for(name: str, position: int, N: int, D: int, K: int, g: np.random.Generator) -> Any:
-    """A value for an argument of a Function's forward, by its name."""
+    """A value for an argument of a Function's forward, from its name."""
     low = name.lower()
     if re.search(r"eps|^ε$|^ϵ$", low):
         return 1e-5
@@ -55,7 +55,7 @@ def value_for(name: str, position: int, N: int, D: int, K: int, g: np.random.Gen
 
 
 def runs(f: Operation, given: list[Any], arrays: dict[str, Any], g: np.random.Generator) -> list[Operation]:
-    """Passes forward and back with upstream gradients that are drawn here, as many as a later one may differ in."""
+    """Forward and backward passes with upstream gradients drawn here, enough to notice errors in later ones."""
     operations: list[Operation] = []
     for k in range(PASSES):
         arrays[f"up {k}"] = g.normal(size=64)
@@ -140,7 +140,7 @@ class TorchFunction(Contract):
             g = self.generator(name, position)
             spread = 1e-2 if position == 3 and ("eps" in names or norm_axis(name) is not None) else 1.0
             values = [value_for(each, i, N, D, K, g) for i, each in enumerate(names)]
-            if norm_axis(name) is not None and len(names) >= 3:  # (input, gamma, beta, eps), whatever they are called
+            if norm_axis(name) is not None and len(names) >= 3:  # (input, gamma, beta, eps), under any names
                 values[0] = spread_out(g, (N, D))
                 values[1:3] = [g.uniform(0.5, 1.5, size=D) * g.choice([-1, 1], size=D) for _ in range(2)]
                 values[3:] = [1e-5] * len(values[3:])
@@ -205,7 +205,7 @@ class TorchFunction(Contract):
 
 
 def eps_used(judge: Judge, each: Trial, observation: Observation, axis: int | None) -> None:
-    """Another eps than the default one makes a difference."""
+    """Checks that an eps other than the default makes a difference."""
     loose, usual = observation.get("y loose"), observation.get("y")
     if axis is None or loose is None or usual is None or judge.findings:
         return
@@ -214,13 +214,13 @@ def eps_used(judge: Judge, each: Trial, observation: Observation, axis: int | No
 
 
 def norm_axis(name: str) -> int | None:
-    """0 for a name that says batch normalisation, 1 for layer normalisation."""
+    """0 for the name of a batch normalisation, 1 for that of a layer normalisation."""
     low = name.lower()
     return 0 if "batchnorm" in low or "batch_norm" in low else 1 if "layernorm" in low or "layer_norm" in low else None
 
 
 def judge_function(forward: Judge, backward: Judge, trials, observations, axis: int | None) -> None:
-    """A Function: forward where the name says what it is, backward against differences of that forward."""
+    """Judges a Function: forward if its name says what it is, backward against differences of that forward."""
     ran = [each for each in trials if each.name in observations and observations[each.name].get("y") is not None]
     if not ran:
         for each in trials:
@@ -321,7 +321,7 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
         judge.bug("needs-input-grad", f"no gradient is returned for `{name}`, although one is required")
         return
     title = f"the gradient of {name}"
-    # differences of a forward on small spreads are less exact
+    # differences are less exact if the spread of the inputs is small
     usual = [one for one in trials if one.draw.spread == 1.0]
     subject = replace(numeric_backward(), name=title)
     quiet = replace_judge(judge)
@@ -374,7 +374,7 @@ def _identified(trials: Sequence[Trial]) -> str | None:
 
 
 def _judge_needed(judge: Judge, ran, observations) -> None:
-    """With one input asked for at a time, its gradient comes back, the same as with all."""
+    """Checks that the gradient of one requested input is the same as with all."""
     for each in ran[:1]:
         observation = observations[each.name]
         run = observation.values["run"]
@@ -530,7 +530,7 @@ class UvANorm(Contract):
         return [forward.result(), backward.result()]
 
     def _joined(self, judge: Judge, trials, observations) -> None:
-        """A training step goes through with the module's own parameters, in the shapes that they have."""
+        """Checks a training step with the module's own parameters, in their shapes."""
         if judge.missing or judge.findings:
             return
         for each in trials:
@@ -569,7 +569,7 @@ class UvANorm(Contract):
             self._arguments(judge, each, observation)
 
     def _arguments(self, judge: Judge, each: Trial, observation: Observation) -> None:
-        """Arguments that nobody passes: another eps, by its name; a width that is no small integer."""
+        """Checks arguments with unusual values: another eps, by name; a width that is not a small integer."""
         if "y loose" not in observation.values or "y" not in observation.values:
             return
         named = observation.values.get("by name")

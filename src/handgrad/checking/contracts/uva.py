@@ -2,7 +2,7 @@
 training script.
 
 The editions differ in the activation, and since 2021 in integer labels and the initial weights. The MLP is judged with
-modules of the checker's own in place of the hand-in's; where it does not work with them, with the hand-in's.
+the checker's modules instead of the hand-in's; if it does not work with them, with the hand-in's.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ ACTIVATIONS = {
 }
 #: Passes through one network.
 STEPS = (0, 1, 2)
-#: An eps inside the logarithm, and in its derivative, up to which the loss is not another one.
+#: The largest eps inside the logarithm, and in its derivative, that does not make it another loss.
 SMALL_EPS = 1e-4
 
 
@@ -69,7 +69,7 @@ NETS = (
 INPUTS = (4, 5, 6, 4, 7)
 
 
-#: One pass through a module, and what is asked after it.
+#: One pass through a module, and the calls after it.
 PASSED = (
     call("layer", "forward", args=[array("x")], to="y"),
     call("layer", "backward", args=[array("dy")], to="dx", attempt=True),
@@ -79,7 +79,7 @@ EARLIER = call("layer", "forward", args=[array("x0")])
 
 
 def activation(name: str, start: list[Operation], parameter: str | None) -> Layer:
-    """ReLU, LeakyReLU or ELU; `parameter` is the argument that its slope or alpha is handed as."""
+    """ReLU, LeakyReLU or ELU; `parameter` is the name of the argument for its slope or alpha."""
     kind = ACTIVATIONS[name]
     parameters = (0.02, 0.3, 0.7, 0.15) if kind == "leaky" else (1.0, 0.6, 1.7, 1.3)
 
@@ -141,7 +141,7 @@ class UvA(Contract):
 
     name: ClassVar[str] = "uva"
     title: ClassVar[str] = "University of Amsterdam, deep learning, assignment 1"
-    #: The classes that this edition's activation may be called.
+    #: Class names that the activation of this edition may have.
     activations: ClassVar[tuple[str, ...]] = ()
     integer_labels: ClassVar[bool] = False
     kaiming: ClassVar[bool] = False
@@ -439,7 +439,7 @@ class UvA(Contract):
                 arrays=arrays,
                 label=f"{list(hidden)}",
             )
-            # the stand-ins are code that would be an answer in the parts that are judged elsewhere
+            # the stand-ins are answers to the parts that are judged elsewhere
             found.append(trial(f"MLP {mode} {position}", operations, draw, arrays, apart="networks"))
         return found
 
@@ -447,7 +447,7 @@ class UvA(Contract):
         module = self.source.module("train_mlp_numpy")
         if module is None or "accuracy" not in module.functions or "accuracy" in module.borrowed:
             return {}
-        # the function alone: its file imports what is not part of the hand-in
+        # only the function: its file imports modules that are not part of the hand-in
         if empty(module.functions["accuracy"]):
             return {}
         text = ast.unparse(module.functions["accuracy"])
@@ -507,9 +507,9 @@ class UvA(Contract):
                     for value, sent in zip((weight, bias), each.draw.sent, strict=True)
                     if value is not None and value.array is not None
                 ):
-                    continue  # not what was put in, and so nothing to judge by
+                    continue  # not what was set, so there is nothing to judge by
                 W = weight.array.T if layout == "in, out" else weight.array
-                # without a bias the output lacks one: judged by what it would have been
+                # without a bias, the output is judged by what it would have been with one
                 b = each.draw.sent[1] if bias is None or bias.array is None else np.ravel(bias.array)
                 shown[key].append(Trial(each.probe, each.draw.changed(weight=W, bias=b)))
         usable = [each for each in shown["main"] if hasattr(each.draw, "weight") and each.draw.weight.ndim == 2]
@@ -581,7 +581,7 @@ class UvA(Contract):
             )
 
     def _joined(self, judge: Judge, trials: list[Trial], observations) -> None:
-        """A step as the training script makes it, of each parameter with its gradient."""
+        """One step as in the training script, of each parameter with its gradient."""
         for each in trials:
             observation = observations[each.name]
             params = observation.values.get("params")
@@ -745,7 +745,7 @@ class UvA(Contract):
                 if v is not None and v.failure is not None and v.failure.kind == "exception" and after is not None
             ]
             if failing:
-                # works after forward alone: judge what it gives then, and say so
+                # works only after forward: judge the result then, and say so
                 backward.findings = before
                 backward.fit(layers.crossentropy_backward(), main, "dx", givens=givens)
                 failure = failing[0]
@@ -785,12 +785,12 @@ class UvA(Contract):
         return [forward.result(), backward.result()]
 
     def _takes_labels(self, trials: list[Trial], observations, key: str) -> bool:
-        """It goes through with labels of this kind and gives something finite."""
+        """Whether it runs with labels of this kind and returns finite numbers."""
         found = [observations[each.name].get(key) for each in trials if each.name in observations]
         return bool(found) and all(value is not None and not np.isnan(value).any() for value in found)
 
     def _check_label_format(self, judge: Judge, each: Trial, observations, key: str) -> None:
-        """It wants other labels than this edition hands it."""
+        """Whether it requires other labels than those of this edition."""
         if not self.integer_labels:
             judge.note("it takes integer labels")
             return
@@ -806,8 +806,8 @@ class UvA(Contract):
         )
 
     def _own_eps(self, groups, observations) -> float:
-        """The eps inside the hand-in's logarithm: what gives its loss at tiny probabilities and, exactly, on ordinary
-        draws; 0 where there is none."""
+        """The eps inside the hand-in's logarithm: it gives the loss at tiny probabilities and, exactly, on ordinary
+        draws; 0 if there is none."""
         tiny = observations.get(groups["tiny"][0].name)
         loss = tiny.get("y") if tiny is not None else None
         if loss is None or loss.size != 1 or not np.isfinite(loss).all():
@@ -829,7 +829,7 @@ class UvA(Contract):
         return eps if ran and eps > 1e-13 else 0.0
 
     def _eps(self, forward: Judge, backward: Judge, tiny: Trial) -> None:
-        """Whether the derivative is that of the loss, where the loss holds an eps: at probabilities of 1e-12 and
+        """Whether the derivative is that of the loss, if the loss contains an eps: at probabilities of 1e-12 and
         1e-10."""
         observation = backward.observed(tiny)
         loss = observation.get("y") if observation is not None else None
@@ -909,7 +909,7 @@ class UvA(Contract):
         return better_parts(results["ours"], results["own"])
 
     def _network(self, each: Trial, observation: Observation, step: int) -> tuple[Draw | None, list[int]]:
-        """The draw of one pass, and which of the modules made is which layer."""
+        """The draw of one pass, and the layer of each module created."""
         sizes = each.draw.sizes_of_layers
         wanted = [[sizes[i], sizes[i + 1]] for i in range(len(sizes) - 1)]
         made = _pairs(observation.values.get("sizes"))
@@ -934,7 +934,7 @@ class UvA(Contract):
                 one is None or found is None or not close(found, np.resize(one, found.shape), 1e-5)
                 for one, found in zip(sent, (w, bias.array), strict=True)
             ):
-                return None, []  # not what was put in, and so nothing to judge by
+                return None, []  # not what was set, so there is nothing to judge by
             w = w.T if w.shape != shape else w
             if w.shape != shape:
                 return None, []
@@ -1053,7 +1053,7 @@ class UvA(Contract):
 
 
 def _one_hot(subject: Subject, eps: float = 0.0) -> Subject:
-    """A loss whose labels may be whole numbers, with the hand-in's own eps."""
+    """A loss whose labels may be integers, with the hand-in's own eps."""
     compute = subject.compute
 
     def widened(draw: Draw, **options: Any) -> Any:
@@ -1075,14 +1075,14 @@ def _pairs(value: Value | None) -> list[list[int]]:
 
 
 def _modules(source: Source) -> Module | None:
-    """The file that defines the modules: `modules.py`, or whichever defines the most of them."""
+    """The file that defines the modules: `modules.py`, or the file that defines the most of them."""
     names = ("LinearModule", "SoftMaxModule", "CrossEntropyModule", *ACTIVATIONS)
     module = source.defining(*names)
     return module if module is not None and any(name in module.classes for name in names) else None
 
 
 def edition_of(module: Module) -> str:
-    """The edition, by the activation and by what came in 2021: `input_layer`, `clear_cache`."""
+    """The edition, from the activation and from what was added in 2021: `input_layer`, `clear_cache`."""
     if "LeakyReLUModule" in module.classes:
         return "uva-nov19"
     init = module.methods("LinearModule").get("__init__") if "LinearModule" in module.classes else None

@@ -186,9 +186,8 @@ class Patient:
         """Loss and accuracy (or R²) of a network on the probe, or on other samples, without dropout but normalised as
         in training, so that short trials are comparable."""
         samples = samples or self.probe
-        if self.inside is not None:
-            return self.inside.loss(state, samples.x, samples.labels)
-        raise RuntimeError("there is no inside view")  # trials are run only if there is one
+        assert self.inside is not None, "trials are run only if there is an inside view"
+        return self.inside.loss(state, samples.x, samples.labels)
 
     def _first_not_finite(self, indices: Integer[Array, "batch"]) -> LayerLook | None:
         if self.inside is None:
