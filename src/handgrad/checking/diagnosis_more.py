@@ -220,6 +220,8 @@ def convolution_dx() -> Subject:
             return padded[:, :, : draw.x.shape[2], : draw.x.shape[3]]
         if crop == "none":
             return padded
+        if crop == "to the negative":
+            return padded[:, :, draw.pad : -draw.pad, draw.pad : -draw.pad]
         return padded[:, :, draw.pad : end[0], draw.pad : end[1]]
 
     slips = (
@@ -231,6 +233,7 @@ def convolution_dx() -> Subject:
         slip("stride-ignored", "dx with the window of dout (i, j) at input (i, j), whatever the stride", starts="one"),
         slip("padding-wrong", "dx cut out of the padded gradient from its corner", crop="from the corner"),
         slip("padding-wrong", "dx with its padding still around it", crop="none"),
+        slip("padding-wrong", "dx cut out with pad:-pad, which is empty where pad is 0", crop="to the negative"),
     )
     return Subject("dx", compute, slips, factors=NOT_AVERAGED)
 
@@ -353,9 +356,11 @@ def pooling_dx() -> Subject:
 
 def _grouped(draw: Draw, groups: str, eps: float, ddof: int = 0) -> tuple[Array, Array, Any, tuple[int, ...]]:
     N, C, H, W = draw.x.shape
-    count = {"right": draw.groups, "one": 1, "each channel": C}[groups]
-    shape = (N, count, C // count, H, W)
-    x, axes = draw.x.reshape(shape), (2, 3, 4)
+    count = {"one": 1, "each channel": C}.get(groups, draw.groups)
+    shape, axes = (N, count, C // count, H, W), (2, 3, 4)
+    if groups == "interleaved":
+        shape, axes = (N, C // count, count, H, W), (1, 3, 4)
+    x = draw.x.reshape(shape)
     inverse = 1 / np.sqrt(x.var(axis=axes, keepdims=True, ddof=ddof) + eps)
     return (x - x.mean(axis=axes, keepdims=True)) * inverse, inverse, axes, shape
 
@@ -374,6 +379,7 @@ def group_forward() -> Subject:
     slips = (
         slip("groups-ignored", "normalised over all channels, as one group", groups="one"),
         slip("groups-ignored", "normalised over each channel on its own", groups="each channel"),
+        slip("groups-interleaved", "x.reshape(N, C // G, G, H, W), normalised over axes 1, 3, 4", groups="interleaved"),
         slip("gamma-unused", "xhat + beta", gamma="missing"),
         slip("bessel", "normalised with the variance divided by n - 1", ddof=1),
         slip("eps-ignored", "normalised without eps", eps=0.0),
@@ -400,6 +406,7 @@ def group_dx() -> Subject:
         slip("gamma-forgotten", "dx without gamma", gamma="missing"),
         slip("groups-ignored", "dx as of one group", groups="one"),
         slip("groups-ignored", "dx as of a group for each channel", groups="each channel"),
+        slip("groups-interleaved", "dx with the channels reshaped to (C // G, G)", groups="interleaved"),
         slip("eps-value", "dx with eps = 1e-08", eps=1e-8),
     )
     return Subject("dx", compute, slips, factors=NOT_AVERAGED, terms=usual.terms)
@@ -472,6 +479,14 @@ def update(rule: str) -> Subject:
             slip("bias-correction-step", "the bias correction with a t that is one too large", t_shift=1),
             slip("bias-correction-step", "the bias correction with t = 1 in every step: t is not raised", t_fixed=1),
             slip("bias-correction-step", "the bias correction with t = 2 in every step: t is not raised", t_fixed=2),
+            slip("bias-correction-decay", "v / (1 - beta1**t): beta2 belongs there", correction="beta1"),
+            slip("bias-correction-decay", "m / (1 - beta2**t): beta1 belongs there", correction="beta2"),
+            slip(
+                "bias-correction-decay",
+                "m / (1 - beta2**t) and v / (1 - beta1**t): each with the other's rate",
+                correction="exchanged",
+            ),
+            slip("bias-correction-decay", "1 - beta * t where 1 - beta**t belongs", correction="product"),
             slip("eps-misplaced", "the step divided by sqrt(v + epsilon)", eps_at="inside"),
             slip("root-missing", "the step divided by v, not by its root", root=False),
             slip("square-missing", "a v of dw where dw**2 belongs", square=False),
@@ -511,15 +526,22 @@ def _rmsprop(
 
 def _adam(
     w, g, kept, t, *, learning_rate, beta1, beta2, epsilon, sign=-1.0, corrected="both", t_shift=0, t_fixed=0,
-    eps_at="outside", root=True, square=True, exchanged=False, swapped=False, keep=True,
+    eps_at="outside", root=True, square=True, exchanged=False, swapped=False, keep=True, correction="own",
 ):  # fmt: skip
     beta1, beta2 = (beta2, beta1) if exchanged else (beta1, beta2)
     t = t_fixed or (t if keep else 1) + t_shift
     first, second = (1 - beta1, 1 - beta2) if swapped else (beta1, beta2)
     m = kept["m"] = first * _kept(kept, "m", w, keep) + (1 - first) * g
     v = kept["v"] = second * _kept(kept, "v", w, keep) + (1 - second) * (g * g if square else g)
-    m = m / (1 - beta1**t) if corrected in ("both", "m") else m
-    v = v / (1 - beta2**t) if corrected in ("both", "v") else v
+    of_m, of_v = {
+        "own": (beta1**t, beta2**t),
+        "beta1": (beta1**t, beta1**t),
+        "beta2": (beta2**t, beta2**t),
+        "exchanged": (beta2**t, beta1**t),
+        "product": (beta1 * t, beta2 * t),
+    }[correction]
+    m = m / (1 - of_m) if corrected in ("both", "m") else m
+    v = v / (1 - of_v) if corrected in ("both", "v") else v
     return w + sign * learning_rate * m / _root(v, epsilon, root, eps_at)
 
 

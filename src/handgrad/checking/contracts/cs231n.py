@@ -413,7 +413,7 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
             )
         tested = observation.get("y test")
         if tested is not None and not close(tested, one.draw.x):
-            forward.bug("evaluation-mode-ignored", f"with mode 'test': {departure('the output', tested, one.draw.x)}")
+            _tested(forward, tested, one.draw.x, p)
         value = observation.values.get("g")
         dx = value.array if value is not None else None
         if backward.missing or value is None or value.kind == "exception":
@@ -432,6 +432,20 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
                 if scaled
                 else departure("dx", dx, up * mask),
             )
+
+
+def _tested(forward: Judge, tested: np.ndarray, x: np.ndarray, p: float) -> None:
+    """Dropout in evaluation, whose output is not x: scaled, or with entries still dropped."""
+    if tested.shape == x.shape and (tested == 0).any():
+        dropped = f"{np.mean(tested == 0):.0%} of the entries are dropped"
+        forward.bug("dropout-in-evaluation", f"with mode 'test' {dropped}: the output is to be x")
+        return
+    for factor, name in ((p, "p"), (1 / p, "1 / p"), (1 - p, "1 - p"), (1 / (1 - p), "1 / (1 - p)")):
+        if close(tested, factor * x):
+            evidence = f"with mode 'test' the output is {name} times x (p = {number(p)}), expected x"
+            forward.bug("dropout-in-evaluation", evidence)
+            return
+    forward.bug("dropout-in-evaluation", f"with mode 'test': {departure('the output', tested, x)}")
 
 
 # -- the description --------------------------------------------------------------------------------------------------
@@ -547,7 +561,7 @@ def _described() -> Iterator[Described]:
         "spatial_batchnorm_backward",
         _spatial,
         _spatial_forward(),
-        NORM_GRADIENTS,
+        {name: _spatial_gradient(subject) for name, subject in NORM_GRADIENTS.items()},
         fold=_channels_last,
         shared=SHARED,
         symbols=OF_NORM,
@@ -605,7 +619,9 @@ def _spatial_forward() -> Subject:
             return usual.compute(draw, **options)
         images = draw.handed["x"]
         own = {name: value for name, value in draw.__dict__.items() if name not in ("xhat", "inverse", "sizes")}
-        found = usual.compute(Draw(draw.sizes, **{**own, "x": images.reshape(-1, images.shape[1])}), **options)
+        if rows == "mixed":
+            draw = Draw(draw.sizes, **{**own, "x": images.reshape(-1, images.shape[1])})
+        found = usual.compute(draw, **options)
         terms = found if isinstance(found, dict) else {"": found}
         whole = {name: np.broadcast_to(term, draw.x.shape).reshape(images.shape) for name, term in terms.items()}
         return {name: _channels_last(term) for name, term in whole.items()}
@@ -615,7 +631,39 @@ def _spatial_forward() -> Subject:
         "x.reshape(-1, C) normalised without moving the channels to the last axis first, which mixes them",
         rows="mixed",
     )
-    return Subject(usual.name, compute, (*usual.slips, mixed), usual.factors, usual.terms)
+    left = slip("axes-mixed", f"(N H W, C) {LEFT}", rows="left")
+    return Subject(usual.name, compute, (*usual.slips, mixed, left), usual.factors, usual.terms)
+
+
+#: What a reshape does that moves no axis.
+LEFT = "reshaped to (N, C, H, W), without moving the channels back: pixels and channels are mixed"
+
+
+def _images(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(N H W, C) as (N, C, H, W): the reverse of `_channels_last`."""
+    N, C, H, W = shape
+    return rows.reshape(N, H, W, C).transpose(0, 3, 1, 2)
+
+
+def _spatial_gradient(usual: Subject) -> Subject:
+    """A gradient of the normalisation over x as (N H W, C), with reshapes that move no axis."""
+
+    def compute(draw: Draw, rows: str = "right", **options: Any) -> Any:
+        shape = draw.handed["x"].shape
+        if rows in ("mixed", "both"):
+            draw = draw.changed(dy=_images(draw.dy, shape).reshape(-1, shape[1]))
+        found = usual.compute(draw, **options)
+        if rows in ("right", "mixed"):
+            return found
+        terms = found if isinstance(found, dict) else {"": found}
+        whole = {name: np.broadcast_to(term, draw.x.shape).reshape(shape) for name, term in terms.items()}
+        return {name: _channels_last(term) for name, term in whole.items()}
+
+    mixed = f"{usual.name} of dout.reshape(-1, C), which mixes pixels and channels"
+    slips = [slip("axes-mixed", mixed, rows="mixed")]
+    if usual.name == "dx":
+        slips += [slip("axes-mixed", mixed, rows="both"), slip("axes-mixed", f"dx {LEFT}", rows="left")]
+    return replace(usual, compute=compute, slips=(*usual.slips, *slips))
 
 
 def _through_relu(subject: Subject) -> Subject:

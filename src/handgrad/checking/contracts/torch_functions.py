@@ -355,7 +355,7 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
         if not any(bug.id == "unexplained" for bug in named.findings):
             judge.findings += [bug for bug in named.findings if bug.id not in {each.id for each in judge.findings}]
             judge.judged = True
-            if not judge.findings:
+            if not judge.findings and not quiet.findings:  # else right only by a forward that is wrong: told there
                 judge_later(judge, subject, [one for one in later if one.draw.spread == 1.0], "g")
             return
     fit_numeric(judge, subject, usual, "g")
