@@ -633,6 +633,22 @@ LOG_SLIPS = (
 )
 
 
+def _every_label(p: str) -> tuple[Slip, ...]:
+    """An index `p[:, y]`, which takes the labels of the whole batch in each row."""
+    return (
+        slip(
+            "labels-not-per-sample",
+            f"the mean of -log({p}[:, y]), which is (N, N): every sample with the labels of all",
+            term="every label",
+        ),
+        slip(
+            "labels-not-per-sample",
+            f"the sum of -log({p}[:, y]) / N, of an (N, N) array: every sample with the labels of all",
+            term="every label, summed",
+        ),
+    )
+
+
 def softmax_crossentropy_forward() -> Subject:
     """One loss a sample, -log softmax(x)[label]. The draw: x (logits), t (one-hot)."""
 
@@ -651,6 +667,8 @@ def softmax_crossentropy_forward() -> Subject:
             per_sample = -(p * log).sum(axis=1)
         elif term == "logit of the label":
             per_sample = -(draw.t * draw.x).sum(axis=1)
+        elif term.startswith("every label"):
+            per_sample = -(log * draw.t.sum(axis=0)).sum(axis=1) / (1 if term.endswith("summed") else len(log))
         else:
             per_sample = -(draw.t * log).sum(axis=1)
         return _reduce(per_sample, reduction, *draw.x.shape)
@@ -668,6 +686,7 @@ def softmax_crossentropy_forward() -> Subject:
         slip("reduced-over-wrong-axis", "the sum over the batch, one figure a class", term="over axis 0"),
         slip("not-summed", "one figure for each sample and class", term="not summed"),
         slip("logsumexp-missing", "minus the label's logit: the log of the sum is missing", term="logit of the label"),
+        *_every_label("p"),
     )
     return Subject("the loss", compute, slips, factors=NOT_AVERAGED, tolerance=2e-5)
 
@@ -692,6 +711,8 @@ def softmax_crossentropy_derivative(averaged: bool = False) -> Subject:
             return (p - t).sum(axis=0) * scale
         if form == "log p - t":
             return (np.log(p) - t) * scale
+        if form == "p - any t":
+            return (p - (t.sum(axis=0) > 0)) * scale
         number = t.argmax(axis=1)[:, None]
         if form == "p - n":
             return (p - number) * scale
@@ -708,6 +729,7 @@ def softmax_crossentropy_derivative(averaged: bool = False) -> Subject:
         slip("only-the-labels-entry", "(p - t) * t", form="(p - t) * t"),
         slip("reduced-over-batch", "p - t summed over the batch", form="p - t, summed"),
         slip("loss-for-derivative", "log p - t", form="log p - t"),
+        slip("labels-not-per-sample", "1 subtracted from p[:, y], the columns of all labels in each row", form="p - any t"),
         slip("labels-as-numbers", "p - n in every class, p the softmax and n the label's number", form="p - n"),
         slip("labels-as-numbers", "p - n at the label, n the label's number, where p - 1 belongs", form="p - n t"),
     )
@@ -755,6 +777,8 @@ def crossentropy_forward() -> Subject:
             return -(t * log)
         elif term == "exchanged":
             terms = -(x * np.log(t + eps))
+        elif term.startswith("every label"):
+            terms = -(log * t.sum(axis=0)) / (1 if term.endswith("summed") else len(x))
         else:
             terms = -(t * log)
         return _reduce(terms.sum(axis=1), reduction, *x.shape)
@@ -780,6 +804,7 @@ def crossentropy_forward() -> Subject:
         slip("labels-unused", "-sum(log x) over all classes", term="labels left out"),
         slip("labels-unused", "-sum(x log x)", term="with entropy"),
         slip("not-summed", "one figure for each sample and class", term="not summed"),
+        *_every_label("x"),
         slip("arguments-exchanged", "-sum(x log t): x and the labels are swapped", term="exchanged"),
         *(
             slip(
@@ -819,6 +844,7 @@ def crossentropy_backward() -> Subject:
                 "right": -t / (x + eps) / N,
                 "x - t": (x - t) / N,
                 "-1 / x": -1 / (x + eps) / N,
+                "-any t / x": -1.0 * (t.sum(axis=0) > 0) / (x + eps) / N,
                 "-x / t": -x / t / N,
                 "-t * x": -t * x / N,
                 "-t * log(x)": -t * np.log(x) / N,
@@ -835,6 +861,7 @@ def crossentropy_backward() -> Subject:
     slips = (
         slip("fused-gradient", "(x - t) / N, the gradient of softmax and cross-entropy together", form="x - t"),
         slip("labels-unused", "-1 / x / N", form="-1 / x"),
+        slip("labels-not-per-sample", "-1 / x / N in dx[:, y], the columns of all labels in each row", form="-any t / x"),
         slip("arguments-exchanged", "-x / t / N: x and the labels are swapped", form="-x / t"),
         slip("division-missing", "-t * x / N", form="-t * x"),
         slip("loss-for-derivative", "-t * log(x) / N", form="-t * log(x)"),
@@ -1010,6 +1037,10 @@ def normalised(
         variance = ((x - x.mean()) ** 2).sum(axis=axis, keepdims=True) / (count - ddof)
     elif mean == "raw second moment":
         variance = (x**2).mean(axis=axis, keepdims=True)
+    elif mean == "deviation for variance":
+        variance = np.sqrt(variance)
+    elif mean == "without keepdims":
+        mu, variance = mu.reshape(1, -1), variance.reshape(1, -1)
     if eps_at == "inside":
         sigma = np.sqrt(variance + eps) if root else variance + eps
     elif eps_at == "outside":
@@ -1057,6 +1088,11 @@ STATISTIC_SLIPS = (
     slip("variance-squared", "(x - mean) / sqrt(var**2 + eps): the variance is squared", eps_at="variance squared"),
     slip("variance-uncentred", "normalised with mean(x**2) as the variance", mean="raw second moment"),
     slip("root-missing", "(x - mean) / (var + eps): the square root is missing", root=False),
+    slip(
+        "deviation-for-variance",
+        "(x - mean) / sqrt(std + eps): the standard deviation in the place of the variance",
+        mean="deviation for variance",
+    ),
 )
 
 
@@ -1111,6 +1147,14 @@ def norm_forward(axis: int, *, evaluating: bool = False) -> Subject:
         slip("gamma-beta-exchanged", "beta * xhat + gamma", gamma="exchanged"),
         slip("beta-inside", "gamma * (xhat + beta)", beta="inside"),
     ]
+    if axis == 1:  # which fits where N = D alone
+        slips.append(
+            slip(
+                "keepdims-missing",
+                "normalised with the mean and variance of row j in column j",
+                mean="without keepdims",
+            )
+        )
     if evaluating:
         slips = [
             slip("evaluation-batch-figures", "normalised by the batch's own mean and variance", source="own"),
@@ -1205,9 +1249,12 @@ def norm_dx(axis: int) -> Subject:
             ratio = count / draw.x.shape[1 - axis]
             mean = mean * (1.0 if through.endswith("correlation") else ratio)
             spread = spread * (1.0 if through.endswith("mean") else ratio)
+        average = mean.mean(axis=along_mean, keepdims=True)
+        if through == "without keepdims":
+            average, spread = average.reshape(1, -1), xhat * correlation.mean(axis=axis).reshape(1, -1)
         return {
             "dxhat": dxhat * inverse,
-            "mean(dxhat)": np.broadcast_to(-mean.mean(axis=along_mean, keepdims=True) * inverse, xhat.shape),
+            "mean(dxhat)": np.broadcast_to(-average * inverse, xhat.shape),
             "xhat * mean(dxhat * xhat)": -spread * inverse,
         }
 
@@ -1228,6 +1275,11 @@ def norm_dx(axis: int) -> Subject:
             f"dx with the mean of dxhat * xhat over axis {1 - axis}",
             through="correlation over the other axis",
         ),
+        *(
+            slip("keepdims-missing", f"dx with {what} of row j in column j", through="without keepdims", **options)
+            for what, options in (("the means", {}), ("all figures", {"mean": "without keepdims"}))
+            if axis == 1
+        ),
         slip("gamma-forgotten", "dx with gamma in the first term alone", through="gamma late"),
         slip("variance-squared", "dx divided by sqrt(var**2 + eps)", eps_at="variance squared"),
         slip(
@@ -1236,6 +1288,7 @@ def norm_dx(axis: int) -> Subject:
             through="the mean's power",
         ),
         slip("bessel", "dx with the variance divided by N - 1", ddof=1),
+        slip("deviation-for-variance", "dx divided by sqrt(std + eps)", mean="deviation for variance"),
         slip("eps-ignored", "dx without eps", eps_at="nowhere"),
         slip("eps-misplaced", "dx with sqrt(var) + eps", eps_at="outside"),
         slip("eps-subtracted", "dx with sqrt(var - eps)", eps_at="subtracted"),
@@ -1290,14 +1343,19 @@ def norm_dx(axis: int) -> Subject:
     )
 
 
+#: Options of `normalised` that a backward pass has from its forward: with its cached x̂ and σ.
+NORMALISED = ("ddof", "eps_at", "eps_value", "root", "mean")
+
+
 def norm_parameter_gradient(
-    which: str, *, averaged: bool = False, names: tuple[str, str] = ("dgamma", "dbeta")
+    which: str, *, averaged: bool = False, names: tuple[str, str] = ("dgamma", "dbeta"), axis: int = 0
 ) -> Subject:
-    """dγ = sum of dy x̂, dβ = sum of dy, over the batch. The draw: dy, x, xhat, gamma. `names` are the interface's."""
+    """dγ = sum of dy x̂, dβ = sum of dy, over the batch. The draw: dy, x, xhat, gamma. `names` are the interface's;
+    `axis` is the one that x̂ is normalised over, where it is to be computed with the slips of a forward pass."""
     name, other = names if which == "gamma" else names[::-1]
 
-    def compute(draw: Draw, by="right", over="sum") -> Array:
-        xhat = draw.xhat
+    def compute(draw: Draw, by="right", over="sum", **options: Any) -> Array:
+        xhat = normalised(draw.x, draw.eps, axis=axis, **options)[0] if options else draw.xhat
         product = {
             "right": draw.dy * xhat if which == "gamma" else draw.dy,
             "other": draw.dy if which == "gamma" else draw.dy * xhat,

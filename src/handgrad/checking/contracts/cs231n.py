@@ -454,7 +454,7 @@ def _tested(forward: Judge, tested: np.ndarray, x: np.ndarray, p: float) -> None
 UPSTREAM = {"dy": "dout"}
 OF_NORM = {"dy": "dout", "y": "out", "dxhat": "dout * gamma"}
 #: Slips of a normalisation's forward that its dx has as well.
-SHARED = {"dx": ("ddof", "eps_at", "eps_value", "root")}
+SHARED = {"dx": layers.NORMALISED, "dgamma": layers.NORMALISED}
 NORM_GRADIENTS = {
     "dx": layers.norm_dx(0),
     "dgamma": layers.norm_parameter_gradient("gamma"),
@@ -530,7 +530,7 @@ def _described() -> Iterator[Described]:
         "layernorm_backward",
         lambda g, position: _norm(g, position, "ln"),
         layers.norm_forward(1),
-        {**NORM_GRADIENTS, "dx": layers.norm_dx(1)},
+        {**NORM_GRADIENTS, "dx": layers.norm_dx(1), "dgamma": layers.norm_parameter_gradient("gamma", axis=1)},
         shared=SHARED,
         symbols=OF_NORM,
     )
