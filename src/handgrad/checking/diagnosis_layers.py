@@ -118,6 +118,9 @@ FORWARD: dict[str, Forms] = {
         "x * sigmoid(x)": lambda x, p: x * _sigmoid(x),
         "max(x, 0)": lambda x, p: np.maximum(x, 0),
     },
+    "silu": {"right": lambda x, p: x * _sigmoid(x)},
+    "softplus": {"right": lambda x, p: np.logaddexp(0, x)},
+    "softsign": {"right": lambda x, p: x / (1 + np.abs(x))},
 }
 
 #: Which bug a wrong form is; what is not here is the wrong function.
@@ -302,6 +305,43 @@ BACKWARD: dict[str, Derivatives] = {
             0.5 * (1 + erf(x / np.sqrt(2))) - x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
         ),
     },
+    "silu": {  # s is sigmoid(x)
+        "right": lambda x, y, p: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
+        "y": lambda x, y, p: y,
+        "1": lambda x, y, p: np.ones_like(x),
+        "sigmoid(x)": lambda x, y, p: _sigmoid(x),
+        "s * (1 - s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) * (1 - _sigmoid(x)),
+        "x * s * (1 - s), with s = sigmoid(x)": lambda x, y, p: y * (1 - _sigmoid(x)),
+        "s + x * (1 - s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) + x * (1 - _sigmoid(x)),
+        "1 + x * (1 - s), with s = sigmoid(x)": lambda x, y, p: 1 + x * (1 - _sigmoid(x)),
+        "s + s * (1 - s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) * (2 - _sigmoid(x)),
+        "s + x * s * (1 + s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) + y * (1 + _sigmoid(x)),
+        "s - x * s * (1 - s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) - y * (1 - _sigmoid(x)),
+        "s + x * s, with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) + y,
+        "s + x * s**2, with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) * (1 + y),
+        "s + y * (1 - y), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) + y * (1 - y),
+        "y * (1 - y)": lambda x, y, p: y * (1 - y),
+        "y + s * (1 - x), with s = sigmoid(x)": lambda x, y, p: y + _sigmoid(x) * (1 - x),
+    },
+    "softplus": {
+        "right": lambda x, y, p: _sigmoid(x),
+        "y": lambda x, y, p: y,
+        "1": lambda x, y, p: np.ones_like(x),
+        "sigmoid(-x)": lambda x, y, p: _sigmoid(-x),
+        "exp(x)": lambda x, y, p: np.exp(x),
+        "s * (1 - s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) * (1 - _sigmoid(x)),
+        "sigmoid(y)": lambda x, y, p: _sigmoid(y),
+        "tanh(x)": lambda x, y, p: np.tanh(x),
+    },
+    "softsign": {
+        "right": lambda x, y, p: 1 / (1 + np.abs(x)) ** 2,
+        "y": lambda x, y, p: y,
+        "1": lambda x, y, p: np.ones_like(x),
+        "1 / (1 + abs(x))": lambda x, y, p: 1 / (1 + np.abs(x)),
+        "1 / (1 + x**2)": lambda x, y, p: 1 / (1 + x * x),
+        "1 / (1 + abs(y))**2": lambda x, y, p: 1 / (1 + np.abs(y)) ** 2,
+        "1 - y**2": lambda x, y, p: 1 - y * y,
+    },
 }
 _BACKWARD_BUGS = {
     "y": "function-for-derivative",
@@ -316,6 +356,12 @@ _BACKWARD_BUGS = {
     "sigmoid(y) * (1 - sigmoid(y))": "derivative-at-output",
     "exp(-y) / (1 + exp(-y))**2": "derivative-at-output",
     "1 - tanh(y)**2": "derivative-at-output",
+    "sigmoid(y)": "derivative-at-output",
+    "1 / (1 + abs(y))**2": "derivative-at-output",
+    "1 / (1 + abs(x))": "square-missing",
+    "sigmoid(-x)": "exponent-sign",
+    "s - x * s * (1 - s), with s = sigmoid(x)": "sign-inside",
+    "s + x * s * (1 + s), with s = sigmoid(x)": "sign-inside",
     "1 if x > 0 else alpha * exp(y)": "derivative-at-output",
     "x < 0": "branches-exchanged",
     "slope if x > 0 else 1": "branches-exchanged",
@@ -349,7 +395,8 @@ _BACKWARD_BUGS_OF = {
 
 
 def _times_dy(form: str) -> str:
-    return f"dy * {form}" if form.isalnum() else f"dy * ({form})"
+    formula, comma, where = form.partition(", with ")
+    return (f"dy * {formula}" if formula.isalnum() else f"dy * ({formula})") + comma + where
 
 
 def activation_backward(kind: str, *, upstream: bool) -> Subject:
@@ -922,6 +969,10 @@ def linear_dx() -> Subject:
             return draw.dy @ (draw.dy.T @ draw.x)
         if by == "averaged gradient":
             return draw.dy @ (draw.dy.T @ draw.x) / len(draw.x)
+        if by == "updated":
+            if not hasattr(draw, "weight_updated"):
+                raise ValueError("backward leaves the weight as it is")
+            return draw.dy @ draw.weight_updated
         return draw.dy
 
     return Subject(
@@ -932,6 +983,7 @@ def linear_dx() -> Subject:
             slip("dx-from-dweight", "dy dW: the weight's gradient instead of the weight", by="gradient"),
             slip("dx-from-dweight", "dy dW / N: the weight's gradient instead of the weight", by="averaged gradient"),
             slip("upstream-passed-on", "dy, unchanged", by="nothing"),
+            slip("updated-before-passing", "dy W with the weight after its update", by="updated"),
         ),
         factors=NOT_AVERAGED,
     )

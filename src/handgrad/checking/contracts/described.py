@@ -17,7 +17,7 @@ import numpy as np
 
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.differences import Sweep
-from handgrad.checking.contracts.generic import name_formula
+from handgrad.checking.contracts.generic import name_formula, name_known
 from handgrad.checking.contracts.judging import (
     NO_REFERENCE,
     Judge,
@@ -426,7 +426,12 @@ class Runner(Contract):
             judge.fit(subject, shown, name, alternatives=others, givens=({}, given) if given else ({},))
             self._joined(each, k, judge, shown, named)
             if each.by_differences and k == 0 and any(bug.id == "unexplained" for bug in judge.findings):
-                name_formula(judge, [Trial(one.probe, one.draw.changed(J=one.draw.jacobians[0])) for one in shown])
+                by_values = [
+                    Trial(one.probe, one.draw.changed(J=one.draw.jacobians[0], x=one.draw.around[0].x))
+                    for one in shown
+                ]
+                if not name_known(judge, by_values, name):
+                    name_formula(judge, by_values)
             consistent = (
                 own
                 and judge.findings != before

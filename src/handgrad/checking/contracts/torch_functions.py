@@ -19,7 +19,7 @@ from handgrad.checking.contracts.checks import judge_later
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.differences import Sweep
 from handgrad.checking.contracts.generic import (
-    ELEMENTWISE,
+    BY_VALUES,
     PASSES,
     fit_numeric,
     kind_of,
@@ -346,7 +346,7 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
         kind = _identified(usual)
         if kind is not None:
             chosen = (
-                layers.activation_backward(kind, upstream=True) if kind in ELEMENTWISE else layers.softmax_backward()
+                layers.activation_backward(kind, upstream=True) if kind in BY_VALUES else layers.softmax_backward()
             )
     if chosen is not None:
         named = replace_judge(judge)
@@ -364,7 +364,7 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
 
 
 def _identified(trials: Sequence[Trial]) -> str | None:
-    for kind in ("sigmoid", "tanh", "relu", "softmax"):
+    for kind in (*BY_VALUES, "softmax"):
         subject = layers.softmax_forward() if kind == "softmax" else layers.activation_forward(kind)
         if all(
             one.draw.y.shape == one.draw.x.shape and close(one.draw.y, right_value(subject, one.draw)) for one in trials
