@@ -435,6 +435,87 @@ def group_parameter_gradient(which: str) -> Subject:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# A recurrent layer: h_t = tanh(x_t Wx + h_(t-1) Wh + b), x (N, T, D), h (N, T, H); one step of it has T = 1
+
+_SLOPES: dict[str, tuple[str, Callable[[Array, Array, Array], Array]]] = {  # of h, of z = x Wx + h Wh + b, of h before
+    "right": ("", lambda h, z, before: 1 - h * h),
+    "1": ("derivative-missing", lambda h, z, before: np.ones_like(h)),
+    "(1 - z**2), z before the tanh": ("derivative-at-input", lambda h, z, before: 1 - z * z),
+    "(1 - prev_h**2): next_h belongs there": ("wrong-derivative", lambda h, z, before: 1 - before * before),
+    "(1 - tanh(next_h)**2)": ("derivative-at-output", lambda h, z, before: 1 - np.tanh(h) ** 2),
+    "(1 - next_h)": ("square-missing", lambda h, z, before: 1 - h),
+    "(1 + next_h**2)": ("sign-inside", lambda h, z, before: 1 + h * h),
+    "next_h * (1 - next_h)": ("wrong-derivative", lambda h, z, before: h * (1 - h)),
+    "next_h**2": ("wrong-derivative", lambda h, z, before: h * h),
+    "next_h": ("function-for-derivative", lambda h, z, before: h),
+}
+
+
+def _over_time(draw: Draw, bias: str = "used", state: str = "used", function: str = "tanh") -> list[tuple[Array, ...]]:
+    """For each step h before it, z and h after it."""
+    h, found = draw.h0, []
+    for t in range(draw.inputs.shape[1]):
+        z = draw.inputs[:, t] @ draw.Wx + (h if state == "used" else 0 * h) @ draw.Wh
+        z = z + draw.bias if bias == "used" else z
+        after = {"tanh": np.tanh(z), "none": z, "sigmoid": (1 + np.tanh(z / 2)) / 2, "relu": np.maximum(z, 0)}[function]
+        found.append((h, z, after))
+        h = after
+    return found
+
+
+def recurrent_forward() -> Subject:
+    """All h_t. The draw: inputs (N, T, D), h0, Wx, Wh, bias."""
+
+    def compute(draw: Draw, **options: Any) -> Array:
+        h = np.stack([after for _, _, after in _over_time(draw, **options)], axis=1)
+        return h if draw.sequence else h[:, 0]
+
+    slips = (
+        slip("bias-unused", "tanh(x Wx + h Wh), without the bias", bias="unused"),
+        slip("activation-missing", "x Wx + h Wh + b: the tanh is missing", function="none"),
+        slip("wrong-function", "sigmoid(x Wx + h Wh + b)", function="sigmoid"),
+        slip("wrong-function", "max(x Wx + h Wh + b, 0)", function="relu"),
+        slip("wrong-function", "tanh(x Wx + b): the previous state is not used", state="unused"),
+    )
+    return Subject("the output", compute, slips, factors=NOT_AVERAGED)
+
+
+def recurrent_gradient(which: str, name: str) -> Subject:
+    """The gradient by x, h0, Wx, Wh or b, backwards through time. The draw: as for forward, and dy."""
+
+    def compute(draw: Draw, slope: str = "right", carry: str = "used", steps: str = "all", by: str = "right") -> Array:
+        dy = draw.dy if draw.sequence else draw.dy[:, None]
+        rows = _over_time(draw)
+        last, dprev, found = len(rows) - 1, 0 * draw.h0, []
+        for t in range(last, -1, -1):
+            before, z, after = rows[t]
+            da = (dy[:, t] + (dprev if carry == "used" else 0)) * _SLOPES[slope][1](after, z, before)
+            dprev = da @ draw.Wh.T
+            of = {"right": before, "next": after}[by]
+            here = {"x": lambda da=da: da @ draw.Wx.T, "h": lambda dprev=dprev: dprev}
+            here["Wx"] = lambda da=da, t=t: draw.inputs[:, t].T @ da
+            here["Wh"] = lambda da=da, of=of: of.T @ da
+            here["b"] = lambda da=da: da.sum(axis=0)
+            found.append(here[which]())
+        if which == "h":
+            return found[-1]
+        if which == "x":
+            return np.stack(found[::-1], axis=1) if draw.sequence else found[0]
+        return {"all": lambda: sum(found), "first": lambda: found[-1], "last": lambda: found[0]}[steps]()
+
+    slips = [slip(id, f"{name} with dtanh = {form}", slope=form) for form, (id, _) in _SLOPES.items() if id]
+    lost = "the gradient of each h alone, without what comes back from the step after it"
+    slips.append(slip("through-time-missing", f"{name} from {lost}", carry="none"))
+    if which in ("Wx", "Wh", "b"):
+        for step in ("first", "last"):
+            slips.append(slip("time-steps-not-summed", f"{name} of the {step} time step alone", steps=step))
+    if which == "Wh":
+        slips.append(slip("wrong-derivative", f"{name} = next_h.T @ da: prev_h belongs there", by="next"))
+    factors = {**NOT_AVERAGED, "1/N": "bias-gradient-averaged"} if which == "b" else NOT_AVERAGED
+    return Subject(name, compute, tuple(slips), factors=factors)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Update rules: w after each of several steps. The draw: w, gradients (steps, ...), settings of the rule
 
 

@@ -205,6 +205,16 @@ def _dropout(g: np.random.Generator, position: int) -> Given:
     return Given(handed, draw, after=testing)
 
 
+def _recurrent(g: np.random.Generator, position: int, sequence: bool) -> Given:
+    """One step of a recurrent layer, x (N, D), or all of them, x (N, T, D)."""
+    N, T, D, H = ((3, 3, 4, 3), (4, 2, 3, 5), (2, 4, 4, 4), (1, 3, 2, 3))[position]
+    inputs, h0 = g.normal(size=(N, T if sequence else 1, D)), g.normal(size=(N, H))
+    Wx, Wh, b = 0.6 * g.normal(size=(D, H)), 0.6 * g.normal(size=(H, H)), 0.5 * g.normal(size=H)
+    draw = Draw({"N": N, "H": H}, inputs=inputs, h0=h0, Wx=Wx, Wh=Wh, bias=b, sequence=sequence)
+    x = inputs if sequence else inputs[:, 0]
+    return Given({"x": x, "h0" if sequence else "prev_h": h0, "Wx": Wx, "Wh": Wh, "b": b}, draw)
+
+
 def _update(g: np.random.Generator, position: int, rule: str) -> Given:
     steps = 3
     w, gradients = g.normal(size=(4, 3 + position)), g.normal(size=(steps, 4, 3 + position))
@@ -566,6 +576,20 @@ def _described() -> Iterator[Described]:
         shared=SHARED,
         symbols=OF_NORM,
     )
+    for name, sequence in (("rnn_step", False), ("rnn", True)):
+        state = "dh0" if sequence else "dprev_h"
+        yield Described(
+            name,
+            f"{name}_forward",
+            f"{name}_backward",
+            lambda g, position, sequence=sequence: _recurrent(g, position, sequence),
+            more.recurrent_forward(),
+            {
+                title: more.recurrent_gradient(which, title)
+                for which, title in (("x", "dx"), ("h", state), ("Wx", "dWx"), ("Wh", "dWh"), ("b", "db"))
+            },
+            known=False,  # there is no derivation of it
+        )
     yield Described(
         "spatial_groupnorm",
         "spatial_groupnorm_forward",
@@ -892,11 +916,89 @@ def numeric_gradient(name: str, k: int) -> Subject:
 KINDS = ("relu", "sigmoid")
 
 
+#: Names of recurrent layers' arguments: the hidden state (N, H), the weights from the input (D, H) and from it (H, H).
+STATE = re.compile(r"(prev_?h|h_?prev|a_?prev|h_?0|a_?0|h|h_?t_?1|state|hidden)$")
+FROM_INPUT = re.compile(r"w_?(x|xh|ax|ih|xa|hx)$|u$")
+FROM_STATE = re.compile(r"w_?(h|hh|aa|a)$|v$")
+
+
 def _made_up(function: ast.FunctionDef) -> tuple[Callable[[np.random.Generator, int], Given], list[str]] | None:
-    """Values for a forward's arguments by their names: rows of samples first, or columns where the name says so."""
+    """Values for a forward's arguments by their names: rows of samples first, columns where the name says so, images
+    where the function is a convolution or a pooling, a recurrent layer's where its weights are named so."""
     names = required(function)
-    if not names or len(names) > 4:
+    if not names or len(names) > 6:
         return None
+    low = [name.lower() for name in names]
+    if re.search(r"conv|pool", function.name.lower()) and not re.search(r"1d|3d|transpose", function.name.lower()):
+        make = _made_up_images(names, function)
+    elif any(map(FROM_INPUT.match, low[1:])) and any(map(FROM_STATE.match, low[1:])) and STATE.match(low[1]):
+        make = _made_up_recurrent(names, sequence=not re.search(r"step|cell", function.name.lower()))
+    elif len(names) > 4:
+        return None
+    else:
+        make = _made_up_features(names)
+    made = make(np.random.default_rng(0), 0).arrays
+    if any(value is None for value in made.values()):
+        return None
+    return make, [name for name, value in made.items() if isinstance(value, np.ndarray)]
+
+
+def _made_up_recurrent(names: list[str], *, sequence: bool) -> Callable[[np.random.Generator, int], Given]:
+    """One step of a recurrent layer, x (N, D), or all of them, x (N, T, D)."""
+
+    def make(g: np.random.Generator, position: int) -> Given:
+        N, D, H = SIZES[position]
+        arrays: dict[str, Any] = {}
+        for k, name in enumerate(names):
+            low = name.lower()
+            if k == 0:
+                arrays[name] = g.normal(size=(N, 3, D) if sequence else (N, D))
+            elif FROM_INPUT.match(low):
+                arrays[name] = 0.5 * g.normal(size=(D, H))
+            elif FROM_STATE.match(low):
+                arrays[name] = 0.5 * g.normal(size=(H, H))
+            elif STATE.match(low):
+                arrays[name] = g.normal(size=(N, H))
+            else:
+                arrays[name] = g.normal(size=H) if re.match(r"b\w?$|bias", low) else None
+        return Given(arrays, Draw({"N": N, "D": D}))
+
+    return make
+
+
+def _made_up_images(names: list[str], function: ast.FunctionDef) -> Callable[[np.random.Generator, int], Given]:
+    """A convolution or a pooling: (N, C, H, W), or (N, H, W, C) where the names are those of Coursera's course."""
+    last = bool(re.match(r"A(_prev)?$", names[0])) or "hparameters" in [each.arg for each in function.args.args]
+    pooling = "pool" in function.name.lower()
+
+    def make(g: np.random.Generator, position: int) -> Given:
+        N, C, F, size, stride, pad = ((2, 2, 3, 4, 1, 0), (3, 1, 2, 4, 2, 0), (2, 2, 2, 3, 1, 1))[position % 3]
+        arrays: dict[str, Any] = {}
+        for k, name in enumerate(names):
+            low = name.lower()
+            if k == 0:
+                arrays[name] = spread_out(g, (N, size, size, C) if last else (N, C, size, size))
+            elif re.match(r"w\d*$|weight|kernel$|filters?$", low):
+                arrays[name] = g.normal(size=(2, 2, C, F) if last else (F, C, 2, 2))
+            elif re.match(r"b\d*$|bias", low):
+                arrays[name] = g.normal(size=(1, 1, 1, F) if last else F)
+            elif "param" in low and last:
+                arrays[name] = {"f": 2, "stride": stride, "pad": 0 if pooling else pad}
+            elif "param" in low:
+                pools = {"pool_height": 2, "pool_width": 2, "stride": stride}
+                arrays[name] = pools if pooling else {"stride": stride, "pad": pad}
+            elif "stride" in low:
+                arrays[name] = stride
+            elif "pad" in low:
+                arrays[name] = 0 if pooling else pad
+            else:
+                arrays[name] = 2 if re.match(r"f$|size|k$|(pool|kernel)_?(size|height|width|h|w)?$", low) else None
+        return Given(arrays, Draw({"N": N}))
+
+    return make
+
+
+def _made_up_features(names: list[str]) -> Callable[[np.random.Generator, int], Given]:
     columns = bool(re.fullmatch(r"A(_prev|_\w+)?|Z|X_?T", names[0]))
     weight = re.compile(r"^w\d*$|weight|kernel|theta")
     weighty = any(weight.search(name.lower()) for name in names)
@@ -928,10 +1030,7 @@ def _made_up(function: ast.FunctionDef) -> tuple[Callable[[np.random.Generator, 
         arrays = {name: value(name, g, N, D, K) for name in names}
         return Given(arrays, Draw({"N": N, "D": D}))
 
-    if any(value(name, np.random.default_rng(0), 2, 2, 2) is None for name in names):
-        return None
-    floating = [name for name in names if isinstance(value(name, np.random.default_rng(0), 2, 3, 2), np.ndarray)]
-    return make, floating
+    return make
 
 
 __all__ = ["CS231N", "CS231n", "CachedPairs"]
