@@ -776,7 +776,11 @@ def softmax_crossentropy_derivative(averaged: bool = False) -> Subject:
         slip("only-the-labels-entry", "(p - t) * t", form="(p - t) * t"),
         slip("reduced-over-batch", "p - t summed over the batch", form="p - t, summed"),
         slip("loss-for-derivative", "log p - t", form="log p - t"),
-        slip("labels-not-per-sample", "1 subtracted from p[:, y], the columns of all labels in each row", form="p - any t"),
+        slip(
+            "labels-not-per-sample",
+            "1 subtracted from p[:, y], the columns of all labels in each row",
+            form="p - any t",
+        ),
         slip("labels-as-numbers", "p - n in every class, p the softmax and n the label's number", form="p - n"),
         slip("labels-as-numbers", "p - n at the label, n the label's number, where p - 1 belongs", form="p - n t"),
     )
@@ -908,7 +912,9 @@ def crossentropy_backward() -> Subject:
     slips = (
         slip("fused-gradient", "(x - t) / N, the gradient of softmax and cross-entropy together", form="x - t"),
         slip("labels-unused", "-1 / x / N", form="-1 / x"),
-        slip("labels-not-per-sample", "-1 / x / N in dx[:, y], the columns of all labels in each row", form="-any t / x"),
+        slip(
+            "labels-not-per-sample", "-1 / x / N in dx[:, y], the columns of all labels in each row", form="-any t / x"
+        ),
         slip("arguments-exchanged", "-x / t / N: x and the labels are swapped", form="-x / t"),
         slip("division-missing", "-t * x / N", form="-t * x"),
         slip("loss-for-derivative", "-t * log(x) / N", form="-t * log(x)"),

@@ -507,8 +507,10 @@ def recurrent_gradient(which: str, name: str) -> Subject:
     lost = "the gradient of each h alone, without what comes back from the step after it"
     slips.append(slip("through-time-missing", f"{name} from {lost}", carry="none"))
     if which in ("Wx", "Wh", "b"):
-        for step in ("first", "last"):
-            slips.append(slip("time-steps-not-summed", f"{name} of the {step} time step alone", steps=step))
+        slips += [
+            slip("time-steps-not-summed", f"{name} of the {step} time step alone", steps=step)
+            for step in ("first", "last")
+        ]
     if which == "Wh":
         slips.append(slip("wrong-derivative", f"{name} = next_h.T @ da: prev_h belongs there", by="next"))
     factors = {**NOT_AVERAGED, "1/N": "bias-gradient-averaged"} if which == "b" else NOT_AVERAGED

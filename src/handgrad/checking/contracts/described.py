@@ -427,8 +427,7 @@ class Runner(Contract):
             self._joined(each, k, judge, shown, named)
             if each.by_differences and k == 0 and any(bug.id == "unexplained" for bug in judge.findings):
                 by_values = [
-                    Trial(one.probe, one.draw.changed(J=one.draw.jacobians[0], x=one.draw.around[0].x))
-                    for one in shown
+                    Trial(one.probe, one.draw.changed(J=one.draw.jacobians[0], x=one.draw.around[0].x)) for one in shown
                 ]
                 if not name_known(judge, by_values, name):
                     name_formula(judge, by_values)

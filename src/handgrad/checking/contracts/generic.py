@@ -240,7 +240,13 @@ class GenericLayer(Contract):
         images = bool(re.search(r"conv|pool|2d$", name, re.I))
 
         def build(
-            label: str, shape: Shape, x: np.ndarray | None = None, layout: str = "", before=False, sweep=False, passes=1,
+            label: str,
+            shape: Shape,
+            x: np.ndarray | None = None,
+            layout: str = "",
+            before=False,
+            sweep=False,
+            passes=1,
             beside=False,
         ) -> Trial:
             N = shape.N if x is None else len(x)

@@ -127,9 +127,7 @@ class Layer:
             arrays = arrays | {f"{name}0": beside[name] for name in self.reads}
         g = later_from
         again = (lambda: self.inputs(g, N, D)) if g is not None else None
-        return object_trial(
-            f"{self.name} {label}", start, passed, self.after, arrays, draw, layout=layout, again=again
-        )
+        return object_trial(f"{self.name} {label}", start, passed, self.after, arrays, draw, layout=layout, again=again)
 
     def judge(self, forward: Judge, backward: Judge, groups: Groups) -> None:
         """Fills the two judges."""

@@ -345,9 +345,7 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
     elif quiet.findings and k == 0:
         kind = _identified(usual)
         if kind is not None:
-            chosen = (
-                layers.activation_backward(kind, upstream=True) if kind in BY_VALUES else layers.softmax_backward()
-            )
+            chosen = layers.activation_backward(kind, upstream=True) if kind in BY_VALUES else layers.softmax_backward()
     if chosen is not None:
         named = replace_judge(judge)
         named.observations = judge.observations

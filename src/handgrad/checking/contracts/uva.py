@@ -25,7 +25,13 @@ from handgrad.checking.contracts.checks import (
     overflow,
     softmax_stability,
 )
-from handgrad.checking.contracts.cmu_mlp import Renamed, derivatives_left_out, fit_or_stale, loops_forwards, without_consequences
+from handgrad.checking.contracts.cmu_mlp import (
+    Renamed,
+    derivatives_left_out,
+    fit_or_stale,
+    loops_forwards,
+    without_consequences,
+)
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.judging import (
     Judge,
