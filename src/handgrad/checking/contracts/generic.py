@@ -276,8 +276,8 @@ class GenericLayer(Contract):
             given = [array("x", layout), *([array("t", layout)] if len(inputs) == 2 else [])]
             # written again before each pass, since a layer may update them in backward
             refill = call("ours", "fill", args=[{"path": ["layer"]}, list(_PARAMETERS)])
+            stale = [array("x0"), *([array("t0")] if len(inputs) == 2 else [])]
             if before or beside:
-                stale = [array("x0"), *([array("t0")] if len(inputs) == 2 else [])]
                 if before:
                     operations.append(call("layer", "forward", args=stale))
                 arrays["t0"] = np.eye(x.shape[1])[g.integers(0, x.shape[1], shape.N + 1)]
