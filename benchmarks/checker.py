@@ -288,7 +288,7 @@ def course_programs() -> list[dict[str, Any]]:
     for program in course_programs_index.programs():
         zero = {"right": 0, "wrong": 0, "detected": 0, "named": 0, "false_alarms": 0, "others": 0, "missed": []}
         row = rows.setdefault(program.course, {"course": program.course, **zero})
-        found = course_programs_index.compare(program, mutation.judge(program.folder))
+        found = course_programs_index.compare(program, course_programs_index.judged(program))
         row["right" if program.right else "wrong"] += 1
         row["detected"] += found.detected
         row["named"] += found.named

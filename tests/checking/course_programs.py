@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.checking import mutation
+
+from handgrad.checking import check
 from handgrad.checking.results import Part
 
 FOLDER = Path(__file__).parent / "course_programs"
@@ -42,6 +45,11 @@ class Program:
     def folder(self) -> Path:
         return FOLDER / self.name / "handin"
 
+    @property
+    def torch(self) -> bool:
+        """Whether it needs PyTorch."""
+        return any("import torch" in path.read_text() for path in self.folder.rglob("*.py"))
+
     def __str__(self) -> str:
         return self.name
 
@@ -68,6 +76,12 @@ def programs() -> list[Program]:
         ids = tuple(id for id in read.get("ids", ()) if id != "unexplained")
         found.append(Program(name, right, () if right else parts, () if right else ids, read.get("what", "")))
     return found
+
+
+def judged(program: Program, seed: int = 0) -> list[Part]:
+    """The verdicts, in this process, for the programs are ours; those in PyTorch in the sandbox, where its imports
+    meet no warnings that are errors."""
+    return list(check(program.folder, seed=seed).parts) if program.torch else mutation.judge(program.folder, seed=seed)
 
 
 def compare(program: Program, parts: Iterable[Part]) -> Outcome:

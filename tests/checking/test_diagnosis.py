@@ -275,10 +275,13 @@ def test_the_words_of_a_form_are_its_code(side, kind, form):
     x, p = np.array([-1.3, -0.4, 0.3, 0.8, 1.7]), 0.3
     y = layers.FORWARD[kind]["right"](x, p)
     code = layers.FORWARD[kind][form](x, p) if side == "forward" else layers.BACKWARD[kind][form](x, y, p)
-    said = [
-        float(eval(form, WORDS, {"x": float(a), "y": float(b), "slope": p, "alpha": p}))
-        for a, b in zip(x, y, strict=True)
-    ]
+    formula, _, s = form.partition(", with s = ")
+
+    def value(a: float, b: float) -> float:
+        names: dict[str, float] = {"x": a, "y": b, "slope": p, "alpha": p}
+        return float(eval(formula, WORDS, names | ({"s": eval(s, WORDS, names)} if s else {})))
+
+    said = [value(float(a), float(b)) for a, b in zip(x, y, strict=True)]
     assert np.allclose(code, said), (code, said)
 
 

@@ -365,3 +365,100 @@ def test_a_class_whose_arguments_cannot_be_generated_says_what_to_do():
     forward, backward = mutation.run({"hw.py": text})
     assert forward.verdict == backward.verdict == "cannot judge"
     assert "describe them in a course file" in forward.reason
+
+
+UPDATES_ITSELF = """
+import numpy as np
+class Dense:
+    def __init__(self, input_units, output_units, learning_rate=0.1):
+        self.learning_rate = learning_rate
+        self.weights = np.random.randn(input_units, output_units)
+        self.biases = np.zeros(output_units)
+    def forward(self, x):
+        self.x = x
+        return x @ self.weights + self.biases
+    def backward(self, dy):
+        dx = dy @ self.weights.T
+        self.weights = self.weights - self.learning_rate * self.x.T @ dy
+        self.biases = self.biases - self.learning_rate * dy.sum(axis=0)
+        return dx
+"""
+
+
+def test_a_layer_with_a_learning_rate_may_update_itself():
+    parts = mutation.run({"layers.py": UPDATES_ITSELF})
+    assert [part.verdict for part in parts] == ["right", "right"]
+    assert any("updates" in note for note in parts[1].notes)
+
+
+def test_a_layer_without_a_learning_rate_may_not():
+    text = UPDATES_ITSELF.replace(", learning_rate=0.1", "").replace("self.learning_rate = learning_rate", "pass")
+    _, backward = mutation.run({"layers.py": text.replace("self.learning_rate", "0.1")})
+    assert [bug.id for bug in backward.bugs] == ["parameter-changed"]
+
+
+RECURRENT = """
+import numpy as np
+def rnn_step_forward(x, prev_h, Wx, Wh, b):
+    next_h = np.tanh(x @ Wx + prev_h @ Wh + b)
+    return next_h, (x, prev_h, Wx, Wh, next_h)
+def rnn_step_backward(dnext_h, cache):
+    x, prev_h, Wx, Wh, next_h = cache
+    da = dnext_h * (1 - next_h ** 2)
+    return da @ Wx.T, da @ Wh.T, x.T @ da, prev_h.T @ da, da.sum(axis=0)
+def rnn_forward(x, h0, Wx, Wh, b):
+    h, caches, prev = [], [], h0
+    for t in range(x.shape[1]):
+        prev, cache = rnn_step_forward(x[:, t], prev, Wx, Wh, b)
+        h.append(prev)
+        caches.append(cache)
+    return np.stack(h, axis=1), caches
+def rnn_backward(dh, cache):
+    dx, dprev, sums = [], 0, [0, 0, 0]
+    for t in reversed(range(dh.shape[1])):
+        step, dprev, *more = rnn_step_backward(dh[:, t] + dprev, cache[t])
+        dx.insert(0, step)
+        sums = [a + b for a, b in zip(sums, more)]
+    return np.stack(dx, axis=1), dprev, *sums
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part", "ids"),
+    [
+        ("", "", "", set()),
+        ("dh[:, t] + dprev", "dh[:, t]", "rnn_backward", {"through-time-missing"}),
+        ("sums = [a + b for a, b in zip(sums, more)]", "sums = more", "rnn_backward", {"time-steps-not-summed"}),
+        ("da = dnext_h * (1 - next_h ** 2)", "da = dnext_h", "rnn_step_backward", {"derivative-missing"}),
+        (" + prev_h @ Wh", " + 0 * prev_h @ Wh", "rnn_step_forward", {"wrong-function"}),
+    ],
+)
+def test_recurrent_layers(old, new, part, ids):
+    parts = mutation.run({"rnn_layers.py": RECURRENT.replace(old, new) if old else RECURRENT})
+    found = {each.part: {bug.id for bug in each.bugs} for each in parts}
+    assert len(found) == 4
+    assert found.get(part, set()) == ids
+    if not ids:
+        assert {each.verdict for each in parts} == {"right"}
+
+
+def test_an_unnamed_pair_for_images_is_judged():
+    """Arguments of a convolution, though no course has a function of that name."""
+    text = """
+import numpy as np
+def convolve_forward(x, w, b, stride=1):
+    s, (H, W) = stride, w.shape[2:]
+    v = np.lib.stride_tricks.sliding_window_view(x, (H, W), axis=(2, 3))[:, :, ::s, ::s]
+    return np.einsum("nchwij,fcij->nfhw", v, w) + b[:, None, None], (x, w, v)
+def convolve_backward(dy, cache):
+    x, w, v = cache
+    dx = np.zeros(x.shape)
+    for i in range(dy.shape[2]):
+        for j in range(dy.shape[3]):
+            dx[:, :, i:i + w.shape[2], j:j + w.shape[3]] += np.einsum("nf,fcij->ncij", dy[:, :, i, j], w)
+    return dx, np.einsum("nfhw,nchwij->fcij", dy, v), dy.sum(axis=(0, 2, 3))
+"""
+    parts = {part.part: part.verdict for part in mutation.run({"layers.py": text})}
+    assert parts == {"convolve_forward": "not judged", "convolve_backward": "right"}
+    _, backward = mutation.run({"layers.py": text.replace("w.shape[3]] +=", "w.shape[3]] =")})
+    assert backward.verdict == "wrong"

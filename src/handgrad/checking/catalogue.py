@@ -117,7 +117,7 @@ STEPS_OF_PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "group_?norm",
         "groupnorm",
         _each(
-            (("groups-ignored",), "groups of channels"),
+            (("groups-ignored", "groups-interleaved"), "groups of channels"),
             (("bessel", "variance-uncentred"), "variance of a group"),
             (_EPS, "normalised input"),
             (_OUTPUT, "output"),
@@ -161,7 +161,7 @@ STEPS_OF_PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "dropout",
         "dropout",
         _each(
-            (("dropout-not-scaled",), "the expectation is the input"),
+            (("dropout-not-scaled", "dropout-in-evaluation"), "the expectation is the input"),
             (("dropout-rate", "dropout-not-applied"), "definition"),
         ),
     ),
@@ -169,7 +169,7 @@ STEPS_OF_PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "adam",
         "adam",
         _each(
-            (("bias-correction-missing", "bias-correction-step"), "the expectation"),
+            (("bias-correction-missing", "bias-correction-step", "bias-correction-decay"), "the expectation"),
             (("square-missing",), "the running square, corrected in the same way"),
             (("eps-misplaced", "root-missing"), "the step"),
             (("decay-swapped",), "the running mean"),

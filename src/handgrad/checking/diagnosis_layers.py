@@ -118,6 +118,9 @@ FORWARD: dict[str, Forms] = {
         "x * sigmoid(x)": lambda x, p: x * _sigmoid(x),
         "max(x, 0)": lambda x, p: np.maximum(x, 0),
     },
+    "silu": {"right": lambda x, p: x * _sigmoid(x)},
+    "softplus": {"right": lambda x, p: np.logaddexp(0, x)},
+    "softsign": {"right": lambda x, p: x / (1 + np.abs(x))},
 }
 
 #: Which bug a wrong form is; what is not here is the wrong function.
@@ -302,6 +305,43 @@ BACKWARD: dict[str, Derivatives] = {
             0.5 * (1 + erf(x / np.sqrt(2))) - x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
         ),
     },
+    "silu": {  # s is sigmoid(x)
+        "right": lambda x, y, p: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
+        "y": lambda x, y, p: y,
+        "1": lambda x, y, p: np.ones_like(x),
+        "sigmoid(x)": lambda x, y, p: _sigmoid(x),
+        "s * (1 - s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) * (1 - _sigmoid(x)),
+        "x * s * (1 - s), with s = sigmoid(x)": lambda x, y, p: y * (1 - _sigmoid(x)),
+        "s + x * (1 - s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) + x * (1 - _sigmoid(x)),
+        "1 + x * (1 - s), with s = sigmoid(x)": lambda x, y, p: 1 + x * (1 - _sigmoid(x)),
+        "s + s * (1 - s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) * (2 - _sigmoid(x)),
+        "s + x * s * (1 + s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) + y * (1 + _sigmoid(x)),
+        "s - x * s * (1 - s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) - y * (1 - _sigmoid(x)),
+        "s + x * s, with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) + y,
+        "s + x * s**2, with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) * (1 + y),
+        "s + y * (1 - y), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) + y * (1 - y),
+        "y * (1 - y)": lambda x, y, p: y * (1 - y),
+        "y + s * (1 - x), with s = sigmoid(x)": lambda x, y, p: y + _sigmoid(x) * (1 - x),
+    },
+    "softplus": {
+        "right": lambda x, y, p: _sigmoid(x),
+        "y": lambda x, y, p: y,
+        "1": lambda x, y, p: np.ones_like(x),
+        "sigmoid(-x)": lambda x, y, p: _sigmoid(-x),
+        "exp(x)": lambda x, y, p: np.exp(x),
+        "s * (1 - s), with s = sigmoid(x)": lambda x, y, p: _sigmoid(x) * (1 - _sigmoid(x)),
+        "sigmoid(y)": lambda x, y, p: _sigmoid(y),
+        "tanh(x)": lambda x, y, p: np.tanh(x),
+    },
+    "softsign": {
+        "right": lambda x, y, p: 1 / (1 + np.abs(x)) ** 2,
+        "y": lambda x, y, p: y,
+        "1": lambda x, y, p: np.ones_like(x),
+        "1 / (1 + abs(x))": lambda x, y, p: 1 / (1 + np.abs(x)),
+        "1 / (1 + x**2)": lambda x, y, p: 1 / (1 + x * x),
+        "1 / (1 + abs(y))**2": lambda x, y, p: 1 / (1 + np.abs(y)) ** 2,
+        "1 - y**2": lambda x, y, p: 1 - y * y,
+    },
 }
 _BACKWARD_BUGS = {
     "y": "function-for-derivative",
@@ -316,6 +356,12 @@ _BACKWARD_BUGS = {
     "sigmoid(y) * (1 - sigmoid(y))": "derivative-at-output",
     "exp(-y) / (1 + exp(-y))**2": "derivative-at-output",
     "1 - tanh(y)**2": "derivative-at-output",
+    "sigmoid(y)": "derivative-at-output",
+    "1 / (1 + abs(y))**2": "derivative-at-output",
+    "1 / (1 + abs(x))": "square-missing",
+    "sigmoid(-x)": "exponent-sign",
+    "s - x * s * (1 - s), with s = sigmoid(x)": "sign-inside",
+    "s + x * s * (1 + s), with s = sigmoid(x)": "sign-inside",
     "1 if x > 0 else alpha * exp(y)": "derivative-at-output",
     "x < 0": "branches-exchanged",
     "slope if x > 0 else 1": "branches-exchanged",
@@ -349,7 +395,8 @@ _BACKWARD_BUGS_OF = {
 
 
 def _times_dy(form: str) -> str:
-    return f"dy * {form}" if form.isalnum() else f"dy * ({form})"
+    formula, comma, where = form.partition(", with ")
+    return (f"dy * {formula}" if formula.isalnum() else f"dy * ({formula})") + comma + where
 
 
 def activation_backward(kind: str, *, upstream: bool) -> Subject:
@@ -633,6 +680,22 @@ LOG_SLIPS = (
 )
 
 
+def _every_label(p: str) -> tuple[Slip, ...]:
+    """An index `p[:, y]`, which takes the labels of the whole batch in each row."""
+    return (
+        slip(
+            "labels-not-per-sample",
+            f"the mean of -log({p}[:, y]), which is (N, N): every sample with the labels of all",
+            term="every label",
+        ),
+        slip(
+            "labels-not-per-sample",
+            f"the sum of -log({p}[:, y]) / N, of an (N, N) array: every sample with the labels of all",
+            term="every label, summed",
+        ),
+    )
+
+
 def softmax_crossentropy_forward() -> Subject:
     """One loss a sample, -log softmax(x)[label]. The draw: x (logits), t (one-hot)."""
 
@@ -651,6 +714,8 @@ def softmax_crossentropy_forward() -> Subject:
             per_sample = -(p * log).sum(axis=1)
         elif term == "logit of the label":
             per_sample = -(draw.t * draw.x).sum(axis=1)
+        elif term.startswith("every label"):
+            per_sample = -(log * draw.t.sum(axis=0)).sum(axis=1) / (1 if term.endswith("summed") else len(log))
         else:
             per_sample = -(draw.t * log).sum(axis=1)
         return _reduce(per_sample, reduction, *draw.x.shape)
@@ -668,6 +733,7 @@ def softmax_crossentropy_forward() -> Subject:
         slip("reduced-over-wrong-axis", "the sum over the batch, one figure a class", term="over axis 0"),
         slip("not-summed", "one figure for each sample and class", term="not summed"),
         slip("logsumexp-missing", "minus the label's logit: the log of the sum is missing", term="logit of the label"),
+        *_every_label("p"),
     )
     return Subject("the loss", compute, slips, factors=NOT_AVERAGED, tolerance=2e-5)
 
@@ -692,6 +758,8 @@ def softmax_crossentropy_derivative(averaged: bool = False) -> Subject:
             return (p - t).sum(axis=0) * scale
         if form == "log p - t":
             return (np.log(p) - t) * scale
+        if form == "p - any t":
+            return (p - (t.sum(axis=0) > 0)) * scale
         number = t.argmax(axis=1)[:, None]
         if form == "p - n":
             return (p - number) * scale
@@ -708,6 +776,11 @@ def softmax_crossentropy_derivative(averaged: bool = False) -> Subject:
         slip("only-the-labels-entry", "(p - t) * t", form="(p - t) * t"),
         slip("reduced-over-batch", "p - t summed over the batch", form="p - t, summed"),
         slip("loss-for-derivative", "log p - t", form="log p - t"),
+        slip(
+            "labels-not-per-sample",
+            "1 subtracted from p[:, y], the columns of all labels in each row",
+            form="p - any t",
+        ),
         slip("labels-as-numbers", "p - n in every class, p the softmax and n the label's number", form="p - n"),
         slip("labels-as-numbers", "p - n at the label, n the label's number, where p - 1 belongs", form="p - n t"),
     )
@@ -755,6 +828,8 @@ def crossentropy_forward() -> Subject:
             return -(t * log)
         elif term == "exchanged":
             terms = -(x * np.log(t + eps))
+        elif term.startswith("every label"):
+            terms = -(log * t.sum(axis=0)) / (1 if term.endswith("summed") else len(x))
         else:
             terms = -(t * log)
         return _reduce(terms.sum(axis=1), reduction, *x.shape)
@@ -780,6 +855,7 @@ def crossentropy_forward() -> Subject:
         slip("labels-unused", "-sum(log x) over all classes", term="labels left out"),
         slip("labels-unused", "-sum(x log x)", term="with entropy"),
         slip("not-summed", "one figure for each sample and class", term="not summed"),
+        *_every_label("x"),
         slip("arguments-exchanged", "-sum(x log t): x and the labels are swapped", term="exchanged"),
         *(
             slip(
@@ -819,6 +895,7 @@ def crossentropy_backward() -> Subject:
                 "right": -t / (x + eps) / N,
                 "x - t": (x - t) / N,
                 "-1 / x": -1 / (x + eps) / N,
+                "-any t / x": -1.0 * (t.sum(axis=0) > 0) / (x + eps) / N,
                 "-x / t": -x / t / N,
                 "-t * x": -t * x / N,
                 "-t * log(x)": -t * np.log(x) / N,
@@ -835,6 +912,9 @@ def crossentropy_backward() -> Subject:
     slips = (
         slip("fused-gradient", "(x - t) / N, the gradient of softmax and cross-entropy together", form="x - t"),
         slip("labels-unused", "-1 / x / N", form="-1 / x"),
+        slip(
+            "labels-not-per-sample", "-1 / x / N in dx[:, y], the columns of all labels in each row", form="-any t / x"
+        ),
         slip("arguments-exchanged", "-x / t / N: x and the labels are swapped", form="-x / t"),
         slip("division-missing", "-t * x / N", form="-t * x"),
         slip("loss-for-derivative", "-t * log(x) / N", form="-t * log(x)"),
@@ -895,6 +975,10 @@ def linear_dx() -> Subject:
             return draw.dy @ (draw.dy.T @ draw.x)
         if by == "averaged gradient":
             return draw.dy @ (draw.dy.T @ draw.x) / len(draw.x)
+        if by == "updated":
+            if not hasattr(draw, "weight_updated"):
+                raise ValueError("backward leaves the weight as it is")
+            return draw.dy @ draw.weight_updated
         return draw.dy
 
     return Subject(
@@ -905,6 +989,7 @@ def linear_dx() -> Subject:
             slip("dx-from-dweight", "dy dW: the weight's gradient instead of the weight", by="gradient"),
             slip("dx-from-dweight", "dy dW / N: the weight's gradient instead of the weight", by="averaged gradient"),
             slip("upstream-passed-on", "dy, unchanged", by="nothing"),
+            slip("updated-before-passing", "dy W with the weight after its update", by="updated"),
         ),
         factors=NOT_AVERAGED,
     )
@@ -1010,6 +1095,10 @@ def normalised(
         variance = ((x - x.mean()) ** 2).sum(axis=axis, keepdims=True) / (count - ddof)
     elif mean == "raw second moment":
         variance = (x**2).mean(axis=axis, keepdims=True)
+    elif mean == "deviation for variance":
+        variance = np.sqrt(variance)
+    elif mean == "without keepdims":
+        mu, variance = mu.reshape(1, -1), variance.reshape(1, -1)
     if eps_at == "inside":
         sigma = np.sqrt(variance + eps) if root else variance + eps
     elif eps_at == "outside":
@@ -1057,6 +1146,11 @@ STATISTIC_SLIPS = (
     slip("variance-squared", "(x - mean) / sqrt(var**2 + eps): the variance is squared", eps_at="variance squared"),
     slip("variance-uncentred", "normalised with mean(x**2) as the variance", mean="raw second moment"),
     slip("root-missing", "(x - mean) / (var + eps): the square root is missing", root=False),
+    slip(
+        "deviation-for-variance",
+        "(x - mean) / sqrt(std + eps): the standard deviation in the place of the variance",
+        mean="deviation for variance",
+    ),
 )
 
 
@@ -1111,6 +1205,14 @@ def norm_forward(axis: int, *, evaluating: bool = False) -> Subject:
         slip("gamma-beta-exchanged", "beta * xhat + gamma", gamma="exchanged"),
         slip("beta-inside", "gamma * (xhat + beta)", beta="inside"),
     ]
+    if axis == 1:  # which fits where N = D alone
+        slips.append(
+            slip(
+                "keepdims-missing",
+                "normalised with the mean and variance of row j in column j",
+                mean="without keepdims",
+            )
+        )
     if evaluating:
         slips = [
             slip("evaluation-batch-figures", "normalised by the batch's own mean and variance", source="own"),
@@ -1205,9 +1307,12 @@ def norm_dx(axis: int) -> Subject:
             ratio = count / draw.x.shape[1 - axis]
             mean = mean * (1.0 if through.endswith("correlation") else ratio)
             spread = spread * (1.0 if through.endswith("mean") else ratio)
+        average = mean.mean(axis=along_mean, keepdims=True)
+        if through == "without keepdims":
+            average, spread = average.reshape(1, -1), xhat * correlation.mean(axis=axis).reshape(1, -1)
         return {
             "dxhat": dxhat * inverse,
-            "mean(dxhat)": np.broadcast_to(-mean.mean(axis=along_mean, keepdims=True) * inverse, xhat.shape),
+            "mean(dxhat)": np.broadcast_to(-average * inverse, xhat.shape),
             "xhat * mean(dxhat * xhat)": -spread * inverse,
         }
 
@@ -1228,6 +1333,11 @@ def norm_dx(axis: int) -> Subject:
             f"dx with the mean of dxhat * xhat over axis {1 - axis}",
             through="correlation over the other axis",
         ),
+        *(
+            slip("keepdims-missing", f"dx with {what} of row j in column j", through="without keepdims", **options)
+            for what, options in (("the means", {}), ("all figures", {"mean": "without keepdims"}))
+            if axis == 1
+        ),
         slip("gamma-forgotten", "dx with gamma in the first term alone", through="gamma late"),
         slip("variance-squared", "dx divided by sqrt(var**2 + eps)", eps_at="variance squared"),
         slip(
@@ -1236,6 +1346,7 @@ def norm_dx(axis: int) -> Subject:
             through="the mean's power",
         ),
         slip("bessel", "dx with the variance divided by N - 1", ddof=1),
+        slip("deviation-for-variance", "dx divided by sqrt(std + eps)", mean="deviation for variance"),
         slip("eps-ignored", "dx without eps", eps_at="nowhere"),
         slip("eps-misplaced", "dx with sqrt(var) + eps", eps_at="outside"),
         slip("eps-subtracted", "dx with sqrt(var - eps)", eps_at="subtracted"),
@@ -1290,14 +1401,19 @@ def norm_dx(axis: int) -> Subject:
     )
 
 
+#: Options of `normalised` that a backward pass has from its forward: with its cached x̂ and σ.
+NORMALISED = ("ddof", "eps_at", "eps_value", "root", "mean")
+
+
 def norm_parameter_gradient(
-    which: str, *, averaged: bool = False, names: tuple[str, str] = ("dgamma", "dbeta")
+    which: str, *, averaged: bool = False, names: tuple[str, str] = ("dgamma", "dbeta"), axis: int = 0
 ) -> Subject:
-    """dγ = sum of dy x̂, dβ = sum of dy, over the batch. The draw: dy, x, xhat, gamma. `names` are the interface's."""
+    """dγ = sum of dy x̂, dβ = sum of dy, over the batch. The draw: dy, x, xhat, gamma. `names` are the interface's;
+    `axis` is the one that x̂ is normalised over, where it is to be computed with the slips of a forward pass."""
     name, other = names if which == "gamma" else names[::-1]
 
-    def compute(draw: Draw, by="right", over="sum") -> Array:
-        xhat = draw.xhat
+    def compute(draw: Draw, by="right", over="sum", **options: Any) -> Array:
+        xhat = normalised(draw.x, draw.eps, axis=axis, **options)[0] if options else draw.xhat
         product = {
             "right": draw.dy * xhat if which == "gamma" else draw.dy,
             "other": draw.dy if which == "gamma" else draw.dy * xhat,

@@ -220,6 +220,8 @@ def convolution_dx() -> Subject:
             return padded[:, :, : draw.x.shape[2], : draw.x.shape[3]]
         if crop == "none":
             return padded
+        if crop == "to the negative":
+            return padded[:, :, draw.pad : -draw.pad, draw.pad : -draw.pad]
         return padded[:, :, draw.pad : end[0], draw.pad : end[1]]
 
     slips = (
@@ -231,6 +233,7 @@ def convolution_dx() -> Subject:
         slip("stride-ignored", "dx with the window of dout (i, j) at input (i, j), whatever the stride", starts="one"),
         slip("padding-wrong", "dx cut out of the padded gradient from its corner", crop="from the corner"),
         slip("padding-wrong", "dx with its padding still around it", crop="none"),
+        slip("padding-wrong", "dx cut out with pad:-pad, which is empty where pad is 0", crop="to the negative"),
     )
     return Subject("dx", compute, slips, factors=NOT_AVERAGED)
 
@@ -353,9 +356,11 @@ def pooling_dx() -> Subject:
 
 def _grouped(draw: Draw, groups: str, eps: float, ddof: int = 0) -> tuple[Array, Array, Any, tuple[int, ...]]:
     N, C, H, W = draw.x.shape
-    count = {"right": draw.groups, "one": 1, "each channel": C}[groups]
-    shape = (N, count, C // count, H, W)
-    x, axes = draw.x.reshape(shape), (2, 3, 4)
+    count = {"one": 1, "each channel": C}.get(groups, draw.groups)
+    shape, axes = (N, count, C // count, H, W), (2, 3, 4)
+    if groups == "interleaved":
+        shape, axes = (N, C // count, count, H, W), (1, 3, 4)
+    x = draw.x.reshape(shape)
     inverse = 1 / np.sqrt(x.var(axis=axes, keepdims=True, ddof=ddof) + eps)
     return (x - x.mean(axis=axes, keepdims=True)) * inverse, inverse, axes, shape
 
@@ -374,6 +379,7 @@ def group_forward() -> Subject:
     slips = (
         slip("groups-ignored", "normalised over all channels, as one group", groups="one"),
         slip("groups-ignored", "normalised over each channel on its own", groups="each channel"),
+        slip("groups-interleaved", "x.reshape(N, C // G, G, H, W), normalised over axes 1, 3, 4", groups="interleaved"),
         slip("gamma-unused", "xhat + beta", gamma="missing"),
         slip("bessel", "normalised with the variance divided by n - 1", ddof=1),
         slip("eps-ignored", "normalised without eps", eps=0.0),
@@ -400,6 +406,7 @@ def group_dx() -> Subject:
         slip("gamma-forgotten", "dx without gamma", gamma="missing"),
         slip("groups-ignored", "dx as of one group", groups="one"),
         slip("groups-ignored", "dx as of a group for each channel", groups="each channel"),
+        slip("groups-interleaved", "dx with the channels reshaped to (C // G, G)", groups="interleaved"),
         slip("eps-value", "dx with eps = 1e-08", eps=1e-8),
     )
     return Subject("dx", compute, slips, factors=NOT_AVERAGED, terms=usual.terms)
@@ -425,6 +432,89 @@ def group_parameter_gradient(which: str) -> Subject:
     )
     factors = {"1/N": "norm-parameter-averaged", "0": "parameter-gradient-zero"}
     return Subject(f"d{which}", compute, slips, factors=factors)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A recurrent layer: h_t = tanh(x_t Wx + h_(t-1) Wh + b), x (N, T, D), h (N, T, H); one step of it has T = 1
+
+_SLOPES: dict[str, tuple[str, Callable[[Array, Array, Array], Array]]] = {  # of h, of z = x Wx + h Wh + b, of h before
+    "right": ("", lambda h, z, before: 1 - h * h),
+    "1": ("derivative-missing", lambda h, z, before: np.ones_like(h)),
+    "(1 - z**2), z before the tanh": ("derivative-at-input", lambda h, z, before: 1 - z * z),
+    "(1 - prev_h**2): next_h belongs there": ("wrong-derivative", lambda h, z, before: 1 - before * before),
+    "(1 - tanh(next_h)**2)": ("derivative-at-output", lambda h, z, before: 1 - np.tanh(h) ** 2),
+    "(1 - next_h)": ("square-missing", lambda h, z, before: 1 - h),
+    "(1 + next_h**2)": ("sign-inside", lambda h, z, before: 1 + h * h),
+    "next_h * (1 - next_h)": ("wrong-derivative", lambda h, z, before: h * (1 - h)),
+    "next_h**2": ("wrong-derivative", lambda h, z, before: h * h),
+    "next_h": ("function-for-derivative", lambda h, z, before: h),
+}
+
+
+def _over_time(draw: Draw, bias: str = "used", state: str = "used", function: str = "tanh") -> list[tuple[Array, ...]]:
+    """For each step h before it, z and h after it."""
+    h, found = draw.h0, []
+    for t in range(draw.inputs.shape[1]):
+        z = draw.inputs[:, t] @ draw.Wx + (h if state == "used" else 0 * h) @ draw.Wh
+        z = z + draw.bias if bias == "used" else z
+        after = {"tanh": np.tanh(z), "none": z, "sigmoid": (1 + np.tanh(z / 2)) / 2, "relu": np.maximum(z, 0)}[function]
+        found.append((h, z, after))
+        h = after
+    return found
+
+
+def recurrent_forward() -> Subject:
+    """All h_t. The draw: inputs (N, T, D), h0, Wx, Wh, bias."""
+
+    def compute(draw: Draw, **options: Any) -> Array:
+        h = np.stack([after for _, _, after in _over_time(draw, **options)], axis=1)
+        return h if draw.sequence else h[:, 0]
+
+    slips = (
+        slip("bias-unused", "tanh(x Wx + h Wh), without the bias", bias="unused"),
+        slip("activation-missing", "x Wx + h Wh + b: the tanh is missing", function="none"),
+        slip("wrong-function", "sigmoid(x Wx + h Wh + b)", function="sigmoid"),
+        slip("wrong-function", "max(x Wx + h Wh + b, 0)", function="relu"),
+        slip("wrong-function", "tanh(x Wx + b): the previous state is not used", state="unused"),
+    )
+    return Subject("the output", compute, slips, factors=NOT_AVERAGED)
+
+
+def recurrent_gradient(which: str, name: str) -> Subject:
+    """The gradient by x, h0, Wx, Wh or b, backwards through time. The draw: as for forward, and dy."""
+
+    def compute(draw: Draw, slope: str = "right", carry: str = "used", steps: str = "all", by: str = "right") -> Array:
+        dy = draw.dy if draw.sequence else draw.dy[:, None]
+        rows = _over_time(draw)
+        last, dprev, found = len(rows) - 1, 0 * draw.h0, []
+        for t in range(last, -1, -1):
+            before, z, after = rows[t]
+            da = (dy[:, t] + (dprev if carry == "used" else 0)) * _SLOPES[slope][1](after, z, before)
+            dprev = da @ draw.Wh.T
+            of = {"right": before, "next": after}[by]
+            here = {"x": lambda da=da: da @ draw.Wx.T, "h": lambda dprev=dprev: dprev}
+            here["Wx"] = lambda da=da, t=t: draw.inputs[:, t].T @ da
+            here["Wh"] = lambda da=da, of=of: of.T @ da
+            here["b"] = lambda da=da: da.sum(axis=0)
+            found.append(here[which]())
+        if which == "h":
+            return found[-1]
+        if which == "x":
+            return np.stack(found[::-1], axis=1) if draw.sequence else found[0]
+        return {"all": lambda: sum(found), "first": lambda: found[-1], "last": lambda: found[0]}[steps]()
+
+    slips = [slip(id, f"{name} with dtanh = {form}", slope=form) for form, (id, _) in _SLOPES.items() if id]
+    lost = "the gradient of each h alone, without what comes back from the step after it"
+    slips.append(slip("through-time-missing", f"{name} from {lost}", carry="none"))
+    if which in ("Wx", "Wh", "b"):
+        slips += [
+            slip("time-steps-not-summed", f"{name} of the {step} time step alone", steps=step)
+            for step in ("first", "last")
+        ]
+    if which == "Wh":
+        slips.append(slip("wrong-derivative", f"{name} = next_h.T @ da: prev_h belongs there", by="next"))
+    factors = {**NOT_AVERAGED, "1/N": "bias-gradient-averaged"} if which == "b" else NOT_AVERAGED
+    return Subject(name, compute, tuple(slips), factors=factors)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -472,6 +562,14 @@ def update(rule: str) -> Subject:
             slip("bias-correction-step", "the bias correction with a t that is one too large", t_shift=1),
             slip("bias-correction-step", "the bias correction with t = 1 in every step: t is not raised", t_fixed=1),
             slip("bias-correction-step", "the bias correction with t = 2 in every step: t is not raised", t_fixed=2),
+            slip("bias-correction-decay", "v / (1 - beta1**t): beta2 belongs there", correction="beta1"),
+            slip("bias-correction-decay", "m / (1 - beta2**t): beta1 belongs there", correction="beta2"),
+            slip(
+                "bias-correction-decay",
+                "m / (1 - beta2**t) and v / (1 - beta1**t): each with the other's rate",
+                correction="exchanged",
+            ),
+            slip("bias-correction-decay", "1 - beta * t where 1 - beta**t belongs", correction="product"),
             slip("eps-misplaced", "the step divided by sqrt(v + epsilon)", eps_at="inside"),
             slip("root-missing", "the step divided by v, not by its root", root=False),
             slip("square-missing", "a v of dw where dw**2 belongs", square=False),
@@ -511,15 +609,22 @@ def _rmsprop(
 
 def _adam(
     w, g, kept, t, *, learning_rate, beta1, beta2, epsilon, sign=-1.0, corrected="both", t_shift=0, t_fixed=0,
-    eps_at="outside", root=True, square=True, exchanged=False, swapped=False, keep=True,
+    eps_at="outside", root=True, square=True, exchanged=False, swapped=False, keep=True, correction="own",
 ):  # fmt: skip
     beta1, beta2 = (beta2, beta1) if exchanged else (beta1, beta2)
     t = t_fixed or (t if keep else 1) + t_shift
     first, second = (1 - beta1, 1 - beta2) if swapped else (beta1, beta2)
     m = kept["m"] = first * _kept(kept, "m", w, keep) + (1 - first) * g
     v = kept["v"] = second * _kept(kept, "v", w, keep) + (1 - second) * (g * g if square else g)
-    m = m / (1 - beta1**t) if corrected in ("both", "m") else m
-    v = v / (1 - beta2**t) if corrected in ("both", "v") else v
+    of_m, of_v = {
+        "own": (beta1**t, beta2**t),
+        "beta1": (beta1**t, beta1**t),
+        "beta2": (beta2**t, beta2**t),
+        "exchanged": (beta2**t, beta1**t),
+        "product": (beta1 * t, beta2 * t),
+    }[correction]
+    m = m / (1 - of_m) if corrected in ("both", "m") else m
+    v = v / (1 - of_v) if corrected in ("both", "v") else v
     return w + sign * learning_rate * m / _root(v, epsilon, root, eps_at)
 
 

@@ -218,8 +218,8 @@ def mlp_forward() -> Subject:
 
 
 DELTA_SLIPS = (
-    slip("derivative-missing", "delta without the derivative of any activation", derivative="missing"),
     slip("derivative-missing", "delta without the derivative of the last activation", derivative="missing at the end"),
+    slip("derivative-missing", "delta without the derivative of any activation", derivative="missing"),
     slip("derivative-missing", "delta without the derivatives of the hidden activations", derivative="missing inside"),
     slip(
         "derivative-missing", "delta without the derivative of the first activation", derivative="missing at the start"

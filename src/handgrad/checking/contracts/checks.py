@@ -54,6 +54,10 @@ def judge_extras(
             "after another forward pass with another batch, the second pass gives something else than on a fresh object"
         )
         judge.same("stale-state", each, key, reference, why, tolerance=tolerance)
+    for each in groups.get("beside", ()):
+        if not inputs and _came_to(judge, each, key):
+            why = "after a forward pass of another object of this class, backward of the first gives something else"
+            judge.same("shared-between-objects", each, key, reference, why, tolerance=tolerance)
     for each in groups.get("float32", ()):
         judge.same("float32-lost", each, key, reference, "with float32 input", tolerance=FLOAT32)
     for each in groups.get("one", ()):

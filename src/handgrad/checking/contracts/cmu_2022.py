@@ -285,7 +285,7 @@ def described(module: Module) -> Iterator[Described]:
         yield Described(
             norm, "norm", "norm_backward", _norm, layers.norm_forward(0), gradients, adapter=_adapter(norm), owner=norm,
             methods=both, numeric=False, more=(evaluated, _running),
-            shared={"dx": ("ddof", "eps_at", "eps_value", "root")}, symbols=OF_NORM,
+            shared={"dx": layers.NORMALISED, "dLdBW": layers.NORMALISED}, symbols=OF_NORM,
         )  # fmt: skip
     if "SGD" in module.classes and required(module.methods("SGD").get("__init__", _NONE))[:1] == ["model"]:
         yield Described(

@@ -613,6 +613,7 @@ def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any]
         if best is not None and best.explained:
             kept = {"axes", "by"}
             options |= {name: value for name, value in best.options.items() if name not in kept}
+            derivatives_left_out(judge, best)
         subject = _by_layer(mlp_bias_gradient, depth_of, chosen, "db")
         fit_or_stale(judge, subject, chosen, "db", _givens(options, given))
         with_norm = [one for one in chosen if depth_of[one.name] < one.draw.net.norms]
@@ -713,6 +714,18 @@ def fit_or_stale(judge: Judge, subject, trials: Sequence[Trial], key: str, given
             "stale-state", f"`{subject.name}` is wrong in the second pass through the same network, not in the first"
         )
     return again
+
+
+def derivatives_left_out(judge: Judge, best: Explanation | None) -> None:
+    """In the last layer, an activation's derivative left out there and one left out everywhere are alike: the layers
+    below tell."""
+    if best is not None and best.options.get("derivative") == "missing":
+        judge.findings = [
+            replace(bug, evidence=bug.evidence.replace("of the last activation", "of any activation"))
+            if bug.id == "derivative-missing"
+            else bug
+            for bug in judge.findings
+        ]
 
 
 def _givens(options: Mapping[str, Any], first: Mapping[str, Any]) -> list[Mapping[str, Any]]:

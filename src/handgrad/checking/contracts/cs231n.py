@@ -205,6 +205,16 @@ def _dropout(g: np.random.Generator, position: int) -> Given:
     return Given(handed, draw, after=testing)
 
 
+def _recurrent(g: np.random.Generator, position: int, sequence: bool) -> Given:
+    """One step of a recurrent layer, x (N, D), or all of them, x (N, T, D)."""
+    N, T, D, H = ((3, 3, 4, 3), (4, 2, 3, 5), (2, 4, 4, 4), (1, 3, 2, 3))[position]
+    inputs, h0 = g.normal(size=(N, T if sequence else 1, D)), g.normal(size=(N, H))
+    Wx, Wh, b = 0.6 * g.normal(size=(D, H)), 0.6 * g.normal(size=(H, H)), 0.5 * g.normal(size=H)
+    draw = Draw({"N": N, "H": H}, inputs=inputs, h0=h0, Wx=Wx, Wh=Wh, bias=b, sequence=sequence)
+    x = inputs if sequence else inputs[:, 0]
+    return Given({"x": x, "h0" if sequence else "prev_h": h0, "Wx": Wx, "Wh": Wh, "b": b}, draw)
+
+
 def _update(g: np.random.Generator, position: int, rule: str) -> Given:
     steps = 3
     w, gradients = g.normal(size=(4, 3 + position)), g.normal(size=(steps, 4, 3 + position))
@@ -413,7 +423,7 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
             )
         tested = observation.get("y test")
         if tested is not None and not close(tested, one.draw.x):
-            forward.bug("evaluation-mode-ignored", f"with mode 'test': {departure('the output', tested, one.draw.x)}")
+            _tested(forward, tested, one.draw.x, p)
         value = observation.values.get("g")
         dx = value.array if value is not None else None
         if backward.missing or value is None or value.kind == "exception":
@@ -434,13 +444,27 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
             )
 
 
+def _tested(forward: Judge, tested: np.ndarray, x: np.ndarray, p: float) -> None:
+    """Dropout in evaluation, whose output is not x: scaled, or with entries still dropped."""
+    if tested.shape == x.shape and (tested == 0).any():
+        dropped = f"{np.mean(tested == 0):.0%} of the entries are dropped"
+        forward.bug("dropout-in-evaluation", f"with mode 'test' {dropped}: the output is to be x")
+        return
+    for factor, name in ((p, "p"), (1 / p, "1 / p"), (1 - p, "1 - p"), (1 / (1 - p), "1 / (1 - p)")):
+        if close(tested, factor * x):
+            evidence = f"with mode 'test' the output is {name} times x (p = {number(p)}), expected x"
+            forward.bug("dropout-in-evaluation", evidence)
+            return
+    forward.bug("dropout-in-evaluation", f"with mode 'test': {departure('the output', tested, x)}")
+
+
 # -- the description --------------------------------------------------------------------------------------------------
 
 #: The names in the assignments of the arrays of our formulas.
 UPSTREAM = {"dy": "dout"}
 OF_NORM = {"dy": "dout", "y": "out", "dxhat": "dout * gamma"}
-#: Slips of a normalisation's forward that its dx shares.
-SHARED = {"dx": ("ddof", "eps_at", "eps_value", "root")}
+#: Slips of a normalisation's forward that its dx and dgamma share.
+SHARED = {"dx": layers.NORMALISED, "dgamma": layers.NORMALISED}
 NORM_GRADIENTS = {
     "dx": layers.norm_dx(0),
     "dgamma": layers.norm_parameter_gradient("gamma"),
@@ -516,7 +540,7 @@ def _described() -> Iterator[Described]:
         "layernorm_backward",
         lambda g, position: _norm(g, position, "ln"),
         layers.norm_forward(1),
-        {**NORM_GRADIENTS, "dx": layers.norm_dx(1)},
+        {**NORM_GRADIENTS, "dx": layers.norm_dx(1), "dgamma": layers.norm_parameter_gradient("gamma", axis=1)},
         shared=SHARED,
         symbols=OF_NORM,
     )
@@ -547,11 +571,25 @@ def _described() -> Iterator[Described]:
         "spatial_batchnorm_backward",
         _spatial,
         _spatial_forward(),
-        NORM_GRADIENTS,
+        {name: _spatial_gradient(subject) for name, subject in NORM_GRADIENTS.items()},
         fold=_channels_last,
         shared=SHARED,
         symbols=OF_NORM,
     )
+    for name, sequence in (("rnn_step", False), ("rnn", True)):
+        state = "dh0" if sequence else "dprev_h"
+        yield Described(
+            name,
+            f"{name}_forward",
+            f"{name}_backward",
+            lambda g, position, sequence=sequence: _recurrent(g, position, sequence),
+            more.recurrent_forward(),
+            {
+                title: more.recurrent_gradient(which, title)
+                for which, title in (("x", "dx"), ("h", state), ("Wx", "dWx"), ("Wh", "dWh"), ("b", "db"))
+            },
+            known=False,  # there is no derivation of it
+        )
     yield Described(
         "spatial_groupnorm",
         "spatial_groupnorm_forward",
@@ -605,7 +643,9 @@ def _spatial_forward() -> Subject:
             return usual.compute(draw, **options)
         images = draw.handed["x"]
         own = {name: value for name, value in draw.__dict__.items() if name not in ("xhat", "inverse", "sizes")}
-        found = usual.compute(Draw(draw.sizes, **{**own, "x": images.reshape(-1, images.shape[1])}), **options)
+        if rows == "mixed":
+            draw = Draw(draw.sizes, **{**own, "x": images.reshape(-1, images.shape[1])})
+        found = usual.compute(draw, **options)
         terms = found if isinstance(found, dict) else {"": found}
         whole = {name: np.broadcast_to(term, draw.x.shape).reshape(images.shape) for name, term in terms.items()}
         return {name: _channels_last(term) for name, term in whole.items()}
@@ -615,7 +655,39 @@ def _spatial_forward() -> Subject:
         "x.reshape(-1, C) normalised without moving the channels to the last axis first, which mixes them",
         rows="mixed",
     )
-    return Subject(usual.name, compute, (*usual.slips, mixed), usual.factors, usual.terms)
+    left = slip("axes-mixed", f"(N H W, C) {LEFT}", rows="left")
+    return Subject(usual.name, compute, (*usual.slips, mixed, left), usual.factors, usual.terms)
+
+
+#: What a reshape does that moves no axis.
+LEFT = "reshaped to (N, C, H, W), without moving the channels back: pixels and channels are mixed"
+
+
+def _images(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(N H W, C) as (N, C, H, W): the reverse of `_channels_last`."""
+    N, C, H, W = shape
+    return rows.reshape(N, H, W, C).transpose(0, 3, 1, 2)
+
+
+def _spatial_gradient(usual: Subject) -> Subject:
+    """A gradient of the normalisation over x as (N H W, C), with reshapes that move no axis."""
+
+    def compute(draw: Draw, rows: str = "right", **options: Any) -> Any:
+        shape = draw.handed["x"].shape
+        if rows in ("mixed", "both"):
+            draw = draw.changed(dy=_images(draw.dy, shape).reshape(-1, shape[1]))
+        found = usual.compute(draw, **options)
+        if rows in ("right", "mixed"):
+            return found
+        terms = found if isinstance(found, dict) else {"": found}
+        whole = {name: np.broadcast_to(term, draw.x.shape).reshape(shape) for name, term in terms.items()}
+        return {name: _channels_last(term) for name, term in whole.items()}
+
+    mixed = f"{usual.name} of dout.reshape(-1, C), which mixes pixels and channels"
+    slips = [slip("axes-mixed", mixed, rows="mixed")]
+    if usual.name == "dx":
+        slips += [slip("axes-mixed", mixed, rows="both"), slip("axes-mixed", f"dx {LEFT}", rows="left")]
+    return replace(usual, compute=compute, slips=(*usual.slips, *slips))
 
 
 def _through_relu(subject: Subject) -> Subject:
@@ -844,11 +916,89 @@ def numeric_gradient(name: str, k: int) -> Subject:
 KINDS = ("relu", "sigmoid")
 
 
+#: Names of recurrent layers' arguments: the hidden state (N, H), the weights from the input (D, H) and from it (H, H).
+STATE = re.compile(r"(prev_?h|h_?prev|a_?prev|h_?0|a_?0|h|h_?t_?1|state|hidden)$")
+FROM_INPUT = re.compile(r"w_?(x|xh|ax|ih|xa|hx)$|u$")
+FROM_STATE = re.compile(r"w_?(h|hh|aa|a)$|v$")
+
+
 def _made_up(function: ast.FunctionDef) -> tuple[Callable[[np.random.Generator, int], Given], list[str]] | None:
-    """Values for the arguments of forward, by name: samples in rows, or in columns if the name says so."""
+    """Values for the arguments of forward, by name: samples in rows, or in columns if the name says so; images for a
+    convolution or pooling; those of a recurrent layer if its weights have such names."""
     names = required(function)
-    if not names or len(names) > 4:
+    if not names or len(names) > 6:
         return None
+    low = [name.lower() for name in names]
+    if re.search(r"conv|pool", function.name.lower()) and not re.search(r"1d|3d|transpose", function.name.lower()):
+        make = _made_up_images(names, function)
+    elif any(map(FROM_INPUT.match, low[1:])) and any(map(FROM_STATE.match, low[1:])) and STATE.match(low[1]):
+        make = _made_up_recurrent(names, sequence=not re.search(r"step|cell", function.name.lower()))
+    elif len(names) > 4:
+        return None
+    else:
+        make = _made_up_features(names)
+    made = make(np.random.default_rng(0), 0).arrays
+    if any(value is None for value in made.values()):
+        return None
+    return make, [name for name, value in made.items() if isinstance(value, np.ndarray)]
+
+
+def _made_up_recurrent(names: list[str], *, sequence: bool) -> Callable[[np.random.Generator, int], Given]:
+    """One step of a recurrent layer, x (N, D), or all of them, x (N, T, D)."""
+
+    def make(g: np.random.Generator, position: int) -> Given:
+        N, D, H = SIZES[position]
+        arrays: dict[str, Any] = {}
+        for k, name in enumerate(names):
+            low = name.lower()
+            if k == 0:
+                arrays[name] = g.normal(size=(N, 3, D) if sequence else (N, D))
+            elif FROM_INPUT.match(low):
+                arrays[name] = 0.5 * g.normal(size=(D, H))
+            elif FROM_STATE.match(low):
+                arrays[name] = 0.5 * g.normal(size=(H, H))
+            elif STATE.match(low):
+                arrays[name] = g.normal(size=(N, H))
+            else:
+                arrays[name] = g.normal(size=H) if re.match(r"b\w?$|bias", low) else None
+        return Given(arrays, Draw({"N": N, "D": D}))
+
+    return make
+
+
+def _made_up_images(names: list[str], function: ast.FunctionDef) -> Callable[[np.random.Generator, int], Given]:
+    """A convolution or a pooling: (N, C, H, W), or (N, H, W, C) where the names are those of Coursera's course."""
+    last = bool(re.match(r"A(_prev)?$", names[0])) or "hparameters" in [each.arg for each in function.args.args]
+    pooling = "pool" in function.name.lower()
+
+    def make(g: np.random.Generator, position: int) -> Given:
+        N, C, F, size, stride, pad = ((2, 2, 3, 4, 1, 0), (3, 1, 2, 4, 2, 0), (2, 2, 2, 3, 1, 1))[position % 3]
+        arrays: dict[str, Any] = {}
+        for k, name in enumerate(names):
+            low = name.lower()
+            if k == 0:
+                arrays[name] = spread_out(g, (N, size, size, C) if last else (N, C, size, size))
+            elif re.match(r"w\d*$|weight|kernel$|filters?$", low):
+                arrays[name] = g.normal(size=(2, 2, C, F) if last else (F, C, 2, 2))
+            elif re.match(r"b\d*$|bias", low):
+                arrays[name] = g.normal(size=(1, 1, 1, F) if last else F)
+            elif "param" in low and last:
+                arrays[name] = {"f": 2, "stride": stride, "pad": 0 if pooling else pad}
+            elif "param" in low:
+                pools = {"pool_height": 2, "pool_width": 2, "stride": stride}
+                arrays[name] = pools if pooling else {"stride": stride, "pad": pad}
+            elif "stride" in low:
+                arrays[name] = stride
+            elif "pad" in low:
+                arrays[name] = 0 if pooling else pad
+            else:
+                arrays[name] = 2 if re.match(r"f$|size|k$|(pool|kernel)_?(size|height|width|h|w)?$", low) else None
+        return Given(arrays, Draw({"N": N}))
+
+    return make
+
+
+def _made_up_features(names: list[str]) -> Callable[[np.random.Generator, int], Given]:
     columns = bool(re.fullmatch(r"A(_prev|_\w+)?|Z|X_?T", names[0]))
     weight = re.compile(r"^w\d*$|weight|kernel|theta")
     weighty = any(weight.search(name.lower()) for name in names)
@@ -880,10 +1030,7 @@ def _made_up(function: ast.FunctionDef) -> tuple[Callable[[np.random.Generator, 
         arrays = {name: value(name, g, N, D, K) for name in names}
         return Given(arrays, Draw({"N": N, "D": D}))
 
-    if any(value(name, np.random.default_rng(0), 2, 2, 2) is None for name in names):
-        return None
-    floating = [name for name in names if isinstance(value(name, np.random.default_rng(0), 2, 3, 2), np.ndarray)]
-    return make, floating
+    return make
 
 
 __all__ = ["CS231N", "CS231n", "CachedPairs"]

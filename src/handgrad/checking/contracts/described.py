@@ -17,7 +17,7 @@ import numpy as np
 
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.differences import Sweep
-from handgrad.checking.contracts.generic import name_formula
+from handgrad.checking.contracts.generic import name_formula, name_known
 from handgrad.checking.contracts.judging import (
     NO_REFERENCE,
     Judge,
@@ -310,8 +310,8 @@ class Runner(Contract):
                     continue
                 if judge.findings or judge.missing or subject is None or value is None or each.output is None:
                     continue
-                if judge is gradient and each.from_output and forward.findings:
-                    continue
+                if judge is gradient and forward.findings:
+                    continue  # what follows from a forward that is wrong: told there
                 expected = right_value(subject, one.draw)
                 if value.array is None or not close(value.array, expected, max(subject.tolerance, 1e-6)):
                     found = value.type if value.array is None else departure(subject.name, value.array, expected)
@@ -396,6 +396,8 @@ class Runner(Contract):
             if not shown:
                 judge.unjudged = judge.unjudged or "forward returns no array"
                 return
+        went = [one for one in shown if "y" in named[one.name].values]  # where forward fails, forward says so
+        shown = went or shown
         choice, sure = self._convention(each, shown, named)
         open_choices = () if sure else each.conventions
         shown = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
@@ -424,7 +426,11 @@ class Runner(Contract):
             judge.fit(subject, shown, name, alternatives=others, givens=({}, given) if given else ({},))
             self._joined(each, k, judge, shown, named)
             if each.by_differences and k == 0 and any(bug.id == "unexplained" for bug in judge.findings):
-                name_formula(judge, [Trial(one.probe, one.draw.changed(J=one.draw.jacobians[0])) for one in shown])
+                by_values = [
+                    Trial(one.probe, one.draw.changed(J=one.draw.jacobians[0], x=one.draw.around[0].x)) for one in shown
+                ]
+                if not name_known(judge, by_values, name):
+                    name_formula(judge, by_values)
             consistent = (
                 own
                 and judge.findings != before

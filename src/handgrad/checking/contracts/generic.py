@@ -61,6 +61,10 @@ NAMES = (
     (r"identity", "identity"),
 )
 ELEMENTWISE = ("identity", "sigmoid", "tanh", "relu", "leaky", "elu")
+#: Functions without a parameter that are known by their values, whatever they are called.
+BY_VALUES = ("sigmoid", "tanh", "relu", "gelu", "silu", "softplus", "softsign")
+#: Those of them of which there is no derivation to show.
+NOT_DERIVED = ("silu", "softplus", "softsign")
 WEIGHTS = re.compile(r"(^|\.|_)(w|weights?|kernel)$", re.I)
 BIASES = re.compile(r"(^|\.|_)(b|bias(es)?)$", re.I)
 GAMMAS = re.compile(r"(^|\.|_)(gamma|scale)$", re.I)
@@ -125,7 +129,13 @@ def guess(name: str, D: int, K: int) -> Any:
         return 0
     if "eps" in low:
         return 1e-5
+    if LEARNING_RATE.search(low):
+        return 0.1
     return None
+
+
+#: How a layer calls the learning rate with which it updates its own parameters.
+LEARNING_RATE = re.compile(r"learning_?rate|^(self\.)?(lr|eta)$|step_size")
 
 
 @dataclass(frozen=True)
@@ -229,7 +239,14 @@ class GenericLayer(Contract):
         images = bool(re.search(r"conv|pool|2d$", name, re.I))
 
         def build(
-            label: str, shape: Shape, x: np.ndarray | None = None, layout: str = "", before=False, sweep=False, passes=1
+            label: str,
+            shape: Shape,
+            x: np.ndarray | None = None,
+            layout: str = "",
+            before=False,
+            sweep=False,
+            passes=1,
+            beside=False,
         ) -> Trial:
             N = shape.N if x is None else len(x)
             g, labels, up = (self.generator(name, shape.D, shape.K, N, what) for what in ("x", "labels", "upstream"))
@@ -256,9 +273,12 @@ class GenericLayer(Contract):
                 call("ours", "found", args=[{"path": ["layer"]}], to="parameters"),
             ]
             given = [array("x", layout), *([array("t", layout)] if len(inputs) == 2 else [])]
-            if before:
-                stale = [array("x0"), *([array("t0")] if len(inputs) == 2 else [])]
-                operations.append(call("layer", "forward", args=stale))
+            # written again before each pass, since a layer may update them in backward
+            refill = call("ours", "fill", args=[{"path": ["layer"]}, list(_PARAMETERS)])
+            stale = [array("x0"), *([array("t0")] if len(inputs) == 2 else [])]
+            if before or beside:
+                if before:
+                    operations.append(call("layer", "forward", args=stale))
                 arrays["t0"] = np.eye(x.shape[1])[g.integers(0, x.shape[1], shape.N + 1)]
                 if two:
                     arrays["t0"] = g.normal(size=arrays["x0"].shape)
@@ -270,9 +290,17 @@ class GenericLayer(Contract):
                     handed = [{"path": [f"dy{suffix}"]}]
                 else:
                     handed = []
+                another: list[Operation] = []
+                if beside:  # forward of another object between forward and backward of this one
+                    another = [
+                        call("m", name, args=values, to="another", send=False),
+                        call("another", "forward", args=stale, send=False),
+                    ]
                 operations += [
+                    *([refill] if k else []),
                     {"op": "seed", "value": 0},
                     call("layer", "forward", args=given, to=f"y{suffix}"),
+                    *another,
                     {
                         "op": "let",
                         "value": {"shaped": f"dy{k}", "like": [f"y{suffix}"]},
@@ -285,6 +313,7 @@ class GenericLayer(Contract):
                 ]
             around = around_second = None
             if sweep:
+                operations.append(refill)
                 around = Sweep.around(x, g)
                 arrays["points"] = around.rows
                 copies = [{"fresh": "t"}] if len(inputs) == 2 else []
@@ -340,6 +369,7 @@ class GenericLayer(Contract):
                 build(f"{position} {layout}", shape, x, layout) for layout in ("read-only", "strided", "fortran")
             ]
             groups[f"stale {position}"] = [build(f"{position} stale", shape, x, before=True)]
+            groups[f"beside {position}"] = [build(f"{position} beside", shape, x, beside=True)]
         small = self.generator(name, "small").normal(size=(3, 4))
         if kind_of(name) in (*ELEMENTWISE, "softmax"):
             groups["large"] = [
@@ -398,7 +428,7 @@ class GenericLayer(Contract):
             if not forward.findings:
                 self._everywhere(forward, kind, prepared, observations)
         position = main.index(ran[0])  # the others may be of sizes that this class does not take
-        extras = {label: groups.get(f"{label} {position}", []) for label in ("one", "layout", "stale")}
+        extras = {label: groups.get(f"{label} {position}", []) for label in ("one", "layout", "stale", "beside")}
         if second and len(ran) < len(main):  # its two inputs may need different shapes; the checker's have one
             extras = {}
         extras = {"main": [ran[0], ran[0]], "float32": [], **extras}
@@ -453,6 +483,9 @@ class GenericLayer(Contract):
                 weight = weight if right else weight.T
             elif weight.shape == (D, K):
                 weight = weight.T
+            updated = _named(self._changed(each, observation), WEIGHTS)
+            if updated is not None:
+                draw.weight_updated = updated if weight is _named(own, WEIGHTS) else updated.T
             draw.weight, draw.bias = weight, np.zeros(K) if bias is None else bias
         if kind in ("batchnorm", "layernorm"):
             gamma, beta = _named(own, GAMMAS), _named(own, BETAS)
@@ -521,6 +554,7 @@ class GenericLayer(Contract):
         )
         judge_extras(judge, extras, "dx", inputs=False, names=())
         self._upstream_kept(judge, ran, observations)
+        self._parameters_kept(judge, ran, observations)
         judge.observations = {**judge.observations, **renamed}
         if not judge.findings:
             judge_later(judge, numeric_backward(loss=numeric[0].draw.loss), later, "dx")
@@ -567,6 +601,31 @@ class GenericLayer(Contract):
                     judge.bug("input-changed", "the upstream gradient holds other values after backward than before")
                     return
 
+    def _parameters_kept(self, judge: Judge, ran, observations) -> None:
+        """backward changes no parameter, unless the layer has a learning rate and so updates itself."""
+        for each in ran:
+            changed = self._changed(each, observations[each.name])
+            if not changed:
+                continue
+            names = " and ".join(f"`{name}`" for name in changed)
+            if judge.module is not None and _learns(judge.module, judge.owner):
+                judge.note(f"backward updates {names} itself, with the layer's own learning rate")
+            else:
+                judge.judged = True
+                judge.bug("parameter-changed", f"{names}: other values after backward than before")
+            return
+
+    def _changed(self, each: Trial, observation: Observation) -> dict[str, np.ndarray]:
+        """The parameters that the first pass has changed, as they are after it."""
+        after = observation.values.get("after")
+        found = {}
+        for name, value in (self._own(each, observation) or {}).items():
+            now = after.items.get(name) if after is not None else None
+            same = now is None or now.array is None or now.array.shape != value.shape
+            if now is not None and now.array is not None and not same and not close(now.array, value, 1e-12):
+                found[name] = now.array
+        return found
+
     def _parameters(self, judge: Judge, ran, observations) -> None:
         """The gradients of the parameters that can be found by name, in the first and in later passes."""
         first = observations[ran[0].name]
@@ -611,13 +670,14 @@ class GenericLayer(Contract):
                 judge.note(f"no gradient of `{where}` was found")
                 continue
             subject = parameter_subject(gradient, bias=bool(BIASES.search(where)))
+            judge.findings = []  # what another array has wrong hides nothing here
             judge.fit(subject, trials, "g")
             stored = after.items[gradient].array if gradient in after.items else None
             judge_joined(judge, where, own[where], stored, gradient)
-            if judge.findings == before:
+            if not judge.findings:
                 for one in passes:
                     later_gradients(judge, gradient, one)
-            per_parameter[gradient] = [bug for bug in judge.findings if bug not in before]
+            per_parameter[gradient] = judge.findings
             judge.findings = list(before)
         averaged = {"batch-mean-unwanted", "bias-gradient-averaged", "norm-parameter-averaged"}
         if per_parameter and all(bugs and {bug.id for bug in bugs} <= averaged for bugs in per_parameter.values()):
@@ -748,7 +808,7 @@ def judge_against_differences(
         judge.missing, judge.unjudged = probe.missing, probe.unjudged
         return True
     known = kind or identified(numeric)
-    judge.known = known is not None
+    judge.known = known is not None and known not in NOT_DERIVED
     if known is not None and not (forward.findings if forward is not None else []) and prepared:
         own = (
             [one for one in prepared if close(right_value(_forward_subject(known), one.draw), one.draw.y, 1e-6)]
@@ -773,7 +833,7 @@ def replace_judge(judge: Judge) -> Judge:
 
 def identified(numeric: Sequence[Trial]) -> str | None:
     """Which known element-wise function, or softmax, an unnamed forward computes."""
-    for kind in (*[each for each in ELEMENTWISE if each not in ("identity", "leaky", "elu")], "softmax"):
+    for kind in (*BY_VALUES, "softmax"):
         subject = _forward_subject(kind)
         if all(
             one.draw.y.shape == one.draw.x.shape and close(one.draw.y, right_value(subject, one.draw))
@@ -794,7 +854,7 @@ def _with_eps(prepared: Sequence[Trial], kind: str) -> list[Trial]:
 
 
 def _forward_subject(kind: str) -> Subject:
-    if kind in ELEMENTWISE:
+    if kind in ELEMENTWISE + BY_VALUES:
         return layers.activation_forward(kind)
     if kind == "softmax":
         return layers.softmax_forward()
@@ -806,7 +866,7 @@ def _forward_subject(kind: str) -> Subject:
 
 
 def _backward_subject(kind: str, *, upstream: bool) -> Subject | None:
-    if kind in ELEMENTWISE:
+    if kind in ELEMENTWISE + BY_VALUES:
         return layers.activation_backward(kind, upstream=upstream)
     if kind == "softmax" and upstream:
         return layers.softmax_backward()
@@ -904,6 +964,21 @@ def _splits(draw: Draw) -> bool:
     return True
 
 
+def name_known(judge: Judge, trials: Sequence[Trial], key: str) -> bool:
+    """Names what is wrong with a gradient in the words of a function that is known by its values; whether it could."""
+    kind = identified(trials)
+    subject = _backward_subject(kind, upstream=True) if kind is not None else None
+    if subject is None:
+        return False
+    again = replace_judge(judge)
+    again.observations, again.known = judge.observations, kind not in NOT_DERIVED
+    again.fit(replace(subject, name=key), trials, key)
+    if not again.findings or any(bug.id == "unexplained" for bug in again.findings):
+        return False
+    judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"] + again.findings
+    return True
+
+
 def name_formula(judge: Judge, trials: Sequence[Trial]) -> None:
     """For an element-wise function, anything that fits nothing is a wrong formula."""
     diagonal = all(
@@ -943,6 +1018,15 @@ def _gradient_of(where: str, after: Value) -> str | None:
             if f"{holder}.{name}" in after.items:
                 return f"{holder}.{name}"
     return None
+
+
+def _learns(module: Module, name: str) -> bool:
+    """Whether a class has a learning rate: an attribute or an argument of one of its methods."""
+    for node in ast.walk(module.classes[name]):
+        word = node.arg if isinstance(node, ast.arg) else ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        if word and LEARNING_RATE.search(word.lower()):
+            return True
+    return False
 
 
 def _is_torch(module: Module, name: str) -> bool:

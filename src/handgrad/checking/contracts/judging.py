@@ -7,6 +7,7 @@ of the hand-in itself on the ordinary draw, so that one bug neither hides nor re
 
 from __future__ import annotations
 
+import ast
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ from handgrad.checking.results import Finding, Part
 
 #: Why a forward of an unknown function is not judged.
 NO_REFERENCE = "the checker does not know which function this is; it compares backward with numerical derivatives of it"
+#: Relative error up to which a result may be right but for its half precision: 11 bits, through a few operations.
+HALF = 4e-3
 #: Failures of the process, not of the method: bug ids.
 _LIMITS = {
     "timeout": "never-ends",
@@ -348,16 +351,48 @@ class Judge:
         if reshaped(arrays[0], expected.shape) is None:
             self.bug("wrong-shape", departure(subject.name, arrays[0], expected))
             return
+        if self._rounded(subject, draws, arrays, given):
+            return
         x = getattr(draws[0], "x", None)
         landmarks = {"x": x} if isinstance(x, np.ndarray) else {}
         for draw, found in zip(draws, arrays, strict=True):
             expected = right_value(subject, draw, given)
+            if reshaped(found, expected.shape) is None:
+                why = ": a slice such as `pad:-pad` is empty where pad is 0" if not found.size else ""
+                self.bug("wrong-shape", f"{departure(subject.name, found, expected)}{why}")
+                return
             if not close(found, expected, subject.tolerance):
                 x = getattr(draw, "x", None)
                 landmarks = {"x": x} if isinstance(x, np.ndarray) else {}
                 self.bug("unexplained", departure(subject.name, found, expected, landmarks))
                 return
         self.bug("unexplained", departure(subject.name, arrays[0], expected, landmarks))
+
+    def _rounded(self, subject: Subject, draws, arrays, given) -> bool:
+        """Whether all of these are the right values in an array of a type that cannot hold them: of whole numbers, or
+        of half precision where the file mentions that type."""
+        pairs = []
+        for draw, found in zip(draws, arrays, strict=True):
+            expected = right_value(subject, draw, given)
+            same = reshaped(found, expected.shape)
+            if same is None or not np.isfinite(expected).all():
+                return False
+            pairs.append((same, expected))
+        if all(close(found, np.trunc(right)) for found, right in pairs) and any(found.any() for found, _ in pairs):
+            name = quoted(subject.name)
+            self.bug("whole-numbers", f"{name} equals this on every random input: the right values without fractions")
+            return True
+        errors = [
+            np.abs(found - right).max(initial=0) / max(np.abs(right).max(initial=0), 1e-12) for found, right in pairs
+        ]
+        if max(errors) < HALF and self.module is not None and mentions_half(self.module):
+            self.bug(
+                "half-precision",
+                f"{quoted(subject.name)} is right to three digits only: the largest relative error is "
+                f"{max(errors):.0e}, and the file converts to float16",
+            )
+            return True
+        return False
 
     def legend(self, formula: str) -> str:
         """A formula with the symbols of the interface."""
@@ -442,6 +477,17 @@ def each_alone(*judged: tuple[str, Callable[[], list[Part]]]) -> list[Part]:
     return parts
 
 
+def mentions_half(module: Module) -> bool:
+    """Whether a file names the type of half precision."""
+    for node in ast.walk(module.tree):
+        words = (node.attr,) if isinstance(node, ast.Attribute) else ()
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            words = (node.value,)
+        if any(word in ("float16", "half", "f2", "<f2") for word in words):
+            return True
+    return False
+
+
 def grown(parameter: np.ndarray, gradient: np.ndarray) -> tuple[int, ...] | None:
     """The shape of `parameter - lr * gradient` if that is larger than the parameter; otherwise None."""
     try:
@@ -490,6 +536,9 @@ def failure_id(failure: Failure) -> str:
         "invalid gradient",
         "dimension",
     )
+    rows = re.search(r"broadcast together with shapes \((\d+),(\d+)\) \((\d+),\)", text)
+    if rows is not None and rows[1] == rows[3] != rows[2]:
+        return "keepdims-missing"  # (N, D) with one number for each of the N rows
     if failure.type in ("ValueError", "RuntimeError", "IndexError") and any(each in text for each in shapes):
         return "shape-clash"
     if failure.type in ("NameError", "UnboundLocalError"):

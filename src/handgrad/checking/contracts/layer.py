@@ -93,6 +93,7 @@ class Layer:
             "one": [self._trial("one", alone, 1)],
             "layout": [self._trial(layout, first, layout=layout) for layout in LAYOUTS],
             "stale": [self._trial("stale", first, before=second)],
+            "beside": [self._trial("beside", first, beside=second)],
         }
         if self.float32:
             groups["float32"] = [self._trial("float32", {k: v.astype(np.float32) for k, v in first.items()})]
@@ -109,6 +110,7 @@ class Layer:
         *,
         layout: str = "",
         before: Arrays | None = None,
+        beside: Arrays | None = None,
         later_from: np.random.Generator | None = None,
     ) -> Trial:
         N, D = arrays["x"].shape
@@ -118,11 +120,14 @@ class Layer:
         if before is not None:
             start.append(self.earlier)
             arrays = arrays | {f"{name}0": before[name] for name in self.reads}
+        passed = self.passed
+        if beside is not None:  # forward of another object between forward and backward of this one
+            another = under_another_name([*self.make(p), self.earlier])
+            passed = [self.passed[0], *another, *self.passed[1:]]
+            arrays = arrays | {f"{name}0": beside[name] for name in self.reads}
         g = later_from
         again = (lambda: self.inputs(g, N, D)) if g is not None else None
-        return object_trial(
-            f"{self.name} {label}", start, self.passed, self.after, arrays, draw, layout=layout, again=again
-        )
+        return object_trial(f"{self.name} {label}", start, passed, self.after, arrays, draw, layout=layout, again=again)
 
     def judge(self, forward: Judge, backward: Judge, groups: Groups) -> None:
         """Fills the two judges."""
@@ -175,6 +180,19 @@ def object_trial(
         arrays |= {f"{name} at {k}": value for name, value in others.items()}
         operations += later(passed, k, {name: f"{name} at {k}" for name in others})
     return trial(name, operations, draw, arrays)
+
+
+def under_another_name(operations: Sequence[Operation]) -> list[Operation]:
+    """The same operations on an object `another` in the place of `layer`."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: moved(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [moved(item) for item in value]
+        return "another" if value == "layer" else value
+
+    return [{**moved(each), "send": False} for each in operations]
 
 
 def _laid_out(operations: Sequence[Operation], layout: str) -> list[Operation]:

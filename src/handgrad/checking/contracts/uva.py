@@ -25,7 +25,13 @@ from handgrad.checking.contracts.checks import (
     overflow,
     softmax_stability,
 )
-from handgrad.checking.contracts.cmu_mlp import Renamed, fit_or_stale, loops_forwards, without_consequences
+from handgrad.checking.contracts.cmu_mlp import (
+    Renamed,
+    derivatives_left_out,
+    fit_or_stale,
+    loops_forwards,
+    without_consequences,
+)
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.judging import (
     Judge,
@@ -42,7 +48,7 @@ from handgrad.checking.contracts.judging import (
 )
 from handgrad.checking.contracts.layer import LARGE, Arrays, Groups, Layer, both_sides, object_trial, shifted
 from handgrad.checking.contracts.source import Module, Source, empty
-from handgrad.checking.diagnosis import Draw, Subject, close, number
+from handgrad.checking.diagnosis import Draw, Subject, close, departure, number
 from handgrad.checking.diagnosis_networks import mlp_bias_gradient, mlp_forward, mlp_weight_gradient
 from handgrad.checking.probe import Observation, Operation, Value
 from handgrad.checking.results import Part
@@ -431,6 +437,11 @@ class UvA(Contract):
                     operations.append(get("ours", "made", i, "grads", to=f"grads {i} {step}", optional=True))
             for i in range(len(hidden) + 1):
                 operations.append(get("ours", "made", i, "params", to=f"params {i} after", optional=True))
+            operations += [
+                call("mlp", "forward", args=[array("x0")], to="y alone", attempt=True),
+                call("m", "MLP", args=args, to="another", send=False, attempt=True),
+                call("mlp", "forward", args=[array("x0")], to="y beside", attempt=True),
+            ]
             draw = Draw(
                 {"N": N, "K": classes},
                 sizes_of_layers=[D, *hidden, classes],
@@ -730,7 +741,7 @@ class UvA(Contract):
                 judge_passes(forward, _one_hot(layers.crossentropy_forward()), main, "y", ("x", "t"))
         if not backward.missing:
             before = list(backward.findings)
-            eps = self._own_eps(groups, observations)
+            eps = seen = self._own_eps(groups, observations)
             givens: list[dict[str, Any]] = [{}, *([{"eps": eps}] if eps else [])]
             best = backward.fit(layers.crossentropy_backward(), main, "dx fresh", givens=givens)
             if eps and eps <= SMALL_EPS and best is not None and best.right and best.options.get("eps"):
@@ -765,7 +776,8 @@ class UvA(Contract):
                             "needs-forward", "after forward with other arguments, backward gives another gradient"
                         )
                 judge_extras(backward, {**groups, "stale": []}, "dx fresh", inputs=False, names=())
-            self._eps(forward, backward, groups["tiny"][0])
+            if seen or not any(bug.id == "unexplained" for bug in forward.findings):
+                self._eps(forward, backward, groups["tiny"][0])
             judge_passes(backward, _one_hot(layers.crossentropy_backward(), eps), main, "dx", ("x", "t"))
         few = observations.get(groups["few"][0].name)
         for judge, key, subject in (
@@ -906,6 +918,8 @@ class UvA(Contract):
             found = judges()
             self._judge_network(found, self.trials()[f"MLP {mode}"], observations)
             results[mode] = {part: judge.result() for part, judge in found.items()}
+            if any(bug.id == "shared-between-objects" for bug in found["MLP.__init__"].findings):
+                return list(results[mode].values())  # every later network is wrong for this reason
         return better_parts(results["ours"], results["own"])
 
     def _network(self, each: Trial, observation: Observation, step: int) -> tuple[Draw | None, list[int]]:
@@ -985,6 +999,7 @@ class UvA(Contract):
                 )
             elif made != wanted:
                 start.note(f"the linear modules are made in the order {made}")
+            shared_networks(start, each, observation)
         renamed = Renamed(forward, observations)
         passes = []
         for each in usable:
@@ -1041,6 +1056,7 @@ class UvA(Contract):
                 best = fit_or_stale(backward, subject, chosen, key, givens)
                 if best is not None and best.explained and key == "dW":
                     options |= {n: v for n, v in best.options.items() if n not in ("axes", "by")}
+                    derivatives_left_out(backward, best)
         loops_forwards(backward)
         if len({bug.id for bug in backward.findings}) > 1:
             backward.findings = [bug for bug in backward.findings if bug.id != "unexplained"]
@@ -1050,6 +1066,19 @@ class UvA(Contract):
         without_consequences(backward, forward, "what forward gives is wrong, and backward cannot be judged by it")
         without_consequences(forward, start, "the network is not built as it should be")
         without_consequences(backward, start, "the network is not built as it should be")
+
+
+def shared_networks(judge: Judge, each: Trial, observation: Observation) -> None:
+    """The constructor of another network changes what this one computes."""
+    alone, beside = observation.get("y alone"), observation.values.get("y beside")
+    if alone is None or beside is None or not np.isfinite(alone).all():
+        return
+    why = f"{beside.failure.type}: {beside.failure.message}" if beside.failure is not None else ""
+    if beside.array is not None and not close(beside.array, alone):
+        why = departure("the output", beside.array, alone)
+    if why:
+        evidence = f"after another network is made, forward of the first gives something else: {why}"
+        judge.bug("shared-between-objects", evidence)
 
 
 def _one_hot(subject: Subject, eps: float = 0.0) -> Subject:
