@@ -213,9 +213,7 @@ def as_inputs(x: Any, where: str) -> Num[Array, "n *shape"]:
     if hasattr(x, "toarray"):
         raise DataError(f"{where} is a sparse matrix: expected a dense array; pass its toarray()")
     if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any():
-        raise DataError(
-            f"{where} is a masked array with masked values: fill them, as with x.filled(0), or leave them out"
-        )
+        raise DataError(f"{where} is a masked array with masked values: fill them, as x.filled(0)")
     x = np.asarray(x) if not isinstance(x, np.ndarray) else x.view(np.ndarray)
     if x.dtype.kind == "O":
         raise DataError(
@@ -446,9 +444,7 @@ def assemble(
         raise DataError(f"{raw.name} has 0 rows: expected a row for each sample")
     for name, column in raw.targets.items():
         if column.dtype.kind in "mM":
-            raise DataError(
-                f"target {name!r} of {raw.name} holds dates: expected classes or numbers; turn them into days"
-            )
+            raise DataError(f"target {name!r} of {raw.name} holds dates: expected classes or numbers")
     weights = _checked_weights(raw, n)
     task = task or choose_task(raw.targets)
     if task == "regression":
@@ -542,8 +538,8 @@ def _coarse(where: str, values: Float[Array, "n"]) -> list[str]:
     if not len(values) or not np.abs(values).max() * 2.0**-24 > 0.01 * (spread := float(values.std())) > 0:
         return []
     return [
-        f"{where} varies by only {spread:g} around {values.mean():g}, which float32 cannot tell apart: subtract a common "
-        "offset first"
+        f"{where} varies by only {spread:g} around {values.mean():g}, which float32 cannot tell apart: subtract a "
+        "common offset first"
     ]
 
 

@@ -86,8 +86,8 @@ def _scan(path: Path, text: set[str]) -> Table:
             return _parse(path, stream, text)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} is not text in UTF-8 (byte {error.object[error.start]:#04x}: {error.reason}): expected UTF-8; save "
-            "it again with that encoding (in Excel: CSV UTF-8), or convert it: iconv -f latin1 -t utf-8"
+            f"{path} is not text in UTF-8 (byte {error.object[error.start]:#04x}: {error.reason}): expected UTF-8; "
+            "save it again with that encoding (in Excel: CSV UTF-8), or convert it: iconv -f latin1 -t utf-8"
         ) from None
     except UnicodeError as error:
         raise DataError(f"{path} is not text in {encoding} ({error}): save it with the encoding UTF-8") from None

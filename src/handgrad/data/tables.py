@@ -198,8 +198,8 @@ def parse_number(text: str) -> float | None:
 
 
 def dressed_numbers(texts: Collection[str]) -> str:
-    """What distinguishes texts, all of which are numbers for a reader but not for `parse_number`, from plain numbers, with
-    an example: "a percent sign ('12 %')". Empty if one of them is no such number, or if all are plain numbers."""
+    """What distinguishes texts that are numbers for a reader but not for `parse_number` from plain numbers, with an
+    example: "a percent sign ('12 %')". Empty if one of them is no such number, or if all are plain numbers."""
     kinds: dict[str, str] = {}
     for text in texts:
         if (number := parse_number(text)) is not None and number == number:
