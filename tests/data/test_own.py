@@ -487,3 +487,80 @@ def test_inspect_finds_copies_across_a_split(tmp_path):
     found = "\n".join(data.inspect(tmp_path / "d.npz", Reading()).suspicious)
     assert "5 of 10 test samples are training samples too" in found
     assert "5 samples are equal to another in all inputs, and have a different target" in found
+
+
+# -- files and frames as strangers have them --------------------------------------------------------------------------
+
+
+def test_a_target_with_decimal_commas_is_a_number(tmp_path):
+    (tmp_path / "t.csv").write_text("a;y\n" + "".join(f"{i * i};{i},5\n" for i in range(40)))
+    assert from_path(tmp_path / "t.csv", target="y").task == "regression"
+
+
+def test_a_spreadsheet_is_refused_as_one(tmp_path):
+    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    with pytest.raises(DataError, match="is a spreadsheet: save it as CSV UTF-8"):
+        from_path(tmp_path / "t.xlsx", target="y")
+
+
+def test_an_index_without_a_name_is_refused_in_training(tmp_path):
+    (tmp_path / "t.csv").write_text(",a,y\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(40)))
+    with pytest.raises(DataError, match=r"no name for column 1, which holds values.*index=False"):
+        from_path(tmp_path / "t.csv", target="y")
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ({"a": np.arange(40)}, np.arange(40).astype("M8[D]"), "holds dates"),
+        ({"a": np.arange(0)}, [], "has 0 rows"),
+        ({"a": np.arange(40.0)}, np.full(40, 3.5), "is 3.5 in every row"),
+        (np.ma.masked_greater(np.eye(40), 0.5), np.arange(40) % 2, "masked array"),
+    ],
+)
+def test_values_to_learn_nothing_from_are_refused(x, y, message):
+    with pytest.raises(DataError, match=message):
+        from_arrays(x, y)
+
+
+def test_a_sparse_matrix_is_refused():
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(DataError, match=r"sparse matrix.*toarray\(\)"):
+        from_arrays(sparse.csr_matrix(np.eye(40)), np.arange(40) % 2)
+
+
+def test_a_lazy_frame_is_refused():
+    polars = pytest.importorskip("polars")
+    with pytest.raises(DataError, match=r"LazyFrame.*collect\(\)"):
+        from_arrays(polars.LazyFrame({"a": [1, 2]}), [0, 1])
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_noted():
+    times = 1.7e9 + 3.0 * np.arange(40)
+    for x in ({"t": times}, times[:, np.newaxis]):
+        (note,) = from_arrays(x, np.arange(40) % 2).notes
+        assert "which float32 cannot tell apart" in note
+    assert not from_arrays({"t": times - 1.7e9}, np.arange(40) % 2).notes
+
+
+def test_classes_that_differ_in_spelling_or_mark_missing_values_are_reported(tmp_path):
+    labels = ["Yes", "yes", "1", "1.0", "nan"]
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i},{labels[i % 5]}\n" for i in range(80)))
+    seen = data.inspect(tmp_path / "t.csv", Reading(target="y")).suspicious
+    assert "the classes 'Yes' and 'yes' are different only in spelling: are they the same?" in seen
+    assert "the classes '1' and '1.0' are different only in spelling: are they the same?" in seen
+    assert "the class 'nan' looks like a missing value: if it is one, leave these rows out" in seen
+
+
+def test_floating_point_pixels_are_refused(tmp_path):
+    for label in "ab":
+        (tmp_path / "p" / label).mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(np.full((4, 4), i / 3, np.float32)).save(tmp_path / "p" / label / f"{i}.tiff")
+    with pytest.raises(DataError, match="has floating-point pixels"):
+        from_path(tmp_path / "p")
+
+
+def test_the_folder_of_a_mac_archive_is_no_class(folder):
+    (folder / "__MACOSX").mkdir()
+    assert "__MACOSX" not in from_path(folder).classes

@@ -96,7 +96,15 @@ TEXTS = [f"a sentence of its own, number {i}" for i in range(60)]
             ["1", "2", "three", "4"],
             r"column 'c' of .* mixes types: 3 numbers and 1 other cell, the first 'three' in row 3",
         ),
-        (["173,6", "1.186,1", ""], r"decimal comma \('173,6'\).*semicolons.*--categories c.*--ignore c"),
+        (["173,6", "186,1", ""], r"decimal comma \('173,6'\).*semicolons.*--categories c.*--ignore c"),
+        (
+            ["173,6", "1.186,1"],
+            r"decimal comma \('173,6'\) and a thousands separator \('1.186,1'\): write plain",
+        ),
+        (["$6,335.00", "$5"], r"a currency \('\$6,335.00'\): write plain numbers"),
+        (["21\u202f208,50 €"], "a currency"),
+        (["5%", "12.5 %"], r"a percent sign \('5%'\)"),
+        ([f"{i} kg" for i in range(60)], r"the unit 'kg' \('0 kg'\): write the numbers alone"),
         ([1.0, np.inf], r"column 'c' of .* holds inf in row 2: expected finite"),
         ([1.0, 1e300], r"holds 1e\+300 in row 2"),
         ([[1], [2]], "has shape"),
@@ -183,7 +191,12 @@ def test_targets_stay_as_they_are_written(tmp_path):
         ("a,b\n1,2,3\n", "line 2, has 3 cells: expected 2"),
         ("a,a,b\n1,2,3\n", "has the column 'a' 2 times"),
         ("a,b\n1,2\na, b\n3,4\n", "line 3, repeats the header: expected it once; remove this line"),
-        ("a,,b\n1,2,3\n", "has no name for column 2"),
+        (",\n1,2\n", "has no name for column 1"),
+        ("PK\3\4...", "Excel workbook"),
+        ("<!DOCTYPE html>\n", "is a web page"),
+        ("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ('[{"a": 1}]\n', "is JSON"),
+        ("a;b\n12.345;1,5\n1.250;2,5\n", "a point separates thousands"),
         ("1.5,2\n1,2\n", r"begins with numbers \(1.5, 2\), not with a header"),
         ("5.1,3.5,setosa\n1,2,x\n", "not with a header"),
         ('a,b\n"1,2\n3,4\n', "is a quote not closed"),
@@ -230,3 +243,22 @@ def test_parquet_without_duckdb(tmp_path, monkeypatch):
         ConfigError, match=r"t.parquet: a .parquet file requires duckdb, .*\[parquet\]\", or write the tab"
     ):
         read_table(tmp_path / "t.parquet")
+
+
+def test_a_column_without_a_name_is_left_out(tmp_path):
+    read = read_table(written(tmp_path, "a,b,\n1,2,\n3,4,\n"))
+    assert list(read.columns) == ["a", "b"]
+    assert read.unnamed == ()
+    assert read_table(written(tmp_path, ",a\n0,2\n1,4\n")).unnamed == (1,)
+
+
+def test_gzip_without_its_suffix_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_bytes(gzip.compress(b"a,b\n1,2\n"))
+    with pytest.raises(DataError, match=r"compressed with gzip: name it with .gz"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_utf_16_without_a_byte_order_mark_and_a_stated_separator(tmp_path):
+    for encoding in ("utf-16-le", "utf-16-be", "utf-8"):
+        read = read_table(written(tmp_path, "sep=;\na;b\n1,5;2\n", encoding=encoding))
+        assert {name: column.tolist() for name, column in read.columns.items()} == {"a": [1.5], "b": [2.0]}

@@ -63,6 +63,17 @@ def test_its_command_line_takes_pictures_and_writes_a_table(run, digits, tmp_pat
     row = (tmp_path / "table.csv").read_text().splitlines()[1].split(",")
     expected = run.predict(digits[:1], "best")[0]
     np.testing.assert_allclose([float(p) for p in row[2:]], expected, atol=0.02)  # 17 levels of grey, rounded to 256
+    # 16 bits and transparency are converted as `predict` does
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    clear = np.stack([np.full_like(pixels, 255), pixels], axis=-1)  # white, visible where the digit is
+    channels = [Image.fromarray(np.ascontiguousarray(clear[..., i])) for i in range(2)]
+    Image.merge("LA", channels).save(tmp_path / "clear.png")
+    for name in ("deep.png", "clear.png"):
+        done = subprocess.run(
+            [sys.executable, "net.py", name], cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        again = [float(p) for p in done.stdout.splitlines()[1].split(",")[2:]]
+        np.testing.assert_allclose(again, [float(p) for p in row[2:]], atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -167,3 +167,17 @@ def test_the_other_forms_name_the_features():
 
 def test_what_stands_for_a_missing_number_is_what_the_reader_takes_for_it():
     assert set(MISSING) == TABLE_MISSING
+
+
+def test_its_command_line_reads_names_and_cells_of_several_lines_and_keeps_its_input(tmp_path):
+    (tmp_path / "net.py").write_text(python_file(network(), file_name="net.py"), "utf-8")
+    text = 'age,"no\nted",town,"odd ""name""",children,member\n1,"x\ny",Ulm,1,2,True\n'
+    (tmp_path / "t.csv").write_text(text, "utf-8")
+    done = subprocess.run([sys.executable, "net.py", "t.csv"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
+    command = [sys.executable, "net.py", "t.csv", "--out", "t.csv"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "would be replaced" in done.stderr
+    assert (tmp_path / "t.csv").read_text("utf-8") == text

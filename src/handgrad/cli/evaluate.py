@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from handgrad.cli.common import Device, Engine, Json, Offline, new_app, otherwis
 from handgrad.cli.judged import judged_tables
 from handgrad.cli.reporting import measure_name
 from handgrad.errors import ConfigError
-from handgrad.training import load_run
+from handgrad.training import InputWarning, load_run
 from handgrad.training.judging import MEASURES
 
 app = new_app(
@@ -54,7 +55,11 @@ def evaluate(
     loaded = load_run(run)
     options = {"data_dir": data_dir, "offline": offline, "engine": engine, "device": device}
     options |= {"data": data, "target": target or ""}
-    figures = {weights: loaded.evaluate(weights, **options, in_detail=True) for weights in ("last", "best")}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InputWarning)
+        figures = {weights: loaded.evaluate(weights, **options, in_detail=True) for weights in ("last", "best")}
+    for note in dict.fromkeys(str(warning.message) for warning in caught):
+        print(f"{data or run}: {note}", file=sys.stderr)
     if loaded.config.on_frames and data is None:
         if "test" not in figures["last"]:
             print("the test split has no labels: nothing is evaluated on it", file=sys.stderr)

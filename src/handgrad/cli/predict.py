@@ -12,6 +12,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from handgrad.cli.common import Device, Engine, Json, Weights, new_app
+from handgrad.errors import ConfigError
 from handgrad.training import InputWarning, Run, load_run
 from handgrad.training.new_data import read_inputs, write_predictions
 
@@ -46,6 +47,8 @@ def predict(
 ) -> int:
     loaded = load_run(run)
     loaded.check_takes_samples()
+    if out is not None and out.exists() and input_.exists() and out.samefile(input_):
+        raise ConfigError(f"--out {out} is INPUT, which would be replaced: choose another file")
     inputs, names, notes = read_inputs(loaded, input_)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InputWarning)

@@ -14,7 +14,7 @@ from handgrad._typing import Array, Float, Integer, Num
 from handgrad.data.dataset import Dataset
 from handgrad.data.own import Raw, assemble
 from handgrad.data.sources import Reading, digest, read
-from handgrad.data.tables import Table, as_text, numbers_in
+from handgrad.data.tables import MISSING, Table, as_text, numbers_in, parse_number
 
 #: Classes with fewer training samples than this are reported.
 FEW_SAMPLES = 10
@@ -140,6 +140,7 @@ def _suspicious(
     yield from _row_numbers(raw, dataset)
     yield from _codes(raw, dataset)
     yield from _missing(raw)
+    yield from _names(dataset)
     yield from _duplicates(dataset, splits)
     few = [name for name, counts in classes.items() if counts["train"] < FEW_SAMPLES]
     if few:
@@ -191,6 +192,22 @@ def _codes(raw: Raw, dataset: Dataset) -> Iterator[str]:
 
 def _counts(values: Float[Array, "n"]) -> bool:
     return len(values) > 2 and bool((np.diff(values) == 1).all())
+
+
+def _names(dataset: Dataset) -> Iterator[str]:
+    """Classes that may be one class in different spellings, or mark missing values."""
+    if dataset.task != "classification":
+        return
+    alike: dict[object, list[str]] = {}
+    for name in dataset.classes:
+        number = parse_number(name)
+        alike.setdefault(name.casefold() if number is None or number != number else number, []).append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            yield f"the classes {' and '.join(map(repr, names))} are different only in spelling: are they the same?"
+    for name in dataset.classes:
+        if name in MISSING:
+            yield f"the class {name!r} looks like a missing value: if it is one, leave these rows out"
 
 
 def _missing(raw: Raw) -> Iterator[str]:

@@ -14,7 +14,16 @@ import numpy as np
 from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.data import splitting
 from handgrad.data.dataset import TASKS, VALIDATION_SPLITS, Dataset, fit_preprocessing
-from handgrad.data.tables import Table, TableEncoder, as_column, as_text, is_frame, numbers_in, parse_number
+from handgrad.data.tables import (
+    Table,
+    TableEncoder,
+    as_column,
+    as_text,
+    dressed_numbers,
+    is_frame,
+    numbers_in,
+    parse_number,
+)
 from handgrad.errors import ConfigError, DataError
 
 #: Default fraction of test samples.
@@ -201,6 +210,10 @@ def as_inputs(x: Any, where: str) -> Num[Array, "n *shape"]:
 
     Raises: DataError.
     """
+    if hasattr(x, "toarray"):
+        raise DataError(f"{where} is a sparse matrix: expected a dense array; pass its toarray()")
+    if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any():
+        raise DataError(f"{where} is a masked array with masked values: fill them, as x.filled(0)")
     x = np.asarray(x) if not isinstance(x, np.ndarray) else x.view(np.ndarray)
     if x.dtype.kind == "O":
         raise DataError(
@@ -260,7 +273,7 @@ def as_targets(y: Any, where: str, name: str | None = None) -> dict[str, Shaped[
     y = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    name = str(name) if name is not None else "y"
+    name = str(name) if name not in (None, "") else "y"
     if y.ndim == 1:
         column = as_column(y, where)
         if column.dtype.kind == "M":
@@ -375,10 +388,12 @@ def class_labels(
         if len(classes) < 2:
             raise DataError(f"{where} has one class only, {names[0]!r}: expected at least two")
         if len(classes) > max(2, len(text) / 2):
+            advice = "are these row numbers or names? A quantity is learned with --task regression"
+            if dressed := dressed_numbers(values):
+                advice = f"to learn the numbers with {dressed}, write plain numbers, as 1234.5"
             raise DataError(
                 f"{where} has {len(classes):,} classes in {len(text):,} rows: expected several rows for each class; "
-                "are "
-                "these row numbers or names? A quantity is learned with --task regression"
+                f"{advice}"
             )
     elif unknown := sorted(values - set(classes)):
         raise DataError(
@@ -399,8 +414,7 @@ def real_targets(targets: dict[str, Shaped[Array, "n"]], where: str) -> Num[Arra
             row = int(bad.argmax())
             raise DataError(
                 f"target {name!r} of {where} holds {str(column[row])!r:.40} in row {row + 1}: expected a finite "
-                "number; "
-                "correct it, leave the row out, or choose --task classification"
+                "number; correct it, leave the row out, or choose --task classification"
             )
         columns.append(numbers)
     return np.stack(columns, axis=1).astype(np.float32)
@@ -430,10 +444,17 @@ def assemble(
     if raw.groups is not None and len(raw.groups) != len(raw.inputs):
         raise DataError(f"{raw.name} has {len(raw.inputs)} samples and {len(raw.groups)} groups: expected one for each")
     n = len(raw.inputs)
+    if not n:
+        raise DataError(f"{raw.name} has 0 rows: expected a row for each sample")
+    for name, column in raw.targets.items():
+        if column.dtype.kind in "mM":
+            raise DataError(f"target {name!r} of {raw.name} holds dates: expected classes or numbers")
     weights = _checked_weights(raw, n)
     task = task or choose_task(raw.targets)
     if task == "regression":
         labels, classes = real_targets(raw.targets, raw.name), tuple(raw.targets)
+        if n > 1 and (labels == labels[0]).all():
+            raise DataError(f"the target of {raw.name} is {labels[0, 0]:g} in every row: expected different values")
     else:
         if len(raw.targets) > 1:
             raise ConfigError(f"target={','.join(raw.targets)}: several targets go with task=regression; name one")
@@ -456,7 +477,15 @@ def assemble(
         if raw.groups is not None:  # the id of one person is no information about another
             inputs = inputs.without([k for k, column in inputs.columns.items() if column is raw.groups])
         encoder = TableEncoder.fit(inputs, train, target=tuple(raw.targets), categories=named)
+        if inputs.unnamed:
+            raise DataError(
+                f"{raw.name} has no name for column {inputs.unnamed[0]}, which holds values: name it in the header, or "
+                "save the table without it (in pandas: index=False)"
+            )
         _refuse_copies_in_table(raw, inputs, encoder, labels)
+        for column in encoder.columns:
+            if column.kind == "number":
+                notes += _coarse(f"column {column.name!r} of {raw.name}", numbers_in(inputs.columns[column.name])[0])
         inputs, unseen = encoder.transform(inputs)
         notes += [f"column {name!r} of {raw.name} is empty: it is left out" for name in encoder.left_out] + unseen
     else:
@@ -464,6 +493,12 @@ def assemble(
             if value:
                 raise ConfigError(f"{option}={value} names columns of a table, and {raw.name} is {raw.shown}")
         _refuse_copies(raw, inputs, labels)
+        if inputs.ndim == 2 and inputs.dtype.itemsize > 2 and inputs.dtype != np.float32 and not _is_mapped(inputs):
+            for i in range(inputs.shape[1]):
+                notes += _coarse(f"feature {i} of {raw.name}", inputs[:, i].astype(np.float64))
+    if task == "regression":
+        for name, column in raw.targets.items():
+            notes += _coarse(f"target {name!r} of {raw.name}", numbers_in(column)[0])
 
     kind = preprocessing or ("unit" if raw.value_range else "standard")
     if encoder is not None and kind not in ("standard", "none"):
@@ -499,6 +534,17 @@ def assemble(
         notes=tuple(notes),
         files=raw.files,
     )
+
+
+def _coarse(where: str, values: Float[Array, "n"]) -> list[str]:
+    """A remark if float32 rounds values by more than 1% of their standard deviation, such as times in seconds."""
+    values = values[np.isfinite(values)]
+    if not len(values) or not np.abs(values).max() * 2.0**-24 > 0.01 * (spread := float(values.std())) > 0:
+        return []
+    return [
+        f"{where} varies by only {spread:g} around {values.mean():g}, which float32 cannot tell apart: subtract a "
+        "common offset first"
+    ]
 
 
 def _checked_weights(raw: Raw, n: int) -> Float[Array, "n"] | None:

@@ -55,7 +55,7 @@ def classes_in(folder: Path) -> dict[str, list[Path]]:
 
     Raises: DataError if a folder has no images, or if there are images next to the folders.
     """
-    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
     found = {path.name: images_in(path) for path in folders}
     empty = [name for name, images in found.items() if not images]
     if empty and any(found.values()):
@@ -172,6 +172,8 @@ def _as_shown(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         notes.append("turned as its EXIF orientation says")
     image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise DataError(f"{path} has floating-point pixels, whose range is not known: save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # 16 bits, which `convert` would clip at 255
         levels = np.asarray(image, np.float32)
         transparent = image.info.get("transparency")

@@ -25,7 +25,7 @@ from handgrad.data.own import (
     columns_named,
     join_parts,
 )
-from handgrad.data.tables import as_column
+from handgrad.data.tables import as_column, parse_number
 from handgrad.errors import ConfigError, DataError
 
 KINDS = """\
@@ -131,10 +131,11 @@ def read(path: str | Path, reading: Reading, *, targets: bool = True) -> Raw:
     Raises: DataError, ConfigError.
     """
     path = Path(path).expanduser()
-    _refuse_options(path, reading)
     if not path.exists():
         raise DataError(f"there is no file or folder {path}: expected {KINDS}")
-    raw = _reader_of(path, targets)(path, reading, targets)
+    reader = _reader_of(path, targets)
+    _refuse_options(path, reading)
+    raw = reader(path, reading, targets)
     return dataclasses.replace(raw, name=str(path))
 
 
@@ -178,6 +179,10 @@ def _reader_of(path: Path, targets: bool) -> Callable[[Path, Reading, bool], Raw
         return _read_idx_file
     if suffix in (".pkl", ".pickle", ".joblib"):
         raise DataError(f"{path} is a pickle, which can run any code and is never read: save it as .npz or .csv")
+    if suffix in (".xlsx", ".xls", ".xlsm", ".ods"):
+        raise DataError(f"{path} is a spreadsheet: save it as CSV UTF-8, then use the .csv file")
+    if suffix == ".zip":
+        raise DataError(f"{path} is a .zip file: unpack it, then use the file or folder in it")
     raise DataError(f"{path}: expected {KINDS}")
 
 
@@ -235,6 +240,8 @@ def _read_table(path: Path, reading: Reading, targets: bool) -> Raw:
         if reading.group in names:
             raise ConfigError(f"group={reading.group} is the target: name another column")
     columns = {name: table.column(name) for name in names}
+    if table.decimal_comma:
+        columns = {name: _with_points(column) for name, column in columns.items()}
     weights = table.column(reading.sample_weight) if reading.sample_weight and targets else None
     return Raw(
         name=str(path),
@@ -245,6 +252,15 @@ def _read_table(path: Path, reading: Reading, targets: bool) -> Raw:
         files=(path,),
         shown="a table",
     )
+
+
+def _with_points(column: Shaped[Array, "n"]) -> Shaped[Array, "n"]:
+    """A target that was read as text, with decimal points if all of its values are numbers with decimal commas."""
+    if column.dtype.kind != "O" or not all(
+        parse_number(text.replace(",", ".")) is not None for text in set(column.tolist())
+    ):
+        return column
+    return np.array([text.replace(",", ".") for text in column.tolist()], object)
 
 
 # -- arrays -----------------------------------------------------------------------------------------------------------

@@ -41,8 +41,22 @@ _DATE = re.compile(
 )
 
 
-#: 173,6 and 1.234,5
-_DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+")
+#: 173,6
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+
+_CURRENCY = r"(?:[€$£¥₹]|EUR|USD|GBP|CHF|JPY)"
+_SIGN = r"[+\-\u2212]?"
+_BODY = r"(?:\d+|\d{1,3}(?:[.,'\u2019\s]\d{3})+)(?:[.,]\d+)?"
+#: Numbers that `float` does not accept, and what distinguishes them: 12 %, $5, 1.234,5, 1,234.5, 1 234, 173,6.
+_DRESSED = (
+    ("a percent sign", re.compile(rf"{_SIGN}{_BODY}\s*[%‰]")),
+    ("a currency", re.compile(rf"{_SIGN}{_CURRENCY}\s*{_SIGN}{_BODY}|{_SIGN}{_BODY}\s*{_CURRENCY}")),
+    ("a decimal comma or a thousands separator", re.compile(r"[+-]?\d{1,3},\d{3}")),
+    ("a decimal comma", re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+")),
+    ("a thousands separator", re.compile(_SIGN + _BODY)),
+)
+#: 4.15 kg
+_WITH_UNIT = re.compile(rf"{_SIGN}{_BODY}\s*([^\W\d]\S{{0,7}})")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +69,15 @@ class Table:
             which the encoder does not support.
         leading_zeros: for columns of numbers that were read from text with leading zeros, such as postal codes, one of
             these texts.
+        unnamed: the positions, from 1, of columns that hold values and have no name; they are not in `columns`.
+        decimal_comma: whether it was read from text in which numbers may have decimal commas.
     """
 
     name: str
     columns: dict[str, Shaped[Array, "n"]]
     leading_zeros: Mapping[str, str] = field(default_factory=dict)
+    unnamed: tuple[int, ...] = ()
+    decimal_comma: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -70,6 +88,8 @@ class Table:
 
         Raises: DataError if two columns have the same name, or a column does not contain numbers, text or dates.
         """
+        if hasattr(frame, "collect") and not hasattr(frame, "column_names"):
+            raise DataError(f"{name} is a {type(frame).__name__}, which holds no values yet: pass its collect()")
         names = list(frame) if isinstance(frame, Mapping) else list(getattr(frame, "column_names", frame.columns))
         check_names(name, [str(column) for column in names])
         columns = {str(column): as_column(frame[column], f"column {str(column)!r} of {name}") for column in names}
@@ -83,9 +103,11 @@ class Table:
     def column(self, name: str) -> Shaped[Array, "n"]:
         """A column by name. Raises DataError that lists the existing columns."""
         if name not in self.columns:
-            near = difflib.get_close_matches(name, self.columns, 1)
+            near = [other for other in self.columns if other.lower() == name.lower()]
+            near = near or difflib.get_close_matches(name, self.columns, 1)
             hint = f"did you mean {near[0]!r}? It has" if near else "it has"
-            raise DataError(f"{self.name} has no column {name!r}: {hint} {_listed(self.columns)}")
+            title = "; other columns have no name: is the header the first line of the file?" if self.unnamed else ""
+            raise DataError(f"{self.name} has no column {name!r}: {hint} {_listed(self.columns)}{title}")
         return self.columns[name]
 
     def without(self, names: Collection[str]) -> Table:
@@ -98,6 +120,8 @@ class Table:
 def is_frame(x: object) -> bool:
     """Whether `x` is a table of named columns: a `Table`, a mapping, or a DataFrame of any library."""
     if isinstance(x, (Table, Mapping)):
+        return True
+    if hasattr(x, "collect_schema"):  # polars; asking a LazyFrame for its columns warns
         return True
     return hasattr(x, "columns") and hasattr(x, "__getitem__") and not hasattr(x, "dtype")
 
@@ -171,6 +195,22 @@ def parse_number(text: str) -> float | None:
         return float(text) if "_" not in text else None
     except ValueError:
         return None
+
+
+def dressed_numbers(texts: Collection[str]) -> str:
+    """What distinguishes texts that are numbers for a reader but not for `parse_number` from plain numbers, with an
+    example: "a percent sign ('12 %')". Empty if one of them is no such number, or if all are plain numbers."""
+    kinds: dict[str, str] = {}
+    for text in texts:
+        if (number := parse_number(text)) is not None and number == number:
+            continue
+        kind = next((kind for kind, pattern in _DRESSED if pattern.fullmatch(text)), None)
+        if kind is None:
+            return ""
+        if kind == "a decimal comma" and "." in text:
+            kind = "a thousands separator"
+        kinds.setdefault(kind, text)
+    return " and ".join(f"{kind} ({text!r:.40})" for kind, text in list(kinds.items())[:2])
 
 
 def numbers_in(column: Shaped[Array, "n"]) -> tuple[Float[Array, "n"], Bool[Array, "n"]]:
@@ -351,10 +391,13 @@ def _fit_column(
             f"column {name!r} of {where} holds dates ({different[0]!r:.40}): turn them into numbers, such as days or "
             f"years, or {out}"
         )
-    if not category and all(_DECIMAL_COMMA.fullmatch(value) for value in different):
+    if not category and (dressed := dressed_numbers(different)):
+        with_commas = all(_DECIMAL_COMMA.fullmatch(value) for value in different)
+        plain = "plain numbers with a decimal point, as 1234.5"
+        if with_commas:
+            plain = "decimal points (or, in a CSV file, separate the columns by semicolons)"
         raise DataError(
-            f"column {name!r} of {where} holds numbers with a decimal comma ({different[0]!r:.40}): write decimal "
-            "points (or, in a CSV file, separate the columns by semicolons), name it a category (--categories "
+            f"column {name!r} of {where} holds numbers with {dressed}: write {plain}, name it a category (--categories "
             f"{_flag(name)}), or {out}"
         )
     longest = max(different, key=len)
@@ -362,6 +405,12 @@ def _fit_column(
         row = int(np.flatnonzero(text == longest)[0]) + 1
         raise DataError(f"column {name!r} of {where} holds free text ({len(longest):,} characters in row {row}): {out}")
     if len(different) > MOST_VALUES or (not category and len(different) > max(FEW_VALUES, len(column) / 2)):
+        units = {found[1] if (found := _WITH_UNIT.fullmatch(value)) else None for value in different}
+        if len(units) == 1 and None not in units:
+            raise DataError(
+                f"column {name!r} of {where} holds numbers with the unit {units.pop()!r} ({different[0]!r:.40}): write "
+                f"the numbers alone, or {out}"
+            )
         raise DataError(
             f"column {name!r} of {where} has {len(different):,} different texts in {len(column):,} rows, as "
             f"{different[0]!r:.40}: that is free text or a name, not a category; {out}"

@@ -51,7 +51,7 @@ def python_file(trained: Trained, *, file_name: str, training: bool = False) -> 
         part.strip("\n")
         for part in (*parts, *helpers, _UNPACK, _reader(trained), _command_line(trained, training), _weights(trained))
     )
-    known = ("argparse", "base64", "csv", "gzip", "math", "re", "sys", "warnings")
+    known = ("argparse", "base64", "csv", "gzip", "math", "os", "re", "sys", "warnings")
     modules = [name for name in known if re.search(rf"\b{name}\.", text)]
     head = [_docstring(trained, file_name, training), "", *(f"import {name}" for name in modules), ""]
     return "\n".join([*head, "import numpy as np", "", text, "", "", 'if __name__ == "__main__":', "    main()", ""])
@@ -258,16 +258,24 @@ _READ_NPY = """\
 
 _READ_TABLE = """\
     name = path.lower().removesuffix(".gz")
-    if name.endswith((".csv", ".tsv")):
+    if name.endswith((".csv", ".tsv", ".txt")):
         opened = gzip.open if path.lower().endswith(".gz") else open
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+            first = next((line for line in file if line.strip()), "")
             delimiter = "\\t" if name.endswith(".tsv") else max(",;\\t|", key=first.count)
-            names = [column.strip() for column in next(csv.reader([first], delimiter=delimiter))]
-            rows = list(csv.DictReader(file, names, delimiter=delimiter))
-        for number, row in enumerate(rows, 2):
-            if None in row or None in row.values():
-                raise ValueError(f"line {number} does not have {len(names)} cells, as the header has")
+            if re.fullmatch(r"sep=.\\s*", first):  # for Excel
+                delimiter, first = first[4], next(file, "")
+
+            def lines():  # a quoted name in the header may continue on the next line
+                yield first
+                yield from file
+
+            header, *cells = (row for row in csv.reader(lines(), delimiter=delimiter) if row)
+        names = [column.strip() for column in header]
+        rows = [dict(zip(names, row)) for row in cells]
+        for number, (cell, row) in enumerate(zip(cells, rows), 1):
+            if len(cell) != len(names):
+                raise ValueError(f"row {number} does not have {len(names)} cells, as the header has")
             if delimiter == ";":  # with decimal commas
                 decimal = [name for name, text in row.items() if re.fullmatch(r"[-+]?\\d+,\\d+", text.strip())]
                 row.update((name, row[name].replace(",", ".")) for name in decimal)
@@ -282,6 +290,14 @@ _READ_IMAGE = """\
     channels, height, width = INPUT_SHAPE
     with Image.open(path) as image:
         picture = ImageOps.exif_transpose(image)
+    if picture.mode.startswith("I"):  # 16 bits
+        levels = np.asarray(picture, np.float32)
+        picture = Image.fromarray(np.round(levels / 257).clip(0, 255).astype(np.uint8))
+    if picture.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")  # put on black if its content is light, else on white
+        alpha = np.asarray(picture)[..., 3] / 255
+        light = (np.asarray(picture.convert("RGB").convert("L"), float) * alpha).sum() > 127.5 * alpha.sum()
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black" if light else "white"), picture)
     picture = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
     if picture.size != (width, height):
         picture = picture.resize((width, height))
@@ -339,7 +355,9 @@ def main():
     parser.add_argument("--out", help="a CSV file for the predictions [printed]")
 {flags}    arguments = parser.parse_args()
 {plain}    try:
-{act}        predictions = predict(read(arguments.input))
+{act}        if arguments.out and os.path.exists(arguments.out) and os.path.samefile(arguments.out, arguments.input):
+            raise ValueError("--out is the same file, which would be replaced: choose another")
+        predictions = predict(read(arguments.input))
     except (OSError, ValueError) as error:
         sys.exit(f"{{arguments.input}}: {{error}}")
     with open(arguments.out, "w", encoding="utf-8", newline="") if arguments.out else sys.stdout as file:

@@ -737,12 +737,16 @@ class Run:
             target: the .npy file with the targets, if `data` is one with inputs.
             in_detail: also return the result of `training.judging.details`: precision, recall and F1 of each class and
                 the confusion matrix; for regression, the metrics of each target.
+
+        Warns: InputWarning: remarks about `data`, such as values that did not occur in training.
         """
         chosen = self.engine(weights, engine=engine, device=device)
         if data is not None:
             from handgrad.training.new_data import read_labelled  # which imports this module
 
             dataset = read_labelled(self, data, target)
+            for note in dataset.notes:
+                warnings.warn(note, InputWarning, stacklevel=2)
         else:
             dataset = load_dataset(self.config, data_dir=data_dir, offline=offline)
         chosen.load(dataset)
