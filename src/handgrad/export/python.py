@@ -270,12 +270,13 @@ _READ_TABLE = """\
                 yield first
                 yield from file
 
-            header, *cells = (row for row in csv.reader(lines(), delimiter=delimiter) if row)
-        names = [column.strip() for column in header]
-        rows = [dict(zip(names, row)) for row in cells]
-        for number, (cell, row) in enumerate(zip(cells, rows), 1):
+            reader = csv.reader(lines(), delimiter=delimiter)
+            header, *cells = ((reader.line_num, row) for row in reader if row)
+        names = [column.strip() for column in header[1]]
+        rows = [dict(zip(names, row)) for _, row in cells]
+        for (number, cell), row in zip(cells, rows):
             if len(cell) != len(names):
-                raise ValueError(f"row {number} does not have {len(names)} cells, as the header has")
+                raise ValueError(f"line {number} does not have {len(names)} cells, as the header has")
             if delimiter == ";":  # with decimal commas
                 decimal = [name for name, text in row.items() if re.fullmatch(r"[-+]?\\d+,\\d+", text.strip())]
                 row.update((name, row[name].replace(",", ".")) for name in decimal)
