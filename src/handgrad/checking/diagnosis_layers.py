@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checking.diagnosis import NOT_AVERAGED, Array, Draw, Subject, slip
+from handgrad.checking.diagnosis import NOT_AVERAGED, Array, Draw, Slip, Subject, slip
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Activations, element by element. `p` is the slope of LeakyReLU, or the alpha of ELU.
