@@ -22,7 +22,7 @@ FOREGROUND = "#1a1b1e"
 
 #: Okabe and Ito's palette, told apart by the colour-blind too.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8c6d1f", "#888888")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "d")
 
 
 @contextlib.contextmanager
