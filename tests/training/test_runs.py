@@ -294,7 +294,7 @@ def test_what_cannot_be_predicted_is_refused(tmp_path):
     run = train(run_dir=tmp_path / "a", **SMALL)
     with pytest.raises(ConfigError, match=r"inputs: shape=\(2, 3\) dtype=float64, expected numbers \(N, 1, 8, 8\)"):
         run.predict(np.zeros((2, 3)))
-    with pytest.raises(ConfigError, match=r"not finite"):
+    with pytest.raises(ConfigError, match=r"hold nan in sample 0"):
         run.predict(np.full((1, 64), np.nan))
     with pytest.raises(ConfigError, match=r"weights='first': expected last or best"):
         run.predict(np.zeros((1, 64)), weights="first")

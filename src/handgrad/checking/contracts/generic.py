@@ -274,7 +274,7 @@ class GenericLayer(Contract):
             ]
             given = [array("x", layout), *([array("t", layout)] if len(inputs) == 2 else [])]
             # written again before each pass, since a layer may update them in backward
-            refill = call("ours", "fill", args=[{"path": ["layer"]}, list(_PARAMETERS)])
+            refill = call("ours", "refill", args=[{"path": ["layer"]}, list(_PARAMETERS)])
             stale = [array("x0"), *([array("t0")] if len(inputs) == 2 else [])]
             if before or beside:
                 if before:

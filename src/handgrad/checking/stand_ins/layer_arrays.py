@@ -19,7 +19,15 @@ def found(layer):
     return arrays
 
 
+filled = []  # the names of the parameters; forward may store its inputs under names like theirs
+
+
 def fill(layer, names):
+    filled[:] = [name for name in found(layer) if name in names]
+    refill(layer, names)
+
+
+def refill(layer, names):
     for name, value in found(layer).items():
-        if name in names and value.size <= given[0].shape[1]:
+        if name in filled and value.size <= given[0].shape[1]:
             value[...] = given[0][names.index(name), : value.size].reshape(value.shape)
