@@ -89,7 +89,7 @@ CS231N = [
         ("dropout-not-scaled", "mask = (np.random.rand(*x.shape) < p) / p", "mask = np.random.rand(*x.shape) < p"),
         ("dropout-rate", "np.random.rand(*x.shape) < p", "np.random.randn(*x.shape) < p"),
         ("wrong-derivative", 'dx = dout * mask if dropout_param["mode"] == "train" else dout', "dx = dout"),
-        ("evaluation-mode-ignored", "    else:\n        out = x\n", "    else:\n        out = x * p\n"),
+        ("dropout-in-evaluation", "    else:\n        out = x\n", "    else:\n        out = x * p\n"),
         ("bias-unused", 'np.einsum("nchw,fchw->nf", window, w) + b', 'np.einsum("nchw,fchw->nf", window, w)'),
         (
             "kernel-flipped",

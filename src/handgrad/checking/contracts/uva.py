@@ -918,8 +918,9 @@ class UvA(Contract):
             found = judges()
             self._judge_network(found, self.trials()[f"MLP {mode}"], observations)
             results[mode] = {part: judge.result() for part, judge in found.items()}
-            if any(bug.id == "shared-between-objects" for bug in found["MLP.__init__"].findings):
-                return list(results[mode].values())  # every later network is wrong for this reason
+            shared = any(bug.id == "shared-between-objects" for bug in found["MLP.__init__"].findings)
+            if shared and mode == "ours":  # every later network is wrong for this reason; with its own, a module may be
+                return list(results[mode].values())
         return better_parts(results["ours"], results["own"])
 
     def _network(self, each: Trial, observation: Observation, step: int) -> tuple[Draw | None, list[int]]:
