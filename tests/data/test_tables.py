@@ -252,6 +252,11 @@ def test_a_column_without_a_name_is_left_out(tmp_path):
     assert read_table(written(tmp_path, ",a\n0,2\n1,4\n")).unnamed == (1,)
 
 
+@pytest.mark.parametrize("header", ["par1,par2", "PAR1,PAR2", "pk,y", "bzh91ay,y"])
+def test_a_header_like_the_beginning_of_another_format_is_read(tmp_path, header):
+    assert ",".join(read_table(written(tmp_path, f"{header}\n1,2\n")).columns) == header
+
+
 def test_gzip_without_its_suffix_is_refused(tmp_path):
     (tmp_path / "t.csv").write_bytes(gzip.compress(b"a,b\n1,2\n"))
     with pytest.raises(DataError, match=r"compressed with gzip: name it with .gz"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import itertools
 import re
 import zlib
 from collections.abc import Collection, Iterator
@@ -24,6 +23,7 @@ SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
 #: Maximum length of a line. The maximum length of a cell is 131,072, the limit of Python's csv reader.
 LONGEST_LINE = 1 << 24
 
+_LEADING_ZERO = re.compile(r"0\d+")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 
 _CHUNK = 10_000  # number of rows converted to numbers at a time
@@ -159,13 +159,15 @@ _OTHER_FORMATS = (
     (b"BZh91AY", "compressed with bzip2: unpack it"),
     (b"\xfd7zXZ", "compressed with xz: unpack it"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd: unpack it"),
-    (b"PAR1", "a Parquet file: name it with .parquet at the end"),
+    (b"PAR1\x15", "a Parquet file: name it with .parquet at the end"),
     (b"\x93NUMPY", "an array of NumPy: name it with .npy at the end"),
     (b"\x89HDF", "an HDF5 file: save the table as CSV"),
     (b"SQLite format", "an SQLite database: save the table as CSV"),
     (b"%PDF", "a PDF document: save the table as CSV"),
     (b"<!doctype", "a web page, not the table: download the file itself"),
+    (b"<!DOCTYPE", "a web page, not the table: download the file itself"),
     (b"<html", "a web page, not the table: download the file itself"),
+    (b"<HTML", "a web page, not the table: download the file itself"),
     (b"version https://git-lfs", "a pointer of Git LFS: fetch the file with git lfs pull"),
     (b"[{", "JSON: save the table as CSV"),
     (b'{"', "JSON: save the table as CSV"),
@@ -174,7 +176,7 @@ _OTHER_FORMATS = (
 
 def _refuse_other_formats(path: Path, start: bytes) -> None:
     for magic, what in _OTHER_FORMATS:
-        if start.lower().startswith(magic.lower()):
+        if start.startswith(magic):
             raise DataError(f"{path} is {what}")
 
 
@@ -245,8 +247,9 @@ class _Columns:
             if numbers is not None:
                 self.parts[name].append(numbers)
                 if name not in self.leading_zeros:
-                    padded = (cell for cell in cells if cell[:1] == "0" and len(cell) > 1 and cell.isdigit())
-                    self.leading_zeros.update((name, cell) for cell in itertools.islice(padded, 1))
+                    padded = next((cell for cell in cells if _LEADING_ZERO.fullmatch(cell)), None)
+                    if padded is not None:
+                        self.leading_zeros[name] = padded
                 continue
             if name not in self.text:
                 if self.parts[name]:

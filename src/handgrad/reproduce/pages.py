@@ -229,10 +229,11 @@ def _csv(entry: Entry) -> str:
 def _figures(outcome: Outcome) -> dict[str, tuple[str, Callable[[], Figure]]]:
     """The plots of an outcome: by file name, the description and the drawing function."""
     entry, study = outcome.entry, outcome.study
+    if study is not None and (entry.kind == "claim" or len(study.plan.factors) < 2):
+        study = None
     name = entry.name.rpartition("/")[2]
     made: dict[str, tuple[str, Callable[[], Figure]]] = {}
-    searched = study is not None and entry.kind != "claim" and len(study.plan.factors) > 1
-    together = bool(outcome.curves) and not (searched and len(outcome.curves) > MOST_CASES)
+    together = bool(outcome.curves) and (study is None or len(outcome.curves) <= MOST_CASES)
     if together:
 
         def curves() -> Figure:
@@ -241,7 +242,7 @@ def _figures(outcome: Outcome) -> dict[str, tuple[str, Callable[[], Figure]]]:
             return cases_over_steps(outcome.curves, panels=entry.panels, lines=_lines(entry))
 
         made[f"{name}.png"] = (_described(entry), curves)
-    if study is not None and searched:
+    if study is not None:
         from handgrad.search.figures import figures_of
 
         of_study = figures_of(study)

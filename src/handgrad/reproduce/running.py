@@ -405,7 +405,7 @@ class _Runs:
         names = list(self.entry.cases)
         at_full_length = dict(zip(steps, every, strict=True))
         runs: Runs = {}
-        rows = []
+        own = set()
         for row in sorted(found.rows, key=lambda row: row.number):
             combination = dict(row.combination)
             if len(every) > 1:  # cases are named by their full length
@@ -413,8 +413,8 @@ class _Runs:
             name = combination_name(combination)
             if name in names:
                 runs[name] = [load_run(study.run_dir(r.run)) if r.state == "complete" else None for r in row.results]
-                rows.append(row)
-        self.found = limited_to(found, [row for row in found.rows if row in rows])
+                own.add(row.number)
+        self.found = limited_to(found, [row for row in found.rows if row.number in own])
         return runs
 
 
