@@ -1,6 +1,9 @@
 """What every subcommand shares."""
 
-from collections.abc import Sequence
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import App, Parameter, Token, convert
@@ -33,6 +36,18 @@ def help_page(summary: str, examples: str, details: str = "") -> str:
     lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
     # Not "Examples:", which cyclopts takes for the section of a docstring, and leaves out.
     return "\n\n".join(part for part in (summary, f"For example:\n{lines}", details) if part)
+
+
+@contextlib.contextmanager
+def input_notes(where: object) -> Iterator[None]:
+    """Prints each remark about inputs (`InputWarning`) once to stderr, after `where`."""
+    from handgrad.training import InputWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InputWarning)
+        yield
+    for note in dict.fromkeys(str(warning.message) for warning in caught):
+        print(f"{where}: {note}", file=sys.stderr)
 
 
 def whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +11,11 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from handgrad.cli.common import Device, Engine, Json, Offline, new_app, otherwise
+from handgrad.cli.common import Device, Engine, Json, Offline, input_notes, new_app, otherwise
 from handgrad.cli.judged import judged_tables
 from handgrad.cli.reporting import measure_name
 from handgrad.errors import ConfigError
-from handgrad.training import InputWarning, load_run
+from handgrad.training import load_run
 from handgrad.training.judging import MEASURES
 
 app = new_app(
@@ -55,11 +54,8 @@ def evaluate(
     loaded = load_run(run)
     options = {"data_dir": data_dir, "offline": offline, "engine": engine, "device": device}
     options |= {"data": data, "target": target or ""}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", InputWarning)
+    with input_notes(data or run):
         figures = {weights: loaded.evaluate(weights, **options, in_detail=True) for weights in ("last", "best")}
-    for note in dict.fromkeys(str(warning.message) for warning in caught):
-        print(f"{data or run}: {note}", file=sys.stderr)
     if loaded.config.on_frames and data is None:
         if "test" not in figures["last"]:
             print("the test split has no labels: nothing is evaluated on it", file=sys.stderr)

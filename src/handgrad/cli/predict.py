@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from cyclopts import Parameter
 
-from handgrad.cli.common import Device, Engine, Json, Weights, new_app
+from handgrad.cli.common import Device, Engine, Json, Weights, input_notes, new_app
 from handgrad.errors import ConfigError
-from handgrad.training import InputWarning, Run, load_run
+from handgrad.training import Run, load_run
 from handgrad.training.new_data import read_inputs, write_predictions
 
 app = new_app(
@@ -50,11 +49,10 @@ def predict(
     if out is not None and out.exists() and input_.exists() and out.samefile(input_):
         raise ConfigError(f"--out {out} is INPUT, which would be replaced: choose another file")
     inputs, names, notes = read_inputs(loaded, input_)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", InputWarning)
-        outputs = loaded.predict(inputs, weights, engine=engine, device=device)
-    for note in (*notes, *(str(warning.message) for warning in caught)):
+    for note in notes:
         print(f"{input_}: {note}", file=sys.stderr)
+    with input_notes(input_):
+        outputs = loaded.predict(inputs, weights, engine=engine, device=device)
     if out is not None:
         write_predictions(loaded, outputs, out, names)
     if json_:
