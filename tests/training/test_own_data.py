@@ -153,6 +153,13 @@ def test_predictions_have_labels_and_probabilities(run, tmp_path, capsys):
     assert sorted(tmp_path.rglob("*.part")) == []
 
 
+def test_evaluate_notes_values_that_did_not_occur_in_training_once(run, tmp_path, capsys):
+    path = tmp_path / "new.csv"
+    path.write_text("size,weight,colour,label\n3.2,40,blue,bad\n-0.5,50,violet,good\n")
+    assert main(["evaluate", str(run.path), "--data", str(path)]) == 0
+    assert capsys.readouterr().err.count("1 value that did not occur in training ('violet')") == 1
+
+
 def test_a_table_is_used_from_python(run):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
