@@ -545,6 +545,7 @@ def update(rule: str) -> Subject:
             slip("momentum-ignored", "w - learning_rate * dw", momentum=0.0),
             slip("momentum-factor-missing", "v - learning_rate * dw: v is not multiplied by momentum", momentum=1.0),
             slip("momentum-nesterov", "Nesterov's form", nesterov=True),
+            slip("velocity-late", "w + v with the velocity of the step before", late=True),
             lost,
         ),
         "rmsprop": (
@@ -570,6 +571,13 @@ def update(rule: str) -> Subject:
                 correction="exchanged",
             ),
             slip("bias-correction-decay", "1 - beta * t where 1 - beta**t belongs", correction="product"),
+            slip(
+                "bias-correction-stored",
+                "the next step begins with m and v as the bias correction has left them",
+                stored="both",
+            ),
+            slip("bias-correction-stored", "the next step begins with the corrected m", stored="m"),
+            slip("bias-correction-stored", "the next step begins with the corrected v", stored="v"),
             slip("eps-misplaced", "the step divided by sqrt(v + epsilon)", eps_at="inside"),
             slip("root-missing", "the step divided by v, not by its root", root=False),
             slip("square-missing", "a v of dw where dw**2 belongs", square=False),
@@ -590,10 +598,14 @@ def _sgd(w, g, kept, t, *, learning_rate, sign=-1.0):
 
 
 def _momentum(
-    w, g, kept, t, *, learning_rate, momentum, sign=-1.0, decay_sign=1.0, average=False, nesterov=False, keep=True
-):
+    w, g, kept, t, *, learning_rate, momentum, sign=-1.0, decay_sign=1.0, average=False, nesterov=False, keep=True,
+    late=False,
+):  # fmt: skip
     share = 1 - momentum if average else 1.0
+    before = _kept(kept, "v", w, keep)
     v = kept["v"] = decay_sign * momentum * _kept(kept, "v", w, keep) + sign * share * learning_rate * g
+    if late:
+        return w + before
     return w + (momentum * v + sign * learning_rate * g if nesterov else v)
 
 
@@ -609,7 +621,7 @@ def _rmsprop(
 
 def _adam(
     w, g, kept, t, *, learning_rate, beta1, beta2, epsilon, sign=-1.0, corrected="both", t_shift=0, t_fixed=0,
-    eps_at="outside", root=True, square=True, exchanged=False, swapped=False, keep=True, correction="own",
+    eps_at="outside", root=True, square=True, exchanged=False, swapped=False, keep=True, correction="own", stored="",
 ):  # fmt: skip
     beta1, beta2 = (beta2, beta1) if exchanged else (beta1, beta2)
     t = t_fixed or (t if keep else 1) + t_shift
@@ -625,6 +637,7 @@ def _adam(
     }[correction]
     m = m / (1 - of_m) if corrected in ("both", "m") else m
     v = v / (1 - of_v) if corrected in ("both", "v") else v
+    kept |= {name: value for name, value in (("m", m), ("v", v)) if stored in ("both", name)}
     return w + sign * learning_rate * m / _root(v, epsilon, root, eps_at)
 
 

@@ -142,6 +142,17 @@ def allow_old(numpy):
     numpy.__getattr__ = attribute
 
 
+def seed_generators(numpy):
+    """Makes an unseeded `default_rng()` follow from `numpy.random.seed`, so that two objects built after the same seed
+    have the same weights."""
+    usual = numpy.random.default_rng
+
+    def default_rng(seed=None):
+        return usual(numpy.random.randint(2**31) if seed is None else seed)
+
+    numpy.random.default_rng = default_rng
+
+
 def takes_none(function):
     def made(shape=(), *args, **kwargs):
         if shape is None:
@@ -787,6 +798,7 @@ def prepare(config):
     import numpy
 
     allow_old(numpy)
+    seed_generators(numpy)
 
     torch = None
     if config["torch"]:
