@@ -131,9 +131,8 @@ def _verify(course: CourseFile, reference: Path, limits: Limits, means: Sequence
         if part.verdict in ("wrong", "missing", "cannot judge"):
             why = f"{part.bugs[0].title}: {part.bugs[0].evidence}" if part.bugs else part.reason
             how = {"wrong": "is wrong at", "missing": "lacks"}.get(part.verdict, "cannot be judged at")
-            raise WrongReference(
-                f"contract={course.path}: the reference {reference.name} {how} {part.part}: {why}", part.part
-            )
+            what = f"cannot be judged: {part.reason}" if part.part == WHOLE else f"{how} {part.part}: {why}"
+            raise WrongReference(f"contract={course.path}: the reference {reference.name} {what}", part.part)
 
 
 def check_here(
