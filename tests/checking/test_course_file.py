@@ -503,6 +503,18 @@ def test_a_function_that_is_not_known_gets_no_derivation_of_another_one(tmp_path
     assert (bug.id, bug.known) == ("wrong-derivative", False)
 
 
+def test_a_value_that_forward_does_not_return_is_named(tmp_path, monkeypatch):
+    """`output = "forward[1]"` of a function that returns one value."""
+    (tmp_path / "solution.py").write_text("def f_forward(x):\n    return x, 2 * x\n")
+    part = '[[part]]\nforward = "f_forward"\noutput = "forward[1]"\ninputs.x = { shape = ["N", "D"] }\n'
+    (tmp_path / "course.toml").write_text(f'reference = "solution.py"\n{part}')
+    (tmp_path / "hand-in").mkdir()
+    course = CourseFile.read(tmp_path / "course.toml")
+    (part,) = judged(course, "def f_forward(x):\n    return 2 * x\n", tmp_path / "hand-in", monkeypatch)
+    assert part.verdict == "wrong"
+    assert "TypeError: forward returns ndarray, expected several values" in part.bugs[0].evidence
+
+
 def test_every_part_is_worth_1_point_by_default(tmp_path):
     entry = "[[part]]\nclass = '{}'\n{}subject = 'relu'\ninputs.x = {{ shape = ['N', 'D'], gradient = 'backward' }}\n"
     entries = (("A", ""), ("B", "points = 3\n"), ("C", "points = { forward = 4 }\n"))

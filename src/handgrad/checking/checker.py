@@ -155,9 +155,13 @@ def check_here(
             handin = take_in(path, Path(folder), beside=beside)
             report = _checked(handin, contract, gradient, limits, allow_handgrad, means, seed)
         except (Refused, SandboxError) as error:
-            finding = (
-                error.finding if isinstance(error, Refused) else Finding("no-sandbox", str(error), "It cannot be run")
-            )
+            if isinstance(error, Refused):
+                finding = error.finding
+            else:
+                hint = (
+                    "Not a fault of the hand-in: run `python -c 'import numpy'` to see what is missing."
+                )
+                finding = Finding("no-sandbox", str(error), "It cannot be run", "", None, hint, hint)
             report = _unusable(str(path), finding)
         except ConfigError as error:
             report = _unusable(str(path), Finding("unknown-contract", str(error), "Nothing to judge"))

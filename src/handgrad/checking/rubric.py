@@ -79,7 +79,12 @@ class Rubric:
             )
         for table, most in ((points, float("inf")), (deductions, 100.0)):
             for name, value in table.items() if isinstance(table, dict) else ():
-                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+                if (
+                    isinstance(value, bool)
+                    or not isinstance(value, int | float)
+                    or not 0 <= value <= most
+                    or value == float("inf")
+                ):
                     expected = "a number of at least 0" if table is points else "per cent between 0 and 100"
                     raise ConfigError(f"rubric={path}: {name}={value!r}, expected {expected}")
         if not isinstance(deductions, dict):
