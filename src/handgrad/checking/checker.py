@@ -158,9 +158,7 @@ def check_here(
             if isinstance(error, Refused):
                 finding = error.finding
             else:
-                hint = (
-                    "Not a fault of the hand-in: run `python -c 'import numpy'` to see what is missing."
-                )
+                hint = "Not a fault of the hand-in: run `python -c 'import numpy'` to see what is missing."
                 finding = Finding("no-sandbox", str(error), "It cannot be run", "", None, hint, hint)
             report = _unusable(str(path), finding)
         except ConfigError as error:
