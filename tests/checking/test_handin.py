@@ -180,6 +180,19 @@ def test_an_archive_with_a_password_is_a_finding(tmp_path):
     assert refused(path, tmp_path / "out") == "broken-archive"
 
 
+@pytest.mark.parametrize(("at", "value", "why"), [(0, 1, "encrypted"), (2, 9, "compression method is not supported")])
+def test_a_zip_of_another_kind_is_packed_again(tmp_path, at, value, why):
+    """A password, or a method that Python does not have (Deflate64, as Windows packs large files)."""
+    data = bytearray(make_zip(tmp_path / "x.zip", {"a.py": CODE}).read_bytes())
+    data[6 + at] = value
+    data[data.index(b"PK\x01\x02") + 8 + at] = value
+    (tmp_path / "x.zip").write_bytes(bytes(data))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Refused, match=f"x.zip cannot be unpacked: .*{why}") as error:
+        take_in(tmp_path / "x.zip", tmp_path / "out")
+    assert "Pack it again as an ordinary zip file without a password" in error.value.finding.hint_full
+
+
 def test_a_file_where_a_folder_was_is_a_finding(tmp_path):
     assert refused(make_tar(tmp_path / "bad", {"a": b"", "a/b.py": CODE}), tmp_path / "out") == "broken-archive"
 

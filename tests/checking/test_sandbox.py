@@ -339,3 +339,17 @@ def test_what_fails_half_way_is_done_without_and_said(run, need, monkeypatch, tm
     assert seen["y"] == 1.0
     assert run.sandbox.used == ("landlock", "limits")
     assert run.sandbox.missed == ("namespaces (the new root could not be mounted)",)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+def test_what_the_kernel_refuses_is_done_without_and_said(run, need, monkeypatch, tmp_path):
+    need("landlock")
+    launch = (sandbox_module.HERE / "launch.py").read_text()
+    assert launch.count("= 0x20000, ") == 1
+    (tmp_path / "launch.py").write_text(launch.replace("= 0x20000, ", "= 0x1, "))  # no kernel knows this flag
+    (tmp_path / "worker.py").write_bytes((sandbox_module.HERE / "worker.py").read_bytes())
+    monkeypatch.setattr(sandbox_module, "HERE", tmp_path)
+    (seen,) = run(ROUND, imported(call("same", 1.0)), means=("namespaces", "landlock"))
+    assert seen["y"] == 1.0
+    assert run.sandbox.used == ("landlock", "limits")
+    assert run.sandbox.missed == ("namespaces (unshare: Invalid argument)",)

@@ -312,7 +312,7 @@ def _unpack(source: Path, folder: Path) -> None:
         hint = "Pack it again, and look whether it can be unpacked before handing it in."
         raise Refused("broken-archive", f"{source} cannot be unpacked: {why}", "The archive is broken", hint) from None
     except (RuntimeError, NotImplementedError) as error:  # zipfile: encrypted, or an unknown method
-        hint = "Pack it again without a password."
+        hint = "Pack it again as an ordinary zip file without a password."
         raise Refused(
             "broken-archive", f"{source} cannot be unpacked: {error}", "The archive is broken", hint
         ) from None
