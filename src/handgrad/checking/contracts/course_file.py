@@ -743,8 +743,6 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
             raise Bad(f"{where}: {key}={bound!r}, expected a number between {-LARGEST:g} and {LARGEST:g}")
         bounds.append(bound)
     low, high = bounds
-    if not isinstance(low, str) and not isinstance(high, str) and not low < high:
-        raise Bad(f"{where}: low={low:g} and high={high:g}, expected low below high")
     if kind in ("one-hot", "probabilities") and not shape:
         raise Bad(f"{where}: values={kind!r} requires a shape whose last axis is the classes")
     gradient = ()
