@@ -265,7 +265,10 @@ def test_a_rubric_file(tmp_path):
         ("[points]\na = true", "a=True, expected a number of at least 0"),
         ("[points]\na = inf", "a=inf, expected a number of at least 0"),
         ("[points]\na = 1\n[deductions]\nb = 101", "b=101, expected per cent between 0 and 100"),
-        ("deductions = 1\n[points]\na = 1", r"\[deductions\] must be a table of bug ids"),
+        (
+            "deductions = 1\n[points]\na = 1",
+            r"\[deductions\] must be a table of bug ids and percentages, such as softmax-no-shift = 25, not 1",
+        ),
         ("[points]\na = 1\n[pionts]", r"has 'pionts': expected title, \[points\]"),
     ],
 )

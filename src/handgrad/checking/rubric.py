@@ -88,7 +88,10 @@ class Rubric:
                     expected = "a number of at least 0" if table is points else "per cent between 0 and 100"
                     raise ConfigError(f"rubric={path}: {name}={value!r}, expected {expected}")
         if not isinstance(deductions, dict):
-            raise ConfigError(f"rubric={path}: [deductions] must be a table of bug ids and percentages")
+            raise ConfigError(
+                f"rubric={path}: [deductions] must be a table of bug ids and percentages, such as "
+                f"softmax-no-shift = 25, not {deductions!r}"
+            )
         for id in deductions:
             if id not in IDS:
                 near = difflib.get_close_matches(id, IDS, 1, 0.5)

@@ -161,7 +161,8 @@ def _refuse(given: dict[str, Any], beside: str | None) -> None:
     """These flags say nothing here."""
     for name, value in given.items():
         if value:
-            raise ConfigError(f"{name} does not go with {beside}" if beside else f"{name} needs --class FOLDER")
+            needed = "--class FOLDER or --new-contract FILE" if name == "--out" else "--class FOLDER"
+            raise ConfigError(f"{name} does not go with {beside}" if beside else f"{name} needs {needed}")
 
 
 def _write(path: str, data: bytes) -> None:
