@@ -54,9 +54,9 @@ SIZES: Mapping[str, tuple[int, ...]] = {
 MOST_TRIALS = 8
 #: Numbers in one array; in one whose derivative is taken by differences.
 MOST, MOST_SWEPT = 4096, 300
-#: The bounds of random values.
-LARGEST = 1e9
 SUBJECTS = tuple(KNOWN)
+#: Maximum magnitude of the bounds of random values.
+MAX_BOUND = 1e9
 
 
 class Bad(Exception):
@@ -739,8 +739,8 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
             raise Bad(f"{where}: {key}={bound!r}, expected a number or the name of a size")
         if kind == "integers" and isinstance(bound, float):
             raise Bad(f"{where}: {key}={bound!r}, expected a whole number or the name of a size")
-        if not isinstance(bound, str) and not abs(bound) <= LARGEST:
-            raise Bad(f"{where}: {key}={bound!r}, expected a number between {-LARGEST:g} and {LARGEST:g}")
+        if not isinstance(bound, str) and not abs(bound) <= MAX_BOUND:
+            raise Bad(f"{where}: {key}={bound!r}, expected a number between {-MAX_BOUND:g} and {MAX_BOUND:g}")
         bounds.append(bound)
     low, high = bounds
     if kind in ("one-hot", "probabilities") and not shape:
