@@ -161,8 +161,7 @@ def _refuse(given: dict[str, Any], beside: str | None) -> None:
     """These flags say nothing here."""
     for name, value in given.items():
         if value:
-            needed = "--class FOLDER or --new-contract FILE" if name == "--out" else "--class FOLDER"
-            raise ConfigError(f"{name} does not go with {beside}" if beside else f"{name} needs {needed}")
+            raise ConfigError(f"{name} does not go with {beside}" if beside else f"{name} needs --class FOLDER")
 
 
 def _write(path: str, data: bytes) -> None:
