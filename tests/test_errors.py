@@ -282,6 +282,13 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         train(run_dir=tmp_path / "file" / "run", **SMALL)
 
 
+def test_a_run_in_the_place_of_a_file(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(RunError, match=r"run is a file, expected a folder to write the run to"):
+        train(run_dir=tmp_path / "run", **SMALL)
+    assert (tmp_path / "run").read_text() == "mine"
+
+
 def test_metrics_that_cannot_be_written(run, monkeypatch):
     from handgrad.training.run import RunFolder
 

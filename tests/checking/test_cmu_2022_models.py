@@ -56,6 +56,14 @@ def test_all_mutants():
     assert {key: value for key, value in found.items() if not value[0] & set(value[1])} == {}
 
 
+def test_a_model_with_another_number_of_layers_is_told_so():
+    changed = files()
+    assert changed[MODELS].count("self.layers = [Linear(2, 3)]") == 1
+    changed[MODELS] = changed[MODELS].replace("[Linear(2, 3)]", "[Linear(2, 3), Linear(3, 3)]")
+    evidence = {part.part: bug.evidence for part in models(mutation.run(changed)) for bug in part.bugs}
+    assert "2 layers with W and b in `layers`, expected 1" in evidence["MLP0.forward"]
+
+
 def test_models_without_the_layers_cannot_be_judged():
     parts = mutation.run(mutation.read("cmu-2022-models"))
     assert {part.verdict for part in parts} == {"cannot judge"}

@@ -223,6 +223,21 @@ def test_the_table_takes_no_formulas_and_no_line_breaks():
     assert (row["points"], row["of"], row["wrong"], row["cannot judge"]) == ("0.0", "5.0", "1", "1")
 
 
+def test_a_class_whose_progress_cannot_be_kept_is_one_line(hand_in, tmp_path, capsys):
+    hand_in("x = 1\n", "class/ada.py")
+    (tmp_path / "report.csv.progress").mkdir()
+    assert main(["check", "--class", str(tmp_path / "class"), "--out", str(tmp_path / "report.csv")]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    match = r"report.csv.progress cannot be written: Is a directory; choose another place for the table"
+    assert re.search(match, error)
+
+
+def test_pages_in_what_is_a_file_are_one_line(hand_in, capsys):
+    path = hand_in("x = 1\n")
+    assert main(["check", path, "--feedback", f"{path}/pages"]) == 2
+    assert "hw1.py/pages cannot be written: Not a directory; choose another place" in capsys.readouterr().err
+
+
 def test_hand_ins_of_an_empty_folder_are_none(tmp_path):
     from handgrad.errors import ConfigError
 

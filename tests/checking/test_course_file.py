@@ -1,13 +1,18 @@
 # ruff: noqa: E501
 """A course in one file: written from a right solution, it passes that and fails its mutants; bad files are one line."""
 
+import contextlib
 import csv
+import datetime
+import os
+import re
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import tomli_w
 from tests.checking import mutation
 
 from handgrad.checking import check, course_points
@@ -265,6 +270,18 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path):
     assert (tmp_path / "course.toml").read_text() == "mine"
 
 
+def test_a_course_file_in_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match=r"out=.*gone/course.toml: there is no folder .*gone; create it first"):
+        new_course(SOLUTIONS / "layers.py", tmp_path / "gone" / "course.toml")
+
+
+def test_a_course_file_that_cannot_be_written(tmp_path):
+    (tmp_path / "scale.py").write_text("def scale(x):\n    return 3 * x\n")
+    (tmp_path / f".course.toml.{os.getpid()}.tmp").mkdir()  # where it is written first
+    with pytest.raises(ConfigError, match=r"course.toml cannot be written: Is a directory; choose another place"):
+        new_course(tmp_path / "scale.py", tmp_path / "course.toml")
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
@@ -326,6 +343,30 @@ LINEAR = 'class = "Linear"\nconstruct = ["D", "K"]\nsubject = "linear"\ninputs.x
         ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'integers', gradient = 'backward' }\n", r"gradient='backward', but integers have no gradient"),
         ("[[part]]\nbackward_takes = ['x']\n" + LINEAR.replace("] }", "], gradient = 'backward' }") + "parameters.W = { shape = ['D', 'K'] }\nparameters.b = { shape = ['K'] }\n", r"the backward of subject='linear' takes an upstream gradient \(dout\)"),
         ("name = 'my course'\n[[part]]\n" + RELU, r"name='my course': expected letters, digits"),
+        ("sizes = 3\n[[part]]\n" + RELU, r"sizes=3: expected a table such as N = \[6, 5, 4, 1\]"),
+        ("[[part]]\nbackward_takes = 'dout'\n" + RELU, r"part 'ReLU': backward_takes='dout', expected a list such as \[\"dout\", \"forward\[1\]\"\]"),
+        ("[[part]]\nstate = ['layer.mean']\n" + PAIR, r"state=\['layer.mean'\], expected locations in the layer of a class, such as"),
+        ("[[part]]\nconstruct = ['D']\n" + PAIR, r"construct=\['D'\], expected a class with a list or a table of its arguments"),
+        ("[[part]]\nconstruct = { activation = { value = { a = 1 } } }\n" + RELU, r"construct contains \{'value': \{'a': 1\}\}, expected a number, the name of a size or"),
+        ("[[part]]\ncompare = 'no'\n" + RELU, r"compare='no', expected true or false"),
+        ("[[part]]\n" + PAIR + "parameters.W = { shape = [3] }\n", r"parameters=\{'W': .*, expected a class with a table such as W = "),
+        ("[[part]]\n" + RELU + "parameters.x = { shape = [3] }\n", r"'x' is the name of an input and of a parameter: rename the input"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = 'N' }\n", r"x: shape='N', expected a list such as \[\"N\", \"D\"\] or \[3, 4\]"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [[3]] }\n", r"x: shape=\[\[3\]\] contains \[3\]; expected whole numbers of at least 1 and names of sizes"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = ['normal'] }\n", r"values=\['normal'\]; did you mean 'normal'\?"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], low = 1 }\n", r"x: low requires values = \"uniform\" or \"integers\", not 'normal'"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'uniform', high = true }\n", r"x: high=True, expected a number or the name of a size"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'uniform', high = inf }\n", r"x: high=inf, expected a number between -1e\+09 and 1e\+09"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'integers', low = 0.5 }\n", r"x: low=0.5, expected a whole number or the name of a size"),
+        ("[[part]]\n" + RELU.replace("gradient =", "values = 'uniform', low = 'N', high = 5, gradient ="), r"part 'ReLU': x: low=6 and high=5, expected low below high"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], gradient = 'backward', averaged = 'yes' }\n", r"x: averaged='yes', expected true or false"),
+        ("[[part]]\n" + RELU.replace('"relu"', '["relu"]'), r"subject=\['relu'\] is not known; did you mean 'relu'\?"),
+        ("[[part]]\nsubject = { name = 'leaky', slope = 'small' }\ninputs.x = { shape = [3] }\nclass = 'A'\n", r"subject: slope='small', expected a finite number"),
+        ("[[part]]\nforward = 'c_forward'\nsubject = { name = 'convolution', stride = 0 }\ninputs.x = { shape = [2, 2, 4, 4] }\ninputs.w = { shape = [3, 2, 3, 3] }\ninputs.b = { shape = [3] }\n", r"subject='convolution', stride=0 does not fit these shapes: x \(2, 2, 4, 4\)"),
+        ("[[part]]\npoints = { sideways = 2 }\n" + RELU, r"points has 'sideways', expected forward and backward"),
+        ("[[part]]\n" + RELU.replace("shape", "role = 'input', shape"), r"part 'ReLU': x: role='input', expected one of x"),
+        ("[[part]]\nclass = 'A'\nsubject = 'softmax-crossentropy'\ninputs.x = { shape = ['N', 'K'] }\ninputs.y = { shape = ['N', 'K'], values = 'one-hot', gradient = 'backward' }\n", r"part 'A': y is the target of softmax-crossentropy, which has no gradient: leave gradient out"),
+        ("[[part]]\nclass = 'A'\nsubject = 'batchnorm'\ninputs.x = { shape = ['N'] }\nparameters.g = { shape = [3] }\nparameters.b = { shape = [3] }\n", r"subject='batchnorm' does not fit these shapes: x \(6,\), g \(3,\), b \(3,\)"),
     ],
 )  # fmt: skip
 def test_a_bad_course_file_is_one_clear_line(tmp_path, text, match):
@@ -350,6 +391,57 @@ def test_a_reference_that_is_wrong_ends_with_exit_code_2(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "the reference solution.py is wrong at ReLU.forward" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("solution", "match"),
+    [
+        ("class ReLU:\n    def forward(self, x):\n        raise RuntimeError('no')\n", r"part 'ReLU' fails with the reference: RuntimeError: no \(solution.py:3\); check its shapes and its construct"),
+        ("hello there", r"solution is neither Python source nor a zip, tar or tar.gz archive"),
+    ],
+)  # fmt: skip
+def test_a_reference_that_cannot_be_judged_is_one_clear_line(tmp_path, capsys, solution, match):
+    name = "solution" if solution == "hello there" else "solution.py"
+    (tmp_path / name).write_text(solution)
+    part = '[[part]]\nclass = "ReLU"\ninputs.x = { shape = ["N", "D"] }\n'
+    (tmp_path / "course.toml").write_text(f'reference = "{name}"\n{part}')
+    assert main(["check", "--contract", str(tmp_path / "course.toml"), str(SOLUTIONS / "layers.py")]) == 2
+    error = capsys.readouterr().err
+    assert re.search(rf"contract=.*course.toml: the reference {name} cannot be judged: .*{match}", error)
+    assert error.count("\n") == 1
+
+
+def test_a_reference_that_lacks_a_part_is_one_clear_line(tmp_path, capsys):
+    (tmp_path / "solution.py").write_text("class ReLU:\n    def forward(self, x):\n        return x * (x > 0)\n")
+    parts = "".join(f'[[part]]\nclass = "{name}"\ninputs.x = {{ shape = [3] }}\n' for name in ("ReLU", "ELU"))
+    (tmp_path / "course.toml").write_text(f'reference = "solution.py"\n{parts}')
+    assert main(["check", "--contract", str(tmp_path / "course.toml"), str(SOLUTIONS / "layers.py")]) == 2
+    assert "the reference solution.py lacks ELU.forward: there is no class ELU" in capsys.readouterr().err
+
+
+def test_values_of_every_kind_at_every_key_are_read_or_refused(tmp_path):
+    """None ends in a traceback."""
+    (tmp_path / "solution.py").write_text("")
+    x, w = {"shape": ["N", "D"], "gradient": "backward"}, {"shape": ["D", "K"], "gradient": "layer.dW"}
+    one = {"class": "A", "subject": "linear", "inputs": {"x": x}, "parameters": {"W": w, "b": {"shape": ["K"]}}}
+    pair = {"forward": "f_forward", "backward": "f_backward", "inputs": {"x": x}}
+    odd = [-1, 0.5, True, float("nan"), float("inf"), 10**30, "", "N", [], [[]], [1], ["N"], {}, {"a": [1]}]
+    odd += [{"name": ["relu"]}, {"name": "relu"}, datetime.date(2026, 1, 1)]
+    courses = [{key: value, "part": [one]} for key in course_file.COURSE for value in odd if key != "part"]
+    courses += [{"part": value} for value in odd]
+    courses += [{"part": [{**base, key: value}]} for base in (one, pair) for key in course_file.PART for value in odd]
+    courses += [
+        {"part": [{**pair, "compare": False, "inputs": {"x": {**x, **more, key: value}}}]}
+        for key in course_file.ARGUMENT
+        for value in odd
+        for more in ({}, {"values": "uniform"}, {"values": "integers", "gradient": ""})
+    ]
+    path = tmp_path / "course.toml"
+    for course in courses:
+        path.write_text(tomli_w.dumps({"reference": "solution.py", **course}))
+        with contextlib.suppress(ConfigError):
+            for part in CourseFile.read(path).parts:
+                part.make(np.random.default_rng(0), 0)
 
 
 def test_places_are_read_and_written_alike():
@@ -409,6 +501,18 @@ def test_a_function_that_is_not_known_gets_no_derivation_of_another_one(tmp_path
     (tmp_path / "course.toml").write_text(f"title = 'c'\nreference = 'right.py'\n{entry}")
     (bug,) = check(tmp_path / "wrong.py", contract=str(tmp_path / "course.toml")).bugs
     assert (bug.id, bug.known) == ("wrong-derivative", False)
+
+
+def test_a_value_that_forward_does_not_return_is_named(tmp_path, monkeypatch):
+    """`output = "forward[1]"` of a function that returns one value."""
+    (tmp_path / "solution.py").write_text("def f_forward(x):\n    return x, 2 * x\n")
+    part = '[[part]]\nforward = "f_forward"\noutput = "forward[1]"\ninputs.x = { shape = ["N", "D"] }\n'
+    (tmp_path / "course.toml").write_text(f'reference = "solution.py"\n{part}')
+    (tmp_path / "hand-in").mkdir()
+    course = CourseFile.read(tmp_path / "course.toml")
+    (part,) = judged(course, "def f_forward(x):\n    return 2 * x\n", tmp_path / "hand-in", monkeypatch)
+    assert part.verdict == "wrong"
+    assert "TypeError: forward returns ndarray, expected several values" in part.bugs[0].evidence
 
 
 def test_every_part_is_worth_1_point_by_default(tmp_path):

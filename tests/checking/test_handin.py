@@ -180,6 +180,19 @@ def test_an_archive_with_a_password_is_a_finding(tmp_path):
     assert refused(path, tmp_path / "out") == "broken-archive"
 
 
+@pytest.mark.parametrize(("at", "value", "why"), [(0, 1, "encrypted"), (2, 9, "compression method is not supported")])
+def test_a_zip_of_another_kind_is_packed_again(tmp_path, at, value, why):
+    """A password, or a method that Python does not have (Deflate64, as Windows packs large files)."""
+    data = bytearray(make_zip(tmp_path / "x.zip", {"a.py": CODE}).read_bytes())
+    data[6 + at] = value
+    data[data.index(b"PK\x01\x02") + 8 + at] = value
+    (tmp_path / "x.zip").write_bytes(bytes(data))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Refused, match=f"x.zip cannot be unpacked: .*{why}") as error:
+        take_in(tmp_path / "x.zip", tmp_path / "out")
+    assert "Pack it again as an ordinary zip file without a password" in error.value.finding.hint_full
+
+
 def test_a_file_where_a_folder_was_is_a_finding(tmp_path):
     assert refused(make_tar(tmp_path / "bad", {"a": b"", "a/b.py": CODE}), tmp_path / "out") == "broken-archive"
 
@@ -276,3 +289,70 @@ def test_a_folder_that_is_too_large_is_a_finding(tmp_path, monkeypatch):
     for i in range(5):
         (tmp_path / "in" / f"{i}.py").write_text("")
     assert refused(tmp_path / "in", tmp_path / "out") == "too-large"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
+@pytest.mark.parametrize(
+    ("make", "evidence", "hint"),
+    [
+        (lambda path: None, "x does not exist", ""),
+        (lambda path: os.mkfifo(path), "x is neither a file nor a folder", "Hand in a .py file, a folder, or a zip or"),
+        (
+            lambda path: path.write_bytes(b"hello there"),
+            "x is neither Python source nor a zip, tar or tar.gz archive",
+            "Hand in a .py file, a folder, or a zip or tar archive",
+        ),
+        (
+            lambda path: make_tar(path, {"a": b"", "a/b.py": CODE}),
+            "x: 'a/b.py' cannot be written: (Not a directory|File exists)",
+            "Pack it again with short names",
+        ),
+        (
+            lambda path: path.write_bytes(make_tar(path, {"a.py": CODE * 99}, "w:gz").read_bytes()[:90]),
+            "x cannot be unpacked: ",
+            "look whether it can be unpacked before handing it in",
+        ),
+        (
+            lambda path: make_tar(path, {"a.py": b""}, type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+            "x holds 'a.py', a link",
+            "Pack plain files only",
+        ),
+        (
+            lambda path: make_zip(path, {"../a.py": CODE}),
+            r"x holds '\.\./a.py', which leads out of its folder",
+            "Pack it with relative names",
+        ),
+        (
+            lambda path: make_zip(path, {f"{i}.py": b"" for i in range(handin.MOST_FILES + 1)}),
+            "x unpacks to more than 64 MiB or 2000 files",
+            "Hand in the code alone, without data",
+        ),
+        (
+            lambda path: make_zip(path, {"essay.txt": b"text"}),
+            "x contains no Python file",
+            "export a notebook as a script first",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_what_to_do(tmp_path, make, evidence, hint):
+    make(tmp_path / "x")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Refused, match=evidence) as error:
+        take_in(tmp_path / "x", tmp_path / "out")
+    assert hint in error.value.finding.hint_full
+
+
+def test_a_python_file_that_is_too_large_is_a_finding(tmp_path):
+    (tmp_path / "hw1.py").write_bytes(b"#" * (handin.MOST_SOURCE + 1))
+    (tmp_path / "out").mkdir()
+    match = r"hw1.py has 1048577 bytes; a Python file may have 1048576"
+    with pytest.raises(Refused, match=match) as error:
+        take_in(tmp_path / "hw1.py", tmp_path / "out")
+    assert error.value.finding.id == "too-large"
+
+
+def test_a_name_that_no_disk_takes_cannot_be_read(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Refused, match="cannot be read: File name too long") as error:
+        take_in(tmp_path / ("a" * 300), tmp_path / "out")
+    assert error.value.finding.id == "unreadable"

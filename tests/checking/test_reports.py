@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from handgrad.checking import Limits, checker, results, rubric
+from handgrad.checking import Limits, checker, results, rubric, sandbox
 from handgrad.checking import report as forms
 from handgrad.checking.results import Finding, Part, Report
 from handgrad.checking.rubric import Rubric, scores, total
@@ -263,8 +263,12 @@ def test_a_rubric_file(tmp_path):
         ("points = 3", r"has no \[points\]"),
         ("[points]\na = -1", "a=-1, expected a number of at least 0"),
         ("[points]\na = true", "a=True, expected a number of at least 0"),
+        ("[points]\na = inf", "a=inf, expected a number of at least 0"),
         ("[points]\na = 1\n[deductions]\nb = 101", "b=101, expected per cent between 0 and 100"),
-        ("deductions = 1\n[points]\na = 1", r"\[deductions\] must be a table of bug ids"),
+        (
+            "deductions = 1\n[points]\na = 1",
+            r"\[deductions\] must be a table of bug ids and percentages, such as softmax-no-shift = 25, not 1",
+        ),
         ("[points]\na = 1\n[pionts]", r"has 'pionts': expected title, \[points\]"),
     ],
 )
@@ -292,6 +296,27 @@ def test_a_fault_of_the_checker_is_a_report(tmp_path, monkeypatch):
     assert report.exit_code == 2
     assert report.bugs[0].id == "checker-failed"
     assert "ZeroDivisionError" in report.bugs[0].evidence
+
+
+def test_a_machine_that_cannot_run_a_hand_in_says_so(tmp_path, monkeypatch):
+    (tmp_path / "interpreter").write_text("#!/bin/sh\necho no such library >&2\nexit 1\n")
+    (tmp_path / "interpreter").chmod(0o755)
+    monkeypatch.setattr(sandbox, "_interpreter", lambda: str(tmp_path / "interpreter"))
+    (tmp_path / "a.py").write_text(SIGMOID)
+    report = checker.check_here(
+        str(tmp_path / "a.py"),
+        contract=None,
+        gradient=None,
+        limits=Limits(),
+        seed=0,
+        allow_handgrad=False,
+        means=(),
+        beside=True,
+    )
+    assert (report.exit_code, report.bugs[0].id) == (2, "no-sandbox")
+    assert report.bugs[0].evidence.startswith("the process for hand-ins ")
+    assert report.bugs[0].evidence.endswith(": no such library")
+    assert "Not a fault of the hand-in" in report.bugs[0].hint("nudge")
 
 
 @pytest.mark.parametrize(

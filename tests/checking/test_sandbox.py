@@ -1,8 +1,12 @@
 """Values come through the sandbox as they are; operations do what probe.py says."""
 
 import ctypes
+import io
 import os
+import queue
+import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -237,6 +241,65 @@ def test_arrays_that_are_no_numbers_are_refused_before_anything_runs(run):
         run(ROUND, imported(call("same", 1.0), arrays={"o": np.array([None])}))
 
 
+ARRAY = {"kind": "array", "type": "ndarray", "array": 0}
+
+
+@pytest.mark.parametrize(
+    ("changed", "arrays", "match"),
+    [
+        ({"values": [["y", {"kind": "code", "type": "x"}]]}, 0, "value .*kind"),
+        ({"values": [["y", {"kind": "list", "type": 7}]]}, 0, "text"),
+        ({"values": [["y", ARRAY]]}, 0, "array is missing"),
+        ({"values": [["y", {"kind": "array", "type": "ndarray"}]]}, 1, "array is missing"),
+        ({"values": []}, 0, "a result is (left out|missing)"),
+        ({"values": {}}, 0, "list"),
+        ({"changed": {"x": 1.5}}, 0, "(number|integer)"),
+        ({"changed": {"z": 0}}, 0, "input .*(changed|modified)"),
+        ({"failure": {"kind": "mood", "type": "E", "message": "", "operation": 0}}, 0, "failure .*kind"),
+        ({"failure": {"kind": "exception", "type": "E", "message": "", "operation": 9}}, 0, "stopped at an operation"),
+    ],
+)
+def test_a_result_that_the_worker_never_sends_is_named(changed, arrays, match):
+    probe = imported(call("same", {"array": "x"}))
+    header = {"values": [["y", ARRAY]], "changed": {}, "failure": None, "warnings": [], **changed}
+    with pytest.raises(sandbox_module.Tampering, match=match):
+        sandbox_module.read_observation(header, [np.ones(2)] * arrays, probe)
+
+
+@pytest.mark.parametrize(
+    ("described", "body", "match"),
+    [
+        ({}, b"", "list"),
+        ([["float", [1]]], bytes(8), "(type|dtype)"),
+        ([["|S8", [1]]], bytes(8), "numbers"),
+        ([["<f8", [-1]]], bytes(8), "negative size"),
+        ([["<f8", [2]]], bytes(8), "array is larger than"),
+        ([["<f8", [1]]], bytes(9), "(more|longer) than"),
+    ],
+)
+def test_arrays_that_the_worker_never_sends_are_named(described, body, match):
+    with pytest.raises(sandbox_module.Tampering, match=match):
+        sandbox_module.read_arrays(described, body)
+
+
+@pytest.mark.parametrize(
+    ("message", "match"),
+    [
+        (bytes(28), "wr(itten|ote) to the (results|pipe)"),
+        (b"t" * 16 + struct.pack("<IQ", 1 << 30, 0), "(more was sent than fits|too large)"),
+        (b"t" * 16 + struct.pack("<IQ", 2, 0) + b"{", "(end in the middle|incomplete)"),
+        (b"t" * 16 + struct.pack("<IQ", 2, 0) + b"[]", "dict"),
+        (b"t" * 16 + struct.pack("<IQ", 2, 0) + b"{]", "cannot be read .JSONDecodeError"),
+    ],
+)
+def test_messages_that_the_worker_never_sends_are_named(message, match):
+    events = queue.SimpleQueue()
+    sandbox_module._receive_results(io.BytesIO(message).read, b"t" * 16, events)
+    kind, why = events.get()
+    assert kind == "broken"
+    assert re.search(match, why)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 def test_what_the_kernel_has_is_used(available):
     """Else the tests of the means would be skipped where a means has broken."""
@@ -276,3 +339,17 @@ def test_what_fails_half_way_is_done_without_and_said(run, need, monkeypatch, tm
     assert seen["y"] == 1.0
     assert run.sandbox.used == ("landlock", "limits")
     assert run.sandbox.missed == ("namespaces (the new root could not be mounted)",)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+def test_what_the_kernel_refuses_is_done_without_and_said(run, need, monkeypatch, tmp_path):
+    need("landlock")
+    launch = (sandbox_module.HERE / "launch.py").read_text()
+    assert launch.count("= 0x20000, ") == 1
+    (tmp_path / "launch.py").write_text(launch.replace("= 0x20000, ", "= 0x1, "))  # no kernel knows this flag
+    (tmp_path / "worker.py").write_bytes((sandbox_module.HERE / "worker.py").read_bytes())
+    monkeypatch.setattr(sandbox_module, "HERE", tmp_path)
+    (seen,) = run(ROUND, imported(call("same", 1.0)), means=("namespaces", "landlock"))
+    assert seen["y"] == 1.0
+    assert run.sandbox.used == ("landlock", "limits")
+    assert run.sandbox.missed == ("namespaces (unshare: Invalid argument)",)

@@ -104,6 +104,28 @@ def test_an_interrupt_keeps_the_epochs_that_are_done(capsys, tmp_path, mnist_fol
     assert (tmp_path / "validation_errors.png").is_file()
 
 
+def test_what_cannot_be_drawn_does_not_lose_the_figures(capsys, tmp_path, mnist_folder, monkeypatch):
+    def draw(figures, out):
+        raise RuntimeError("no font\nat all")
+
+    monkeypatch.setattr(statistics, "draw", draw)
+    flags = ["--epochs", "1", "--data-dir", str(mnist_folder), "--json", "--out", str(tmp_path)]
+    assert main(["courses", "stats", *flags]) == 0
+    captured = capsys.readouterr()
+    assert "cannot draw the plots: RuntimeError: no font at all\n" in captured.err
+    assert len(json.loads(captured.out)["training_losses"]) == 1
+
+
+def test_plots_that_cannot_be_written_do_not_lose_the_figures(capsys, tmp_path, mnist_folder):
+    (tmp_path / "plots").write_text("a file")
+    flags = ["--epochs", "1", "--data-dir", str(mnist_folder), "--json", "--out", str(tmp_path / "plots")]
+    assert main(["courses", "stats", *flags]) == 2
+    captured = capsys.readouterr()
+    assert "cannot write" in captured.err
+    assert "Choose another folder" in captured.err
+    assert len(json.loads(captured.out)["training_losses"]) == 1
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -503,6 +503,12 @@ def test_a_spreadsheet_is_refused_as_one(tmp_path):
         from_path(tmp_path / "t.xlsx", target="y")
 
 
+def test_a_zip_file_is_refused_as_one(tmp_path):
+    (tmp_path / "t.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"t.zip is a .zip file: unpack it, then use the file or folder in it"):
+        from_path(tmp_path / "t.zip", target="y")
+
+
 def test_an_index_without_a_name_is_refused_in_training(tmp_path):
     (tmp_path / "t.csv").write_text(",a,y\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(40)))
     with pytest.raises(DataError, match=r"no name for column 1, which holds values.*index=False"):

@@ -98,6 +98,11 @@ def test_the_program_of_the_next_test_is_right():
 NESTED = b")" + b"q\x01h\x01\x86" * 100  # its hash or its text would take ages
 
 
+def test_a_state_for_what_is_no_array():
+    with pytest.raises(DataError, match="which sets the state of something that is not an array"):
+        unpickle_arrays(b"\x80\x04NNb.", 0, PATH)
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [

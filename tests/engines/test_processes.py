@@ -181,6 +181,15 @@ def test_what_several_processes_cannot_do(capsys, monkeypatch, tmp_path, argumen
     assert err.count("\n") == 1
 
 
+def test_several_processes_without_pytorch(capsys, monkeypatch, tmp_path):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["train", "--recipe", "digits", "--run-dir", str(tmp_path / "a"), "--engine", "torch"]) == 2
+    message = 'engine=torch requires PyTorch, which is not installed: pip install "handgrad[torch]"'
+    assert message in capsys.readouterr().err
+
+
 def test_a_batch_smaller_than_the_processes(tmp_path):
     process = torchrun("-m", "handgrad", "train", *flags(batch_size=1, norm="none"), "--run-dir", tmp_path / "a")
     code, _, err = finished(process)

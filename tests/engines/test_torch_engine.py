@@ -557,6 +557,13 @@ def test_settings_that_cannot_be(make, options, message):
         make(**options)
 
 
+def test_a_device_that_has_no_float64(make, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    message = "device=mps cannot compute in float64: use precision=float32 or device=cpu"
+    with pytest.raises(ConfigError, match=message):
+        make(device="mps", precision="float64")
+
+
 def test_stacked_models_are_the_numpy_engines(unchecked):
     with pytest.raises(
         ConfigError, match="the torch engine trains one network at a time: stacked models need engine=n"

@@ -90,6 +90,7 @@ def test_right_layers():
     assert plain, str(plain)
     assert plain["gradients"].sentence == "right: x, w"
     assert [p.name for p in plain if p.status == "not checked"] == ["train and eval", "state"]
+    assert plain["train and eval"].sentence == "not checked: the layer has no train()"
     assert plain["state"].sentence == "not checked: the layer has no state_dict()"
 
 
@@ -264,6 +265,29 @@ class EvalUpdates(Centred):
         return y
 
 
+class EvalBatch(Centred):
+    def forward(self, x):
+        if self.training:
+            return super().forward(x)
+        self.centred = x - x.mean(axis=0)
+        return self.params["gamma"] * self.centred
+
+
+class EvalGradient(Centred):
+    def backward(self, dy):
+        return super().backward(dy) * (1 if self.training else 2)
+
+
+class OneGradient(Centred):
+    def backward(self, dy):
+        return super().backward(dy) + (self.training and len(dy) == 1)
+
+
+class OneInfinite(Centred):
+    def forward(self, x):
+        return super().forward(x) + (np.inf if self.training and len(x) == 1 else 0)
+
+
 class Forgetful(Centred):
     def load_state_dict(self, state):
         self.params["gamma"] = state["gamma"].copy()
@@ -295,6 +319,8 @@ class Raising(Centred):
         (Argument, "arguments", "it changes its input in forward: work on a copy"),
         (Upstream, "arguments", "it changes the upstream gradient dy in backward: work on a copy"),
         (One, "batch of one", "the output has shape (4,) for 1 samples, expected (1, 4)"),
+        (OneGradient, "batch of one", "x: backward gives"),
+        (OneInfinite, "batch of one", "the output is not finite"),
         (Empty, "empty batch", "the gradient of gamma holds nan for a batch of none, expected 0"),
         (Layout, "memory layout", "the output differs for Fortran-ordered arrays"),
         (TwoForwards, "two forwards", "backward after a second forward with fewer samples does not belong to it"),
@@ -304,6 +330,8 @@ class Raising(Centred):
         (Training, "train and eval", "forward changes running_mean in eval mode"),
         (NoWayBack, "train and eval", "train() after eval() does not bring the training mode back"),
         (EvalUpdates, "train and eval", "in eval mode the same input gives another output the second time"),
+        (EvalBatch, "train and eval", "in eval mode a sample alone gives another output than in a batch"),
+        (EvalGradient, "train and eval", "the gradient is wrong in eval mode: x: backward gives"),
         (Forgetful, "state", "state_dict gives another running_mean than load_state_dict was given"),
         (Handing, "state", "state_dict hands out the layer's own arrays"),
         (Lacking, "state", "after loading the state the output is another (eval mode): the state lacks something"),
@@ -315,6 +343,16 @@ def test_each_property_is_missed_alone(layer, name, said):
     assert [p.name for p in report if p.status == "broken"] == [name], str(report)
     assert said in report[name].sentence
     assert not report.ok
+
+
+def test_gradients_that_cannot_be_judged_are_not_checked():
+    class Noisy(Plain):
+        def forward(self, x):
+            return super().forward(x) + np.random.default_rng().random(x.shape)
+
+    gradients = check_layer(Noisy(), X)["gradients"]
+    assert gradients.status == "not checked"
+    assert "cannot be judged here: x: randomness: the same forward gives another output each" in gradients.sentence
 
 
 def test_gradients_that_are_added_up_are_right_with_a_zero_grad():

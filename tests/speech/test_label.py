@@ -95,6 +95,11 @@ def test_what_a_network_hears(trained, tmp_path, capsys):
     assert "normalised" not in said.err
     assert main(["speech", "label", str(trained / "run"), str(audio), *places]) == 0
     assert re.match(r"   0\.000 +0\.\d{3}  SIL\n", capsys.readouterr().out)
+    within = str(audio / "new.png")
+    assert main(["speech", "label", str(trained / "run"), str(audio), "--out", within]) == 0
+    said = capsys.readouterr()
+    assert f"cannot write {within}: File exists" in said.err
+    assert "SIL\n" in said.out
 
 
 def test_labelling_says_what_is_wrong(trained, tmp_path, capsys):

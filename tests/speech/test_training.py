@@ -96,6 +96,7 @@ def test_evaluation_says_what_it_leaves_out(run, capsys):
     captured = capsys.readouterr()
     assert "validation" in captured.out
     assert "the test split has no labels: nothing is evaluated on it" in captured.err
+    assert f"without silence, by phone: handgrad speech evaluate {run}" in captured.err
     assert main(["speech", "evaluate", str(run)]) == 0
     captured = capsys.readouterr()
     assert captured.err == "the test split has no labels: nothing is evaluated on it\n"
@@ -122,6 +123,11 @@ def test_figures_with_the_states_named(speech, tmp_path, capsys):
         assert figure["phone_accuracy"] >= figure["accuracy"]
         assert np.sum(figure["phone_confusion"]) == figure["frames"]
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    within = run / "config.toml" / "confusion.png"
+    assert main(["speech", "evaluate", str(run), "--json", "--weights", "last", "--confusion", str(within)]) == 0
+    captured = capsys.readouterr()
+    assert f"cannot write {within}: File exists" in captured.err
+    assert json.loads(captured.out)["test"]["phones"] == ["AA", "SIL", "+NSN+"]
 
 
 def test_figures_worked_by_hand():

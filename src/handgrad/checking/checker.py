@@ -131,9 +131,8 @@ def _verify(course: CourseFile, reference: Path, limits: Limits, means: Sequence
         if part.verdict in ("wrong", "missing", "cannot judge"):
             why = f"{part.bugs[0].title}: {part.bugs[0].evidence}" if part.bugs else part.reason
             how = {"wrong": "is wrong at", "missing": "lacks"}.get(part.verdict, "cannot be judged at")
-            raise WrongReference(
-                f"contract={course.path}: the reference {reference.name} {how} {part.part}: {why}", part.part
-            )
+            what = f"cannot be judged: {part.reason}" if part.part == WHOLE else f"{how} {part.part}: {why}"
+            raise WrongReference(f"contract={course.path}: the reference {reference.name} {what}", part.part)
 
 
 def check_here(
@@ -156,9 +155,11 @@ def check_here(
             handin = take_in(path, Path(folder), beside=beside)
             report = _checked(handin, contract, gradient, limits, allow_handgrad, means, seed)
         except (Refused, SandboxError) as error:
-            finding = (
-                error.finding if isinstance(error, Refused) else Finding("no-sandbox", str(error), "It cannot be run")
-            )
+            if isinstance(error, Refused):
+                finding = error.finding
+            else:
+                hint = "Not a fault of the hand-in: run `python -c 'import numpy'` to see what is missing."
+                finding = Finding("no-sandbox", str(error), "It cannot be run", "", None, hint, hint)
             report = _unusable(str(path), finding)
         except ConfigError as error:
             report = _unusable(str(path), Finding("unknown-contract", str(error), "Nothing to judge"))

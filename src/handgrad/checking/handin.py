@@ -78,20 +78,20 @@ def take_in(path: str | os.PathLike, folder: Path, *, beside: bool = True) -> Ha
     """
     source = Path(path)
     notes: list[str] = []
+    hint = "Hand in a .py file, a folder, or a zip or tar archive."
     try:
         mode = source.stat().st_mode
         if stat.S_ISDIR(mode):
             _copy_folder(source, folder, notes)
             only = None
         elif not stat.S_ISREG(mode):
-            raise Refused("not-a-file", f"{path} is neither a file nor a folder", "Not a file or folder")
+            raise Refused("not-a-file", f"{path} is neither a file nor a folder", "Not a file or folder", hint)
         elif _is_archive(source):
             _unpack(source, folder)
             only = None
         elif _is_python(source):
             only = _copy_file(source, folder, beside, notes)
         else:
-            hint = "Hand in a .py file, a folder, or a zip or tar archive."
             evidence = f"{path} is neither Python source nor a zip, tar or tar.gz archive"
             raise Refused("unknown-file", evidence, "Not something that can be checked", hint)
     except FileNotFoundError:
@@ -128,7 +128,7 @@ def _copy_file(source: Path, folder: Path, beside_it: bool, notes: list[str]) ->
         notes.append(f"{source.name} is judged under the name {name}, which can be imported")
     if source.stat().st_size > MOST_SOURCE:
         evidence = f"{source} has {source.stat().st_size} bytes; a Python file may have {MOST_SOURCE}"
-        raise Refused("too-large", evidence, "The file is too large")
+        raise Refused("too-large", evidence, "The file is too large", "Hand in the code alone, without data.")
     (folder / name).write_bytes(source.read_bytes())
     queue, seen = [folder / name] if beside_it else [], {source.stem}
     while queue:
@@ -312,7 +312,7 @@ def _unpack(source: Path, folder: Path) -> None:
         hint = "Pack it again, and look whether it can be unpacked before handing it in."
         raise Refused("broken-archive", f"{source} cannot be unpacked: {why}", "The archive is broken", hint) from None
     except (RuntimeError, NotImplementedError) as error:  # zipfile: encrypted, or an unknown method
-        hint = "Pack it again without a password."
+        hint = "Pack it again as an ordinary zip file without a password."
         raise Refused(
             "broken-archive", f"{source} cannot be unpacked: {error}", "The archive is broken", hint
         ) from None
@@ -377,7 +377,8 @@ def _write(source: Path, entries: Iterator[_Entry], folder: Path) -> None:
                 shutil.copyfileobj(content, out)  # neither kind returns more than the counted size
         except OSError as error:  # a name too long, a file where a folder was, ...
             evidence = f"{source}: {shown} cannot be written: {error.strerror or error}"
-            raise Refused("broken-archive", evidence, "The archive is broken") from None
+            hint = "Pack it again with short names, each for one file or folder."
+            raise Refused("broken-archive", evidence, "The archive is broken", hint) from None
 
 
 def _bomb(source: Path) -> Refused:

@@ -79,11 +79,19 @@ class Rubric:
             )
         for table, most in ((points, float("inf")), (deductions, 100.0)):
             for name, value in table.items() if isinstance(table, dict) else ():
-                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+                if (
+                    isinstance(value, bool)
+                    or not isinstance(value, int | float)
+                    or not 0 <= value <= most
+                    or value == float("inf")
+                ):
                     expected = "a number of at least 0" if table is points else "per cent between 0 and 100"
                     raise ConfigError(f"rubric={path}: {name}={value!r}, expected {expected}")
         if not isinstance(deductions, dict):
-            raise ConfigError(f"rubric={path}: [deductions] must be a table of bug ids and percentages")
+            raise ConfigError(
+                f"rubric={path}: [deductions] must be a table of bug ids and percentages, such as "
+                f"softmax-no-shift = 25, not {deductions!r}"
+            )
         for id in deductions:
             if id not in IDS:
                 near = difflib.get_close_matches(id, IDS, 1, 0.5)

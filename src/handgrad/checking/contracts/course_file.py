@@ -30,7 +30,7 @@ from handgrad.checking.contracts.judging import Judge, Trial, each_alone, judge_
 from handgrad.checking.contracts.known_subjects import KNOWN, Known, draw_of
 from handgrad.checking.contracts.source import Module, Source
 from handgrad.checking.diagnosis import Draw, Subject, close, departure
-from handgrad.checking.handin import Refused, take_in
+from handgrad.checking.handin import take_in
 from handgrad.checking.probe import Observation
 from handgrad.checking.results import Part
 from handgrad.checking.sandbox import MEANS, Limits, Sandbox
@@ -55,6 +55,8 @@ MOST_TRIALS = 8
 #: Numbers in one array; in one whose derivative is taken by differences.
 MOST, MOST_SWEPT = 4096, 300
 SUBJECTS = tuple(KNOWN)
+#: Maximum magnitude of the bounds of random values.
+MAX_BOUND = 1e9
 
 
 class Bad(Exception):
@@ -405,10 +407,7 @@ class Course(Runner):
         reference = self.course.reference
         assert reference is not None, "CourseFile.read refuses a course that lacks one"
         with tempfile.TemporaryDirectory(prefix="handgrad-reference-", ignore_cleanup_errors=True) as folder:
-            try:
-                solution = take_in(reference, Path(folder))
-            except Refused as error:
-                raise ConfigError(f"{self.course.path}: reference={reference}: {error.finding.evidence}") from None
+            solution = take_in(reference, Path(folder))
             other = Course(Source.read(solution.folder), self.course)
             other.seed = self.seed
             other.described = [
@@ -421,17 +420,15 @@ class Course(Runner):
         given = other.trials()
         for name, group in trials.items():
             part = self._parts[name]
+            assert name in given, "verify refuses a reference that lacks a part"
             for position, one in enumerate(group):
-                if name not in given:
-                    raise ConfigError(f"{self.course.path}: the reference {reference} has no {part.names[0]}")
                 found = observed[given[name][position].name]
                 output = found.values.get("all")
                 first = output.items.get("0") if output is not None else None
                 if found.failure is not None or first is None or first.array is None:
                     why = found.failure or f"it returns {first.type if first is not None else 'nothing'}"
                     raise ConfigError(
-                        f"{self.course.path}: part {name!r} fails with the reference: {why}; "
-                        "check its shapes and its construct"
+                        f"part {name!r} fails with the reference: {why}; check its shapes and its construct"
                     )
                 one.draw.expected = first.array.astype(float)
                 one.draw.expected_state = [found.get(f"state {k}") for k in range(len(part.state))]
@@ -707,7 +704,7 @@ def _arguments(found: Mapping[str, Any], owner: str, sizes: Mapping[str, Any], w
     names = [one.name for one in _all(inputs, parameters)]
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
-        raise Bad(f"{where}: {double!r} is the name of an input and of a parameter")
+        raise Bad(f"{where}: {double!r} is the name of an input and of a parameter: rename the input")
     return inputs, parameters
 
 
@@ -724,10 +721,10 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
     if not isinstance(shape, list) or len(shape) > 6:
         raise Bad(f'{where}: shape={shape!r}, expected a list such as ["N", "D"] or [3, 4]')
     for one in shape:
-        if not _whole(one) and one not in sizes:
+        if not _whole(one) and not (isinstance(one, str) and one in sizes):
             _unknown_size(one, sizes, f"{where}: shape={shape!r}")
     kind = value.get("values", "normal")
-    if kind not in VALUES:
+    if not isinstance(kind, str) or kind not in VALUES:
         near = difflib.get_close_matches(str(kind), list(VALUES), 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(VALUES)}"
         raise Bad(f"{where}: values={kind!r}; {hint}")
@@ -740,10 +737,12 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
             _unknown_size(bound, sizes, f"{where}: {key}")
         if isinstance(bound, bool) or not isinstance(bound, int | float | str):
             raise Bad(f"{where}: {key}={bound!r}, expected a number or the name of a size")
+        if kind == "integers" and isinstance(bound, float):
+            raise Bad(f"{where}: {key}={bound!r}, expected a whole number or the name of a size")
+        if not isinstance(bound, str) and not abs(bound) <= MAX_BOUND:
+            raise Bad(f"{where}: {key}={bound!r}, expected a number between {-MAX_BOUND:g} and {MAX_BOUND:g}")
         bounds.append(bound)
     low, high = bounds
-    if not isinstance(low, str) and not isinstance(high, str) and not low < high:
-        raise Bad(f"{where}: low={low:g} and high={high:g}, expected low below high")
     if kind in ("one-hot", "probabilities") and not shape:
         raise Bad(f"{where}: values={kind!r} requires a shape whose last axis is the classes")
     gradient = ()
@@ -802,14 +801,15 @@ def _used(arguments: Sequence[Argument], construct: Sequence[Any]) -> set[str]:
 def _subject(found: Any, where: str) -> tuple[str, dict[str, Any]]:
     options = dict(found) if isinstance(found, dict) else {"name": found}
     name = options.pop("name", "")
-    if name and name not in KNOWN:
+    if not isinstance(name, str) or (name and name not in KNOWN):
         near = difflib.get_close_matches(str(name), SUBJECTS, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(SUBJECTS)}"
         raise Bad(f"{where}: subject={name!r} is not known; {hint}")
     _known_keys(options, tuple(KNOWN[name].options) if name else (), f"{where}: subject")
     for key, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise Bad(f"{where}: subject: {key}={value!r}, expected a number")
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not finite:
+            raise Bad(f"{where}: subject: {key}={value!r}, expected a finite number")
     return name, options
 
 
@@ -843,12 +843,15 @@ def _possible(part: CoursePart, where: str) -> None:
     known = part.known
     if known is None:
         return
+    wrong = next((one for one in part.arguments if one.role and one.role not in known.roles), None)
+    if wrong is not None:
+        raise Bad(f"{where}: {wrong.name}: role={wrong.role!r}, expected one of {', '.join(known.roles)}")
     arrays = [one.name for one in part.arguments if one.shape is not None]
     if sorted(part.roles) != sorted(known.roles) or len(arrays) != len(known.roles):
         raise Bad(f"{where}: subject={part.subject!r} takes {', '.join(known.roles)}; the part has {', '.join(arrays)}")
     for role, one in part.roles.items():
         if one.gradient and role not in known.gradients:
-            raise Bad(f"{where}: {one.name} is the {role} of {part.subject}, which has no gradient")
+            raise Bad(f"{where}: {one.name} is the {role} of {part.subject}, which has no gradient: leave gradient out")
     if part.with_gradient and known.upstream is not None and known.upstream != part.upstream:
         takes = "an upstream gradient (dout)" if known.upstream else "no upstream gradient"
         raise Bad(f"{where}: the backward of subject={part.subject!r} takes {takes}")
@@ -865,7 +868,8 @@ def _possible(part: CoursePart, where: str) -> None:
                 if found.shape != one.size(part.sizes_at(position)):
                     raise ValueError
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise Bad(f"{where}: subject={part.subject!r} does not fit these shapes: {shapes}") from None
+        chosen = "".join(f", {key}={value}" for key, value in part.options.items())
+        raise Bad(f"{where}: subject={part.subject!r}{chosen} does not fit these shapes: {shapes}") from None
 
 
 __all__ = ["SIZES", "SUBJECTS", "Bad", "Course", "CourseFile", "CoursePart", "read_part", "written"]
