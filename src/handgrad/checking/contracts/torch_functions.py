@@ -24,10 +24,10 @@ from handgrad.checking.contracts.generic import (
     fit_numeric,
     kind_of,
     numeric_backward,
-    replace_judge,
     required,
     spread_out,
     titled,
+    without_findings,
 )
 from handgrad.checking.contracts.judging import NO_REFERENCE, Judge, Trial, call, define, each_alone, right_value, trial
 from handgrad.checking.contracts.source import Module, Source, empty
@@ -324,7 +324,7 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
     # differences are less exact if the spread of the inputs is small
     usual = [one for one in trials if one.draw.spread == 1.0]
     subject = replace(numeric_backward(), name=title)
-    quiet = replace_judge(judge)
+    quiet = without_findings(judge)
     quiet.observations = judge.observations
     quiet.fit(subject, usual, "g", depth=0)
     chosen, shown, own, givens = None, usual, [], [{}]
@@ -347,7 +347,7 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
         if kind is not None:
             chosen = layers.activation_backward(kind, upstream=True) if kind in BY_VALUES else layers.softmax_backward()
     if chosen is not None:
-        named = replace_judge(judge)
+        named = without_findings(judge)
         named.observations = judge.observations
         named.fit(replace(chosen, name=title), shown, "g", alternatives=[own] if own else [], givens=givens)
         if not any(bug.id == "unexplained" for bug in named.findings):
