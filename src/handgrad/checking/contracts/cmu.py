@@ -53,7 +53,7 @@ def activation(module: str, name: str, setup: list[Operation]) -> Layer:
         if key == "y" and kind != "identity":
             _judge_state(judge, groups["main"])
         what = name if key == "y" else f"the derivative of {name}"
-        overflow(judge, groups["large"][0], key, f"at inputs of ±1e3 and ±1e4 {what}")
+        overflow(judge, groups["large"][0], key, f"for inputs of ±1e3 and ±1e4, {what}")
 
     return Layer(
         name=name,

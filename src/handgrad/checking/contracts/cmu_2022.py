@@ -19,12 +19,12 @@ from handgrad.checking.contracts.checks import from_right_output
 from handgrad.checking.contracts.cmu_2022_models import models
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import (
+    already_reported,
     evaluated,
     large_rows,
     running_from_zero,
     running_trial,
     stable,
-    told_already,
 )
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import required, spread_out
@@ -201,7 +201,7 @@ def _running(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observat
         forward.observations = {**kept, **named}
         if shown:
             subject = running_from_zero(which) if which == "mean" else layers.norm_running(which)
-            given = told_already(forward, which)
+            given = already_reported(forward, which)
             forward.fit(subject, shown, "r", givens=given)
         forward.observations, forward.options = kept, options
 

@@ -438,7 +438,7 @@ class GenericLayer(Contract):
         extras = {"main": [ran[0], ran[0]], "float32": [], **extras}
         judge_extras(forward, extras, "y", names=("x", "t"))
         if "large" in groups and kind in ELEMENTWISE:
-            overflow(forward, groups["large"][0], "y", f"at inputs of ±1e3 and ±1e4 {name}")
+            overflow(forward, groups["large"][0], "y", f"for inputs of ±1e3 and ±1e4, {name}")
         if "raised" in groups:
             softmax_stability(forward, groups, "y", sums=True)
         if any(bug.id == "wrong-at-a-later-pass" for bug in forward.findings):
