@@ -1,6 +1,6 @@
-"""The layers, losses and the optimiser of CMU's mytorch.nn as functions: `forward` gives (output, object).
+"""The layers, losses and the optimiser of CMU's mytorch.nn as functions: `forward` returns (output, object).
 
-`m` is the hand-in's file; `NAME` the class, where a function serves several.
+`m` is the module of the hand-in. `NAME` is the class, for functions that several classes share.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ def activation_backward(dy, layer):
 
 
 def activation_derivative(dy, layer):
-    """Of editions in which the network multiplies by the upstream gradient."""
+    """For editions in which the network multiplies by the upstream gradient."""
     return layer.backward()
 
 
@@ -59,7 +59,7 @@ def norm_evaluated(x, gamma, beta, mean, var):
 
 
 class Holder:
-    """A layer, or a model, with nothing but attributes."""
+    """A layer or a model that only has attributes."""
 
     W: np.ndarray
     b: np.ndarray
@@ -69,7 +69,7 @@ class Holder:
 
 
 def sgd(w, dw0, dw1, dw2, lr, momentum):
-    """Three steps."""
+    """Makes three steps."""
     layer, model = Holder(), Holder()
     layer.W, layer.b = w.copy(), w[:, :1].copy()
     layer.dLdW, layer.dLdb = dw0, dw0[:, :1]

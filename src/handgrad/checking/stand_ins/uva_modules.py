@@ -1,11 +1,11 @@
-"""Amsterdam's modules as they should be, derived from the hand-in's own classes.
+"""Correct versions of Amsterdam's modules, derived from the classes of the hand-in.
 
-`recorded` is the hand-in's own linear module with a record of what is made of it.
+`recorded` is the hand-in's own linear module, with a record of all its objects.
 """
 
 import numpy as np
 
-#: What the probe hands over.
+#: The arrays of the probe.
 given: list[np.ndarray]
 
 _next = [0]
@@ -27,7 +27,7 @@ def fill_all():
 
 
 def gather(mlp):
-    # the network's linear modules by a walk over what it holds, where none was seen in the making
+    # if no linear module was recorded when it was created, searches the attributes of the network for them
     seen = set()
 
     def walk(value, depth):
@@ -50,7 +50,7 @@ def gather(mlp):
 
 
 def _module(base, __init__, forward, backward):
-    """A class with these methods that stands in for `base`, as far as that is a class."""
+    """A class with these methods, derived from `base` if that is a class."""
     base = base if isinstance(base, type) else object
     members = {
         "__init__": __init__,
