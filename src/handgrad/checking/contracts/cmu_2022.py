@@ -20,11 +20,11 @@ from handgrad.checking.contracts.cmu_2022_models import models
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import (
     already_reported,
-    evaluated,
+    judge_evaluation,
+    judge_stability,
     large_rows,
     running_from_zero,
     running_trial,
-    stable,
 )
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import required, spread_out
@@ -186,7 +186,7 @@ def _adapter(name: str) -> str:
     return f'NAME = "{name}"\n{ADAPTER}'
 
 
-def _running(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
+def _judge_running(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
     """Checks the running statistics after a training pass: alpha * running + (1 - alpha) * batch, with the initial
     values 0 and 1."""
     if forward.missing or not forward.judged:
@@ -257,7 +257,7 @@ def described(module: Module) -> Iterator[Described]:
             "Softmax", "activation", "activation_backward", _large_input, layers.softmax_forward(),
             {"dx": replace(from_right_output(layers.softmax_backward(), layers.softmax_forward()), name="dLdZ")},
             adapter=_adapter("Softmax"), owner="Softmax", methods=both, numeric=False, group="activations",
-            more=(stable,), from_output=True, symbols=OF_ACTIVATIONS,
+            more=(judge_stability,), from_output=True, symbols=OF_ACTIVATIONS,
         )  # fmt: skip
     if "CrossEntropyLoss" in module.classes:
         derivative = _by_edition(
@@ -268,7 +268,7 @@ def described(module: Module) -> Iterator[Described]:
             "CrossEntropyLoss", "loss", "", _large_loss, more.softmax_loss(),
             {"dLdA": replace(derivative, name="dLdA")}, adapter=_adapter("CrossEntropyLoss"), owner="CrossEntropyLoss",
             methods=both, conventions=AVERAGED,
-            shared={"dLdA": ("axis", "shift", "form", "twice")}, more=(stable,),
+            shared={"dLdA": ("axis", "shift", "form", "twice")}, more=(judge_stability,),
             symbols={"x": "A", "t": "Y"},
         )  # fmt: skip
     if "MSELoss" in module.classes:
@@ -286,7 +286,7 @@ def described(module: Module) -> Iterator[Described]:
         }
         yield Described(
             norm, "norm", "norm_backward", _norm, layers.norm_forward(0), gradients, adapter=_adapter(norm), owner=norm,
-            methods=both, numeric=False, more=(evaluated, _running),
+            methods=both, numeric=False, more=(judge_evaluation, _judge_running),
             shared={"dx": layers.NORMALISED, "dLdBW": layers.NORMALISED}, symbols=OF_NORM,
         )  # fmt: skip
     if "SGD" in module.classes and required(module.methods("SGD").get("__init__", _NONE))[:1] == ["model"]:

@@ -23,7 +23,7 @@ import numpy as np
 
 from handgrad.checking.contracts.adapting import adapted
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.cs231n import large_rows, numeric_gradient, stable
+from handgrad.checking.contracts.cs231n import judge_stability, large_rows, numeric_gradient
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import kind_of, parameter_subject, spread_out
 from handgrad.checking.contracts.judging import Judge, Trial, each_alone, judge_joined, right_value
@@ -263,7 +263,7 @@ class CoursePart:
             output = replace(output or known.output, tolerance=max(known.output.tolerance, self.tolerance))
             shared = {one.label: known.shared[role] for role, one in self.roles.items() if role in known.shared}
         more = [partial(_check_gradient_shapes, self)]
-        more += [stable] if known is not None and known.stable else []
+        more += [judge_stability] if known is not None and known.stable else []
         more += [partial(_check_state, self)] if self.state else []
         return Described(
             self.name,

@@ -272,7 +272,7 @@ def _large_weights(given: Given, function: str) -> Given:
 # -- further checks ---------------------------------------------------------------------------------------------------
 
 
-def stable(forward: Judge, backward: Judge, trials: Pairs) -> None:
+def judge_stability(forward: Judge, backward: Judge, trials: Pairs) -> None:
     """Checks that the result is finite for logits around 1000, and for rows of logits that differ by thousands."""
     for key, id, why in (
         ("large y", "softmax-no-shift", "with 1000 added to every logit, the result contains {bad}: exp overflows"),
@@ -304,7 +304,7 @@ def running_trial(one: Trial, which: str, start: float, alpha: float) -> Trial:
     return Trial(_renamed(one, f"{one.name} / running {which}"), draw)
 
 
-def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
+def _judge_running(forward: Judge, backward: Judge, trials: Pairs) -> None:
     """Checks the running statistics in bn_param: momentum * running + (1 - momentum) * batch, with the initial value
     0."""
     if forward.missing or not forward.judged:
@@ -326,7 +326,7 @@ def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
         forward.observations = kept
 
 
-def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
+def judge_evaluation(forward: Judge, backward: Judge, trials: Pairs) -> None:
     """Checks that evaluation uses the running statistics and does not change them."""
     if forward.missing or not forward.judged:
         return
@@ -352,10 +352,10 @@ def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
         label = f"{one.name} / test"
         named[label] = Observation(label, {"t": value})
         shown.append(Trial(_renamed(one, label), draw))
-        for key, figure, start in (("rm after", "running_mean", mean), ("rv after", "running_var", var)):
+        for key, statistic, start in (("rm after", "running_mean", mean), ("rv after", "running_var", var)):
             after = observation.get(key)
             if after is not None and not close(after, start):
-                changed = departure(figure, after, start)
+                changed = departure(statistic, after, start)
                 forward.bug(
                     "evaluation-updates-running",
                     f"a pass in evaluation mode changes the running statistics: {changed}{forward.legend(changed)}",
@@ -390,7 +390,7 @@ def _renamed(one: Trial, label: str) -> Any:
     return replace(one.probe, name=label)
 
 
-def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
+def _judge_dropout(forward: Judge, backward: Judge, trials: Pairs) -> None:
     """Checks dropout: each entry of the output is 0 or x times a constant, its expected value is x, and dx has the same
     mask."""
     if forward.missing:
@@ -430,7 +430,7 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
             )
         tested = observation.get("y test")
         if tested is not None and not close(tested, one.draw.x):
-            _tested(forward, tested, one.draw.x, p)
+            _judge_dropout_evaluation(forward, tested, one.draw.x, p)
         value = observation.values.get("g")
         dx = value.array if value is not None else None
         if backward.missing or value is None or value.kind == "exception":
@@ -451,7 +451,7 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
             )
 
 
-def _tested(forward: Judge, tested: np.ndarray, x: np.ndarray, p: float) -> None:
+def _judge_dropout_evaluation(forward: Judge, tested: np.ndarray, x: np.ndarray, p: float) -> None:
     """Reports dropout whose output in evaluation is not x: it is scaled, or entries are dropped."""
     if tested.shape == x.shape and (tested == 0).any():
         dropped = f"{np.mean(tested == 0):.0%} of the entries are dropped"
@@ -525,7 +525,7 @@ def _described() -> Iterator[Described]:
         more.softmax_loss(),
         softmax,
         shared={"dx": SOFTMAX_OPTIONS},
-        more=(stable,),
+        more=(judge_stability,),
         symbols={"t": "the one-hot rows of y"},
     )
     for backward in ("batchnorm_backward", "batchnorm_backward_alt"):
@@ -539,7 +539,7 @@ def _described() -> Iterator[Described]:
             NORM_GRADIENTS,
             shared=SHARED,
             symbols=OF_NORM,
-            more=(evaluated, _running) if name == "batchnorm" else (),
+            more=(judge_evaluation, _judge_running) if name == "batchnorm" else (),
         )
     yield Described(
         "layernorm",
@@ -551,7 +551,9 @@ def _described() -> Iterator[Described]:
         shared=SHARED,
         symbols=OF_NORM,
     )
-    yield Described("dropout", "dropout_forward", "dropout_backward", _dropout, None, more=(_masked,), numeric=False)
+    yield Described(
+        "dropout", "dropout_forward", "dropout_backward", _dropout, None, more=(_judge_dropout,), numeric=False
+    )
     for kind in ("naive", "fast", "strides", "im2col"):
         yield Described(
             f"conv_{kind}",
@@ -636,7 +638,7 @@ def _described() -> Iterator[Described]:
             choices=SHARES,
             starts_at_zero=True,
             shared={"dW": SOFTMAX_OPTIONS},
-            more=(stable,),
+            more=(judge_stability,),
             symbols={"x": "X W", "t": "the one-hot rows of y"},
         )
 
@@ -751,7 +753,7 @@ class CS231n(Runner):
                 updates.append((name, module))
         found_networks: dict[str, tuple[Described, Module]] = {}
         for module in source.modules:
-            for each in networks(module, (stable,)):
+            for each in networks(module, (judge_stability,)):
                 found_networks.setdefault(each.name, (each, module))
         described += found_networks.values()
         if not described and not updates:

@@ -427,16 +427,16 @@ class UvA(Contract):
                 call("ours", "fill_all", attempt=True),
             ]
             for i in range(len(hidden) + 1):
-                operations.append(get("ours", "made", i, "params", to=f"params {i}", optional=True))
+                operations.append(get("ours", "created", i, "params", to=f"params {i}", optional=True))
             for step in STEPS:
                 operations += [
                     call("mlp", "forward", args=[array(f"x{step}")], to=f"y{step}", attempt=True),
                     call("mlp", "backward", args=[array(f"dy{step}")], to=f"back{step}", attempt=True),
                 ]
                 for i in range(len(hidden) + 1):
-                    operations.append(get("ours", "made", i, "grads", to=f"grads {i} {step}", optional=True))
+                    operations.append(get("ours", "created", i, "grads", to=f"grads {i} {step}", optional=True))
             for i in range(len(hidden) + 1):
-                operations.append(get("ours", "made", i, "params", to=f"params {i} after", optional=True))
+                operations.append(get("ours", "created", i, "params", to=f"params {i} after", optional=True))
             operations += [
                 call("mlp", "forward", args=[array("x0")], to="y alone", attempt=True),
                 call("m", "MLP", args=args, to="another", send=False, attempt=True),
@@ -940,10 +940,10 @@ class UvA(Contract):
         """The draw of one pass, and the position of each layer in the list of created modules."""
         sizes = each.draw.sizes_of_layers
         wanted = [[sizes[i], sizes[i + 1]] for i in range(len(sizes) - 1)]
-        made = _pairs(observation.values.get("sizes"))
-        order, free = [], list(range(len(made)))
+        created = _pairs(observation.values.get("sizes"))
+        order, free = [], list(range(len(created)))
         for pair in wanted:
-            position = next((i for i in free if made[i] == pair), None)
+            position = next((i for i in free if created[i] == pair), None)
             if position is None:
                 return None, []
             free.remove(position)
@@ -1007,14 +1007,14 @@ class UvA(Contract):
                     f"the list `n_hidden` has {after.length} items after the call, but had {len(sizes) - 2}",
                 )
             wanted = [[sizes[i], sizes[i + 1]] for i in range(len(sizes) - 1)]
-            made = _pairs(observation.values.get("sizes"))
-            if sorted(made) != sorted(wanted):
+            created = _pairs(observation.values.get("sizes"))
+            if sorted(created) != sorted(wanted):
                 start.bug(
                     "layers-missing",
-                    f"with n_hidden={each.draw.label}, its linear modules have the sizes {made}, expected {wanted}",
+                    f"with n_hidden={each.draw.label}, its linear modules have the sizes {created}, expected {wanted}",
                 )
-            elif made != wanted:
-                start.note(f"the linear modules are created in the order {made}")
+            elif created != wanted:
+                start.note(f"the linear modules are created in the order {created}")
             judge_shared_state(start, each, observation)
         renamed = Renamed(forward, observations)
         passes = []
