@@ -432,14 +432,14 @@ class Course(Runner):
             part = self._parts[name]
             for position, one in enumerate(group):
                 if name not in given:
-                    raise ConfigError(f"{self.course.path}: the reference {reference} does not contain {part.names[0]}")
+                    raise ConfigError(f"{self.course.path}: the reference {reference} has no {part.names[0]}")
                 found = observed[given[name][position].name]
                 output = found.values.get("all")
                 first = output.items.get("0") if output is not None else None
                 if found.failure is not None or first is None or first.array is None:
-                    reason = found.failure or f"it returns {first.type if first is not None else 'nothing'}"
+                    why = found.failure or f"it returns {first.type if first is not None else 'nothing'}"
                     raise ConfigError(
-                        f"{self.course.path}: part {name!r} fails with the reference: {reason}; "
+                        f"{self.course.path}: part {name!r} fails with the reference: {why}; "
                         "check its shapes and its construct"
                     )
                 one.draw.expected = first.array.astype(float)
@@ -595,7 +595,7 @@ def _sizes(found: Any, where: str) -> dict[str, tuple[int, ...]]:
     sizes = {}
     for name, value in found.items():
         values = value if isinstance(value, list) else [value]
-        if not name.isidentifier() or not 1 <= len(values) <= MAX_TRIALS or not all(map(_is_size, values)):
+        if not name.isidentifier() or not 1 <= len(values) <= MAX_TRIALS or not all(map(_whole, values)):
             raise Bad(
                 f"{where}: {name}={value!r}, expected a whole number of at least 1, or a list of 1 to {MAX_TRIALS} "
                 "of them"
@@ -604,7 +604,7 @@ def _sizes(found: Any, where: str) -> dict[str, tuple[int, ...]]:
     return sizes
 
 
-def _is_size(value: Any) -> bool:
+def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
@@ -716,9 +716,9 @@ def _arguments(found: Mapping[str, Any], owner: str, sizes: Mapping[str, Any], w
         location = place(f"layer.{key}", ("layer",), f"{where}: parameters.{key}")
         parameters[key] = (_argument(key, value, owner, sizes, where), location)
     names = [one.name for one in _all(inputs, parameters)]
-    duplicate = next((name for name in names if names.count(name) > 1), None)
-    if duplicate is not None:
-        raise Bad(f"{where}: {duplicate!r} is the name of both an input and a parameter")
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        raise Bad(f"{where}: {double!r} is the name of an input and of a parameter")
     return inputs, parameters
 
 
@@ -736,7 +736,7 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
     if not isinstance(shape, list) or len(shape) > 6:
         raise Bad(f'{where}: shape={shape!r}, expected a list such as ["N", "D"] or [3, 4]')
     for one in shape:
-        if not _is_size(one) and one not in sizes:
+        if not _whole(one) and one not in sizes:
             _unknown_size(one, sizes, f"{where}: shape={shape!r}")
     kind = value.get("values", "normal")
     if kind not in VALUES:
@@ -755,7 +755,7 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
         bounds.append(bound)
     low, high = bounds
     if not isinstance(low, str) and not isinstance(high, str) and not low < high:
-        raise Bad(f"{where}: low={low:g} and high={high:g}, expected low < high")
+        raise Bad(f"{where}: low={low:g} and high={high:g}, expected low below high")
     if kind in ("one-hot", "probabilities") and not shape:
         raise Bad(f"{where}: values={kind!r} requires a shape whose last axis is the class axis")
     gradient = ()
@@ -828,7 +828,7 @@ def _subject(found: Any, where: str) -> tuple[str, dict[str, Any]]:
 def _points(found: Any, where: str) -> Any:
     for key, value in found.items() if isinstance(found, dict) else (("points", found),):
         if isinstance(found, dict) and key not in _METHODS:
-            raise Bad(f"{where}: points contains {key!r}, expected forward and backward")
+            raise Bad(f"{where}: points has {key!r}, expected forward and backward")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
             raise Bad(f"{where}: points={value!r}, expected a number of at least 0")
     return found
@@ -852,7 +852,7 @@ def _check_shapes(part: CoursePart, where: str) -> None:
                 raise Bad(f"{where}: {one.name} has {count} entries, expected at most {limit}{reason}")
             low, high = (sizes[bound] if isinstance(bound, str) else bound for bound in (one.low, one.high))
             if one.shape is not None and not low < high:
-                raise Bad(f"{where}: {one.name}: low={low:g} and high={high:g}, expected low < high")
+                raise Bad(f"{where}: {one.name}: low={low:g} and high={high:g}, expected low below high")
     known = part.known
     if known is None:
         return
@@ -881,7 +881,7 @@ def _check_shapes(part: CoursePart, where: str) -> None:
                 if found.shape != one.size(part.sizes_at(position)):
                     raise ValueError
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise Bad(f"{where}: these shapes are not valid for subject={part.subject!r}: {shapes}") from None
+        raise Bad(f"{where}: subject={part.subject!r} does not fit these shapes: {shapes}") from None
 
 
 __all__ = ["SIZES", "SUBJECTS", "Bad", "Course", "CourseFile", "CoursePart", "read_part", "written"]
