@@ -50,6 +50,12 @@ class Program:
         """Whether it needs PyTorch."""
         return any("import torch" in path.read_text() for path in self.folder.rglob("*.py"))
 
+    @property
+    def sandboxed(self) -> bool:
+        """Whether it runs in the sandbox only: PyTorch's imports give warnings, which are errors here, and generators
+        without a seed are seeded there."""
+        return self.torch or any("default_rng()" in path.read_text() for path in self.folder.rglob("*.py"))
+
     def __str__(self) -> str:
         return self.name
 
@@ -79,9 +85,10 @@ def programs() -> list[Program]:
 
 
 def judged(program: Program, seed: int = 0) -> list[Part]:
-    """The verdicts, in this process, for the programs are ours; those in PyTorch in the sandbox, where its imports
-    meet no warnings that are errors."""
-    return list(check(program.folder, seed=seed).parts) if program.torch else mutation.judge(program.folder, seed=seed)
+    """The verdicts, in this process if that is enough, because the programs are ours."""
+    if program.sandboxed:
+        return list(check(program.folder, seed=seed).parts)
+    return mutation.judge(program.folder, seed=seed)
 
 
 def compare(program: Program, parts: Iterable[Part]) -> Outcome:

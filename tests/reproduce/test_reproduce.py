@@ -20,9 +20,9 @@ from handgrad.reproduce import DOCUMENTS, all_entries, chosen_entries, read_resu
 from handgrad.reproduce.documents.common import combination_name, combinations
 from handgrad.reproduce.entries import KINDS, Case, Entry, Printed, Statement
 from handgrad.reproduce.measures import NETWORK_FUNCTIONS, RECORD_FUNCTIONS, from_records
-from handgrad.reproduce.pages import index
+from handgrad.reproduce.pages import index, leaderboard
 from handgrad.reproduce.running import Row, Scale, configuration, jpeg_again, judged, reproduce, scaled_to
-from handgrad.reproduce.verdicts import judge_statement, judge_value
+from handgrad.reproduce.verdicts import judge_goal, judge_statement, judge_value
 from handgrad.training import load_run
 
 ENTRIES = all_entries()
@@ -422,11 +422,43 @@ def test_what_cannot_be_says_why(tmp_path):
     assert ENTRIES["cmu-f19/speech"].cannot in path.read_text()
 
 
+def test_a_record_has_a_page_with_its_recipe_and_a_row_on_the_leaderboard(tmp_path, monkeypatch):
+    def record(accuracy):
+        return Entry(
+            name="records/digits",
+            kind="record",
+            title="Digits",
+            says="A small network.",
+            cases={"digits": Case({"recipe": "digits", "max_steps": 40, "eval_freq": 40})},
+            statements=(Statement("It is accurate", "last test_accuracy", ("digits",), accuracy),),
+            seeds=2,
+        )
+
+    monkeypatch.setattr("handgrad.reproduce.pages.all_entries", lambda: {"records/digits": record(0.2)})
+    outcome = reproduce(record(0.2), runs_dir=tmp_path / "runs", settings={"threads": 1})
+    accuracies = [run[-1]["test_accuracy"] for run in outcome.curves["digits"]]
+    assert outcome.verdict == "reached"
+    assert reproduce(record(0.999), runs_dir=tmp_path / "runs", settings={"threads": 1}).verdict == "missed"
+    page, _ = write_page(outcome, tmp_path)
+    said = page.read_text()
+    assert "handgrad train --recipe digits" in said
+    assert 'dataset = "digits"' in said
+    assert "| goal | here |" in said
+    mean = f"{np.mean(accuracies):.4f} ± {np.std(accuracies, ddof=1):.4f}"
+    assert f"| digits | {mean} |" in said
+    write_index(tmp_path)
+    row = (tmp_path / "leaderboard.md").read_text().splitlines()[-1]
+    assert row.startswith("| [Digits](records/digits.md) | ")
+    assert f"| {mean} | 0.2 | 2 | " in row
+    assert row.endswith(" | none | `handgrad reproduce records/digits` |")
+
+
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 
 
 def test_the_committed_index_is_that_of_the_committed_pages():
     assert (RESULTS / "index.md").read_text() == index(RESULTS)
+    assert (RESULTS / "leaderboard.md").read_text() == leaderboard(RESULTS)
     assert {path.relative_to(RESULTS).with_suffix("").as_posix() for path in RESULTS.glob("*/*.json")} <= set(ENTRIES)
 
 
@@ -444,7 +476,7 @@ def test_a_committed_verdict_follows_from_its_values(name):
             assert row["verdict"] == judge_value(what.value, values, what.measure, what.samples)
         else:
             assert (row["statement"], row["measure"]) == (what.words, what.measure)
-            assert row["verdict"] == judge_statement(values)
+            assert row["verdict"] == (judge_goal if entry.kind == "record" else judge_statement)(values)
         rows.append(Row(what, values, row["verdict"]))
     if entry.trains:
         assert result["seeds"] == list(range(entry.seeds))

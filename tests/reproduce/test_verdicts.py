@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from handgrad.reproduce.verdicts import allowance, judge_entry, judge_statement, judge_value
+from handgrad.reproduce.verdicts import allowance, judge_entry, judge_goal, judge_statement, judge_value
 
 NAN = math.nan
 
@@ -76,6 +76,14 @@ def test_a_statement(differences, verdict):
 
 
 @pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [([0.01, -0.005], "reached"), ([0.0], "reached"), ([0.005, -0.01], "missed"), ([0.01, NAN], "missed")],
+)
+def test_a_goal_is_reached_by_the_mean(differences, verdict):
+    assert judge_goal(differences) == verdict
+
+
+@pytest.mark.parametrize(
     ("values", "statements", "verdict"),
     [
         ([("reproduced", 0.001)], [], "reproduced"),
@@ -87,6 +95,8 @@ def test_a_statement(differences, verdict):
         ([("above", 0.1)], ["reproduced"], "above"),
         ([], ["reproduced", "reproduced"], "reproduced"),
         ([("contradicted", NAN)], [], "contradicted"),
+        ([], ["reached", "reached"], "reached"),
+        ([], ["reached", "missed"], "missed"),
     ],
 )
 def test_an_entry(values, statements, verdict):

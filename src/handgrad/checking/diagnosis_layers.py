@@ -580,6 +580,9 @@ def softmax_backward() -> Subject:
         if jacobian == "summed over the batch":
             total = sum(np.diag(row) - np.outer(row, row) for row in y)
             return up @ total
+        if jacobian == "accumulated":
+            jacobians = np.cumsum([np.diag(row) - np.outer(row, row) for row in y], axis=0)
+            return np.einsum("ni,nij->nj", up, jacobians)
         if jacobian == "mean over the batch":
             total = sum(np.diag(row) - np.outer(row, row) for row in y)
             return up @ total / len(y)
@@ -625,6 +628,11 @@ def softmax_backward() -> Subject:
         slip("one-jacobian-for-all", "dy times the Jacobian of the last sample", jacobian="the last sample's"),
         slip("one-jacobian-for-all", "dy times the sum of all samples' Jacobians", jacobian="summed over the batch"),
         slip("one-jacobian-for-all", "dy times the mean of all samples' Jacobians", jacobian="mean over the batch"),
+        slip(
+            "jacobian-accumulates",
+            "dy times the sum of this sample's Jacobian and those of all samples before it",
+            jacobian="accumulated",
+        ),
         slip(wrong, "y * (dy - sum(dy))", jacobian="y * (dy - sum(dy))"),
         slip(wrong, "y * (dy - mean(dy * y))", jacobian="y * (dy - mean(dy * y))"),
         slip(wrong, "y * (dy - y * sum(dy))", jacobian="y * (dy - y * sum(dy))"),
@@ -1349,6 +1357,9 @@ def norm_dx(axis: int) -> Subject:
             mean = mean * (1.0 if through.endswith("correlation") else ratio)
             spread = spread * (1.0 if through.endswith("mean") else ratio)
         average = mean.mean(axis=along_mean, keepdims=True)
+        if through == "gamma outside":
+            average = g * draw.dy.mean(axis=axis, keepdims=True)
+            spread = g * xhat * (draw.dy * xhat).mean(axis=axis, keepdims=True)
         if through == "without keepdims":
             average, spread = average.reshape(1, -1), xhat * correlation.mean(axis=axis).reshape(1, -1)
         return {
@@ -1380,6 +1391,10 @@ def norm_dx(axis: int) -> Subject:
             if axis == 1
         ),
         slip("gamma-forgotten", "dx with gamma in the first term only", through="gamma late"),
+        *(
+            slip("gamma-outside", "gamma / sigma * (dy - mean(dy) - xhat * mean(dy * xhat))", through="gamma outside")
+            for _ in range(axis)  # along the batch, the two are equal
+        ),
         slip("variance-squared", "dx divided by sqrt(var**2 + eps)", eps_at="variance squared"),
         slip(
             "variance-power",

@@ -587,6 +587,7 @@ def update(rule: str) -> Subject:
             slip("momentum-ignored", "w - learning_rate * dw", momentum=0.0),
             slip("momentum-factor-missing", "v - learning_rate * dw: v is not multiplied by momentum", momentum=1.0),
             slip("momentum-nesterov", "Nesterov momentum", nesterov=True),
+            slip("velocity-late", "w + v with the velocity of the previous step", late=True),
             state_lost,
         ),
         "rmsprop": (
@@ -616,6 +617,13 @@ def update(rule: str) -> Subject:
                 "the bias correction with 1 - beta * t instead of 1 - beta**t",
                 correction="product",
             ),
+            slip(
+                "bias-correction-stored",
+                "the step with the corrected m and v stored for the next step",
+                stored="both",
+            ),
+            slip("bias-correction-stored", "the step with the corrected m stored for the next step", stored="m"),
+            slip("bias-correction-stored", "the step with the corrected v stored for the next step", stored="v"),
             slip("eps-misplaced", "the step divided by sqrt(v + epsilon)", eps_at="inside"),
             slip("root-missing", "the step divided by v instead of its square root", root=False),
             slip("square-missing", "v computed from dw instead of dw**2", square=False),
@@ -636,10 +644,14 @@ def _sgd(w, g, kept, t, *, learning_rate, sign=-1.0):
 
 
 def _momentum(
-    w, g, kept, t, *, learning_rate, momentum, sign=-1.0, decay_sign=1.0, average=False, nesterov=False, keep=True
-):
+    w, g, kept, t, *, learning_rate, momentum, sign=-1.0, decay_sign=1.0, average=False, nesterov=False, keep=True,
+    late=False,
+):  # fmt: skip
     share = 1 - momentum if average else 1.0
+    before = _kept(kept, "v", w, keep)
     v = kept["v"] = decay_sign * momentum * _kept(kept, "v", w, keep) + sign * share * learning_rate * g
+    if late:
+        return w + before
     return w + (momentum * v + sign * learning_rate * g if nesterov else v)
 
 
@@ -655,7 +667,7 @@ def _rmsprop(
 
 def _adam(
     w, g, kept, t, *, learning_rate, beta1, beta2, epsilon, sign=-1.0, corrected="both", t_shift=0, t_fixed=0,
-    eps_at="outside", root=True, square=True, exchanged=False, swapped=False, keep=True, correction="own",
+    eps_at="outside", root=True, square=True, exchanged=False, swapped=False, keep=True, correction="own", stored="",
 ):  # fmt: skip
     beta1, beta2 = (beta2, beta1) if exchanged else (beta1, beta2)
     t = t_fixed or (t if keep else 1) + t_shift
@@ -671,6 +683,7 @@ def _adam(
     }[correction]
     m = m / (1 - of_m) if corrected in ("both", "m") else m
     v = v / (1 - of_v) if corrected in ("both", "v") else v
+    kept |= {name: value for name, value in (("m", m), ("v", v)) if stored in ("both", name)}
     return w + sign * learning_rate * m / _root(v, epsilon, root, eps_at)
 
 

@@ -364,6 +364,8 @@ def mlp_step(name: str, *, momentum: bool) -> Subject:
 
     def compute(draw: Draw, velocity="right") -> Any:
         terms = {"lr * gradient": -draw.lr * draw.gradient}
+        if velocity == "late":
+            return -draw.lr * draw.earlier if draw.earlier is not None else 0 * draw.gradient
         if draw.earlier is not None:
             earlier = -draw.lr * draw.earlier
             if velocity == "kept":
@@ -384,7 +386,8 @@ def mlp_step(name: str, *, momentum: bool) -> Subject:
             "momentum-nesterov",
             "Nesterov's form: the step is lr * gradient + momentum * the new velocity",
             velocity="nesterov",
-        )
+        ),
+        slip("velocity-late", "the velocity of the step before", velocity="late"),
     ]
     if momentum:
         slips.append(

@@ -142,6 +142,17 @@ def allow_numpy_1(numpy):
     numpy.__getattr__ = attribute
 
 
+def seed_generators(numpy):
+    """Makes `default_rng()` without a seed depend on `numpy.random.seed`, so that two objects that are created after
+    the same seed have the same weights."""
+    original = numpy.random.default_rng
+
+    def default_rng(seed=None):
+        return original(numpy.random.randint(2**31) if seed is None else seed)
+
+    numpy.random.default_rng = default_rng
+
+
 def accept_none(function):
     """Wraps np.zeros and similar functions so that they accept None as the shape."""
 
@@ -793,6 +804,7 @@ def prepare(config):
     import numpy
 
     allow_numpy_1(numpy)
+    seed_generators(numpy)
 
     torch = None
     if config["torch"]:

@@ -25,7 +25,7 @@ app = new_app(
     handgrad reproduce uva-apr19-b --budget 1 --out reproduced
     """,
     "Without a name, the list. A name is an entry such as uva-apr19-a/table-4, or a document such as uva-apr19-a for "
-    "all of its entries. The pages show the document's figures, ours, and a verdict. If a command is interrupted, the "
+    "all of its entries. The pages show the document's results, ours, and a verdict. If a command is interrupted, the "
     "same command continues where it stopped.",
 )
 
@@ -155,7 +155,7 @@ def _show(outcome: Any, path: Path) -> None:
 
     console = Console(highlight=False)
     for head, rows in (
-        (("case", "figure", "document", "here", "allowance", "verdict"), list(table_rows(outcome))),
+        (("case", "metric", "document", "here", "allowance", "verdict"), list(table_rows(outcome))),
         (("statement", "here", "difference", "pairs", "verdict"), list(statement_rows(outcome))),
     ):
         if rows:

@@ -1,4 +1,4 @@
-"""Entries: the tables, figures and claims of published documents, described as data."""
+"""Entries: the tables, figures and claims of published documents, and our own records, described as data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from handgrad.errors import ConfigError
 
-KINDS = ("table", "figure", "claim", "settings")
+KINDS = ("table", "figure", "claim", "settings", "record")
 
 #: Changes to a run that no setting can make: see `handgrad.reproduce.running`.
 VARIANTS = ("", "softmax-twice", "jpeg-again")
@@ -22,6 +22,7 @@ DOCUMENTS = {
     "uva-2020": "UvA report, 2020",
     "cmu-f19": "CMU 11-785 Fall 2019, homework 1 handout",
     "data": "the data of these runs",
+    "records": "handgrad's records",
 }
 
 
@@ -60,7 +61,8 @@ class Printed:
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement of a claim: a measure is larger in some cases than in others.
+    """A statement of a claim: a measure is larger in some cases than in others; or the goal of a record: a measure is
+    larger than a number.
 
     Arguments:
         words: the statement as a sentence.
@@ -81,7 +83,8 @@ class Entry:
 
     Arguments:
         name: DOCUMENT/NAME.
-        kind: one of `KINDS`; `settings` states how something was trained or built, without a result.
+        kind: one of `KINDS`; `settings` states how something was trained or built, without a result; a `record` is the
+            best test result of a kind of network, trained from one recipe.
         title: one-line title.
         says: what the document says, paraphrased.
         cases: the configurations to train, by name; for a study, its combinations, such as

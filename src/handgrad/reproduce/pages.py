@@ -1,4 +1,4 @@
-"""Writes the page of an entry as Markdown, with a plot and a JSON file, and the index of all pages."""
+"""Writes the page of an entry as Markdown, with a plot and a JSON file, the index of all pages and the leaderboard."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from handgrad.errors import ConfigError, RunError
 from handgrad.reproduce.entries import DOCUMENTS, Entry, Printed, Statement, all_entries
 from handgrad.reproduce.running import Outcome, Row
 from handgrad.reproduce.verdicts import ABOVE, BELOW, INDICATIVE, REPRODUCED, allowance
+from handgrad.training.recipes import recipe_settings, recipe_text
 from handgrad.training.run import write_figure, write_text
 
 if TYPE_CHECKING:
@@ -24,13 +25,15 @@ _ADVICE = {"advice": "Free some space or choose another --out"}
 MOST_CASES = 40
 
 _EXPLAINED = {
-    "reproduced": "ours agree with the document",
-    "above": "ours are larger",
-    "below": "ours are smaller",
-    "contradicted": "the runs show the opposite of one of its statements",
-    "undecided": "the difference is not larger than what varies from seed to seed",
+    "reproduced": "our results agree with the document",
+    "above": "our results are larger",
+    "below": "our results are smaller",
+    "contradicted": "our runs show the opposite of a statement",
+    "undecided": "a difference is not larger than the variation between seeds",
     "indicative": "the runs were scaled down, so they allow no conclusion",
-    "cannot be": "it cannot be reproduced, and the page says why",
+    "cannot be": "it cannot be reproduced; the page explains why",
+    "reached": "a record reaches its goal",
+    "missed": "a record does not reach its goal",
 }
 
 
@@ -137,34 +140,49 @@ def page(outcome: Outcome, figures: Mapping[str, str] | None = None) -> str:
         figures: the descriptions of its plots, by file name.
     """
     entry, done = outcome.entry, outcome.done
+    record = entry.kind == "record"
     lines = [f"# {entry.title}", "", f"`{entry.name}`, {DOCUMENTS[entry.document]}.", "", entry.says, ""]
     lines += [f"**Verdict: {verdict_line(outcome)}**", "", "```sh", command(outcome), "```", ""]
     if rows := list(table_rows(outcome)):
-        lines += _table(["case", "figure", "document", "here", "allowance", "verdict"], rows)
+        lines += _table(["case", "metric", "document", "here", "allowance", "verdict"], rows)
     if rows := list(statement_rows(outcome)):
-        lines += _table(["statement", "here", "difference ± standard error", "pairs", "verdict"], rows)
+        words, number_of = ("goal", "seeds") if record else ("statement", "pairs")
+        lines += _table([words, "here", "difference ± standard error", number_of, "verdict"], rows)
     for file, title in (figures or {}).items():
         lines += [f"![{title}]({file})", ""]
     rows = list(case_rows(outcome))
     if len(rows) > MOST_CASES and outcome.study is not None:
-        lines += [f"[Every combination with its settings and figures]({_csv(entry)}), best first.", ""]
-    if 1 < len(rows) <= MOST_CASES:
-        lines += ["Every case, means over seeds ± their standard deviation:", ""]
+        lines += [f"[All combinations with their settings and results]({_csv(entry)}), best first.", ""]
+    if 1 < len(rows) <= MOST_CASES or record:
+        every = "Means" if record else "All cases, as means"
+        lines += [f"{every} over seeds ± their standard deviation:", ""]
         lines += _table(["case", "last test accuracy", "best test accuracy", "last training accuracy", "seeds"], rows)
+    if record:
+        lines += _recipes(entry)
     if entry.notes:
-        lines += ["## What to know", "", *(f"- {note}" for note in entry.notes), ""]
+        lines += ["## Notes", "", *(f"- {note}" for note in entry.notes), ""]
     if done:
         steps = done["steps"]
         lines += [
-            "## How it was run",
+            "## The runs",
             "",
             f"{done['runs']} runs ({done['cases']} of {done['of_cases']} cases; seeds {_listed(outcome.seeds)}), "
-            f"{_range(steps)} steps each, {_minutes(done['seconds'])} in all, {_listed(done['engine'])} engine, "
+            f"{_range(steps)} steps each, {_minutes(done['seconds'])} in total, {_listed(done['engine'])} engine, "
             f"threads {_listed(done['threads'])}. handgrad {outcome.version}, NumPy "
             f"{done['versions'].get('numpy', '?')}, Python {done['versions'].get('python', '?')}.",
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _recipes(entry: Entry) -> list[str]:
+    """The recipes of a record, and the command that trains one network."""
+    lines = []
+    for case in entry.cases.values():
+        name = case.settings["recipe"]
+        lines += ["## The recipe", "", "```sh", f"handgrad train --recipe {name}", "```", ""]
+        lines += ["trains one such network:", "", "```toml", recipe_text(name).strip(), "```", ""]
+    return lines
 
 
 def command(outcome: Outcome) -> str:
@@ -176,7 +194,7 @@ def command(outcome: Outcome) -> str:
 def _described(entry: Entry) -> str:
     """The alternative text of the plot."""
     what = " and ".join(panel.replace("_", " ") for panel in entry.panels)
-    return f"{what} of {'the' if len(entry.cases) == 1 else 'every'} case while it trains"
+    return f"{what} {'' if len(entry.cases) == 1 else 'of all cases '}during training"
 
 
 def _listed(values: list[Any]) -> str:
@@ -310,9 +328,9 @@ def index(out: str | Path) -> str:
     lines = [
         "# Published results, reproduced",
         "",
-        f"This page lists all {sum(e.document != 'data' for e in entries.values())} tables, figures and claims of five "
-        f"published documents. Entries that were run at full length have a verdict ({len(results)} of "
-        f"{len(entries)} entries).",
+        f"This page lists all {sum(e.document not in ('data', 'records') for e in entries.values())} tables, figures "
+        "and claims of five published documents, and the records on the [leaderboard](leaderboard.md). Entries that "
+        f"were run at full length have a verdict ({len(results)} of {len(entries)} entries).",
         "",
         "`handgrad reproduce NAME` runs an entry. `handgrad reproduce --index --out FOLDER` writes this page.",
         "",
@@ -322,8 +340,48 @@ def index(out: str | Path) -> str:
         rows = [_index_row(e, results.get(e.name)) for e in entries.values() if e.document == document]
         lines += [f"## {title[0].upper()}{title[1:]}", "", *_table(["name", "kind", "what it is", "verdict"], rows)]
     pages = [name for name in entries if name in results]
-    lines += ["```{toctree}", ":hidden:", "", *pages, "```"]
+    lines += ["```{toctree}", ":hidden:", "", "leaderboard", *pages, "```"]
     return "\n".join(lines) + "\n"
+
+
+def leaderboard(out: str | Path) -> str:
+    """A page with the records: network, test accuracy over seeds, goal, time per run and augmentation."""
+    results = read_results(out)
+    lines = [
+        "# Leaderboard",
+        "",
+        "The best networks that handgrad has trained, one recipe each. The recipe was chosen on a validation set; the "
+        "test accuracy is that of the last step, as mean over seeds ± standard deviation. The time is the wall time of "
+        "one run, with evaluations, on a computer with two cores and no GPU. The command repeats all runs of a record.",
+        "",
+    ]
+    head = ["record", "parameters", "test accuracy", "goal", "seeds", "minutes per run", "augmentation", "command"]
+    rows = [
+        _record_row(entry, results[entry.name])
+        for entry in all_entries().values()
+        if entry.kind == "record" and entry.name in results
+    ]
+    table = _table(head, rows) if rows else ["There are no records here yet; `handgrad reproduce records` runs them all."]
+    return "\n".join([*lines, *table]).rstrip() + "\n"
+
+
+def _record_row(entry: Entry, result: dict[str, Any]) -> list[str]:
+    goal, row, done = entry.statements[0], result["rows"][0], result["done"]
+    assert isinstance(goal.smaller, float)
+    accuracies = [difference + goal.smaller for difference in row["here"] if difference is not None]
+    settings = recipe_settings(entry.cases[goal.larger[0]].settings["recipe"])
+    crop = f"shifts of up to {settings['random_crop']} pixels" if settings.get("random_crop") else ""
+    flip = "mirror images" if settings.get("horizontal_flip") else ""
+    return [
+        f"[{entry.title}]({entry.name}.md)",
+        ", ".join(f"{count:,}" for count in done["parameters"]),
+        _mean(accuracies) if accuracies else "diverged",
+        f"{goal.smaller:g}",
+        str(len(row["here"])),
+        f"{done['seconds'] / done['runs'] / 60:.1f}",
+        ", ".join(filter(None, (crop, flip))) or "none",
+        f"`handgrad reproduce {entry.name}`",
+    ]
 
 
 def _index_row(entry: Entry, result: dict[str, Any] | None) -> list[str]:
@@ -333,7 +391,11 @@ def _index_row(entry: Entry, result: dict[str, Any] | None) -> list[str]:
 
 
 def write_index(out: str | Path) -> Path:
-    """Writes index.md for a folder of pages. Raises RunError if it cannot be written."""
+    """Writes index.md and leaderboard.md for a folder of pages. Raises RunError if one cannot be written.
+
+    Returns: the path of index.md.
+    """
     path = Path(out) / "index.md"
+    write_text(path.with_name("leaderboard.md"), leaderboard(out), **_ADVICE)
     write_text(path, index(out), **_ADVICE)
     return path

@@ -26,7 +26,7 @@ from handgrad.errors import ConfigError, NonFiniteError
 from handgrad.reproduce.documents.common import combination_name
 from handgrad.reproduce.entries import Case, Entry, Printed, Statement
 from handgrad.reproduce.measures import measured, setting
-from handgrad.reproduce.verdicts import CANNOT_BE, INDICATIVE, judge_entry, judge_statement, judge_value
+from handgrad.reproduce.verdicts import CANNOT_BE, INDICATIVE, judge_entry, judge_goal, judge_statement, judge_value
 from handgrad.training import Interrupted, Reporter, Run, TrainConfig, load_run, merge_settings
 from handgrad.training.loop import fitted_to, new_engine, train_in
 from handgrad.training.recipes import recipe_settings
@@ -177,7 +177,7 @@ class Outcome:
     Arguments:
         full: whether every case ran with all steps and seeds.
         curves: for each case, the evaluations of each seed.
-        done: cases, runs, steps per run (a range), seconds of training.
+        done: cases, runs, steps per run (a range), parameters, seconds of training.
         asked: `budget` and `seeds`, if they were given.
         study: what the study of the entry found about its cases; None if it has none.
     """
@@ -259,6 +259,7 @@ def reproduce(
         "runs": sum(map(len, runs.values())),
         "diverged": sum(run is None for of_case in runs.values() for run in of_case),
         "steps": [steps[0], steps[-1]],
+        "parameters": sorted({run.summary["parameters"] for run in every}),
         "seconds": round(sum(run.summary["seconds"] for run in every)),
         "threads": sorted({run.summary["threads"] for run in every}),
         "engine": sorted({run.summary["engine"] for run in every}),
@@ -313,7 +314,8 @@ def _rows(entry: Entry, runs: Runs, dataset: Callable[[TrainConfig], Dataset]) -
             pairs += zip(larger, smaller, strict=True)
         differences = [a - b for a, b in pairs]
         sides = statistics.fmean(a for a, _ in pairs), statistics.fmean(b for _, b in pairs)
-        rows.append(Row(statement, list(differences), judge_statement(differences), sides))
+        judge = judge_goal if entry.kind == "record" else judge_statement
+        rows.append(Row(statement, list(differences), judge(differences), sides))
     return rows
 
 

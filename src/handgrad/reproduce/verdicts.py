@@ -10,6 +10,8 @@ from handgrad.student import t_quantile
 
 REPRODUCED, ABOVE, BELOW = "reproduced", "above", "below"
 CONTRADICTED, UNDECIDED = "contradicted", "undecided"
+#: The verdicts for a record.
+REACHED, MISSED = "reached", "missed"
 #: The only verdict for an entry whose runs were scaled down to a budget.
 INDICATIVE = "indicative"
 CANNOT_BE = "cannot be"
@@ -83,6 +85,17 @@ def judge_statement(differences: Sequence[float]) -> str:
     return CONTRADICTED if mean < -least else UNDECIDED
 
 
+def judge_goal(differences: Sequence[float]) -> str:
+    """Judges a record by the mean over its seeds.
+
+    Arguments:
+        differences: for each seed, the measured value minus the goal.
+
+    Returns: `reached` if the mean difference is at least 0, otherwise `missed`, also if a run diverged (nan).
+    """
+    return REACHED if statistics.fmean(differences) >= 0 else MISSED
+
+
 def judge_entry(values: Sequence[tuple[str, float]], statements: Sequence[str], *, full: bool) -> str:
     """The overall verdict on an entry.
 
@@ -91,14 +104,14 @@ def judge_entry(values: Sequence[tuple[str, float]], statements: Sequence[str], 
         statements: the verdicts on its statements.
         full: whether all cases ran with all steps and all seeds.
 
-    Returns: `indicative` if not `full`. For statements: `reproduced` if all are, `contradicted` if one is, otherwise
-        `undecided`. For values: `reproduced` if all are, otherwise `above` or `below`, by the mean difference of the
-        values that do not agree.
+    Returns: `indicative` if not `full`. For the goals of a record: `reached` if all are, otherwise `missed`. For
+        statements: `reproduced` if all are, `contradicted` if one is, otherwise `undecided`. For values: `reproduced`
+        if all are, otherwise `above` or `below`, by the mean difference of the values that do not agree.
     """
     if not full:
         return INDICATIVE
     verdicts = [verdict for verdict, _ in values] + list(statements)
-    for verdict in (CONTRADICTED, UNDECIDED):
+    for verdict in (MISSED, CONTRADICTED, UNDECIDED, REACHED):
         if verdict in verdicts:
             return verdict
     missed = [(verdict, difference) for verdict, difference in values if verdict != REPRODUCED]

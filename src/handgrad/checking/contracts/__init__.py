@@ -37,7 +37,7 @@ GENERIC = (TorchFunction, GenericLayer, CachedPairs, FunctionGradient)
 
 def gradient_contract(source: Source, function: str, gradient: str) -> Contract:
     """The contract of two functions, the second of which should be the gradient of the first."""
-    return FunctionGradient(source, function, gradient)
+    return FunctionGradient.of(source, function, gradient)
 
 
 def recognise(source: Source) -> list[Contract]:

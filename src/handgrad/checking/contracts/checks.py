@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.contracts.judging import Judge, Trial, passes, right_value
 from handgrad.checking.diagnosis import Draw, Subject, close, departure, number, reshaped
 from handgrad.checking.probe import Observation, Value
@@ -269,6 +270,21 @@ def softmax_stability(judge: Judge, groups, key: str, *, sums: bool = False) -> 
             "softmax-shift-not-max",
             f"if one logit is 1000 larger than the others, the result contains {spread}: exp still overflows",
         )
+    elif sums and not judge.findings:
+        _clipped(judge, [*groups.get("raised", ()), *groups.get("lowered", ())], key)
+
+
+def _clipped(judge: Judge, trials: Sequence[Trial], key: str) -> None:
+    """Whether a softmax limits its logits instead of shifting them: right for small ones, and finite for large ones."""
+    for each in trials:
+        found, x = judge.found(each, key), each.draw.x
+        if found is None or found.shape != x.shape:
+            continue
+        expected = layers.softmax(x)
+        if not close(found, expected):
+            around = f"around {number(float(np.round(x.mean(), -3)))}"
+            judge.bug("logits-clipped", f"with logits {around} {departure('the output', found, expected)}")
+            return
 
 
 def _softmax_key(judge: Judge) -> bool:

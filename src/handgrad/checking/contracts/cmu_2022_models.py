@@ -108,4 +108,4 @@ def models(module: Module) -> Iterator[Described]:
 
 def _returns(function: ast.FunctionDef) -> bool:
     values = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
-    return any(value is not None and "NotImplemented" not in ast.unparse(value) for value in values)
+    return any(value is not None and ast.unparse(value) not in ("None", "NotImplemented") for value in values)

@@ -145,12 +145,13 @@ def _judge_order(judge: Judge, entries, arrays) -> None:
     trained: list[int] = []
     labels = arrays["train t"].argmax(axis=1)
     last: np.ndarray | None = None
+    training = True  # the mode of the last forward pass
     pending: np.ndarray | None = None  # samples whose gradients the next step uses
     steps = 0
     for kind, first, _, mode in entries:
         if kind == "f":
             rows = np.rint(first * 100).astype(int)
-            last = rows
+            last, training = rows, bool(mode)
             if (rows >= 100).all() and (rows < 200).all() and mode:
                 judge.bug(
                     "statistics-validation-mode", "the network is in training mode when it processes validation samples"
@@ -169,6 +170,9 @@ def _judge_order(judge: Judge, entries, arrays) -> None:
             if (pending >= 100).any():
                 judge.bug("statistics-wrong", "the network is trained on samples that are not in the training set")
                 return
+            if not training:
+                evidence = f"step {steps} uses a forward pass in evaluation mode"
+                judge.bug("statistics-training-mode", evidence)
             trained += pending.tolist()
             pending = None
     if len(trained) % TRAIN == 0 and trained:

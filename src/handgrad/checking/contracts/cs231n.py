@@ -17,6 +17,7 @@ import numpy as np
 
 from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking import diagnosis_more as more
+from handgrad.checking.contracts import coursera
 from handgrad.checking.contracts.checks import from_right_output
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n_networks import networks
@@ -203,6 +204,7 @@ def _dropout(g: np.random.Generator, position: int) -> Given:
         {"op": "let", "value": _pairs(mode="test", p=settings["p"]), "as": "testing", "send": False},
         call("m", "dropout_forward", args=[{"fresh": "x"}, {"path": ["testing"]}], to="test", send=False),
         get("test", 0, to="y test"),
+        call("m", "dropout_backward", args=[{"fresh": "x"}, {"path": ["test", 1]}], to="dx test", attempt=True),
     )
     return Given(arguments, draw, after=testing)
 
@@ -441,6 +443,10 @@ def _judge_dropout(forward: Judge, backward: Judge, trials: Pairs) -> None:
             continue
         backward.judged = True
         up = np.resize(one.draw.up, y.shape)
+        tested = observation.get("dx test")  # of the upstream gradient x
+        if tested is not None and not close(tested, one.draw.x):
+            evidence = f"with mode 'test': {departure('dx', tested, one.draw.x)}, the upstream gradient"
+            backward.bug("dropout-in-evaluation", evidence)
         if not close(dx, up * mask):
             scaled = close(dx, up * (mask != 0))
             backward.bug(
@@ -844,14 +850,24 @@ def _arguments(module: Module, name: str) -> list[str]:
     return [each.arg for each in node.args.args] if node is not None else []
 
 
+def _defaults(function: ast.FunctionDef) -> list[ast.expr | None]:
+    """The default of each argument, None without one."""
+    defaults = function.args.defaults
+    return [None] * (len(function.args.args) - len(defaults)) + list(defaults)
+
+
 def _defines(module: Module, each: Described) -> bool:
     """Whether the module defines the function with the right number of arguments, and its backward if there is one. A
     forward whose backward is missing is accepted if its arguments have the names of the course and it returns a
     cache."""
     if each.forward not in module.functions:
         return False
-    names = list(each.make(np.random.default_rng(0), 0).arrays)
-    node = module.functions[each.forward]
+    values = each.make(np.random.default_rng(0), 0).arrays
+    names, node = list(values), module.functions[each.forward]
+    for value, arg, default in zip(values.values(), node.args.args, _defaults(node), strict=False):
+        number = isinstance(default, ast.Constant) and isinstance(default.value, int | float)
+        if isinstance(value, dict) and (number or re.search(r"eps|momentum|rate", arg.arg.lower())):
+            return False  # a number where the course has a dict: another function of that name
     if each.backward and each.backward not in module.functions:
         others = {one.backward for one in CS231N if one.forward == each.forward}
         first = next(one for one in CS231N if one.forward == each.forward) is each
@@ -864,7 +880,8 @@ def _defines(module: Module, each: Described) -> bool:
 
 
 class CachedPairs(Runner):
-    """Pairs of functions `NAME_forward` and `NAME_backward` with a cache, which belong to no course."""
+    """Pairs of functions `NAME_forward` and `NAME_backward` with a cache that belong to no course, and the networks of
+    Coursera."""
 
     name = "pairs"
     title = "pairs of functions, NAME_forward and NAME_backward with a cache"
@@ -876,6 +893,8 @@ class CachedPairs(Runner):
     @classmethod
     def recognise(cls, source: Source) -> Contract | None:
         found = pairs_of(source)
+        for module in source.modules:
+            found += [(one, module) for one in coursera.networks(module)]
         return cls(source, found) if found else None
 
 
@@ -902,7 +921,28 @@ def pairs_of(source: Source) -> list[tuple[Described, Module]]:
             known = kind_of(name) is not None
             one = Described(name, forward, backward, make, None, gradients, trials=3, further=further, known=known)
             found.append((one, module))
+            taken = len(required(module.functions[forward]))
+            if _has_mode(module.functions[forward], taken) and _has_mode(module.functions[backward], 2):
+                other: dict[str, Any] = {"make": _averaging(make), "further": ("average",), "case": "average"}
+                found.append((replace(one, name=f"{name}, average", **other), module))
     return found
+
+
+def _has_mode(function: ast.FunctionDef, position: int) -> bool:
+    """Whether this argument is the mode of Coursera's pooling, which is `max` or `average`."""
+    arguments, defaults = function.args.args, _defaults(function)
+    if len(arguments) <= position or arguments[position].arg != "mode":
+        return False
+    default = defaults[position]
+    return isinstance(default, ast.Constant) and default.value == "max"
+
+
+def _averaging(make: Callable[[np.random.Generator, int], Given]) -> Callable[[np.random.Generator, int], Given]:
+    def averaging(g: np.random.Generator, position: int) -> Given:
+        given = make(g, position)
+        return replace(given, arrays={**given.arrays, "mode": "average"})
+
+    return averaging
 
 
 def _returns_pair(function: ast.FunctionDef) -> bool:
@@ -986,27 +1026,29 @@ def _generated_images(names: list[str], function: ast.FunctionDef) -> Callable[[
     pooling = "pool" in function.name.lower()
 
     def make(g: np.random.Generator, position: int) -> Given:
-        N, C, F, size, stride, pad = ((2, 2, 3, 4, 1, 0), (3, 1, 2, 4, 2, 0), (2, 2, 2, 3, 1, 1))[position % 3]
+        N, C, F, size, stride, pad, f = ((2, 2, 3, 4, 1, 0, 2), (3, 1, 2, 4, 2, 0, 2), (2, 2, 2, 4, 1, 1, 3))[
+            position % 3
+        ]
         arrays: dict[str, Any] = {}
         for k, name in enumerate(names):
             low = name.lower()
             if k == 0:
                 arrays[name] = spread_out(g, (N, size, size, C) if last else (N, C, size, size))
             elif re.match(r"w\d*$|weight|kernel$|filters?$", low):
-                arrays[name] = g.normal(size=(2, 2, C, F) if last else (F, C, 2, 2))
+                arrays[name] = g.normal(size=(f, f, C, F) if last else (F, C, f, f))
             elif re.match(r"b\d*$|bias", low):
                 arrays[name] = g.normal(size=(1, 1, 1, F) if last else F)
             elif "param" in low and last:
-                arrays[name] = {"f": 2, "stride": stride, "pad": 0 if pooling else pad}
+                arrays[name] = {"f": f, "stride": stride, "pad": 0 if pooling else pad}
             elif "param" in low:
-                pools = {"pool_height": 2, "pool_width": 2, "stride": stride}
+                pools = {"pool_height": f, "pool_width": f, "stride": stride}
                 arrays[name] = pools if pooling else {"stride": stride, "pad": pad}
             elif "stride" in low:
                 arrays[name] = stride
             elif "pad" in low:
                 arrays[name] = 0 if pooling else pad
             else:
-                arrays[name] = 2 if re.match(r"f$|size|k$|(pool|kernel)_?(size|height|width|h|w)?$", low) else None
+                arrays[name] = f if re.match(r"f$|size|k$|(pool|kernel)_?(size|height|width|h|w)?$", low) else None
         return Given(arrays, Draw({"N": N}))
 
     return make
@@ -1028,7 +1070,7 @@ def _generated_features(names: list[str]) -> Callable[[np.random.Generator, int]
         if re.search(r"^b\d*$|bias", low):
             return g.normal(size=(K, 1) if columns else K)
         if re.search(r"gamma|beta|scale|shift", low):
-            return g.uniform(0.5, 1.5, size=D)
+            return g.uniform(0.5, 1.5, size=(D, 1) if columns else D)
         if re.search(r"slope|alpha|lam|margin", low):
             return 0.3
         if "eps" in low:

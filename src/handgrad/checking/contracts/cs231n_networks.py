@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +20,11 @@ from handgrad.checking import diagnosis_more as more
 from handgrad.checking.contracts.adapting import adapted
 from handgrad.checking.contracts.described import Described, Given
 from handgrad.checking.contracts.generic import DIFFERENCES, numeric_backward, parameter_subject
-from handgrad.checking.contracts.judging import call, get
+from handgrad.checking.contracts.judging import Judge, Trial, call, get, right_value
 from handgrad.checking.contracts.source import Module
-from handgrad.checking.diagnosis import Draw, Subject, slip
+from handgrad.checking.diagnosis import Draw, Subject, close, departure, slip
 from handgrad.checking.diagnosis_networks import mlp_bias_gradient, mlp_forward, mlp_norm_gradient, mlp_weight_gradient
+from handgrad.checking.probe import Observation
 
 #: Batch size, inputs, hidden layers, classes.
 SIZES = ((5, 4, (6,), 3), (6, 3, (5,), 4), (4, 5, (3,), 3))
@@ -45,6 +46,8 @@ def _penalty(draw: Draw, which: str = "weights") -> float:
         "none": 0.0,
         "first": squares[0],
         "last": squares[-1],
+        "first in place of all": len(squares) * squares[0],
+        "last in place of all": len(squares) * squares[-1],
         "biases too": sum(squares) + sum(float((b**2).sum()) for b in draw.b),
         "absolute": sum(float(np.abs(W).sum()) for W in draw.W),
         "over N": sum(squares) / len(draw.x),
@@ -70,6 +73,16 @@ def network_loss() -> Subject:
             "regularisation-wrong", "the loss with a penalty for the weights of the first layer only", penalty="first"
         ),
         slip("regularisation-wrong", "the loss with a penalty for the weights of the last layer only", penalty="last"),
+        slip(
+            "regularisation-wrong",
+            "the loss with the penalty for the first layer once per layer",
+            penalty="first in place of all",
+        ),
+        slip(
+            "regularisation-wrong",
+            "the loss with the penalty for the last layer once per layer",
+            penalty="last in place of all",
+        ),
         slip("regularisation-wrong", "the loss with a penalty that includes the biases", penalty="biases too"),
         slip("regularisation-wrong", "the loss with the penalty reg * sum(abs(W))", penalty="absolute"),
         slip("regularisation-wrong", "the loss with the penalty divided by the batch size", penalty="over N"),
@@ -126,6 +139,8 @@ def _numeric_gradient(name: str, k: int) -> Subject:
     base = numeric_backward(loss=True) if k == 0 else parameter_subject(name, bias=False)
 
     def compute(draw: Draw, **options: Any) -> Any:
+        if k not in draw.jacobians:
+            raise ValueError("the loss has no derivative by differences")
         J, x = draw.jacobians[k], draw.around[k].x
         expected = (J @ draw.dy.ravel()).reshape(x.shape)
         return base.compute(draw.changed(J=J, x=x, expected=expected), **options)
@@ -175,8 +190,8 @@ def _names(layers: int, norm: str) -> list[str]:
     return found + [f"{word}{index + 1}" for index in range(layers - 1) for word in ("gamma", "beta") if norm]
 
 
-def _given(g: np.random.Generator, position: int, sizes: Any, norm: str, labels: bool) -> Given:
-    draw = _random_network(g, position, sizes, norm)
+def _given(g: np.random.Generator, position: int, sizes: Any, norm: str, labels: bool, dropped: bool = False) -> Given:
+    draw = _random_network(g, position, sizes, norm).changed(dropped=dropped)
     values = {f"W{k + 1}": W for k, W in enumerate(draw.W)} | {f"b{k + 1}": b for k, b in enumerate(draw.b)}
     values |= {f"gamma{k + 1}": one for k, one in enumerate(draw.gammas)}
     values |= {f"beta{k + 1}": one for k, one in enumerate(draw.betas)}
@@ -186,8 +201,14 @@ def _given(g: np.random.Generator, position: int, sizes: Any, norm: str, labels:
         arrays["y"] = draw.t.argmax(axis=1)
     _, D, hidden, K = sizes[position]
     arrays |= {"size D": D, "size K": K, "size hidden": list(hidden), "size H": hidden[0], "size reg": draw.reg}
-    if not labels or norm:
+    if not labels:
         return Given(arrays, draw)
+    if norm or draw.dropped:
+        test = ["f", 1, "layer", "loss"]
+        after = tuple(
+            {"op": "call", "path": test, "args": [{"fresh": name}], "as": f"scores of {name}"} for name in ("X", "head")
+        )
+        return Given(arrays, draw, after=after, besides={"head": draw.x[:2]})
     last = f"b{len(draw.W)}"
     args = [
         {"fresh": "large" if name == last else name} if isinstance(value, np.ndarray) else value
@@ -195,6 +216,24 @@ def _given(g: np.random.Generator, position: int, sizes: Any, norm: str, labels:
     ]
     after = (call("made", "forward", args=args, to="large f", send=False), get("large f", 0, to="large y"))
     return Given(arrays, draw, after=after, besides={"large": values[last] + 1e3})  # this does not change the loss
+
+
+def _evaluated(forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Observation]]) -> None:
+    """Checks that loss(X) without labels uses no batch statistics and drops nothing."""
+    for one, observation in trials:
+        scores, head = observation.get("scores of X"), observation.get("scores of head")
+        if scores is None or head is None or head.shape != scores[:2].shape or forward.missing:
+            continue
+        if one.draw.dropped:
+            expected = right_value(mlp_forward(), one.draw)
+            if not close(scores, expected):
+                forward.judged = True
+                forward.bug("dropout-in-evaluation", f"in loss(X): {departure('the scores', scores, expected)}")
+                return
+        elif not close(head, scores[:2]):
+            alone = departure("the scores", head, scores[:2])
+            forward.bug("evaluation-batch-figures", f"loss(X) of the first two samples without the others: {alone}")
+            return
 
 
 # -- the descriptions -------------------------------------------------------------------------------------------------
@@ -211,7 +250,8 @@ def networks(module: Module, more_checks: tuple[Callable[..., None], ...] = ()) 
         built = _built(owner, init)
         if built is None or not ("reg" in built or "reg" in loss):
             continue
-        for norm in ("", *(() if owner == "TwoLayerNet" else _normalisations(init))):
+        norms = () if owner == "TwoLayerNet" else _normalisations(init, module.classes[owner])
+        for norm in ("", *norms):
             yield from _parts(owner, sizes, built, init, loss, norm, more_checks)
         rate = next((name for name in ("dropout_keep_ratio", "dropout") if name in init), "")
         if owner == "FullyConnectedNet" and rate and "seed" in init:
@@ -236,9 +276,12 @@ def _built(owner: str, init: list[str]) -> dict[str, Any] | None:
     return built | ({"dtype": {"numpy": "float64"}} if "dtype" in init else {})
 
 
-def _normalisations(init: list[str]) -> tuple[str, ...]:
+def _normalisations(init: list[str], node: ast.ClassDef) -> tuple[str, ...]:
+    """Those that the constructor takes and the code mentions."""
     if "normalization" in init:
-        return ("batchnorm", "layernorm")
+        values = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
+        names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+        return tuple(norm for norm in ("batchnorm", "layernorm") if norm in values or f"{norm}_forward" in names)
     return ("batchnorm",) if "use_batchnorm" in init else ()
 
 
@@ -284,7 +327,8 @@ def _parts(
         f"{title}.loss(X, y)", "forward", "backward", lambda g, k: _given(g, k, sizes, norm, True),
         network_loss() if analytic else None, gradients, adapter=adapted(_spec(owner, names, built, inputs)),
         upstream=False, choices=SHARES, starts_at_zero=True, differences=not analytic,
-        shared=dict.fromkeys(gradients, SHARED), more=() if norm else more_checks, **common,
+        shared=dict.fromkeys(gradients, SHARED), more={"": more_checks, "batchnorm": (_evaluated,)}.get(norm, ()),
+        **common,
     )  # fmt: skip
 
 
@@ -299,8 +343,9 @@ def _with_dropout(sizes: Any, built: dict[str, Any], loss: list[str]) -> Describ
     inputs = ["X", "y", *(["size reg"] if "reg" in loss else [])]
     owner = "FullyConnectedNet"
     return Described(
-        f"{owner} with dropout.loss(X, y)", "forward", "backward", lambda g, k: _given(g, k, sizes, "", True), None,
+        f"{owner} with dropout.loss(X, y)", "forward", "backward",
+        lambda g, k: _given(g, k, sizes, "", True, dropped=True), None,
         {f"d{name}": _numeric_gradient(f"d{name}", k) for k, name in enumerate(names)},
         adapter=adapted(_spec(owner, names, built, inputs)), upstream=False, starts_at_zero=True, differences=True,
-        owner=owner, methods=("loss", "loss"), group=owner, trials=2,
+        more=(_evaluated,), owner=owner, methods=("loss", "loss"), group=owner, trials=2,
     )  # fmt: skip

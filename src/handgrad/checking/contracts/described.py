@@ -85,6 +85,7 @@ class Described:
         choices: allowed changes of the draw, all equally right: a convention that forward chooses and its gradients
             follow.
         further: additional arguments of backward, after (dout, cache).
+        case: what distinguishes this part from another one of the same functions.
         upstream: whether backward takes an upstream gradient; otherwise the gradients are those of the output's sum.
         differences: the gradients are compared with finite differences of the hand-in's own forward. This is always
             the case if the output is unknown.
@@ -115,6 +116,7 @@ class Described:
     conventions: tuple[Mapping[str, Any], ...] = ({},)
     choices: tuple[Mapping[str, Any], ...] = ({},)
     further: tuple[Any, ...] = ()
+    case: str = ""
     upstream: bool = True
     differences: bool = False
     largest: int = 80
@@ -220,7 +222,7 @@ class Runner(Contract):
         else:
             forward = Judge(each.forward, observations, module, "", each.forward, group)
             backward, name = each.backward or each.forward, each.backward or f"{each.forward}, gradient"
-            gradient = Judge(name, observations, module, "", backward, group)
+            gradient = Judge(f"{name}{each.case and f', {each.case}'}", observations, module, "", backward, group)
         forward.symbols = gradient.symbols = each.symbols
         forward.known = gradient.known = each.known
         return forward, gradient
@@ -280,7 +282,8 @@ class Runner(Contract):
         return [gradient.result()] if told else self._both(each, forward, gradient)
 
     def _both(self, each: Described, forward: Judge, gradient: Judge) -> list[Part]:
-        return [forward.result()] if each.owner and not each.gradients else [forward.result(), gradient.result()]
+        alone = not each.gradients and (each.owner or not each.backward)
+        return [forward.result()] if alone else [forward.result(), gradient.result()]
 
     def _told(self, each: Described) -> bool:
         """Whether the same forward is judged as a part of an earlier description."""

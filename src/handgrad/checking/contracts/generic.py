@@ -100,15 +100,19 @@ def required(function: ast.FunctionDef) -> list[str]:
     return [name for name in names if name not in ("self", "cls", "ctx")]
 
 
-def fields(node: ast.ClassDef) -> list[str]:
-    """The fields of a dataclass without a default value."""
-    if not any("dataclass" in ast.unparse(each) for each in node.decorator_list):
-        return []
-    return [
-        each.target.id
-        for each in node.body
-        if isinstance(each, ast.AnnAssign) and each.value is None and isinstance(each.target, ast.Name)
-    ]
+#: Constructor arguments that are not options of the function which forward computes.
+NOT_OPTIONS = re.compile(r"lr|rate|eps|moment|decay|drop|keep|prob|^p$|std|sigma|scale|init|seed|noise|gain")
+
+
+def options(function: ast.FunctionDef) -> dict[str, float]:
+    """The float arguments with a default value, such as a slope, each with a value that differs from the default."""
+    count = len(function.args.defaults)
+    found = {}
+    for argument, default in zip(function.args.args[-count:] if count else [], function.args.defaults, strict=True):
+        value = default.value if isinstance(default, ast.Constant) else None
+        if isinstance(value, float) and 1e-3 < value < 100 and not NOT_OPTIONS.search(argument.arg.lower()):
+            found[argument.arg] = 0.4 * value
+    return found
 
 
 def guess(name: str, D: int, K: int) -> Any:
@@ -118,7 +122,9 @@ def guess(name: str, D: int, K: int) -> Any:
         return 2
     if re.search(r"out|units|hidden|n_?o$|fan_?out|classes", low):
         return K
-    if re.search(r"(^|_)in|features|dim|neurons|size|n_?i$|^n$|^d$|shape|channels", low):
+    if re.search(r"^rng$|generator|^random", low):
+        return {"path": ["generator"]}
+    if re.search(r"(^|_)in|features|dim|neurons|size|width|n_?i$|^n$|^d$|shape|channels", low):
         return D
     if re.search(r"slope|alpha|leak", low):
         return 0.3
@@ -231,7 +237,7 @@ class GenericLayer(Contract):
 
     def _class_trials(self, module: Module, name: str) -> dict[str, list[Trial]]:
         methods = module.methods(name)
-        arguments = required(methods["__init__"]) if "__init__" in methods else fields(module.classes[name])
+        arguments = required(methods["__init__"]) if "__init__" in methods else []
         inputs = required(methods["forward"])
         upstream = required(methods["backward"])
         if not inputs or len(inputs) > 2 or any(guess(each, 4, 3) is None for each in arguments):
@@ -249,6 +255,7 @@ class GenericLayer(Contract):
             sweep=False,
             passes=1,
             beside=False,
+            named=None,
         ) -> Trial:
             N = shape.N if x is None else len(x)
             g, labels, up = (self.generator(name, shape.D, shape.K, N, what) for what in ("x", "labels", "upstream"))
@@ -268,8 +275,9 @@ class GenericLayer(Contract):
             operations: list[Operation] = [
                 {"op": "import", "module": module.name, "as": "m", "send": False},
                 define("layer_arrays", give=["pool"]),
+                call("numpy", "random", "default_rng", args=[1], to="generator", send=False),
                 {"op": "seed", "value": 1},
-                call("m", name, args=values, to="layer", send=False),
+                {**call("m", name, args=values, to="layer", send=False), "kwargs": named or {}},
                 call("ours", "found", args=[{"path": ["layer"]}], to="fresh"),
                 call("ours", "fill", args=[{"path": ["layer"]}, list(_PARAMETERS)]),
                 call("ours", "found", args=[{"path": ["layer"]}], to="parameters"),
@@ -372,6 +380,9 @@ class GenericLayer(Contract):
             ]
             groups[f"stale {position}"] = [build(f"{position} stale", shape, x, before=True)]
             groups[f"beside {position}"] = [build(f"{position} beside", shape, x, beside=True)]
+        for option, value in (options(methods["__init__"]) if "__init__" in methods else {}).items():
+            label = f"with {option}={value:g}"
+            groups[label] = [build(label, shapes[0], sweep=True, named={option: value})]
         small = self.generator(name, "small").normal(size=(3, 4))
         if kind_of(name) in (*ELEMENTWISE, "softmax"):
             groups["large"] = [
@@ -444,7 +455,7 @@ class GenericLayer(Contract):
         if any(bug.id == "wrong-at-a-later-pass" for bug in forward.findings):
             backward.unjudged = "forward computes different functions in different passes"
         elif not backward.missing:
-            self._judge_backward(backward, forward, kind, ran, prepared, extras, observations)
+            self._judge_backward(backward, forward, kind, ran, prepared, extras, groups, observations)
         if not known and not forward.findings and not forward.missing:
             forward.judged = False
             forward.open = NO_REFERENCE
@@ -515,7 +526,7 @@ class GenericLayer(Contract):
             own[name] = value.array
         return own
 
-    def _judge_backward(self, judge: Judge, forward: Judge, kind, ran, prepared, extras, observations) -> None:
+    def _judge_backward(self, judge: Judge, forward: Judge, kind, ran, prepared, extras, groups, observations) -> None:
         numeric: list[Trial] = []
         later: list[Trial] = []
         renamed = {}
@@ -560,9 +571,25 @@ class GenericLayer(Contract):
         judge.observations = {**judge.observations, **renamed}
         if not judge.findings:
             judge_later(judge, numeric_backward(loss=numeric[0].draw.loss), later, "dx")
+        if not judge.findings:
+            self._options(judge, groups, observations)
         if ran[0].draw.second:
             self._second(judge, ran, observations)
         self._parameters(judge, ran, observations)
+
+    def _options(self, judge: Judge, groups, observations) -> None:
+        """backward with an argument of the constructor that is not its default."""
+        for label, trials in groups.items():
+            observation = observations.get(trials[0].name) if label.startswith("with ") else None
+            y, found = (observation.get(key) for key in ("y", "dx")) if observation is not None else (None, None)
+            J = trials[0].draw.around.jacobian(observation.get("values"), y) if y is not None else None
+            if J is None or found is None or found.size != J.shape[0]:
+                continue
+            dy = _upstream(trials[0], y) if trials[0].draw.upstream else np.ones_like(np.asarray(y, float))
+            expected = (J @ dy.ravel()).reshape(found.shape)
+            if not close(found, expected, DIFFERENCES):
+                judge.bug("argument-ignored", f"{label}: {departure('dx', found, expected)}")
+                return
 
     def _second(self, judge: Judge, ran, observations) -> None:
         """Judges the gradient of the second input of forward, if backward returns both gradients."""
@@ -1051,15 +1078,32 @@ def _is_base(source: Source, name: str) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class FunctionPair:
+    """A function and its gradient, in one file."""
+
+    module: Module
+    function: str
+    gradient: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.gradient} of {self.function}"
+
+
 class FunctionGradient(Contract):
-    """A function, and a second function that should be its gradient."""
+    """Functions, each with a second function that should be its gradient."""
 
     name = "function"
     title = "a function and its gradient"
 
-    def __init__(self, source: Source, function: str, gradient: str) -> None:
+    def __init__(self, source: Source, pairs: Sequence[FunctionPair]) -> None:
         super().__init__(source)
-        self.function, self.gradient = function, gradient
+        self.pairs = {pair.title: pair for pair in pairs}
+
+    @classmethod
+    def of(cls, source: Source, function: str, gradient: str) -> Contract:
+        """The contract of one pair. Raises ConfigError if the functions are not in one file."""
         found = [m for m in source.modules if function in m.functions and gradient in m.functions]
         if not found:
             available = sorted(name for module in source.modules for name in module.functions)
@@ -1067,14 +1111,16 @@ class FunctionGradient(Contract):
                 f"gradient='{function}:{gradient}': expected two functions in the same file; "
                 f"available functions: {', '.join(available) or 'none'}"
             )
-        self.module = found[0]
+        return cls(source, [FunctionPair(found[0], function, gradient)])
 
     @classmethod
     def recognise(cls, source: Source) -> Contract | None:
-        """Finds a function f with an `f_grad`, `grad_f`, `df`, `f_gradient` or similar function in the same file."""
+        """Finds every function f with an `f_grad`, `grad_f`, `df`, `f_gradient` or similar function in the same
+        file."""
+        pairs = []
         for module in source.modules:
             for name in module.functions:
-                for other in (
+                names = (
                     f"{name}_gradient",
                     f"{name}_grad",
                     f"grad_{name}",
@@ -1082,21 +1128,24 @@ class FunctionGradient(Contract):
                     f"{name}_backward",
                     f"{name}_prime",
                     f"{name}_derivative",
-                ):
-                    if other in module.functions:
-                        return cls(source, name, other)
-        return None
+                )
+                other = next((other for other in names if other in module.functions), None)
+                if other is not None:
+                    pairs.append(FunctionPair(module, name, other))
+        return cls(source, pairs) if pairs else None
 
     @property
     def paths(self) -> tuple[str, ...]:
-        return (self.module.folder, ".")
+        return tuple(dict.fromkeys([*(pair.module.folder for pair in self.pairs.values()), "."]))
 
-    def _arguments(self, shape: tuple[int, ...], g, manner: str) -> tuple[list[str], dict[str, np.ndarray]]:
+    def _arguments(
+        self, pair: FunctionPair, shape: tuple[int, ...], g, manner: str
+    ) -> tuple[list[str], dict[str, np.ndarray]]:
         """Values for the arguments of the function, according to their names: as for a layer, or as for a regression
         (w, X, y)."""
         N, D = shape if len(shape) == 2 else (1, shape[0] if shape else 1)
         arrays: dict[str, np.ndarray] = {}
-        names = required(self.module.functions[self.function])
+        names = required(pair.module.functions[pair.function])
         is_weight = [bool(re.fullmatch(r"w|weights?|kernel|theta|coef", each.lower())) for each in names]
         for position, name in enumerate(names):
             low = name.lower()
@@ -1118,10 +1167,16 @@ class FunctionGradient(Contract):
             arrays[name] = spread_out(g, size)
         return names, arrays
 
-    def make_trials(self) -> dict[str, list[Trial]]:
+    def make_trials(self) -> dict[str, dict[str, list[Trial]]]:
+        return {title: self._pair_trials(pair) for title, pair in self.pairs.items()}
+
+    def probes(self) -> list[Probe]:
+        return [each.probe for groups in self.trials().values() for group in groups.values() for each in group]
+
+    def _pair_trials(self, pair: FunctionPair) -> dict[str, list[Trial]]:
         matrices, vectors = ((5, 4), (6, 3), (4, 4), (3, 3)), ((4,), (3,), (6,), (5,))
         return {
-            manner: [self._build(shape, i, manner) for i, shape in enumerate(shapes)]
+            manner: [self._build(pair, shape, i, manner) for i, shape in enumerate(shapes)]
             for manner, shapes in (
                 ("matrix", matrices),
                 ("labels", matrices),
@@ -1131,10 +1186,10 @@ class FunctionGradient(Contract):
             )
         }
 
-    def _build(self, shape: tuple[int, ...], seed: int, manner: str) -> Trial:
+    def _build(self, pair: FunctionPair, shape: tuple[int, ...], seed: int, manner: str) -> Trial:
         g = self.generator(manner, seed)
-        names, arrays = self._arguments(shape, g, manner)
-        derivative_names = required(self.module.functions[self.gradient])
+        names, arrays = self._arguments(pair, shape, g, manner)
+        derivative_names = required(pair.module.functions[pair.gradient])
         upstream = len(derivative_names) == len(names) + 1
         dy_first = upstream and bool(re.search(r"dy|dout|grad|delta|upstream|up$|^g$", derivative_names[0]))
 
@@ -1144,7 +1199,7 @@ class FunctionGradient(Contract):
                 for name in names
             ]
 
-        operations: list[Operation] = [{"op": "import", "module": self.module.name, "as": "m", "send": False}]
+        operations: list[Operation] = [{"op": "import", "module": pair.module.name, "as": "m", "send": False}]
         sent = {k: v for k, v in arrays.items() if v.ndim}
         ups = []
         for k in range(PASSES):
@@ -1154,7 +1209,7 @@ class FunctionGradient(Contract):
             given, up = copies("own"), {"path": [f"dy{suffix}"]}
             operations += [
                 {"op": "seed", "value": 0},
-                call("m", self.function, args=copies("fresh"), to=f"y{suffix}"),
+                call("m", pair.function, args=copies("fresh"), to=f"y{suffix}"),
                 {
                     "op": "let",
                     "value": {"shaped": f"dy{suffix} ", "like": [f"y{suffix}"]},
@@ -1163,7 +1218,7 @@ class FunctionGradient(Contract):
                 },
                 call(
                     "m",
-                    self.gradient,
+                    pair.gradient,
                     args=[up, *given] if dy_first else [*given, up] if upstream else given,
                     to=f"g{suffix}",
                     attempt=True,
@@ -1177,7 +1232,7 @@ class FunctionGradient(Contract):
             args = copies("fresh")
             args[k] = {"row": "array"}
             operations.append(
-                {"op": "each", "rows": f"points {k}", "path": ["m", self.function], "args": args}
+                {"op": "each", "rows": f"points {k}", "path": ["m", pair.function], "args": args}
                 | {"as": f"values {k}", "try": True}
             )
         draw = Draw(
@@ -1189,7 +1244,7 @@ class FunctionGradient(Contract):
             around=around,
         )
         label = f"{manner} {'x'.join(map(str, shape))}"
-        return trial(f"{self.function} {label} {seed}", operations, draw, sent)
+        return trial(f"{pair.module.name}.{pair.function} {label} {seed}", operations, draw, sent)
 
     def _jacobian(self, each: Trial, observation: Observation, k: int) -> np.ndarray | None:
         """The numerical derivative of the function with respect to argument k."""
@@ -1199,13 +1254,17 @@ class FunctionGradient(Contract):
         return each.draw.around[each.draw.names[k]].jacobian(observation.get(f"values {k}"), y)
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
-        judge = Judge(
-            f"{self.gradient} of {self.function}", observations, self.module, "", self.gradient, self.function
+        return each_alone(
+            *((title, partial(self._judge_pair, pair, observations)) for title, pair in self.pairs.items())
         )
+
+    def _judge_pair(self, pair: FunctionPair, observations: Mapping[str, Observation]) -> list[Part]:
+        judge = Judge(pair.title, observations, pair.module, "", pair.gradient, pair.function)
         if judge.missing:
             return [judge.result()]
+        groups = self.trials()[pair.title]
         possible = []
-        for group in self.trials().values():
+        for group in groups.values():
             ran = [each for each in group if each.name in observations and "y" in observations[each.name].values]
             ran = [each for each in ran if observations[each.name].get("y") is not None]
             if ran and any(self._jacobian(each, observations[each.name], 0) is not None for each in ran):
@@ -1213,11 +1272,11 @@ class FunctionGradient(Contract):
         # prefer inputs that both functions accept, and for which the gradient has the shape of the input
         possible.sort(key=lambda ran: not self._fits(ran, observations))
         if possible:
-            self._judge_group(judge, possible[0], observations)
+            self._judge_group(pair, judge, possible[0], observations)
             return [judge.result()]
-        if judge.ended([each for group in self.trials().values() for each in group]):
+        if judge.ended([each for group in groups.values() for each in group]):
             return [judge.result()]
-        for group in self.trials().values():
+        for group in groups.values():
             for each in group:
                 found = observations.get(each.name)
                 if found is not None and found.failure is not None:
@@ -1225,10 +1284,10 @@ class FunctionGradient(Contract):
                         judge.failed(found.failure)
                     else:
                         judge.unjudged = (
-                            f"{self.function} fails on the inputs that the checker generates: {found.failure}"
+                            f"{pair.function} fails on the inputs that the checker generates: {found.failure}"
                         )
                     return [judge.result()]
-        judge.unjudged = f"{self.function} has no numerical derivative"
+        judge.unjudged = f"{pair.function} has no numerical derivative"
         return [judge.result()]
 
     def _fits(self, ran: Sequence[Trial], observations) -> bool:
@@ -1240,7 +1299,7 @@ class FunctionGradient(Contract):
                 return False
         return True
 
-    def _judge_group(self, judge: Judge, ran, observations) -> None:
+    def _judge_group(self, pair: FunctionPair, judge: Judge, ran, observations) -> None:
         first = ran[0]
         names = first.draw.names
         tensors = [name for name in names if first.draw.arguments[name].ndim or name == names[0]]
@@ -1275,9 +1334,9 @@ class FunctionGradient(Contract):
                     (later if i else trials).append(Trial(replace(each.probe, name=label), draw))
             if trials:
                 subject = numeric_backward(loss=all(one.draw.y.size == 1 for one in trials))
-                title = self.gradient if count == 1 else f"the gradient with respect to {name}"
+                title = pair.gradient if count == 1 else f"the gradient with respect to {name}"
                 kind = identified(trials) if trials[0].draw.x.ndim == 2 else None
-                judge.known = kind is not None or kind_of(self.function) is not None
+                judge.known = kind is not None or kind_of(pair.function) is not None
                 quiet = without_findings(judge)
                 quiet.observations = judge.observations
                 quiet.fit(replace(subject, name=title), trials, "g", depth=0)
@@ -1299,6 +1358,6 @@ class FunctionGradient(Contract):
             y, after = observations[each.name].get("y"), observations[each.name].get("dy after")
             same = y is None or after is None or after.shape != y.shape or np.array_equal(after, _upstream(each, y))
             if each.draw.upstream and not same:
-                judge.bug("input-changed", f"{self.gradient} modifies the upstream gradient")
+                judge.bug("input-changed", f"{pair.gradient} modifies the upstream gradient")
                 break
         judge.unchanged(ran, [name for name in names if first.draw.arguments[name].ndim])

@@ -168,7 +168,7 @@ class Judge:
             self.missing = "its file is missing"
         elif self.owner and self.owner not in self.module.classes:
             self.missing = f"there is no class {self.owner}"
-        elif (self.owner or self.method) in self.module.borrowed:
+        elif (self.owner or self.method) in self.module.borrowed | self.module.made:
             pass
         elif self.method and node is None:
             self.missing = f"there is no {self.method}"

@@ -24,6 +24,8 @@ class Module:
     functions: dict[str, ast.FunctionDef]
     borrowed: frozenset[str] = frozenset()
     """Names that are imported from handgrad: our own drop-ins, of which nothing is to be read here."""
+    made: frozenset[str] = frozenset()
+    """Classes that a call returns (`Tanh = make_activation(...)`), of which nothing can be read here either."""
 
     @property
     def folder(self) -> str:
@@ -42,6 +44,8 @@ class Module:
             for each in node.body:
                 if isinstance(each, ast.FunctionDef):
                     found.setdefault(each.name, each)
+            if any("dataclass" in ast.unparse(each) for each in node.decorator_list):
+                found.setdefault("__init__", _constructor(node))
             bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in self.classes]
             node = self.classes[bases[0]] if bases else None
         return found
@@ -115,18 +119,43 @@ def _module(path: str, tree: ast.Module) -> Module:
             classes[node.name] = node
         elif isinstance(node, ast.FunctionDef):
             functions[node.name] = node
-    borrowed = set()
+    borrowed, made = set(), set()
     for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            for name in (each.id for each in node.targets if isinstance(each, ast.Name)):
+                if name[0].isupper() and not name.isupper() and name not in classes:
+                    made.add(name)
+                    classes[name] = ast.copy_location(_class(name), node)
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "handgrad":
             for name in (each.asname or each.name for each in node.names):
                 borrowed.add(name)
-                stand_in = ast.parse(f"class {name}: pass" if name[0].isupper() else f"def {name}(): return 0").body[0]
+                stand_in = _class(name) if name[0].isupper() else ast.parse(f"def {name}(): return 0").body[0]
                 stand_in = ast.copy_location(stand_in, node)
                 if isinstance(stand_in, ast.ClassDef):
                     classes.setdefault(name, stand_in)
                 elif isinstance(stand_in, ast.FunctionDef):
                     functions.setdefault(name, stand_in)
-    return Module(path, tree, classes, functions, frozenset(borrowed))
+    return Module(path, tree, classes, functions, frozenset(borrowed), frozenset(made))
+
+
+def _class(name: str) -> ast.ClassDef:
+    made = ast.parse(f"class {name}: pass").body[0]
+    assert isinstance(made, ast.ClassDef)
+    return made
+
+
+def _constructor(node: ast.ClassDef) -> ast.FunctionDef:
+    """The `__init__` that a dataclass gets from its fields, as far as its arguments are concerned."""
+    arguments = ["self"]
+    for each in node.body:
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
+            value = ast.unparse(each.value) if each.value is not None else ""
+            if "init=False" not in value.replace(" ", ""):
+                arguments.append(f"{each.target.id}={value}" if value else each.target.id)
+    arguments.sort(key=lambda each: "=" in each)  # fields of a base class with defaults may come first
+    made = ast.parse(f"def __init__({', '.join(arguments)}): self.made = 1").body[0]
+    assert isinstance(made, ast.FunctionDef)
+    return ast.copy_location(made, node)
 
 
 def empty(function: ast.FunctionDef) -> bool:

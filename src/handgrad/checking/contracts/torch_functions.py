@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -36,12 +36,30 @@ from handgrad.checking.probe import Observation, Operation, Probe
 from handgrad.checking.results import Part
 
 
-def value_for(name: str, position: int, N: int, D: int, K: int, g: np.random.Generator) -> Any:
+@dataclass(frozen=True)
+class Manner:
+    """How the arguments of a function are generated.
+
+    Arguments:
+        between: the sizes of the axes between the first and the last axis of an input.
+        vectors: whether all inputs after the first are vectors with one entry per feature, independent of their names.
+    """
+
+    between: tuple[int, ...] = ()
+    vectors: bool = False
+
+
+USUAL = Manner()
+
+
+def value_for(name: str, position: int, N: int, D: int, K: int, g: np.random.Generator, manner: Manner = USUAL) -> Any:
     """A value for an argument of the forward of a Function, according to its name."""
     low = name.lower()
     if re.search(r"eps|^ε$|^ϵ$", low):
         return 1e-5
     if re.search(r"gamma|beta|^scale|^shift|^γ$|^β$", low):
+        return g.uniform(0.5, 1.5, size=D) * g.choice([-1, 1], size=D)
+    if position and manner.vectors and not re.search(r"slope|alpha|lambda|lambd|momentum|label|target|^t$", low):
         return g.uniform(0.5, 1.5, size=D) * g.choice([-1, 1], size=D)
     if re.search(r"^w$|weight", low):
         return g.normal(size=(K, D))
@@ -51,7 +69,7 @@ def value_for(name: str, position: int, N: int, D: int, K: int, g: np.random.Gen
         return 0.3
     if re.search(r"label|target|^t$", low):
         return np.arange(N) % D
-    return spread_out(g, (N, D))
+    return spread_out(g, (N, *manner.between, D))
 
 
 def runs(f: Operation, given: list[Any], arrays: dict[str, Any], g: np.random.Generator) -> list[Operation]:
@@ -81,6 +99,13 @@ def sweep(f: Operation, given: list[Any], k: int) -> Operation:
 
 
 SIZES = ((6, 4, 3), (7, 3, 5), (4, 4, 4), (5, 3, 3))
+#: The arguments of a function that the checker does not know, tried in this order, with the sizes of each trial.
+MANNERS = (
+    *((USUAL, sizes) for sizes in SIZES),
+    *((Manner(vectors=True), sizes) for sizes in SIZES[:2]),
+    (Manner((2,)), (3, 4, 5)),
+    (Manner((2, 3)), (2, 3, 4)),
+)
 
 
 def start(module: str) -> list[Operation]:
@@ -136,10 +161,11 @@ class TorchFunction(Contract):
         if not names:
             return []
         found = []
-        for position, (N, D, K) in enumerate(SIZES):
+        known = norm_axis(name) is not None or kind_of(name) is not None
+        for position, (manner, (N, D, K)) in enumerate(MANNERS[: len(SIZES)] if known else MANNERS):
             g = self.generator(name, position)
             spread = 1e-2 if position == 3 and ("eps" in names or norm_axis(name) is not None) else 1.0
-            values = [value_for(each, i, N, D, K, g) for i, each in enumerate(names)]
+            values = [value_for(each, i, N, D, K, g, manner) for i, each in enumerate(names)]
             if norm_axis(name) is not None and len(names) >= 3:  # (input, gamma, beta, eps), whatever their names are
                 values[0] = spread_out(g, (N, D))
                 values[1:3] = [g.uniform(0.5, 1.5, size=D) * g.choice([-1, 1], size=D) for _ in range(2)]
@@ -169,7 +195,7 @@ class TorchFunction(Contract):
             if position == 0 and norm_axis(name) is not None and len(names) >= 3:
                 loose = [*given[:3], 0.3]
                 operations.append(call("ours", "plain", args=[apply, loose], to="y loose", attempt=True))
-            if position == 0:
+            if not position or manner != USUAL:
                 singles = {f"s{i}": value.astype(np.float32) for i, value in enumerate(values) if i in floating}
                 arrays |= singles
                 single = [{"fresh": f"s{i}"} if f"s{i}" in singles else each for i, each in enumerate(given)]
@@ -178,6 +204,7 @@ class TorchFunction(Contract):
                 )
             draw = Draw(
                 {"N": N, "D": D},
+                manner=manner,
                 names=names,
                 values=values,
                 floating=floating,
@@ -223,11 +250,16 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
     """Judges a Function: forward if its name is that of a known function, and backward by finite differences of
     forward."""
     ran = [each for each in trials if each.name in observations and observations[each.name].get("y") is not None]
+    ran = _of_one_manner(trials, ran, observations)
     if not ran:
         for each in trials:
             found = observations.get(each.name)
             if found is not None and found.failure is not None and not forward.missing:
-                forward.failed(found.failure)
+                guessed = axis is None and kind_of(forward.owner) is None
+                if guessed and found.failure.kind == "exception" and "NotImpl" not in found.failure.type:
+                    forward.unjudged = f"it fails on the inputs that the checker generates: {found.failure}"
+                else:
+                    forward.failed(found.failure)
                 break
         if not backward.missing:
             backward.unjudged = "forward fails"
@@ -278,6 +310,27 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
         y = single.items["y"].array
         if y is not None and y.dtype != np.float32:
             forward.note(f"the output for float32 inputs is {y.dtype}")
+
+
+def _of_one_manner(trials: Sequence[Trial], ran: Sequence[Trial], observations) -> list[Trial]:
+    """Of the trials that went through forward, those with the kind of arguments that suits the function: the first
+    kind with which all of its trials went through forward and backward, else that with which most went through
+    forward."""
+
+    def of(each: Trial) -> Manner:
+        return getattr(each.draw, "manner", USUAL)
+
+    def share(manner: Manner, backward: bool) -> float:
+        runs = [observations[each.name].values.get("run") for each in ran if of(each) == manner]
+        through = [run for run in runs if not backward or (run is not None and run.failure is None)]
+        return len(through) / sum(of(each) == manner for each in trials)
+
+    manners = dict.fromkeys(map(of, ran))
+    if len(manners) < 2:
+        return list(ran)
+    whole = next((manner for manner in manners if share(manner, True) == 1), None)
+    chosen = whole if whole is not None else max(manners, key=lambda manner: share(manner, False))
+    return [each for each in ran if of(each) == chosen]
 
 
 def norm_draw(each: Trial, observation: Observation) -> Draw:

@@ -3,6 +3,7 @@
 `m` is the module of the hand-in. `NAME` is the class, for functions that several classes share.
 """
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -58,20 +59,32 @@ def norm_evaluated(x, gamma, beta, mean, var):
     return layer.forward(x, eval=True), layer.running_M, layer.running_V
 
 
-class Holder:
-    """A layer or a model that only has attributes."""
+class Linear:
+    """A layer that only has attributes. An optimiser may select layers by the name of their class."""
 
     W: np.ndarray
     b: np.ndarray
     dLdW: np.ndarray
     dLdb: np.ndarray
-    layers: list["Holder"]
+
+
+class Model:
+    layers: list[Any]
+
+
+def linear_layer(W, b):
+    """The hand-in's own linear layer, which an optimiser may select by its class; else a stand-in."""
+    try:
+        layer = importlib.import_module("mytorch.nn.linear").Linear(W.shape[1], W.shape[0])
+    except Exception:
+        layer = Linear()
+    layer.W, layer.b = W, b
+    return layer
 
 
 def sgd(w, dw0, dw1, dw2, lr, momentum):
     """Makes three steps."""
-    layer, model = Holder(), Holder()
-    layer.W, layer.b = w.copy(), w[:, :1].copy()
+    layer, model = linear_layer(w.copy(), w[:, :1].copy()), Model()
     layer.dLdW, layer.dLdb = dw0, dw0[:, :1]
     model.layers = [layer]
     optimiser = m.SGD(model, lr=lr, momentum=momentum)

@@ -1,6 +1,6 @@
-"""The tables, figures and claims of the documents, transcribed: one module for each document."""
+"""The tables, figures and claims of the documents, transcribed, one module for each document; and our own records."""
 
-from handgrad.reproduce.documents import cmu_f19, data, uva_2020, uva_apr19_a, uva_apr19_b, uva_nov19
+from handgrad.reproduce.documents import cmu_f19, data, records, uva_2020, uva_apr19_a, uva_apr19_b, uva_nov19
 
 ENTRIES = (
     *uva_apr19_a.ENTRIES,
@@ -9,4 +9,5 @@ ENTRIES = (
     *uva_2020.ENTRIES,
     *cmu_f19.ENTRIES,
     *data.ENTRIES,
+    *records.ENTRIES,
 )

@@ -23,14 +23,14 @@ CNN = {
 }
 
 JPEG = (
-    "The authors trained on the original CIFAR-10; the results in handgrad's documentation are of a copy that went "
-    "through JPEG once, which may cost a little accuracy: see data/jpeg."
+    "The authors trained on the original CIFAR-10. The results in handgrad's documentation come from a copy that was "
+    "compressed with JPEG once, which may reduce the accuracy slightly: see data/jpeg."
 )
 BATCH = (
-    "The training figures of the document are those of one batch, ours are means over all batches since the last "
-    "evaluation; the allowance takes that into account."
+    "The document's training metrics are those of one batch. Ours are means over all batches since the previous "
+    "evaluation. The allowance takes this into account."
 )
-STEPS = "The document does not state the number of steps: this is the course's default."
+STEPS = "The document does not state the number of steps. We use the course's default."
 
 
 def combinations(study: Mapping[str, Any], varied: tuple[str, ...]) -> dict[str, Case]:

@@ -11,9 +11,9 @@ _EDITION = {"activation": "elu", "learning_rate": 1e-3, "max_steps": 1400}
 _NUMPY = {**NUMPY_MLP, **_EDITION}
 _PYTORCH = {**PYTORCH_MLP, **_EDITION}
 _DEFAULTS = (
-    "Where the table has a dash: the defaults of this edition, SGD, 100 units, batch size 200, ELU, 1,400 steps, "
+    "A dash in the table stands for the default of this edition: SGD, 100 units, batch size 200, ELU, 1,400 steps, "
+    "learning rate 1e-3."
 )
-_DEFAULTS += "learning rate 1e-3."
 
 #: What differs from the defaults, and the printed result.
 _TABLE_1: tuple[tuple[str, dict[str, Any], float], ...] = (
@@ -57,7 +57,7 @@ ENTRIES = (
         name="uva-2020/figure-1",
         kind="figure",
         title="Training loss and test accuracy of the NumPy MLP",
-        says="The test accuracy reaches 0.48 and stays about there; the training loss still falls a little.",
+        says="The test accuracy reaches 0.48 and then hardly changes; the training loss still falls slightly.",
         cases={"mlp_numpy": Case(_NUMPY)},
         printed=(Printed("mlp_numpy", "last test_accuracy", 0.48),),
         notes=("ELU, learning rate 1e-3 and 1,400 steps are the defaults of this edition.", JPEG),
@@ -66,7 +66,8 @@ ENTRIES = (
         name="uva-2020/table-1",
         kind="table",
         title="The permutation table: twelve PyTorch MLPs",
-        says="From 0.353 with Tanh to 0.531 with Adam, three layers, batch normalisation and 10,000 steps.",
+        says="The test accuracies range from 0.353 with Tanh to 0.531 with Adam, three layers, batch normalisation and "
+        "10,000 steps.",
         cases=_PERMUTATIONS,
         printed=tuple(Printed(name, "last test_accuracy", value) for name, _, value in _TABLE_1),
         notes=(_DEFAULTS, JPEG),
@@ -75,7 +76,7 @@ ENTRIES = (
         name="uva-2020/figure-2",
         kind="figure",
         title="Accuracy and loss of the PyTorch MLP with its defaults",
-        says="Curves of the first row of table 1: 0.451.",
+        says="Curves of the first row of table 1, with a test accuracy of 0.451.",
         cases={"defaults": _PERMUTATIONS["defaults"]},
         printed=(Printed("defaults", "last test_accuracy", 0.451),),
         notes=(_DEFAULTS, JPEG),
@@ -83,8 +84,8 @@ ENTRIES = (
     Entry(
         name="uva-2020/figure-3",
         kind="figure",
-        title="Accuracy and loss of the best of table 1",
-        says="Curves of the last row of table 1: 0.531.",
+        title="Accuracy and loss of the best network of table 1",
+        says="Curves of the last row of table 1, with a test accuracy of 0.531.",
         cases={_LAST: _PERMUTATIONS[_LAST]},
         printed=(Printed(_LAST, "last test_accuracy", 0.531),),
         notes=(_DEFAULTS, JPEG),
@@ -93,8 +94,8 @@ ENTRIES = (
         name="uva-2020/claim-tanh-slower-than-elu",
         kind="claim",
         title="Tanh converges more slowly than ELU",
-        says="“Networks with Tanh activation functions have converged a lot slower in this example”: 0.353 against "
-        "0.451.",
+        says="“Networks with Tanh activation functions have converged a lot slower in this example”: the test accuracy "
+        "is 0.353 against 0.451.",
         cases={
             "ELU": Case(_PYTORCH),
             "Tanh": Case({**_PYTORCH, "activation": "tanh"}),
@@ -104,22 +105,22 @@ ENTRIES = (
             ),
         },
         statements=(
-            Statement("ELU is ahead on the average over the run", "mean test_accuracy", ("ELU",), ("Tanh",)),
-            Statement("ELU is ahead at the end", "last test_accuracy", ("ELU",), ("Tanh",)),
+            Statement("ELU has a higher accuracy on average over the run", "mean test_accuracy", ("ELU",), ("Tanh",)),
+            Statement("ELU has a higher accuracy at the end", "last test_accuracy", ("ELU",), ("Tanh",)),
         ),
         notes=(
-            "Inputs are on the scale of 0 to 255 in this course, where Tanh saturates from the first step. The cases "
-            "on standardised inputs (learning rate 0.1) show what is left of the difference without that.",
+            "The inputs range from 0 to 255 in this course, so Tanh saturates from the first step. The cases with "
+            "standardised inputs (learning rate 0.1) show the difference without this effect.",
             JPEG,
         ),
     ),
     Entry(
         name="uva-2020/claim-elu-floor",
         kind="claim",
-        title="ELU drives activations towards its floor",
+        title="ELU drives activations towards its lower bound",
         says="“With ELU, many insignificant weights go to practically 0, whereas with Tanh, the weights are scaled "
-        "somewhere between -1 and 1.” A weight has no bounds in either network; what is meant are activations, of "
-        "which ELU has a floor of -1, and whose derivative is practically 0 there.",
+        "somewhere between -1 and 1.” Weights have no bounds in either network, so the document must mean activations. "
+        "ELU has a lower bound of -1, where its derivative is practically 0.",
         cases={
             "ELU": Case(_PYTORCH),
             "ELU, step 1": Case({**_PYTORCH, "max_steps": 1, "eval_freq": 1}),
@@ -131,7 +132,7 @@ ENTRIES = (
         },
         statements=(
             Statement(
-                "More activations lie within 0.1 of the floor after training than before",
+                "More activations are within 0.1 of the lower bound after training than before",
                 "share of the activations at ELU's floor",
                 ("ELU",),
                 ("ELU, step 1",),
@@ -143,7 +144,7 @@ ENTRIES = (
                 ("ELU, standardised, step 1",),
             ),
             Statement(
-                "More weights of the last layer are near 0 with ELU than with Tanh",
+                "More weights of the last layer are close to 0 with ELU than with Tanh",
                 "share of the weights near 0",
                 ("ELU",),
                 ("Tanh",),
@@ -151,17 +152,17 @@ ENTRIES = (
         ),
         notes=(
             "The share is that of the hidden activations of 1,000 test images.",
-            "On inputs of the scale 0 to 255 about half of all activations are at the floor from the first step: there "
-            "is little left to drive there. On standardised inputs training does drive them there.",
+            "With inputs from 0 to 255, about half of all activations are at the lower bound from the first step, so "
+            "training can hardly add to them. With standardised inputs, training does drive them there.",
             JPEG,
         ),
     ),
     Entry(
         name="uva-2020/claim-batch-norm-more-layers",
         kind="claim",
-        title="With batch normalisation the network gains, and gains from more layers",
+        title="Batch normalisation improves the network, and more layers then improve it further",
         says="“Especially when adding batch-norm, the ability to generalize with more layers started improving "
-        "tremendously”: 0.462 without, 0.524 with it, 0.531 with a layer more.",
+        "tremendously”: the test accuracy is 0.462 without it, 0.524 with it and 0.531 with another layer.",
         cases={name: _PERMUTATIONS[name] for name in (_WITHOUT, _WITH, _LAST)},
         statements=(
             Statement("Batch normalisation raises the test accuracy", "last test_accuracy", (_WITH,), (_WITHOUT,)),
@@ -199,8 +200,8 @@ ENTRIES = (
             ),
         ),
         notes=(
-            "Every run sees 100,000 images, two passes, with Adam and a learning rate of 1e-3; two layers of 100 "
-            "units. Layer normalisation is the control: it shows what the batch size does without it.",
+            "Each run trains two layers of 100 units on 100,000 images (two epochs), with Adam and a learning rate of "
+            "1e-3. Layer normalisation is the control: it shows the effect of the batch size alone.",
             JPEG,
         ),
     ),
@@ -208,22 +209,23 @@ ENTRIES = (
         name="uva-2020/claim-layer-norm-conv-nets",
         kind="claim",
         title="Layer normalisation can hurt convolutional networks",
-        says="Layer normalisation assumes that all neurons matter alike, which “can work to its detriment in for "
-        "instance ConvNets”.",
+        says="Layer normalisation assumes that all neurons are equally important, which “can work to its detriment in "
+        "for instance ConvNets”.",
         cases={
             "batch norm": Case({**CNN, "norm": "batch"}),
             "layer norm": Case({**CNN, "norm": "group", "num_groups": 1}),
             "no norm": Case(CNN),
         },
         statements=(
-            Statement("Batch normalisation beats it", "last test_accuracy", ("batch norm",), ("layer norm",)),
-            Statement("No normalisation beats it", "last test_accuracy", ("no norm",), ("layer norm",)),
+            Statement("Batch normalisation is better", "last test_accuracy", ("batch norm",), ("layer norm",)),
+            Statement("No normalisation is better", "last test_accuracy", ("no norm",), ("layer norm",)),
         ),
         notes=(
-            "Layer normalisation of an image is group normalisation with one group: over channels and places together. "
-            "A network of three convolutions with 8, 16 and 32 channels, 600 steps of 64 images, Adam, 1e-3.",
-            "The claim says “can”: one network that it hurts would do. A network that does better with batch "
-            "normalisation is not hurt yet; one that does better with none is.",
+            "Layer normalisation of an image is group normalisation with one group, over all channels and pixels. The "
+            "network has three convolutions with 8, 16 and 32 channels and is trained for 600 steps on batches of 64 "
+            "images, with Adam and a learning rate of 1e-3.",
+            "The claim says “can”, so one example would be enough. It requires a network that is better without "
+            "normalisation; one that is better with batch normalisation does not show that layer normalisation hurts.",
             JPEG,
         ),
     ),
@@ -231,8 +233,8 @@ ENTRIES = (
         name="uva-2020/figure-4",
         kind="figure",
         title="Accuracy and loss of the PreAct ResNet over 5,000 steps",
-        says="No figures are printed. By the text the accuracy still rises at the end, more slowly from about step "
-        "800.",
+        says="The document states no values. According to the text, the accuracy still rises at the end, but more "
+        "slowly from about step 800 on.",
         cases={"PreAct ResNet": Case({"recipe": "uva-preact-resnet"})},
         seeds=2,
         statements=(
@@ -243,7 +245,7 @@ ENTRIES = (
                 0.0,
             ),
             Statement(
-                "It gains more in the first fifth than in all others together",
+                "It rises more in the first fifth of the steps than in all the others",
                 "gain of the first fifth over the others",
                 ("PreAct ResNet",),
                 0.0,
@@ -254,10 +256,10 @@ ENTRIES = (
     Entry(
         name="uva-2020/claim-loss-hops",
         kind="claim",
-        title="The training loss of the PreAct ResNet drops in hops",
+        title="The training loss of the PreAct ResNet falls in jumps",
         says="Around steps 700, 1500, 3000 and 4700 the loss makes “significant ‘average’ drops”.",
-        cannot="The document's loss is that of single batches of 32 and, as it says itself, should have been averaged: "
-        "an epoch has 1,562 steps, so drops at 1,500, 3,000 and 4,700 are where the data begin again, and that at 700 "
-        "is one of many in the noise. There is no figure to compare a run with.",
+        cannot="The document's loss is that of single batches of 32 images and, as the document says, should have been "
+        "averaged. An epoch has 1,562 steps, so the drops at 1,500, 3,000 and 4,700 are at the ends of epochs, and the "
+        "drop at 700 is one of many in the noise. The document states no value that a run could be compared with.",
     ),
 )

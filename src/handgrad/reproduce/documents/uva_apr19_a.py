@@ -7,7 +7,7 @@ from handgrad.reproduce.entries import Case, Entry, Printed, Statement
 
 _MLP = {"recipe": "uva-pytorch-mlp"}
 _BEST = "1024, 512, 128, 64, 32"
-_NORM = "Batch normalisation in every layer is our reading of “we also normalize the inputs of every layer”."
+_NORM = "Each layer has batch normalisation, because the document says “we also normalize the inputs of every layer”."
 
 #: Hidden units, optimiser, learning rate, weight decay, batch size; accuracy and loss of training and test.
 _TABLE_4 = (
@@ -79,9 +79,9 @@ ENTRIES = (
     Entry(
         name="uva-apr19-a/figure-1",
         kind="figure",
-        title="Accuracy and loss of the NumPy MLP while it trains",
-        says="Curves of training and test figures, a test evaluation every 100 steps. The picture has no figures of "
-        "its own; the text gives the best ones (table 2).",
+        title="Accuracy and loss of the NumPy MLP during training",
+        says="Training and test curves, with a test evaluation every 100 steps. The figure states no values; the text "
+        "gives the best ones (table 2).",
         cases={"mlp_numpy": Case(NUMPY_MLP)},
         printed=(Printed("mlp_numpy", "best test_accuracy", 0.48), Printed("mlp_numpy", "best test_loss", 1.50)),
         notes=(STEPS, JPEG),
@@ -89,9 +89,9 @@ ENTRIES = (
     Entry(
         name="uva-apr19-a/table-2",
         kind="table",
-        title="The best figures of the NumPy MLP",
-        says="Accuracy 0.61 on the training data and 0.48 on the test data, losses 1.16 and 1.50. The text calls 0.48 "
-        "“equally a with random pick”; chance would be 0.10.",
+        title="The best results of the NumPy MLP",
+        says="The accuracy is 0.61 on the training data and 0.48 on the test data; the losses are 1.16 and 1.50. The "
+        "text calls 0.48 “equally a with random pick”, although chance would be 0.10.",
         cases={"mlp_numpy": Case(NUMPY_MLP)},
         printed=(
             Printed("mlp_numpy", "best test_accuracy", 0.48),
@@ -101,17 +101,17 @@ ENTRIES = (
         ),
         notes=(
             STEPS,
-            "The training figures are the best of single batches of 200, and the best of many noisy figures flatters: "
-            "ours are means over 100 batches, so the verdict goes by the test figures.",
+            "The document's training results are the best of many single batches of 200, which biases them upwards. "
+            "Ours are means over 100 batches, so the verdict depends only on the test results.",
             JPEG,
         ),
     ),
     Entry(
         name="uva-apr19-a/claim-search-ranges",
         kind="claim",
-        title="The ranges that were searched, and what they lead to",
-        says="A grid over the learning rate from 1e-2 to 1e-7, then from 1e-5 to 9e-5, and over the weight decay from "
-        "1e-9 to 1e-11 leads to a learning rate of 5e-5. Initial runs were short.",
+        title="The ranges that were searched, and the result",
+        says="The authors searched a grid of learning rates from 1e-2 to 1e-7, then from 1e-5 to 9e-5, and of weight "
+        "decays from 1e-9 to 1e-11. They chose a learning rate of 5e-5. Their initial runs were short.",
         study=_RANGES,
         cases=combinations(_RANGES, ("learning_rate", "weight_decay")),
         seeds=1,
@@ -127,8 +127,9 @@ ENTRIES = (
             ),
         ),
         notes=(
-            "How long the initial runs were is not stated: these have 2,000 steps.",
-            "The three weight decays are used as three repetitions: an L2 penalty of 1e-9 and less is below rounding.",
+            "The document does not state the length of the initial runs. Ours have 2,000 steps.",
+            "The three weight decays serve as three repetitions, because an L2 penalty of 1e-9 or less is smaller than "
+            "the rounding error.",
             JPEG,
         ),
     ),
@@ -136,7 +137,8 @@ ENTRIES = (
         name="uva-apr19-a/table-3",
         kind="table",
         title="Test accuracy by batch size and learning rate: the 4x4 grid",
-        says="16 networks of 20,000 steps each; the best, 0.590, with batch size 128 and learning rate 5e-5.",
+        says="The table has 16 networks, trained for 20,000 steps each. The best test accuracy is 0.590, with batch "
+        "size 128 and learning rate 5e-5.",
         study=_TABLE_3,
         cases=combinations(_TABLE_3, ("batch_size", "learning_rate")),
         seeds=1,
@@ -150,7 +152,8 @@ ENTRIES = (
             for learning_rate, value in zip(_TABLE_3["learning_rate"], values, strict=True)
         ),
         notes=(
-            "Whether the figures are the best or the last of a run is not stated; ours are the best of 40 evaluations.",
+            "The document does not state whether the values are the best or the last of a run. Ours are the best of 40 "
+            "evaluations.",
             _NORM,
             JPEG,
         ),
@@ -159,8 +162,8 @@ ENTRIES = (
         name="uva-apr19-a/table-4",
         kind="table",
         title="PyTorch MLPs of eight shapes",
-        says="Test accuracies from 0.53 (100 units, SGD) to 0.59 (five layers, Adam); all with dropout 0.2, SGD with "
-        "Nesterov's momentum of 0.9.",
+        says="Test accuracies range from 0.53 (100 units, SGD) to 0.59 (five layers, Adam). All networks have dropout "
+        "0.2; SGD has Nesterov momentum 0.9.",
         cases={_row_name(row): _row_case(row) for row in _TABLE_4},
         seeds=1,
         printed=tuple(
@@ -174,8 +177,8 @@ ENTRIES = (
             )
         ),
         notes=(
-            "Steps are stated for table 3 alone, 20,000: taken for these rows as well.",
-            "The losses of one row may be of another step than its accuracies.",
+            "The document states the number of steps only for table 3. We use its 20,000 steps for these rows, too.",
+            "The losses of a row may come from a different step than its accuracies.",
             BATCH,
             _NORM,
             JPEG,
@@ -185,7 +188,8 @@ ENTRIES = (
         name="uva-apr19-a/figure-2",
         kind="figure",
         title="Accuracy and loss of the best PyTorch MLP over 20,000 steps",
-        says="Test accuracy 0.59; the test loss begins to rise at about step 10,000 while the accuracy stays.",
+        says="The test accuracy is 0.59. The test loss begins to rise at about step 10,000, while the accuracy does "
+        "not change.",
         cases={_BEST: Case({**_MLP, "eval_freq": 100})},
         seeds=1,
         printed=(
@@ -198,8 +202,8 @@ ENTRIES = (
         name="uva-apr19-a/claim-dropout-test-above-training",
         kind="claim",
         title="The test accuracy lies above the training accuracy at first, because of dropout",
-        says="“It is very surprising that the model from the beginning until the 1.000th step …”: dropout handicaps "
-        "the network while it trains and not while it is tested; L2 regularisation is named as a second cause.",
+        says="“It is very surprising that the model from the beginning until the 1.000th step …”: dropout is active "
+        "in training and not in evaluation. The document names L2 regularisation as a second cause.",
         cases={
             "dropout 0.2": Case({**_MLP, "max_steps": 1000, "eval_freq": 100}),
             "no dropout": Case({**_MLP, "max_steps": 1000, "eval_freq": 100, "dropout": 0.0}),
@@ -207,30 +211,30 @@ ENTRIES = (
         seeds=2,
         statements=(
             Statement(
-                "With dropout the test accuracy is above the training accuracy in most of the first 1,000 steps",
+                "With dropout, the test accuracy is above the training accuracy in most of the first 1,000 steps",
                 "share of the first 1,000 steps with test above training accuracy",
                 ("dropout 0.2",),
                 0.5,
             ),
             Statement(
-                "With dropout it is so more often than without",
+                "This happens more often with dropout than without",
                 "share of the first 1,000 steps with test above training accuracy",
                 ("dropout 0.2",),
                 ("no dropout",),
             ),
         ),
         notes=(
-            "The training accuracy is a mean over the steps since the last evaluation, so it also lags behind; the "
-            "runs without dropout show how much that alone does.",
-            "A weight decay of 2e-10 adds nothing: L2 is no cause here.",
+            "The training accuracy is a mean over the steps since the previous evaluation, so it also lags behind. The "
+            "runs without dropout show the size of this effect alone.",
+            "A weight decay of 2e-10 has no measurable effect, so L2 regularisation is not a cause here.",
         ),
     ),
     Entry(
         name="uva-apr19-a/claim-accuracy-stays-while-loss-rises",
         kind="claim",
-        title="The accuracy stays while the loss rises",
-        says="After about step 10,000 of 20,000 the test loss rises slowly, and the test accuracy remains the same: "
-        "the classes are still right, but less confidently so.",
+        title="The accuracy does not change while the loss rises",
+        says="After about step 10,000 of 20,000, the test loss rises slowly and the test accuracy remains the same. "
+        "The document explains that the predicted classes are still right, but with less confidence.",
         cases={_BEST: Case({**_MLP, "eval_freq": 100})},
         seeds=2,
         statements=(
@@ -238,35 +242,39 @@ ENTRIES = (
                 "The test loss rises by more than 0.02 after its minimum", "rise of the test loss", (_BEST,), 0.02
             ),
             Statement(
-                "Meanwhile the test accuracy loses no more than 0.01",
+                "After that minimum, the test accuracy falls by no more than 0.01",
                 "change of the test accuracy after the smallest test loss",
                 (_BEST,),
                 -0.01,
             ),
         ),
         notes=(
-            "The explanation in the document (right, but less confident) is not tested here. A rising loss at an equal "
-            "accuracy mostly comes from mistakes that are made more confidently.",
+            "This entry does not test the document's explanation. If the loss rises while the accuracy remains the "
+            "same, the usual reason is that the network makes its mistakes with more confidence.",
         ),
     ),
     Entry(
         name="uva-apr19-a/claim-sgd-close-to-adam",
         kind="claim",
-        title="SGD with Nesterov's momentum performs very close to Adam",
-        says="For 100 hidden units: test accuracies of 0.53 with SGD and 0.54 with Adam (table 4).",
+        title="SGD with Nesterov momentum performs very similarly to Adam",
+        says="With 100 hidden units, the test accuracy is 0.53 with SGD and 0.54 with Adam (table 4).",
         cases={_row_name(row): _row_case(row) for row in _TABLE_4[:2]},
         printed=(
             Printed(_row_name(_TABLE_4[0]), "best test_accuracy", 0.53),
             Printed(_row_name(_TABLE_4[1]), "best test_accuracy", 0.54),
         ),
-        notes=("Steps are stated for table 3 alone, 20,000: taken for these rows as well.", _NORM, JPEG),
+        notes=(
+            "The document states the number of steps only for table 3. We use its 20,000 steps for these rows, too.",
+            _NORM,
+            JPEG,
+        ),
     ),
     Entry(
         name="uva-apr19-a/figure-3",
         kind="settings",
         title="The layers of the VGG network",
-        says="Eight convolutions of 3x3 and five max-pools, then a linear layer; batch normalisation and ReLU after "
-        "each convolution. The average pool of 1x1 at its end changes nothing.",
+        says="The network has eight 3x3 convolutions, each followed by batch normalisation and ReLU, five max-pooling "
+        "layers and a linear layer. The 1x1 average pooling at its end has no effect.",
         cases={"convnet": Case(VGG)},
         printed=tuple(
             Printed("convnet", f"setting layer {i}", text)
@@ -294,8 +302,8 @@ ENTRIES = (
     Entry(
         name="uva-apr19-a/table-5",
         kind="table",
-        title="VGG's best figures",
-        says="Accuracy 1.00 on the training data and 0.80 on the test data, losses 1.46 and 1.66.",
+        title="The best results of VGG",
+        says="The accuracy is 1.00 on the training data and 0.80 on the test data; the losses are 1.46 and 1.66.",
         cases={"softmax twice": Case({**VGG, "max_steps": 22000}, "softmax-twice")},
         seeds=1,
         printed=(
@@ -305,11 +313,10 @@ ENTRIES = (
             Printed("softmax twice", "best train_loss", 1.46, samples=32, headline=False),
         ),
         notes=(
-            "A loss of 1.46 at an accuracy of 1.00 is log(e + 9) - 1, what a confident softmax gives when the loss "
-            "takes its softmax once more: so the network here ends with a softmax. See "
-            "uva-apr19-a/claim-softmax-twice.",
-            "A training batch has 32 images: an accuracy of 1.00 there is the best of many batches.",
-            "22,000 steps, learning rate 1e-4 and batch size 32 are the course's defaults but for the steps.",
+            "A loss of 1.46 at an accuracy of 1.00 is log(e + 9) - 1. This is the result of a confident softmax if the "
+            "loss applies another softmax, so our network ends with a softmax. See uva-apr19-a/claim-softmax-twice.",
+            "A training batch has 32 images, so an accuracy of 1.00 is the best of many batches.",
+            "The learning rate 1e-4 and batch size 32 are the course's defaults; the 22,000 steps are the document's.",
             JPEG,
         ),
     ),
@@ -317,33 +324,36 @@ ENTRIES = (
         name="uva-apr19-a/figure-4",
         kind="figure",
         title="Accuracy and loss of VGG over 22,000 steps",
-        says="The test accuracy reaches 0.80 and does not fall until step 22,000: no overfitting.",
+        says="The test accuracy reaches 0.80 and does not fall until step 22,000, so the network does not overfit.",
         cases={"softmax twice": Case({**VGG, "max_steps": 22000}, "softmax-twice")},
         seeds=1,
         printed=(
             Printed("softmax twice", "best test_accuracy", 0.80),
             Printed("softmax twice", "last test_accuracy", 0.80),
         ),
-        notes=("See uva-apr19-a/table-5 about the second softmax.", JPEG),
+        notes=("uva-apr19-a/table-5 explains the second softmax.", JPEG),
     ),
     Entry(
         name="uva-apr19-a/claim-cnn-beats-mlp",
         kind="claim",
         title="The convolutional network beats the MLP by 21 points",
-        says="0.80 against 0.59.",
+        says="The test accuracy is 0.80 against 0.59.",
         cases={"VGG": Case(VGG), "MLP": Case({**_MLP, "max_steps": 5000})},
         seeds=2,
         statements=(Statement("VGG's test accuracy is larger", "last test_accuracy", ("VGG",), ("MLP",)),),
-        notes=("Both have 5,000 steps here, VGG's default; the 21 points are those of 22,000 and 20,000 steps.",),
+        notes=(
+            "Both networks have 5,000 steps here, VGG's default. The document's 21 points come from 22,000 and 20,000 "
+            "steps.",
+        ),
     ),
     Entry(
         name="uva-apr19-a/claim-softmax-twice",
         kind="claim",
         title="Losses of 1.46 at accuracy 1.00 and 1.66 at 0.80 come from softmax applied twice",
-        says="Table 5 has losses of 1.46 at an accuracy of 1.00 and 1.66 at 0.80. The document does not say why. A "
-        "network that is sure of everything has a loss of log(e + 9) - 1 = 1.461 where it is right and log(e + 9) = "
-        "2.461 where it is wrong, if its softmax is followed by another one: so loss + accuracy = 2.461, for both of "
-        "its pairs.",
+        says="Table 5 has a loss of 1.46 at an accuracy of 1.00 and a loss of 1.66 at an accuracy of 0.80. The "
+        "document does not explain them. If a second softmax follows the first, a network with full confidence has a "
+        "loss of log(e + 9) - 1 = 1.461 on samples that it classifies correctly and log(e + 9) = 2.461 on the others. "
+        "Then loss + accuracy = 2.461, which holds for both pairs in the table.",
         cases={
             "softmax twice": Case(
                 {"recipe": "mnist", "epochs": None, "max_steps": 3000, "eval_freq": 300, "dropout": 0.0},
@@ -373,22 +383,21 @@ ENTRIES = (
         ),
         statements=(
             Statement(
-                "With two softmaxes the training loss stays above 1.4 …", "last train_loss", ("softmax twice",), 1.4
+                "With two softmaxes, the training loss stays above 1.4 …", "last train_loss", ("softmax twice",), 1.4
             ),
             Statement(
                 "… although the training accuracy is above 0.98", "last train_accuracy", ("softmax twice",), 0.98
             ),
             Statement(
-                "With one softmax the loss of the same network is smaller",
+                "With one softmax, the loss of the same network is smaller",
                 "last train_loss",
                 ("softmax twice",),
                 ("softmax once",),
             ),
         ),
         notes=(
-            "Shown with MLPs on MNIST and CIFAR-10: what the second softmax does to the loss depends on the confidence "
-            "alone, and not on what is classified. The table itself, with VGG and 22,000 steps, is "
-            "uva-apr19-a/table-5.",
+            "The runs are MLPs on MNIST and CIFAR-10. The effect of the second softmax on the loss depends only on the "
+            "confidence of the network, and not on the data. uva-apr19-a/table-5 trains VGG itself, for 22,000 steps.",
         ),
     ),
 )

@@ -45,7 +45,7 @@ _LONGER = {
 
 _ALONE = {**{name: value for name, value in _LONGER.items() if name != "search"}, "hidden_units": [400] * 3}
 
-_INPUTS = "Inputs have mean 0 and standard deviation 1 in each channel; the document does not state its own."
+_INPUTS = "Our inputs have mean 0 and standard deviation 1 per channel. The document does not state its preprocessing."
 
 
 def _grid(learning_rate: float, hidden: list[int], optimizer: str) -> str:
@@ -73,7 +73,7 @@ ENTRIES = (
         name="uva-apr19-b/figure-1",
         kind="figure",
         title="Accuracy and loss of the NumPy MLP",
-        says="Curves over 1,500 steps with the course's defaults; table 1 has their figures.",
+        says="Curves over 1,500 steps with the course's defaults; table 1 states the values.",
         cases={"mlp_numpy": Case(NUMPY_MLP)},
         printed=(
             Printed("mlp_numpy", "best test_accuracy", 0.469),
@@ -84,8 +84,8 @@ ENTRIES = (
     Entry(
         name="uva-apr19-b/table-1",
         kind="table",
-        title="Best and last figures of the NumPy MLP",
-        says="Test accuracy 0.469 at best and 0.437 at the end; training accuracy 0.525 and 0.39.",
+        title="Best and last results of the NumPy MLP",
+        says="The best test accuracy is 0.469 and the last 0.437. For the training accuracy, they are 0.525 and 0.39.",
         cases={"mlp_numpy": Case(NUMPY_MLP)},
         printed=(
             Printed("mlp_numpy", "best test_accuracy", 0.469),
@@ -102,9 +102,10 @@ ENTRIES = (
     Entry(
         name="uva-apr19-b/grid",
         kind="table",
-        title="The 486 combinations: the best of them",
-        says="Three learning rates, two lengths, three batch sizes, nine networks and three optimisers. The best test "
-        "accuracy is 0.5192, with Adam, 2e-4, batches of 400, 3,000 steps and three layers of 400.",
+        title="The best of the 486 combinations",
+        says="The grid has three learning rates, two numbers of steps, three batch sizes, nine networks and three "
+        "optimisers. The best test accuracy is 0.5192, with Adam, learning rate 2e-4, batch size 400, 3,000 steps and "
+        "three layers of 400 units.",
         study=_GRID,
         cases=combinations(_GRID, _VARIED),
         seeds=1,
@@ -114,9 +115,9 @@ ENTRIES = (
     Entry(
         name="uva-apr19-b/figure-6",
         kind="figure",
-        title="Test accuracies of the part of the grid with 3,000 steps and batches of 400",
-        says="SGD and Adam are poor at 2e-2 (but for Adam with one layer), Adadelta at 2e-4; more layers and more "
-        "units are better throughout.",
+        title="Test accuracies of the combinations with 3,000 steps and batch size 400",
+        says="SGD and Adam have a low accuracy at 2e-2 (except Adam with one layer), Adadelta at 2e-4. More layers and "
+        "more units are better throughout.",
         study=_GRID,
         cases={
             name: case
@@ -130,9 +131,9 @@ ENTRIES = (
     Entry(
         name="uva-apr19-b/claim-adadelta-learning-rate",
         kind="claim",
-        title="Adadelta wants a larger learning rate than SGD and Adam",
-        says="At 2e-4 Adadelta is poor beside both, at 2e-2 it is not; SGD and Adam are poor at 2e-2 and best at 2e-4, "
-        "Adam with a single hidden layer excepted.",
+        title="Adadelta needs a larger learning rate than SGD and Adam",
+        says="At 2e-4, Adadelta is much worse than SGD and Adam; at 2e-2, it is not. SGD and Adam are worst at 2e-2 "
+        "and best at 2e-4, except Adam with a single hidden layer.",
         study=_OPTIMIZERS,
         cases=combinations(_OPTIMIZERS, _PART_VARIED),
         seeds=2,
@@ -144,7 +145,7 @@ ENTRIES = (
             _better("At 2e-4 SGD beats Adadelta", "sgd", 2e-4, "adadelta", 2e-4),
         ),
         notes=(
-            "A part of the 486: 1,500 steps, batches of 200, one and two layers of 100 units, over two seeds.",
+            "These runs are a part of the 486: 1,500 steps, batch size 200, one and two layers of 100 units.",
             _INPUTS,
             JPEG,
         ),
@@ -163,8 +164,8 @@ ENTRIES = (
             _better("SGD is better at 2e-4 than at 2e-3", "sgd", 2e-4, "sgd", 2e-3),
         ),
         notes=(
-            "On inputs of the scale 0 to 255, as the course reads them, SGD's useful rates are far smaller than on "
-            "standardised inputs, which these runs have: uva-nov19/claim-input-scale shows that effect.",
+            "These runs have standardised inputs. The course's inputs range from 0 to 255, where SGD needs much "
+            "smaller learning rates: uva-nov19/claim-input-scale shows this effect.",
             JPEG,
         ),
     ),
@@ -185,23 +186,27 @@ ENTRIES = (
                 tuple(_hidden([n]) for n in (100, 200, 400)),
             ),
             Statement(
-                "400 units in a layer beat 100 at the same depth",
+                "400 units per layer beat 100 at the same depth",
                 "best test_accuracy",
                 tuple(_hidden([400] * depth) for depth in (1, 2, 3)),
                 tuple(_hidden([100] * depth) for depth in (1, 2, 3)),
             ),
         ),
-        notes=("A part of the 486: Adam, 2e-4, batches of 100, 1,500 steps.", _INPUTS, JPEG),
+        notes=(
+            "These runs are a part of the 486: Adam, learning rate 2e-4, batch size 100, 1,500 steps.",
+            _INPUTS,
+            JPEG,
+        ),
     ),
     Entry(
         name="uva-apr19-b/figure-2",
         kind="figure",
-        title="Accuracy and loss of the best of the 486",
-        says="Three layers of 400 units, Adam, 2e-4, batches of 400, 3,000 steps: test accuracy 0.5192.",
+        title="Accuracy and loss of the best of the 486 combinations",
+        says="Three layers of 400 units, Adam, learning rate 2e-4, batch size 400, 3,000 steps: test accuracy 0.5192.",
         cases={"400, 400, 400": Case(_ALONE)},
         printed=(Printed("400, 400, 400", "best test_accuracy", 0.5192),),
         notes=(
-            "The best of 486 test accuracies is partly the luckiest; this network by itself is not.",
+            "The best of 486 test accuracies is biased upwards by selection; ours is not.",
             _INPUTS,
             JPEG,
         ),
@@ -210,8 +215,9 @@ ENTRIES = (
         name="uva-apr19-b/figure-3",
         kind="figure",
         title="Three, four and five layers of 400 units",
-        says="The deepest network ends highest, at 0.5247; that of three layers has the highest accuracy on the way, "
-        "0.5311. (The text gives the deepest as 400,400,400,400; the list above it has one of five layers.)",
+        says="The deepest network has the highest test accuracy at the end, 0.5247. The network with three layers has "
+        "the highest accuracy during training, 0.5311. (The text describes the deepest network as 400,400,400,400, but "
+        "the list above it has a network with five layers.)",
         study=_LONGER,
         cases=combinations(_LONGER, ("hidden_units",)),
         printed=(
@@ -224,7 +230,8 @@ ENTRIES = (
         name="uva-apr19-b/figure-4",
         kind="figure",
         title="The best network of the additional search overfits",
-        says="The training accuracy comes close to 1 and its loss to 0; the test loss rises for most of the run.",
+        says="The training accuracy approaches 1 and the training loss 0, while the test loss rises for most of the "
+        "run.",
         cases={"400, 400, 400": Case(_ALONE)},
         printed=(
             Printed("400, 400, 400", "best test_accuracy", 0.5311),
@@ -237,7 +244,7 @@ ENTRIES = (
                 ("400, 400, 400",),
                 0.5,
             ),
-            Statement("It rises by more than 0.1 from there", "rise of the test loss", ("400, 400, 400",), 0.1),
+            Statement("From there, it rises by more than 0.1", "rise of the test loss", ("400, 400, 400",), 0.1),
         ),
         notes=("“Close to 1” is transcribed as 1.0.", _INPUTS, JPEG),
     ),
@@ -245,7 +252,7 @@ ENTRIES = (
         name="uva-apr19-b/figure-5",
         kind="figure",
         title="Accuracy and loss of VGG over 5,000 steps",
-        says="Test accuracy 0.750 at the end, which is also its best.",
+        says="The test accuracy is 0.750 at the end, which is also the best.",
         cases={"convnet": Case(VGG)},
         seeds=2,
         printed=(Printed("convnet", "last test_accuracy", 0.750),),
@@ -254,8 +261,8 @@ ENTRIES = (
     Entry(
         name="uva-apr19-b/table-2",
         kind="table",
-        title="Best and last figures of VGG",
-        says="Test accuracy 0.750 with a loss of 0.748, at best and at the end.",
+        title="Best and last results of VGG",
+        says="The best and the last test accuracy are 0.750, with a loss of 0.748.",
         cases={"convnet": Case(VGG)},
         seeds=2,
         printed=(
@@ -267,6 +274,10 @@ ENTRIES = (
             Printed("convnet", "best train_loss", 0.433, samples=32, headline=False),
             Printed("convnet", "last train_loss", 0.941, samples=32, headline=False),
         ),
-        notes=("The training figures are of one batch of 32: 0.844 is 27 of 32 and 0.750 is 24.", BATCH, JPEG),
+        notes=(
+            "The training results come from one batch of 32 images: 0.844 is 27 of 32, and 0.750 is 24.",
+            BATCH,
+            JPEG,
+        ),
     ),
 )

@@ -1,0 +1,1 @@
+from mytorch.nn.modules import *  # noqa

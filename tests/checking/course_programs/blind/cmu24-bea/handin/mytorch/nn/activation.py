@@ -1,0 +1,1 @@
+from mytorch.nn.modules import Identity, Sigmoid, Tanh, ReLU, GELU, Softmax

@@ -1,0 +1,18 @@
+import numpy as np
+
+
+class SGD:
+    def __init__(self, model, lr=0.1, momentum=0):
+        self.l = model.layers[::2]
+        self.L = len(self.l)
+        self.lr = lr
+        self.mu = momentum
+        self.v_W = [np.zeros(layer.W.shape) for layer in self.l]
+        self.v_b = [np.zeros(layer.b.shape) for layer in self.l]
+
+    def step(self):
+        for i in range(self.L):
+            self.v_W[i] = self.mu * self.v_W[i] + self.l[i].dLdW
+            self.l[i].W = self.l[i].W - self.lr * self.v_W[i]
+            self.v_b[i] = self.mu * self.v_b[i] + self.l[i].dLdb
+            self.l[i].b = self.l[i].b - self.lr * self.v_b[i]
