@@ -630,7 +630,7 @@ def softmax_backward() -> Subject:
         slip("one-jacobian-for-all", "dy times the mean of all samples' Jacobians", jacobian="mean over the batch"),
         slip(
             "jacobian-accumulates",
-            "dy times the sum of this sample's Jacobian and those of all samples before it",
+            "dy times the sum of the Jacobians of this sample and all samples before it",
             jacobian="accumulated",
         ),
         slip(wrong, "y * (dy - sum(dy))", jacobian="y * (dy - sum(dy))"),

@@ -387,7 +387,7 @@ def mlp_step(name: str, *, momentum: bool) -> Subject:
             "Nesterov's form: the step is lr * gradient + momentum * the new velocity",
             velocity="nesterov",
         ),
-        slip("velocity-late", "the velocity of the step before", velocity="late"),
+        slip("velocity-late", "the velocity of the previous step", velocity="late"),
     ]
     if momentum:
         slips.append(

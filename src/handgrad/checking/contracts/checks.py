@@ -275,7 +275,8 @@ def softmax_stability(judge: Judge, groups, key: str, *, sums: bool = False) -> 
 
 
 def _clipped(judge: Judge, trials: Sequence[Trial], key: str) -> None:
-    """Whether a softmax limits its logits instead of shifting them: right for small ones, and finite for large ones."""
+    """Reports a softmax that clips its logits instead of shifting them: it is right for small logits, and finite but
+    wrong for large ones."""
     for each in trials:
         found, x = judge.found(each, key), each.draw.x
         if found is None or found.shape != x.shape:
@@ -283,7 +284,7 @@ def _clipped(judge: Judge, trials: Sequence[Trial], key: str) -> None:
         expected = layers.softmax(x)
         if not close(found, expected):
             around = f"around {number(float(np.round(x.mean(), -3)))}"
-            judge.bug("logits-clipped", f"with logits {around} {departure('the output', found, expected)}")
+            judge.bug("logits-clipped", f"for logits {around}, {departure('the output', found, expected)}")
             return
 
 

@@ -851,7 +851,7 @@ def _arguments(module: Module, name: str) -> list[str]:
 
 
 def _defaults(function: ast.FunctionDef) -> list[ast.expr | None]:
-    """The default of each argument, None without one."""
+    """The default value of each argument; None for arguments without one."""
     defaults = function.args.defaults
     return [None] * (len(function.args.args) - len(defaults)) + list(defaults)
 
@@ -867,7 +867,7 @@ def _defines(module: Module, each: Described) -> bool:
     for value, arg, default in zip(values.values(), node.args.args, _defaults(node), strict=False):
         number = isinstance(default, ast.Constant) and isinstance(default.value, int | float)
         if isinstance(value, dict) and (number or re.search(r"eps|momentum|rate", arg.arg.lower())):
-            return False  # a number where the course has a dict: another function of that name
+            return False  # the course has a dict here, so this is a different function with the same name
     if each.backward and each.backward not in module.functions:
         others = {one.backward for one in CS231N if one.forward == each.forward}
         first = next(one for one in CS231N if one.forward == each.forward) is each
@@ -929,7 +929,7 @@ def pairs_of(source: Source) -> list[tuple[Described, Module]]:
 
 
 def _has_mode(function: ast.FunctionDef, position: int) -> bool:
-    """Whether this argument is the mode of Coursera's pooling, which is `max` or `average`."""
+    """Whether this argument is the mode of Coursera's pooling, `max` or `average`."""
     arguments, defaults = function.args.args, _defaults(function)
     if len(arguments) <= position or arguments[position].arg != "mode":
         return False

@@ -140,7 +140,7 @@ def _numeric_gradient(name: str, k: int) -> Subject:
 
     def compute(draw: Draw, **options: Any) -> Any:
         if k not in draw.jacobians:
-            raise ValueError("the loss has no derivative by differences")
+            raise ValueError("the loss has no numerical derivative")
         J, x = draw.jacobians[k], draw.around[k].x
         expected = (J @ draw.dy.ravel()).reshape(x.shape)
         return base.compute(draw.changed(J=J, x=x, expected=expected), **options)
@@ -219,7 +219,7 @@ def _given(g: np.random.Generator, position: int, sizes: Any, norm: str, labels:
 
 
 def _evaluated(forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Observation]]) -> None:
-    """Checks that loss(X) without labels uses no batch statistics and drops nothing."""
+    """Checks that loss(X), without labels, uses neither batch statistics nor dropout."""
     for one, observation in trials:
         scores, head = observation.get("scores of X"), observation.get("scores of head")
         if scores is None or head is None or head.shape != scores[:2].shape or forward.missing:
@@ -232,7 +232,7 @@ def _evaluated(forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Ob
                 return
         elif not close(head, scores[:2]):
             alone = departure("the scores", head, scores[:2])
-            forward.bug("evaluation-batch-figures", f"loss(X) of the first two samples without the others: {alone}")
+            forward.bug("evaluation-batch-figures", f"loss(X) for only the first two samples: {alone}")
             return
 
 
@@ -277,7 +277,7 @@ def _built(owner: str, init: list[str]) -> dict[str, Any] | None:
 
 
 def _normalisations(init: list[str], node: ast.ClassDef) -> tuple[str, ...]:
-    """Those that the constructor takes and the code mentions."""
+    """The normalisations that the constructor accepts and the code mentions."""
     if "normalization" in init:
         values = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
         names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}

@@ -578,7 +578,7 @@ class GenericLayer(Contract):
         self._parameters(judge, ran, observations)
 
     def _options(self, judge: Judge, groups, observations) -> None:
-        """backward with an argument of the constructor that is not its default."""
+        """Checks backward with constructor arguments that differ from their default values."""
         for label, trials in groups.items():
             observation = observations.get(trials[0].name) if label.startswith("with ") else None
             y, found = (observation.get(key) for key in ("y", "dx")) if observation is not None else (None, None)
@@ -1080,7 +1080,7 @@ def _is_base(source: Source, name: str) -> bool:
 
 @dataclass(frozen=True)
 class FunctionPair:
-    """A function and its gradient, in one file."""
+    """A function and its gradient in the same file."""
 
     module: Module
     function: str
@@ -1103,7 +1103,7 @@ class FunctionGradient(Contract):
 
     @classmethod
     def of(cls, source: Source, function: str, gradient: str) -> Contract:
-        """The contract of one pair. Raises ConfigError if the functions are not in one file."""
+        """The contract of one pair. Raises ConfigError if the functions are not in the same file."""
         found = [m for m in source.modules if function in m.functions and gradient in m.functions]
         if not found:
             available = sorted(name for module in source.modules for name in module.functions)

@@ -99,7 +99,7 @@ def sweep(f: Operation, given: list[Any], k: int) -> Operation:
 
 
 SIZES = ((6, 4, 3), (7, 3, 5), (4, 4, 4), (5, 3, 3))
-#: The arguments of a function that the checker does not know, tried in this order, with the sizes of each trial.
+#: The kinds of arguments that are tried for unknown functions, in this order, with the sizes of each trial.
 MANNERS = (
     *((USUAL, sizes) for sizes in SIZES),
     *((Manner(vectors=True), sizes) for sizes in SIZES[:2]),
@@ -313,9 +313,8 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
 
 
 def _of_one_manner(trials: Sequence[Trial], ran: Sequence[Trial], observations) -> list[Trial]:
-    """Of the trials that went through forward, those with the kind of arguments that suits the function: the first
-    kind with which all of its trials went through forward and backward, else that with which most went through
-    forward."""
+    """The trials with the kind of arguments that suits the function. This is the first kind with which forward and
+    backward work in all trials, or otherwise the kind with which forward works in most trials."""
 
     def of(each: Trial) -> Manner:
         return getattr(each.draw, "manner", USUAL)

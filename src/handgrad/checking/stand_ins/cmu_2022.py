@@ -73,7 +73,7 @@ class Model:
 
 
 def linear_layer(W, b):
-    """The hand-in's own linear layer, which an optimiser may select by its class; else a stand-in."""
+    """The hand-in's own linear layer, because an optimiser may select layers by class; a stand-in if there is none."""
     try:
         layer = importlib.import_module("mytorch.nn.linear").Linear(W.shape[1], W.shape[0])
     except Exception:
