@@ -49,7 +49,7 @@ def test_an_endless_loop_is_ended_and_its_line_named(run):
     seen = attacked(run, source, kind="timeout")
     assert seen.failure.file == "h.py"
     assert seen.failure.line in (3, 4)
-    assert seen.failure.message == "not done after 1 seconds"
+    assert seen.failure.message == "not finished after 1 seconds"
 
 
 @pytest.mark.parametrize("fork", [True, False])
@@ -73,8 +73,8 @@ def test_a_hand_in_that_always_hangs_does_not_take_for_ever(run):
     seen = run("def attack():\n    while True: pass\n", *probes, limits=limits)
     assert time.monotonic() - begun < 15
     assert {one.failure.kind for one in seen} == {"timeout", "not run"}
-    assert seen[-1].failure.message == "the time for the whole hand-in, 9 seconds, was over"
-    assert seen[2].failure.message == "not done after 2 seconds"
+    assert seen[-1].failure.message == "the time limit of 9 seconds for the whole hand-in was reached"
+    assert seen[2].failure.message == "not finished after 2 seconds"
 
 
 def test_the_time_for_the_whole_hand_in_ends_a_probe_that_has_time_left(run):

@@ -163,7 +163,9 @@ def test_a_function_and_its_gradient_by_name(tmp_path):
 
 def test_functions_that_are_not_there(tmp_path):
     (tmp_path / "f.py").write_text("def f(x):\n    return x\n")
-    with pytest.raises(ConfigError, match="gradient='f:g': expected two functions of one file; it has f"):
+    with pytest.raises(
+        ConfigError, match="gradient='f:g': expected two functions in the same file; available functions: f"
+    ):
         gradient_contract(Source.read(tmp_path), "f", "g")
 
 

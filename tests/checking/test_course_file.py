@@ -202,7 +202,7 @@ def test_a_gradient_that_is_not_found_is_told(tmp_path, capsys):
     text = text.replace('        self.grads["bias"] = dout.sum(axis=0, keepdims=True)\n', "")
     (tmp_path / "affine.py").write_text(text)
     assert main(["check", "--new-contract", str(tmp_path / "affine.py"), "--out", str(tmp_path / "c.toml")]) == 0
-    assert "left out: the gradient of params['bias'] in Affine (nothing that backward" in (
+    assert "left out: the gradient of params['bias'] in Affine (no array that backward" in (
         printed := capsys.readouterr().out
     )
     assert f"describe what is left out by hand in {tmp_path / 'c.toml'}, see docs/own-contract.md" in printed
@@ -320,26 +320,26 @@ LINEAR = 'class = "Linear"\nconstruct = ["D", "K"]\nsubject = "linear"\ninputs.x
         ("[[part]]\nclass = 'A'\ninputs.x = { shap = [3] }\n", r"part 'A': x has the unknown key 'shap'; did you mean 'shape'\?"),
         ("[[part]]\nclass = 'A'\ninputs.x = { shape = ['M'] }\n", r"part 'A': x: shape=\['M'\] contains 'M'; expected whole numbers"),
         ("[[part]]\nclass = 'A'\ninputs.x = { shape = [0, 3] }\n", r"contains 0; expected whole numbers of at least 1"),
-        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], value = 2 }\n", r"x has both of shape and value"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], value = 2 }\n", r"x has both shape and value"),
         ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'nomal' }\n", r"values='nomal'; did you mean 'normal'\?"),
         ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'uniform', low = 2, high = 1 }\n", r"low=2 and high=1, expected low below high"),
         ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], gradient = 'layers.dx' }\n", r"gradient='layers.dx': expected a location that begins with layer"),
         ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], gradient = '3 + 4' }\n", r"gradient='3 \+ 4' is not a valid location: expected for example layer.dW"),
-        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [40, 40], gradient = 'backward' }\ncompare = false\n", r"x has 1600 numbers, expected at most 300 for a numerical derivative"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [40, 40], gradient = 'backward' }\ncompare = false\n", r"x has 1600 entries, expected at most 300 for a numerical derivative"),
         ("[[part]]\nclass = 'A'\nsubject = 'rellu'\ninputs.x = { shape = [3] }\n", r"subject='rellu' is not known; did you mean 'relu'\?"),
-        ("[[part]]\n" + LINEAR, r"subject='linear' takes x, weight, bias; the part has x"),
+        ("[[part]]\n" + LINEAR, r"subject='linear' requires the arrays x, weight, bias; the part has x"),
         ("[[part]]\n" + LINEAR + "parameters.W = { shape = ['K', 'N'] }\nparameters.b = { shape = ['K'] }\n", r"subject='linear' does not fit these shapes: x \(6, 4\), W \(3, 6\), b \(3,\)"),
         ("[[part]]\nclass = 'A'\nconstruct = ['relu']\ninputs.x = { shape = [3] }\n", r"construct contains 'relu', which is not a size; write a string as \{ value = 'relu' \}"),
         ("[[part]]\nclass = 'A'\ncompare = false\ntolerance = 3\ninputs.x = { shape = [3] }\n", r"tolerance=3, expected a number between 0 and 1"),
         ("[[part]]\nclass = 'A'\npoints = -1\ninputs.x = { shape = [3] }\n", r"points=-1, expected a number of at least 0"),
-        ("[sizes]\nN = [1, 2]\n[[part]]\n" + RELU, r"its sizes have 2 and 4 values, expected equally many for each"),
+        ("[sizes]\nN = [1, 2]\n[[part]]\n" + RELU, r"its sizes have 2 and 4 values, expected the same number for each size"),
         ("[sizes]\nN = 'six'\n[[part]]\n" + RELU, r"sizes: N='six', expected a whole number of at least 1"),
         ("[[part]]\n" + PAIR, r"part 'f' has no subject, so the course needs a reference to compare its output with"),
         ("reference = 'gone.py'\n[[part]]\n" + RELU, r"reference='gone.py' does not exist: expected a path relative to the course file"),
         ("[[part]]\n" + RELU + "[[part]]\n" + RELU, r"two parts are called 'ReLU': give each a unique name"),
         ("[[part]]\nclass = 7\ninputs.x = { shape = [3] }\n", r"class=7, expected a string"),
         ("[[part]]\nclass = 'A'\nbefore = ['train()']\ninputs.x = { shape = [3] }\n", r"before=\['train\(\)'\], expected names of methods without arg"),
-        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [], values = 'one-hot' }\n", r"x: values='one-hot' requires a shape whose last axis is the classes"),
+        ("[[part]]\nclass = 'A'\ninputs.x = { shape = [], values = 'one-hot' }\n", r"x: values='one-hot' requires a shape whose last axis is the class axis"),
         ("[[part]]\nclass = 'A'\ninputs.x = { shape = [3], values = 'integers', gradient = 'backward' }\n", r"gradient='backward', but integers have no gradient"),
         ("[[part]]\nbackward_takes = ['x']\n" + LINEAR.replace("] }", "], gradient = 'backward' }") + "parameters.W = { shape = ['D', 'K'] }\nparameters.b = { shape = ['K'] }\n", r"the backward of subject='linear' takes an upstream gradient \(dout\)"),
         ("name = 'my course'\n[[part]]\n" + RELU, r"name='my course': expected letters, digits"),

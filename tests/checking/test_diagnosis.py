@@ -151,7 +151,7 @@ def test_departure_names_the_side_of_zero():
     x = np.array([[1.0, -1.0], [-2.0, 3.0]])
     text = departure("dx", np.where(x < 0, 7.0, x), x, {"x": x})
     assert "`dx[0, 1]` is 7, expected -1" in text
-    assert "2 of 4 entries are wrong, just those where x < 0" in text
+    assert "2 of 4 entries are wrong, exactly those where x < 0" in text
 
 
 def test_a_draw_says_what_it_has():
@@ -250,15 +250,14 @@ WORDS = {
     "sign": lambda x: math.copysign(1.0, x),
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
 }
-#: Words that are no expression.
+#: Forms that are not expressions.
 SPOKEN = {
     "right",
     "negative",
     "ones",
-    "x > 0, times x",
     "max(x, max(0, mean))",
     "s * (1 - s)",
-    "the derivative of the approximation by tanh",
+    "the derivative of the tanh approximation",
 }
 FORMS = [
     (side, kind, form)

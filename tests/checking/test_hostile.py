@@ -133,14 +133,20 @@ def test_what_keeps_it_in_is_what_keeps_it_in(tmp_path, temporary, name):
     ("mode", "said"),
     [
         ("all", ()),
-        ("container", ("left open without namespaces: it can see which files exist and fill the disk (SECURITY.md)",)),
-        ("limits", ("left open: it can read, write and send what you can (SECURITY.md)",)),
+        (
+            "container",
+            (
+                "incomplete isolation without namespaces: a hand-in can see which files exist and fill the disk "
+                "(SECURITY.md)",
+            ),
+        ),
+        ("limits", ("no isolation: a hand-in can read and write your files and use the network (SECURITY.md)",)),
     ],
     indirect=["mode"],
 )
-def test_what_is_left_open_is_said_in_one_line(tmp_path, mode, said):
+def test_incomplete_isolation_is_reported_in_one_line(tmp_path, mode, said):
     report = checked(tmp_path, layer(RIGHT), mode)
-    assert tuple(note for note in report.notes if note.startswith("left open")) == said
+    assert tuple(note for note in report.notes if "SECURITY.md" in note) == said
 
 
 def test_the_page_of_figures_is_what_is_tried():

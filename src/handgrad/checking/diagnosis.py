@@ -1,9 +1,8 @@
-"""Names what is wrong with an array, by fitting it against the right one and against every known way to miss it.
+"""Names the bug in an array by comparing it with the right value and with the result of every known mistake.
 
-A `Subject` is one array that a hand-in computes: the right value, as a sum of terms, and the slips that are known to
-happen on the way. `explain` looks for the smallest set of slips, and of factors of the terms, that gives exactly
-what was
-observed on several independent random draws. Nothing is guessed: a set that fits one draw must fit all of them.
+A `Subject` is one array that a hand-in computes: its right value, as a sum of terms, and the known mistakes ("slips").
+`explain` looks for the smallest set of slips and factors that reproduces the observed arrays on several independent
+random draws. Nothing is guessed: a set of slips must fit every draw.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-#: Largest relative error of a hypothesis that names a bug.
+#: Largest relative error at which a hypothesis still fits.
 TOLERANCE = 1e-6
-#: Largest rounding error of a zero that is a sum of numbers around 1.
+#: Largest rounding error of a sum of numbers around 1 whose exact value is zero.
 ROUNDING = 1e-14
 
 Array = np.ndarray
 
 
 class Draw:
-    """One random trial: the input arrays by name, and the sizes that a factor may be made of (N, K, ...)."""
+    """One random trial: the input arrays by name, and the sizes (N, K, ...) that a wrong factor can consist of."""
 
     def __init__(self, sizes: Mapping[str, float] | None = None, **arrays: Any) -> None:
         self.sizes = dict(sizes or {})
@@ -39,15 +38,15 @@ class Draw:
         raise AttributeError(f"this draw has no {name!r}, only {sorted(self.__dict__)}")
 
     def changed(self, **arrays: Any) -> Draw:
-        """The same trial with other arrays."""
-        mine = {name: value for name, value in self.__dict__.items() if name != "sizes"}
-        return Draw(self.sizes, **{**mine, **arrays})
+        """A copy of this trial in which the given arrays are replaced."""
+        current = {name: value for name, value in self.__dict__.items() if name != "sizes"}
+        return Draw(self.sizes, **{**current, **arrays})
 
 
 @dataclass(frozen=True)
 class Slip:
-    """One thing gone wrong: the id of the bug, what was computed instead, in a formula, and the options of the
-    model."""
+    """One known mistake: the id of the bug, the formula that was computed instead, and the options with which the
+    model computes it."""
 
     bug: str
     instead: str
@@ -63,11 +62,11 @@ class Subject:
     """One array that a hand-in computes.
 
     Arguments:
-        name: its name for the student: "dW", "the output".
-        compute: (draw, **options) -> the array, or its terms by name; no options means right.
-        slips: the known errors. Two slips that set the same option exclude each other.
-        factors: what a factor of the whole array means: "N", "1/N", "-1", "0", ... -> id.
-        terms: the same for single terms: term -> factor -> id.
+        name: the name that the student sees: "dW", "the output".
+        compute: (draw, **options) -> the array, or its terms by name; without options, the right value.
+        slips: the known mistakes. Two slips that set the same option exclude each other.
+        factors: the bug that a wrong factor of the whole array indicates: "N", "1/N", "-1", "0", ... -> id.
+        terms: the same for individual terms: term -> factor -> id.
         tolerance: largest relative error of a right value.
     """
 
@@ -89,7 +88,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The diagnosis of one array. No causes and `explained` means right."""
+    """The diagnosis of one array. It is right if `explained` is True and there are no causes."""
 
     causes: tuple[Cause, ...]
     explained: bool
@@ -117,7 +116,7 @@ DEFAULT_FACTORS = {
     "(N-1)/N": "bessel",
 }
 
-#: For an array that is not an average: it must not contain a 1/N.
+#: For an array that must not be averaged over the batch.
 NOT_AVERAGED = {"1/N": "batch-mean-unwanted", "1/N^2": "batch-mean-unwanted", "N": "wrong-factor"}
 
 SYMBOLS = {
@@ -141,18 +140,18 @@ def explain(
     depth: int = 2,
     known: Collection[str] = (),
 ) -> Explanation:
-    """The smallest set of slips and factors that gives what was observed, on every draw.
+    """Finds the smallest set of slips and factors that reproduces the observed arrays on every draw.
 
     Args:
-        subject: what was to be computed.
+        subject: the array that should have been computed.
         draws: the trials, of several sizes.
-        observed: the returned arrays, one for each draw.
-        given: options that are set from the start and cost nothing (slips already named elsewhere).
-        depth: maximum number of simultaneous slips; factors are not counted.
-        known: bugs that were already named, in a neighbouring array: they cost almost nothing here.
+        observed: the arrays that the hand-in returned, one per draw.
+        given: options that are always set and cost nothing (slips that were found in another array).
+        depth: maximum number of simultaneous slips; factors do not count.
+        known: bugs that were found in another array of the same layer: they cost almost nothing here.
 
     Returns:
-        An explanation; `explained=False` if nothing fits.
+        The explanation; its `explained` is False if nothing fits.
     """
     given = dict(given or {})
     arrays = [np.asarray(array) for array in observed]
@@ -189,7 +188,7 @@ def _fit(
     slips: Sequence[Slip] = (),
     known: Collection[str] = (),
 ) -> Explanation | None:
-    """Whether the model with these options gives what was observed, up to a factor of each term."""
+    """Fits the model with these options to the observed arrays, with one factor per term; None if it does not fit."""
     coefficients: list[list[float]] = []
     names: list[str] = []
     differs = ""
@@ -206,7 +205,7 @@ def _fit(
         same = reshaped(array, shape)
         if same is None:
             return None
-        row = array.shape == (1, *shape)  # (1, n) for (n,): both are in use
+        row = array.shape == (1, *shape)  # (1, n) instead of (n,) is accepted: courses use both
         if same.shape != array.shape and not row and not differs:
             differs = f"{array.shape} where {shape} was expected"
         stacked = [np.broadcast_to(np.asarray(term, dtype=np.float64), shape) for term in terms.values()]
@@ -219,31 +218,31 @@ def _fit(
     causes: list[Cause] = [
         Cause(each.bug, f"{quoted(subject.name)} equals this on every random input: {each.instead}") for each in slips
     ]
-    telling = [position for position, fitted in enumerate(coefficients) if not np.isnan(fitted).any()]
-    if slips and not telling:
+    informative = [position for position, fitted in enumerate(coefficients) if not np.isnan(fitted).any()]
+    if slips and not informative:
         return None
-    sizes = [draws[position].sizes for position in telling]
+    sizes = [draws[position].sizes for position in informative]
     factors = {}
     for position, name in enumerate(names):
-        keys = name_factor([coefficients[each][position] for each in telling], sizes) if telling else ()
+        keys = name_factor([coefficients[each][position] for each in informative], sizes) if informative else ()
         if keys is None:
             return None
         factors[name] = keys
-    if len(set(factors.values())) == 1:  # the same factor of every term is a factor of the whole
+    if len(set(factors.values())) == 1:  # if all terms have the same factor, it is a factor of the whole array
         factors = {"": factors[names[0]]}
     weights = [0.1 if each.bug in known else 1.0 for each in slips]
     for name, keys in factors.items():
-        values = [coefficients[each][names.index(name) if name else 0] for each in telling]
+        values = [coefficients[each][names.index(name) if name else 0] for each in informative]
         table = {**DEFAULT_FACTORS, **subject.factors, **(subject.terms.get(name, {}) if name else {})}
         what = quoted(subject.name) if not name else f"the term `{name}` of {quoted(subject.name)}"
         product = [key for key in keys if key not in ("-1", "0", "c", "N c")]
         named = [key for key in product if table.get(key, "wrong-factor") != "wrong-factor"]
         for key in keys:
             bug = table.get(key, "wrong-factor")
-            # a product of two sizes is one finding, unless both are bugs with a name: the batch size is the first
+            # A product of two sizes is one finding, unless each factor has a bug of its own. N comes first.
             if len(product) < 2 or key not in product or key in (named if len(named) > 1 else product[:1]):
                 whole = " * ".join(product) if len(product) > 1 and key in product and "c" not in keys else key
-                evidence = _factor_evidence(what, whole, values, [draws[each] for each in telling])
+                evidence = _factor_evidence(what, whole, values, [draws[each] for each in informative])
                 if whole != key and len(named) > 1:
                     evidence += f"; one of its factors is {key}"
                 causes.append(Cause(bug, evidence))
@@ -253,7 +252,7 @@ def _fit(
 
 
 def _coefficients(terms: list[Array], observed: Array, tolerance: float) -> list[float] | None:
-    """Factors of the terms with which their sum is the observed array; ones wherever ones will do."""
+    """The factors of the terms for which their sum equals the observed array; all 1 if that fits."""
     total = np.sum(terms, axis=0)
     finite = np.isfinite(total)
     if not np.array_equal(finite, np.isfinite(observed)):
@@ -280,7 +279,6 @@ def _coefficients(terms: list[Array], observed: Array, tolerance: float) -> list
         return None
     error = np.abs(matrix / sizes @ solution - observed.ravel()).max(initial=0)
     if error > TOLERANCE * max(np.abs(observed).max(initial=0), 1e-12):
-        # all-zero observed: the solution is zero and the error too
         return None
     solution = solution / sizes
     largest = np.abs(solution * sizes).max()
@@ -291,7 +289,7 @@ def _coefficients(terms: list[Array], observed: Array, tolerance: float) -> list
 
 
 def name_factor(values: Sequence[float], sizes: Sequence[Mapping[str, float]]) -> tuple[str, ...] | None:
-    """The components of a factor: () for 1, ("-1", "N"), ("1/K",), ("c",) for a constant; None if it is unknown."""
+    """Splits a factor into symbols: () for 1, ("-1", "N"), ("1/K",), ("c",) for a constant; None if it is unknown."""
     if _close(values, [1.0] * len(values)):
         return ()
     if all(value == 0 for value in values):
@@ -305,7 +303,7 @@ def name_factor(values: Sequence[float], sizes: Sequence[Mapping[str, float]]) -
     magnitudes = [abs(value) for value in values]
     if _close(magnitudes, [1.0] * len(values)):
         return sign
-    # a whole constant is simpler than a size that never changes
+    # A constant is a simpler explanation than a size that has the same value in every draw.
     different = len({tuple(sorted(size.items())) for size in sizes}) > 1
     constant = _close(magnitudes, [magnitudes[0]] * len(values))
     if constant and different and len(values) > 1:
@@ -330,7 +328,7 @@ def name_factor(values: Sequence[float], sizes: Sequence[Mapping[str, float]]) -
 
 
 def _split(key: str) -> tuple[str, ...]:
-    """A product of two sizes is two mistakes: "1/(N K)" is "1/N" and "1/K"."""
+    """Splits a product of two sizes, because it is two mistakes: "1/N * 1/K" is "1/N" and "1/K"."""
     return tuple(key.split(" * "))
 
 
@@ -371,25 +369,25 @@ def _factor_evidence(what: str, key: str, values: Sequence[float], draws: Sequen
     position = max(range(len(values)), key=lambda each: abs(math.log(abs(values[each]) or 1e-300)))
     value, sizes = values[position], draws[position].sizes
     if key == "0":
-        return f"{what} is 0 everywhere" if not what.startswith("the term") else f"{what} is left out"
+        return f"{what} is 0 everywhere" if not what.startswith("the term") else f"{what} is missing"
     if key == "-1":
         return f"{what} has the wrong sign on every random input"
     if key == "c":
         if not _close([abs(each) for each in values], [abs(values[0])] * len(values)):
             return f"{what} also has a constant factor of {number(abs(value) * sizes['N'])}"
-        return f"{what} is {number(abs(value))} times the right value, whatever the sizes"
+        return f"{what} is {number(abs(value))} times the right value for every shape of the input"
     if key == "N c":
         constant = abs(value) / sizes["N"]
         inverse = f"divided by {number(1 / constant)}" if constant < 1 else f"multiplied by {number(constant)}"
         return (
             f"{what} is {number(abs(value))} times the right value at a batch size of {number(sizes['N'])}: "
-            f"it is {inverse}, whatever the batch size is"
+            f"it is {inverse} for every batch size"
         )
     factor = _value(key, sizes)
     meaning = []
     for symbol, words in SYMBOLS.items():
         if (
-            any(symbol == one.removeprefix("1/") for one in key.split(" * "))
+            any(symbol == part.removeprefix("1/") for part in key.split(" * "))
             or symbol in key.replace("(N-1)", "N").split("/")
             or symbol == key
             or f"{symbol}^2" in key
@@ -400,27 +398,28 @@ def _factor_evidence(what: str, key: str, values: Sequence[float], draws: Sequen
 
 
 def quoted(name: str) -> str:
-    """A name of the code in backticks; other words unchanged."""
+    """Puts an identifier in backticks; a phrase such as "the output" stays unchanged."""
     return name if " " in name else f"`{name}`"
 
 
 def number(value: float) -> str:
-    """A number as a person writes it."""
+    """Formats a number for a message: integers without a decimal point, others with four significant digits."""
     return str(round(value)) if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
 
 
 def reshaped(array: Array, shape: tuple[int, ...]) -> Array | None:
-    """The array in the expected shape if the two differ only by axes of length one; otherwise None."""
+    """The array in the expected shape if the two shapes differ only in axes of length 1; otherwise None."""
     if array.shape == shape:
         return array
-    long = tuple(size for size in array.shape if size != 1)
-    if long == tuple(size for size in shape if size != 1):
+    squeezed = tuple(size for size in array.shape if size != 1)
+    if squeezed == tuple(size for size in shape if size != 1):
         return array.reshape(shape)
     return None
 
 
 def close(observed: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
-    """Equal to within a relative error of the whole array, axes of length one aside; nan equals nan."""
+    """Whether two arrays agree. The error is relative to the largest entry; axes of length 1 are ignored; NaN equals
+    NaN."""
     expected = np.asarray(expected, dtype=np.float64)
     array = reshaped(np.asarray(observed), expected.shape)
     if array is None or array.dtype.kind not in "biuf":
@@ -434,13 +433,14 @@ def close(observed: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
 
 
 def departure(name: str, observed: Array, expected: Array, landmarks: Mapping[str, Array] | None = None) -> str:
-    """Describes in numbers how and where an array differs from the right one, for a bug without a name.
+    """Describes where and by how much an array differs from the right one, for a bug without a name.
 
     Args:
         name: name of the array.
-        observed: the returned array.
+        observed: the array that the hand-in returned.
         expected: the right array.
-        landmarks: arrays of the same shape by name; tests whether the wrong entries are exactly those with x < 0.
+        landmarks: arrays of the same shape by name. If the wrong entries are exactly those where one of them is
+            negative or positive, the text says so.
     """
     array = reshaped(np.asarray(observed), np.shape(expected))
     if array is None:
@@ -461,7 +461,7 @@ def departure(name: str, observed: Array, expected: Array, landmarks: Mapping[st
         if values.shape != wrong.shape or wrong.all():
             continue
         if np.array_equal(wrong, values < 0):
-            return f"{text}, just those where {landmark} < 0"
+            return f"{text}, exactly those where {landmark} < 0"
         if np.array_equal(wrong, values > 0):
-            return f"{text}, just those where {landmark} > 0"
+            return f"{text}, exactly those where {landmark} > 0"
     return text

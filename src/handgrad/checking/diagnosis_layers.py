@@ -1,7 +1,7 @@
-"""What each layer computes, and how it goes wrong: a `Subject` for every array that a hand-in's layer gives back.
+"""Models of the basic layers with their known bugs: a `Subject` for every array that a layer of a hand-in returns.
 
-Each model is the plain formula in float64, with an option for every slip. No options means right. The symbols of the
-formulas: x the input, y the output, dy the upstream gradient, dx what backward gives back.
+Each model is the formula in float64, with an option for every slip. Without options it computes the right value. The
+symbols in the formulas: x the input, y the output, dy the upstream gradient, dx the gradient with respect to x.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from handgrad.checking.diagnosis import NOT_AVERAGED, Array, Draw, Slip, Subject
 
 
 def _gelu_inner(x: Array) -> Array:
-    """What GELU's approximation takes the hyperbolic tangent of."""
+    """The argument of the tanh in the approximation of GELU."""
     return np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
 
 
@@ -123,7 +123,7 @@ FORWARD: dict[str, Forms] = {
     "softsign": {"right": lambda x, p: x / (1 + np.abs(x))},
 }
 
-#: Which bug a wrong form is; what is not here is the wrong function.
+#: The bug that each wrong form indicates. All other wrong forms are `wrong-function`.
 _FORWARD_BUGS = {
     "1 / (1 + exp(x))": "exponent-sign",
     "1 / (1 - exp(-x))": "sign-inside",
@@ -153,7 +153,7 @@ _FORWARD_BUGS_OF = {
 }
 
 
-def _changed_by_form(
+def _slips_of_forms(
     kind: str, bugs: Mapping[str, str], of: Mapping[tuple[str, str], str], default: str, forms: Mapping[str, Any]
 ):
     return tuple(
@@ -167,25 +167,25 @@ def activation_forward(kind: str) -> Subject:
 
     def compute(draw: Draw, form: str = "right", whole: bool = False) -> Array:
         y = forms[form](draw.x, getattr(draw, "p", 0.0))
-        return cut(y) if whole else y
+        return truncate_like_first(y) if whole else y
 
-    slips = _changed_by_form(kind, _FORWARD_BUGS, _FORWARD_BUGS_OF, "wrong-function", forms)
+    slips = _slips_of_forms(kind, _FORWARD_BUGS, _FORWARD_BUGS_OF, "wrong-function", forms)
     return Subject(
         "the output",
         compute,
-        (*slips, slip("whole-numbers", "the output cut to whole numbers", whole=True)),
+        (*slips, slip("whole-numbers", "the output truncated to integers", whole=True)),
         factors={"0": "all-zero", **NOT_AVERAGED},
     )
 
 
-def cut(values: Array) -> Array:
-    """As np.vectorize and np.array do it: all are cut to whole numbers where the first is one."""
+def truncate_like_first(values: Array) -> Array:
+    """Truncates all values to integers if the first one is an integer, as np.vectorize does."""
     return np.trunc(values) if float(values.flat[0]).is_integer() else values
 
 
 Derivatives = dict[str, Callable[[Array, Array, float], Array]]
 
-#: The derivative, from the input x and the output y.
+#: The derivative as a function of the input x and the output y.
 BACKWARD: dict[str, Derivatives] = {
     "identity": {
         "right": lambda x, y, p: np.ones_like(x),
@@ -249,7 +249,7 @@ BACKWARD: dict[str, Derivatives] = {
         "1 if x > 0 else 0.01": lambda x, y, p: np.where(x > 0, 1.0, 0.01),
         "1 if x > 0 else 0.02": lambda x, y, p: np.where(x > 0, 1.0, 0.02),
         "1 if x > 0 else -1": lambda x, y, p: np.where(x > 0, 1.0, -1.0),
-        "x > 0, times x": lambda x, y, p: np.where(x > 0, x, p),
+        "x if x > 0 else slope": lambda x, y, p: np.where(x > 0, x, p),
         "slope": lambda x, y, p: np.full_like(x, p),
         "1 + slope if x > 0 else slope": lambda x, y, p: np.where(x > 0, 1 + p, p),
         "0 if x > 0 else slope": lambda x, y, p: np.where(x > 0, 0.0, p),
@@ -288,7 +288,7 @@ BACKWARD: dict[str, Derivatives] = {
         "y": lambda x, y, p: y,
         "1": lambda x, y, p: np.ones_like(x),
         "(1 + erf(x / sqrt(2))) / 2": lambda x, y, p: 0.5 * (1 + erf(x / np.sqrt(2))),
-        "the derivative of the approximation by tanh": lambda x, y, p: (
+        "the derivative of the tanh approximation": lambda x, y, p: (
             0.5 * (1 + np.tanh(_gelu_inner(x)))
             + 0.5 * x * (1 - np.tanh(_gelu_inner(x)) ** 2) * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x * x)
         ),
@@ -371,7 +371,7 @@ _BACKWARD_BUGS = {
     "1 if x > 0 else 0.01": "slope-ignored",
     "1 if x > 0 else 0.02": "slope-ignored",
     "1 if x > 0 else slope * x": "function-for-derivative",
-    "x > 0, times x": "function-for-derivative",
+    "x if x > 0 else slope": "function-for-derivative",
     "x if x > 0 else alpha * exp(x)": "function-for-derivative",
     "1 if x > 0 else alpha * (exp(x) - 1)": "function-for-derivative",
     "1 if x > 0 else exp(x) - 1": "function-for-derivative",
@@ -400,7 +400,7 @@ def _times_dy(form: str) -> str:
 
 
 def activation_backward(kind: str, *, upstream: bool) -> Subject:
-    """dx = f'(x) dy, or f'(x) alone. The draw: x, y, p, and dy where there is an upstream gradient."""
+    """dx = f'(x) dy, or f'(x) without `upstream`. The draw: x, y, p, and dy if `upstream`."""
     forms = BACKWARD[kind]
 
     def compute(draw: Draw, form: str = "right", dy: str = "used", whole: Any = False) -> Array:
@@ -408,7 +408,7 @@ def activation_backward(kind: str, *, upstream: bool) -> Subject:
         if whole == "always":
             derivative = np.trunc(derivative)
         elif whole:
-            derivative = cut(derivative)
+            derivative = truncate_like_first(derivative)
         if upstream:
             if dy == "used":
                 derivative = derivative * draw.dy
@@ -418,16 +418,16 @@ def activation_backward(kind: str, *, upstream: bool) -> Subject:
                 derivative = np.where(draw.dy > 0, draw.dy, forms[form](-np.abs(draw.x), draw.y, draw.p) * draw.dy)
         return derivative
 
-    slips = list(_changed_by_form(kind, _BACKWARD_BUGS, _BACKWARD_BUGS_OF, "wrong-derivative", forms))
+    slips = list(_slips_of_forms(kind, _BACKWARD_BUGS, _BACKWARD_BUGS_OF, "wrong-derivative", forms))
     if upstream:
         slips = [replace(each, instead=_times_dy(each.instead)) for each in slips]
     name = "dx" if upstream else "the derivative"
     if upstream:
-        slips.append(slip("upstream-missing", "the derivative alone, without dy", dy="missing"))
+        slips.append(slip("upstream-missing", "the derivative without dy", dy="missing"))
         if kind in ("relu", "leaky"):
-            slips.append(slip("mask-from-gradient", "masked by the sign of dy, not of x", dy="by its own sign"))
-    slips.append(slip("whole-numbers", "the derivative cut to whole numbers where the first entry is one", whole=True))
-    slips.append(slip("whole-numbers", "the derivative cut to whole numbers", whole="always"))
+            slips.append(slip("mask-from-gradient", "dy masked by the sign of dy instead of x", dy="by its own sign"))
+    slips.append(slip("whole-numbers", "the derivative truncated to integers if its first entry is one", whole=True))
+    slips.append(slip("whole-numbers", "the derivative truncated to integers", whole="always"))
     return Subject(name, compute, tuple(slips), factors=NOT_AVERAGED)
 
 
@@ -436,12 +436,12 @@ def activation_backward(kind: str, *, upstream: bool) -> Subject:
 
 
 def softmax(x: Array, *, axis: Any = 1, form: str = "right", shift: str = "right", twice: bool = False) -> Array:
-    """Over the classes; `axis` and `form` are what may have been done instead."""
+    """The softmax over the classes. The options replace parts of it by known mistakes."""
     if shift == "column":
         x = x - x.max(axis=0)
-    elif shift == "row":  # which changes a softmax that is not over the row
+    elif shift == "row":  # changes the result only if the sum is not over the row
         x = x - x.max(axis=1, keepdims=True)
-    elif shift == "clash":  # x - max(axis=1) without keepdims: fits only where N = K
+    elif shift == "clash":  # x - max(axis=1) without keepdims: the shapes fit only if N = K
         x = x - x.max(axis=1)
     stable = x - (x.max(axis=axis, keepdims=True) if axis is not None else x.max())
     e = np.exp(stable)
@@ -466,15 +466,16 @@ def softmax(x: Array, *, axis: Any = 1, form: str = "right", shift: str = "right
         s = e / e.mean(axis=axis, keepdims=True)
     elif form == "sigmoid(x)":
         s = _sigmoid(x)
-    elif form in UNDONE:
-        s = UNDONE[form](e / e.sum(axis=axis, keepdims=True), x.max(axis=axis, keepdims=True))
+    elif form in SHIFT_UNDONE:
+        s = SHIFT_UNDONE[form](e / e.sum(axis=axis, keepdims=True), x.max(axis=axis, keepdims=True))
     else:
         s = e / e.sum(axis=axis, keepdims=True)
     return softmax(s) if twice else s
 
 
-#: A softmax whose shift is taken back after it has cancelled: from the softmax and the maximum.
-UNDONE: dict[str, Callable[[Array, Array], Array]] = {
+#: The shift by the maximum cancels in the softmax; these forms undo it once more. Functions of the softmax and the
+#: maximum.
+SHIFT_UNDONE: dict[str, Callable[[Array, Array], Array]] = {
     "softmax(x) * exp(max(x))": lambda s, most: s * np.exp(most),
     "softmax(x) * max(x)": lambda s, most: s * most,
     "softmax(x) + max(x)": lambda s, most: s + most,
@@ -488,8 +489,12 @@ SOFTMAX_SLIPS = (
     slip("softmax-axis", "exp(x - max of the row), divided by its sum over the batch (axis 0)", axis=0, shift="row"),
     slip("softmax-global", "exp(x - max of the row), divided by its sum over everything", axis=None, shift="row"),
     slip("softmax-twice", "softmax(softmax(x))", twice=True),
-    slip("softmax-shift-axis", "exp(x - x.max(axis=0)): one shift for each class", shift="column"),
-    slip("softmax-shift-axis", "the row's maximum taken from a column: keepdims is missing", shift="clash"),
+    slip("softmax-shift-axis", "exp(x - x.max(axis=0)): one shift per class", shift="column"),
+    slip(
+        "softmax-shift-axis",
+        "the softmax with each row's maximum subtracted from a column: keepdims is missing",
+        shift="clash",
+    ),
     slip("softmax-not-normalised", "exp(x)", form="exp(x)"),
     slip("softmax-not-normalised", "exp(x - max(x))", form="exp(x - max)"),
     slip("softmax-not-normalised", "exp(x) / max(exp(x))", form="exp(x) / max(exp(x))"),
@@ -497,14 +502,14 @@ SOFTMAX_SLIPS = (
     slip("softmax-not-normalised", "exp(x) / mean(exp(x))", form="exp(x) / mean(exp(x))"),
     slip(
         "keepdims-missing",
-        "exp(x) / sum(exp(x)) with the sums of the rows along the columns",
+        "exp(x) / sum(exp(x)), in which column j is divided by the sum of row j",
         form="sum without keepdims",
     ),
     slip("exponential-missing", "x / sum(x)", form="x / sum(x)"),
     slip("exponent-sign", "softmax(-x)", form="exp(-x) / sum(exp(-x))"),
     slip("wrong-function", "log(softmax(x))", form="log of softmax"),
     slip("wrong-function", "sigmoid(x)", form="sigmoid(x)"),
-    *(slip("softmax-shift-undone", form, form=form) for form in UNDONE),
+    *(slip("softmax-shift-undone", form, form=form) for form in SHIFT_UNDONE),
 )
 
 
@@ -517,7 +522,7 @@ def softmax_forward() -> Subject:
     return Subject("the output", compute, SOFTMAX_SLIPS, factors=NOT_AVERAGED)
 
 
-#: Other matrices in place of the Jacobian, multiplied out: from y, dy, sum(dy) and sum(dy * y), all of one sample.
+#: dx for wrong Jacobians, multiplied out: functions of y, dy, sum(dy) and sum(dy * y), where the sums are per sample.
 _JACOBIANS: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
     "y * (sum(dy) - sum(dy * y))": lambda y, dy, total, weighted: y * (total - weighted),
     "dy * y * (1 - sum(y))": lambda y, dy, total, weighted: dy * y * (1 - y.sum(axis=1, keepdims=True)),
@@ -535,12 +540,12 @@ _JACOBIANS: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
 }
 _JACOBIANS_WHY = {
     **dict.fromkeys(_JACOBIANS, ""),
-    "y * (sum(dy) - sum(dy * y))": ": a column of y stands where its diagonal matrix belongs",
-    "dy * y * (1 - sum(y))": ": dy times the sums of the Jacobian's rows, where the matrix product belongs",
-    "dy - y * sum(dy * y)": ": the identity stands where the diagonal matrix of y belongs",
-    "sum(dy) - y * sum(dy * y)": ": ones stand where the diagonal matrix of y belongs",
-    "y * (dy + sum(dy * y) - 2 * y * dy)": ": the sign off the diagonal is wrong",
-    "y * (dy - sum(dy * y) + y * dy)": ": the diagonal is y where y * (1 - y) belongs",
+    "y * (sum(dy) - sum(dy * y))": ": the Jacobian contains y as a column instead of diag(y)",
+    "dy * y * (1 - sum(y))": ": dy times the row sums of the Jacobian instead of the matrix product",
+    "dy - y * sum(dy * y)": ": the Jacobian contains the identity matrix instead of diag(y)",
+    "sum(dy) - y * sum(dy * y)": ": the Jacobian contains ones instead of diag(y)",
+    "y * (dy + sum(dy * y) - 2 * y * dy)": ": the entries off the diagonal have the wrong sign",
+    "y * (dy - sum(dy * y) + y * dy)": ": the diagonal of the Jacobian is y instead of y * (1 - y)",
 }
 
 
@@ -617,15 +622,15 @@ def softmax_backward() -> Subject:
         slip("softmax-at-input", "the formula with the input x instead of the output y", at="input"),
         slip("softmax-twice", "the formula with softmax(y) instead of y", at="twice"),
         slip("reduced-over-wrong-axis", "y * (dy - sum(dy * y)) with the sum over the batch", axis=0),
-        slip("upstream-missing", "the Jacobian's rows summed, without dy", dy="missing"),
-        slip("fused-gradient", "y - dy, the gradient of softmax and cross-entropy together", jacobian="p - dy"),
+        slip("upstream-missing", "the row sums of the Jacobian, without dy", dy="missing"),
+        slip("fused-gradient", "y - dy, the gradient of softmax and cross-entropy combined", jacobian="p - dy"),
         slip("one-jacobian-for-all", "dy times the Jacobian of the first sample", jacobian="the first sample's"),
         slip("one-jacobian-for-all", "dy times the Jacobian of the last sample", jacobian="the last sample's"),
         slip("one-jacobian-for-all", "dy times the sum of all samples' Jacobians", jacobian="summed over the batch"),
         slip("one-jacobian-for-all", "dy times the mean of all samples' Jacobians", jacobian="mean over the batch"),
         slip(
             "jacobian-accumulates",
-            "dy times the sum of this sample's Jacobian and those of all samples before it",
+            "dy times the sum of the Jacobians of this sample and all samples before it",
             jacobian="accumulated",
         ),
         slip(wrong, "y * (dy - sum(dy))", jacobian="y * (dy - sum(dy))"),
@@ -640,12 +645,12 @@ def softmax_backward() -> Subject:
         slip(wrong, "sum(dy * y) * (1 - y)", jacobian="y_j (1 - y_i)"),
         slip(
             "one-jacobian-for-all",
-            "dy times the Jacobian at the sum of all samples' outputs",
+            "dy times the Jacobian for the sum of all samples' outputs",
             jacobian="the samples' sum",
         ),
         slip(
             "one-jacobian-for-all",
-            "dy times the Jacobian at the mean of all samples' outputs",
+            "dy times the Jacobian for the mean of all samples' outputs",
             jacobian="the samples' mean",
         ),
         *(slip(wrong, f"{form}{why}", jacobian=form) for form, why in _JACOBIANS_WHY.items()),
@@ -683,29 +688,29 @@ def _reduce(per_sample: Array, reduction: str, N: int, K: int) -> Array:
 LOG_SLIPS = (
     slip("logarithm-base", "the loss with the logarithm to base 2", base="2"),
     slip("logarithm-base", "the loss with the logarithm to base 10", base="10"),
-    slip("logarithm-missing", "-sum(y * p): without the logarithm", base="none"),
+    slip("logarithm-missing", "-sum(y * p): the logarithm is missing", base="none"),
     slip("logarithm-missing", "-sum(y * log(1 + p))", base="log1p"),
 )
 
 
 def _every_label(p: str) -> tuple[Slip, ...]:
-    """An index `p[:, y]`, which takes the labels of the whole batch in each row."""
+    """The slips of the index `p[:, y]`, which selects the labels of the whole batch in each row."""
     return (
         slip(
             "labels-not-per-sample",
-            f"the mean of -log({p}[:, y]), which is (N, N): every sample with the labels of all",
+            f"the mean of -log({p}[:, y]), an (N, N) array: each sample is paired with the labels of all samples",
             term="every label",
         ),
         slip(
             "labels-not-per-sample",
-            f"the sum of -log({p}[:, y]) / N, of an (N, N) array: every sample with the labels of all",
+            f"the sum of -log({p}[:, y]) / N, an (N, N) array: each sample is paired with the labels of all samples",
             term="every label, summed",
         ),
     )
 
 
 def softmax_crossentropy_forward() -> Subject:
-    """One loss a sample, -log softmax(x)[label]. The draw: x (logits), t (one-hot)."""
+    """One loss per sample, -log softmax(x)[label]. The draw: x (logits), t (one-hot)."""
 
     def compute(draw: Draw, base="e", reduction="none", term="right", raw: bool = False, **options) -> Array:
         p = draw.x if raw else softmax(draw.x, **options)
@@ -738,16 +743,20 @@ def softmax_crossentropy_forward() -> Subject:
         slip("binary-crossentropy", "-sum(t log p + (1 - t) log(1 - p))", term="binary"),
         slip("labels-unused", "-sum(log p) over all classes", term="labels left out"),
         slip("labels-unused", "-sum(p log p)", term="with entropy"),
-        slip("reduced-over-wrong-axis", "the sum over the batch, one figure a class", term="over axis 0"),
-        slip("not-summed", "one figure for each sample and class", term="not summed"),
-        slip("logsumexp-missing", "minus the label's logit: the log of the sum is missing", term="logit of the label"),
+        slip("reduced-over-wrong-axis", "the sum over the batch, one value per class", term="over axis 0"),
+        slip("not-summed", "one value per sample and class", term="not summed"),
+        slip(
+            "logsumexp-missing",
+            "the negative logit of the label: the logarithm of the sum is missing",
+            term="logit of the label",
+        ),
         *_every_label("p"),
     )
     return Subject("the loss", compute, slips, factors=NOT_AVERAGED, tolerance=2e-5)
 
 
 def softmax_crossentropy_derivative(averaged: bool = False) -> Subject:
-    """softmax(x) - t, divided by N where the edition says so. The draw: x, t."""
+    """softmax(x) - t, divided by N if `averaged`. The draw: x, t."""
 
     def compute(draw: Draw, form="right", **options) -> Any:
         p, t, x = softmax(draw.x, **options), draw.t, draw.x
@@ -786,11 +795,19 @@ def softmax_crossentropy_derivative(averaged: bool = False) -> Subject:
         slip("loss-for-derivative", "log p - t", form="log p - t"),
         slip(
             "labels-not-per-sample",
-            "1 subtracted from p[:, y], the columns of all labels in each row",
+            "p with 1 subtracted from p[:, y], the columns of all labels in every row",
             form="p - any t",
         ),
-        slip("labels-as-numbers", "p - n in every class, p the softmax and n the label's number", form="p - n"),
-        slip("labels-as-numbers", "p - n at the label, n the label's number, where p - 1 belongs", form="p - n t"),
+        slip(
+            "labels-as-numbers",
+            "p - n for every class, where p is the softmax and n the index of the label",
+            form="p - n",
+        ),
+        slip(
+            "labels-as-numbers",
+            "p - n instead of p - 1 at the label, where n is the index of the label",
+            form="p - n t",
+        ),
     )
     factors = {} if averaged else NOT_AVERAGED
     return Subject(
@@ -843,26 +860,36 @@ def crossentropy_forward() -> Subject:
         return _reduce(terms.sum(axis=1), reduction, *x.shape)
 
     slips = (
-        slip("not-averaged", "a loss for each sample, not their mean", reduction="none"),
+        slip("not-averaged", "one loss per sample instead of their mean", reduction="none"),
         *LOG_SLIPS,
-        slip("softmax-twice", "the cross-entropy of softmax(x): x is a softmax already", twice=False),
+        slip("softmax-twice", "the cross-entropy of softmax(x), although x is already a softmax", twice=False),
         *(slip("eps-value", f"-sum(t log(x + {eps:g}))", eps=eps) for eps in (0.1, 1e-2, 1e-3, 1e-4, 1e-5)),
         slip("binary-crossentropy", "-sum(t log x + (1 - t) log(1 - x))", term="binary"),
         slip(
-            "binary-crossentropy", "-sum(n log x + (1 - n) log(1 - x)), n the label's number", term="binary by numbers"
+            "binary-crossentropy",
+            "-sum(n log x + (1 - n) log(1 - x)), where n is the index of the label",
+            term="binary by numbers",
         ),
         slip("binary-crossentropy", "-sum((1 - t) log(1 - x))", term="the others' alone"),
         slip("binary-crossentropy", "-sum(t (log x + log(1 - x)))", term="binary at the label"),
         slip(
             "labels-as-numbers",
-            "-sum(n t log x), n the label's number: class 0 counts nothing",
+            "-sum(n t log x), where n is the index of the label: class 0 contributes nothing",
             term="the label's number",
         ),
-        slip("labels-as-numbers", "-sum(n log x) over all classes, n the label's number", term="numbers everywhere"),
-        slip("labels-as-numbers", "-sum((n + 1) t log x), n the label's number", term="the label's number from 1"),
+        slip(
+            "labels-as-numbers",
+            "-sum(n log x) over all classes, where n is the index of the label",
+            term="numbers everywhere",
+        ),
+        slip(
+            "labels-as-numbers",
+            "-sum((n + 1) t log x), where n is the index of the label",
+            term="the label's number from 1",
+        ),
         slip("labels-unused", "-sum(log x) over all classes", term="labels left out"),
         slip("labels-unused", "-sum(x log x)", term="with entropy"),
-        slip("not-summed", "one figure for each sample and class", term="not summed"),
+        slip("not-summed", "one value per sample and class", term="not summed"),
         *_every_label("x"),
         slip("arguments-exchanged", "-sum(x log t): x and the labels are swapped", term="exchanged"),
         *(
@@ -885,7 +912,7 @@ def crossentropy_forward() -> Subject:
 
 
 def crossentropy_backward() -> Subject:
-    """dx = -t / x / N. The draw: x, t; eps where the hand-in's loss is seen to hold one."""
+    """dx = -t / x / N. The draw: x, t; also eps, if the loss of the hand-in contains one."""
 
     def compute(draw: Draw, form="right", eps: float = 0.0) -> Array:
         x, t = draw.x, draw.t
@@ -918,10 +945,10 @@ def crossentropy_backward() -> Subject:
             }[form]
 
     slips = (
-        slip("fused-gradient", "(x - t) / N, the gradient of softmax and cross-entropy together", form="x - t"),
+        slip("fused-gradient", "(x - t) / N, the gradient of softmax and cross-entropy combined", form="x - t"),
         slip("labels-unused", "-1 / x / N", form="-1 / x"),
         slip(
-            "labels-not-per-sample", "-1 / x / N in dx[:, y], the columns of all labels in each row", form="-any t / x"
+            "labels-not-per-sample", "-1 / x / N in dx[:, y], the columns of all labels in every row", form="-any t / x"
         ),
         slip("arguments-exchanged", "-x / t / N: x and the labels are swapped", form="-x / t"),
         slip("division-missing", "-t * x / N", form="-t * x"),
@@ -932,10 +959,18 @@ def crossentropy_backward() -> Subject:
         slip("binary-crossentropy", "(-t / x - (1 - t) / (1 - x)) / N", form="-t / x - (1 - t) / (1 - x)"),
         slip("binary-crossentropy", "(1 - t) / (1 - x) / N", form="(1 - t) / (1 - x)"),
         slip("binary-crossentropy", "(-t / x + t / (1 - x)) / N", form="-t / x + t / (1 - x)"),
-        slip("binary-crossentropy", "(x - n) / (x (1 - x)) / N, n the label's number", form="(x - n) / (x (1 - x))"),
-        slip("labels-as-numbers", "-n t / x / N, n the label's number: class 0 counts nothing", form="-n * t / x"),
-        slip("labels-as-numbers", "-n / x / N in every class, n the label's number", form="-n / x"),
-        slip("labels-as-numbers", "(x - n) / N, n the label's number", form="x - n"),
+        slip(
+            "binary-crossentropy",
+            "(x - n) / (x (1 - x)) / N, where n is the index of the label",
+            form="(x - n) / (x (1 - x))",
+        ),
+        slip(
+            "labels-as-numbers",
+            "-n t / x / N, where n is the index of the label: class 0 contributes nothing",
+            form="-n * t / x",
+        ),
+        slip("labels-as-numbers", "-n / x / N for every class, where n is the index of the label", form="-n / x"),
+        slip("labels-as-numbers", "(x - n) / N, where n is the index of the label", form="x - n"),
         *(slip("eps-not-in-loss", f"-t / (x + {eps:g}) / N", eps=eps) for eps in (0.1, 1e-2, 1e-3, 1e-4, 1e-5)),
         slip("softmax-twice", "(softmax(x) - t) / N", form="softmax(x) - t"),
         slip("reduced-over-wrong-axis", "-t / x / N summed over the classes", form="summed over the classes"),
@@ -985,7 +1020,7 @@ def linear_dx() -> Subject:
             return draw.dy @ (draw.dy.T @ draw.x) / len(draw.x)
         if by == "updated":
             if not hasattr(draw, "weight_updated"):
-                raise ValueError("backward leaves the weight as it is")
+                raise ValueError("backward does not change the weight")
             return draw.dy @ draw.weight_updated
         return draw.dy
 
@@ -1004,7 +1039,7 @@ def linear_dx() -> Subject:
 
 
 def linear_dweight(name: str = "dW", *, averaged: bool, transposed: bool = False) -> Subject:
-    """dW = dyᵀ x, (out, in), or (in, out) where `transposed`; divided by N where `averaged`. The draw: x, dy."""
+    """dW = dyᵀ x, (out, in), or (in, out) if `transposed`; divided by N if `averaged`. The draw: x, dy."""
 
     def compute(draw: Draw, axes: str = "right", x: str = "input", dy: str = "used") -> Array:
         value = {"input": lambda: draw.x, "output": lambda: draw.y, "first": lambda: draw.stale}[x]()
@@ -1021,7 +1056,7 @@ def linear_dweight(name: str = "dW", *, averaged: bool, transposed: bool = False
 
 
 def linear_dbias(name: str = "db", *, averaged: bool) -> Subject:
-    """db = sum of dy over the batch, (out,), divided by N where `averaged`. The draw: x, dy."""
+    """db = sum of dy over the batch, (out,), divided by N if `averaged`. The draw: x, dy."""
 
     def compute(draw: Draw, reduction: str = "sum") -> Array:
         dy = draw.dy / len(draw.dy) if averaged else draw.dy
@@ -1042,16 +1077,16 @@ def linear_dbias(name: str = "db", *, averaged: bool) -> Subject:
         slip("bias-gradient-unsummed", "dy for each sample: the sum over the batch is missing", reduction="none"),
         slip(
             "bias-gradient-unsummed",
-            "dy transposed, a column for each sample: the sum over the batch is missing",
+            "dy transposed, one column per sample: the sum over the batch is missing",
             reduction="none, transposed",
         ),
-        slip("reduced-over-wrong-axis", "the sum over the features, one figure a sample", reduction="features"),
-        slip("reduced-over-wrong-axis", "the mean over the features, one figure a sample", reduction="features mean"),
-        slip("summed-over-everything", "the sum over batch and features", reduction="all"),
+        slip("reduced-over-wrong-axis", "the sum over the features, one value per sample", reduction="features"),
+        slip("reduced-over-wrong-axis", "the mean over the features, one value per sample", reduction="features mean"),
+        slip("summed-over-everything", "the sum over batch and features in every entry", reduction="all"),
         slip("summed-over-everything", "one number, the sum over batch and features", reduction="one number"),
         slip("summed-over-everything", "one number, the mean over batch and features", reduction="mean of all"),
-        slip("bias-gradient-first-sample", "dy of the first sample alone", reduction="first"),
-        slip("upstream-missing", "ones, whatever dy is", reduction="ones"),
+        slip("bias-gradient-first-sample", "dy of the first sample only", reduction="first"),
+        slip("upstream-missing", "ones, independent of dy", reduction="ones"),
     )
     factors = {"0": "bias-gradient-zero"}
     if averaged:
@@ -1077,7 +1112,7 @@ def normalised(
     eps_value: float | None = None,
     statistics: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array, Array, Array]:
-    """x̂, the mean, the variance and 1/σ, with the slips of the forward pass."""
+    """Returns x̂, the mean, the variance and 1/σ. The options are the slips of the forward pass."""
     eps = eps if eps_value is None else eps_value
     count = x.size if axis is None else x.shape[axis]
     if statistics is None:
@@ -1127,43 +1162,44 @@ def normalised(
 
 
 STATISTIC_SLIPS = (
-    slip("bessel", "normalised with the variance divided by N - 1", ddof=1),
-    slip("eps-ignored", "normalised without eps", eps_at="nowhere"),
-    slip("eps-misplaced", "normalised by sqrt(var) + eps", eps_at="outside"),
-    slip("eps-subtracted", "normalised by sqrt(var - eps)", eps_at="subtracted"),
-    slip("eps-misplaced", "normalised by sqrt(var + eps**2)", eps_at="squared"),
+    slip("bessel", "x normalised with the variance divided by N - 1", ddof=1),
+    slip("eps-ignored", "x normalised without eps", eps_at="nowhere"),
+    slip("eps-misplaced", "(x - mean) / (sqrt(var) + eps)", eps_at="outside"),
+    slip("eps-subtracted", "(x - mean) / sqrt(var - eps)", eps_at="subtracted"),
+    slip("eps-misplaced", "(x - mean) / sqrt(var + eps**2)", eps_at="squared"),
     *(
-        slip("eps-value", f"normalised with eps = {value:g}", eps_value=value)
+        slip("eps-value", f"x normalised with eps = {value:g}", eps_value=value)
         for value in (1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12)
     ),
     slip("mean-not-subtracted", "x / sqrt(var + eps): the mean is not subtracted", mean="absent"),
     slip("mean-added", "(x + mean) / sqrt(var + eps)", mean="added"),
-    slip("reduced-over-wrong-axis", "normalised with the mean over the other axis", mean="other axis"),
+    slip("reduced-over-wrong-axis", "x normalised with the mean over the other axis", mean="other axis"),
     slip(
         "reduced-over-wrong-axis",
-        "normalised with the variance over the other axis",
+        "x normalised with the variance over the other axis",
         mean="other axis for the variance",
     ),
-    slip("reduced-over-wrong-axis", "normalised with the mean over everything", mean="over everything"),
-    slip("reduced-over-wrong-axis", "normalised with the variance over everything", mean="variance over everything"),
+    slip("reduced-over-wrong-axis", "x normalised with the mean over all entries", mean="over everything"),
+    slip("reduced-over-wrong-axis", "x normalised with the variance over all entries", mean="variance over everything"),
     slip(
         "reduced-over-wrong-axis",
-        "normalised with a variance around the mean of everything",
+        "x normalised with a variance around the mean of all entries",
         mean="variance from the mean of everything",
     ),
     slip("variance-squared", "(x - mean) / sqrt(var**2 + eps): the variance is squared", eps_at="variance squared"),
-    slip("variance-uncentred", "normalised with mean(x**2) as the variance", mean="raw second moment"),
+    slip("variance-uncentred", "x normalised with mean(x**2) as the variance", mean="raw second moment"),
     slip("root-missing", "(x - mean) / (var + eps): the square root is missing", root=False),
     slip(
         "deviation-for-variance",
-        "(x - mean) / sqrt(std + eps): the standard deviation in the place of the variance",
+        "(x - mean) / sqrt(std + eps): the standard deviation instead of the variance",
         mean="deviation for variance",
     ),
 )
 
 
 def norm_forward(axis: int, *, evaluating: bool = False) -> Subject:
-    """y = γ x̂ + β. The draw: x, gamma, beta, eps; running_mean, running_var, train_x and so on where evaluating."""
+    """y = γ x̂ + β. The draw: x, gamma, beta, eps; if `evaluating`, also running_mean, running_var, train_x and the
+    other figures of the last training batch."""
     other = 1 - axis
 
     def compute(draw: Draw, over="right", use="right", gamma="used", beta="used", source="batch", **options) -> Any:
@@ -1206,36 +1242,40 @@ def norm_forward(axis: int, *, evaluating: bool = False) -> Subject:
 
     slips = [
         *STATISTIC_SLIPS,
-        slip("reduced-over-wrong-axis", f"normalised over axis {other}", over="other"),
-        slip("reduced-over-wrong-axis", "normalised over the whole array", over="all"),
+        slip("reduced-over-wrong-axis", f"x normalised over axis {other}", over="other"),
+        slip("reduced-over-wrong-axis", "x normalised over the whole array", over="all"),
         slip("gamma-unused", "xhat + beta", gamma="missing"),
         slip("gamma-added", "xhat + gamma + beta", gamma="added"),
         slip("gamma-beta-exchanged", "beta * xhat + gamma", gamma="exchanged"),
         slip("beta-inside", "gamma * (xhat + beta)", beta="inside"),
     ]
-    if axis == 1:  # which fits where N = D alone
+    if axis == 1:  # the shapes fit only if N = D
         slips.append(
             slip(
                 "keepdims-missing",
-                "normalised with the mean and variance of row j in column j",
+                "x with column j normalised by the mean and variance of row j",
                 mean="without keepdims",
             )
         )
     if evaluating:
         slips = [
-            slip("evaluation-batch-figures", "normalised by the batch's own mean and variance", source="own"),
-            slip("evaluation-batch-figures", "normalised by the batch's own variance", source="own variance"),
-            slip("evaluation-batch-figures", "normalised by the batch's own mean", source="own mean"),
-            slip("evaluation-stale", "normalised by the last training batch's mean and variance", source="training"),
-            slip("evaluation-stale", "computed from the last training batch's x", use="stale x"),
-            slip("evaluation-stale", "computed from the last training batch's xhat", use="stale xhat"),
-            slip("running-unbiased", "normalised by running_var * N / (N - 1)", source="unbiased"),
-            slip("running-never-updated", "normalised by mean 0 and variance 1", source="start"),
+            slip("evaluation-batch-figures", "x normalised with the batch's own mean and variance", source="own"),
+            slip("evaluation-batch-figures", "x normalised with the batch's own variance", source="own variance"),
+            slip("evaluation-batch-figures", "x normalised with the batch's own mean", source="own mean"),
+            slip(
+                "evaluation-stale",
+                "x normalised with the mean and variance of the last training batch",
+                source="training",
+            ),
+            slip("evaluation-stale", "the output for the x of the last training batch", use="stale x"),
+            slip("evaluation-stale", "the output for the xhat of the last training batch", use="stale xhat"),
+            slip("running-unbiased", "x normalised with running_var * N / (N - 1)", source="unbiased"),
+            slip("running-never-updated", "x normalised with mean 0 and variance 1", source="start"),
             *[each for each in slips if each.options.get("over") is None and each.bug != "bessel"],
         ]
     elif axis == 0:
-        slips.append(slip("running-figures-in-training", "normalised by the running statistics", source="running"))
-        before = "normalised by the running statistics before their update"
+        slips.append(slip("running-figures-in-training", "x normalised with the running statistics", source="running"))
+        before = "x normalised with the running statistics before their update"
         slips.append(slip("running-figures-in-training", before, source="running before"))
     return Subject(
         "the output",
@@ -1264,23 +1304,24 @@ def norm_running(which: str) -> Subject:
     name = f"running_{which}"
     slips = [
         slip("running-alpha-swapped", "(1 - alpha) * running + alpha * batch", rule="swapped"),
-        slip("running-never-updated", "unchanged by training", rule="old only"),
-        slip("running-is-last-batch", "the last batch's figure", rule="batch only"),
+        slip("running-never-updated", "the value before training", rule="old only"),
+        slip("running-is-last-batch", "the value of the last batch", rule="batch only"),
     ]
     if which == "var":
         slips += [
-            slip("running-unbiased", "updated with the variance divided by N - 1", batch="unbiased"),
-            slip("running-exchanged", "updated with the batch's mean", batch="other"),
-            slip("running-standard-deviation", "updated with the standard deviation", batch="root"),
+            slip("running-unbiased", "an update with the variance divided by N - 1", batch="unbiased"),
+            slip("running-exchanged", "an update with the batch's mean", batch="other"),
+            slip("running-standard-deviation", "an update with the standard deviation", batch="root"),
         ]
     else:
-        slips.append(slip("running-exchanged", "updated with the batch's variance", batch="other"))
-    slips.append(slip("running-sum", "updated with a sum instead of a mean", batch="sum"))
+        slips.append(slip("running-exchanged", "an update with the batch's variance", batch="other"))
+    slips.append(slip("running-sum", "an update with a sum instead of a mean", batch="sum"))
     return Subject(name, compute, tuple(slips))
 
 
 def norm_dx(axis: int) -> Subject:
-    """dx = (dx̂ - mean dx̂ - x̂ mean(dx̂ x̂)) / σ with dx̂ = γ dy. The draw: x, gamma, dy, eps, or xhat and inverse."""
+    """dx = (dx̂ - mean dx̂ - x̂ mean(dx̂ x̂)) / σ with dx̂ = γ dy. The draw: x, gamma, dy, eps; or xhat and inverse
+    instead of x and eps."""
 
     def compute(draw: Draw, over="right", gamma="used", through: Any = "right", **options) -> Any:
         along: Any = {"right": axis, "other": 1 - axis, "all": None}[over]
@@ -1299,13 +1340,13 @@ def norm_dx(axis: int) -> Subject:
         along_mean = 1 - axis if through == "mean over the other axis" else along
         along_correlation = 1 - axis if through == "correlation over the other axis" else along
         if options.get("ddof"):
-            # x̂'s own slope: d var / dx = 2 (x - mean) / (N - 1)
+            # d var / dx = 2 (x - mean) / (N - 1)
             spread = xhat * correlation.sum(axis=along, keepdims=True) / (count - options["ddof"])
         else:
             spread = xhat * correlation.mean(axis=along_correlation, keepdims=True)
         if through == "xhat missing":
             spread = np.broadcast_to(correlation.mean(axis=along, keepdims=True), xhat.shape)
-        elif isinstance(through, float):  # the power: the right one is -3/2, and inverse = (var + eps)^(-1/2)
+        elif isinstance(through, float):  # the wrong power; the right one is -3/2, and inverse = (var + eps)^(-1/2)
             spread = spread * inverse ** (-2 * through - 3)
         elif through == "the mean's power":
             spread = spread * (draw.x.mean(axis=axis, keepdims=True) + draw.eps) ** -1.5 * inverse**-3
@@ -1333,7 +1374,7 @@ def norm_dx(axis: int) -> Subject:
         slip("gamma-forgotten", "dx without gamma", gamma="missing"),
         slip("gamma-twice", "dx with gamma squared", gamma="squared"),
         slip("reduced-over-wrong-axis", f"dx with its means over axis {1 - axis}", over="other"),
-        slip("reduced-over-wrong-axis", "dx with its means over everything", over="all"),
+        slip("reduced-over-wrong-axis", "dx with its means over all entries", over="all"),
         slip(
             "reduced-over-wrong-axis",
             f"dx with the mean of dxhat over axis {1 - axis}",
@@ -1346,10 +1387,10 @@ def norm_dx(axis: int) -> Subject:
         ),
         *(
             slip("keepdims-missing", f"dx with {what} of row j in column j", through="without keepdims", **options)
-            for what, options in (("the means", {}), ("all figures", {"mean": "without keepdims"}))
+            for what, options in (("the means", {}), ("all statistics", {"mean": "without keepdims"}))
             if axis == 1
         ),
-        slip("gamma-forgotten", "dx with gamma in the first term alone", through="gamma late"),
+        slip("gamma-forgotten", "dx with gamma in the first term only", through="gamma late"),
         *(
             slip("gamma-outside", "gamma / sigma * (dy - mean(dy) - xhat * mean(dy * xhat))", through="gamma outside")
             for _ in range(axis)  # along the batch, the two are equal
@@ -1357,18 +1398,18 @@ def norm_dx(axis: int) -> Subject:
         slip("variance-squared", "dx divided by sqrt(var**2 + eps)", eps_at="variance squared"),
         slip(
             "variance-power",
-            "dx with (mean + eps)**(-3/2) where (var + eps)**(-3/2) belongs",
+            "dx with (mean + eps)**(-3/2) instead of (var + eps)**(-3/2)",
             through="the mean's power",
         ),
         slip("bessel", "dx with the variance divided by N - 1", ddof=1),
         slip("deviation-for-variance", "dx divided by sqrt(std + eps)", mean="deviation for variance"),
         slip("eps-ignored", "dx without eps", eps_at="nowhere"),
-        slip("eps-misplaced", "dx with sqrt(var) + eps", eps_at="outside"),
-        slip("eps-subtracted", "dx with sqrt(var - eps)", eps_at="subtracted"),
+        slip("eps-misplaced", "dx divided by sqrt(var) + eps", eps_at="outside"),
+        slip("eps-subtracted", "dx divided by sqrt(var - eps)", eps_at="subtracted"),
         *(slip("eps-value", f"dx with eps = {value:g}", eps_value=value) for value in (1e-3, 1e-5, 1e-7, 1e-8, 1e-12)),
         slip("root-missing", "dx divided by var + eps: the square root is missing", root=False),
         *(
-            slip("variance-power", f"dx with (var + eps)**({power}) where the power is -3/2", through=value)
+            slip("variance-power", f"dx with (var + eps)**({power}) instead of (var + eps)**(-3/2)", through=value)
             for power, value in (
                 ("-1/2", -0.5),
                 ("-2", -2.0),
@@ -1381,7 +1422,9 @@ def norm_dx(axis: int) -> Subject:
                 ("0", 0.0),
             )
         ),
-        slip("xhat-forgotten", "dx with mean(dxhat * xhat) not multiplied by xhat", through="xhat missing"),
+        slip(
+            "xhat-forgotten", "dx with mean(dxhat * xhat) instead of xhat * mean(dxhat * xhat)", through="xhat missing"
+        ),
         slip("mean-not-subtracted", "dx with x instead of x - mean", through="x not centred"),
         *(
             slip("wrong-factor", f"dx with {which} divided by {wrong}", through=f"the other size, {term}")
@@ -1416,15 +1459,15 @@ def norm_dx(axis: int) -> Subject:
     )
 
 
-#: Options of `normalised` that a backward pass has from its forward: with its cached x̂ and σ.
+#: Options of `normalised` that also affect the backward pass, through the cached x̂ and σ.
 NORMALISED = ("ddof", "eps_at", "eps_value", "root", "mean")
 
 
 def norm_parameter_gradient(
     which: str, *, averaged: bool = False, names: tuple[str, str] = ("dgamma", "dbeta"), axis: int = 0
 ) -> Subject:
-    """dγ = sum of dy x̂, dβ = sum of dy, over the batch. The draw: dy, x, xhat, gamma. `names` are the interface's;
-    `axis` is the one that x̂ is normalised over, where it is to be computed with the slips of a forward pass."""
+    """dγ = sum of dy x̂, dβ = sum of dy, over the batch. The draw: dy, x, xhat, gamma. `names` are the names in the
+    interface. `axis` is the axis of the normalisation; it is needed only for slips that change x̂."""
     name, other = names if which == "gamma" else names[::-1]
 
     def compute(draw: Draw, by="right", over="sum", **options: Any) -> Array:
@@ -1446,13 +1489,11 @@ def norm_parameter_gradient(
         }[over]()
 
     slips = [
-        slip("dgamma-dbeta-exchanged", f"the value that belongs to {other}", by="other"),
+        slip("dgamma-dbeta-exchanged", f"the right value of {other}", by="other"),
         slip("gamma-in-parameter-gradient", f"{name} multiplied by gamma", by="gamma"),
-        slip(
-            "parameter-gradient-unsummed", "one figure for each sample: the sum over the batch is missing", over="none"
-        ),
+        slip("parameter-gradient-unsummed", "one value per sample: the sum over the batch is missing", over="none"),
         slip("reduced-over-wrong-axis", "the sum over the features", over="features"),
-        slip("summed-over-everything", "one number, the sum over everything", over="one number"),
+        slip("summed-over-everything", "one number, the sum over all entries", over="one number"),
     ]
     if which == "gamma":
         slips[1:1] = [

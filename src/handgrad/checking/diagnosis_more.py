@@ -1,5 +1,6 @@
-"""What Stanford's CS231n adds to the layers: hinge loss, regularised losses, convolution, pooling, group normalisation,
-dropout and the update rules; each a `Subject` as in `diagnosis_layers`."""
+"""Models of the other layers of Stanford's CS231n with their known bugs: hinge loss, regularised losses, convolution,
+pooling, group normalisation, recurrent layers and update rules. Each function returns a `Subject`, as in
+`diagnosis_layers`."""
 
 from __future__ import annotations
 
@@ -12,18 +13,18 @@ from handgrad.checking import diagnosis_layers as layers
 from handgrad.checking.diagnosis import NOT_AVERAGED, Array, Draw, Subject, slip
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Losses: one number, the mean over the batch, of scores x (N, K) and one-hot labels t
+# Losses: one number, the mean over the batch, computed from scores x (N, K) and one-hot labels t
 
 
 def softmax_loss() -> Subject:
     """mean of -log softmax(x)[label]. The draw: x, t."""
-    usual = layers.softmax_crossentropy_forward()
+    per_sample = layers.softmax_crossentropy_forward()
 
     def compute(draw: Draw, reduction: str = "mean", **options: Any) -> Any:
-        return usual.compute(draw, reduction=reduction, **options)
+        return per_sample.compute(draw, reduction=reduction, **options)
 
-    slips = tuple(each for each in usual.slips if "reduction" not in each.options)
-    unreduced = slip("not-averaged", "a loss for each sample, not their mean", reduction="none")
+    slips = tuple(each for each in per_sample.slips if "reduction" not in each.options)
+    unreduced = slip("not-averaged", "one loss per sample instead of their mean", reduction="none")
     return Subject(
         "the loss",
         compute,
@@ -49,9 +50,7 @@ def hinge_loss() -> Subject:
     slips = (
         slip("hinge-margin", "the hinge loss without the margin of 1", margin=0.0),
         slip("hinge-margin", "the hinge loss with a margin of -1", margin=-1.0),
-        slip(
-            "hinge-correct-class", "the hinge loss with the label's own class in the sum, which adds 1", own="counted"
-        ),
+        slip("hinge-correct-class", "the hinge loss with the correct class in the sum, which adds 1", own="counted"),
         slip("hinge-not-clipped", "the sum of the margins without max(0, ...)", clip=False),
         slip("wrong-function", "the squared hinge loss", square=True),
     )
@@ -60,7 +59,8 @@ def hinge_loss() -> Subject:
 
 
 def hinge_derivative() -> Subject:
-    """1 where a wrong class is inside the margin, minus their number at the label, over N. The draw: x, t."""
+    """1 for each wrong class that violates the margin, minus their number for the label; divided by N. The draw: x,
+    t."""
 
     def compute(
         draw: Draw, margin: float = 1.0, label: str = "counted", own: str = "left out", form: str = "mask"
@@ -78,17 +78,21 @@ def hinge_derivative() -> Subject:
     slips = (
         slip(
             "hinge-correct-class",
-            "-1 at the label, where minus the number of classes inside the margin belongs",
+            "-1 at the label instead of minus the number of classes that violate the margin",
             label="once",
         ),
         slip(
             "hinge-correct-class",
-            "-1 at the label wherever any class is inside the margin",
+            "-1 at the label if any class violates the margin, instead of minus their number",
             label="once if any",
         ),
-        slip("hinge-correct-class", "the label's own class counted among those inside the margin", own="counted"),
+        slip(
+            "hinge-correct-class",
+            "the derivative with the correct class counted among those that violate the margin",
+            own="counted",
+        ),
         slip("hinge-margin", "the derivative of the hinge loss without its margin", margin=0.0),
-        slip("function-for-derivative", "the margins themselves where 1 belongs", form="margins"),
+        slip("function-for-derivative", "the margins themselves instead of 1", form="margins"),
     )
     return Subject(
         "dx",
@@ -103,7 +107,7 @@ def hinge_derivative() -> Subject:
 
 
 def regularised(subject: Subject) -> Subject:
-    """A loss of scores X W, and half or whole reg * sum(W²). The draw: W, X, t, reg, share (1 or 1/2)."""
+    """A loss of the scores X W, plus share * reg * sum(W²). The draw: W, X, t, reg, share (1 or 1/2)."""
 
     def compute(draw: Draw, penalty: str = "right", averaged: bool = True, **options: Any) -> Any:
         data = subject.compute(draw.changed(x=draw.X @ draw.W), **options) * (1 if averaged else len(draw.X))
@@ -126,7 +130,7 @@ def regularised(subject: Subject) -> Subject:
         slip("regularisation-wrong", "the loss with reg * sum(W * W) / N", penalty="over N"),
         slip("regularisation-wrong", "the loss with -reg * sum(W * W)", penalty="subtracted"),
         slip("regularisation-wrong", "the loss with sum(W * W), without reg", penalty="without reg"),
-        slip("batch-mean-missing", "the loss of the samples summed, not their mean", averaged=False),
+        slip("batch-mean-missing", "the sum of the samples' losses instead of their mean", averaged=False),
         *subject.slips,
     )
     return Subject("the loss", compute, slips, factors={"N": "batch-mean-missing", "1/N": "batch-mean-twice"})
@@ -157,7 +161,8 @@ _REGULARISATION = {
 
 
 def _windows(x: Array, height: int, width: int, stride: int, starts: str = "right") -> Array:
-    """(N, C, rows, columns, height, width), read-only. As many windows as there are, `one apart` in place of stride."""
+    """The windows of x as a read-only view, (N, C, rows, columns, height, width). If `starts` is not "right", there are
+    as many windows as the stride gives, but they start one pixel apart."""
     view = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(2, 3))  # type: ignore[call-overload]
     strided = view[:, :, ::stride, ::stride]
     return strided if starts == "right" else view[:, :, : strided.shape[2], : strided.shape[3]]
@@ -186,10 +191,14 @@ def convolution_forward() -> Subject:
         return {"x * w": product, "b": np.broadcast_to(draw.bias.reshape(1, -1, 1, 1), product.shape)}
 
     slips = (
-        slip("kernel-flipped", "a true convolution: the kernel is turned by 180 degrees", flipped=True),
-        slip("padding-wrong", "the padding on one side alone", pad="one side"),
-        slip("channels-not-summed", "the first channel alone", channels="first"),
-        slip("stride-ignored", "the window of output (i, j) at input (i, j), whatever the stride", starts="one apart"),
+        slip("kernel-flipped", "a true convolution: the kernel is rotated by 180 degrees", flipped=True),
+        slip("padding-wrong", "the output with the padding on one side only", pad="one side"),
+        slip("channels-not-summed", "the output computed from the first channel only", channels="first"),
+        slip(
+            "stride-ignored",
+            "the output whose window (i, j) starts at input (i, j) regardless of the stride",
+            starts="one apart",
+        ),
     )
     return Subject(
         "the output", compute, slips, terms={"b": {"0": "bias-unused", "-1": "bias-sign"}}, factors=NOT_AVERAGED
@@ -197,7 +206,7 @@ def convolution_forward() -> Subject:
 
 
 def convolution_dx() -> Subject:
-    """Each window's dout times w, added up where windows overlap. The draw: x, weight, dy, stride, pad."""
+    """dout times w for each window, summed where windows overlap. The draw: x, weight, dy, stride, pad."""
 
     def compute(
         draw: Draw, overlap: str = "added", flipped: bool = False, crop: str = "right", starts: str = "right"
@@ -226,20 +235,26 @@ def convolution_dx() -> Subject:
 
     slips = (
         slip(
-            "overlap-overwritten", "dx in which a window overwrites what the one before it left", overlap="overwritten"
+            "overlap-overwritten",
+            "dx in which each window overwrites the values of the window before it",
+            overlap="overwritten",
         ),
         slip("overlap-overwritten", "dx in which each filter and window overwrites the others", overlap="last filter"),
-        slip("kernel-flipped", "dx with the kernel turned by 180 degrees", flipped=True),
-        slip("stride-ignored", "dx with the window of dout (i, j) at input (i, j), whatever the stride", starts="one"),
-        slip("padding-wrong", "dx cut out of the padded gradient from its corner", crop="from the corner"),
-        slip("padding-wrong", "dx with its padding still around it", crop="none"),
-        slip("padding-wrong", "dx cut out with pad:-pad, which is empty where pad is 0", crop="to the negative"),
+        slip("kernel-flipped", "dx with the kernel rotated by 180 degrees", flipped=True),
+        slip(
+            "stride-ignored",
+            "dx in which the window of dout (i, j) starts at input (i, j) regardless of the stride",
+            starts="one",
+        ),
+        slip("padding-wrong", "dx cropped from the corner of the padded gradient", crop="from the corner"),
+        slip("padding-wrong", "dx including its padding", crop="none"),
+        slip("padding-wrong", "dx cropped with pad:-pad, which is empty if pad is 0", crop="to the negative"),
     )
     return Subject("dx", compute, slips, factors=NOT_AVERAGED)
 
 
 def convolution_dweight() -> Subject:
-    """dw = sum over samples and places of dout times the window of x. The draw: x, dy, weight, stride, pad."""
+    """dw = sum over samples and positions of dout times the window of x. The draw: x, dy, weight, stride, pad."""
 
     def compute(draw: Draw, sample: str = "all", flipped: bool = False, starts: str = "right") -> Array:
         windows = _windows(_padded(draw.x, draw.pad), draw.weight.shape[2], draw.weight.shape[3], draw.stride, starts)
@@ -250,15 +265,19 @@ def convolution_dweight() -> Subject:
         return dw[:, :, ::-1, ::-1] if flipped else dw
 
     slips = (
-        slip("parameter-gradient-unsummed", "dw of the last sample alone", sample="last"),
-        slip("kernel-flipped", "dw turned by 180 degrees", flipped=True),
-        slip("stride-ignored", "dw with the window of dout (i, j) at input (i, j), whatever the stride", starts="one"),
+        slip("parameter-gradient-unsummed", "dw of the last sample only", sample="last"),
+        slip("kernel-flipped", "dw rotated by 180 degrees", flipped=True),
+        slip(
+            "stride-ignored",
+            "dw in which the window of dout (i, j) starts at input (i, j) regardless of the stride",
+            starts="one",
+        ),
     )
     return Subject("dw", compute, slips, factors=NOT_AVERAGED)
 
 
 def convolution_dbias() -> Subject:
-    """db = dout summed over samples and places. The draw: dy."""
+    """db = dout summed over samples and positions. The draw: dy."""
 
     def compute(draw: Draw, over: str = "right") -> Array:
         axes: Any = {
@@ -275,19 +294,27 @@ def convolution_dbias() -> Subject:
         return draw.dy.sum(axis=axes)
 
     slips = (
-        slip("reduced-over-wrong-axis", "dout summed over the batch alone", over="batch"),
+        slip("reduced-over-wrong-axis", "dout summed over the batch only", over="batch"),
         slip(
-            "reduced-over-wrong-axis", "dout summed over batch and height, not over the width", over="batch and height"
+            "reduced-over-wrong-axis",
+            "dout summed over batch and height, but not over the width",
+            over="batch and height",
         ),
         slip(
-            "reduced-over-wrong-axis", "dout summed over batch and width, not over the height", over="batch and width"
+            "reduced-over-wrong-axis",
+            "dout summed over batch and width, but not over the height",
+            over="batch and width",
         ),
-        slip("bias-gradient-unsummed", "dout summed over height and width, not over the batch", over="places"),
+        slip("bias-gradient-unsummed", "dout summed over height and width, but not over the batch", over="places"),
         *(
-            slip("reduced-over-wrong-axis", f"dout summed over {over}, where the filters are to be left", over=over)
-            for over in ("all but the width", "all but the height", "all but the batch")
+            slip(
+                "reduced-over-wrong-axis",
+                f"dout summed over all axes except the {kept}: one value per filter is expected",
+                over=f"all but the {kept}",
+            )
+            for kept in ("width", "height", "batch")
         ),
-        slip("summed-over-everything", "one number, the sum over everything", over="all"),
+        slip("summed-over-everything", "one number, the sum over all entries", over="all"),
     )
     return Subject(
         "db", compute, slips, factors={**NOT_AVERAGED, "0": "bias-gradient-zero", "1/N": "bias-gradient-averaged"}
@@ -308,13 +335,17 @@ def pooling_forward() -> Subject:
     slips = (
         slip("wrong-function", "the mean of each window", of="mean"),
         slip("wrong-function", "the smallest of each window", of="smallest"),
-        slip("stride-ignored", "the window of output (i, j) at input (i, j), whatever the stride", starts="one apart"),
+        slip(
+            "stride-ignored",
+            "the output whose window (i, j) starts at input (i, j) regardless of the stride",
+            starts="one apart",
+        ),
     )
     return Subject("the output", compute, slips, factors=NOT_AVERAGED)
 
 
 def pooling_dx() -> Subject:
-    """dout at each window's largest entry, added up where windows overlap. The draw: x, dy, window, stride."""
+    """dout at the largest entry of each window, summed where windows overlap. The draw: x, dy, window, stride."""
 
     def compute(draw: Draw, to: str = "the largest", overlap: str = "added", starts: str = "right") -> Array:
         dx = np.zeros_like(draw.x, dtype=float)
@@ -339,13 +370,19 @@ def pooling_dx() -> Subject:
         return dx
 
     slips = (
-        slip("pooling-spread", "dout to every entry of its window", to="all"),
-        slip("pooling-spread", "dout spread evenly over its window, as for a mean", to="mean"),
-        slip("stride-ignored", "dx with the window of dout (i, j) at input (i, j), whatever the stride", starts="one"),
+        slip("pooling-spread", "dout at every entry of its window", to="all"),
+        slip("pooling-spread", "dout distributed evenly over its window, as for a mean", to="mean"),
         slip(
-            "overlap-overwritten", "dx in which a window overwrites what the one before it left", overlap="overwritten"
+            "stride-ignored",
+            "dx in which the window of dout (i, j) starts at input (i, j) regardless of the stride",
+            starts="one",
         ),
-        slip("overlap-overwritten", "dx in which an entry has the dout of its last window alone", overlap="entry"),
+        slip(
+            "overlap-overwritten",
+            "dx in which each window overwrites the values of the window before it",
+            overlap="overwritten",
+        ),
+        slip("overlap-overwritten", "dx in which an entry has the dout of its last window only", overlap="entry"),
     )
     return Subject("dx", compute, slips, factors=NOT_AVERAGED)
 
@@ -366,7 +403,8 @@ def _grouped(draw: Draw, groups: str, eps: float, ddof: int = 0) -> tuple[Array,
 
 
 def group_forward() -> Subject:
-    """gamma * xhat + beta, xhat normalised over each sample's groups of channels. The draw: x, gamma, beta, groups."""
+    """gamma * xhat + beta, with x normalised over each group of channels of each sample. The draw: x, gamma, beta,
+    groups."""
 
     def compute(draw: Draw, groups: str = "right", eps: float = 1e-5, gamma: str = "used", ddof: int = 0) -> Any:
         xhat, *_ = _grouped(draw, groups, eps, ddof)
@@ -377,13 +415,13 @@ def group_forward() -> Subject:
         }
 
     slips = (
-        slip("groups-ignored", "normalised over all channels, as one group", groups="one"),
-        slip("groups-ignored", "normalised over each channel on its own", groups="each channel"),
+        slip("groups-ignored", "the output normalised over all channels as one group", groups="one"),
+        slip("groups-ignored", "the output normalised over each channel separately", groups="each channel"),
         slip("groups-interleaved", "x.reshape(N, C // G, G, H, W), normalised over axes 1, 3, 4", groups="interleaved"),
         slip("gamma-unused", "xhat + beta", gamma="missing"),
-        slip("bessel", "normalised with the variance divided by n - 1", ddof=1),
-        slip("eps-ignored", "normalised without eps", eps=0.0),
-        slip("eps-value", "normalised with eps = 1e-08", eps=1e-8),
+        slip("bessel", "the output normalised with the variance divided by n - 1", ddof=1),
+        slip("eps-ignored", "the output normalised without eps", eps=0.0),
+        slip("eps-value", "the output normalised with eps = 1e-08", eps=1e-8),
     )
     return Subject("the output", compute, slips, terms={"beta": {"0": "beta-unused", "-1": "beta-sign"}})
 
@@ -401,19 +439,18 @@ def group_dx() -> Subject:
         }
         return {name: (term * inverse).reshape(draw.x.shape) for name, term in terms.items()}
 
-    usual = layers.norm_dx(1)
     slips = (
         slip("gamma-forgotten", "dx without gamma", gamma="missing"),
-        slip("groups-ignored", "dx as of one group", groups="one"),
-        slip("groups-ignored", "dx as of a group for each channel", groups="each channel"),
+        slip("groups-ignored", "dx with all channels as one group", groups="one"),
+        slip("groups-ignored", "dx with each channel as a separate group", groups="each channel"),
         slip("groups-interleaved", "dx with the channels reshaped to (C // G, G)", groups="interleaved"),
         slip("eps-value", "dx with eps = 1e-08", eps=1e-8),
     )
-    return Subject("dx", compute, slips, factors=NOT_AVERAGED, terms=usual.terms)
+    return Subject("dx", compute, slips, factors=NOT_AVERAGED, terms=layers.norm_dx(1).terms)
 
 
 def group_parameter_gradient(which: str) -> Subject:
-    """dgamma = sum of dy xhat, dbeta = sum of dy, over samples and places: (1, C, 1, 1)."""
+    """dgamma = sum of dy xhat, dbeta = sum of dy, over samples and positions: (1, C, 1, 1)."""
 
     def compute(draw: Draw, groups: str = "right", over: str = "right", by: str = "right") -> Array:
         xhat = _grouped(draw, groups, 1e-5)[0].reshape(draw.x.shape)
@@ -424,24 +461,25 @@ def group_parameter_gradient(which: str) -> Subject:
     slips = (
         slip(
             "dgamma-dbeta-exchanged",
-            f"the value that belongs to {'dbeta' if which == 'gamma' else 'dgamma'}",
+            f"the right value of {'dbeta' if which == 'gamma' else 'dgamma'}",
             by="other",
         ),
-        slip("parameter-gradient-unsummed", "summed over height and width, not over the batch", over="places"),
-        slip("reduced-over-wrong-axis", "summed over the batch alone", over="batch"),
+        slip("parameter-gradient-unsummed", "the sum over height and width, but not over the batch", over="places"),
+        slip("reduced-over-wrong-axis", "the sum over the batch only", over="batch"),
     )
     factors = {"1/N": "norm-parameter-averaged", "0": "parameter-gradient-zero"}
     return Subject(f"d{which}", compute, slips, factors=factors)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# A recurrent layer: h_t = tanh(x_t Wx + h_(t-1) Wh + b), x (N, T, D), h (N, T, H); one step of it has T = 1
+# A recurrent layer: h_t = tanh(x_t Wx + h_(t-1) Wh + b), x (N, T, D), h (N, T, H); a single step has T = 1
 
-_SLOPES: dict[str, tuple[str, Callable[[Array, Array, Array], Array]]] = {  # of h, of z = x Wx + h Wh + b, of h before
+# The derivative of the tanh as a function of next_h, z = x Wx + h Wh + b and prev_h
+_SLOPES: dict[str, tuple[str, Callable[[Array, Array, Array], Array]]] = {
     "right": ("", lambda h, z, before: 1 - h * h),
     "1": ("derivative-missing", lambda h, z, before: np.ones_like(h)),
-    "(1 - z**2), z before the tanh": ("derivative-at-input", lambda h, z, before: 1 - z * z),
-    "(1 - prev_h**2): next_h belongs there": ("wrong-derivative", lambda h, z, before: 1 - before * before),
+    "(1 - z**2), z the input of the tanh": ("derivative-at-input", lambda h, z, before: 1 - z * z),
+    "(1 - prev_h**2) instead of (1 - next_h**2)": ("wrong-derivative", lambda h, z, before: 1 - before * before),
     "(1 - tanh(next_h)**2)": ("derivative-at-output", lambda h, z, before: 1 - np.tanh(h) ** 2),
     "(1 - next_h)": ("square-missing", lambda h, z, before: 1 - h),
     "(1 + next_h**2)": ("sign-inside", lambda h, z, before: 1 + h * h),
@@ -452,7 +490,7 @@ _SLOPES: dict[str, tuple[str, Callable[[Array, Array, Array], Array]]] = {  # of
 
 
 def _over_time(draw: Draw, bias: str = "used", state: str = "used", function: str = "tanh") -> list[tuple[Array, ...]]:
-    """For each step h before it, z and h after it."""
+    """For each time step: h before it, z, and h after it."""
     h, found = draw.h0, []
     for t in range(draw.inputs.shape[1]):
         z = draw.inputs[:, t] @ draw.Wx + (h if state == "used" else 0 * h) @ draw.Wh
@@ -481,7 +519,8 @@ def recurrent_forward() -> Subject:
 
 
 def recurrent_gradient(which: str, name: str) -> Subject:
-    """The gradient by x, h0, Wx, Wh or b, backwards through time. The draw: as for forward, and dy."""
+    """The gradient with respect to x, h0, Wx, Wh or b, by backpropagation through time. The draw: as for forward, and
+    dy."""
 
     def compute(draw: Draw, slope: str = "right", carry: str = "used", steps: str = "all", by: str = "right") -> Array:
         dy = draw.dy if draw.sequence else draw.dy[:, None]
@@ -504,25 +543,24 @@ def recurrent_gradient(which: str, name: str) -> Subject:
         return {"all": lambda: sum(found), "first": lambda: found[-1], "last": lambda: found[0]}[steps]()
 
     slips = [slip(id, f"{name} with dtanh = {form}", slope=form) for form, (id, _) in _SLOPES.items() if id]
-    lost = "the gradient of each h alone, without what comes back from the step after it"
-    slips.append(slip("through-time-missing", f"{name} from {lost}", carry="none"))
+    slips.append(slip("through-time-missing", f"{name} without the gradient of the following time steps", carry="none"))
     if which in ("Wx", "Wh", "b"):
         slips += [
-            slip("time-steps-not-summed", f"{name} of the {step} time step alone", steps=step)
+            slip("time-steps-not-summed", f"{name} of the {step} time step only", steps=step)
             for step in ("first", "last")
         ]
     if which == "Wh":
-        slips.append(slip("wrong-derivative", f"{name} = next_h.T @ da: prev_h belongs there", by="next"))
+        slips.append(slip("wrong-derivative", f"{name} = next_h.T @ da instead of prev_h.T @ da", by="next"))
     factors = {**NOT_AVERAGED, "1/N": "bias-gradient-averaged"} if which == "b" else NOT_AVERAGED
     return Subject(name, compute, tuple(slips), factors=factors)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Update rules: w after each of several steps. The draw: w, gradients (steps, ...), settings of the rule
+# Update rules: w after several steps. The draw: w, gradients (steps, ...), settings of the rule
 
 
 def update(rule: str) -> Subject:
-    """What w is after the last of the draw's gradients: every step from the settings and from what was kept."""
+    """The value of w after one step for each gradient of the draw."""
 
     def compute(draw: Draw, **options: Any) -> Array:
         w, kept = np.array(draw.w, dtype=float), {}
@@ -533,10 +571,14 @@ def update(rule: str) -> Subject:
             w = RULES[rule](w, gradient, kept, t, **settings)
         return w
 
-    lr = slip("learning-rate-missing", "a step without the learning rate", learning_rate=1.0)
-    twice = slip("learning-rate-twice", "a step with the learning rate squared", rate_twice=True)
-    uphill = slip("update-sign", "a step uphill: the gradient added where it is to be subtracted", sign=1.0)
-    lost = slip("state-not-kept", "every step as if it were the first: what config holds is not updated", keep=False)
+    lr = slip("learning-rate-missing", "w after steps without the learning rate", learning_rate=1.0)
+    twice = slip("learning-rate-twice", "w after steps with the learning rate squared", rate_twice=True)
+    uphill = slip("update-sign", "w after steps uphill: the gradient is added instead of subtracted", sign=1.0)
+    state_lost = slip(
+        "state-not-kept",
+        "w if every step is computed like the first one: the state in config is not updated",
+        keep=False,
+    )
     own = {
         "sgd": (),
         "momentum": (
@@ -544,46 +586,50 @@ def update(rule: str) -> Subject:
             slip("momentum-average", "v = momentum * v - (1 - momentum) * learning_rate * dw", average=True),
             slip("momentum-ignored", "w - learning_rate * dw", momentum=0.0),
             slip("momentum-factor-missing", "v - learning_rate * dw: v is not multiplied by momentum", momentum=1.0),
-            slip("momentum-nesterov", "Nesterov's form", nesterov=True),
-            slip("velocity-late", "w + v with the velocity of the step before", late=True),
-            lost,
+            slip("momentum-nesterov", "Nesterov momentum", nesterov=True),
+            slip("velocity-late", "w + v with the velocity of the previous step", late=True),
+            state_lost,
         ),
         "rmsprop": (
             slip("decay-swapped", "cache = (1 - decay_rate) * cache + decay_rate * dw**2", swapped=True),
-            slip("root-missing", "the step divided by the cache, not by its root", root=False),
+            slip("root-missing", "the step divided by the cache instead of its square root", root=False),
             slip("eps-misplaced", "the step divided by sqrt(cache + epsilon)", eps_at="inside"),
-            slip("square-missing", "a cache of dw where dw**2 belongs", square=False),
-            slip("accumulated-without-decay", "cache + dw**2, as AdaGrad does", adagrad=True),
-            lost,
+            slip("square-missing", "a cache of dw instead of dw**2", square=False),
+            slip("accumulated-without-decay", "cache = cache + dw**2, as in AdaGrad", adagrad=True),
+            state_lost,
         ),
         "adam": (
             slip("bias-correction-missing", "m and v without their bias correction", corrected="none"),
             slip("bias-correction-missing", "v without its bias correction", corrected="m"),
             slip("bias-correction-missing", "m without its bias correction", corrected="v"),
-            slip("bias-correction-step", "the bias correction with a t that is one too large", t_shift=1),
-            slip("bias-correction-step", "the bias correction with t = 1 in every step: t is not raised", t_fixed=1),
-            slip("bias-correction-step", "the bias correction with t = 2 in every step: t is not raised", t_fixed=2),
-            slip("bias-correction-decay", "v / (1 - beta1**t): beta2 belongs there", correction="beta1"),
-            slip("bias-correction-decay", "m / (1 - beta2**t): beta1 belongs there", correction="beta2"),
+            slip("bias-correction-step", "the bias correction with t + 1 instead of t", t_shift=1),
+            slip("bias-correction-step", "the bias correction with t = 1 in every step: t is not increased", t_fixed=1),
+            slip("bias-correction-step", "the bias correction with t = 2 in every step: t is not increased", t_fixed=2),
+            slip("bias-correction-decay", "v / (1 - beta1**t) instead of v / (1 - beta2**t)", correction="beta1"),
+            slip("bias-correction-decay", "m / (1 - beta2**t) instead of m / (1 - beta1**t)", correction="beta2"),
             slip(
                 "bias-correction-decay",
-                "m / (1 - beta2**t) and v / (1 - beta1**t): each with the other's rate",
+                "m / (1 - beta2**t) and v / (1 - beta1**t): beta1 and beta2 are swapped",
                 correction="exchanged",
             ),
-            slip("bias-correction-decay", "1 - beta * t where 1 - beta**t belongs", correction="product"),
+            slip(
+                "bias-correction-decay",
+                "the bias correction with 1 - beta * t instead of 1 - beta**t",
+                correction="product",
+            ),
             slip(
                 "bias-correction-stored",
-                "the next step begins with m and v as the bias correction has left them",
+                "the step with the corrected m and v stored for the next step",
                 stored="both",
             ),
-            slip("bias-correction-stored", "the next step begins with the corrected m", stored="m"),
-            slip("bias-correction-stored", "the next step begins with the corrected v", stored="v"),
+            slip("bias-correction-stored", "the step with the corrected m stored for the next step", stored="m"),
+            slip("bias-correction-stored", "the step with the corrected v stored for the next step", stored="v"),
             slip("eps-misplaced", "the step divided by sqrt(v + epsilon)", eps_at="inside"),
-            slip("root-missing", "the step divided by v, not by its root", root=False),
-            slip("square-missing", "a v of dw where dw**2 belongs", square=False),
-            slip("decay-swapped", "beta1 and beta2 are swapped", exchanged=True),
-            slip("decay-swapped", "m = (1 - beta1) * m + beta1 * dw, and v alike", swapped=True),
-            lost,
+            slip("root-missing", "the step divided by v instead of its square root", root=False),
+            slip("square-missing", "v computed from dw instead of dw**2", square=False),
+            slip("decay-swapped", "the step with beta1 and beta2 swapped", exchanged=True),
+            slip("decay-swapped", "m = (1 - beta1) * m + beta1 * dw, and the same for v", swapped=True),
+            state_lost,
         ),
     }[rule]
     return Subject("next_w", compute, (uphill, lr, twice, *own))

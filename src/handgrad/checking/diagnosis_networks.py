@@ -1,8 +1,8 @@
-"""What a multi-layer perceptron of the courses computes, and how it goes wrong: CMU's MLP with its update, UvA's MLP.
+"""Models of multi-layer perceptrons with their known bugs: CMU's MLP and its parameter update, and UvA's MLP.
 
-A network is a draw with lists, one item a layer: `W` (in, out), `b` (out,), `kinds` (names of activations), `p`
-(slopes),
-`norms` (None, or a dict with gamma, beta, running_mean, running_var), besides x (N, in) and t (N, K), one-hot.
+The draw contains x (N, in), the one-hot labels t (N, K), the slope or alpha `p` of the activations, and lists with one
+item per layer: `W` (in, out), `b` (out,), `kinds` (names of the activations), and `norms` (None, or a dict with gamma,
+beta, running_mean and running_var).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EPS = 1e-8
 
 
 class _Pass:
-    """Forward and backward through a draw's network, with options for what goes wrong."""
+    """Forward and backward pass through the network of a draw. Each option replaces a part by a known mistake."""
 
     def __init__(
         self, draw: Draw, *, bias="used", norm="right", activations="right", end="right", slope=None, evaluating=False
@@ -29,7 +29,7 @@ class _Pass:
             raise ValueError("this network has no slope")
         self.inputs: list[Array] = []
         self.outputs: list[Array] = []
-        self.before: list[Array] = []  # what goes into the activation
+        self.before: list[Array] = []  # the input of the activation
         self.xhat: list[Any] = []
         self.inverse: list[Any] = []
         value = draw.x
@@ -96,7 +96,7 @@ class _Pass:
     def deltas(
         self, start="p - t", derivative="used", passed="right", norm_back="used", averaging="none", softmax_back="used"
     ) -> tuple[list[Array], list[Array]]:
-        """For each layer, delta at the linear layer's output and delta at the normalisation's output."""
+        """For each layer: delta at the output of the linear layer, and delta at the output of the normalisation."""
         draw = self.draw
         last = len(draw.W) - 1
         if draw.dy is not None:
@@ -168,8 +168,12 @@ FORWARD_SLIPS = (
     slip("bias-sign", "the output with the biases subtracted", bias="subtracted"),
     slip("bias-twice", "the output with each bias added twice", bias="twice"),
     slip("norm-not-applied", "the output without batch normalisation", norm="none"),
-    slip("norm-first-layer-only", "the output with batch normalisation in the first layer alone", norm="first only"),
-    slip("norm-last-layer-only", "the output with the last of the layers to be normalised alone", norm="last only"),
+    slip("norm-first-layer-only", "the output with batch normalisation only in the first layer", norm="first only"),
+    slip(
+        "norm-last-layer-only",
+        "the output with batch normalisation only in the last of the layers that have it",
+        norm="last only",
+    ),
     slip("norm-after-activation", "the output with batch normalisation after the activation", norm="after"),
     slip("activation-missing", "the output without the last activation", activations="none at the end"),
     slip("activation-missing", "the output without any activation", activations="none"),
@@ -184,14 +188,14 @@ FORWARD_SLIPS = (
     slip("softmax-twice", "the output with the softmax applied twice", end="softmax twice"),
     slip("softmax-twice", "the output with a softmax after every layer", end="softmax everywhere"),
     slip("softmax-missing", "the output without the softmax at the end", end="no softmax"),
-    slip("slope-ignored", "the output with a slope of 0.01, whatever was given", slope=0.01),
-    slip("slope-ignored", "the output with a slope of 0.02, whatever was given", slope=0.02),
-    slip("slope-ignored", "the output with a slope of 0, whatever was given", slope=0.0),
+    slip("slope-ignored", "the output with a slope of 0.01 instead of the given slope", slope=0.01),
+    slip("slope-ignored", "the output with a slope of 0.02 instead of the given slope", slope=0.02),
+    slip("slope-ignored", "the output with a slope of 0 instead of the given slope", slope=0.0),
 )
 _FORWARD_OPTIONS = {"bias", "norm", "activations", "end", "slope", "evaluating"}
 
 
-def _passed(draw: Draw, options: dict[str, Any]) -> _Pass:
+def _forward_pass(draw: Draw, options: dict[str, Any]) -> _Pass:
     return _Pass(draw, **{name: value for name, value in options.items() if name in _FORWARD_OPTIONS})
 
 
@@ -199,8 +203,8 @@ def _backward_options(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in _FORWARD_OPTIONS}
 
 
-def _makes_sense(draw: Draw, options: dict[str, Any]) -> None:
-    """Refuses slips that are none in this network, so that the search does not name them for nothing."""
+def _check_applicable(draw: Draw, options: dict[str, Any]) -> None:
+    """Raises ValueError for slips that change nothing in this network, so that the search does not name them."""
     if draw.softmax and options.get("end") == "softmax":
         raise ValueError("this network ends in a softmax")
     if not draw.softmax and options.get("end") == "no softmax":
@@ -211,8 +215,8 @@ def mlp_forward() -> Subject:
     """The network's output."""
 
     def compute(draw: Draw, **options) -> Array:
-        _makes_sense(draw, options)
-        return _passed(draw, options).y
+        _check_applicable(draw, options)
+        return _forward_pass(draw, options).y
 
     return Subject("the output", compute, FORWARD_SLIPS, factors={"0": "all-zero", **NOT_AVERAGED})
 
@@ -229,33 +233,33 @@ DELTA_SLIPS = (
     ),
     slip("derivative-twice", "delta with each activation's derivative applied twice", derivative="twice"),
     slip("derivative-of-other-layer", "delta with the derivative of the layer below", derivative="shifted"),
-    slip("norm-backward-skipped", "delta not sent through batch normalisation's backward", norm_back="skipped"),
+    slip("norm-backward-skipped", "delta without the backward pass through batch normalisation", norm_back="skipped"),
     slip(
         "backward-order",
-        "delta sent through batch normalisation before the activation",
+        "delta that goes backward through batch normalisation before the activation",
         norm_back="before the activation",
     ),
-    slip("dx-from-dweight", "delta passed on through dW instead of W", passed="gradient"),
-    slip("dx-from-dweight", "delta passed on through dW instead of W", passed="averaged gradient"),
-    slip("weight-transposed", "delta passed on through W, not its transpose", passed="transposed"),
-    slip("updated-before-passing", "delta passed on through the weights after their update", passed="updated"),
-    slip("delta-averaged", "delta divided by N at every layer on the way down", averaging="every layer"),
-    slip("delta-averaged", "delta averaged over the batch before it is passed on", averaging="summed"),
-    slip("softmax-backward-skipped", "dy not sent through the softmax's backward", softmax_back="skipped"),
+    slip("dx-from-dweight", "delta multiplied by dW instead of W", passed="gradient"),
+    slip("dx-from-dweight", "delta multiplied by dW instead of W", passed="averaged gradient"),
+    slip("weight-transposed", "delta multiplied by W instead of its transpose", passed="transposed"),
+    slip("updated-before-passing", "delta multiplied by the weights after their update", passed="updated"),
+    slip("delta-averaged", "delta divided by N in every layer of the backward pass", averaging="every layer"),
+    slip("delta-averaged", "delta averaged over the batch before it reaches the layer below", averaging="summed"),
+    slip("softmax-backward-skipped", "dy without the backward pass through the softmax", softmax_back="skipped"),
 )
 START_SLIPS = (
-    slip("labels-unused", "delta begun with softmax(y): the labels are not subtracted", start="p"),
-    slip("label-sign", "delta begun with t - softmax(y)", start="t - p"),
-    slip("softmax-missing", "delta begun with y - t: the softmax is missing", start="y - t"),
-    slip("upstream-missing", "delta begun with ones", start="ones"),
+    slip("labels-unused", "delta that starts as softmax(y): the labels are not subtracted", start="p"),
+    slip("label-sign", "delta that starts as t - softmax(y)", start="t - p"),
+    slip("softmax-missing", "delta that starts as y - t: the softmax is missing", start="y - t"),
+    slip("upstream-missing", "delta that starts as ones", start="ones"),
 )
 
 
 def mlp_weight_gradient(index: int, *, name: str = "", averaged: bool = True, out_in: bool = False) -> Subject:
-    """dW[index] = inputᵀ delta, divided by N where `averaged`; (in, out), or (out, in)."""
+    """dW[index] = inputᵀ delta, divided by N if `averaged`; (in, out), or (out, in) if `out_in`."""
 
     def compute(draw: Draw, axes="right", by="input", **options) -> Array:
-        forward = _passed(draw, options)
+        forward = _forward_pass(draw, options)
         linear, _ = forward.deltas(**_backward_options(options))
         if by == "input":
             value = forward.inputs[index]
@@ -271,8 +275,12 @@ def mlp_weight_gradient(index: int, *, name: str = "", averaged: bool = True, ou
         *DELTA_SLIPS,
         *START_SLIPS,
         slip("gradient-transposed", "dW transposed", axes="transposed"),
-        slip("dweight-from-preactivation", "dW from what goes into the activation below, not its output", by="before"),
-        slip("dweight-from-raw-input", "dW from the network's input, in every layer", by="raw input"),
+        slip(
+            "dweight-from-preactivation",
+            "dW computed from the input of the activation below instead of its output",
+            by="before",
+        ),
+        slip("dweight-from-raw-input", "dW computed from the network's input in every layer", by="raw input"),
         *FORWARD_SLIPS,
     )
     factors = {} if averaged else NOT_AVERAGED
@@ -280,14 +288,14 @@ def mlp_weight_gradient(index: int, *, name: str = "", averaged: bool = True, ou
 
 
 def mlp_bias_gradient(index: int, *, name: str = "", averaged: bool = True) -> Subject:
-    """db[index] = sum of delta over the batch, divided by N where `averaged`."""
+    """db[index] = sum of delta over the batch, divided by N if `averaged`."""
 
     def compute(draw: Draw, over="right", **options) -> Array:
-        forward = _passed(draw, options)
+        forward = _forward_pass(draw, options)
         linear, normal = forward.deltas(**_backward_options(options))
         delta = linear[index] / len(draw.x) if averaged else linear[index]
         if draw.norms[index] is not None and over == "right":
-            # its sum vanishes: in the scale of what is added up, a right db is rounding
+            # The exact sum is zero. Sums that are only rounding errors of delta count as zero.
             total = delta.sum(axis=0)
             return np.where(np.abs(total) < 1e-9 * np.abs(delta).max(initial=1e-300), 0.0, total)
         return {
@@ -304,13 +312,17 @@ def mlp_bias_gradient(index: int, *, name: str = "", averaged: bool = True) -> S
 
     slips = (
         slip("bias-gradient-unsummed", "delta for each sample: the sum over the batch is missing", over="none"),
-        slip("reduced-over-wrong-axis", "the sum over the features, one figure a sample", over="features"),
-        slip("reduced-over-wrong-axis", "the mean over the features, one figure a sample", over="features mean"),
+        slip("reduced-over-wrong-axis", "the sum over the features, one value per sample", over="features"),
+        slip("reduced-over-wrong-axis", "the mean over the features, one value per sample", over="features mean"),
         slip("summed-over-everything", "one number, the sum over batch and features", over="one number"),
         slip("summed-over-everything", "one number, the mean over batch and features", over="mean of all"),
         slip("summed-over-everything", "the sum over batch and features in every entry", over="all"),
-        slip("bias-gradient-before-norm", "the sum of delta before batch normalisation's backward", over="before norm"),
-        slip("bias-gradient-first-sample", "delta of the first sample alone", over="first"),
+        slip(
+            "bias-gradient-before-norm",
+            "the sum of delta before the backward pass of batch normalisation",
+            over="before norm",
+        ),
+        slip("bias-gradient-first-sample", "delta of the first sample only", over="first"),
         *DELTA_SLIPS,
         *START_SLIPS,
         *FORWARD_SLIPS,
@@ -324,11 +336,11 @@ def mlp_bias_gradient(index: int, *, name: str = "", averaged: bool = True) -> S
 
 
 def mlp_norm_gradient(index: int, which: str) -> Subject:
-    """dgamma, dbeta of the batch normalisation of layer `index`: what comes out of a right layer given the MLP's
-    delta."""
+    """dgamma or dbeta of the batch normalisation of layer `index`, from the MLP's delta. Assumes that the backward pass
+    of the normalisation layer itself is right."""
 
     def compute(draw: Draw, **options) -> Array:
-        forward = _passed(draw, options)
+        forward = _forward_pass(draw, options)
         _, normal = forward.deltas(**_backward_options(options))
         delta = normal[index]
         if forward.xhat[index] is None:
@@ -344,11 +356,10 @@ def mlp_norm_gradient(index: int, which: str) -> Subject:
 
 
 def mlp_step(name: str, *, momentum: bool) -> Subject:
-    """What one parameter changed by in a step.
+    """The change of one parameter in one step.
 
-    W and b: v = momentum v - lr g, W = W + v. gamma and beta: a plain step. The draw: gradient, earlier (the last
-    step's
-    gradient, or None in the first), lr, momentum.
+    W and b: v = momentum v - lr g, W = W + v. gamma and beta: a step without momentum. The draw: gradient, earlier (the
+    gradient of the previous step; None in the first step), lr, momentum.
     """
 
     def compute(draw: Draw, velocity="right") -> Any:
@@ -376,16 +387,17 @@ def mlp_step(name: str, *, momentum: bool) -> Subject:
             "Nesterov's form: the step is lr * gradient + momentum * the new velocity",
             velocity="nesterov",
         ),
-        slip("velocity-late", "the velocity of the step before", velocity="late"),
+        slip("velocity-late", "the velocity of the previous step", velocity="late"),
     ]
     if momentum:
-        kept = "the last step again, whatever the momentum is"
-        slips.append(slip("momentum-factor-missing", kept, velocity="kept"))
+        slips.append(
+            slip("momentum-factor-missing", "lr * gradient + the previous step, without the momentum", velocity="kept")
+        )
     else:
         slips = [
             slip(
                 "momentum-on-gamma-beta",
-                "a step with momentum: gamma and beta take plain ones",
+                "a step with momentum, which gamma and beta should not have",
                 velocity="with momentum",
             ),
             slip("momentum-on-gamma-beta", "a step with averaged momentum", velocity="averaged"),

@@ -67,5 +67,5 @@ def remove(folder: Path) -> None:
     """Removes a folder, including nesting deeper than any path and unreadable files."""
     with contextlib.suppress(OSError):
         folder.chmod(0o700)
-        worker.empty(str(folder))
+        worker.empty_folder(str(folder))
         folder.rmdir()

@@ -1,15 +1,16 @@
-"""Drops rights of this process with the means of the kernel, then runs the worker (Linux).
+"""Isolates this process with the mechanisms of the kernel, then runs the worker (Linux).
 
-A standalone file, run as `python -I -S launch.py CONFIG` with the standard library alone. CONFIG is JSON: which
-means to use, which paths to show, and the command. Unavailable means are omitted: `$HANDGRAD_SANDBOX` tells the
-worker what is in force, and the report lists it.
+This is a standalone file, run as `python -I -S launch.py CONFIG`, which uses only the standard library. CONFIG is JSON:
+the mechanisms to use, the visible paths, and the command. Mechanisms that are not available are skipped. The worker
+learns from `$HANDGRAD_SANDBOX` which ones are in force, and the report lists them.
 
-- **namespaces**: processes, network, mounts, System V objects. A new root holds the interpreter, its packages without
-  handgrad, system libraries and the hand-in, all read-only, and one small scratch file system. No /proc.
-- **landlock**: the same list of paths, as rights on files; it also works where namespaces are forbidden.
-- No privileges: root becomes an unused user id and loses all capabilities.
+- **namespaces** for processes, network, mounts and System V objects. A new root contains the interpreter, its packages
+  except handgrad, the system libraries and the hand-in, all read-only, and a small scratch file system. It has no
+  /proc.
+- **landlock** restricts access to the same paths. It also works where namespaces are forbidden.
+- **privileges**: root becomes an unused user id and loses all capabilities.
 
-The worker sets up `seccomp` itself, as it must fork before.
+The worker sets up `seccomp` itself, because the filter forbids the `fork` that the worker needs.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ import sys
 
 NEW_NS, NEW_UTS, NEW_IPC, NEW_USER, NEW_PID, NEW_NET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 BIND, REC, PRIVATE, NOSUID, NODEV, DETACH = 4096, 16384, 1 << 18, 2, 4, 2
-HALF_WAY = 97
+MOUNT_FAILED = 97
 SCRATCH = "size=128m,nr_inodes=8192,mode=0700"
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -37,7 +38,7 @@ def call(result, what):
 
 
 def system(number, *arguments):
-    """A system call that libc has no name for; the numbers used here are the same on every machine."""
+    """Makes a system call for which libc has no function. The numbers used here are the same on all machines."""
     return libc.syscall(ctypes.c_long(number), *arguments)
 
 
@@ -52,17 +53,17 @@ def mount(source, target, kind, flags, data=None):
 
 
 def read_only(target, recursive=True):
-    """mount_setattr: read-only, no set-uid, no devices, including everything mounted below."""
+    """Makes a mount, and all mounts below it, read-only, without set-uid and without devices (`mount_setattr`)."""
     attributes = struct.pack("=QQQQ", 1 | 2 | 4, 0, 0, 0)
     at_here, below = -100, 0x8000 if recursive else 0
     call(system(442, at_here, os.fsencode(target), below, attributes, len(attributes)), f"mount_setattr {target}")
 
 
 def enter_namespaces(config):
-    """Makes this process the first one of new namespaces, with a new root.
+    """Creates new namespaces with a new root, and continues in a child that is their first process.
 
-    The process it was called in stays outside and waits. Raises OSError if the kernel does not allow namespaces; a
-    failure after that ends the process with `HALF_WAY`, and the checker starts again without namespaces.
+    The calling process stays outside and waits for the child. Raises OSError if the kernel does not allow namespaces.
+    If a later step fails, the process exits with `MOUNT_FAILED`, and the checker tries again without namespaces.
     """
     user, group = os.getuid(), os.getgid()
     flags = NEW_NS | NEW_UTS | NEW_IPC | NEW_PID | NEW_NET
@@ -79,11 +80,11 @@ def enter_namespaces(config):
         return new_root(config, user)
     except OSError as error:
         print(error, file=sys.stderr, flush=True)
-        os._exit(HALF_WAY)
+        os._exit(MOUNT_FAILED)
 
 
 def new_root(config, user):
-    """Mounts the new root and changes to it; returns the locations in it."""
+    """Mounts the new root and changes to it. Returns the paths of the hand-in and the working folder in it."""
     mount(None, "/", None, REC | PRIVATE)
     root = config["root"]
     mount("tmpfs", root, "tmpfs", NOSUID | NODEV, "size=4m,mode=0755")
@@ -111,37 +112,37 @@ def new_root(config, user):
 
 
 def become_first_process():
-    """The child is process 1 of the new namespace; the outer process passes on its exit status."""
+    """Forks. The child is process 1 of the new namespace; the parent waits and exits with the status of the child."""
     child = os.fork()
     if child:
-        nothing = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1):
-            os.dup2(nothing, descriptor)
+            os.dup2(null, descriptor)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         os._exit(status if status >= 0 else 128 - status)
     die_with_parent()
 
 
 def show(source, target, root):
-    """Binds a path into the new root, read-only; and recreates links on the way as links."""
+    """Mounts a path read-only in the new root. A symbolic link is recreated as a link."""
     if os.path.islink(source):
-        where = root + target
-        os.makedirs(os.path.dirname(where), exist_ok=True)
-        if not os.path.lexists(where):
-            os.symlink(os.readlink(source), where)
+        path = root + target
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if not os.path.lexists(path):
+            os.symlink(os.readlink(source), path)
         source = os.path.realpath(source)
         target = source
     if not os.path.exists(source):
         return
-    where = root + target
+    path = root + target
     if os.path.isdir(source):
-        os.makedirs(where, exist_ok=True)
+        os.makedirs(path, exist_ok=True)
     else:
-        os.makedirs(os.path.dirname(where), exist_ok=True)
-        if not os.path.exists(where):
-            write(where, "")
-    mount(source, where, None, BIND | REC)
-    read_only(where)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if not os.path.exists(path):
+            write(path, "")
+    mount(source, path, None, BIND | REC)
+    read_only(path)
 
 
 def hide(path):
@@ -164,7 +165,7 @@ ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | 1 << 14 | 1 << 15
 
 
 def restrict_files(readable, writable, hidden):
-    """Allows only these paths from now on. Raises OSError if the kernel has no Landlock."""
+    """Restricts all further access to these paths. Raises OSError if the kernel does not support Landlock."""
     version = call(system(444, None, ctypes.c_size_t(0), 1), "landlock")
     rights = (1 << 13) - 1
     for since, right in ((2, 13), (3, 14), (5, 15)):
@@ -173,8 +174,8 @@ def restrict_files(readable, writable, hidden):
     scoped = 3 if version >= 6 else 0  # abstract sockets, signals
     attributes = struct.pack("=QQQ", rights, network, scoped)[: 24 if version >= 6 else 16 if version >= 4 else 8]
     ruleset = call(system(444, attributes, ctypes.c_size_t(len(attributes)), 0), "landlock_create_ruleset")
-    for path, whole in parts_without(readable, hidden):
-        allow(ruleset, path, EXECUTE | READ_FILE | READ_DIR if whole else READ_DIR)
+    for path, readable_below in visible_parts(readable, hidden):
+        allow(ruleset, path, EXECUTE | READ_FILE | READ_DIR if readable_below else READ_DIR)
     for path in writable:
         allow(ruleset, path, rights & ~EXECUTE)
     for name in ("null", "zero", "random", "urandom"):
@@ -195,19 +196,19 @@ def allow(ruleset, path, rights):
     os.close(descriptor)
 
 
-def parts_without(paths, hidden):
-    """The paths, each with whether it may be read whole; one that holds something hidden may be listed, and what
-    else it holds comes after it."""
+def visible_parts(paths, hidden):
+    """Yields pairs of a path and whether all of it is readable. A folder that contains a hidden path may only be
+    listed; its other entries follow it."""
     for path in paths:
         if path in hidden:
             continue
         if any(other.startswith(path.rstrip("/") + "/") for other in hidden):
             try:
-                inside = sorted(os.listdir(path))
+                entries = sorted(os.listdir(path))
             except OSError:
                 continue
             yield path, False
-            yield from parts_without([os.path.join(path, name) for name in inside], hidden)
+            yield from visible_parts([os.path.join(path, name) for name in entries], hidden)
         else:
             yield path, True
 
@@ -216,7 +217,7 @@ def parts_without(paths, hidden):
 
 
 def drop_privileges(user):
-    """Root becomes `user` (None: stays root) without capabilities; they can never be regained."""
+    """Changes root to `user` (None: stays root) and gives up all capabilities permanently."""
     if os.getuid() == 0 and user is not None:
         os.setgroups([])
         os.setresgid(user, user, user)
@@ -236,37 +237,36 @@ def die_with_parent():
 
 def main(config):
     used, missed = [], []
-    where = {"handin": config["handin"], "work": config["work"]}
-    config["user"] = random.SystemRandom().randrange(
-        0x60000000, 0x70000000
-    )  # limits count by user: one for each sandbox
+    paths = {"handin": config["handin"], "work": config["work"]}
+    # limits apply per user, so each sandbox gets its own
+    config["user"] = random.SystemRandom().randrange(0x60000000, 0x70000000)
     die_with_parent()
     user = None
     if "namespaces" in config["means"]:
         try:
-            where = enter_namespaces(config)
+            paths = enter_namespaces(config)
             used.append("namespaces")
             user = config["user"]
         except OSError as error:
             missed.append(f"namespaces ({error.strerror or error})")
     with contextlib.suppress(OSError):
-        libc.prctl(36, 1, 0, 0, 0)  # this process adopts orphans and ends them
+        libc.prctl(36, 1, 0, 0, 0)  # this process adopts orphans, so that it can end them
     drop_privileges(user)
     if "landlock" in config["means"]:
         try:
-            readable = [*config["read"], where["handin"]]
-            restrict_files(readable, [where["work"]], set(config["hide"]))
+            readable = [*config["read"], paths["handin"]]
+            restrict_files(readable, [paths["work"]], set(config["hide"]))
             used.append("landlock")
         except OSError as error:
             missed.append(f"landlock ({error.strerror or error})")
-    told: dict = {"used": used, "missed": missed, **where}
+    report: dict = {"used": used, "missed": missed, **paths}
     environment = {
         **config["environment"],
-        "HOME": where["work"],
-        "TMPDIR": where["work"],
-        "HANDGRAD_SANDBOX": json.dumps(told),
+        "HOME": paths["work"],
+        "TMPDIR": paths["work"],
+        "HANDGRAD_SANDBOX": json.dumps(report),
     }
-    os.chdir(where["work"])
+    os.chdir(paths["work"])
     os.execve(config["command"][0], config["command"], environment)
 
 

@@ -1,10 +1,11 @@
-"""Runs probes on a hand-in in an isolated process, and treats everything that it sends as hostile.
+"""Runs probes on a hand-in in an isolated process and treats everything that the process sends as hostile.
 
-The process runs `worker.py` on a bare interpreter. On Linux it is isolated by bubblewrap, or by the kernel itself
-(`launch.py`): namespaces, Landlock and a system call filter. Elsewhere there are only limits. `Sandbox.used` lists what
-is in force, `Sandbox.missed` what is not.
+The process runs `worker.py` on a bare interpreter. On Linux it is isolated by bubblewrap, or by kernel mechanisms that
+`launch.py` sets up: namespaces, Landlock and a system call filter. On other systems there are only limits.
+`Sandbox.used` lists the mechanisms in force, `Sandbox.missed` those that are not available.
 
-If a hand-in ends its process, hangs or floods its output, only that probe is lost; the rest run in a new process.
+If a hand-in ends its process, hangs or prints too much, only the current probe fails. The following probes run in a new
+process.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ from handgrad.errors import HandgradError
 
 MIB = 1 << 20
 HERE = Path(__file__).parent
-#: All means of isolation, best first. `limits` is always on.
+#: All isolation mechanisms, the best first. `limits` is always in force.
 MEANS = ("bubblewrap", "namespaces", "landlock", "seccomp")
-#: Reads the source of the worker from its connection and runs it, so that no file of ours is within reach of a hand-in.
+#: Reads the source of the worker from stdin and runs it, so that a hand-in cannot access any file of handgrad.
 BOOT = """
 import os
 def read(n):
@@ -54,9 +55,9 @@ def read(n):
     return data
 exec(compile(read(int.from_bytes(read(8), "little")), "<worker>", "exec"), {"__name__": "__worker__"})
 """
-#: Of one result and of a whole session. Text counts several times, as Python objects take that much more memory.
-TOKEN, MOST_HEADER, MOST_BODY, MOST_RECEIVED, TEXT_WEIGHT = 16, 1 * MIB, 64 * MIB, 512 * MIB, 16
-HALF_WAY = 97  # launch.py: namespaces were created, but the new root could not be mounted
+#: Maximum sizes of one result (header, body) and of all results of a session. Headers count `TEXT_WEIGHT` times,
+#: because the Python objects made from them need that much more memory.
+TOKEN, MAX_HEADER, MAX_BODY, MAX_RECEIVED, TEXT_WEIGHT = 16, 1 * MIB, 64 * MIB, 512 * MIB, 16
 
 
 class SandboxError(HandgradError):
@@ -65,14 +66,14 @@ class SandboxError(HandgradError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a hand-in may use.
+    """The resources that a hand-in may use.
 
     Arguments:
-        seconds: time for one probe.
-        total_seconds: time for all of them.
-        memory: bytes, in addition to those of Python, NumPy and PyTorch.
-        output: bytes printed by one process.
-        file_size: bytes of each file that it writes.
+        seconds: time for each probe.
+        total_seconds: time for all probes together.
+        memory: bytes, in addition to the memory that Python, NumPy and PyTorch need.
+        output: bytes that one process may print.
+        file_size: maximum size in bytes of each file that the hand-in writes.
     """
 
     seconds: float = 10.0
@@ -82,29 +83,29 @@ class Limits:
     file_size: int = 32 * MIB
 
 
-# -- what came back ---------------------------------------------------------------------------------------------------
+# -- reading results --------------------------------------------------------------------------------------------------
 
 
 class Tampering(Exception):
-    """A message is not one that the worker sends."""
+    """A message that the worker cannot have sent."""
 
 
 def clean(text: Any, most: int = 1000) -> str:
-    """Received text, truncated and made harmless."""
+    """Truncates received text and removes everything that is not printable."""
     if not isinstance(text, str):
-        raise Tampering("a text is none")
+        raise Tampering("a result contains no text where text is expected")
     return printable(text[:most])
 
 
 def _integer(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not -(2**31) < value < 2**31:
-        raise Tampering("a number is none")
+        raise Tampering("a result contains no integer where an integer is expected")
     return value
 
 
-def _entries(value: Any, kind: type) -> Any:
+def _checked(value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
-        raise Tampering(f"a {kind.__name__} is none")
+        raise Tampering(f"a result contains no {kind.__name__} where a {kind.__name__} is expected")
     return value
 
 
@@ -113,50 +114,50 @@ def _line(value: Any) -> int | None:
 
 
 def read_arrays(described: Any, body: bytes) -> list[np.ndarray]:
-    """The arrays of a message; every size is checked before memory is allocated."""
+    """Reads the arrays of a message. All sizes are checked before memory is allocated."""
     arrays, offset = [], 0
-    for entry in _entries(described, list):
+    for entry in _checked(described, list):
         dtype_name, shape = entry
         if not isinstance(dtype_name, str) or len(dtype_name) > 4 or dtype_name[:1] not in "<|":
-            raise Tampering("an array's type is none")
+            raise Tampering("an array has an invalid dtype")
         dtype = np.dtype(dtype_name)
         if dtype.kind not in "biufc" or dtype.itemsize > 16:
-            raise Tampering("an array holds no numbers")
+            raise Tampering("an array does not contain numbers")
         count = 1
-        for n in _entries(shape, list):
+        for n in _checked(shape, list):
             if _integer(n) < 0:
                 raise Tampering("an array has a negative size")
             count *= n
         if len(shape) > 32 or offset + count * dtype.itemsize > len(body):
-            raise Tampering("an array is larger than what was sent")
+            raise Tampering("an array is larger than the message")
         arrays.append(np.frombuffer(body, dtype, count, offset).reshape(shape).copy())
         offset += count * dtype.itemsize
     if offset != len(body):
-        raise Tampering("there is more than was said")
+        raise Tampering("the message is longer than its arrays")
     return arrays
 
 
 def _failure(found: Any) -> Failure | None:
     if found is None:
         return None
-    found = _entries(found, dict)
+    found = _checked(found, dict)
     if found["kind"] not in ("exception", "timeout", "memory"):
-        raise Tampering("a failure of no kind")
-    place = {"file": clean(found.get("file", ""), 300), "function": clean(found.get("function", ""), 100)}
+        raise Tampering("a failure has an unknown kind")
+    location = {"file": clean(found.get("file", ""), 300), "function": clean(found.get("function", ""), 100)}
     operation = _integer(found["operation"])
     type_name, message = clean(found["type"], 100), clean(found["message"])
     if found["kind"] != "exception":
         type_name = ""
-    return Failure(found["kind"], message, type_name, line=_line(found.get("line")), operation=operation, **place)
+    return Failure(found["kind"], message, type_name, line=_line(found.get("line")), operation=operation, **location)
 
 
 KINDS = {"array", "tensor", "number", "bool", "none", "text", "list", "tuple", "dict", "exception", "object"}
 
 
 def _value(found: Any, arrays: list[np.ndarray], depth: int = 0) -> Value:
-    kind = _entries(found, dict)["kind"]
+    kind = _checked(found, dict)["kind"]
     if kind not in KINDS or depth > 6:
-        raise Tampering("a value of no kind")
+        raise Tampering("a value has an unknown kind")
     array = None
     if "array" in found:
         position = _integer(found["array"])
@@ -165,7 +166,7 @@ def _value(found: Any, arrays: list[np.ndarray], depth: int = 0) -> Value:
         array = arrays[position]
     elif kind in ("array", "tensor", "number", "bool"):
         raise Tampering("an array is missing")
-    items = {clean(key, 100): _value(item, arrays, depth + 1) for key, item in _entries(found.get("items", []), list)}
+    items = {clean(key, 100): _value(item, arrays, depth + 1) for key, item in _checked(found.get("items", []), list)}
     return Value(
         kind,
         clean(found["type"], 100),
@@ -179,26 +180,26 @@ def _value(found: Any, arrays: list[np.ndarray], depth: int = 0) -> Value:
 
 
 def read_observation(header: Mapping[str, Any], arrays: list[np.ndarray], probe: Probe) -> Observation:
-    """An observation from a message of the worker. Raises Tampering if it is anything else."""
-    changed = {clean(name, 100): _integer(at) for name, at in _entries(header["changed"], dict).items()}
+    """Reads the observation in a message of the worker. Raises Tampering if the message is invalid."""
+    changed = {clean(name, 100): _integer(at) for name, at in _checked(header["changed"], dict).items()}
     if not set(changed) <= set(probe.arrays):
-        raise Tampering("an input was changed that was never given")
+        raise Tampering("an input is listed as modified that does not exist")
     failure = _failure(header["failure"])
     reached = len(probe.operations) if failure is None else failure.operation or 0
     if reached > len(probe.operations):
-        raise Tampering("it stopped at an operation that was never asked for")
+        raise Tampering("it stopped at an operation that does not exist")
     caught = [
         Caught(clean(w["type"], 100), clean(w["message"], 300), clean(w["file"], 300), _line(w["line"]))
-        for w in _entries(header["warnings"], list)[:20]
+        for w in _checked(header["warnings"], list)[:20]
     ]
-    values = {clean(name, 100): _value(value, arrays) for name, value in _entries(header["values"], list)}
-    asked = {each["as"] for each in probe.operations[:reached] if "as" in each and each.get("send", True)}
-    if not asked <= set(values):
-        raise Tampering("a result is left out")
+    values = {clean(name, 100): _value(value, arrays) for name, value in _checked(header["values"], list)}
+    requested = {each["as"] for each in probe.operations[:reached] if "as" in each and each.get("send", True)}
+    if not requested <= set(values):
+        raise Tampering("a result is missing")
     return Observation(probe.name, values, changed, failure, tuple(caught))
 
 
-# -- reading in threads -----------------------------------------------------------------------------------------------
+# -- reader threads ---------------------------------------------------------------------------------------------------
 
 
 def _read_all(read: Callable[[int], bytes], count: int) -> bytes:
@@ -212,8 +213,8 @@ def _read_all(read: Callable[[int], bytes], count: int) -> bytes:
 
 
 def _receive_results(read: Callable[[int], bytes], token: bytes, events: queue.SimpleQueue) -> None:
-    """Puts ("frame", (header, arrays)) for each message, then ("end", None) or ("broken", why)."""
-    left = MOST_RECEIVED
+    """Puts the event ("frame", (header, arrays)) for each message, then ("end", None) or ("broken", reason)."""
+    left = MAX_RECEIVED
     try:
         while True:
             if not (first := read(TOKEN + 12)):
@@ -221,16 +222,16 @@ def _receive_results(read: Callable[[int], bytes], token: bytes, events: queue.S
                 return
             start = first + _read_all(read, TOKEN + 12 - len(first))
             if not secrets.compare_digest(start[:TOKEN], token):
-                raise Tampering("something else was written to the results")
+                raise Tampering("the code wrote to the pipe for results")
             head, body = struct.unpack_from("<IQ", start, TOKEN)
             left -= TEXT_WEIGHT * head + body
-            if head > MOST_HEADER or body > MOST_BODY or left < 0:
-                raise Tampering("more was sent than fits")
+            if head > MAX_HEADER or body > MAX_BODY or left < 0:
+                raise Tampering("the results are too large")
             header = json.loads(_read_all(read, head))
-            arrays = read_arrays(_entries(header, dict)["arrays"], _read_all(read, body))
+            arrays = read_arrays(_checked(header, dict)["arrays"], _read_all(read, body))
             events.put(("frame", (header, arrays)))
     except EOFError:
-        events.put(("broken", "the results end in the middle"))
+        events.put(("broken", "the results are incomplete"))
     except Tampering as error:
         events.put(("broken", str(error)))
     except (ValueError, TypeError, KeyError, RecursionError, MemoryError, OSError, OverflowError) as error:
@@ -238,7 +239,7 @@ def _receive_results(read: Callable[[int], bytes], token: bytes, events: queue.S
 
 
 class _Output:
-    """Reads and counts what is printed, and keeps the end."""
+    """Reads the printed output, counts its bytes, and keeps the last 4096."""
 
     def __init__(self, read: Callable[[int], bytes], most: int, events: queue.SimpleQueue) -> None:
         self.tail, self.count, self.done = b"", 0, threading.Event()
@@ -257,8 +258,8 @@ class _Output:
         return clean(self.tail.decode("utf-8", "replace"), 4096)
 
 
-class _Patience:
-    """Elapsed seconds, without those in which this process was stopped or the machine was asleep."""
+class _Stopwatch:
+    """Measures elapsed seconds. Time during which this process was stopped or the machine was asleep does not count."""
 
     def __init__(self) -> None:
         self.seconds, self._last = 0.0, time.monotonic()
@@ -278,20 +279,22 @@ def _background(target: Callable, *arguments: Any) -> None:
 
 
 class Sandbox:
-    """A place to run one hand-in.
+    """Runs one hand-in in isolation.
 
         with Sandbox(folder) as sandbox:
             observations = sandbox.run(probes)
 
     Arguments:
-        folder: a copy of the hand-in that nothing else uses; it is made readable for everybody.
-        limits: limits on time, memory and so on.
+        folder: a copy of the hand-in that nothing else uses. It is made readable for all users.
+        limits: limits on time, memory and other resources.
         torch: whether PyTorch is imported before the hand-in.
-        allow_handgrad: whether the hand-in may import handgrad (which would give a perfect score): for our own files.
-        means: which means to use if they are available; see MEANS.
-        leave: whether its folder is left to the owner of the temporary folder around it, as removing it may take long.
-        fork: whether the worker forks a child for each session; else one process serves one session (as on Windows).
-        stand_ins: modules that the hand-in imports, replaced by empty ones if they are not found.
+        allow_handgrad: whether the code may import handgrad. Only for trusted files: a hand-in could return the results
+            of handgrad's own layers.
+        means: the isolation mechanisms to use if they are available; see MEANS.
+        leave: whether the working folder is not removed on exit, because the caller removes the temporary folder that
+            contains it. Removing it can take long.
+        fork: whether the worker forks a child for each session. Otherwise each process serves one session (Windows).
+        stand_ins: modules that the hand-in imports. They are replaced by empty ones if they are not found.
     """
 
     def __init__(
@@ -313,7 +316,7 @@ class Sandbox:
         self.used: tuple[str, ...] = ("limits",)
         self.missed: tuple[str, ...] = ()
         self.versions: dict[str, str | None] = {}
-        self._clock = _Patience()
+        self._clock = _Stopwatch()
         self._timeouts = 0
         self._process: subprocess.Popen | None = None
         self._control: socket.socket | None = None
@@ -330,7 +333,7 @@ class Sandbox:
             if self.fork:
                 self._start()
             elif sys.platform != "win32":
-                self.missed = ("namespaces, landlock and seccomp (one process for each session)",)
+                self.missed = ("namespaces, landlock and seccomp (not available with one process per session)",)
         except BaseException:
             self.__exit__()
             raise
@@ -363,26 +366,26 @@ class Sandbox:
         }
 
     def _environment(self) -> dict[str, str]:
-        one = dict.fromkeys(
+        threads = dict.fromkeys(
             ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
         )
         kept = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
         work = str(self._base / "work")
         names = {"USER": "handin", "LOGNAME": "handin", "PATH": "/nowhere", "HOME": work, "TMPDIR": work}
-        return {**kept, **one, **names, "LANG": "C.UTF-8", "MPLBACKEND": "Agg", "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**kept, **threads, **names, "LANG": "C.UTF-8", "MPLBACKEND": "Agg", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def _command(self) -> list[str]:
         return [_interpreter(), "-I", "-S", "-B", "-c", BOOT]
 
     def _attempts(self) -> Iterable[tuple[list[str], list[str]]]:
-        """Commands to try, best first, each with the means that it does without."""
+        """The commands to try, best first, each with the isolation mechanisms that it lacks."""
         missed: list[str] = []
         if sys.platform == "linux":
             shown, hidden = _visible(self.allow_handgrad)
             program = shutil.which("bwrap") if "bubblewrap" in self.means else None
             if program:
                 yield self._bubblewrap(program, shown, hidden), missed
-                missed = ["bubblewrap (it did not start)"]
+                missed = ["bubblewrap (it failed to start)"]
             means = [name for name in self.means if name in ("namespaces", "landlock")]
             config = {
                 "means": means,
@@ -413,16 +416,16 @@ class Sandbox:
                 path = os.path.realpath(path)
             arguments += ["--ro-bind-try", path, path]
         for path in hidden:
-            if any(path.startswith(f"{one}/") for one in shown) and Path(path).exists():
+            if any(path.startswith(f"{parent}/") for parent in shown) and Path(path).exists():
                 arguments += ["--tmpfs", path] if Path(path).is_dir() else ["--ro-bind", "/dev/null", path]
         arguments += ["--ro-bind", str(self.folder), "/_handin", "--dev", "/dev"]
         arguments += ["--size", str(128 * MIB), "--tmpfs", "/_work"]
-        told = {"used": ["bubblewrap"], "missed": [], "work": "/_work", "handin": "/_handin"}
+        report = {"used": ["bubblewrap"], "missed": [], "work": "/_work", "handin": "/_handin"}
         environment = {
             **self._environment(),
             "HOME": "/_work",
             "TMPDIR": "/_work",
-            "HANDGRAD_SANDBOX": json.dumps(told),
+            "HANDGRAD_SANDBOX": json.dumps(report),
         }
         arguments.append("--clearenv")
         for name, value in environment.items():
@@ -430,8 +433,8 @@ class Sandbox:
         return [*arguments, "--chdir", "/_work", *self._command()]
 
     def _start(self) -> None:
-        """Starts a worker with the best means available."""
-        trouble = ""
+        """Starts a worker with the best isolation that is available."""
+        errors_seen = ""
         for command, missed in self._attempts():
             ours, theirs = socket.socketpair()
             log = self._base / "log"
@@ -459,11 +462,12 @@ class Sandbox:
                     self.versions = {"numpy": hello["numpy"], "torch": hello["torch"]}
                     return
             self._stop()
-            trouble = log.read_text("utf-8", "replace").strip()[-500:]
-        raise SandboxError(f"the process for hand-ins does not start: {trouble or 'no message'}")
+            errors_seen = log.read_text("utf-8", "replace").strip()[-500:]
+        raise SandboxError(f"the process for hand-ins cannot be started: {errors_seen or 'no message'}")
 
     def _listen(self, control: socket.socket, replies: queue.SimpleQueue) -> None:
-        """The messages of the nursery; they can be trusted, as no hand-in has this connection."""
+        """Receives the messages of the fork server. They can be trusted, because hand-ins cannot access this
+        connection."""
         try:
             while True:
                 length = int.from_bytes(_read_all(control.recv, 8), "little")
@@ -472,24 +476,28 @@ class Sandbox:
             replies.put(None)
 
     def _reply(self, seconds: float) -> dict[str, Any] | None:
-        patience = _Patience()
-        while patience.tick() < seconds:
+        stopwatch = _Stopwatch()
+        while stopwatch.tick() < seconds:
             with contextlib.suppress(queue.Empty):
                 return self._replies.get(timeout=0.1)
         return None
 
     @property
     def open(self) -> str:
-        """What the means in force leave open, in one line; empty with namespaces and the system call filter."""
+        """One line about what a hand-in can do despite the isolation; empty with namespaces and the system call
+        filter."""
         if not {"namespaces", "bubblewrap"}.isdisjoint(self.used):
-            return "" if "seccomp" in self.used else "left open without seccomp: see SECURITY.md"
+            return "" if "seccomp" in self.used else "incomplete isolation without seccomp: see SECURITY.md"
         if "landlock" not in self.used:
-            return "left open: it can read, write and send what you can (SECURITY.md)"
-        more = "" if "seccomp" in self.used else ", touch modes, times and priorities"
-        return f"left open without namespaces: it can see which files exist{more} and fill the disk (SECURITY.md)"
+            return "no isolation: a hand-in can read and write your files and use the network (SECURITY.md)"
+        more = "" if "seccomp" in self.used else ", change file modes, file times and process priorities,"
+        return (
+            f"incomplete isolation without namespaces: a hand-in can see which files exist{more} and fill the disk "
+            "(SECURITY.md)"
+        )
 
     def restart(self) -> None:
-        """Ends the processes; the next run starts new ones, which have not seen what these were sent."""
+        """Ends the processes. The next run starts new ones, which do not know what was sent to these."""
         self._stop()
 
     def _stop(self) -> None:
@@ -505,30 +513,31 @@ class Sandbox:
     # -- running
 
     def run(self, probes: Sequence[Probe], path: Sequence[str] = (".",)) -> list[Observation]:
-        """Runs all probes and returns an observation for each, in order; modules are first searched in `path`, relative
-        to the folder of the hand-in."""
+        """Runs all probes and returns one observation per probe, in order. Modules are first searched in `path`,
+        relative to the folder of the hand-in."""
         found: dict[str, Observation] = {}
         shared = [probe for probe in probes if not probe.fresh and not probe.apart]
         alone = [[probe] for probe in probes if probe.fresh and not probe.apart]
         groups = dict.fromkeys(probe.apart for probe in probes if probe.apart)
         last = [[probe for probe in probes if probe.apart == group] for group in groups]
         for session in [shared, *alone, *last]:
-            rest = session
-            while rest:
-                if (known := self._known(rest[0])) is not None:
-                    found[rest[0].name] = known
-                    rest = rest[1:]
+            remaining = session
+            while remaining:
+                if (skipped := self._skipped(remaining[0])) is not None:
+                    found[remaining[0].name] = skipped
+                    remaining = remaining[1:]
                     continue
-                for observation in self._session(rest, path):
+                for observation in self._session(remaining, path):
                     found[observation.probe] = observation
-                    self._learn(rest[0], observation)
-                    rest = rest[1:]
+                    self._remember_bad_import(remaining[0], observation)
+                    remaining = remaining[1:]
         return [found[probe.name] for probe in probes]
 
-    def _known(self, probe: Probe) -> Observation | None:
-        """Probes that are not run: no time is left, or their import is known to end the process."""
+    def _skipped(self, probe: Probe) -> Observation | None:
+        """The observation of a probe that is not run, because no time is left or its import is known to end the
+        process; None if the probe has to be run."""
         if self._clock.seconds > self.limits.total_seconds:
-            return Observation(probe.name, failure=Failure("not run", self._over()))
+            return Observation(probe.name, failure=Failure("not run", self._out_of_time()))
         for position, operation in enumerate(probe.operations):
             if operation["op"] == "import" and operation["module"] in self._bad_imports:
                 return Observation(
@@ -536,7 +545,7 @@ class Sandbox:
                 )
         return None
 
-    def _learn(self, probe: Probe, observation: Observation) -> None:
+    def _remember_bad_import(self, probe: Probe, observation: Observation) -> None:
         failure = observation.failure
         if failure is None or failure.kind in ("exception", "not run") or failure.operation is None:
             return
@@ -545,10 +554,10 @@ class Sandbox:
             self._bad_imports[operation["module"]] = failure
 
     def _session(self, probes: Sequence[Probe], path: Sequence[str]) -> list[Observation]:
-        """Runs one process and returns the observations of the first probes, at least of one."""
+        """Runs one process and returns the observations of the first probes, at least one."""
         token = secrets.token_bytes(TOKEN)
         seconds = [p.seconds or self.limits.seconds for p in probes]
-        if self._timeouts >= 2:  # it hangs repeatedly: wait less from now on
+        if self._timeouts >= 2:  # the hand-in hangs repeatedly, so wait less from now on
             seconds = [min(s, 2.0) for s in seconds]
         events: queue.SimpleQueue = queue.SimpleQueue()
         opened = self._open(_job(probes, seconds, token, path), token, events)
@@ -558,7 +567,7 @@ class Sandbox:
         found: list[Observation] = []
         failure: Failure | None = None
         operation: int | None = None
-        begun = self._clock.tick()
+        started = self._clock.tick()
         done = flooded = False
         while not done and failure is None:
             kind, payload = _next(events)
@@ -568,15 +577,15 @@ class Sandbox:
                 if kind == "frame":
                     header, arrays = payload
                     if probe is None or header.get("begin", header.get("probe")) != probe.name:
-                        raise Tampering("a result came that was not asked for")
+                        raise Tampering("an unexpected result was sent")
                     if "begin" in header:
                         operation = _integer(header["operation"])
                     else:
-                        found.append(replace(read_observation(header, arrays, probe), seconds=now - begun))
-                        begun, operation, probe = now, None, None
+                        found.append(replace(read_observation(header, arrays, probe), seconds=now - started))
+                        started, operation, probe = now, None, None
                 elif kind == "broken":
                     raise Tampering(payload)
-                elif kind == "flood" and not flooded:  # results sent earlier may still arrive
+                elif kind == "flood" and not flooded:  # results that were sent before it may still arrive
                     flooded = True
                     time.sleep(0.2)
                     events.put((kind, payload))
@@ -589,11 +598,13 @@ class Sandbox:
                 )
             if failure is not None or done:
                 continue
-            if probe is not None and now - begun > seconds[len(found)] + 2.0:  # the alarm in the worker had no effect
-                failure = Failure("timeout", f"not done after {seconds[len(found)]:g} seconds")
+            if probe is not None and now - started > seconds[len(found)] + 2.0:  # the alarm in the worker had no effect
+                failure = Failure("timeout", f"not finished after {seconds[len(found)]:g} seconds")
             elif probe is not None and now > self.limits.total_seconds:
-                failure = Failure("not run", self._over())
-            elif len(found) == len(probes) and now - begun > 5.0:  # everything arrived, but the process does not end
+                failure = Failure("not run", self._out_of_time())
+            elif (
+                len(found) == len(probes) and now - started > 5.0
+            ):  # all results are here, but the process does not end
                 break
         if not done:
             kill()
@@ -603,28 +614,28 @@ class Sandbox:
         if failure is None and len(found) < len(probes) and not (last and last.kind in ("timeout", "memory")):
             failure = _crash(status)
         if failure is not None and operation is None and found and failure.kind != "not run":
-            failure = None  # it happened after the last one: the next, which had not begun, gets a new process
+            failure = None  # it failed between two probes: the next probe, which had not started, gets a new process
         if failure is not None and len(found) < len(probes):
             name, failure = probes[len(found)].name, replace(failure, operation=operation)
-            lasted = self._clock.tick() - begun
-            found.append(Observation(name, failure=failure, output=output.text(), seconds=lasted))
-        self._timeouts += sum(one.failure is not None and one.failure.kind == "timeout" for one in found)
+            duration = self._clock.tick() - started
+            found.append(Observation(name, failure=failure, output=output.text(), seconds=duration))
+        self._timeouts += sum(each.failure is not None and each.failure.kind == "timeout" for each in found)
         return found
 
-    def _over(self) -> str:
-        return f"the time for the whole hand-in, {self.limits.total_seconds:g} seconds, was over"
+    def _out_of_time(self) -> str:
+        return f"the time limit of {self.limits.total_seconds:g} seconds for the whole hand-in was reached"
 
     def _open(self, job: bytes, token: bytes, events: queue.SimpleQueue):
-        """Starts a session: its output, a way to kill it, and a way to wait for its exit status."""
+        """Starts a session. Returns its output, a function that kills it, and one that waits for its exit status."""
         if not self.fork:
             return self._open_single(job, token, events)
         if self._process is None:
             self._start()
         assert self._control is not None
-        results, results_there = os.pipe()
-        printed, printed_there = os.pipe()
+        results, results_write = os.pipe()
+        printed, printed_write = os.pipe()
         try:
-            socket.send_fds(self._control, [b"S"], [results_there, printed_there])
+            socket.send_fds(self._control, [b"S"], [results_write, printed_write])
             self._control.sendall(_framed(job))
         except OSError:
             self._stop()
@@ -632,8 +643,8 @@ class Sandbox:
             os.close(printed)
             return Failure("crash", "the process for hand-ins was killed")
         finally:
-            os.close(results_there)
-            os.close(printed_there)
+            os.close(results_write)
+            os.close(printed_write)
         output = _Output(lambda n: os.read(printed, n), self.limits.output, events)
 
         def receive() -> None:
@@ -713,8 +724,8 @@ def _job(probes: Sequence[Probe], seconds: Sequence[float], token: bytes, path: 
             described.append([array.dtype.str, list(array.shape)])
             body.append(array.tobytes())
         listed.append({"name": probe.name, "operations": list(probe.operations), "arrays": positions, "seconds": limit})
-    told = {"token": token.hex(), "path": list(path), "arrays": described, "probes": listed}
-    header = json.dumps(told).encode()
+    fields = {"token": token.hex(), "path": list(path), "arrays": described, "probes": listed}
+    header = json.dumps(fields).encode()
     return struct.pack("<I", len(header)) + header + b"".join(body)
 
 
@@ -731,13 +742,13 @@ def _crash(status: int | None) -> Failure:
     if status < 0:
         name = signal.Signals(-status).name if -status in {int(s) for s in signal.Signals} else f"signal {-status}"
         if name == "SIGXCPU":
-            return Failure("timeout", "the processor time was used up")
+            return Failure("timeout", "the CPU time limit was reached")
         return Failure("crash", f"the process crashed ({name})")
     return Failure("crash", f"the code ended the process (exit code {status})")
 
 
 def _kill(process: subprocess.Popen) -> None:
-    """Kills it and its process group immediately, as it has nothing to save."""
+    """Kills the process and its process group immediately. It has nothing to save."""
     with contextlib.suppress(OSError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
@@ -751,11 +762,11 @@ def _kill(process: subprocess.Popen) -> None:
                 stream.close()
 
 
-# -- what a hand-in may see of this machine ---------------------------------------------------------------------------
+# -- files that are visible to a hand-in ------------------------------------------------------------------------------
 
 
 def _interpreter() -> str:
-    """The interpreter itself, not the link of a virtual environment."""
+    """The interpreter itself, not the link in a virtual environment."""
     return os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
 
 
@@ -766,19 +777,20 @@ def _site_folders() -> list[str]:
 
 
 def _visible(allow_handgrad: bool) -> tuple[list[str], list[str]]:
-    """Paths to show, read-only, and paths below them to hide: handgrad itself, wherever it is installed."""
+    """Returns the paths that are visible (read-only), and the paths below them that are hidden: all installed copies of
+    handgrad."""
     system = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/nix/store"]
     wanted = [_interpreter(), str(Path(sys.base_prefix, "lib").resolve()), *_site_folders(), *system]
     package = Path(handgrad.__file__).resolve().parent
     if allow_handgrad:
         wanted.append(str(package.parent))
     wanted = [path for path in dict.fromkeys(wanted) if os.path.lexists(path)]
-    shown = [path for path in wanted if not any(path.startswith(f"{one}/") for one in wanted)]
+    shown = [path for path in wanted if not any(path.startswith(f"{parent}/") for parent in wanted)]
     if allow_handgrad:
         return shown, []
     hidden = {str(package)}
     homes = {Path(found) for found in _site_folders()}
-    homes |= {found for one in shown for found in Path(one).glob("python*/*-packages")}
+    homes |= {found for path in shown for found in Path(path).glob("python*/*-packages")}
     for home in homes:
         hidden |= {str(path) for name in ("handgrad*", "*handgrad*.pth") for path in home.glob(name)}
     return shown, sorted(hidden)

@@ -1,17 +1,17 @@
-"""Runs a hand-in and sends arrays back. It judges nothing and contains nothing worth stealing.
+"""Runs a hand-in and sends arrays back. It judges nothing and does not contain the right answers.
 
-This file is sent as text to a bare interpreter (`python -I -S`) inside the sandbox; it imports the standard library,
-NumPy and, on request, PyTorch. It never imports handgrad; handgrad imports a few helpers from it.
+The source of this file is sent to a bare interpreter (`python -I -S`) inside the sandbox. It imports the standard
+library, NumPy and, on request, PyTorch. It never imports handgrad; handgrad imports a few helpers from it.
 
-The process that this file starts in, the *nursery*, imports NumPy and never runs a line of the hand-in. For each
-session (a list of probes) it forks a child that does, with two pipes: one for results, one that replaces
-stdout and stderr. Only the nursery tells the checker how children ended. Without `fork` (Windows) one
-process serves one session.
+The process that runs this file is a *fork server*: it imports NumPy, but never runs code of the hand-in. For each
+session (a list of probes) it forks a child, which runs the hand-in. The child has two pipes: one for results, and one
+that replaces stdout and stderr. Only the fork server reports the exit status of the children. Without `fork` (Windows),
+each process serves one session.
 
-A message of the nursery: 8 bytes of length, JSON. A result: a 16-byte token that is new for each session, 4 bytes of
-length of the header, 8 of the body, the header in JSON, the body: raw arrays, one after the other. The token prevents
-accidents, not attacks: a hand-in shares its process with this code and can read it. The verdict is protected by the
-fact that the right answers are not here.
+A message of the fork server is its length in 8 bytes, then JSON. A result is a 16-byte token that is new for each
+session, the length of the header (4 bytes), the length of the body (8 bytes), the header in JSON, and the body: raw
+arrays, one after the other. The token prevents accidents, not attacks: a hand-in shares its process with this code and
+can read the token. It cannot fake the verdict, because the right answers are not in this process.
 """
 
 import builtins
@@ -37,20 +37,20 @@ import types
 import warnings
 
 TOKEN = 16
-MOST_ITEMS, MOST_DEPTH, MOST_TEXT = 64, 3, 1000
-MOST_ARRAY = 64 << 20
-#: Threads that a hand-in may start.
+MAX_ITEMS, MAX_DEPTH, MAX_TEXT = 64, 3, 1000
+MAX_ARRAY_BYTES = 64 << 20
+#: Maximum number of threads that a hand-in may start.
 THREADS = 64
 
-# What the child needs after the hand-in may have replaced parts of these modules.
+# The hand-in may replace functions of these modules, so the child keeps its own references.
 _write, _exit, _clock, _dumps, _pack = os.write, os._exit, time.perf_counter, json.dumps, struct.pack
 
 
-# -- what can be imported ---------------------------------------------------------------------------------------------
+# -- imports ----------------------------------------------------------------------------------------------------------
 
 
 class Blocked:
-    """Refuses to import these packages."""
+    """A finder that refuses to import these packages."""
 
     def __init__(self, names):
         self.names = frozenset(names)
@@ -62,9 +62,9 @@ class Blocked:
 
 
 class Packages:
-    """Finds installed packages, last of all: their folders are not on `sys.path`.
+    """A finder for installed packages. It is the last one, because their folders are not on `sys.path`.
 
-    `-S` leaves site-packages out, and with it every `.pth` file, so an editable install does not appear by itself.
+    `-S` disables site-packages and its `.pth` files, so editable installs are not visible.
     """
 
     def __init__(self, folders):
@@ -75,9 +75,9 @@ class Packages:
 
 
 class StandIns(importlib.abc.Loader):
-    """Modules that the hand-in imports and that do not exist: helpers of the course, packages that are not installed.
+    """Replaces modules that the hand-in imports but that do not exist: helpers of the course, missing packages.
 
-    Names in them can be imported and derived from; using one raises ModuleNotFoundError then, not at the import.
+    Names can be imported from them and used as base classes. ModuleNotFoundError is raised only when a name is used.
     """
 
     def __init__(self, names):
@@ -94,28 +94,28 @@ class StandIns(importlib.abc.Loader):
     def exec_module(self, module):
         top = module.__name__.partition(".")[0]
 
-        class Lacking(type):
+        class Missing(type):
             def __getattr__(cls, name):
                 return attribute(name)
 
-        def made(name):
+        def placeholder(name):
             def refuse(self, *_, **__):
                 raise ModuleNotFoundError(f"No module named {top!r}", name=top)
 
-            return Lacking(name, (), {"__init__": refuse, "__module__": module.__name__})
+            return Missing(name, (), {"__init__": refuse, "__module__": module.__name__})
 
         def attribute(name):
             if name.startswith("__"):
                 raise AttributeError(name)
-            return made(name)
+            return placeholder(name)
 
         module.__getattr__ = attribute
 
 
-# -- what NumPy 2 no longer takes -------------------------------------------------------------------------------------
+# -- code for NumPy 1 -------------------------------------------------------------------------------------------------
 
-#: The beginning of a warning that tells the checker of it.
-REMOVED = "NumPy 2 no longer has it: "
+#: The prefix by which the checker recognises these warnings.
+REMOVED = "removed in NumPy 2: "
 ALIASES = {
     "float": float, "int": int, "object": object, "complex": complex, "float_": "float64", "complex_": "complex128",
     "Inf": "inf", "Infinity": "inf", "infty": "inf", "PINF": "inf", "NaN": "nan", "product": "prod",
@@ -124,52 +124,54 @@ ALIASES = {
 }  # fmt: skip
 
 
-def allow_old(numpy):
-    """Accepts code for NumPy 1 with a warning each time, so that the rest of the hand-in can be judged."""
+def allow_numpy_1(numpy):
+    """Makes code for NumPy 1 work, with a warning at each use, so that the rest of the hand-in can be judged."""
     if int(numpy.__version__.partition(".")[0]) < 2:
         return
     for name in ("zeros", "ones", "empty"):
-        setattr(numpy, name, takes_none(getattr(numpy, name)))
-    usual = numpy.__getattr__
+        setattr(numpy, name, accept_none(getattr(numpy, name)))
+    original = numpy.__getattr__
 
     def attribute(name):
         if name not in ALIASES:
-            return usual(name)
+            return original(name)
         warnings.warn(f"{REMOVED}np.{name}", FutureWarning, stacklevel=2)
-        found = ALIASES[name]
-        return getattr(numpy, found) if isinstance(found, str) else found
+        replacement = ALIASES[name]
+        return getattr(numpy, replacement) if isinstance(replacement, str) else replacement
 
     numpy.__getattr__ = attribute
 
 
 def seed_generators(numpy):
-    """Makes an unseeded `default_rng()` follow from `numpy.random.seed`, so that two objects built after the same seed
-    have the same weights."""
-    usual = numpy.random.default_rng
+    """Makes `default_rng()` without a seed depend on `numpy.random.seed`, so that two objects that are created after
+    the same seed have the same weights."""
+    original = numpy.random.default_rng
 
     def default_rng(seed=None):
-        return usual(numpy.random.randint(2**31) if seed is None else seed)
+        return original(numpy.random.randint(2**31) if seed is None else seed)
 
     numpy.random.default_rng = default_rng
 
 
-def takes_none(function):
-    def made(shape=(), *args, **kwargs):
+def accept_none(function):
+    """Wraps np.zeros and similar functions so that they accept None as the shape."""
+
+    def wrapper(shape=(), *args, **kwargs):
         if shape is None:
             text = f"{REMOVED}None as a shape, np.{function.__name__}(None); np.{function.__name__}(()) is the same"
             warnings.warn(text, FutureWarning, stacklevel=2)
             shape = ()
         return function(shape, *args, **kwargs)
 
-    made.__name__ = made.__qualname__ = function.__name__
-    return made
+    wrapper.__name__ = wrapper.__qualname__ = function.__name__
+    return wrapper
 
 
 # -- values -----------------------------------------------------------------------------------------------------------
 
 
 class TimeUp(BaseException):
-    """Raised by the alarm in the middle of whatever the hand-in is doing."""
+    """Raised by the alarm while the hand-in is running."""
 
 
 class Outbox:
@@ -188,7 +190,7 @@ class Outbox:
 
 
 class Describer:
-    """Turns values into JSON and a list of arrays."""
+    """Converts values to JSON and a list of arrays."""
 
     def __init__(self, numpy, torch):
         self.numpy, self.torch, self.arrays = numpy, torch, []
@@ -200,7 +202,7 @@ class Describer:
         if value is None:
             return {**found, "kind": "none"}
         if isinstance(value, str):
-            return {**found, "kind": "text", "text": value[:MOST_TEXT]}
+            return {**found, "kind": "text", "text": value[:MAX_TEXT]}
         if isinstance(value, bool | numpy.bool_):
             return {**found, "kind": "bool", "array": self._keep(numpy.array(bool(value)))}
         if isinstance(value, int | float | complex | numpy.number):
@@ -215,19 +217,19 @@ class Describer:
             if plain.dtype == self.torch.bfloat16:
                 plain = plain.float()
             return {**found, **self._array(plain.numpy()), "kind": "tensor", "requires_grad": bool(value.requires_grad)}
-        if isinstance(value, list | tuple | dict) and depth < MOST_DEPTH:
+        if isinstance(value, list | tuple | dict) and depth < MAX_DEPTH:
             kind = next(k for k in (list, tuple, dict) if isinstance(value, k)).__name__
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
             items = []
             for position, (key, item) in enumerate(pairs):
-                if position == MOST_ITEMS:
+                if position == MAX_ITEMS:
                     break
                 items.append([str(key)[:100], self(item, depth + 1)])
             return {**found, "kind": kind, "length": len(value), "items": items}
         return {**found, "kind": "object"}
 
     def _array(self, value):
-        if value.dtype.kind == "O":  # np.array([1.0, x.mean()], dtype=object) and similar: its numbers, if it has any
+        if value.dtype.kind == "O":  # np.array([1.0, x.mean()], dtype=object) and similar: may contain only numbers
             try:
                 value = self.numpy.array(value.tolist(), dtype=float)
             except (TypeError, ValueError):
@@ -238,9 +240,9 @@ class Describer:
         return {"kind": "array", "array": self._keep(value)}
 
     def _keep(self, value):
-        if value.nbytes > MOST_ARRAY:
-            raise MemoryError(f"an array of shape {value.shape} is too large to be looked at")
-        data = self.numpy.array(value, order="C", subok=False)  # a copy: the hand-in may write into it later
+        if value.nbytes > MAX_ARRAY_BYTES:
+            raise MemoryError(f"an array of shape {value.shape} is too large to be checked")
+        data = self.numpy.array(value, order="C", subok=False)  # a copy, as the hand-in may modify the array later
         data = data.astype(data.dtype.newbyteorder("<"), copy=False)
         if data.dtype.itemsize > 8 and data.dtype.kind == "f":  # the layout of long double differs between machines
             data = data.astype("<f8")
@@ -251,9 +253,9 @@ class Describer:
 
 
 def failure_of(error, root, operation):
-    """An exception as data, with the deepest location in the files of the hand-in."""
+    """Describes an exception as JSON, with the location of the deepest frame in the files of the hand-in."""
     try:
-        message = str(error)[:MOST_TEXT]
+        message = str(error)[:MAX_TEXT]
     except BaseException:
         message = ""
     kind = "memory" if isinstance(error, MemoryError) else "timeout" if isinstance(error, TimeUp) else "exception"
@@ -275,25 +277,25 @@ class Script:
 
     def __init__(self, probe, arrays, numpy, torch, root, outbox):
         self.probe, self.numpy, self.torch, self.root, self.outbox = probe, numpy, torch, root, outbox
-        self.arrays = arrays  # as sent; the hand-in only gets copies
-        self.handed, self.tensors = {}, {}  # name -> the copy that the hand-in got
+        self.arrays = arrays  # the originals; the hand-in only gets copies
+        self.copies, self.tensors = {}, {}  # the copies that the hand-in got, by name
         self.changed = {}
         self.names = {"numpy": numpy, "builtins": builtins}
         if torch is not None:
             self.names["torch"] = torch
         self.describe = Describer(numpy, torch)
         self.values = []
-        self.row = numpy.zeros(())  # of `each`
+        self.row = numpy.zeros(())  # the current row of `each`
 
     def run(self):
         failure = None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            until = _clock() + self.probe["seconds"]
+            deadline = _clock() + self.probe["seconds"]
             for position, operation in enumerate(self.probe["operations"]):
                 self.outbox.send({"begin": self.probe["name"], "operation": position})
                 try:
-                    with alarm(until - _clock(), self.probe["seconds"]):
+                    with alarm(deadline - _clock(), self.probe["seconds"]):
                         value = getattr(self, "do_" + operation["op"])(operation)
                         name = operation.get("as")
                         if name is not None:
@@ -308,27 +310,27 @@ class Script:
                     self.values.append([name, {"kind": "exception", "type": failure["type"], "failure": failure}])
                     failure = None
                 finally:
-                    self.look_for_changes(position)
+                    self.record_changes(position)
         return {
             "probe": self.probe["name"],
             "values": self.values,
             "changed": self.changed,
             "failure": failure,
-            "warnings": [self.caught(one) for one in list(caught)[:20]],
+            "warnings": [self.describe_warning(warning) for warning in list(caught)[:20]],
         }
 
-    def caught(self, one):
-        name = one.filename
+    def describe_warning(self, warning):
+        name = warning.filename
         inside = name.startswith(self.root + os.sep)
         return {
-            "type": one.category.__name__[:100],
-            "message": str(one.message)[:300],
+            "type": warning.category.__name__[:100],
+            "message": str(warning.message)[:300],
             "file": name[len(self.root) + 1 :] if inside else "",
-            "line": one.lineno if inside else None,
+            "line": warning.lineno if inside else None,
         }
 
-    def look_for_changes(self, position):
-        for name, given in [*self.handed.items(), *self.tensors.items()]:
+    def record_changes(self, position):
+        for name, given in [*self.copies.items(), *self.tensors.items()]:
             plain = given if isinstance(given, self.numpy.ndarray) else given.detach().numpy()
             key = name if isinstance(name, str) else name[0]
             same = plain.shape == self.arrays[key].shape and plain.tobytes() == self.arrays[key].tobytes()
@@ -360,19 +362,19 @@ class Script:
         return self.numpy.stack(results)
 
     def do_nudge(self, operation):
-        """Calls a function once per entry of a stored array and per amount by which the entry is changed."""
+        """Calls a function for each entry of a stored array and each amount that is added to the entry."""
         try:
             target = self.resolve(operation["target"])
         except (LookupError, AttributeError):
             return None
         function, results = self.resolve(operation["path"]), []
         for index in self.numpy.ndindex(target.shape):
-            kept = target[index]
+            original = target[index]
             for amount in operation["amounts"]:
-                target[index] = kept + amount
+                target[index] = original + amount
                 self.seed(0)
                 results.append(self.plain(function(*[self.evaluate(a) for a in operation["args"]])))
-            target[index] = kept
+            target[index] = original
         return self.numpy.stack(results)
 
     def plain(self, value):
@@ -427,13 +429,13 @@ class Script:
         if not isinstance(expression, dict):
             return expression
         if "array" in expression:
-            return self.hand_out(expression["array"], expression.get("layout"))
+            return self.copy_of(expression["array"], expression.get("layout"))
         if "tensor" in expression:
-            wanted = (expression["tensor"], bool(expression.get("requires_grad")))
-            if wanted not in self.tensors:
-                tensor = self.torch.from_numpy(self.arrays[wanted[0]].copy())
-                self.tensors[wanted] = tensor.requires_grad_(wanted[1])
-            return self.tensors[wanted]
+            key = (expression["tensor"], bool(expression.get("requires_grad")))
+            if key not in self.tensors:
+                tensor = self.torch.from_numpy(self.arrays[key[0]].copy())
+                self.tensors[key] = tensor.requires_grad_(key[1])
+            return self.tensors[key]
         if "path" in expression:
             return self.resolve(expression["path"])
         if "tuple" in expression:
@@ -467,15 +469,15 @@ class Script:
     def feed(self, names):
         state = {"next": 0}
 
-        def given(*_, **__):
+        def next_array(*_, **__):
             name = names[state["next"] % len(names)]
             state["next"] += 1
             return self.arrays[name].copy()
 
-        return given
+        return next_array
 
-    def hand_out(self, name, layout=None):
-        if name not in self.handed:
+    def copy_of(self, name, layout=None):
+        if name not in self.copies:
             original = self.arrays[name]
             if layout == "strided":
                 shape = [2 * n for n in original.shape]
@@ -487,20 +489,20 @@ class Script:
                 view = original.copy()
             if layout == "read-only":
                 view.flags.writeable = False
-            self.handed[name] = view
-        return self.handed[name]
+            self.copies[name] = view
+        return self.copies[name]
 
 
 @contextlib.contextmanager
 def alarm(left, seconds):
-    """Raises TimeUp in the middle of a loop that does not end, so that its line is known. A hand-in can switch this
-    off; then the checker, which waits a little longer, kills the process."""
+    """Raises TimeUp inside a loop that does not end, so that its line is known. A hand-in can disable this alarm. The
+    checker therefore waits a little longer and then kills the process."""
     if not hasattr(signal, "setitimer"):
         yield
         return
 
     def ring(_, __):
-        raise TimeUp(f"not done after {seconds:g} seconds")
+        raise TimeUp(f"not finished after {seconds:g} seconds")
 
     signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, max(left, 0.01), 1)  # repeatedly: a bare except may swallow the first
@@ -514,7 +516,7 @@ def alarm(left, seconds):
 
 
 def unpack(message, numpy):
-    """The header and the arrays of a message from the checker."""
+    """Returns the header and the arrays of a message from the checker."""
     (length,) = struct.unpack_from("<I", message)
     header = json.loads(message[4 : 4 + length])
     offset = 4 + length
@@ -530,7 +532,8 @@ def unpack(message, numpy):
 
 
 def run_session(message, results, config, numpy, torch):
-    """Runs the probes of one session, one result each; ends early after a limit was reached, as the state is lost."""
+    """Runs the probes of one session and sends one result for each. Stops after the first probe that exceeds a limit,
+    because the state of the process is then unknown."""
     header, arrays = unpack(message, numpy)
     work = config["work"]
     sys.path[:0] = [work if name == "." else os.path.join(work, *name.split("/")) for name in header["path"]]
@@ -539,40 +542,40 @@ def run_session(message, results, config, numpy, torch):
     for probe in header["probes"]:
         own = {name: arrays[position] for name, position in probe["arrays"].items()}
         script = Script(probe, own, numpy, torch, config["work"], outbox)
-        begun = _clock()
+        start = _clock()
         result = script.run()
         for stream in {stdout, stderr, sys.stdout, sys.stderr}:
             with contextlib.suppress(BaseException):
                 stream.flush()
-        result["seconds"] = _clock() - begun
+        result["seconds"] = _clock() - start
         outbox.send(result, script.describe.arrays)
         if result["failure"] and result["failure"]["kind"] in ("timeout", "memory"):
             break
 
 
 def enter_session(results, output, config):
-    """In the child: empty stdin, stdout and stderr into a pipe, limits, and the system call filter."""
-    nowhere = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nowhere, 0)
+    """Prepares the child: no stdin, stdout and stderr into a pipe, the limits, and the system call filter."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    for descriptor in (nowhere, output):
+    for descriptor in (null, output):
         if descriptor > 2:
             os.close(descriptor)
     sys.stdin = io.TextIOWrapper(io.FileIO(0, "rb", closefd=False))
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "wb", closefd=False), "utf-8", "replace", write_through=False)
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "wb", closefd=False), "utf-8", "replace", write_through=True)
     os.set_inheritable(results, False)
-    limit(config)
+    set_limits(config)
     if config["seccomp"]:
         restrict_calls()
 
 
-def limit(config):
+def set_limits(config):
     with contextlib.suppress(ImportError):
         import resource
 
-        def at_most(name, value):
+        def set_limit(name, value):
             if hasattr(resource, name):
                 which = getattr(resource, name)
                 hard = resource.getrlimit(which)[1]
@@ -580,17 +583,18 @@ def limit(config):
                 with contextlib.suppress(OSError, ValueError):
                     resource.setrlimit(which, (value, value))
 
-        at_most("RLIMIT_AS", config["base"] + config["memory"])
-        at_most("RLIMIT_FSIZE", config["file_size"])
-        at_most("RLIMIT_CORE", 0)
-        at_most("RLIMIT_CPU", int(config["total_seconds"]) + 5)
-        at_most("RLIMIT_NOFILE", 256)
-        # Threads count as processes. Where the filter refuses processes some threads are left; it does not bind root.
-        at_most("RLIMIT_NPROC", tasks_of_user() + THREADS if config["seccomp"] else 0)
+        set_limit("RLIMIT_AS", config["base"] + config["memory"])
+        set_limit("RLIMIT_FSIZE", config["file_size"])
+        set_limit("RLIMIT_CORE", 0)
+        set_limit("RLIMIT_CPU", int(config["total_seconds"]) + 5)
+        set_limit("RLIMIT_NOFILE", 256)
+        # Threads count as processes. If the filter forbids processes, this limit leaves room for some threads. Root is
+        # not subject to it.
+        set_limit("RLIMIT_NPROC", tasks_of_user() + THREADS if config["seccomp"] else 0)
 
 
 def tasks_of_user():
-    """Processes and threads of this user, to whom the limit applies; 0 in a new namespace, where no others count."""
+    """The number of processes and threads of this user, which count towards the limit. It is 0 in a new namespace."""
     count = 0
     with contextlib.suppress(OSError):
         for entry in os.listdir("/proc"):
@@ -601,20 +605,20 @@ def tasks_of_user():
 
 
 def address_space(fallback):
-    """The bytes of address space this process has now; the memory limit of a hand-in is added to it."""
+    """The current address space of this process in bytes. The memory limit of a hand-in is added to it."""
     try:
         with open("/proc/self/statm") as stream:
             return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         pass
     try:
-        return searched_address_space()
+        return measured_address_space()
     except (ImportError, OSError, ValueError, MemoryError, AttributeError):
         return fallback
 
 
-def searched_address_space():
-    """Without /proc: the smallest limit under which one more page can still be mapped."""
+def measured_address_space():
+    """The address space if there is no /proc: the smallest limit under which one more page can be mapped."""
     import resource
 
     libc = ctypes.CDLL(None)
@@ -641,15 +645,17 @@ def searched_address_space():
 
 # -- the filter of system calls (Linux) -------------------------------------------------------------------------------
 
-#: Of `ioctl` what Python itself asks of an open file: TCGETS, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX, TIOCGWINSZ. Others
-#: set flags of files that can only be read.
+#: The `ioctl` requests that Python makes for open files: TCGETS, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX, TIOCGWINSZ. All
+#: others are refused, as some of them change the flags of files that should be read-only.
 IOCTLS = (0x5401, 0x5421, 0x541B, 0x5450, 0x5451, 0x5413)
-#: Of `fcntl` what reaches others: F_SETOWN, F_SETSIG, F_SETOWN_EX (signals), F_SETLEASE, F_NOTIFY (other files' users).
+#: The refused `fcntl` commands, which affect other processes: F_SETOWN, F_SETSIG, F_SETOWN_EX (signals), F_SETLEASE and
+#: F_NOTIFY (users of the same file).
 FCNTLS = (8, 10, 15, 1024, 1026)
 
-#: machine -> (what the kernel calls it, {call: number}). Refused with "not permitted": whatever starts or touches other
-#: processes, opens sockets, mounts, loads code into the kernel, or takes memory that no limit counts; and what changes
-#: owner, mode, times, attributes or size of a file by its name alone, of which no other means keeps the user's files.
+#: machine -> (its AUDIT_ARCH constant, "call number call number ..."). These calls are refused with "not permitted".
+#: They start or affect other processes, open sockets, mount file systems, load code into the kernel, or allocate memory
+#: that no limit counts. Others change the owner, mode, times, attributes or size of a file by its name, which no other
+#: mechanism prevents.
 CALLS = {
     "x86_64": (
         0xC000003E,
@@ -696,41 +702,41 @@ CALLS = {
 
 
 def call_filter(machine, pid, threads=True):
-    """The filter as a program for the packet filter of the kernel; None for an unknown machine."""
+    """Returns the filter as a BPF program, or None for an unknown machine."""
     if machine not in CALLS or sys.maxsize < 1 << 32:
         return None
     architecture, listed = CALLS[machine]
     words = listed.split()
     calls = dict(zip(words[::2], map(int, words[1::2]), strict=True))
-    load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
+    load, equal, at_least, any_bit, ret = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, refuse = 0x7FFF0000, 0x00050000 | errno.EPERM
     number, low_argument, second_argument = 0, 16, 24
-    code = [(load, 0, 0, 4), (equal, 1, 0, architecture), (give, 0, 0, refuse), (load, 0, 0, number)]
-    if machine == "x86_64":  # the same calls under the numbers of the x32 interface
-        code += [(at_least, 0, 1, 0x40000000), (give, 0, 0, refuse)]
+    code = [(load, 0, 0, 4), (equal, 1, 0, architecture), (ret, 0, 0, refuse), (load, 0, 0, number)]
+    if machine == "x86_64":  # the x32 interface has other numbers for the same calls
+        code += [(at_least, 0, 1, 0x40000000), (ret, 0, 0, refuse)]
     for name, value in calls.items():
         if name == "clone" and threads:  # a thread is allowed, a process is not
             code += [(equal, 0, 4, value), (load, 0, 0, low_argument), (any_bit, 0, 1, 0x10000)]
-            code += [(give, 0, 0, allow), (give, 0, 0, refuse)]
-        elif name == "clone3":  # its flags lie in memory, which a filter cannot read; libc then falls back on clone
-            code += [(equal, 0, 1, value), (give, 0, 0, 0x00050000 | errno.ENOSYS)]
+            code += [(ret, 0, 0, allow), (ret, 0, 0, refuse)]
+        elif name == "clone3":  # its flags are in memory, which a filter cannot read; libc then falls back to clone
+            code += [(equal, 0, 1, value), (ret, 0, 0, 0x00050000 | errno.ENOSYS)]
         elif name in ("ioctl", "fcntl"):
-            listed_ones = IOCTLS if name == "ioctl" else FCNTLS
+            numbers = IOCTLS if name == "ioctl" else FCNTLS
             inside, outside = (allow, refuse) if name == "ioctl" else (refuse, allow)
-            code += [(equal, 0, len(listed_ones) + 3, value), (load, 0, 0, second_argument)]
-            code += [(equal, len(listed_ones) - i, 0, one) for i, one in enumerate(listed_ones)]
-            code += [(give, 0, 0, outside), (give, 0, 0, inside)]
-        elif name in ("kill", "tgkill", "prlimit64"):  # only itself: abort() needs it
+            code += [(equal, 0, len(numbers) + 3, value), (load, 0, 0, second_argument)]
+            code += [(equal, len(numbers) - i, 0, request) for i, request in enumerate(numbers)]
+            code += [(ret, 0, 0, outside), (ret, 0, 0, inside)]
+        elif name in ("kill", "tgkill", "prlimit64"):  # allowed for the process itself: abort() needs it
             code += [(equal, 0, 5, value), (load, 0, 0, low_argument), (equal, 2, 0, pid)]
-            code += [(equal, 1 if name == "prlimit64" else 0, 0, 0), (give, 0, 0, refuse), (give, 0, 0, allow)]
+            code += [(equal, 1 if name == "prlimit64" else 0, 0, 0), (ret, 0, 0, refuse), (ret, 0, 0, allow)]
         else:
-            code += [(equal, 0, 1, value), (give, 0, 0, refuse)]
-    return [*code, (give, 0, 0, allow)]
+            code += [(equal, 0, 1, value), (ret, 0, 0, refuse)]
+    return [*code, (ret, 0, 0, allow)]
 
 
 def restrict_calls():
     """Activates the filter for this process. Raises OSError if the kernel does not accept it."""
-    # no limit on their number binds root, as which a hand-in runs in a container without namespaces
+    # In a container without namespaces, a hand-in runs as root. No limit applies to root, so it gets no threads at all.
     code = call_filter(os.uname().machine, os.getpid(), threads=os.getuid() != 0)
     if code is None:
         raise OSError(errno.ENOSYS, "no filter for this machine")
@@ -744,13 +750,13 @@ def restrict_calls():
     libc.prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
     if libc.prctl(38, 1, None, 0, 0):  # no new privileges
         raise OSError(ctypes.get_errno(), "no_new_privs")
-    given = Program(len(code), ctypes.cast(buffer, ctypes.c_void_p).value)
-    if libc.prctl(22, 2, ctypes.addressof(given), 0, 0):  # seccomp, filter
+    loaded = Program(len(code), ctypes.cast(buffer, ctypes.c_void_p).value)
+    if libc.prctl(22, 2, ctypes.addressof(loaded), 0, 0):  # seccomp, filter
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
 def can_restrict_calls():
-    """Whether the kernel accepts the filter, tested in a child."""
+    """Tests in a child process whether the kernel accepts the filter."""
     if sys.platform != "linux":
         return False
     child = os.fork()
@@ -763,7 +769,7 @@ def can_restrict_calls():
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-# -- the nursery ------------------------------------------------------------------------------------------------------
+# -- the fork server --------------------------------------------------------------------------------------------------
 
 
 def read_exactly(count):
@@ -771,7 +777,7 @@ def read_exactly(count):
     while len(data) < count:
         piece = os.read(0, min(count - len(data), 1 << 20))
         if not piece:
-            os._exit(0)  # the checker has gone
+            os._exit(0)  # the checker has closed the connection
         data += piece
     return bytes(data)
 
@@ -780,16 +786,16 @@ def read_message():
     return read_exactly(int.from_bytes(read_exactly(8), "little"))
 
 
-def say(**message):
+def send_message(**message):
     data = json.dumps(message).encode()
     with contextlib.suppress(BrokenPipeError):
         os.write(0, len(data).to_bytes(8, "little") + data)
 
 
 def prepare(config):
-    """Paths, packages and the working copy; returns numpy and torch (or None)."""
+    """Prepares the working copy and the import system; returns numpy and torch (or None)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # not dumpable: a child cannot open this process's memory
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # not dumpable: a child cannot read the memory of this process
     new_scratch(config)
     sys.dont_write_bytecode = True
     sys.meta_path.insert(0, Blocked(config["blocked"]))
@@ -797,7 +803,7 @@ def prepare(config):
     sys.meta_path.append(StandIns(config["stand_ins"]))
     import numpy
 
-    allow_old(numpy)
+    allow_numpy_1(numpy)
     seed_generators(numpy)
 
     torch = None
@@ -805,35 +811,35 @@ def prepare(config):
         with contextlib.suppress(ModuleNotFoundError):
             torch = importlib.import_module("torch")
             torch.set_num_threads(1)
-            # The first backward imports this, which takes a second: here it is done once for all sessions.
+            # The first backward pass imports this, which takes a second. Imported here, all sessions share it.
             with contextlib.suppress(Exception):
                 importlib.import_module("torch.fx.experimental.symbolic_shapes")
-    main = types.ModuleType("__main__")  # `if __name__ == "__main__"` is false, and this code is not to be found there
+    main = types.ModuleType("__main__")  # the hand-in must not find the code of this file in `__main__`
     sys.modules["__main__"] = main
     sys.argv = [""]
     return numpy, torch
 
 
 def new_scratch(config):
-    """Restores the working folder: nothing that one session writes is available to the next."""
+    """Restores the working folder, so that a session cannot leave files for the next one."""
     os.chdir("/" if os.name == "posix" else os.path.dirname(config["work"]))
     if config["handin"] != config["work"]:
-        empty(config["work"])
+        empty_folder(config["work"])
         shutil.copytree(config["handin"], config["work"], dirs_exist_ok=True, copy_function=shutil.copyfile)
     os.chdir(config["work"])
 
 
-def empty(folder):
-    """Removes what is in a folder, however deep: down by names, up by `..`, with one folder open at a time."""
+def empty_folder(folder):
+    """Removes the contents of a folder of any depth. Only one folder is open at a time; `..` leads back up."""
     if os.name != "posix":
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
             shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.remove(path)
         return
     here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    above = []  # for each folder on the way: its name, and the remaining entries beside it
+    above = []  # for each folder on the path: its name, and the remaining entries of its parent
     try:
-        waiting = [name for name in os.listdir(here) if not removed(name, here)]
+        waiting = [name for name in os.listdir(here) if not try_remove(name, here)]
         while waiting or above:
             if waiting:
                 name = waiting.pop()
@@ -843,7 +849,7 @@ def empty(folder):
                 above.append((name, waiting))
                 os.close(here)
                 here = inside
-                waiting = [name for name in os.listdir(here) if not removed(name, here)]
+                waiting = [name for name in os.listdir(here) if not try_remove(name, here)]
             else:
                 outside = os.open("..", os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
                 os.close(here)
@@ -854,8 +860,8 @@ def empty(folder):
         os.close(here)
 
 
-def removed(name, folder):
-    """Removes a file, a link or an empty folder; False for a folder that is not empty."""
+def try_remove(name, folder):
+    """Removes a file, a link or an empty folder. Returns False for a folder that is not empty."""
     for remove in (os.unlink, os.rmdir):
         try:
             remove(name, dir_fd=folder)
@@ -867,13 +873,12 @@ def removed(name, folder):
 
 def main(config):
     """Serves sessions until the checker closes the connection."""
-    with contextlib.suppress(ImportError, OSError, ValueError):  # the checker's limit is not for the hand-in
+    with contextlib.suppress(ImportError, OSError, ValueError):  # the hand-in must not inherit the limit of the checker
         import resource
 
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-    given = json.loads(os.environ.pop("HANDGRAD_SANDBOX", "{}"))
-    config = {**config, **given}
+    config = {**config, **json.loads(os.environ.pop("HANDGRAD_SANDBOX", "{}"))}
     numpy, torch = prepare(config)
     config["base"] = address_space((2 << 30) + (8 << 30 if torch else 0))
     if config["single"]:
@@ -884,7 +889,7 @@ def main(config):
         run_session(message, results, config, numpy, torch)
         os._exit(0)
     config["seccomp"] = "seccomp" in config["means"] and can_restrict_calls()
-    say(
+    send_message(
         hello=True,
         means=[*config.get("used", []), *(["seccomp"] if config["seccomp"] else []), "limits"],
         missed=config.get("missed", []),
@@ -894,11 +899,11 @@ def main(config):
     control = socket.socket(fileno=0)
     used = False
     while True:
-        word, descriptors, _, _ = socket.recv_fds(control, 1, 2)
-        if not word:
+        command, descriptors, _, _ = socket.recv_fds(control, 1, 2)
+        if not command:
             os._exit(0)
         if len(descriptors) != 2:
-            continue  # a request to kill a session that had just ended
+            continue  # a request to kill a session that has already ended
         results, output = descriptors
         message = read_message()
         if used:
@@ -909,7 +914,7 @@ def main(config):
             status = 1
             try:
                 enter_session(results, output, config)
-                control.detach()  # what it was is /dev/null by now
+                control.detach()  # its descriptor is now /dev/null
                 run_session(message, results, config, numpy, torch)
                 status = 0
             except BaseException as error:
@@ -922,30 +927,30 @@ def main(config):
         del message
         status = wait_for(child, control)
         kill_strays()
-        say(ended=status)
+        send_message(ended=status)
 
 
 def wait_for(child, control):
-    """Waits until the child has ended, and kills it if the checker says so (or has gone)."""
+    """Waits until the child has ended. Kills it if the checker requests it or closes the connection."""
     pause = 0.001
     while True:
-        pid, status = os.waitpid(-1, os.WNOHANG)  # as process 1 it also adopts orphans
+        pid, status = os.waitpid(-1, os.WNOHANG)  # -1, because process 1 also adopts orphans
         if pid == child:
             return os.waitstatus_to_exitcode(status)
         if pid == 0:
             if select.select([control], [], [], pause)[0]:
-                word = control.recv(1)
+                command = control.recv(1)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
-                if not word:
+                if not command:
                     kill_strays()
                     os._exit(0)
             pause = min(pause * 1.5, 0.02)
 
 
 def kill_strays():
-    """Ends all processes that a session left behind: as process 1 of a namespace all others; otherwise its children,
-    including adopted orphans, until there are none."""
+    """Kills all processes that a session left behind. As process 1 of a namespace, these are all others. Otherwise they
+    are its children, including adopted orphans, until none are left."""
     for _ in range(100):
         if os.getpid() == 1:
             with contextlib.suppress(OSError):

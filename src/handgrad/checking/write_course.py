@@ -16,7 +16,7 @@ from handgrad.errors import ConfigError
 
 #: Sizes for parts that do not work with a single sample, such as a normalisation over the batch.
 SEVERAL = {"N": [6, 5, 4, 3]}
-#: Findings that say only that something is wrong.
+#: Findings that do not name a specific bug.
 UNNAMED = {"unexplained", "checker-failed", "wrong-shape"}
 
 
@@ -72,14 +72,14 @@ def new_course(path: str | Path, out: str | Path, limits: Limits | None = None) 
     named = [one.name for one in found if one.entry is not None]
     left_out = {one.name: one.why for one in found if one.entry is None}
     for one in found:
-        why = "nothing that backward returns or leaves in the layer has its shape and is its gradient"
-        left_out |= {f"the gradient of {name} in {one.name}": why for name in one.lacking}
+        why = "no array that backward returns or stores in the layer has its shape and matches its gradient"
+        left_out |= {f"the gradient of {name} in {one.name}": why for name in one.missing}
     return named, left_out
 
 
 def _named_bug(path: str | Path, part: str, limits: Limits | None) -> str:
-    """What a check without a course file says is wrong with a part: it knows more layers' bugs. Empty if it says
-    nothing, or has no name for the bug either."""
+    """The bug that a check without a course file finds in a part, as it knows more layers. Empty if it finds none, or
+    cannot name it either."""
     report = check(path, limits=limits)
     for one in report.parts:
         bugs = [bug for bug in one.bugs if bug.id not in UNNAMED]

@@ -28,8 +28,8 @@ def judge_extras(
     names: Sequence[str] = ("x",),
     tolerance: float = 1e-6,
 ) -> None:
-    """A batch of one, other memory layouts, a second forward pass, float32, changed inputs; each compared with
-    the hand-in itself.
+    """Checks a batch of one, other memory layouts, a second forward pass, float32, and whether inputs are modified. The
+    results are compared with those of the hand-in on the main trials.
 
     Args:
         judge: the judge of the part.
@@ -51,13 +51,13 @@ def judge_extras(
     for each in groups.get("stale", ()):
         if not inputs and not _came_to(judge, each, key):
             continue
-        why = (
-            "after another forward pass with another batch, the second pass gives something else than on a fresh object"
-        )
+        why = "after a forward pass with a different batch, the result differs from that of a new object"
         judge.same("stale-state", each, key, reference, why, tolerance=tolerance)
     for each in groups.get("beside", ()):
         if not inputs and _came_to(judge, each, key):
-            why = "after a forward pass of another object of this class, backward of the first gives something else"
+            why = (
+                "after a forward pass of another object of this class, backward of the first returns a different result"
+            )
             judge.same("shared-between-objects", each, key, reference, why, tolerance=tolerance)
     for each in groups.get("float32", ()):
         judge.same("float32-lost", each, key, reference, "with float32 input", tolerance=FLOAT32)
@@ -104,13 +104,13 @@ def batch_of_one(judge: Judge, one: Trial, several: Trial, key: str, *, inputs: 
     if value.array.ndim != many.ndim:
         judge.bug(
             "batch-of-one",
-            f"with N = 1 the result has the shape {value.array.shape}, with N = "
-            f"{len(several.draw.x)} it has {many.shape}",
+            f"with N = 1 the result has the shape {value.array.shape}, but with N = "
+            f"{len(several.draw.x)} it has the shape {many.shape}",
         )
 
 
 def judge_later(judge: Judge, subject: Subject, trials: Sequence[Trial], key: str) -> None:
-    """Checks that what was right in the first pass through an object is right in later ones."""
+    """Checks that a part that is right in the first pass through an object is also right in later passes."""
     if not judge.judged or judge.unjudged or judge.findings:
         return
     for each in trials:
@@ -145,7 +145,7 @@ def judge_passes(
 
 
 def from_right_output(subject: Subject, forward: Subject) -> Subject:
-    """A backward pass that starts from forward's output y: the right one, or with `own_output` the draw's."""
+    """A backward pass that uses the output y of forward: the right one, or that of the draw if it has `own_output`."""
     compute = subject.compute
 
     def of_output(draw: Draw, **options: Any) -> Any:
@@ -157,7 +157,7 @@ def from_right_output(subject: Subject, forward: Subject) -> Subject:
 
 
 def _pass(each: Trial) -> str:
-    return f"right at the first pass, but at {each.name.rpartition(' / ')[2]}:"
+    return f"right in the first pass, but in {each.name.rpartition(' / ')[2]}:"
 
 
 def overflow(judge: Judge, large: Trial, key: str, where: str, *, tolerance: float = 1e-6) -> None:
@@ -171,9 +171,9 @@ def overflow(judge: Judge, large: Trial, key: str, where: str, *, tolerance: flo
 
 
 def better_parts(ours: Mapping[str, Part], own: Mapping[str, Part]) -> list[Part]:
-    """For each part that was judged with our layers and with the hand-in's own, the fairer verdict.
+    """Chooses a verdict for each part that was judged with our layers and with the hand-in's own.
 
-    That is the one with ours, unless the part is right with its own, or could not be run with ours.
+    It is the verdict with ours, unless the part is right with its own or could not be run with ours.
     """
     could_not_run = {"raises", "missing-attribute", "undefined-name"}
     parts = []
@@ -211,7 +211,7 @@ def overwritten(judge: Judge, trials: Sequence[Trial], what: str) -> None:
 
 
 def ones_for_one(observations: Mapping[str, Observation], trials: Sequence[Trial]) -> dict[str, Observation]:
-    """Observations in which a derivative that is one number (1.0 of Identity) is expanded to an array."""
+    """The observations with derivatives that are a single number (1.0 of Identity) expanded to arrays."""
     found = {}
     for each in trials:
         observation = observations.get(each.name)
@@ -227,7 +227,7 @@ def ones_for_one(observations: Mapping[str, Observation], trials: Sequence[Trial
 
 
 def softmax_stability(judge: Judge, groups, key: str, *, sums: bool = False) -> None:
-    """Whether a softmax shifts by each row's maximum: the inputs that give nan tell what it does instead."""
+    """Checks that a softmax subtracts each row's maximum. The inputs with a NaN result reveal what it subtracts."""
 
     def broken(name: str) -> str:
         for each in groups.get(name, ()):
@@ -245,35 +245,38 @@ def softmax_stability(judge: Judge, groups, key: str, *, sums: bool = False) -> 
                     return f"rows that sum to {number(float(found.sum(axis=1)[0]))}"
         return ""
 
-    # 0 * log(0) is nan as well: the derivative tells whether it is the softmax
+    # 0 * log(0) is NaN as well, so the loss alone does not show whether the softmax is the cause
     raised, lowered, rows, spread = (broken(name) for name in ("raised", "lowered", "rows", "spread"))
     known = {bug.id for bug in judge.findings}
     if known & {"softmax-not-normalised", "softmax-axis", "not-finite", "exponential-missing"} and not raised:
         return
     if raised and lowered:
-        judge.bug("softmax-no-shift", f"with logits around 1000 there is {raised}: exp(1000) is infinite")
+        judge.bug("softmax-no-shift", f"for logits around 1000 the result contains {raised}: exp(1000) is infinite")
     elif raised:
-        judge.bug("softmax-shift-not-max", f"with logits around 1000 there is {raised}: exp still overflows")
+        judge.bug("softmax-shift-not-max", f"for logits around 1000 the result contains {raised}: exp still overflows")
     elif lowered:
         judge.bug(
             "softmax-shift-not-max",
-            f"with logits around -1000 there is {lowered}: what is subtracted is not the maximum",
+            f"for logits around -1000 the result contains {lowered}: the subtracted value is not the maximum",
         )
     elif rows and not known & {"softmax-axis", "softmax-shift-axis"}:
         judge.bug(
             "softmax-global-shift",
-            f"with one row 10000 above the others there is {rows}: the shift is not each row's own maximum",
+            f"if one row is 10000 larger than the others, the result contains {rows}: the shift is not the maximum of "
+            "each row",
         )
     elif spread and key != "loss" and not known and _softmax_key(judge):
         judge.bug(
-            "softmax-shift-not-max", f"with one logit 1000 above the others there is {spread}: exp still overflows"
+            "softmax-shift-not-max",
+            f"if one logit is 1000 larger than the others, the result contains {spread}: exp still overflows",
         )
     elif sums and not judge.findings:
         _clipped(judge, [*groups.get("raised", ()), *groups.get("lowered", ())], key)
 
 
 def _clipped(judge: Judge, trials: Sequence[Trial], key: str) -> None:
-    """Whether a softmax limits its logits instead of shifting them: right for small ones, and finite for large ones."""
+    """Reports a softmax that clips its logits instead of shifting them: it is right for small logits, and finite but
+    wrong for large ones."""
     for each in trials:
         found, x = judge.found(each, key), each.draw.x
         if found is None or found.shape != x.shape:
@@ -281,7 +284,7 @@ def _clipped(judge: Judge, trials: Sequence[Trial], key: str) -> None:
         expected = layers.softmax(x)
         if not close(found, expected):
             around = f"around {number(float(np.round(x.mean(), -3)))}"
-            judge.bug("logits-clipped", f"with logits {around} {departure('the output', found, expected)}")
+            judge.bug("logits-clipped", f"for logits {around}, {departure('the output', found, expected)}")
             return
 
 
@@ -305,7 +308,7 @@ def judge_spread(
     w = observation.get(key)
     if w is None:
         judge.judged = True
-        judge.bug("returns-nothing", "no array came back")
+        judge.bug("returns-nothing", "it does not return an array")
         return
     judge.judged = True
     if w.shape != shape:
@@ -328,12 +331,12 @@ def judge_spread(
             uniform = abs(kurtosis - 1.8) < 0.1
             judge.bug(
                 "init-distribution",
-                f"the fourth moment is {number(kurtosis)}, a normal distribution has 3"
-                + (", a uniform one 1.8" if uniform else ""),
+                f"the fourth moment is {number(kurtosis)}; that of a normal distribution is 3"
+                + (", that of a uniform distribution 1.8" if uniform else ""),
             )
     other = observation.get(again)
     if other is not None and found != 0 and np.array_equal(other, w):
-        judge.bug("init-reseeded", "called twice, it gives the same weights")
+        judge.bug("init-reseeded", "two calls return the same weights")
 
 
 def judge_zeros(judge: Judge, observation: Observation, key: str, size: int) -> None:
@@ -344,7 +347,7 @@ def judge_zeros(judge: Judge, observation: Observation, key: str, size: int) -> 
     b = observation.get(key)
     judge.judged = True
     if b is None:
-        judge.bug("returns-nothing", "no array came back")
+        judge.bug("returns-nothing", "it does not return an array")
     elif reshaped(b, (size,)) is None:
         judge.bug("init-shape", f"its shape is {b.shape}, expected {(size,)}")
     elif np.any(b != 0):
@@ -366,7 +369,7 @@ def own_or_right(
 
 
 def _varies(y: np.ndarray) -> bool:
-    """Whether it is not constant: the derivative would be 0 then, which anybody can return."""
+    """Whether the function is not constant. If it were, a derivative that always returns 0 would be right."""
     y = np.asarray(y, dtype=float)
     return not np.isfinite(y).all() or np.ptp(y) > 1e-3 * max(np.abs(y).max(initial=0), 1e-12)
 
@@ -374,7 +377,8 @@ def _varies(y: np.ndarray) -> bool:
 def from_own_output(
     judge: Judge, subject: Subject, trials: Sequence[Trial]
 ) -> tuple[list[Trial], list[Draw], list[Draw]]:
-    """What a backward pass may start from: the right output, the hand-in's own, its own instead of the input, too."""
+    """The values that a backward pass may use: the right output, the hand-in's own output, or its own output also in
+    the place of the input."""
     rights, owns = own_or_right(judge, subject, trials, "y")
     base = [Trial(each.probe, each.draw.changed(y=y)) for each, y in zip(trials, rights, strict=True)]
     own = [each.draw.changed(y=y) for each, y in zip(trials, owns, strict=True)]

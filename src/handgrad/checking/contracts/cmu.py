@@ -1,8 +1,8 @@
 """CMU 11-785, homework 1 part 1: `hw1.py` of 2019, and the `mytorch` of 2020 and 2021.
 
-The MLP is judged with the checker's activations, criterion, batch normalisation and linear layers instead of the
-hand-in's (derived from its classes, so that `isinstance` holds): a wrong Sigmoid is then a bug of Sigmoid alone. If the
-MLP does not work with them, it is judged with the hand-in's own.
+The MLP is judged with the activations, criterion, batch normalisation and linear layers of the checker instead of those
+of the hand-in. They are derived from the classes of the hand-in, so that `isinstance` works. A wrong Sigmoid is then
+only a bug of Sigmoid. If the MLP does not work with them, it is judged with the hand-in's own.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def one_hot(g: np.random.Generator, N: int, K: int) -> np.ndarray:
 
 
 def activation(module: str, name: str, setup: list[Operation]) -> Layer:
-    """`y = layer.forward(x)`, `layer.derivative()` without the upstream gradient."""
+    """An activation: `y = layer.forward(x)`, and `layer.derivative()` without the upstream gradient."""
     kind = ACTIVATIONS[name]
 
     def check(judge: Judge, groups: Groups, key: str) -> None:
         if key == "y" and kind != "identity":
             _judge_state(judge, groups["main"])
         what = name if key == "y" else f"the derivative of {name}"
-        overflow(judge, groups["large"][0], key, f"at inputs of ±1e3 and ±1e4 {what}")
+        overflow(judge, groups["large"][0], key, f"for inputs of ±1e3 and ±1e4, {what}")
 
     return Layer(
         name=name,
@@ -78,7 +78,7 @@ def activation(module: str, name: str, setup: list[Operation]) -> Layer:
 
 
 def criterion(module: str, setup: list[Operation]) -> Layer:
-    """`SoftmaxCrossEntropy`: a loss for each sample, and `derivative()`, which is the softmax minus the labels."""
+    """`SoftmaxCrossEntropy`: one loss per sample, and `derivative()`, which is the softmax minus the labels."""
 
     def inputs(g: np.random.Generator, N: int, K: int, position: int | None = None) -> Arrays:
         return {"x": g.normal(size=(N, K)), "t": one_hot(g, N, K)}
@@ -119,7 +119,7 @@ def criterion(module: str, setup: list[Operation]) -> Layer:
 
 
 class CMU(Contract):
-    """What the editions share."""
+    """The common base of all editions."""
 
     title: ClassVar[str] = "CMU 11-785, homework 1 part 1"
     points: ClassVar[Mapping[str, float]] = {
@@ -132,7 +132,7 @@ class CMU(Contract):
         "statistics": 10,
     }
     row_vectors = False
-    """db, dgamma and dbeta are (1, n), not (n,)."""
+    """Whether db, dgamma and dbeta have the shape (1, n) instead of (n,)."""
     places = Places()
 
     def module_of(self, name: str) -> Module | None:
@@ -140,7 +140,7 @@ class CMU(Contract):
         raise NotImplementedError
 
     def importing(self, name: str) -> str:
-        """The name that file is imported under."""
+        """The name under which this file is imported."""
         module = self.module_of(name)
         assert module is not None
         return module.name
@@ -154,7 +154,7 @@ class CMU(Contract):
     def judge_of(self, part: str, observations, owner: str, method: str, group: str) -> Judge:
         return Judge(part, observations, self.module_of(owner or method), owner, method, group)
 
-    # -- what is run --------------------------------------------------------------------------------------------------
+    # -- the trials ---------------------------------------------------------------------------------------------------
 
     def make_trials(self) -> dict[str, list[Trial]]:
         found: dict[str, list[Trial]] = {}
@@ -172,7 +172,7 @@ class CMU(Contract):
 
     @cached_property
     def layers(self) -> dict[str, Layer]:
-        """The activations and the loss that the hand-in has, by class."""
+        """The activations and the loss of the hand-in, by class name."""
         found = {
             name: activation(self.importing(name), name, self.setup(name)) for name in ACTIVATIONS if self.has(name)
         }
@@ -268,8 +268,8 @@ class CMU(Contract):
             judge_mlp(judges, self.trials()[f"MLP {mode}"], observations, self.row_vectors)
             _, names = renamed_places(self.module_of("MLP"), "MLP", self.places)
             if names and not judges["MLP.__init__"].missing:
-                listed = ", ".join(f"`{own}` is the interface's `{name}`" for name, own in names.items())
-                evidence = f"{listed}; the tests and the training script read the interface's name"
+                listed = ", ".join(f"`{own}` should be called `{name}`" for name, own in names.items())
+                evidence = f"{listed}; the tests and the training script use the names of the interface"
                 judges["MLP.__init__"].bug("attribute-renamed", evidence)
             return {part: judge.result() for part, judge in judges.items()}
 
@@ -317,8 +317,9 @@ class CMU(Contract):
                     found = judges["backward"].found(each, name)
                     if found is not None and found.shape == (int(each.draw.sizes["D"]),):
                         judges["backward"].note(
-                            f"`{name}` has the shape (n,), `{name[1:]}` and the interface have (1, n): "
-                            "the course's own tests compare shapes"
+                            f"`{name}` has the shape (n,), but `{name[1:]}` and the interface have (1, n); the tests "
+                            "of "
+                            "the course compare shapes"
                         )
         return [judge.result() for judge in judges.values()]
 
@@ -338,7 +339,7 @@ class CMU(Contract):
             return [] if self.row_vectors else [judge.result()]
         trials = self.trials().get("statistics")
         if trials is None:
-            judge.unjudged = judge.unjudged or "the network that it should train is missing"
+            judge.unjudged = judge.unjudged or "the network that it trains is missing"
         elif not judge.missing:
             judge_statistics(judge, trials[0], losses_right)
         return [judge.result()]
@@ -395,7 +396,8 @@ _NAMES_2019 = (
 
 
 def _file_of(source: Source) -> Module | None:
-    """The file with the homework of 2019: it has enough of its names, or is an `hw1.py` with one of them."""
+    """The file that contains the homework of 2019: it defines at least three of its names, or is an `hw1.py` with at
+    least one of them."""
     module = source.defining(*_NAMES_2019)
     if module is None:
         return None
@@ -455,18 +457,16 @@ class CMU2020(CMU):
 
 
 def _judge_state(judge: Judge, trials: Sequence[Trial]) -> None:
-    """Checks that `state` is the output of forward, as the course's tests and derivative() read it."""
+    """Checks that `state` is the output of forward, because derivative() and the tests of the course use it."""
     for each in trials:
         state, y = judge.found(each, "state"), judge.found(each, "y")
         if state is not None and y is not None and close(state, each.draw.x) and not close(state, y):
-            judge.bug(
-                "state-not-output", "after forward(x), `state` is x; the interface has it hold what forward returns"
-            )
+            judge.bug("state-not-output", "after forward(x), `state` is x; it should be the value that forward returns")
             return
 
 
 def _judge_spread_logits(judge: Judge, trials: Sequence[Trial]) -> None:
-    """One logit far above the others, and a label elsewhere: the loss is their distance, not the logarithm of 0."""
+    """Checks logits of which one is much larger than that of the label: the loss is their difference, not log(0)."""
     for each in trials:
         observation = judge.observed(each)
         found, derivative = (observation.get("y"), observation.get("d")) if observation is not None else (None, None)
@@ -477,13 +477,14 @@ def _judge_spread_logits(judge: Judge, trials: Sequence[Trial]) -> None:
         if any("overflow" in warning.message for warning in observation.warnings):
             judge.bug(
                 "softmax-shift-not-max",
-                "with one logit 1000 above the others exp still overflows: what is subtracted is not the maximum",
+                "with one logit 1000 larger than the others, exp still overflows: the subtracted value is not the "
+                "maximum",
             )
             continue
         judge.bug(
             "log-of-zero",
-            f"with logits 1000 apart the loss is {found.ravel()[~np.isfinite(found.ravel())][0]}; it is 1000, which "
-            "log-sum-exp gives",
+            f"with logits that differ by 1000, the loss is {found.ravel()[~np.isfinite(found.ravel())][0]}; the right "
+            "value is 1000, which log-sum-exp computes",
         )
 
 
@@ -550,36 +551,37 @@ def linear_trials(module: str, setup: list[Operation], generator: Any) -> dict[s
     }
 
 
-def row_missing(judge: Judge, name: str, found: np.ndarray) -> None:
-    """Notes a gradient of shape (n,) if parameter and interface have (1, n)."""
+def report_missing_axis(judge: Judge, name: str, found: np.ndarray) -> None:
+    """Reports a gradient of shape (n,) whose parameter has the shape (1, n)."""
     judge.bug(
         "wrong-shape",
-        f"`{name}` has the shape {found.shape}, `{name[1:]}` has {(1, *found.shape)}, and so has its gradient in this "
-        "edition: the course's own tests compare the shapes",
+        f"`{name}` has the shape {found.shape}, but should have the shape {(1, *found.shape)} of `{name[1:]}` in this "
+        "edition; the tests of the course compare the shapes",
     )
 
 
-def asked_again(judge: Judge, trials: list[Trial]) -> None:
-    """A second backward after the same forward: the same gradients, or their sum, which zero_grads() clears."""
+def judge_second_backward(judge: Judge, trials: list[Trial]) -> None:
+    """Checks a second backward after the same forward. It may compute the same gradients, or add them to the first
+    ones, which zero_grads() clears."""
     for each in trials:
         for key in ("dW", "db"):
             first, second = judge.found(each, key), judge.found(each, f"{key} again")
             if first is None or second is None or not np.any(first) or close(second, first):
                 continue
             if close(second, 2 * np.asarray(first, float)):
-                judge.note(f"backward adds to `{key}`: right only where zero_grads() comes before it")
+                judge.note(f"backward adds to `{key}`: this is right only if zero_grads() is called before it")
                 continue
             judge.bug(
                 "gradient-accumulates",
-                f"asked a second time, backward gives another `{key}`: "
+                f"a second call of backward computes a different `{key}`: "
                 f"{departure(key, second, np.asarray(first, float))}; "
-                "what is left of the first is added, and divided once more",
+                "the gradient of the first call is added, and divided again",
             )
             return
 
 
 def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Trial]]) -> None:
-    """`Linear` of 2020."""
+    """Judges `Linear` of 2020."""
     if not forward.missing:
         forward.fit(layers.linear_forward(), groups["main"], "y")
         judge_extras(forward, groups, "y")
@@ -593,7 +595,7 @@ def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Tria
     ):
         backward.fit(subject, groups["main"], key)
         judge_extras(backward, groups, key, inputs=False, names=("dy",))
-    asked_again(backward, groups["main"])
+    judge_second_backward(backward, groups["main"])
     for subject, key in (
         (layers.linear_dx(), "dx"),
         (layers.linear_dweight(averaged=True, transposed=True), "dW"),
@@ -604,8 +606,8 @@ def judge_linear(forward: Judge, backward: Judge, groups: Mapping[str, list[Tria
     for each in groups["main"]:
         db = backward.found(each, "db")
         if db is not None and db.shape == (int(each.draw.sizes["K"]),):
-            row_missing(backward, "db", db)
+            report_missing_axis(backward, "db", db)
         for name in ("W", "b"):
             after = backward.found(each, f"{name} after")
             if after is not None and not close(after, getattr(each.draw, name), 1e-12):
-                backward.bug("parameter-changed", f"`{name}` is changed by backward; only step may change it")
+                backward.bug("parameter-changed", f"backward changes `{name}`; only step may change it")

@@ -1,7 +1,7 @@
-"""CMU 11-785 from 2022 on, as a description: `mytorch/nn` with layers whose `backward` takes the upstream gradient.
+"""CMU 11-785 from 2022 on: `mytorch/nn`, in which the `backward` of the layers takes the upstream gradient.
 
-W (out, in), b (out, 1). Editions differ in whether the gradients of the parameters, or of the loss, are divided by N:
-either is right if it is used consistently.
+W (out, in), b (out, 1). In some editions the gradients of the parameters are divided by N, in others the derivative of
+the loss. Both are right if they are used consistently.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from handgrad.checking.contracts.checks import from_right_output
 from handgrad.checking.contracts.cmu_2022_models import models
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n import (
-    evaluated,
+    already_reported,
+    judge_evaluation,
+    judge_stability,
     large_rows,
     running_from_zero,
     running_trial,
-    stable,
-    told_already,
 )
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import required, spread_out
@@ -37,13 +37,13 @@ from handgrad.checking.probe import Observation
 _NONE = next(node for node in ast.parse("def nothing(): pass").body if isinstance(node, ast.FunctionDef))
 SIZES = ((6, 4, 3), (5, 3, 5), (4, 4, 4), (1, 5, 4))
 ACTIVATIONS = {"Identity": "identity", "Sigmoid": "sigmoid", "Tanh": "tanh", "ReLU": "relu", "GELU": "gelu"}
-#: Functions `forward` and `backward` of each class.
+#: Source code that provides each class as a pair of functions.
 ADAPTER = stand_in("cmu_2022")
 
 
-#: What the derivative of the mean squared error is times x - t: that of the loss, or in some editions not averaged.
+#: The factor of x - t in the derivative of the mean squared error. Some editions do not average it.
 MSE_FACTORS = (
-    {"factor": lambda draw: 2 * draw.scale / (draw.x.size if draw.mean == 1.0 else len(draw.x))},  # of its own loss
+    {"factor": lambda draw: 2 * draw.scale / (draw.x.size if draw.mean == 1.0 else len(draw.x))},  # that of the loss
     {"factor": lambda draw: 1.0},
     {"factor": lambda draw: 2.0},
 )
@@ -105,37 +105,37 @@ def _norm(g: np.random.Generator, position: int) -> Given:
 def _sgd(g: np.random.Generator, position: int) -> Given:
     w, steps = g.normal(size=(3, 2 + position)), [g.normal(size=(3, 2 + position)) for _ in range(3)]
     settings = {"learning_rate": 0.1 / (position + 1), "momentum": (0.0, 0.9, 0.6, 0.8)[position]}
-    both = [np.concatenate([one, one[:, :1]], axis=1) for one in [w, *steps]]
-    draw = Draw({}, w=both[0], gradients=np.array(both[1:]), settings=settings)
-    handed = {"w": w, **{f"dw{k}": one for k, one in enumerate(steps)}}
-    return Given({**handed, "lr": settings["learning_rate"], "momentum": settings["momentum"]}, draw)
+    with_bias = [np.concatenate([one, one[:, :1]], axis=1) for one in [w, *steps]]
+    draw = Draw({}, w=with_bias[0], gradients=np.array(with_bias[1:]), settings=settings)
+    arrays = {"w": w, **{f"dw{k}": one for k, one in enumerate(steps)}}
+    return Given({**arrays, "lr": settings["learning_rate"], "momentum": settings["momentum"]}, draw)
 
 
 def _sgd_output() -> Subject:
     """W after the steps, with b as an additional last column."""
-    usual = more.update("momentum")
+    update = more.update("momentum")
 
     def compute(draw: Draw, weight: str = "updated", bias: str = "updated", **options: Any) -> np.ndarray:
-        w = usual.compute(draw, **options)
-        plain = usual.compute(draw, **{**options, "momentum": 0.0})
-        moving = draw.settings["momentum"] != 0
+        w = update.compute(draw, **options)
+        plain = update.compute(draw, **{**options, "momentum": 0.0})
+        with_momentum = draw.settings["momentum"] != 0
         columns = {
             "updated": w,
             "unchanged": draw.w,
-            "unchanged with momentum": draw.w if moving else w,
+            "unchanged with momentum": draw.w if with_momentum else w,
             "plain": plain,
         }
         return np.concatenate([columns[weight][:, :-1], columns[bias][:, -1:]], axis=1)
 
     slips = (
-        slip("not-updated", "W as it should be, b unchanged", bias="unchanged"),
-        slip("not-updated", "b as it should be, W unchanged", weight="unchanged"),
-        slip("not-updated", "W as it should be, b unchanged where momentum > 0", bias="unchanged with momentum"),
-        slip("not-updated", "b as it should be, W unchanged where momentum > 0", weight="unchanged with momentum"),
-        slip("momentum-ignored", "momentum for W alone, plain steps for b", bias="plain"),
-        slip("momentum-ignored", "momentum for b alone, plain steps for W", weight="plain"),
+        slip("not-updated", "the right W and the initial b", bias="unchanged"),
+        slip("not-updated", "the right b and the initial W", weight="unchanged"),
+        slip("not-updated", "the right W, and the initial b if momentum > 0", bias="unchanged with momentum"),
+        slip("not-updated", "the right b, and the initial W if momentum > 0", weight="unchanged with momentum"),
+        slip("momentum-ignored", "W updated with momentum and b without", bias="plain"),
+        slip("momentum-ignored", "b updated with momentum and W without", weight="plain"),
     )
-    return Subject("[W, b] after three steps", compute, (*usual.slips, *slips))
+    return Subject("[W, b] after three steps", compute, (*update.slips, *slips))
 
 
 def _by_edition(subject: Subject, other: Subject) -> Subject:
@@ -144,13 +144,14 @@ def _by_edition(subject: Subject, other: Subject) -> Subject:
     def compute(draw: Draw, **options: Any) -> Any:
         return (other if draw.averaged else subject).compute(draw, **options)
 
-    # the edition is the one that fits best: only a bias beside an unaveraged weight is 1/N of its right value
+    # The edition that fits best is used. A factor 1/N is therefore an error only in a bias whose weight is not
+    # averaged.
     own = {key: id for key, id in subject.factors.items() if id not in NOT_AVERAGED.values()}
     return replace(subject, compute=compute, factors={**DEFAULT_FACTORS, **other.factors, **own})
 
 
 def mean_square() -> Subject:
-    """The mean of (x - t)² over all entries, or over the samples, or half of it: draw.mean and draw.scale say which."""
+    """The mean of (x - t)² over all entries or over the samples (draw.mean), or half of it (draw.scale)."""
 
     def compute(draw: Draw, form: str = "square") -> Any:
         difference = draw.x - draw.t
@@ -171,7 +172,7 @@ def mean_square_dx() -> Subject:
     return Subject("dLdA", compute, factors={"-1": "label-sign", "N": "batch-mean-missing", "1/N": "batch-mean-twice"})
 
 
-#: The names in the handout of the arrays of our formulas.
+#: The names that the handout uses for the arrays in our formulas.
 OF_ACTIVATIONS = {"x": "Z", "y": "A", "dy": "dLdA"}
 OF_NORM = {"x": "Z", "xhat": "NZ", "dy": "dLdBZ", "dx": "dLdZ", "dxhat": "dLdNZ", "gamma": "BW", "beta": "Bb"} | {
     "running_mean": "running_M",
@@ -181,12 +182,13 @@ AVERAGED = ({"averaged": False}, {"averaged": True})
 
 
 def _adapter(name: str) -> str:
-    """For functions that several classes share."""
+    """The source code of the adapter for one class."""
     return f'NAME = "{name}"\n{ADAPTER}'
 
 
-def _running(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
-    """Training moves the running figures, from 0 and 1, by 1 - alpha towards the batch's."""
+def _judge_running(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
+    """Checks the running statistics after a training pass: alpha * running + (1 - alpha) * batch, with the initial
+    values 0 and 1."""
     if forward.missing or not forward.judged:
         return
     for which in ("mean", "var"):
@@ -201,19 +203,19 @@ def _running(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observat
         forward.observations = {**kept, **named}
         if shown:
             subject = running_from_zero(which) if which == "mean" else layers.norm_running(which)
-            given = told_already(forward, which)
+            given = already_reported(forward, which)
             forward.fit(subject, shown, "r", givens=given)
         forward.observations, forward.options = kept, options
 
 
-def _beside_the_weight(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
-    """Either place of 1/N is right, but W and b keep to one: say what the bias's gradient is compared with."""
-    words = {
+def _explain_averaging(forward: Judge, backward: Judge, trials: list[tuple[Trial, Observation]]) -> None:
+    """Adds to findings about the bias whether the gradient of the weight is divided by N, because both must agree."""
+    explanations = {
         "bias-gradient-not-averaged": "`dLdW` is divided by N",
         "bias-gradient-averaged": "`dLdW` is not divided by N",
     }
     backward.findings = [
-        replace(bug, evidence=f"{bug.evidence}; {words[bug.id]}") if bug.id in words else bug
+        replace(bug, evidence=f"{bug.evidence}; {explanations[bug.id]}") if bug.id in explanations else bug
         for bug in backward.findings
     ]
 
@@ -234,7 +236,7 @@ def described(module: Module) -> Iterator[Described]:
         yield Described(
             "Linear", "linear", "linear_backward", _linear, layers.linear_forward(), gradients, adapter=ADAPTER,
             owner="Linear", methods=both, conventions=AVERAGED, numeric=False, columns=("dLdb",),
-            more=(_beside_the_weight,), symbols={"x": "A", "dy": "dLdZ"},
+            more=(_explain_averaging,), symbols={"x": "A", "dy": "dLdZ"},
         )  # fmt: skip
     for name, kind in ACTIVATIONS.items():
         if name not in module.classes or "backward" not in module.methods(name):
@@ -255,7 +257,7 @@ def described(module: Module) -> Iterator[Described]:
             "Softmax", "activation", "activation_backward", _large_input, layers.softmax_forward(),
             {"dx": replace(from_right_output(layers.softmax_backward(), layers.softmax_forward()), name="dLdZ")},
             adapter=_adapter("Softmax"), owner="Softmax", methods=both, numeric=False, group="activations",
-            more=(stable,), from_output=True, symbols=OF_ACTIVATIONS,
+            more=(judge_stability,), from_output=True, symbols=OF_ACTIVATIONS,
         )  # fmt: skip
     if "CrossEntropyLoss" in module.classes:
         derivative = _by_edition(
@@ -266,7 +268,7 @@ def described(module: Module) -> Iterator[Described]:
             "CrossEntropyLoss", "loss", "", _large_loss, more.softmax_loss(),
             {"dLdA": replace(derivative, name="dLdA")}, adapter=_adapter("CrossEntropyLoss"), owner="CrossEntropyLoss",
             methods=both, conventions=AVERAGED,
-            shared={"dLdA": ("axis", "shift", "form", "twice")}, more=(stable,),
+            shared={"dLdA": ("axis", "shift", "form", "twice")}, more=(judge_stability,),
             symbols={"x": "A", "t": "Y"},
         )  # fmt: skip
     if "MSELoss" in module.classes:
@@ -284,7 +286,7 @@ def described(module: Module) -> Iterator[Described]:
         }
         yield Described(
             norm, "norm", "norm_backward", _norm, layers.norm_forward(0), gradients, adapter=_adapter(norm), owner=norm,
-            methods=both, numeric=False, more=(evaluated, _running),
+            methods=both, numeric=False, more=(judge_evaluation, _judge_running),
             shared={"dx": layers.NORMALISED, "dLdBW": layers.NORMALISED}, symbols=OF_NORM,
         )  # fmt: skip
     if "SGD" in module.classes and required(module.methods("SGD").get("__init__", _NONE))[:1] == ["model"]:
@@ -297,7 +299,7 @@ def described(module: Module) -> Iterator[Described]:
 
 
 def _is_loss(module: Module) -> bool:
-    """It has one of the course's losses: forward(A, Y), backward()."""
+    """Whether the file defines one of the losses of the course: forward(A, Y), backward()."""
     for name in ("CrossEntropyLoss", "MSELoss"):
         methods = module.methods(name) if name in module.classes else {}
         if {"forward", "backward"} <= set(methods):
@@ -307,7 +309,7 @@ def _is_loss(module: Module) -> bool:
 
 
 class CMU2022(Runner):
-    """2022 on: `mytorch/nn/{linear,activation,loss,batchnorm}.py`, `mytorch/optim/sgd.py`."""
+    """From 2022 on: `mytorch/nn/{linear,activation,loss,batchnorm}.py` and `mytorch/optim/sgd.py`."""
 
     name = "cmu-2022"
     title = "CMU 11-785, homework 1 part 1, from 2022 on (mytorch.nn)"

@@ -1,4 +1,5 @@
-"""Runs in the sandbox, as text: one of CMU's models as a pair of functions. This file never imports handgrad."""
+"""One of CMU's models as a pair of functions. The source of this file runs in the sandbox; it never imports
+handgrad."""
 
 
 class Adapted:
@@ -6,7 +7,7 @@ class Adapted:
         self.module, self.name, self.widths = module, name, widths
 
     def forward(self, *values):
-        """Its parameters in the order of the layers, W and b in turn, and the input last."""
+        """Runs the model. `values` are W and b of each layer, in order, and then the input."""
         *parameters, x = values
         model = getattr(self.module, self.name)()
         layers = linears(model)

@@ -1,7 +1,8 @@
-"""Descriptions of CMU's `models/mlp.py` from 2022 on: MLP0, MLP1 and MLP4, with alternating `Linear` and `ReLU` layers.
+"""The models of CMU's `models/mlp.py` from 2022 on: MLP0, MLP1 and MLP4, with alternating `Linear` and `ReLU` layers.
 
-The layers are in `layers`. The activations are in the same list or in a separate list, `f`. The linear layers store the
-gradients. The return value of backward is judged only if there is one, because the first edition does not require it.
+The list `layers` contains the linear layers. The activations are in the same list or in a separate list, `f`. The
+linear layers store the gradients. The return value of backward is judged only if there is one, because the first
+edition does not require it.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from handgrad.checking.diagnosis_networks import (
 )
 
 ADAPTER = Path(__file__).with_name("cmu_2022_model_adapter.py")
-#: The widths of the handout's models.
+#: The widths of the models in the handout.
 WIDTHS = {"MLP0": (2, 3), "MLP1": (2, 3, 2), "MLP4": (2, 4, 8, 8, 4, 2)}
 BATCHES = (6, 5, 4)
-#: All its activations are the same, so their order says nothing; and it ends with one.
-NONE_HERE = ("activation-order", "activation-at-the-end", "softmax-in-forward", "softmax-twice", "softmax-missing")
+#: Bugs that these models cannot have: all activations are equal, the last layer has one, and there is no softmax.
+IMPOSSIBLE = ("activation-order", "activation-at-the-end", "softmax-in-forward", "softmax-twice", "softmax-missing")
 
 
-def _of_its_kind(subject: Subject) -> Subject:
-    return replace(subject, slips=tuple(one for one in subject.slips if one.bug not in NONE_HERE))
+def _without_impossible(subject: Subject) -> Subject:
+    return replace(subject, slips=tuple(one for one in subject.slips if one.bug not in IMPOSSIBLE))
 
 
 def model_dx() -> Subject:
-    """dLdA of the model's input, computed as the delta of an additional identity layer before the first layer."""
+    """dLdA of the input of the model, computed as delta of an additional identity layer before the first layer."""
     delta = mlp_bias_gradient(0, averaged=False)
 
     def compute(draw: Draw, **options: Any) -> Any:
@@ -53,12 +54,12 @@ def model_dx() -> Subject:
 
 def _by_edition(make: Any) -> Subject:
     """The gradient, divided by N if the draw says so."""
-    usual, averaged = _of_its_kind(make(averaged=False)), _of_its_kind(make(averaged=True))
+    plain, averaged = _without_impossible(make(averaged=False)), _without_impossible(make(averaged=True))
 
     def compute(draw: Draw, **options: Any) -> Any:
-        return (averaged if draw.averaged else usual).compute(draw, **options)
+        return (averaged if draw.averaged else plain).compute(draw, **options)
 
-    return replace(usual, compute=compute)
+    return replace(plain, compute=compute)
 
 
 def _make(widths: tuple[int, ...]):
@@ -79,7 +80,7 @@ def _make(widths: tuple[int, ...]):
 
 
 def models(module: Module) -> Iterator[Described]:
-    """The models that one file defines."""
+    """The models in one file."""
     for name, widths in WIDTHS.items():
         methods = module.methods(name) if name in module.classes else {}
         if "forward" not in methods or "backward" not in methods:
@@ -98,7 +99,7 @@ def models(module: Module) -> Iterator[Described]:
         source = f"{ADAPTER.read_text('utf-8')}\nadapted = Adapted(m, {name!r}, {widths!r})\n"
         source += "forward, backward = adapted.forward, adapted.backward\n"
         yield Described(
-            name, "forward", "backward", _make(widths), _of_its_kind(mlp_forward()), gradients, adapter=source,
+            name, "forward", "backward", _make(widths), _without_impossible(mlp_forward()), gradients, adapter=source,
             owner=name, methods=("forward", "backward"), group="models", trials=len(BATCHES), numeric=False,
             conventions=({"averaged": False}, {"averaged": True}), columns=tuple(gradients),
             shared=dict.fromkeys(gradients, ("bias", "activations")),

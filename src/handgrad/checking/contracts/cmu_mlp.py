@@ -1,4 +1,4 @@
-"""CMU's MLP: forward, backward, step, zero_grads, train and eval, in either edition."""
+"""CMU's MLP of 2019 to 2021: forward, backward, step, zero_grads, train and eval."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ def build(
 
     Args:
         net: the network.
-        mode: "ours" with the checker's activations and so on, "own" with the hand-in's.
-        module: the name that the MLP's file is imported under.
-        setup: imports.
+        mode: "ours" with the layers of the checker, "own" with those of the hand-in.
+        module: the name under which the file of the MLP is imported.
+        setup: the imports.
         places: where the edition stores its arrays.
-        owners: class -> the module it is imported under.
-        g: what the arrays are drawn from.
-        row: biases are (1, n).
-        has: (name) -> whether the hand-in defines that class.
+        owners: class -> the name under which its module is imported.
+        g: the generator of the arrays.
+        row: whether biases have the shape (1, n).
+        has: (name) -> whether the hand-in defines this class.
     """
     layers = len(net.kinds)
     arrays: dict[str, Any] = {}
@@ -128,7 +128,7 @@ def build(
     else:
         operations.append(call(owners["SoftmaxCrossEntropy"], "SoftmaxCrossEntropy", to="criterion", send=False))
     if ours:
-        # replaced where the MLP looks them up, not in their files
+        # they are replaced in the module of the MLP, not in their own modules
         for name, make in (("BatchNorm", "batchnorm"), ("Linear", "linear")):
             operations.append(call("ours", make, args=[base(name)], to=f"our {name}", send=False))
             operations.append(get(module, name, to=f"their {name}", optional=True) | {"send": False})
@@ -232,7 +232,7 @@ def build(
         arrays=arrays,
         seed=seed,
     )
-    # the stand-ins are answers to the parts that are judged elsewhere
+    # The stand-ins contain the answers to other parts, so they run in a separate process.
     return trial(f"MLP {mode} {net.name}", operations, draw, arrays, apart="networks")
 
 
@@ -241,9 +241,9 @@ def _initialiser(owners: Mapping[str, str]) -> Any:
 
 
 def renamed_places(module: Module | None, name: str, places: Places) -> tuple[Places, dict[str, str]]:
-    """The places of an MLP that stores its parameters under other names, and interface's name -> own name.
+    """Detects other names of the parameters. Returns the places with these names, and interface name -> own name.
 
-    An array created by `weight_init_fn` is W, whatever its name; the name of its gradient follows from it.
+    The array that `weight_init_fn` creates is W, independent of its name. The name of its gradient is derived from it.
     """
     methods = module.methods(name) if module is not None and name not in module.borrowed else {}
     attributes: dict[str, list[str]] = {}
@@ -257,11 +257,11 @@ def renamed_places(module: Module | None, name: str, places: Places) -> tuple[Pl
         for target in targets:
             if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
                 attributes.setdefault(target.attr, []).append(ast.unparse(value))
-    made = {"W": "weight_init_fn(", "b": "bias_init_fn(", "bn_layers": "BatchNorm(", "linear_layers": "Linear("}
+    makers = {"W": "weight_init_fn(", "b": "bias_init_fn(", "bn_layers": "BatchNorm(", "linear_layers": "Linear("}
     fields = {"W": "weight", "b": "bias", "dW": "dweight", "db": "dbias", "bn_layers": "norm"}
     used = [step for field in ("weight", "bias", "dweight", "dbias", "norm") for step in getattr(places, field)]
     names: dict[str, str] = {}
-    for wanted, maker in made.items():
+    for wanted, maker in makers.items():
         if wanted not in used or wanted in attributes:
             continue
         own = next((own for own, values in attributes.items() if any(maker in one for one in values)), None)
@@ -290,10 +290,10 @@ def renamed_places(module: Module | None, name: str, places: Places) -> tuple[Pl
 
 
 def network(each: Trial, observation: Observation, step: int | str) -> Draw | None:
-    """The draw of a pass through the network, with the hand-in's parameters at that time.
+    """The draw of a pass through the network, with the parameters of the hand-in at that time.
 
-    None if they are missing, or if those of the first pass are not the ones that were set: a network that reports
-    other weights would otherwise be judged by what it reports.
+    None if parameters are missing, or if those of the first pass differ from the values that were set. A network could
+    otherwise report wrong weights and be judged by them.
     """
     net: Net = each.draw.net
     W, b, norms = [], [], []
@@ -343,7 +343,7 @@ def network(each: Trial, observation: Observation, step: int | str) -> Draw | No
 
 
 class Renamed:
-    """Observations of single moments of a probe, under separate names."""
+    """Makes the observations of individual passes of a probe available under separate names."""
 
     def __init__(self, judge: Judge, observations: Mapping[str, Observation]) -> None:
         self.judge, self.observations, self.added = judge, observations, {}
@@ -367,9 +367,11 @@ def judge_mlp(
         for judge in judges.values():
             judge.missing, judge.findings = judge.missing or "not filled in: the network has no layers yet", []
         return
-    usable = [each for each in known if _built(observations[each.name])]
+    usable = [each for each in known if _was_created(observations[each.name])]
     if not any(each.draw.net.norms for each in usable):
-        _not_built([judges[part] for part in judges if "BatchNorm" in part or "train" in part], known, observations)
+        _explain_missing_norm(
+            [judges[part] for part in judges if "BatchNorm" in part or "train" in part], known, observations
+        )
     linear = [each for each in usable if each.draw.net.norms == 0]
     normalised = [each for each in usable if each.draw.net.norms]
     for part, chosen in (("forward", linear), ("forward with BatchNorm", normalised)):
@@ -378,15 +380,15 @@ def judge_mlp(
         forward = judges["MLP.forward" + part.removeprefix("backward")]
         judge = judges[f"MLP.{part}"]
         _judge_backward(judge, chosen, observations, forward.options, row)
-        without_consequences(judge, forward, "what forward gives is wrong, and backward cannot be judged by it")
+        without_consequences(judge, forward, "forward is wrong, so backward cannot be judged")
     plain = [each for each in usable if each.draw.net.momentum == 0]
-    moved = [each for each in usable if each.draw.net.momentum]
+    with_momentum = [each for each in usable if each.draw.net.momentum]
     _judge_step(judges["MLP.step"], plain, observations)
-    _judge_step(judges["MLP.step with momentum"], moved, observations)
+    _judge_step(judges["MLP.step with momentum"], with_momentum, observations)
     for part in ("MLP.step", "MLP.step with momentum"):
         for before in ("MLP.backward", "MLP.backward with BatchNorm"):
-            without_consequences(judges[part], judges[before], "backward gives gradients of the wrong shape")
-    _told_once(judges["MLP.step"], judges["MLP.step with momentum"])
+            without_consequences(judges[part], judges[before], "backward computes gradients of the wrong shape")
+    _report_once(judges["MLP.step"], judges["MLP.step with momentum"])
     _judge_zero_grads(judges["MLP.zero_grads"], usable, observations)
     forward = judges["MLP.forward with BatchNorm"]
     normalises = not any(bug.id.startswith("norm-") for bug in forward.findings)
@@ -394,15 +396,15 @@ def judge_mlp(
 
 
 def _without_layers(observation: Observation) -> bool:
-    """Whether it is the starter's constructor: it draws no weights, and the layers are None."""
+    """Whether the constructor is that of the starter: it creates no weights, and the layers are None."""
     calls, first = observation.values.get("calls"), observation.values.get("W0 start")
     failure = first.failure if first is not None else None
     return calls is not None and not calls.length and failure is not None and "'NoneType'" in failure.message
 
 
-def _told_once(first: Judge, second: Judge) -> None:
-    """What is wrong with every step is told in the step without momentum alone; another error of the same kind is not
-    it, and a part whose findings were told elsewhere is not right either."""
+def _report_once(first: Judge, second: Judge) -> None:
+    """Removes bugs of the step with momentum that are already reported for the step without momentum. Errors are the
+    same bug only if their messages agree. A part without remaining findings is not judged, as it is not right."""
 
     def same(one: Finding, other: Finding) -> bool:
         text = [bug.evidence.partition(" (network:")[0] for bug in (one, other)]
@@ -410,34 +412,37 @@ def _told_once(first: Judge, second: Judge) -> None:
 
     kept = [bug for bug in second.findings if not any(same(bug, known) for known in first.findings)]
     if second.findings and not kept:
-        second.unjudged = second.unjudged or f"what is wrong with it is told under {first.part}"
+        second.unjudged = second.unjudged or f"it has the bugs reported for {first.part}"
     second.findings = kept
 
 
 ERRORS = ("missing-attribute", "undefined-name", "shape-clash")
 
 
-def _built(observation: Observation) -> bool:
-    made = observation.values.get("mlp")  # sent only if it is an exception
-    return "calls" in observation.values and (made is None or made.failure is None)
+def _was_created(observation: Observation) -> bool:
+    created = observation.values.get("mlp")  # sent only if it is an exception
+    return "calls" in observation.values and (created is None or created.failure is None)
 
 
-def _not_built(judges: Sequence[Judge], trials: Sequence[Trial], observations: Mapping[str, Observation]) -> None:
-    """Why there is no network with batch normalisation: not filled in, or it cannot be judged."""
+def _explain_missing_norm(
+    judges: Sequence[Judge], trials: Sequence[Trial], observations: Mapping[str, Observation]
+) -> None:
+    """Records why there is no network with batch normalisation: it is not filled in, or it cannot be judged."""
     for each in trials:
-        made = observations[each.name].values.get("mlp")
-        failure = made.failure if made is not None else observations[each.name].failure
+        created = observations[each.name].values.get("mlp")
+        failure = created.failure if created is not None else observations[each.name].failure
         if each.draw.net.norms and failure is not None:
             for judge in judges:
                 if "NotImplemented" in failure.type + failure.message:
                     judge.missing = judge.missing or "not filled in"
                 else:
-                    judge.unjudged = f"the network cannot be built: {failure}"
+                    judge.unjudged = f"the network cannot be created: {failure}"
             return
 
 
 def without_consequences(judge: Judge, cause: Judge, reason: str) -> None:
-    """Errors that follow from known ones are not separate bugs."""
+    """Removes findings that can be consequences of the findings of another judge. If there were any, the part is not
+    judged."""
     if not cause.findings:
         return
     follows = {"raises", "shape-clash", "wrong-shape"}
@@ -465,7 +470,8 @@ def _judge_constructor(judge: Judge, trials, observations) -> None:
         after = observation.values.get("hiddens after")
         if after is not None and after.length != len(net.sizes) - 2:
             judge.bug(
-                "caller-list-changed", f"the list `hiddens` had {len(net.sizes) - 2} items, and has {after.length}"
+                "caller-list-changed",
+                f"the list `hiddens` has {after.length} items after the call, but had {len(net.sizes) - 2}",
             )
         calls = observation.values.get("calls")
         if calls is not None:
@@ -476,7 +482,7 @@ def _judge_constructor(judge: Judge, trials, observations) -> None:
             if found != wanted and sorted(found) == sorted(wanted):
                 judge.bug("init-order", f"the weights are drawn in the order {found}, expected {wanted}")
             elif found != wanted:
-                judge.bug("layers-missing", f"weights of the shapes {found} are drawn, expected {wanted}")
+                judge.bug("layers-missing", f"weights with the shapes {found} are drawn, expected {wanted}")
         for i in range(len(net.kinds)):
             weight = observation.get(f"W{i} start")
             wanted_shape = (net.sizes[i], net.sizes[i + 1])
@@ -492,7 +498,7 @@ def _judge_constructor(judge: Judge, trials, observations) -> None:
         if found is not None and float(found) != expected and not judge.findings:
             judge.bug(
                 "init-extra-draw",
-                "after the constructor, np.random is not where it was; weight_init_fn was not NumPy's",
+                "the constructor changes the state of np.random, although weight_init_fn does not use np.random",
             )
 
 
@@ -534,12 +540,13 @@ def _judge_forward(judge: Judge, trials, observations) -> None:
 
 
 def _judge_output(judge: Judge, trials, observations) -> None:
-    """Checks the starter's error() and total_loss(), if the hand-in kept them: they read what forward must set."""
+    """Checks error() and total_loss() of the starter, if the hand-in still has them. They use attributes that forward
+    must set."""
     for each in trials:
         observation = observations[each.name]
         back = observation.values.get("back later")
         if back is not None and back.failure is not None:
-            continue  # reported there
+            continue  # reported for backward
         for method, key in (("error", "error"), ("total_loss", "total loss")):
             if judge.module is None or method not in judge.module.methods(judge.owner):
                 continue
@@ -549,7 +556,7 @@ def _judge_output(judge: Judge, trials, observations) -> None:
                 continue
             judge.bug(
                 "output-not-set",
-                f"after forward and backward, {method}(labels) stops with {failure.type}: {failure.message}",
+                f"after forward and backward, {method}(labels) raises {failure.type}: {failure.message}",
                 line=failure.line,
                 file=failure.file,
             )
@@ -562,7 +569,7 @@ def _explain_absence(judge: Judge, trials, observations) -> None:
         value = observation.values.get("mlp")
         failure = value.failure if value is not None else observation.failure
         if failure is not None and failure.kind == "exception":
-            judge.unjudged = f"the network cannot be built: {failure}"
+            judge.unjudged = f"the network cannot be created: {failure}"
             return
         if failure is not None:
             judge.failed(failure)
@@ -627,7 +634,7 @@ def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any]
     if not judge.findings and not given:
         _later_gradients(judge, renamed, trials, observations)
     known = {bug.id for bug in judge.findings}
-    if len(known) > 1:  # what cannot be named in a lower layer, when the upper one has a name, is its consequence
+    if len(known) > 1:  # unexplained errors in lower layers are consequences of the named bugs above
         judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"]
     for each in trials:
         observation = observations[each.name]
@@ -635,7 +642,7 @@ def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any]
             for name in ("W", "b"):
                 before, start = observation.get(f"{name}{i} before 0"), observation.get(f"{name}{i} 0")
                 if before is not None and start is not None and not close(before, start, 1e-12):
-                    judge.bug("parameter-changed", f"`{name}[{i}]` is changed by backward; only step may change it")
+                    judge.bug("parameter-changed", f"backward changes `{name}[{i}]`; only step may change it")
     judge.unchanged(trials, ("t0", "t1"), "array of labels")
     for each in trials:
         observation = observations[each.name]
@@ -644,13 +651,14 @@ def _judge_backward(judge: Judge, trials, observations, given: Mapping[str, Any]
             wanted = (1, each.draw.net.sizes[i + 1]) if row else (each.draw.net.sizes[i + 1],)
             if db is not None and db.shape != wanted and db.size == wanted[-1]:
                 judge.note(
-                    f"`db[{i}]` has the shape {db.shape} where {wanted} was expected: harmless, but not the contract's"
+                    f"`db[{i}]` has the shape {db.shape} instead of {wanted}: harmless, but it differs from the "
+                    "assignment"
                 )
                 return
 
 
 def _later_gradients(judge: Judge, renamed: Renamed, trials, observations) -> None:
-    """The gradients of a third pass through the same network."""
+    """Judges the gradients of a third pass through the same network."""
     for each in trials:
         observation = observations[each.name]
         draw = network(each, observation, "later")
@@ -667,7 +675,7 @@ def _later_gradients(judge: Judge, renamed: Renamed, trials, observations) -> No
 
 
 def loops_forwards(judge: Judge) -> None:
-    """Names the consequences of a backward pass that goes through the layers from first to last."""
+    """Replaces the consequences of a loop over the layers in the wrong direction by a finding about the direction."""
     node = judge.node()
     follows = {"shape-clash", "unexplained", "wrong-shape"}
     if node is None or not follows & {bug.id for bug in judge.findings}:
@@ -680,18 +688,19 @@ def loops_forwards(judge: Judge) -> None:
         if any(isinstance(each, ast.Assign | ast.AugAssign) for each in ast.walk(one))
         and any(isinstance(each, ast.Call) and "backward" in ast.unparse(each.func) for each in ast.walk(one))
     ]
-    words = "".join(ast.unparse(one.iter) for one in passes_on)
+    iterated = "".join(ast.unparse(one.iter) for one in passes_on)
     if passes_on and not re.search(r"revers|-1|- 1|~", ast.unparse(node)):
         judge.findings = [bug for bug in judge.findings if bug.id not in follows]
         judge.bug(
             "backward-order",
-            f"backward goes through {words} from the first layer to the last",
+            f"backward iterates over {iterated} from the first layer to the last",
             line=passes_on[0].lineno,
         )
 
 
 def without_rounding(small: Value | None, large: Value | None) -> Value | None:
-    """Zeros for a bias gradient that is rounding: below batch normalisation it vanishes."""
+    """Replaces a bias gradient that consists of rounding errors by zeros: before batch normalisation it is exactly
+    0."""
     if small is None or large is None or small.array is None or large.array is None or small.array.dtype.kind != "f":
         return small
     if np.abs(small.array).max(initial=0) > 1e-10 * np.abs(large.array).max(initial=0):
@@ -700,7 +709,7 @@ def without_rounding(small: Value | None, large: Value | None) -> Value | None:
 
 
 def fit_or_stale(judge: Judge, subject, trials: Sequence[Trial], key: str, givens) -> Explanation | None:
-    """Fits; if nothing fits both passes, but something fits the first, the second retained something of it."""
+    """Fits both passes. If only the first pass can be explained, the second one depends on stale state of the first."""
     before = list(judge.findings)
     best = judge.fit(subject, trials, key, givens=givens)
     first = [each for each in trials if each.name.endswith(" 0")]
@@ -711,14 +720,15 @@ def fit_or_stale(judge: Judge, subject, trials: Sequence[Trial], key: str, given
     again = judge.fit(subject, first, key, givens=givens)
     if again is not None and again.explained:
         judge.bug(
-            "stale-state", f"`{subject.name}` is wrong in the second pass through the same network, not in the first"
+            "stale-state",
+            f"`{subject.name}` is wrong in the second pass through the same network, but not in the first",
         )
     return again
 
 
 def derivatives_left_out(judge: Judge, best: Explanation | None) -> None:
-    """In the last layer, an activation's derivative left out there and one left out everywhere are alike: the layers
-    below tell."""
+    """Corrects the evidence of a missing derivative. In the last layer, it cannot be distinguished whether only this
+    derivative is missing or all of them; the layers below show it."""
     if best is not None and best.options.get("derivative") == "missing":
         judge.findings = [
             replace(bug, evidence=bug.evidence.replace("of the last activation", "of any activation"))
@@ -737,7 +747,7 @@ def _givens(options: Mapping[str, Any], first: Mapping[str, Any]) -> list[Mappin
 
 
 def _by_layer(make: Any, depth_of: Mapping[str, int], trials: Sequence[Trial], name: str):
-    """One subject over trials of several networks: the layer is found from the trial's draw."""
+    """A subject for trials of several networks. The draw of a trial determines the layer."""
     subjects = {}
     for one in trials:
         one.draw.layer = depth_of[one.name]
@@ -791,7 +801,7 @@ def _add_steps(renamed, found, each, observation, name, i, gradient) -> None:
         if after.size != before.size:
             renamed.judge.judged = True
             renamed.judge.bug(
-                "wrong-shape", f"`{name}[{i}]` has the shape {after.shape} after a step, and had {before.shape}"
+                "wrong-shape", f"`{name}[{i}]` has the shape {after.shape} after a step, but had {before.shape} before"
             )
             return
         if g.size != before.size:
@@ -860,16 +870,16 @@ def _judge_modes(judge: Judge, trials, observations, normalises: bool) -> None:
         own = observation.get("y1")
         right_training = network(each, observation, 1)
         if right_training is not None and (own is None or not close(own, subject.compute(right_training))):
-            # errors of forward are reported there; but a difference between the two modes is visible
+            # Errors of forward are reported there. It can only be checked whether the two modes differ.
             same = observation.get("y2 train")
             if normalises and same is not None and close(found, same):
-                judge.bug("evaluation-mode-ignored", "after eval() the output is the same as after train()")
+                judge.bug("evaluation-mode-ignored", "the output after eval() is the same as after train()")
             continue
         if not close(found, subject.compute(draw, evaluating=True)):
             if close(found, subject.compute(draw)):
                 judge.bug(
                     "evaluation-mode-ignored",
-                    "after eval() the output is that of training mode, by the batch's figures",
+                    "the output after eval() is computed with the batch statistics, as in training mode",
                 )
             else:
                 judge.bug(
@@ -881,6 +891,8 @@ def _judge_modes(judge: Judge, trials, observations, normalises: bool) -> None:
             and not close(training, subject.compute(again))
             and close(training, subject.compute(again, evaluating=True))
         ):
-            judge.bug("evaluation-mode-ignored", "after eval() and train() the output is still that of evaluation")
+            judge.bug(
+                "evaluation-mode-ignored", "after eval() and then train(), the output is still that of evaluation mode"
+            )
     if not judge.judged and not judge.findings:
         _explain_absence(judge, trials, observations)

@@ -1,4 +1,4 @@
-"""CMU's `BatchNorm`: its probes, and the verdicts on training, running statistics, evaluation and backward."""
+"""CMU's `BatchNorm`: the trials, and the verdicts on training, running statistics, evaluation and backward."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ INITIAL = ("gamma", "beta", "dgamma", "dbeta", "running_mean", "running_var", "m
 
 
 def norm_trials(module: str, setup: Sequence[Operation], generator: Any) -> dict[str, list[Trial]]:
-    """Training on x0 and x1, backward twice, an evaluation of x2, training on x3, and an evaluation with given
-    running statistics (rm, rv)."""
+    """The trials: training on x0 and x1, backward twice, an evaluation of x2, training on x3, and an evaluation with
+    given running statistics (rm, rv)."""
 
     def build(label: str, N: int, D: int, *, alpha=0.7, spread=1.0, layout="", constant=False) -> Trial:
         g = generator("norm", N, D)
@@ -99,8 +99,8 @@ def norm_trials(module: str, setup: Sequence[Operation], generator: Any) -> dict
 
 
 def judge_norm(judges: Mapping[str, Judge], observations: Observations, groups: Groups) -> None:
-    """Fills the judges of training, running statistics, evaluation and backward, each based on what the hand-in itself
-    has stored."""
+    """Judges training, running statistics, evaluation and backward. Each verdict is based on the values that the
+    hand-in has stored."""
     training, running = judges["forward (training)"], judges["running figures"]
     evaluation, backward = judges["forward (evaluation)"], judges["backward"]
     _judge_training(training, observations, groups)
@@ -118,7 +118,7 @@ def judge_norm(judges: Mapping[str, Judge], observations: Observations, groups: 
 
 
 def _judge_training(training: Judge, observations: Observations, groups: Groups) -> None:
-    """Two passes, each on its own x; a constant column, one sample, and a pass after an evaluation."""
+    """Checks two passes with different x, a constant column, a single sample, and a pass after an evaluation."""
     forward, main = layers.norm_forward(0), groups["main"]
     passes: list[Trial] = []
     aliases: dict[str, Observation] = {}
@@ -132,9 +132,9 @@ def _judge_training(training: Judge, observations: Observations, groups: Groups)
             for name, short, start in (("mean", "rm", 0.0), ("var", "rv", 1.0)):
                 after = observation.get(f"{short}{which}")
                 before = observation.get("rm0" if name == "mean" else "rv0") if which else None
-                usual = np.full((1, D), start)
-                setattr(draw, f"running_{name}", after if after is not None and after.size == D else usual)
-                setattr(draw, f"running_{name}_before", before if before is not None and before.size == D else usual)
+                initial = np.full((1, D), start)
+                setattr(draw, f"running_{name}", after if after is not None and after.size == D else initial)
+                setattr(draw, f"running_{name}_before", before if before is not None and before.size == D else initial)
             name = f"{each.name} pass {which}"
             values = dict(observation.values)
             if f"y{which}" in values:
@@ -151,11 +151,13 @@ def _judge_training(training: Judge, observations: Observations, groups: Groups)
         if observation is not None and observation.get("y1") is not None:
             column = observation["y1"][:, 0]
             if not np.isfinite(column).all():
-                training.bug("eps-ignored", f"a column that is the same in every sample gives {column[0]}")
+                training.bug(
+                    "eps-ignored", f"for a feature with the same value in all samples, the output is {column[0]}"
+                )
         one = observations.get(groups["one"][0].name)
-        usual = observations.get(main[0].name)
-        alone = usual is not None and "y0" in usual  # with one sample only, and not with any number of them
-        if alone and one is not None and one.failure is not None and one.failure.kind == "exception":
+        several = observations.get(main[0].name)
+        works = several is not None and "y0" in several  # it fails only with a single sample
+        if works and one is not None and one.failure is not None and one.failure.kind == "exception":
             training.bug(
                 "batch-of-one", f"with N = 1: {one.failure.type}: {one.failure.message}", line=one.failure.line
             )
@@ -205,7 +207,7 @@ def _judge_running(running: Judge, training: Judge, observations: Observations, 
         running.observations = {**observations, **named}
         running.fit(subject, trials, "r")
         if statistics.get("ddof") and which == "var":
-            # reported once, in the training pass
+            # already reported for the training pass
             running.findings = before_findings + [
                 bug for bug in running.findings[len(before_findings) :] if bug.id != "running-unbiased"
             ]
@@ -216,19 +218,18 @@ def _judge_running(running: Judge, training: Judge, observations: Observations, 
         for short, name in (("rm", "running_mean"), ("rv", "running_var")):
             after, evaluated = observation.get(f"{short}1"), observation.get(f"{short}2")
             if after is not None and evaluated is not None and not close(evaluated, after, 1e-12):
-                running.bug("evaluation-updates-running", f"`{name}` is changed by a forward pass with eval=True")
+                running.bug("evaluation-updates-running", f"a forward pass with eval=True changes `{name}`")
             later = observation.get(f"{short}3")
             x = each.draw.x3
             if after is None or later is None or evaluated is None or "y2" not in observation or running.findings:
                 continue
-            figure = x.mean(axis=0) if name == "running_mean" else x.var(axis=0, ddof=statistics.get("ddof", 0))
-            expected = each.draw.alpha * np.ravel(after) + (1 - each.draw.alpha) * figure
+            batch = x.mean(axis=0) if name == "running_mean" else x.var(axis=0, ddof=statistics.get("ddof", 0))
+            expected = each.draw.alpha * np.ravel(after) + (1 - each.draw.alpha) * batch
             if not close(np.ravel(later), expected):
                 running.bug(
                     "running-aliased",
-                    f"after an evaluation the next training pass leaves `{name}` at "
-                    f"{number(float(np.ravel(later)[0]))}, "
-                    f"expected {number(float(expected[0]))}",
+                    f"after an evaluation and another training pass, `{name}` contains "
+                    f"{number(float(np.ravel(later)[0]))}, expected {number(float(expected[0]))}",
                 )
 
 
@@ -278,7 +279,7 @@ def _judge_evaluation(evaluation: Judge, training: Judge, observations: Observat
 
 
 def _judge_backward(backward: Judge, training: Judge, observations: Observations, groups: Groups) -> None:
-    """Checks backward with the right statistics, or with those that the hand-in's forward pass has stored."""
+    """Checks backward with the right statistics, or with those that the forward pass of the hand-in has stored."""
     main = groups["main"]
     right, own, factors = [], [], []
     for each in main:
@@ -288,7 +289,7 @@ def _judge_backward(backward: Judge, training: Judge, observations: Observations
         cached = observation.get("norm") if observation is not None else None
         variance = observation.get("var") if observation is not None else None
         usable = (
-            bool(training.findings)  # backward is judged by what is right in forward
+            bool(training.findings)  # if forward is right, the right statistics are used
             and cached is not None
             and cached.shape == xhat.shape
             and np.ptp(cached, axis=0).min() > 1e-3
@@ -306,21 +307,21 @@ def _judge_backward(backward: Judge, training: Judge, observations: Observations
     backward.fit(layers.norm_dx(0), right, "dx", alternatives=[own], givens=({}, given) if given else ({},))
     for which in ("gamma", "beta"):
         trials = []
-        for each, mine in zip(factors, own, strict=True):
+        for each, own_draw in zip(factors, own, strict=True):
             observation = observations.get(each.name)
             dx = observation.values.get("dx") if observation is not None else None
             if dx is not None and dx.kind == "exception":
-                continue  # it stopped before these were stored
+                continue  # it failed before the gradients were stored
             y = observation.get("y1") if observation is not None else None
-            draw = each.draw.changed(y=y if y is not None and y.shape == mine.x.shape else mine.x)
+            draw = each.draw.changed(y=y if y is not None and y.shape == own_draw.x.shape else own_draw.x)
             trials.append(Trial(each.probe, draw))
-        cached = {each.name: mine.xhat for each, mine in zip(factors, own, strict=True)}
+        cached = {each.name: own_draw.xhat for each, own_draw in zip(factors, own, strict=True)}
         alternatives = [[each.draw.changed(xhat=cached[each.name]) for each in trials]]
         backward.fit(layers.norm_parameter_gradient(which), trials, f"d{which}", alternatives=alternatives)
     backward.unchanged([*main, *groups.get("layout", ())], ("dy",), "upstream gradient")
     _judge_layouts(backward, groups, "dx")
-    twice(backward, main, "dx", "dx2", "backward called a second time gives another dx")
-    twice(backward, main, "dgamma", "dgamma2", "backward called a second time gives another dgamma")
+    twice(backward, main, "dx", "dx2", "a second call of backward returns a different dx")
+    twice(backward, main, "dgamma", "dgamma2", "a second call of backward computes a different dgamma")
     for each in main:
         observation = observations.get(each.name)
         if observation is None:
@@ -328,23 +329,24 @@ def _judge_backward(backward: Judge, training: Judge, observations: Observations
         for name in ("gamma", "beta"):
             after = observation.get(f"{name}_after")
             if after is not None and not close(after, getattr(each.draw, name), 1e-12):
-                backward.bug("parameter-changed", f"`{name}` is changed by backward; only step may change it")
+                backward.bug("parameter-changed", f"backward changes `{name}`; only step may change it")
 
 
 def _judge_start(training: Judge, running: Judge, fresh: Observation) -> None:
-    """The values of a new object."""
+    """Checks the initial values of a new object."""
     for name in ("gamma", "running_var", "beta", "running_mean"):
         start = 1.0 if name in ("gamma", "running_var") else 0.0
         found = fresh.get(name)
         if found is not None and np.any(found != start):
             bug = "gamma-beta-start" if name in ("gamma", "beta") else "running-start"
-            where = training if name in ("gamma", "beta") else running
+            judge = training if name in ("gamma", "beta") else running
             other = np.ravel(found)[np.ravel(found != start)][0]
-            where.bug(bug, f"`{name}` starts at {number(float(other))}, expected {number(start)}")
+            judge.bug(bug, f"the initial value of `{name}` is {number(float(other))}, expected {number(start)}")
 
 
 def _evaluated_alone(judge: Judge, main: Sequence[Trial], observations) -> None:
-    """Checks one sample in evaluation: it must equal the first row of the result for all samples."""
+    """Checks the output for a single sample in evaluation: it must equal the first row of the output for all
+    samples."""
     for each in main:
         observation = observations.get(each.name)
         together = observation.get("y4") if observation is not None else None
@@ -353,15 +355,18 @@ def _evaluated_alone(judge: Judge, main: Sequence[Trial], observations) -> None:
             continue
         if value.failure is not None:
             if value.failure.kind == "exception":
-                evidence = f"one sample with eval=True: {value.failure.type}: {value.failure.message}"
+                evidence = f"a single sample with eval=True: {value.failure.type}: {value.failure.message}"
                 judge.bug("batch-of-one", evidence, line=value.failure.line)
         elif value.array is not None and value.array.shape != together[:1].shape:
             judge.bug(
                 "batch-of-one",
-                f"one sample with eval=True gives the shape {value.array.shape}, expected {together[:1].shape}",
+                f"a single sample with eval=True has the output shape {value.array.shape}, expected "
+                f"{together[:1].shape}",
             )
         elif value.array is not None and not judge.findings and not close(value.array, together[:1]):
-            judge.bug("batch-of-one", "one sample with eval=True gives something else than among others")
+            judge.bug(
+                "batch-of-one", "with eval=True, the output for a single sample differs from its output in a batch"
+            )
 
 
 def _recursion(draw: Draw) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""CMU's `get_training_stats`, judged by a log of the data that passes through the network."""
+"""CMU's `get_training_stats`, judged by a log of the calls and data of the network."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TRAIN, VALIDATION, TEST, CLASSES, EPOCHS, BATCH = 20, 9, 5, 3, 3, 5
 def statistics_trial(
     owners: Mapping[str, str], setup: Sequence[Operation], g: np.random.Generator, *, row: bool, own_biases: str
 ) -> Trial:
-    """A linear network on twenty samples, three epochs of batches of five.
+    """The trial: a linear network, twenty samples, three epochs, batches of five.
 
     Args:
-        owners: class -> the module it is imported under.
-        setup: imports.
-        g: what the arrays are drawn from.
-        row: biases are (1, n).
-        own_biases: the module with the hand-in's own `zeros_bias_init`, or empty.
+        owners: class -> the name under which its module is imported.
+        setup: the imports.
+        g: the generator of the arrays.
+        row: whether biases have the shape (1, n).
+        own_biases: the module that defines `zeros_bias_init` in the hand-in; empty if there is none.
     """
     arrays = {}
     for name, count, first in (("train", TRAIN, 0), ("validation", VALIDATION, 100), ("test", TEST, 200)):
@@ -76,7 +76,8 @@ def statistics_trial(
 
 
 def judge_statistics(judge: Judge, each: Trial, losses_right: bool) -> None:
-    """Checks that each epoch has every sample once, reordered, with its label; and validation in evaluation mode."""
+    """Checks that each epoch uses every sample once, in random order and with its label, and that validation runs in
+    evaluation mode."""
     observation = judge.observed(each)
     if observation is None:
         return
@@ -89,36 +90,36 @@ def judge_statistics(judge: Judge, each: Trial, losses_right: bool) -> None:
         ):
             judge.failed(observation.failure)
         else:
-            judge.unjudged = f"what it calls stops with an error: {observation.failure}"
+            judge.unjudged = f"a function that it calls fails: {observation.failure}"
         return
     stats = observation.values.get("stats")
     judge.judged = True
-    figures = (
+    curves = (
         [np.ravel(value.array) for value in stats.items.values() if value.array is not None]
         if stats is not None
         else []
     )
     lists = [value for value in stats.items.values() if value.kind in ("list", "tuple")] if stats is not None else []
-    if len(figures) < 4 and len(lists) == 4:
-        figures = [np.array([float(v.array) for v in one.items.values() if v.array is not None]) for one in lists]
-        judge.note("lists come back, arrays were expected")
-    if len(figures) != 4:
+    if len(curves) < 4 and len(lists) == 4:
+        curves = [np.array([float(v.array) for v in one.items.values() if v.array is not None]) for one in lists]
+        judge.note("it returns lists instead of arrays")
+    if len(curves) != 4:
         judge.bug(
             "statistics-wrong",
-            "four arrays are expected: losses and errors of training, losses and errors of validation",
+            "expected four arrays: training losses, training errors, validation losses and validation errors",
         )
         return
-    if any(len(figure) != EPOCHS for figure in figures):
+    if any(len(curve) != EPOCHS for curve in curves):
         judge.bug(
             "statistics-wrong",
-            f"the returned arrays have the lengths {[len(f) for f in figures]}, expected {EPOCHS}, one value per epoch",
+            f"the returned arrays have the lengths {[len(c) for c in curves]}, expected {EPOCHS}, one value per epoch",
         )
         return
     entries = _entries(observation)
     if not entries:
         return
     _judge_order(judge, entries, each.draw.arrays)
-    _judge_figures(judge, entries, each.draw.arrays, figures, losses_right)
+    _judge_curves(judge, entries, each.draw.arrays, curves, losses_right)
 
 
 def _entries(observation):
@@ -136,7 +137,7 @@ def _entries(observation):
     kinds = names.text.split(",")
     modes = observation.get("modes")
     if len(kinds) != len(logs[1]) or modes is None:
-        return []  # a long log is truncated
+        return []  # the worker truncates long texts
     return list(zip(kinds, logs[1], logs[2], modes, strict=True))
 
 
@@ -153,13 +154,13 @@ def _judge_order(judge: Judge, entries, arrays) -> None:
             last, training = rows, bool(mode)
             if (rows >= 100).all() and (rows < 200).all() and mode:
                 judge.bug(
-                    "statistics-validation-mode", "the validation samples pass through the network in training mode"
+                    "statistics-validation-mode", "the network is in training mode when it processes validation samples"
                 )
         elif kind == "b" and last is not None:
             pending = last
             of_training = (last < 100).all() and len(first) == len(last)
             if of_training and not np.array_equal(labels[last], first.astype(int)):
-                judge.bug("statistics-pairs", "after shuffling, a sample has another sample's label")
+                judge.bug("statistics-pairs", "after shuffling, a sample has the label of another sample")
         elif kind == "z":
             pending = None
         elif kind == "s":
@@ -167,7 +168,7 @@ def _judge_order(judge: Judge, entries, arrays) -> None:
             if pending is None:
                 continue
             if (pending >= 100).any():
-                judge.bug("statistics-wrong", "the network is trained on samples that are not for training")
+                judge.bug("statistics-wrong", "the network is trained on samples that are not in the training set")
                 return
             if not training:
                 evidence = f"step {steps} uses a forward pass in evaluation mode"
@@ -177,18 +178,19 @@ def _judge_order(judge: Judge, entries, arrays) -> None:
     if len(trained) % TRAIN == 0 and trained:
         epochs = np.array(trained).reshape(-1, TRAIN)
         if all((np.diff(epoch) > 0).all() for epoch in epochs):
-            judge.bug("statistics-not-shuffled", "in each epoch the samples come in the order in which they were given")
+            judge.bug("statistics-not-shuffled", "the samples are in their original order in each epoch")
         elif len(epochs) > 1 and all(np.array_equal(epoch, epochs[0]) for epoch in epochs):
-            judge.bug("statistics-not-shuffled", "the samples come in the same order in each epoch")
+            judge.bug("statistics-not-shuffled", "the samples are in the same order in each epoch")
     seen = sorted(set(trained))
     if len(seen) < TRAIN and steps:
-        judge.bug("statistics-wrong", f"only {len(seen)} of the {TRAIN} training samples are trained on")
+        judge.bug("statistics-wrong", f"only {len(seen)} of the {TRAIN} training samples are used")
     if steps == 0 and any(kind == "b" for kind, *_ in entries):
         judge.bug("not-updated", "step() is never called")
 
 
-def _judge_figures(judge: Judge, entries, arrays, figures, losses_right: bool) -> None:
-    """Checks that errors are fractions of the training samples, and losses means (by batch or sample is the same)."""
+def _judge_curves(judge: Judge, entries, arrays, curves, losses_right: bool) -> None:
+    """Checks that each error is a proportion of the training samples, and each loss a mean. All batches have the same
+    size, so means over batches and over samples are equal."""
     labels = arrays["train t"].argmax(axis=1)
     losses: list[float] = []
     wrong: list[bool] = []
@@ -207,17 +209,17 @@ def _judge_figures(judge: Judge, entries, arrays, figures, losses_right: bool) -
         return
     expected_losses = np.array(losses).reshape(EPOCHS, TRAIN).mean(axis=1)
     expected_errors = np.array(wrong).reshape(EPOCHS, TRAIN).mean(axis=1)
-    if losses_right and not np.allclose(figures[0], expected_losses, rtol=1e-4):
+    if losses_right and not np.allclose(curves[0], expected_losses, rtol=1e-4):
         judge.bug(
             "statistics-wrong",
-            f"the training loss of the first epoch is {number(float(figures[0][0]))}, "
-            f"the mean over its samples is {number(float(expected_losses[0]))}",
+            f"the training loss of the first epoch is {number(float(curves[0][0]))}, "
+            f"but the mean over its samples is {number(float(expected_losses[0]))}",
         )
-    if not np.allclose(figures[1], expected_errors, atol=1e-6):
+    if not np.allclose(curves[1], expected_errors, atol=1e-6):
         judge.bug(
             "statistics-wrong",
-            f"the training error of the first epoch is {number(float(figures[1][0]))}, "
-            f"the share of wrong answers is {number(float(expected_errors[0]))}",
+            f"the training error of the first epoch is {number(float(curves[1][0]))}, "
+            f"but the proportion of wrong predictions is {number(float(expected_errors[0]))}",
         )
-    if not all(((figure >= 0) & (figure <= 1)).all() for figure in (figures[1], figures[3])):
-        judge.bug("statistics-wrong", "an error is a share between 0 and 1")
+    if not all(((curve >= 0) & (curve <= 1)).all() for curve in (curves[1], curves[3])):
+        judge.bug("statistics-wrong", "the error rates are not between 0 and 1")

@@ -1,7 +1,7 @@
-"""Course files: a contract that a teacher describes in TOML, together with a correct solution.
+"""Course files: contracts that teachers write in TOML, together with a correct solution.
 
-`CourseFile.read("course.toml")` reads and checks the description; `course.on(source)` is its contract on one hand-in.
-The keys are those of `COURSE`, `PART` and `ARGUMENT`; docs/own-contract.md explains them.
+`CourseFile.read("course.toml")` reads and checks a course file; `course.on(source)` returns its contract for one
+hand-in. `COURSE`, `PART` and `ARGUMENT` list the keys; docs/own-contract.md explains them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 
 from handgrad.checking.contracts.adapting import adapted
 from handgrad.checking.contracts.contract import Contract
-from handgrad.checking.contracts.cs231n import large_rows, numeric_gradient, stable
+from handgrad.checking.contracts.cs231n import judge_stability, large_rows, numeric_gradient
 from handgrad.checking.contracts.described import Described, Given, Runner
 from handgrad.checking.contracts.generic import kind_of, parameter_subject, spread_out
 from handgrad.checking.contracts.judging import Judge, Trial, each_alone, judge_joined, right_value
@@ -42,7 +42,7 @@ PART = (
     "state", "subject", "compare", "tolerance", "points", "file", "sizes",
 )  # fmt: skip
 ARGUMENT = ("shape", "values", "low", "high", "value", "gradient", "averaged", "role")
-#: What the names in shapes stand for, trial by trial: N the batch, the last time of one sample alone.
+#: The sizes that names in shapes stand for, in each trial. N is the batch size; the last trial has a single sample.
 SIZES: Mapping[str, tuple[int, ...]] = {
     "N": (6, 5, 4, 1),
     "D": (4, 3, 5, 4),
@@ -51,9 +51,9 @@ SIZES: Mapping[str, tuple[int, ...]] = {
     "H": (4, 5, 4, 3),
     "W": (5, 4, 4, 3),
 }
-MOST_TRIALS = 8
-#: Numbers in one array; in one whose derivative is taken by differences.
-MOST, MOST_SWEPT = 4096, 300
+MAX_TRIALS = 8
+#: Maximum number of entries of an array, and of an array with a numerical derivative.
+MAX_ENTRIES, MAX_DIFFERENTIATED = 4096, 300
 SUBJECTS = tuple(KNOWN)
 #: Maximum magnitude of the bounds of random values.
 MAX_BOUND = 1e9
@@ -79,7 +79,7 @@ def _integers(g: np.random.Generator, shape: tuple[int, ...], low: float, high: 
     return g.integers(int(low), int(high), shape)
 
 
-#: How an argument is drawn: (generator, shape, low, high) -> array. The usual low and high are in RANGES.
+#: The distributions of arguments: (generator, shape, low, high) -> array. RANGES contains the default low and high.
 VALUES: Mapping[str, Callable[[np.random.Generator, tuple[int, ...], float, float], np.ndarray]] = {
     "normal": lambda g, shape, low, high: g.normal(size=shape),
     "uniform": lambda g, shape, low, high: g.uniform(low, high, shape),
@@ -96,14 +96,14 @@ class Argument:
     """An input of forward, or a parameter of the layer.
 
     Arguments:
-        name: name in the file.
+        name: name in the course file.
         shape: numbers and names of sizes; None for a constant.
         values: distribution of the values.
-        low, high: range of uniform and integer values; `high` is excluded and may be the name of a size.
+        low, high: range of uniform and integer values. `high` is excluded. Both can be names of sizes.
         value: the constant.
-        gradient: location of its gradient; empty if there is none.
+        gradient: location of its gradient; empty if it has none.
         averaged: whether its gradient is divided by the batch size.
-        role: the subject's name for it.
+        role: its name in the formulas of the subject.
     """
 
     name: str
@@ -123,19 +123,21 @@ class Argument:
             return written(self.gradient).removeprefix("layer.")
         return "d" + re.sub(r".*\W(\w+)\W*$", r"\1", self.name)
 
-    def drawn(self, g: np.random.Generator, sizes: Mapping[str, int]) -> Any:
+    def sample(self, g: np.random.Generator, sizes: Mapping[str, int]) -> Any:
+        """Random values of this argument, or the constant."""
         if self.shape is None:
             return self.value
-        low, high = (sizes[one] if isinstance(one, str) else one for one in (self.low, self.high))
+        low, high = (sizes[bound] if isinstance(bound, str) else bound for bound in (self.low, self.high))
         return VALUES[self.values](g, self.size(sizes), low, high)
 
     def size(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        return tuple(sizes[one] if isinstance(one, str) else one for one in self.shape or ())
+        """Its shape in numbers."""
+        return tuple(sizes[axis] if isinstance(axis, str) else axis for axis in self.shape or ())
 
 
 @dataclass(frozen=True)
 class CoursePart:
-    """One part of a course: how to call it and what it should compute."""
+    """One part of a course: how it is called, and what it should compute."""
 
     name: str
     owner: str
@@ -159,7 +161,7 @@ class CoursePart:
 
     @cached_property
     def arguments(self) -> tuple[Argument, ...]:
-        """The arguments, those with a gradient first, because numerical derivatives are taken by position."""
+        """All arguments. Those with a gradient come first, because numerical derivatives refer to them by position."""
         found = [*self.inputs, *(argument for argument, _ in self.parameters.values())]
         return tuple(sorted(found, key=lambda one: not one.gradient))
 
@@ -181,12 +183,12 @@ class CoursePart:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The names of its parts in a report: forward, and its gradient."""
+        """The names of its forward pass and of its gradient in a report."""
         if self.owner:
             forward, backward = f"{self.name}.{self.forward}", f"{self.name}.{self.backward}"
         else:
-            same = self.name == self.forward
-            forward = self.forward if same or self.name == _stem(self.forward) else f"{self.name}: {self.forward}"
+            redundant = self.name in (self.forward, _stem(self.forward))
+            forward = self.forward if redundant else f"{self.name}: {self.forward}"
             backward = self.backward if forward == self.forward else f"{self.name}: {self.backward}"
         return forward, backward if self.backward else f"{forward}, gradient"
 
@@ -196,14 +198,14 @@ class CoursePart:
 
     @cached_property
     def roles(self) -> dict[str, Argument]:
-        """Role -> argument: by the roles in the file, otherwise by order."""
+        """Role -> argument. Arguments for which the file states no role get the remaining roles in order."""
         known = self.known
         if known is None:
             return {}
         arrays = [one for one in (*self.inputs, *(a for a, _ in self.parameters.values())) if one.shape is not None]
         found = {one.role: one for one in arrays if one.role}
-        rest = iter([role for role in known.roles if role not in found])
-        return found | {role: one for one in arrays if not one.role and (role := next(rest, ""))}
+        remaining = iter([role for role in known.roles if role not in found])
+        return found | {role: one for one in arrays if not one.role and (role := next(remaining, ""))}
 
     @property
     def transposed(self) -> bool:
@@ -219,7 +221,7 @@ class CoursePart:
     # -- the description ----------------------------------------------------------------------------------------------
 
     def spec(self) -> dict[str, Any]:
-        """The description that the adapter in the sandbox reads."""
+        """The description in the format of the adapter in the sandbox."""
         return {
             "class": self.owner,
             "construct": list(self.construct),
@@ -238,7 +240,7 @@ class CoursePart:
 
     def make(self, g: np.random.Generator, position: int) -> Given:
         sizes = self.sizes_at(position)
-        arrays = {one.name: one.drawn(g, sizes) for one in self.arguments}
+        arrays = {one.name: one.sample(g, sizes) for one in self.arguments}
         known = self.known
         draw = Draw(dict(sizes))
         if known is not None:
@@ -257,14 +259,14 @@ class CoursePart:
         if self.owner:
             forward, backward = "forward", "backward"
         gradients = {one.label: self._gradient(k, one) for k, one in enumerate(self.with_gradient)}
-        output = known.output if known is not None else _of_reference(self.tolerance) if self.compare else None
+        output = known.output if known is not None else _reference_output(self.tolerance) if self.compare else None
         shared: dict[str, tuple[str, ...]] = {}
         if known is not None:
             output = replace(output or known.output, tolerance=max(known.output.tolerance, self.tolerance))
             shared = {one.label: known.shared[role] for role, one in self.roles.items() if role in known.shared}
-        more = [partial(_joined, self)]
-        more += [stable] if known is not None and known.stable else []
-        more += [partial(_states, self)] if self.state else []
+        more = [partial(_check_gradient_shapes, self)]
+        more += [judge_stability] if known is not None and known.stable else []
+        more += [partial(_check_state, self)] if self.state else []
         return Described(
             self.name,
             forward,
@@ -281,7 +283,7 @@ class CoursePart:
             more=tuple(more),
             upstream=self.upstream,
             differences=known is None,
-            largest=MOST_SWEPT,
+            largest=MAX_DIFFERENTIATED,
             columns=tuple(gradients),
             known=known is not None or kind_of(self.name) is not None,
         )
@@ -289,8 +291,10 @@ class CoursePart:
     def _gradient(self, k: int, argument: Argument) -> Subject:
         known = self.known
         if known is None:
-            usual = numeric_gradient(argument.label, k) if not argument.averaged else None
-            found = usual or _averaged(argument.label, k, bias=argument.shape is not None and len(argument.shape) == 1)
+            plain = numeric_gradient(argument.label, k) if not argument.averaged else None
+            found = plain or _averaged_gradient(
+                argument.label, k, bias=argument.shape is not None and len(argument.shape) == 1
+            )
             return replace(found, tolerance=max(found.tolerance, self.tolerance))
         role = next(role for role, one in self.roles.items() if one is argument)
         found = known.gradients[role](argument.label, argument.averaged, self.upstream)
@@ -299,49 +303,51 @@ class CoursePart:
 
             found = linear_dweight(argument.label, averaged=argument.averaged, transposed=True)
         tolerance = max(found.tolerance, self.tolerance)
-        return replace(_in_shape(found, argument.name), name=argument.label, tolerance=tolerance)
+        return replace(_with_shape_of(found, argument.name), name=argument.label, tolerance=tolerance)
 
 
 def _stem(name: str) -> str:
     return re.sub(r"_?forward", "", name)
 
 
-def _of_reference(tolerance: float) -> Subject:
-    """The output of the teacher's solution; `prepare` writes it into the draw."""
+def _reference_output(tolerance: float) -> Subject:
+    """The output of the reference solution. `Course.prepare` stores it in the draw."""
     return Subject("the output", lambda draw: draw.expected, tolerance=tolerance)
 
 
-def _averaged(name: str, k: int, *, bias: bool) -> Subject:
-    """A numerical gradient that the course divides by the batch size."""
-    usual = parameter_subject(name, bias=bias)
+def _averaged_gradient(name: str, k: int, *, bias: bool) -> Subject:
+    """A numerical gradient divided by the batch size."""
+    plain = parameter_subject(name, bias=bias)
 
     def compute(draw: Draw, **options: Any) -> Any:
         x = draw.around[k].x
         expected = (draw.jacobians[k] @ draw.dy.ravel()).reshape(x.shape) / draw.sizes["N"]
-        return usual.compute(draw.changed(x=x, expected=expected), **options)
+        return plain.compute(draw.changed(x=x, expected=expected), **options)
 
     factors = {"N": "batch-mean-missing", "1/N": "batch-mean-twice", "0": "all-zero"}
-    return Subject(name, compute, usual.slips, factors, tolerance=usual.tolerance)
+    return Subject(name, compute, plain.slips, factors, tolerance=plain.tolerance)
 
 
-def _in_shape(subject: Subject, name: str) -> Subject:
-    """A gradient with as many axes as its argument: biases are (n,), (1, n) or (n, 1)."""
+def _with_shape_of(subject: Subject, name: str) -> Subject:
+    """The subject with its gradient in the shape of the argument: a bias can be (n,), (1, n) or (n, 1)."""
 
-    def turned(value: Any, shape: tuple[int, ...]) -> Any:
+    def reshape(value: Any, shape: tuple[int, ...]) -> Any:
         value = np.asarray(value)
         return value.reshape(shape) if value.ndim != len(shape) and value.size == math.prod(shape) else value
 
     def compute(draw: Draw, **options: Any) -> Any:
         found, shape = subject.compute(draw, **options), draw.handed[name].shape
         if isinstance(found, dict):
-            return {term: turned(value, shape) for term, value in found.items()}
-        return turned(found, shape)
+            return {term: reshape(value, shape) for term, value in found.items()}
+        return reshape(found, shape)
 
     return replace(subject, compute=compute)
 
 
-def _joined(part: CoursePart, forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Observation]]) -> None:
-    """Checks that each gradient can be used in an update of its argument."""
+def _check_gradient_shapes(
+    part: CoursePart, forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Observation]]
+) -> None:
+    """Checks that each gradient has a shape with which its argument can be updated."""
     for one, observation in trials:
         value = observation.values.get("g")
         if value is None or value.kind != "tuple" or backward.missing:
@@ -350,8 +356,10 @@ def _joined(part: CoursePart, forward: Judge, backward: Judge, trials: Sequence[
             judge_joined(backward, argument.name, one.draw.handed[argument.name], found.array, argument.label)
 
 
-def _states(part: CoursePart, forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Observation]]) -> None:
-    """Compares the state that forward sets with that of the reference."""
+def _check_state(
+    part: CoursePart, forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Observation]]
+) -> None:
+    """Compares the state after forward with the state of the reference."""
     if forward.missing or not forward.judged:
         return
     for one, observation in trials:
@@ -360,20 +368,21 @@ def _states(part: CoursePart, forward: Judge, backward: Judge, trials: Sequence[
             found = observation.get(f"state {k}")
             if expected is None or expected[k] is None or found is None or close(found, expected[k]):
                 continue
-            id = _moved_wrongly(place, one.draw, found, expected[k]) if part.subject == "batchnorm" else "unexplained"
+            batchnorm = part.subject == "batchnorm"
+            id = _running_statistic_bug(place, one.draw, found, expected[k]) if batchnorm else "unexplained"
             forward.bug(id, f"after forward {departure(written(place), found, expected[k])}")
 
 
-def _moved_wrongly(place: Sequence[Any], draw: Draw, found: np.ndarray, expected: np.ndarray) -> str:
+def _running_statistic_bug(place: Sequence[Any], draw: Draw, found: np.ndarray, expected: np.ndarray) -> str:
     """The bug in the update of a running mean (initially 0) or variance (initially 1)."""
     variance = "var" in str(place[-1]).lower()
     start, batch = (1.0, draw.x.var(axis=0)) if variance else (0.0, draw.x.mean(axis=0))
-    ways = {
+    bugs = {
         "running-never-updated": np.full(batch.shape, start),
         "running-is-last-batch": batch,
         "running-alpha-swapped": start + batch - np.ravel(expected),
     }
-    return next((id for id, value in ways.items() if close(np.ravel(found), value)), "unexplained")
+    return next((id for id, value in bugs.items() if close(np.ravel(found), value)), "unexplained")
 
 
 # -- the contract -----------------------------------------------------------------------------------------------------
@@ -405,7 +414,7 @@ class Course(Runner):
         if not trials:
             return
         reference = self.course.reference
-        assert reference is not None, "CourseFile.read refuses a course that lacks one"
+        assert reference is not None, "CourseFile.read rejects courses without a necessary reference"
         with tempfile.TemporaryDirectory(prefix="handgrad-reference-", ignore_cleanup_errors=True) as folder:
             solution = take_in(reference, Path(folder))
             other = Course(Source.read(solution.folder), self.course)
@@ -441,9 +450,9 @@ class Course(Runner):
                 each, module = found[part.name]
                 parts += each_alone((part.name, partial(self._judge, each, module, observations)))
                 continue
-            what = f"there is no {'class ' if part.owner else ''}{part.owner or part.forward}"
+            reason = f"there is no {'class ' if part.owner else 'function '}{part.owner or part.forward}"
             names = part.names if part.with_gradient else part.names[:1]
-            parts += [Part(name, "missing", reason=what, group=part.name) for name in names]
+            parts += [Part(name, "missing", reason=reason, group=part.name) for name in names]
         return parts
 
     def _judge(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> list[Part]:
@@ -464,7 +473,8 @@ class Course(Runner):
 
 
 def _defining(source: Source, part: CoursePart) -> Module | None:
-    """The file that defines the part: the one that the course names, if it exists."""
+    """The file that defines the part: preferably the file named in the course, otherwise the one nearest to the top
+    folder."""
 
     def has(module: Module) -> bool:
         return part.owner in module.classes if part.owner else part.forward in module.functions
@@ -487,7 +497,7 @@ class CourseFile:
     reference: Path | None
     parts: tuple[CoursePart, ...]
     digest: str
-    """Hash of the file and the reference: an interrupted check is resumed only if both are unchanged."""
+    """Hash of the course file and the reference. An interrupted check is resumed only if it is unchanged."""
 
     @classmethod
     def read(cls, path: str | Path) -> CourseFile:
@@ -510,7 +520,7 @@ class CourseFile:
 
     @classmethod
     def _from(cls, path: Path, found: dict[str, Any], data: bytes) -> CourseFile:
-        _known_keys(found, COURSE, "the course")
+        _check_keys(found, COURSE, "the course")
         name = _text(found, "name", path.stem, "the course")
         if not re.fullmatch(r"[\w.-]+", name):
             raise Bad(f"name={name!r}: expected letters, digits, '.', '-' and '_'")
@@ -546,7 +556,7 @@ class CourseFile:
 
     @property
     def points(self) -> dict[str, float]:
-        """The points of each entry."""
+        """The points of each part, or of its forward and backward pass."""
         found: dict[str, float] = {}
         for part in self.parts:
             if isinstance(part.points, Mapping):
@@ -561,7 +571,7 @@ class CourseFile:
 _METHODS = ("forward", "backward")
 
 
-def _known_keys(found: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+def _check_keys(found: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
     for key in found:
         if key not in keys:
             near = difflib.get_close_matches(key, keys, 1, 0.5)
@@ -569,8 +579,8 @@ def _known_keys(found: Mapping[str, Any], keys: Sequence[str], where: str) -> No
             raise Bad(f"{where} has the unknown key {key!r}; {hint}")
 
 
-def _text(found: Mapping[str, Any], key: str, usual: str, where: str) -> str:
-    value = found.get(key, usual)
+def _text(found: Mapping[str, Any], key: str, default: str, where: str) -> str:
+    value = found.get(key, default)
     if not isinstance(value, str):
         raise Bad(f"{where}: {key}={value!r}, expected a string")
     return value
@@ -582,9 +592,10 @@ def _sizes(found: Any, where: str) -> dict[str, tuple[int, ...]]:
     sizes = {}
     for name, value in found.items():
         values = value if isinstance(value, list) else [value]
-        if not name.isidentifier() or not 1 <= len(values) <= MOST_TRIALS or not all(map(_whole, values)):
+        if not name.isidentifier() or not 1 <= len(values) <= MAX_TRIALS or not all(map(_whole, values)):
             raise Bad(
-                f"{where}: {name}={value!r}, expected a whole number of at least 1, or 1 to {MOST_TRIALS} of them"
+                f"{where}: {name}={value!r}, expected a whole number of at least 1, or a list of 1 to {MAX_TRIALS} "
+                "of them"
             )
         sizes[name] = tuple(values)
     return sizes
@@ -622,7 +633,7 @@ def place(text: Any, first: Sequence[str], where: str) -> tuple[Any, ...]:
 
 
 def written(path: Sequence[Any]) -> str:
-    """A location as text."""
+    """Writes a location as text, the inverse of `place`."""
     text = str(path[0])
     for step in path[1:]:
         key = step["key"] if isinstance(step, dict) else step
@@ -636,7 +647,7 @@ def read_part(found: dict[str, Any], course_sizes: Mapping[str, tuple[int, ...]]
     forward = _text(found, "forward", "forward" if owner else "", "a part")
     name = _text(found, "name", owner or _stem(forward), "a part")
     where = f"part {name!r}"
-    _known_keys(found, PART, where)
+    _check_keys(found, PART, where)
     if not forward:
         raise Bad(f'{where} has neither a class nor a forward: expected class = "Linear" or forward = "relu_forward"')
     all_sizes = {**course_sizes, **_sizes(found.get("sizes", {}), f"{where}: sizes")}
@@ -665,22 +676,22 @@ def read_part(found: dict[str, Any], course_sizes: Mapping[str, tuple[int, ...]]
     before = found.get("before", [])
     if not isinstance(before, list) or not all(isinstance(one, str) and one.isidentifier() for one in before):
         raise Bad(f'{where}: before={before!r}, expected names of methods without arguments, such as ["train"]')
-    listed = isinstance(construct, list)
-    positional = tuple(_built(one, all_sizes, where) for one in construct) if listed else ()
-    named = {} if listed else {key: _built(one, all_sizes, where) for key, one in construct.items()}
+    is_list = isinstance(construct, list)
+    positional = tuple(_constructor_argument(one, all_sizes, where) for one in construct) if is_list else ()
+    named = {} if is_list else {key: _constructor_argument(one, all_sizes, where) for key, one in construct.items()}
     compare, tolerance = found.get("compare", True), found.get("tolerance", 1e-6)
     if not isinstance(compare, bool):
         raise Bad(f"{where}: compare={compare!r}, expected true or false")
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 < tolerance < 1:
         raise Bad(f"{where}: tolerance={tolerance!r}, expected a number between 0 and 1")
-    used = _used(_all(inputs, parameters), (*positional, *named.values()))
+    used = _used_sizes(_all(inputs, parameters), (*positional, *named.values()))
     part = CoursePart(
         name, owner, positional, named, tuple(before), forward, backward, taken, inputs, parameters, output,
         tuple(place(one, ("layer",), f"{where}: state") for one in state), subject, options, compare, float(tolerance),
         _points(found.get("points", 1), where), _text(found, "file", "", where),
         {key: value for key, value in all_sizes.items() if key in used},
     )  # fmt: skip
-    _possible(part, where)
+    _check_shapes(part, where)
     return part
 
 
@@ -689,18 +700,18 @@ def _all(inputs: Sequence[Argument], parameters: Mapping[str, tuple[Argument, An
 
 
 def _arguments(found: Mapping[str, Any], owner: str, sizes: Mapping[str, Any], where: str):
-    """(inputs, parameters with their places)."""
-    given = found.get("inputs", {})
-    if not isinstance(given, dict) or not given:
+    """Returns the inputs, and the parameters with their locations."""
+    input_table = found.get("inputs", {})
+    if not isinstance(input_table, dict) or not input_table:
         raise Bad(f'{where} has no inputs: expected a table such as inputs.x = {{ shape = ["N", "D"] }}')
-    inputs = tuple(_argument(key, value, owner, sizes, where) for key, value in given.items())
-    held = found.get("parameters", {})
-    if not isinstance(held, dict) or (held and not owner):
-        raise Bad(f'{where}: parameters={held!r}, expected a class with a table such as W = {{ shape = ["D", "K"] }}')
+    inputs = tuple(_argument(key, value, owner, sizes, where) for key, value in input_table.items())
+    table = found.get("parameters", {})
+    if not isinstance(table, dict) or (table and not owner):
+        raise Bad(f'{where}: parameters={table!r}, expected a class with a table such as W = {{ shape = ["D", "K"] }}')
     parameters = {}
-    for key, value in held.items():
-        at = place(f"layer.{key}", ("layer",), f"{where}: parameters.{key}")
-        parameters[key] = (_argument(key, value, owner, sizes, where), at)
+    for key, value in table.items():
+        location = place(f"layer.{key}", ("layer",), f"{where}: parameters.{key}")
+        parameters[key] = (_argument(key, value, owner, sizes, where), location)
     names = [one.name for one in _all(inputs, parameters)]
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
@@ -712,9 +723,10 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
     where = f"{where}: {name}"
     if not isinstance(value, dict):
         return Argument(name, None, value=value)
-    _known_keys(value, ARGUMENT, where)
+    _check_keys(value, ARGUMENT, where)
     if ("value" in value) == ("shape" in value):
-        raise Bad(f"{where} has {'both' if 'value' in value else 'neither'} of shape and value: expected one of them")
+        both = "both shape and value" if "value" in value else "neither shape nor value"
+        raise Bad(f"{where} has {both}: expected exactly one of them")
     if "value" in value:
         return Argument(name, None, value=value["value"])
     shape = value["shape"]
@@ -729,8 +741,8 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(VALUES)}"
         raise Bad(f"{where}: values={kind!r}; {hint}")
     bounds = []
-    for key, usual in zip(("low", "high"), RANGES.get(kind, (0, 1)), strict=True):
-        bound = value.get(key, usual)
+    for key, default in zip(("low", "high"), RANGES.get(kind, (0, 1)), strict=True):
+        bound = value.get(key, default)
         if key in value and kind not in RANGES:
             raise Bad(f'{where}: {key} requires values = "uniform" or "integers", not {kind!r}')
         if isinstance(bound, str) and bound not in sizes:
@@ -744,7 +756,7 @@ def _argument(name: str, value: Any, owner: str, sizes: Mapping[str, Any], where
         bounds.append(bound)
     low, high = bounds
     if kind in ("one-hot", "probabilities") and not shape:
-        raise Bad(f"{where}: values={kind!r} requires a shape whose last axis is the classes")
+        raise Bad(f"{where}: values={kind!r} requires a shape whose last axis is the class axis")
     gradient = ()
     if value.get("gradient"):
         if kind == "integers":
@@ -764,8 +776,8 @@ def _unknown_size(one: Any, sizes: Mapping[str, Any], where: str) -> None:
     raise Bad(f"{where} contains {one!r}; {hint} (sizes: {', '.join(sizes)})")
 
 
-def _built(value: Any, sizes: Mapping[str, Any], where: str) -> Any:
-    """An argument of the constructor: {"size": name} for a size, else the value itself."""
+def _constructor_argument(value: Any, sizes: Mapping[str, Any], where: str) -> Any:
+    """Returns {"size": name} for the name of a size, otherwise the value itself."""
     if isinstance(value, str):
         if value not in sizes:
             near = difflib.get_close_matches(value, list(sizes), 1, 0.5)
@@ -778,23 +790,23 @@ def _built(value: Any, sizes: Mapping[str, Any], where: str) -> Any:
                 f"{where}: construct contains {value!r}, expected a number, the name of a size or {{ value = ... }}"
             )
         return value["value"]
-    return [_built(one, sizes, where) for one in value] if isinstance(value, list) else value
+    return [_constructor_argument(one, sizes, where) for one in value] if isinstance(value, list) else value
 
 
-def _used(arguments: Sequence[Argument], construct: Sequence[Any]) -> set[str]:
-    """The sizes that a part names."""
+def _used_sizes(arguments: Sequence[Argument], construct: Sequence[Any]) -> set[str]:
+    """The names of the sizes that a part uses."""
     found = {one for argument in arguments for one in (argument.shape or ()) if isinstance(one, str)}
     found |= {one for argument in arguments for one in (argument.low, argument.high) if isinstance(one, str)}
 
-    def look(value: Any) -> None:
+    def collect(value: Any) -> None:
         if isinstance(value, dict):
             found.add(value["size"])
         elif isinstance(value, list):
-            for one in value:
-                look(one)
+            for item in value:
+                collect(item)
 
     for value in construct:
-        look(value)
+        collect(value)
     return found
 
 
@@ -805,7 +817,7 @@ def _subject(found: Any, where: str) -> tuple[str, dict[str, Any]]:
         near = difflib.get_close_matches(str(name), SUBJECTS, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(SUBJECTS)}"
         raise Bad(f"{where}: subject={name!r} is not known; {hint}")
-    _known_keys(options, tuple(KNOWN[name].options) if name else (), f"{where}: subject")
+    _check_keys(options, tuple(KNOWN[name].options) if name else (), f"{where}: subject")
     for key, value in options.items():
         finite = not isinstance(value, float) or math.isfinite(value)
         if isinstance(value, bool) or not isinstance(value, int | float) or not finite:
@@ -822,21 +834,22 @@ def _points(found: Any, where: str) -> Any:
     return found
 
 
-def _possible(part: CoursePart, where: str) -> None:
-    """Checks that the shapes fit the subject and are small enough for numerical derivatives."""
+def _check_shapes(part: CoursePart, where: str) -> None:
+    """Checks that the shapes suit the subject and are small enough for numerical derivatives."""
     lengths = {len(values) for values in part.sizes.values()} - {1}
     if len(lengths) > 1:
         raise Bad(
-            f"{where}: its sizes have {' and '.join(map(str, sorted(lengths)))} values, expected equally many for each"
+            f"{where}: its sizes have {' and '.join(map(str, sorted(lengths)))} values, "
+            "expected the same number for each size"
         )
     for position in range(part.trials):
         sizes = part.sizes_at(position)
         for one in part.arguments:
             count = math.prod(one.size(sizes)) if one.shape is not None else 0
-            most = MOST_SWEPT if one.gradient and not part.subject else MOST
-            if count > most:
-                why = " for a numerical derivative" if most == MOST_SWEPT else ""
-                raise Bad(f"{where}: {one.name} has {count} numbers, expected at most {most}{why}")
+            limit = MAX_DIFFERENTIATED if one.gradient and not part.subject else MAX_ENTRIES
+            if count > limit:
+                reason = " for a numerical derivative" if limit == MAX_DIFFERENTIATED else ""
+                raise Bad(f"{where}: {one.name} has {count} entries, expected at most {limit}{reason}")
             low, high = (sizes[bound] if isinstance(bound, str) else bound for bound in (one.low, one.high))
             if one.shape is not None and not low < high:
                 raise Bad(f"{where}: {one.name}: low={low:g} and high={high:g}, expected low below high")
@@ -848,7 +861,10 @@ def _possible(part: CoursePart, where: str) -> None:
         raise Bad(f"{where}: {wrong.name}: role={wrong.role!r}, expected one of {', '.join(known.roles)}")
     arrays = [one.name for one in part.arguments if one.shape is not None]
     if sorted(part.roles) != sorted(known.roles) or len(arrays) != len(known.roles):
-        raise Bad(f"{where}: subject={part.subject!r} takes {', '.join(known.roles)}; the part has {', '.join(arrays)}")
+        raise Bad(
+            f"{where}: subject={part.subject!r} requires the arrays {', '.join(known.roles)}; "
+            f"the part has {', '.join(arrays)}"
+        )
     for role, one in part.roles.items():
         if one.gradient and role not in known.gradients:
             raise Bad(f"{where}: {one.name} is the {role} of {part.subject}, which has no gradient: leave gradient out")

@@ -1,8 +1,8 @@
-"""Descriptions of the networks of Coursera's deep learning specialisation, courses 1 and 2, as functions: the cost, one
-step of gradient descent, logistic regression, the network with one hidden layer, and that with L layers.
+"""The functions of the networks in courses 1 and 2 of Coursera's deep learning specialisation: the cost, a step of
+gradient descent, logistic regression, the network with one hidden layer, and the network with L layers.
 
-Samples are columns. The pairs of the layers (`linear_forward`, `conv_backward`, …) are found by their names, as any
-others.
+Samples are columns. The pairs of functions for layers (`linear_forward`, `conv_backward`, …) are found by their names,
+like all other pairs.
 """
 
 from __future__ import annotations
@@ -66,16 +66,19 @@ def _passed(draw: Draw, hidden: str = "right", bias: str = "used", last: str = "
 
 
 def network_cost(hidden: str) -> Subject:
-    """The cost of the network's output, which the checker computes: what differs is the output."""
+    """The cost of the output of a network. The checker computes the cost, so only the output can be wrong."""
 
     def compute(draw: Draw, **options: Any) -> Any:
         return _cost(_passed(draw, **options), draw.Y)
 
     others = [kind for kind in ("relu", "tanh", "sigmoid") if kind != hidden]
     slips = (
-        *(slip("wrong-function", f"{kind} in the hidden layers, not {hidden}", hidden=kind) for kind in others),
-        slip("activation-missing", "no activation in the hidden layers", hidden="identity"),
-        slip("bias-unused", "W A without b", bias="unused"),
+        *(
+            slip("wrong-function", f"the cost with {kind} instead of {hidden} in the hidden layers", hidden=kind)
+            for kind in others
+        ),
+        slip("activation-missing", "the cost without an activation in the hidden layers", hidden="identity"),
+        slip("bias-unused", "the cost with Z = W A, without b", bias="unused"),
     )
     return Subject("the cost of the output", compute, slips)
 
@@ -94,12 +97,12 @@ def step() -> Subject:
         return np.concatenate(found)
 
     slips = (
-        slip("not-updated", "W and b of the last layer unchanged", layers="not the last"),
-        slip("not-updated", "W and b of the first layer unchanged", layers="not the first"),
-        slip("not-updated", "every b unchanged", which="W"),
-        slip("not-updated", "every W unchanged", which="b"),
-        slip("update-sign", "the gradient added where it is to be subtracted", sign=1.0),
-        slip("learning-rate-missing", "a step without the learning rate", rate="missing"),
+        slip("not-updated", "the parameters with W and b of the last layer unchanged", layers="not the last"),
+        slip("not-updated", "the parameters with W and b of the first layer unchanged", layers="not the first"),
+        slip("not-updated", "the parameters with all biases b unchanged", which="W"),
+        slip("not-updated", "the parameters with all weights W unchanged", which="b"),
+        slip("update-sign", "the parameters with the gradient added instead of subtracted", sign=1.0),
+        slip("learning-rate-missing", "the parameters after a step without the learning rate", rate="missing"),
     )
     return Subject("[W1, b1, W2, …] after a step", compute, slips)
 
@@ -108,7 +111,7 @@ def _logistic_cost() -> Subject:
     def compute(draw: Draw, bias: str = "used", **options: Any) -> Any:
         return _cost(logistic(draw.w.T @ draw.x + (draw.b if bias == "used" else 0)), draw.Y, **options)
 
-    return Subject("the cost", compute, (*COST_SLIPS, slip("bias-unused", "w.T X without b", bias="unused")), MEAN)
+    return Subject("the cost", compute, (*COST_SLIPS, slip("bias-unused", "the cost without b", bias="unused")), MEAN)
 
 
 def _logistic_gradient(which: str) -> Subject:
@@ -116,31 +119,33 @@ def _logistic_gradient(which: str) -> Subject:
         error = logistic(draw.w.T @ draw.x + draw.b) - (draw.Y if label == "right" else 0)
         return (draw.x @ error.T if which == "w" else error.sum()) / draw.x.shape[1]
 
-    slips = (slip("labels-unused", f"d{which} with A in place of A - Y", label="unused"),)
+    slips = (slip("labels-unused", f"d{which} with A instead of A - Y", label="unused"),)
     return Subject(f"d{which}", compute, slips, factors=MEAN)
 
 
-def _by_differences(name: str, k: int) -> Subject:
-    usual = numeric_backward(loss=True) if k == 0 else parameter_subject(name, bias=name.startswith("db"))
+def _numeric_gradient(name: str, k: int) -> Subject:
+    base = numeric_backward(loss=True) if k == 0 else parameter_subject(name, bias=name.startswith("db"))
 
     def compute(draw: Draw, **options: Any) -> Any:
         if k not in draw.jacobians:
-            raise ValueError("the cost has no derivative by differences")
+            raise ValueError("the cost has no numerical derivative")
         J, x = draw.jacobians[k], draw.around[k].x
         expected = (J @ draw.dy.ravel()).reshape(x.shape)
-        return usual.compute(draw.changed(J=J, x=x, expected=expected), **options)
+        return base.compute(draw.changed(J=J, x=x, expected=expected), **options)
 
-    return Subject(name, compute, factors=MEAN, tolerance=usual.tolerance)
+    return Subject(name, compute, factors=MEAN, tolerance=base.tolerance)
 
 
-# -- what is handed over ----------------------------------------------------------------------------------------------
+# -- arguments --------------------------------------------------------------------------------------------------------
 
 
 def _names(layers: int) -> list[str]:
     return [f"{letter}{k + 1}" for k in range(layers) for letter in "Wb"]
 
 
-def _drawn(g: np.random.Generator, position: int, sizes: Any, hidden: str = "relu") -> tuple[Draw, dict[str, Any]]:
+def _random_network(
+    g: np.random.Generator, position: int, sizes: Any, hidden: str = "relu"
+) -> tuple[Draw, dict[str, Any]]:
     widths, count = sizes[position], SAMPLES[position]
     while True:
         W = [g.normal(size=(out, into)) * 0.7 for into, out in itertools.pairwise(widths)]
@@ -148,7 +153,8 @@ def _drawn(g: np.random.Generator, position: int, sizes: Any, hidden: str = "rel
         x, Y = spread_out(g, (widths[0], count)), np.arange(count)[None, :] % 2 * 1.0
         draw = Draw({"N": count}, x=x, Y=Y, W=W, b=b, hidden=hidden)
         A, clear = x, True
-        for weight, bias in zip(W[:-1], b[:-1], strict=True):  # no unit near its kink, where differences straddle it
+        # no input of a ReLU may be close to 0, so that finite differences do not cross the kink
+        for weight, bias in zip(W[:-1], b[:-1], strict=True):
             Z = weight @ A + bias
             A, clear = np.maximum(Z, 0), clear and np.abs(Z).min() > 0.02
         if clear:
@@ -157,12 +163,12 @@ def _drawn(g: np.random.Generator, position: int, sizes: Any, hidden: str = "rel
 
 
 def _given_network(g: np.random.Generator, position: int, sizes: Any, hidden: str) -> Given:
-    draw, arrays = _drawn(g, position, sizes, hidden)
+    draw, arrays = _random_network(g, position, sizes, hidden)
     return Given({**arrays, "X": draw.x, "Y": draw.Y}, draw)
 
 
 def _given_step(g: np.random.Generator, position: int) -> Given:
-    draw, arrays = _drawn(g, position, DEEP)
+    draw, arrays = _random_network(g, position, DEEP)
     dW, db = [g.normal(size=W.shape) for W in draw.W], [g.normal(size=b.shape) for b in draw.b]
     lr = (0.1, 0.02, 0.5)[position]
     gradients = {f"d{name}": (dW, db)["Wb".index(name[0])][int(name[1:]) - 1] for name in arrays}
@@ -182,18 +188,18 @@ def _given_logistic(g: np.random.Generator, position: int) -> Given:
     return Given({"w": w, "b": b, "X": x, "Y": Y}, Draw({"N": count}, w=w, b=b, x=x, Y=Y))
 
 
-# -- the descriptions -------------------------------------------------------------------------------------------------
+# -- the functions ----------------------------------------------------------------------------------------------------
 
 
 def networks(module: Module) -> Iterator[Described]:
-    """The parts that one file defines, beside the pairs with a cache."""
+    """The parts in one file, except the pairs of functions with a cache."""
     taken = {name: required(node) for name, node in module.functions.items()}
-    shown: dict[str, Any] = {"adapter": stand_in("coursera"), "trials": len(SAMPLES), "numeric": False}
+    common: dict[str, Any] = {"adapter": stand_in("coursera"), "trials": len(SAMPLES), "numeric": False}
     if len(taken.get("compute_cost", ())) == 2 and taken["compute_cost"][1] == "Y":
-        yield Described("compute_cost", "compute_cost", "", _given_cost, cost(), **shown)
+        yield Described("compute_cost", "compute_cost", "", _given_cost, cost(), **common)
     if taken.get("propagate") == ["w", "b", "X", "Y"]:
         gradients = {"dw": _logistic_gradient("w"), "db": _logistic_gradient("b")}
-        yield Described("propagate", "propagate", "", _given_logistic, _logistic_cost(), gradients, **shown)
+        yield Described("propagate", "propagate", "", _given_logistic, _logistic_cost(), gradients, **common)
     for forward, backward, arguments, sizes, hidden in (
         ("forward_propagation", "backward_propagation", ["parameters", "cache", "X", "Y"], SHALLOW, "tanh"),
         ("L_model_forward", "L_model_backward", ["AL", "Y", "caches"], DEEP, "relu"),
@@ -206,10 +212,10 @@ def networks(module: Module) -> Iterator[Described]:
                 backward,
                 partial(_given_network, sizes=sizes, hidden=hidden),
                 network_cost(hidden),
-                {name: _by_differences(name, k) for k, name in enumerate(names)},
+                {name: _numeric_gradient(name, k) for k, name in enumerate(names)},
                 differences=True,
                 upstream=False,
-                **{**shown, "numeric": True},
+                **{**common, "numeric": True},
             )
     if taken.get("update_parameters", [])[1:2] == ["grads"]:
-        yield Described("update_parameters", "update_parameters", "", _given_step, step(), **shown)
+        yield Described("update_parameters", "update_parameters", "", _given_step, step(), **common)

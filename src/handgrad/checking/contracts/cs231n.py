@@ -1,7 +1,7 @@
-"""Stanford's CS231n as a description, and any other pair `NAME_forward`, `NAME_backward` with a cache.
+"""Stanford's CS231n, and any other pair of functions `NAME_forward` and `NAME_backward` with a cache.
 
-`CS231N` lists the functions of the assignments: their arguments, and what they and their gradients compute. Other pairs
-are judged by the finite differences of their own forward.
+`CS231N` describes the functions of the assignments: their arguments, and what they and their gradients compute. Other
+pairs are compared with finite differences of their own forward.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from handgrad.checking.probe import Observation, Operation
 from handgrad.checking.results import Part
 
 Pairs = list[tuple[Trial, Observation]]
-#: Batch, features in, features out.
+#: Batch size, input features, output features.
 SIZES = ((6, 4, 3), (5, 3, 5), (4, 4, 4), (1, 5, 4))
 
 
@@ -44,25 +44,27 @@ def _one_hot(g: np.random.Generator, N: int, K: int) -> np.ndarray:
     return np.eye(K)[g.integers(0, K, N)]
 
 
-# -- what is handed over ----------------------------------------------------------------------------------------------
+# -- arguments --------------------------------------------------------------------------------------------------------
 
 
 def _affine(g: np.random.Generator, position: int) -> Given:
     N, D, K = SIZES[position]
-    x = g.normal(size=(N, 2, D // 2) if D == 4 else (N, D))  # any number of axes: the rest is one row
+    x = g.normal(
+        size=(N, 2, D // 2) if D == 4 else (N, D)
+    )  # x can have any number of axes; all but the first are flattened
     w, b = g.normal(size=(x[0].size, K)), g.normal(size=K)
     draw = Draw({"N": N, "D": D, "K": K}, x=x.reshape(N, -1), weight=w.T, bias=b)
     return Given({"x": x, "w": w, "b": b}, draw)
 
 
 def _affine_dx() -> Subject:
-    """dx in the shape of x, which may have several axes."""
-    usual = layers.linear_dx()
+    """dx in the shape of x, which can have any number of axes."""
+    flat = layers.linear_dx()
 
     def compute(draw: Draw, **options: Any) -> Any:
-        return np.asarray(usual.compute(draw, **options)).reshape(draw.handed["x"].shape)
+        return np.asarray(flat.compute(draw, **options)).reshape(draw.handed["x"].shape)
 
-    return replace(usual, compute=compute)
+    return replace(flat, compute=compute)
 
 
 def _relu(g: np.random.Generator, position: int) -> Given:
@@ -165,7 +167,7 @@ def _convolution(g: np.random.Generator, position: int) -> Given:
 
 
 def _square_convolution(g: np.random.Generator, position: int) -> Given:
-    """Sizes that the fast versions accept: square windows that tile the padded image."""
+    """Arguments that the fast versions accept: square windows that fit the padded image exactly."""
     shape, filters, size, stride, pad = (
         ((2, 3, 5, 5), 2, (3, 3), 1, 1),
         ((3, 2, 6, 6), 3, (2, 2), 2, 0),
@@ -196,7 +198,7 @@ def _pooling(g: np.random.Generator, position: int, square: bool = False) -> Giv
 def _dropout(g: np.random.Generator, position: int) -> Given:
     x = spread_out(g, ((40, 20), (30, 30), (50, 12), (20, 40))[position])
     settings = {"mode": "train", "p": (0.3, 0.6, 0.75, 0.5)[position], "seed": 7}
-    handed: dict[str, Any] = {"x": x, "dropout_param": settings}
+    arguments: dict[str, Any] = {"x": x, "dropout_param": settings}
     draw = Draw({"N": len(x)}, x=x, p=settings["p"])
     testing = (
         {"op": "let", "value": _pairs(mode="test", p=settings["p"]), "as": "testing", "send": False},
@@ -204,11 +206,11 @@ def _dropout(g: np.random.Generator, position: int) -> Given:
         get("test", 0, to="y test"),
         call("m", "dropout_backward", args=[{"fresh": "x"}, {"path": ["test", 1]}], to="dx test", attempt=True),
     )
-    return Given(handed, draw, after=testing)
+    return Given(arguments, draw, after=testing)
 
 
 def _recurrent(g: np.random.Generator, position: int, sequence: bool) -> Given:
-    """One step of a recurrent layer, x (N, D), or all of them, x (N, T, D)."""
+    """The arguments of one step of a recurrent layer, x (N, D), or of a whole sequence, x (N, T, D)."""
     N, T, D, H = ((3, 3, 4, 3), (4, 2, 3, 5), (2, 4, 4, 4), (1, 3, 2, 3))[position]
     inputs, h0 = g.normal(size=(N, T if sequence else 1, D)), g.normal(size=(N, H))
     Wx, Wh, b = 0.6 * g.normal(size=(D, H)), 0.6 * g.normal(size=(H, H)), 0.5 * g.normal(size=H)
@@ -235,15 +237,16 @@ def _update(g: np.random.Generator, position: int, rule: str) -> Given:
 def _classifier(g: np.random.Generator, position: int) -> Given:
     N, D, K = ((6, 4, 3), (5, 3, 5), (8, 5, 4), (1, 3, 4))[position]
     W, X, t = g.normal(size=(D, K)), g.normal(size=(N, D)), _one_hot(g, N, K)
-    X[:, -1] = 1.0  # the biases, as in the assignment: the last row of W shifts all scores equally
+    X[:, -1] = 1.0  # as in the assignment, so that the last row of W contains the biases
     reg = (0.3, 0.05, 1.2, 0.5)[position]
     draw = Draw({"N": N, "K": K}, W=W, X=X, t=t, reg=reg, share=1.0)
     return Given({"W": W, "X": X, "y": t.argmax(axis=1), "reg": reg}, draw)
 
 
 def large(given: Given, everywhere: np.ndarray, by_row: np.ndarray, function: str, module: str = "m") -> Given:
-    """And once more with 1000 added, of which the exponential is infinite, and with 1000 more from row to row, far
-    below whose maximum it is 0; the result stays what it is. Both take the place of the first argument."""
+    """Adds two calls in which the first argument is replaced. `everywhere` adds 1000 to all logits, so that exp
+    overflows without a shift. `by_row` adds 1000 more in each row, so that exp is 0 in most rows if the shift is the
+    maximum of the whole array. Neither changes the result of a correct softmax."""
     _, *rest = given.arrays.items()
     after = []
     for name in ("large", "apart"):
@@ -256,29 +259,29 @@ def large(given: Given, everywhere: np.ndarray, by_row: np.ndarray, function: st
 
 
 def large_rows(given: Given, function: str, module: str = "m") -> Given:
-    """`large`, if the first argument contains the logits (N, K)."""
+    """Adds the calls of `large`, if the first argument is the logits (N, K)."""
     x = next(iter(given.arrays.values()))
     return large(given, x + 1e3, x + 1e3 * np.arange(len(x))[:, None], function, module)
 
 
 def _large_weights(given: Given, function: str) -> Given:
-    """`large`, if the logits are X W and the last column of X is 1."""
+    """Adds the calls of `large`, if the logits are X W and the last column of X is 1."""
     everywhere = given.arrays["W"].copy()
     everywhere[-1] += 1e3
     return large(given, everywhere, given.arrays["W"] + 1e3, function)
 
 
-# -- further properties -----------------------------------------------------------------------------------------------
+# -- further checks ---------------------------------------------------------------------------------------------------
 
 
-def stable(forward: Judge, backward: Judge, trials: Pairs) -> None:
-    """Checks that scores around a thousand, and rows that differ by thousands, give a finite result."""
+def judge_stability(forward: Judge, backward: Judge, trials: Pairs) -> None:
+    """Checks that the result is finite for logits around 1000, and for rows of logits that differ by thousands."""
     for key, id, why in (
-        ("large y", "softmax-no-shift", "with 1000 added to every logit the result holds {bad}: exp overflows"),
+        ("large y", "softmax-no-shift", "with 1000 added to every logit, the result contains {bad}: exp overflows"),
         (
             "apart y",
             "softmax-global-shift",
-            "with rows of logits that are 1000 apart the result holds {bad}: in the lower rows exp is 0 everywhere",
+            "if the rows of logits differ by 1000, the result contains {bad}: exp is 0 everywhere in the lower rows",
         ),
     ):
         for _, observation in trials:
@@ -289,7 +292,7 @@ def stable(forward: Judge, backward: Judge, trials: Pairs) -> None:
 
 
 def running_trial(one: Trial, which: str, start: float, alpha: float) -> Trial:
-    """The running mean or variance of a trial after one training pass, starting from `start`."""
+    """The trial for the running mean or variance after one training pass, with the initial value `start`."""
     x = one.draw.x
     statistics = {"mean": x.mean(axis=0), "var": x.var(axis=0)}
     draw = one.draw.changed(
@@ -303,8 +306,9 @@ def running_trial(one: Trial, which: str, start: float, alpha: float) -> Trial:
     return Trial(_renamed(one, f"{one.name} / running {which}"), draw)
 
 
-def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
-    """Checks the running statistics in bn_param: momentum * running + (1 - momentum) * batch, from zeros."""
+def _judge_running(forward: Judge, backward: Judge, trials: Pairs) -> None:
+    """Checks the running statistics in bn_param: momentum * running + (1 - momentum) * batch, with the initial value
+    0."""
     if forward.missing or not forward.judged:
         return
     for which in ("mean", "var"):
@@ -313,18 +317,18 @@ def _running(forward: Judge, backward: Judge, trials: Pairs) -> None:
             value = observation.values.get(f"running_{which}")
             if value is None or value.array is None or value.failure is not None:
                 forward.bug(
-                    "running-never-updated", f"bn_param['running_{which}'] is not set by a pass in training mode"
+                    "running-never-updated", f"a pass in training mode does not set bn_param['running_{which}']"
                 )
                 return
             shown.append(running_trial(one, which, 0.0, one.draw.momentum))
             named[shown[-1].name] = Observation(shown[-1].name, {"r": value})
         kept = forward.observations
         forward.observations = {**kept, **named}
-        forward.fit(running_from_zero(which), shown, "r", givens=told_already(forward, which))
+        forward.fit(running_from_zero(which), shown, "r", givens=already_reported(forward, which))
         forward.observations = kept
 
 
-def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
+def judge_evaluation(forward: Judge, backward: Judge, trials: Pairs) -> None:
     """Checks that evaluation uses the running statistics and does not change them."""
     if forward.missing or not forward.judged:
         return
@@ -333,7 +337,7 @@ def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
         value = observation.values.get("y test")
         failed = next((v.failure for k, v in observation.values.items() if k in ("test", "y test") and v.failure), None)
         if failed is not None:
-            forward.failed(failed, "(in evaluation)")
+            forward.failed(failed, "(in evaluation mode)")
             return
         if value is None or value.array is None:
             continue
@@ -350,10 +354,10 @@ def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
         label = f"{one.name} / test"
         named[label] = Observation(label, {"t": value})
         shown.append(Trial(_renamed(one, label), draw))
-        for key, figure, start in (("rm after", "running_mean", mean), ("rv after", "running_var", var)):
+        for key, statistic, start in (("rm after", "running_mean", mean), ("rv after", "running_var", var)):
             after = observation.get(key)
             if after is not None and not close(after, start):
-                changed = departure(figure, after, start)
+                changed = departure(statistic, after, start)
                 forward.bug(
                     "evaluation-updates-running",
                     f"a pass in evaluation mode changes the running statistics: {changed}{forward.legend(changed)}",
@@ -370,24 +374,27 @@ def evaluated(forward: Judge, backward: Judge, trials: Pairs) -> None:
     forward.observations = kept
 
 
-def told_already(forward: Judge, which: str) -> tuple[dict[str, Any], ...]:
-    """If forward divides the variance by N - 1, so does the running variance: that is reported once."""
+def already_reported(forward: Judge, which: str) -> tuple[dict[str, Any], ...]:
+    """Options of `Judge.fit`: if forward divides the variance by N - 1, the same in the running variance is not
+    reported again."""
     return ({}, {"batch": "unbiased"}) if which == "var" and forward.options.get("ddof") else ({},)
 
 
 def running_from_zero(which: str) -> Subject:
-    """Starting from 0, a running statistic is (1 - momentum) times that of the batch; the factor reveals omissions."""
-    usual = layers.norm_running(which)
+    """A running statistic whose initial value is 0. The right value is (1 - momentum) times that of the batch, so that
+    wrong updates appear as factors."""
+    base = layers.norm_running(which)
     factors = {"alpha": "running-alpha-swapped", "1/1-alpha": "running-is-last-batch", "0": "running-never-updated"}
-    return Subject(usual.name, usual.compute, usual.slips, factors=factors)
+    return Subject(base.name, base.compute, base.slips, factors=factors)
 
 
 def _renamed(one: Trial, label: str) -> Any:
     return replace(one.probe, name=label)
 
 
-def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
-    """Dropout: each entry of the output is 0 or x times one number, the expected output is x, and dx has the mask."""
+def _judge_dropout(forward: Judge, backward: Judge, trials: Pairs) -> None:
+    """Checks dropout: each entry of the output is 0 or x times a constant, its expected value is x, and dx has the same
+    mask."""
     if forward.missing:
         return
     for one, observation in trials:
@@ -401,38 +408,38 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
         kept = mask[np.abs(mask) > 1e-9]
         share = len(kept) / mask.size
         if not len(kept) or len(kept) == mask.size:
-            forward.bug("dropout-not-applied", f"of {mask.size} entries {len(kept)} are kept, with p = {number(p)}")
+            forward.bug("dropout-not-applied", f"{len(kept)} of {mask.size} entries are kept, with p = {number(p)}")
             return
         scale = float(kept.ravel()[0])
         if not np.allclose(kept, scale, rtol=1e-6):
-            forward.bug("unexplained", "the entries that are kept are not all multiplied by one number")
+            forward.bug("unexplained", "the kept entries are not all multiplied by the same number")
             return
-        room = 5 * np.sqrt(p * (1 - p) / mask.size)
-        keeps = [rate for rate in (p, 1 - p) if abs(share - rate) < room]
+        margin = 5 * np.sqrt(p * (1 - p) / mask.size)
+        keeps = [rate for rate in (p, 1 - p) if abs(share - rate) < margin]
         if not keeps:
             forward.bug(
                 "dropout-rate",
-                f"{share:.0%} of the entries are kept; with p = {number(p)} it is {number(p)}, "
-                f"or {number(1 - p)} where p is the share that is dropped",
+                f"{share:.0%} of the entries are kept, expected {p:.0%} with p = {number(p)} "
+                f"(or {1 - p:.0%} if p is the probability of dropping an entry)",
             )
         elif not any(abs(scale - 1 / rate) < 1e-6 for rate in keeps):
             rate = keeps[0]
             found = "not scaled" if abs(scale - 1) < 1e-6 else f"multiplied by {number(scale)}"
             forward.bug(
                 "dropout-not-scaled",
-                f"{share:.0%} of the entries are kept, and they are {found}: expected a factor of "
-                f"{number(1 / rate)}, 1 over the share that is kept, so that the expected output is x",
+                f"{share:.0%} of the entries are kept, and they are {found}; expected a factor of {number(1 / rate)} "
+                "(1 / the probability of keeping an entry), so that the mean of the output is that of x",
             )
         tested = observation.get("y test")
         if tested is not None and not close(tested, one.draw.x):
-            _tested(forward, tested, one.draw.x, p)
+            _judge_dropout_evaluation(forward, tested, one.draw.x, p)
         value = observation.values.get("g")
         dx = value.array if value is not None else None
         if backward.missing or value is None or value.kind == "exception":
             continue
         if dx is None:
             backward.judged = True
-            backward.bug("returns-nothing", f"dx is of the type {value.type or value.kind}")
+            backward.bug("returns-nothing", f"dx has the type {value.type or value.kind}")
             continue
         backward.judged = True
         up = np.resize(one.draw.up, y.shape)
@@ -450,26 +457,26 @@ def _masked(forward: Judge, backward: Judge, trials: Pairs) -> None:
             )
 
 
-def _tested(forward: Judge, tested: np.ndarray, x: np.ndarray, p: float) -> None:
-    """Dropout in evaluation, whose output is not x: scaled, or with entries still dropped."""
+def _judge_dropout_evaluation(forward: Judge, tested: np.ndarray, x: np.ndarray, p: float) -> None:
+    """Reports dropout whose output in evaluation is not x: it is scaled, or entries are dropped."""
     if tested.shape == x.shape and (tested == 0).any():
         dropped = f"{np.mean(tested == 0):.0%} of the entries are dropped"
-        forward.bug("dropout-in-evaluation", f"with mode 'test' {dropped}: the output is to be x")
+        forward.bug("dropout-in-evaluation", f"with mode 'test', {dropped}; the output should be x")
         return
     for factor, name in ((p, "p"), (1 / p, "1 / p"), (1 - p, "1 - p"), (1 / (1 - p), "1 / (1 - p)")):
         if close(tested, factor * x):
-            evidence = f"with mode 'test' the output is {name} times x (p = {number(p)}), expected x"
+            evidence = f"with mode 'test', the output is {name} times x (p = {number(p)}), expected x"
             forward.bug("dropout-in-evaluation", evidence)
             return
     forward.bug("dropout-in-evaluation", f"with mode 'test': {departure('the output', tested, x)}")
 
 
-# -- the description --------------------------------------------------------------------------------------------------
+# -- the functions of the assignments ---------------------------------------------------------------------------------
 
-#: The names in the assignments of the arrays of our formulas.
+#: The names that the assignments use for the arrays in our formulas.
 UPSTREAM = {"dy": "dout"}
 OF_NORM = {"dy": "dout", "y": "out", "dxhat": "dout * gamma"}
-#: Slips of a normalisation's forward that its dx and dgamma share.
+#: Slips in the forward pass of a normalisation that also change dx and dgamma.
 SHARED = {"dx": layers.NORMALISED, "dgamma": layers.NORMALISED}
 NORM_GRADIENTS = {
     "dx": layers.norm_dx(0),
@@ -484,7 +491,7 @@ CONVOLUTION = {
 
 
 SOFTMAX_OPTIONS = ("axis", "shift", "form", "twice")
-#: The whole or half of reg * sum(W²): editions differ.
+#: The penalty is reg * sum(W²) or half of it, depending on the edition.
 SHARES = ({"share": 1.0}, {"share": 0.5})
 
 
@@ -524,7 +531,7 @@ def _described() -> Iterator[Described]:
         more.softmax_loss(),
         softmax,
         shared={"dx": SOFTMAX_OPTIONS},
-        more=(stable,),
+        more=(judge_stability,),
         symbols={"t": "the one-hot rows of y"},
     )
     for backward in ("batchnorm_backward", "batchnorm_backward_alt"):
@@ -538,7 +545,7 @@ def _described() -> Iterator[Described]:
             NORM_GRADIENTS,
             shared=SHARED,
             symbols=OF_NORM,
-            more=(evaluated, _running) if name == "batchnorm" else (),
+            more=(judge_evaluation, _judge_running) if name == "batchnorm" else (),
         )
     yield Described(
         "layernorm",
@@ -550,7 +557,9 @@ def _described() -> Iterator[Described]:
         shared=SHARED,
         symbols=OF_NORM,
     )
-    yield Described("dropout", "dropout_forward", "dropout_backward", _dropout, None, more=(_masked,), numeric=False)
+    yield Described(
+        "dropout", "dropout_forward", "dropout_backward", _dropout, None, more=(_judge_dropout,), numeric=False
+    )
     for kind in ("naive", "fast", "strides", "im2col"):
         yield Described(
             f"conv_{kind}",
@@ -594,7 +603,7 @@ def _described() -> Iterator[Described]:
                 title: more.recurrent_gradient(which, title)
                 for which, title in (("x", "dx"), ("h", state), ("Wx", "dWx"), ("Wh", "dWh"), ("b", "db"))
             },
-            known=False,  # there is no derivation of it
+            known=False,  # it has no derivation
         )
     yield Described(
         "spatial_groupnorm",
@@ -635,69 +644,69 @@ def _described() -> Iterator[Described]:
             choices=SHARES,
             starts_at_zero=True,
             shared={"dW": SOFTMAX_OPTIONS},
-            more=(stable,),
+            more=(judge_stability,),
             symbols={"x": "X W", "t": "the one-hot rows of y"},
         )
 
 
 def _spatial_forward() -> Subject:
-    """Normalisation of each channel, over x as (N H W, C). The draw: that x, and the images as passed."""
-    usual = layers.norm_forward(0)
+    """Normalisation of each channel. The draw: x as (N H W, C), and the images that were passed."""
+    base = layers.norm_forward(0)
 
     def compute(draw: Draw, rows: str = "pixels", **options: Any) -> Any:
         if rows == "pixels":
-            return usual.compute(draw, **options)
+            return base.compute(draw, **options)
         images = draw.handed["x"]
         own = {name: value for name, value in draw.__dict__.items() if name not in ("xhat", "inverse", "sizes")}
         if rows == "mixed":
             draw = Draw(draw.sizes, **{**own, "x": images.reshape(-1, images.shape[1])})
-        found = usual.compute(draw, **options)
+        found = base.compute(draw, **options)
         terms = found if isinstance(found, dict) else {"": found}
         whole = {name: np.broadcast_to(term, draw.x.shape).reshape(images.shape) for name, term in terms.items()}
         return {name: _channels_last(term) for name, term in whole.items()}
 
     mixed = slip(
         "reduced-over-wrong-axis",
-        "x.reshape(-1, C) normalised without moving the channels to the last axis first, which mixes them",
+        "x.reshape(-1, C) normalised without first moving the channels to the last axis, so that channels are mixed",
         rows="mixed",
     )
-    left = slip("axes-mixed", f"(N H W, C) {LEFT}", rows="left")
-    return Subject(usual.name, compute, (*usual.slips, mixed, left), usual.factors, usual.terms)
+    left = slip("axes-mixed", f"the output of shape (N H W, C) {NOT_MOVED_BACK}", rows="left")
+    return Subject(base.name, compute, (*base.slips, mixed, left), base.factors, base.terms)
 
 
-#: What a reshape does that moves no axis.
-LEFT = "reshaped to (N, C, H, W), without moving the channels back: pixels and channels are mixed"
+#: The evidence of a reshape without a transposition.
+NOT_MOVED_BACK = "reshaped to (N, C, H, W) without moving the channels back: pixels and channels are mixed"
 
 
 def _images(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """(N H W, C) as (N, C, H, W): the reverse of `_channels_last`."""
+    """(N H W, C) as (N, C, H, W), the inverse of `_channels_last`."""
     N, C, H, W = shape
     return rows.reshape(N, H, W, C).transpose(0, 3, 1, 2)
 
 
-def _spatial_gradient(usual: Subject) -> Subject:
-    """A gradient of the normalisation over x as (N H W, C), with reshapes that move no axis."""
+def _spatial_gradient(base: Subject) -> Subject:
+    """A gradient of the normalisation over x as (N H W, C), with slips for reshapes without a transposition."""
 
     def compute(draw: Draw, rows: str = "right", **options: Any) -> Any:
         shape = draw.handed["x"].shape
         if rows in ("mixed", "both"):
             draw = draw.changed(dy=_images(draw.dy, shape).reshape(-1, shape[1]))
-        found = usual.compute(draw, **options)
+        found = base.compute(draw, **options)
         if rows in ("right", "mixed"):
             return found
         terms = found if isinstance(found, dict) else {"": found}
         whole = {name: np.broadcast_to(term, draw.x.shape).reshape(shape) for name, term in terms.items()}
         return {name: _channels_last(term) for name, term in whole.items()}
 
-    mixed = f"{usual.name} of dout.reshape(-1, C), which mixes pixels and channels"
+    mixed = f"{base.name} computed from dout.reshape(-1, C), which mixes pixels and channels"
     slips = [slip("axes-mixed", mixed, rows="mixed")]
-    if usual.name == "dx":
-        slips += [slip("axes-mixed", mixed, rows="both"), slip("axes-mixed", f"dx {LEFT}", rows="left")]
-    return replace(usual, compute=compute, slips=(*usual.slips, *slips))
+    if base.name == "dx":
+        slips += [slip("axes-mixed", mixed, rows="both"), slip("axes-mixed", f"dx {NOT_MOVED_BACK}", rows="left")]
+    return replace(base, compute=compute, slips=(*base.slips, *slips))
 
 
 def _through_relu(subject: Subject) -> Subject:
-    """A gradient of affine_relu: that of the affine layer, for dout where x w + b is positive."""
+    """A gradient of affine_relu: that of the affine layer, with dout set to 0 where x w + b is not positive."""
 
     def compute(draw: Draw, mask: str = "right", **options: Any) -> Any:
         z = draw.x @ draw.weight.T + draw.bias
@@ -705,22 +714,22 @@ def _through_relu(subject: Subject) -> Subject:
         return subject.compute(draw.changed(dy=dy), **options)
 
     slips = (
-        slip("derivative-missing", f"{subject.name} of the affine layer alone: relu_backward is left out", mask="none"),
+        slip("derivative-missing", f"{subject.name} of the affine layer only: relu_backward is missing", mask="none"),
         slip("mask-from-gradient", f"{subject.name} with dout masked by its own sign", mask="of dout"),
     )
     return Subject(subject.name, compute, (*slips, *subject.slips), subject.factors, subject.terms)
 
 
 def _affine_relu_forward() -> Subject:
-    usual = layers.linear_forward()
+    affine = layers.linear_forward()
 
     def compute(draw: Draw, relu: str = "right", **options: Any) -> Any:
-        terms = usual.compute(draw, **options)
+        terms = affine.compute(draw, **options)
         z = sum(terms.values()) if isinstance(terms, dict) else terms
         return np.maximum(z, 0) if relu == "right" else z
 
-    left_out = slip("wrong-function", "x w + b: the ReLU is left out", relu="none")
-    return Subject(usual.name, compute, (left_out, *usual.slips), usual.factors)
+    missing = slip("wrong-function", "x w + b: the ReLU is missing", relu="none")
+    return Subject(affine.name, compute, (missing, *affine.slips), affine.factors)
 
 
 CS231N = tuple(_described())
@@ -728,7 +737,7 @@ UPDATES = {"sgd": "sgd", "sgd_momentum": "momentum", "rmsprop": "rmsprop", "adam
 
 
 class CS231n(Runner):
-    """The functions of the assignments, wherever they are in the hand-in."""
+    """The functions of the assignments, in any file of the hand-in."""
 
     name = "cs231n"
     title = "Stanford CS231n: layers, losses, linear classifiers and update rules as functions"
@@ -748,11 +757,11 @@ class CS231n(Runner):
             module = next((m for m in source.modules if _arguments(m, name)[:2] == ["w", "dw"]), None)
             if module is not None:
                 updates.append((name, module))
-        whole: dict[str, tuple[Described, Module]] = {}
+        found_networks: dict[str, tuple[Described, Module]] = {}
         for module in source.modules:
-            for each in networks(module, (stable,)):
-                whole.setdefault(each.name, (each, module))
-        described += whole.values()
+            for each in networks(module, (judge_stability,)):
+                found_networks.setdefault(each.name, (each, module))
+        described += found_networks.values()
         if not described and not updates:
             return None
         listed = {each.forward for each, _ in described}
@@ -772,7 +781,8 @@ class CS231n(Runner):
         return super().make_trials() | updates
 
     def _judges(self, each: Described, module: Module, observations: Mapping[str, Observation]) -> tuple[Judge, Judge]:
-        """A network's loss returns scores, or the loss and its gradients: the call determines the names of parts."""
+        """The judges of a part. The `loss` of a network returns scores, or the loss and its gradients, so its parts are
+        named after the call."""
         if not each.owner:
             return super()._judges(each, module, observations)
         forward, gradient = (
@@ -841,14 +851,14 @@ def _arguments(module: Module, name: str) -> list[str]:
 
 
 def _defaults(function: ast.FunctionDef) -> list[ast.expr | None]:
-    """The default of each argument, None without one."""
+    """The default value of each argument; None for arguments without one."""
     defaults = function.args.defaults
     return [None] * (len(function.args.args) - len(defaults)) + list(defaults)
 
 
 def _defines(module: Module, each: Described) -> bool:
-    """Whether the function exists with the right number of arguments, and so does its backward, if it has one. A
-    forward without a backward belongs to the course if its arguments have the names of the course and it returns a
+    """Whether the module defines the function with the right number of arguments, and its backward if there is one. A
+    forward whose backward is missing is accepted if its arguments have the names of the course and it returns a
     cache."""
     if each.forward not in module.functions:
         return False
@@ -857,11 +867,11 @@ def _defines(module: Module, each: Described) -> bool:
     for value, arg, default in zip(values.values(), node.args.args, _defaults(node), strict=False):
         number = isinstance(default, ast.Constant) and isinstance(default.value, int | float)
         if isinstance(value, dict) and (number or re.search(r"eps|momentum|rate", arg.arg.lower())):
-            return False  # a number where the course has a dict: another function of that name
+            return False  # the course has a dict here, so this is a different function with the same name
     if each.backward and each.backward not in module.functions:
         others = {one.backward for one in CS231N if one.forward == each.forward}
         first = next(one for one in CS231N if one.forward == each.forward) is each
-        unfinished = first and not others & set(module.functions) and _gives_two(node)
+        unfinished = first and not others & set(module.functions) and _returns_pair(node)
         return unfinished and [arg.arg for arg in node.args.args] == names
     return len(required(node)) <= len(names) <= len(node.args.args)
 
@@ -870,7 +880,8 @@ def _defines(module: Module, each: Described) -> bool:
 
 
 class CachedPairs(Runner):
-    """Pairs `NAME_forward`, `NAME_backward` with a cache that belong to no course, and Coursera's networks."""
+    """Pairs of functions `NAME_forward` and `NAME_backward` with a cache that belong to no course, and the networks of
+    Coursera."""
 
     name = "pairs"
     title = "pairs of functions, NAME_forward and NAME_backward with a cache"
@@ -897,14 +908,14 @@ def pairs_of(source: Source) -> list[tuple[Described, Module]]:
                 continue
             start, word, end = match.groups()
             backward = forward.replace(word, word.replace("forward", "backward").replace("fwd", "bwd"))
-            if backward not in module.functions or not _gives_two(module.functions[forward]):
+            if backward not in module.functions or not _returns_pair(module.functions[forward]):
                 continue
-            asked = required(module.functions[backward])
-            chosen = tuple(KINDS if re.search(r"activation|kind|nonlin", name) else name for name in asked[2:])
-            made = _made_up(module.functions[forward])
-            if made is None or len(asked) < 2 or any(one is not KINDS for one in chosen):
+            takes = required(module.functions[backward])
+            chosen = tuple(KINDS if re.search(r"activation|kind|nonlin", name) else name for name in takes[2:])
+            generated = _generated_arguments(module.functions[forward])
+            if generated is None or len(takes) < 2 or any(one is not KINDS for one in chosen):
                 continue
-            make, names = made
+            make, names = generated
             gradients = {f"d{name}": numeric_gradient(f"d{name}", k) for k, name in enumerate(names)}
             name, further = f"{start}{end or ''}", tuple("sigmoid" for _ in chosen)
             known = kind_of(name) is not None
@@ -918,7 +929,7 @@ def pairs_of(source: Source) -> list[tuple[Described, Module]]:
 
 
 def _has_mode(function: ast.FunctionDef, position: int) -> bool:
-    """Whether this argument is the mode of Coursera's pooling, which is `max` or `average`."""
+    """Whether this argument is the mode of Coursera's pooling, `max` or `average`."""
     arguments, defaults = function.args.args, _defaults(function)
     if len(arguments) <= position or arguments[position].arg != "mode":
         return False
@@ -927,63 +938,66 @@ def _has_mode(function: ast.FunctionDef, position: int) -> bool:
 
 
 def _averaging(make: Callable[[np.random.Generator, int], Given]) -> Callable[[np.random.Generator, int], Given]:
-    def made(g: np.random.Generator, position: int) -> Given:
+    def averaging(g: np.random.Generator, position: int) -> Given:
         given = make(g, position)
         return replace(given, arrays={**given.arrays, "mode": "average"})
 
-    return made
+    return averaging
 
 
-def _gives_two(function: ast.FunctionDef) -> bool:
+def _returns_pair(function: ast.FunctionDef) -> bool:
     returns = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
     return any(isinstance(value, ast.Tuple) and len(value.elts) == 2 for value in returns)
 
 
 def numeric_gradient(name: str, k: int) -> Subject:
-    """A gradient by differences of the hand-in's own forward. The draw: J_k and what its models read."""
-    usual = numeric_backward() if k == 0 else parameter_subject(name, bias=name[1:].lower().startswith("b"))
+    """A gradient that is compared with finite differences of the hand-in's own forward, with respect to argument k."""
+    base = numeric_backward() if k == 0 else parameter_subject(name, bias=name[1:].lower().startswith("b"))
 
     def compute(draw: Draw, **options: Any) -> Any:
         J = draw.jacobians[k]
         x = draw.around[k].x
         expected = (J @ draw.dy.ravel()).reshape(x.shape)
-        return usual.compute(draw.changed(J=J, x=x, expected=expected), **options)
+        return base.compute(draw.changed(J=J, x=x, expected=expected), **options)
 
-    return Subject(name, compute, usual.slips, usual.factors, usual.terms, usual.tolerance)
+    return Subject(name, compute, base.slips, base.factors, base.terms, base.tolerance)
 
 
 KINDS = ("relu", "sigmoid")
 
 
-#: Names of recurrent layers' arguments: the hidden state (N, H), the weights from the input (D, H) and from it (H, H).
+#: Names of the arguments of recurrent layers: the hidden state (N, H), the input weights (D, H) and the recurrent
+#: weights (H, H).
 STATE = re.compile(r"(prev_?h|h_?prev|a_?prev|h_?0|a_?0|h|h_?t_?1|state|hidden)$")
 FROM_INPUT = re.compile(r"w_?(x|xh|ax|ih|xa|hx)$|u$")
 FROM_STATE = re.compile(r"w_?(h|hh|aa|a)$|v$")
 
 
-def _made_up(function: ast.FunctionDef) -> tuple[Callable[[np.random.Generator, int], Given], list[str]] | None:
-    """Values for the arguments of forward, by name: samples in rows, or in columns if the name says so; images for a
-    convolution or pooling; those of a recurrent layer if its weights have such names."""
+def _generated_arguments(
+    function: ast.FunctionDef,
+) -> tuple[Callable[[np.random.Generator, int], Given], list[str]] | None:
+    """A function that generates the arguments of forward according to their names, and the names of the arrays. Samples
+    are rows, or columns if the names suggest it. A convolution or pooling gets images."""
     names = required(function)
     if not names or len(names) > 6:
         return None
     low = [name.lower() for name in names]
     if re.search(r"conv|pool", function.name.lower()) and not re.search(r"1d|3d|transpose", function.name.lower()):
-        make = _made_up_images(names, function)
+        make = _generated_images(names, function)
     elif any(map(FROM_INPUT.match, low[1:])) and any(map(FROM_STATE.match, low[1:])) and STATE.match(low[1]):
-        make = _made_up_recurrent(names, sequence=not re.search(r"step|cell", function.name.lower()))
+        make = _generated_recurrent(names, sequence=not re.search(r"step|cell", function.name.lower()))
     elif len(names) > 4:
         return None
     else:
-        make = _made_up_features(names)
-    made = make(np.random.default_rng(0), 0).arrays
-    if any(value is None for value in made.values()):
+        make = _generated_features(names)
+    example = make(np.random.default_rng(0), 0).arrays
+    if any(value is None for value in example.values()):
         return None
-    return make, [name for name, value in made.items() if isinstance(value, np.ndarray)]
+    return make, [name for name, value in example.items() if isinstance(value, np.ndarray)]
 
 
-def _made_up_recurrent(names: list[str], *, sequence: bool) -> Callable[[np.random.Generator, int], Given]:
-    """One step of a recurrent layer, x (N, D), or all of them, x (N, T, D)."""
+def _generated_recurrent(names: list[str], *, sequence: bool) -> Callable[[np.random.Generator, int], Given]:
+    """The arguments of one step of a recurrent layer, x (N, D), or of a whole sequence, x (N, T, D)."""
 
     def make(g: np.random.Generator, position: int) -> Given:
         N, D, H = SIZES[position]
@@ -1005,8 +1019,9 @@ def _made_up_recurrent(names: list[str], *, sequence: bool) -> Callable[[np.rand
     return make
 
 
-def _made_up_images(names: list[str], function: ast.FunctionDef) -> Callable[[np.random.Generator, int], Given]:
-    """A convolution or a pooling: (N, C, H, W), or (N, H, W, C) where the names are those of Coursera's course."""
+def _generated_images(names: list[str], function: ast.FunctionDef) -> Callable[[np.random.Generator, int], Given]:
+    """The arguments of a convolution or pooling: (N, C, H, W), or (N, H, W, C) if the names are those of the Coursera
+    course."""
     last = bool(re.match(r"A(_prev)?$", names[0])) or "hparameters" in [each.arg for each in function.args.args]
     pooling = "pool" in function.name.lower()
 
@@ -1039,18 +1054,18 @@ def _made_up_images(names: list[str], function: ast.FunctionDef) -> Callable[[np
     return make
 
 
-def _made_up_features(names: list[str]) -> Callable[[np.random.Generator, int], Given]:
+def _generated_features(names: list[str]) -> Callable[[np.random.Generator, int], Given]:
     columns = bool(re.fullmatch(r"A(_prev|_\w+)?|Z|X_?T", names[0]))
     weight = re.compile(r"^w\d*$|weight|kernel|theta")
-    weighty = any(weight.search(name.lower()) for name in names)
+    has_weight = any(weight.search(name.lower()) for name in names)
 
     def value(name: str, g: np.random.Generator, N: int, D: int, K: int) -> Any:
         low = name.lower()
         if weight.search(low):
             return g.normal(size=(K, D) if columns else (D, K))
-        if low == "b" and not weighty and names[0].lower() == "a":  # two operands: a * b
+        if low == "b" and not has_weight and names[0].lower() == "a":  # two operands: a * b
             return spread_out(g, (N, D))
-        if not weighty and re.search(r"^b\d*$|bias", low):  # x + b
+        if not has_weight and re.search(r"^b\d*$|bias", low):  # x + b
             return g.normal(size=(D, 1) if columns else D)
         if re.search(r"^b\d*$|bias", low):
             return g.normal(size=(K, 1) if columns else K)

@@ -1,8 +1,9 @@
-"""Descriptions of CS231n's networks: `TwoLayerNet` and `FullyConnectedNet`. `loss(X)` returns scores, `loss(X, y)`
-returns the loss and a dict of gradients.
+"""The networks of CS231n: `TwoLayerNet` and `FullyConnectedNet`. `loss(X)` returns the scores, `loss(X, y)` the loss
+and a dict of gradients.
 
-Editions differ in names (input_dim, input_size; dropout_keep_ratio, dropout; normalization, use_batchnorm), in whether
-`reg` is an argument of the constructor or of the loss, and in whether reg * sum(W²) is halved.
+The editions differ in three respects: names of arguments (input_dim or input_size, dropout_keep_ratio or dropout,
+normalization or use_batchnorm), whether `reg` is an argument of the constructor or of the loss, and whether the penalty
+is reg * sum(W²) or half of it.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from handgrad.checking.diagnosis import Draw, Subject, close, departure, slip
 from handgrad.checking.diagnosis_networks import mlp_bias_gradient, mlp_forward, mlp_norm_gradient, mlp_weight_gradient
 from handgrad.checking.probe import Observation
 
-#: Batch, inputs, hidden layers, classes.
+#: Batch size, inputs, hidden layers, classes.
 SIZES = ((5, 4, (6,), 3), (6, 3, (5,), 4), (4, 5, (3,), 3))
 DEEP = ((5, 4, (6, 5), 3), (6, 3, (4, 5), 4), (4, 5, (3, 4), 3))
 REGULARISATION = (0.3, 0.05, 1.2)
-#: Nothing that goes into a ReLU is nearer to 0 than this: differences do not straddle the kink.
-CLEAR = 0.02
+#: Minimum absolute value of the inputs of a ReLU, so that finite differences do not cross the kink.
+MIN_PREACTIVATION = 0.02
 SHARES = ({"share": 0.5}, {"share": 1.0})
 PENALTIES = {"0": "regularisation-missing", "c": "regularisation-wrong"}
 
@@ -56,93 +57,103 @@ def _penalty(draw: Draw, which: str = "weights") -> float:
 
 def network_loss() -> Subject:
     """The mean cross-entropy of the scores, plus share * reg * sum(W²)."""
-    scores, usual = mlp_forward(), more.softmax_loss()
-    named = {option for each in usual.slips for option in each.options}
+    scores, data_loss = mlp_forward(), more.softmax_loss()
+    loss_options = {option for each in data_loss.slips for option in each.options}
 
     def compute(draw: Draw, penalty: str = "weights", averaged: bool = True, **options: Any) -> Any:
-        loss = {key: options.pop(key) for key in list(options) if key in named and key != "end"}
+        chosen = {key: options.pop(key) for key in list(options) if key in loss_options and key != "end"}
         x = scores.compute(draw, **options)
-        data = usual.compute(draw.changed(x=x), **loss) * (1 if averaged else len(draw.x))
+        data = data_loss.compute(draw.changed(x=x), **chosen) * (1 if averaged else len(draw.x))
         return data + draw.share * draw.reg * _penalty(draw, penalty)
 
     slips = (
         slip("regularisation-missing", "the loss without reg * sum(W * W)", penalty="none"),
-        slip("batch-mean-missing", "the loss of the samples summed, not their mean", averaged=False),
-        slip("regularisation-wrong", "the penalty of the first layer's weights alone", penalty="first"),
-        slip("regularisation-wrong", "the penalty of the last layer's weights alone", penalty="last"),
-        slip("regularisation-wrong", "the first layer's penalty once for each layer", penalty="first in place of all"),
-        slip("regularisation-wrong", "the last layer's penalty once for each layer", penalty="last in place of all"),
-        slip("regularisation-wrong", "a penalty of the biases as well", penalty="biases too"),
-        slip("regularisation-wrong", "the penalty reg * sum(abs(W))", penalty="absolute"),
-        slip("regularisation-wrong", "the penalty divided by the batch size", penalty="over N"),
-        slip("regularisation-wrong", "the penalty without reg", penalty="without reg"),
-        *usual.slips,
-        *_of_its_kind(scores).slips,
+        slip("batch-mean-missing", "the sum of the samples' losses instead of their mean", averaged=False),
+        slip(
+            "regularisation-wrong", "the loss with a penalty for the weights of the first layer only", penalty="first"
+        ),
+        slip("regularisation-wrong", "the loss with a penalty for the weights of the last layer only", penalty="last"),
+        slip(
+            "regularisation-wrong",
+            "the loss with the penalty for the first layer once per layer",
+            penalty="first in place of all",
+        ),
+        slip(
+            "regularisation-wrong",
+            "the loss with the penalty for the last layer once per layer",
+            penalty="last in place of all",
+        ),
+        slip("regularisation-wrong", "the loss with a penalty that includes the biases", penalty="biases too"),
+        slip("regularisation-wrong", "the loss with the penalty reg * sum(abs(W))", penalty="absolute"),
+        slip("regularisation-wrong", "the loss with the penalty divided by the batch size", penalty="over N"),
+        slip("regularisation-wrong", "the loss with the penalty sum(W * W), without reg", penalty="without reg"),
+        *data_loss.slips,
+        *_without_activation_order(scores).slips,
     )
     mean = {"N": "batch-mean-missing", "1/N": "batch-mean-twice"}
-    return Subject("the loss", compute, slips, factors=mean, tolerance=usual.tolerance)
+    return Subject("the loss", compute, slips, factors=mean, tolerance=data_loss.tolerance)
 
 
-def _of_its_kind(subject: Subject) -> Subject:
-    """Removes slips of the order of activations, because all hidden activations are ReLU here."""
+def _without_activation_order(subject: Subject) -> Subject:
+    """Removes the slips about the order of activations, because all hidden activations are ReLU here."""
     return replace(subject, slips=tuple(one for one in subject.slips if one.bug != "activation-order"))
 
 
 def _weight(index: int, name: str) -> Subject:
-    usual = _of_its_kind(mlp_weight_gradient(index, name=name, averaged=True))
+    base = _without_activation_order(mlp_weight_gradient(index, name=name, averaged=True))
 
     def compute(draw: Draw, **options: Any) -> Any:
-        data = usual.compute(draw.changed(dy=None), **options)
+        data = base.compute(draw.changed(dy=None), **options)
         penalty = 2 * draw.share * draw.reg * draw.W[index]
         if data.shape != penalty.shape:
             return data
         return {"data": data, "regularisation": penalty}
 
     mean = {"N": "batch-mean-missing", "1/N": "batch-mean-twice", "-1": "label-sign"}
-    return replace(usual, compute=compute, factors={}, terms={"data": mean, "regularisation": PENALTIES})
+    return replace(base, compute=compute, factors={}, terms={"data": mean, "regularisation": PENALTIES})
 
 
 def _bias(index: int, name: str) -> Subject:
-    usual = _of_its_kind(mlp_bias_gradient(index, name=name, averaged=True))
+    base = _without_activation_order(mlp_bias_gradient(index, name=name, averaged=True))
 
     def compute(draw: Draw, regularised: bool = False, **options: Any) -> Any:
-        found = usual.compute(draw.changed(dy=None), **options)
+        found = base.compute(draw.changed(dy=None), **options)
         return found + 2 * draw.share * draw.reg * draw.b[index] if regularised else found
 
-    bias = slip("regularisation-wrong", "the bias is regularised as the weights are", regularised=True)
-    factors = {**usual.factors, "N": "batch-mean-missing"}
-    return replace(usual, compute=compute, slips=(bias, *usual.slips), factors=factors)
+    bias = slip("regularisation-wrong", f"{name} with a penalty for the biases", regularised=True)
+    factors = {**base.factors, "N": "batch-mean-missing"}
+    return replace(base, compute=compute, slips=(bias, *base.slips), factors=factors)
 
 
 def _norm(index: int, which: str, name: str) -> Subject:
-    usual = mlp_norm_gradient(index, which)
+    base = mlp_norm_gradient(index, which)
 
     def compute(draw: Draw, **options: Any) -> Any:
-        return usual.compute(draw.changed(dy=None), **options) / len(draw.x)
+        return base.compute(draw.changed(dy=None), **options) / len(draw.x)
 
     factors = {"N": "batch-mean-missing", "1/N": "batch-mean-twice", "0": "norm-backward-skipped"}
-    return replace(usual, name=name, compute=compute, factors=factors)
+    return replace(base, name=name, compute=compute, factors=factors)
 
 
-def _by_differences(name: str, k: int) -> Subject:
-    usual = numeric_backward(loss=True) if k == 0 else parameter_subject(name, bias=False)
+def _numeric_gradient(name: str, k: int) -> Subject:
+    base = numeric_backward(loss=True) if k == 0 else parameter_subject(name, bias=False)
 
     def compute(draw: Draw, **options: Any) -> Any:
         if k not in draw.jacobians:
-            raise ValueError("the loss has no derivative by differences")
+            raise ValueError("the loss has no numerical derivative")
         J, x = draw.jacobians[k], draw.around[k].x
         expected = (J @ draw.dy.ravel()).reshape(x.shape)
-        return usual.compute(draw.changed(J=J, x=x, expected=expected), **options)
+        return base.compute(draw.changed(J=J, x=x, expected=expected), **options)
 
     mean = {"N": "batch-mean-missing", "1/N": "batch-mean-twice"}
     return Subject(name, compute, (), factors=mean, tolerance=DIFFERENCES)
 
 
-# -- what is handed over ----------------------------------------------------------------------------------------------
+# -- arguments --------------------------------------------------------------------------------------------------------
 
 
-def _drawn(g: np.random.Generator, position: int, sizes: Any, norm: str) -> Draw:
-    """A network in which no hidden unit is close to 0."""
+def _random_network(g: np.random.Generator, position: int, sizes: Any, norm: str) -> Draw:
+    """A random network in which no input of a ReLU is close to 0."""
     N, D, hidden, K = sizes[position]
     widths = [D, *hidden, K]
     for _ in range(2000):
@@ -158,7 +169,7 @@ def _drawn(g: np.random.Generator, position: int, sizes: Any, norm: str) -> Draw
                 axis = 0 if norm == "batchnorm" else 1
                 z = (z - z.mean(axis=axis, keepdims=True)) / np.sqrt(z.var(axis=axis, keepdims=True) + 1e-5)
                 z = gammas[index] * z + betas[index]
-            clear = clear and bool(np.abs(z).min() > CLEAR)
+            clear = clear and bool(np.abs(z).min() > MIN_PREACTIVATION)
             value = np.maximum(z, 0)
         if clear:
             break
@@ -180,7 +191,7 @@ def _names(layers: int, norm: str) -> list[str]:
 
 
 def _given(g: np.random.Generator, position: int, sizes: Any, norm: str, labels: bool, dropped: bool = False) -> Given:
-    draw = _drawn(g, position, sizes, norm).changed(dropped=dropped)
+    draw = _random_network(g, position, sizes, norm).changed(dropped=dropped)
     values = {f"W{k + 1}": W for k, W in enumerate(draw.W)} | {f"b{k + 1}": b for k, b in enumerate(draw.b)}
     values |= {f"gamma{k + 1}": one for k, one in enumerate(draw.gammas)}
     values |= {f"beta{k + 1}": one for k, one in enumerate(draw.betas)}
@@ -204,11 +215,11 @@ def _given(g: np.random.Generator, position: int, sizes: Any, norm: str, labels:
         for name, value in arrays.items()
     ]
     after = (call("made", "forward", args=args, to="large f", send=False), get("large f", 0, to="large y"))
-    return Given(arrays, draw, after=after, besides={"large": values[last] + 1e3})  # the loss stays what it is
+    return Given(arrays, draw, after=after, besides={"large": values[last] + 1e3})  # this does not change the loss
 
 
 def _evaluated(forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Observation]]) -> None:
-    """Checks that loss(X) without labels uses no batch statistics and drops nothing."""
+    """Checks that loss(X), without labels, uses neither batch statistics nor dropout."""
     for one, observation in trials:
         scores, head = observation.get("scores of X"), observation.get("scores of head")
         if scores is None or head is None or head.shape != scores[:2].shape or forward.missing:
@@ -221,7 +232,7 @@ def _evaluated(forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Ob
                 return
         elif not close(head, scores[:2]):
             alone = departure("the scores", head, scores[:2])
-            forward.bug("evaluation-batch-figures", f"loss(X) of the first two samples without the others: {alone}")
+            forward.bug("evaluation-batch-figures", f"loss(X) for only the first two samples: {alone}")
             return
 
 
@@ -229,7 +240,7 @@ def _evaluated(forward: Judge, backward: Judge, trials: Sequence[tuple[Trial, Ob
 
 
 def networks(module: Module, more_checks: tuple[Callable[..., None], ...] = ()) -> Iterator[Described]:
-    """The networks that one file defines, each with its loss. `more_checks` tests further properties of a loss."""
+    """The networks in one file, as a description of each part. `more_checks` are further checks of a loss."""
     for owner, sizes in (("TwoLayerNet", SIZES), ("FullyConnectedNet", DEEP)):
         if owner not in module.classes or "loss" not in module.methods(owner):
             continue
@@ -252,7 +263,7 @@ def _arguments(node: ast.FunctionDef | None) -> list[str]:
 
 
 def _built(owner: str, init: list[str]) -> dict[str, Any] | None:
-    """The arguments of the constructor, with the names of the edition."""
+    """The arguments of the constructor, with the names of the edition; None if the constructor is not recognised."""
     wanted = {"D": ("input_dim", "input_size"), "K": ("num_classes", "output_size", "output_dim")}
     wanted |= {"H": ("hidden_dim", "hidden_size")} if owner == "TwoLayerNet" else {"hidden": ("hidden_dims",)}
     built: dict[str, Any] = {}
@@ -266,7 +277,7 @@ def _built(owner: str, init: list[str]) -> dict[str, Any] | None:
 
 
 def _normalisations(init: list[str], node: ast.ClassDef) -> tuple[str, ...]:
-    """Those that the constructor takes and the code mentions."""
+    """The normalisations that the constructor accepts and the code mentions."""
     if "normalization" in init:
         values = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
         names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
@@ -298,7 +309,8 @@ def _parts(
     if not norm:
         yield Described(
             f"{title}.loss(X)", "forward", "", lambda g, k: _given(g, k, sizes, norm, False),
-            _of_its_kind(mlp_forward()), adapter=adapted(_spec(owner, names, built, ["X"])), numeric=False, **common,
+            _without_activation_order(mlp_forward()), adapter=adapted(_spec(owner, names, built, ["X"])), numeric=False,
+            **common,
         )  # fmt: skip
     analytic = norm != "layernorm"
     gradients: dict[str, Subject] = {}
@@ -306,7 +318,7 @@ def _parts(
         index = int(name[-1]) - 1
         kind = name[:-1]
         if not analytic:
-            gradients[f"d{name}"] = _by_differences(f"d{name}", k)
+            gradients[f"d{name}"] = _numeric_gradient(f"d{name}", k)
         elif kind in ("gamma", "beta"):
             gradients[f"d{name}"] = _norm(index, kind, f"d{name}")
         else:
@@ -320,19 +332,20 @@ def _parts(
     )  # fmt: skip
 
 
-#: What is wrong in forward, and in the gradients for the same reason.
+#: Options of slips in forward that also make the gradients wrong.
 SHARED = ("bias", "norm", "activations", "end")
 
 
 def _with_dropout(sizes: Any, built: dict[str, Any], loss: list[str]) -> Described:
-    """A network with dropout, checked only by its own numerical derivatives. The seed fixes the mask in all calls."""
+    """A network with dropout, compared only with its own numerical derivatives. The seed gives all calls the same
+    mask."""
     names = _names(len(sizes[0][2]) + 1, "")
     inputs = ["X", "y", *(["size reg"] if "reg" in loss else [])]
     owner = "FullyConnectedNet"
     return Described(
         f"{owner} with dropout.loss(X, y)", "forward", "backward",
         lambda g, k: _given(g, k, sizes, "", True, dropped=True), None,
-        {f"d{name}": _by_differences(f"d{name}", k) for k, name in enumerate(names)},
+        {f"d{name}": _numeric_gradient(f"d{name}", k) for k, name in enumerate(names)},
         adapter=adapted(_spec(owner, names, built, inputs)), upstream=False, starts_at_zero=True, differences=True,
         more=(_evaluated,), owner=owner, methods=("loss", "loss"), group=owner, trials=2,
     )  # fmt: skip

@@ -250,7 +250,7 @@ class Runner(Contract):
                 self._no_output(each, forward)
             if forward.missing and not gradient.missing:
                 gradient.missing = forward.missing
-            gradient.unjudged = gradient.unjudged or "forward does not go through"
+            gradient.unjudged = gradient.unjudged or "forward fails"
             return self._both(each, forward, gradient)
         if all(one.values["y"].kind == "none" for one in named.values() if "y" in one.values):
             forward.missing = gradient.missing = "it returns None: not filled in"
@@ -314,11 +314,11 @@ class Runner(Contract):
                 if judge.findings or judge.missing or subject is None or value is None or each.output is None:
                     continue
                 if judge is gradient and forward.findings:
-                    continue  # what follows from a forward that is wrong: told there
+                    continue  # a consequence of a wrong forward, which is reported there
                 expected = right_value(subject, one.draw)
                 if value.array is None or not close(value.array, expected, max(subject.tolerance, 1e-6)):
                     found = value.type if value.array is None else departure(subject.name, value.array, expected)
-                    judge.bug("batch-of-one", f"right with several samples, with one: {found}")
+                    judge.bug("batch-of-one", f"it is right for several samples; for a single sample: {found}")
 
     def _no_output(self, each: Described, judge: Judge) -> None:
         judge.judged = True
@@ -361,7 +361,7 @@ class Runner(Contract):
                 }
                 draw = draw.changed(dy=each.fold(draw.dy)) if hasattr(draw, "dy") else draw
             except (ValueError, IndexError):
-                pass  # of another shape, which the fit reports
+                pass  # the fit reports the wrong shape
         output, x = values.get("y"), getattr(draw, "x", None)
         if output is not None and output.array is not None and x is not None and output.array.shape == x.shape:
             draw = draw.changed(y=output.array)
@@ -373,7 +373,7 @@ class Runner(Contract):
         raised = [observations[one.name].values.get("g") for one in trials if one.name in observations]
         failures = [value.failure for value in raised if value is not None and value.failure is not None]
         if failures:
-            judge.failed(failures[0], "" if len(failures) == len(raised) else "(other sizes go through)")
+            judge.failed(failures[0], "" if len(failures) == len(raised) else "(it works with other sizes)")
             if len(failures) == len(raised):
                 return
         if all(value is not None and value.kind == "none" for value in raised) and raised and each.backward:
@@ -399,8 +399,8 @@ class Runner(Contract):
             if not shown:
                 judge.unjudged = judge.unjudged or "forward returns no array"
                 return
-        went = [one for one in shown if "y" in named[one.name].values]  # where forward fails, forward says so
-        shown = went or shown
+        succeeded = [one for one in shown if "y" in named[one.name].values]  # failures of forward are reported there
+        shown = succeeded or shown
         choice, sure = self._convention(each, shown, named)
         open_choices = () if sure else each.conventions
         shown = [Trial(one.probe, one.draw.changed(**choice)) for one in shown]
@@ -409,14 +409,14 @@ class Runner(Contract):
             if all(value is None for value in values):
                 if not failures:
                     judge.judged = True
-                    judge.bug("returns-nothing", f"`{name}` does not come back: expected {', '.join(each.gradients)}")
+                    judge.bug("returns-nothing", f"`{name}` is not returned: expected {', '.join(each.gradients)}")
                 continue
             if nothing and all(value is not None and value.kind == "none" for value in values):
                 judge.judged = True
-                judge.bug("gradient-not-stored", f"`{name}` comes back as None")
+                judge.bug("gradient-not-stored", f"`{name}` is None")
                 continue
             if each.by_differences and not all(k in one.draw.jacobians for one in shown):
-                judge.unjudged = judge.unjudged or f"forward has no derivative by differences for `{name[1:]}`"
+                judge.unjudged = judge.unjudged or f"forward has no numerical derivative with respect to `{name[1:]}`"
                 continue
             own = self._by_differences(each, k, trials, observations)
             before = list(judge.findings)
@@ -452,9 +452,9 @@ class Runner(Contract):
             if each.output is None and k and not each.differences:
                 averaged[name] = "right" if not new else "averaged" if new <= AVERAGED else "other"
         names = [name for name, how in averaged.items() if how == "averaged"]
-        if names and "right" not in averaged.values():  # a convention that all parameters follow
+        if names and "right" not in averaged.values():  # all parameters follow the same convention
             judge.findings = [bug for bug in judge.findings if bug.id not in AVERAGED]
-            judge.note(f"{' and '.join(names)}: averaged over the batch, all alike")
+            judge.note(f"{' and '.join(names)}: all averaged over the batch")
         self._again(each, judge, trials, observations)
 
     def _convention(
@@ -527,16 +527,18 @@ class Runner(Contract):
             first, second = observation.values.get("g"), observation.values.get("g again")
             y, after = observation.get("y"), observation.get("dy after")
             if y is not None and after is not None and not np.array_equal(after, np.resize(one.draw.up, y.shape)):
-                judge.bug("input-changed", "the upstream gradient dout holds other values after backward than before")
+                judge.bug("input-changed", "backward modifies the upstream gradient dout")
             y_after = observation.get("y after")
             if y is not None and y_after is not None and not np.array_equal(y, y_after, equal_nan=True):
-                judge.bug("state-overwritten", "backward overwrites the very array that forward returned")
+                judge.bug("state-overwritten", "backward overwrites the array that forward returned")
             if first is None or second is None or judge.findings:
                 continue
             for name, a, b in zip(each.gradients, _several(first), _several(second), strict=False):
                 if a.array is not None and b.array is not None and not close(b.array, np.asarray(a.array, float)):
                     evidence = departure(name, b.array, np.asarray(a.array, float))
-                    judge.bug("state-overwritten", f"called a second time, backward gives another `{name}`: {evidence}")
+                    judge.bug(
+                        "state-overwritten", f"a second call of backward returns a different `{name}`: {evidence}"
+                    )
                     return
 
 

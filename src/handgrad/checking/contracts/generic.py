@@ -1,8 +1,9 @@
-"""Layers and functions of no course: any class with `forward` and `backward`, and any function with its gradient.
+"""Layers and functions that belong to no course: any class with `forward` and `backward`, and any function with its
+gradient.
 
-forward may compute anything, unless the name of the class says what it should be (Sigmoid, Linear, LayerNorm, ...).
-backward is compared with finite differences of that forward, entry by entry, extrapolated over two steps. If forward
-is a known layer, the error in backward is named.
+forward may compute any function, unless the class has the name of a known layer (Sigmoid, Linear, LayerNorm, ...).
+backward is compared entry by entry with finite differences of forward, extrapolated from two step sizes. If forward
+computes a known layer, the bug in backward is named.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ from handgrad.checking.probe import Observation, Operation, Probe, Value
 from handgrad.checking.results import Finding, Part
 from handgrad.errors import ConfigError
 
-#: Tolerance of a derivative by finite differences, with a safety margin.
+#: Tolerance of derivatives by finite differences, with a safety margin.
 DIFFERENCES = 2e-6
-#: Maximum size of a parameter; a larger one is left unchanged and not judged.
-ROOM = 256
-#: Passes through one object: a layer may be right in the first and wrong in a later one.
+#: Maximum size of a parameter. Larger parameters are not changed and not judged.
+MAX_PARAMETER_SIZE = 256
+#: Number of passes through the same object. A layer can be right in the first pass and wrong in a later one.
 PASSES = 4
 
 
-#: What a class computes according to its name.
+#: The function of a class according to its name.
 NAMES = (
     (r"soft_?max", "softmax"),
     (r"leaky_?relu", "leaky"),
@@ -61,9 +62,9 @@ NAMES = (
     (r"identity", "identity"),
 )
 ELEMENTWISE = ("identity", "sigmoid", "tanh", "relu", "leaky", "elu")
-#: Functions without a parameter that are known by their values, whatever they are called.
+#: Functions without parameters that are recognised by their values, independent of their names.
 BY_VALUES = ("sigmoid", "tanh", "relu", "gelu", "silu", "softplus", "softsign")
-#: Those of them of which there is no derivation to show.
+#: Those of them for which there is no derivation.
 NOT_DERIVED = ("silu", "softplus", "softsign")
 WEIGHTS = re.compile(r"(^|\.|_)(w|weights?|kernel)$", re.I)
 BIASES = re.compile(r"(^|\.|_)(b|bias(es)?)$", re.I)
@@ -71,18 +72,18 @@ GAMMAS = re.compile(r"(^|\.|_)(gamma|scale)$", re.I)
 BETAS = re.compile(r"(^|\.|_)(beta|shift)$", re.I)
 
 
-#: Words that make a name mean another function: LogSoftmax, HardTanh, SigmoidCrossEntropy, ConvReLU, ReLU6.
-OTHERWISE = re.compile(
+#: Words that indicate a different function: LogSoftmax, HardTanh, SigmoidCrossEntropy, ConvReLU, ReLU6.
+OTHER_FUNCTION = re.compile(
     r"hard|log(?!istic)|shrink|cross|entropy|loss|criterion|conv|pool|attention|lstm|gru|rnn|cell|gate|bilinear|square"
     r"|gumbel|mask|scaled|weighted|temperature|sparse|spectral|group|instance|residual|noisy|dropout|6$|block|network"
 )
 
 
 def kind_of(name: str) -> str | None:
-    """What a layer of that name computes; None if the name does not say or names two things."""
+    """The function that a layer of this name computes; None if the name indicates none or more than one."""
     text = re.sub("ReLU|RELU", "Relu", re.sub(r"(?<![A-Z])E[Ll][Uu]", "Elu", name))
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).lower() if not text.isupper() else text.lower()
-    if OTHERWISE.search(text):
+    if OTHER_FUNCTION.search(text):
         return None
     found = []
     for pattern, kind in NAMES:
@@ -93,18 +94,18 @@ def kind_of(name: str) -> str | None:
 
 
 def required(function: ast.FunctionDef) -> list[str]:
-    """The arguments without a default, except `self` and the like."""
+    """The arguments without a default value, except `self`, `cls` and `ctx`."""
     names = [each.arg for each in function.args.posonlyargs + function.args.args]
     names = names[: len(names) - len(function.args.defaults)]
     return [name for name in names if name not in ("self", "cls", "ctx")]
 
 
-#: Constructor arguments that no formula of forward and backward should be asked about.
+#: Constructor arguments that are not options of the function which forward computes.
 NOT_OPTIONS = re.compile(r"lr|rate|eps|moment|decay|drop|keep|prob|^p$|std|sigma|scale|init|seed|noise|gain")
 
 
 def options(function: ast.FunctionDef) -> dict[str, float]:
-    """The numeric arguments with a default, such as the slope of a function, with a value that is not the default."""
+    """The float arguments with a default value, such as a slope, each with a value that differs from the default."""
     count = len(function.args.defaults)
     found = {}
     for argument, default in zip(function.args.args[-count:] if count else [], function.args.defaults, strict=True):
@@ -115,7 +116,7 @@ def options(function: ast.FunctionDef) -> dict[str, float]:
 
 
 def guess(name: str, D: int, K: int) -> Any:
-    """A value for a constructor argument of that name; None if the name says nothing."""
+    """A value for a constructor argument of this name; None if the name is not recognised."""
     low = name.lower()
     if re.search(r"kernel", low):
         return 2
@@ -140,13 +141,13 @@ def guess(name: str, D: int, K: int) -> Any:
     return None
 
 
-#: How a layer calls the learning rate with which it updates its own parameters.
+#: Names of the learning rate of a layer that updates its own parameters.
 LEARNING_RATE = re.compile(r"learning_?rate|^(self\.)?(lr|eta)$|step_size")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of one trial: batch, inputs, outputs."""
+    """The sizes of one trial: samples, inputs, outputs."""
 
     N: int
     D: int
@@ -158,15 +159,16 @@ SMALL = (Shape(2, 2, 3), Shape(3, 3, 2))
 
 
 def spread_out(g: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
-    """Random numbers between -2 and 2, none close to another or to 0, so that no step crosses a maximum or a kink."""
+    """Random numbers between -2 and 2, all distinct and away from 0, so that no finite difference crosses a kink or a
+    change of the maximum."""
     count = int(np.prod(size))
-    places = (g.permutation(count) + g.uniform(0.25, 0.75, count)) / max(count, 1)
-    x = 4 * places - 2
+    positions = (g.permutation(count) + g.uniform(0.25, 0.75, count)) / max(count, 1)
+    x = 4 * positions - 2
     return (np.sign(x) * (0.05 + 0.975 * np.abs(x))).reshape(size)
 
 
-def widths(module: Module, name: str) -> list[int]:
-    """Default numbers of features of a class: `width=4` in its constructor."""
+def default_widths(module: Module, name: str) -> list[int]:
+    """The numbers of features that are default values in the constructor of a class, such as `width=4`."""
     init = module.methods(name).get("__init__")
     if init is None:
         return []
@@ -188,7 +190,7 @@ def widths(module: Module, name: str) -> list[int]:
 
 
 def titled(found: Sequence[tuple[Module, str]]) -> list[tuple[str, Module, str]]:
-    """Classes with the names of their parts, which contain the file name if another file has the same class."""
+    """The classes with unique titles, which contain the file name if another file has a class of the same name."""
     names = [name for _, name in found]
     return [
         (
@@ -265,7 +267,7 @@ class GenericLayer(Contract):
             if two:
                 t = spread_out(labels, x.shape)
             random = self.generator(name, shape.D, shape.K, "parameters")
-            pool = random.uniform(0.4, 1.6, size=(len(_PARAMETERS), ROOM))
+            pool = random.uniform(0.4, 1.6, size=(len(_PARAMETERS), MAX_PARAMETER_SIZE))
             pool *= random.choice([-1, 1], size=pool.shape)
             arrays = {"x": x, "t": t, "x0": g.normal(size=(shape.N + 1, *x.shape[1:])), "pool": pool}
             arrays |= {f"dy{k}": up.normal(size=x.size * 8) for k in range(passes)}
@@ -281,7 +283,7 @@ class GenericLayer(Contract):
                 call("ours", "found", args=[{"path": ["layer"]}], to="parameters"),
             ]
             given = [array("x", layout), *([array("t", layout)] if len(inputs) == 2 else [])]
-            # written again before each pass, since a layer may update them in backward
+            # the parameters are set again before each pass, because a layer may update them in backward
             refill = call("ours", "refill", args=[{"path": ["layer"]}, list(_PARAMETERS)])
             stale = [array("x0"), *([array("t0")] if len(inputs) == 2 else [])]
             if before or beside:
@@ -293,13 +295,13 @@ class GenericLayer(Contract):
             for k in range(passes):
                 suffix = f" {k}" if k else ""
                 if len(upstream) == 2:
-                    handed = given
+                    backward_arguments = given
                 elif len(upstream) == 1:
-                    handed = [{"path": [f"dy{suffix}"]}]
+                    backward_arguments = [{"path": [f"dy{suffix}"]}]
                 else:
-                    handed = []
+                    backward_arguments = []
                 another: list[Operation] = []
-                if beside:  # forward of another object between forward and backward of this one
+                if beside:  # forward of another object runs between forward and backward of this one
                     another = [
                         call("m", name, args=values, to="another", send=False),
                         call("another", "forward", args=stale, send=False),
@@ -315,7 +317,7 @@ class GenericLayer(Contract):
                         "as": f"dy{suffix}",
                         "send": False,
                     },
-                    call("layer", "backward", args=handed, to=f"dx{suffix}", attempt=True),
+                    call("layer", "backward", args=backward_arguments, to=f"dx{suffix}", attempt=True),
                     get(f"dy{suffix}", to=f"dy{suffix} after"),
                     call("ours", "found", args=[{"path": ["layer"]}], to=f"after{suffix}", attempt=True),
                 ]
@@ -362,14 +364,14 @@ class GenericLayer(Contract):
             )
             return trial(f"{module.name}.{name} {label}", operations, draw, arrays)
 
-        own = widths(module, name)
+        widths = default_widths(module, name)
         shapes = SMALL if images else SHAPES
-        if own:
-            shapes = tuple(replace(shape, D=own[0]) for shape in shapes)
+        if widths:
+            shapes = tuple(replace(shape, D=widths[0]) for shape in shapes)
             shapes = tuple(dict.fromkeys(replace(s, N=s.N + i) for i, s in enumerate(shapes)))
         main = [build(str(position), shape, sweep=True, passes=PASSES) for position, shape in enumerate(shapes)]
         groups: dict[str, list[Trial]] = {"main": main, "float32": []}
-        # in this order: if each runs up to its time limit, the most important ones run before the time is used up
+        # The order matters: if every trial reaches its time limit, the most important ones still run.
         for position, (shape, each) in enumerate(zip(shapes, main, strict=True)):
             x = each.draw.x
             groups[f"one {position}"] = [build(f"{position} one", replace(shape, N=1), x[:1])]
@@ -407,7 +409,9 @@ class GenericLayer(Contract):
         backward = Judge(f"{title}.backward", observations, module, name, "backward", name)
         first = next(one for one, _ in self.found if one.name == module.name)
         if first.path != module.path:
-            forward.unjudged = backward.unjudged = f"{first.path} has the same name, and is what an import finds"
+            forward.unjudged = backward.unjudged = (
+                f"{first.path} has the same module name, so an import loads that file"
+            )
             return [forward.result(), backward.result()]
         if not groups:
             reason = "the checker cannot generate values for its arguments; describe them in a course file (--contract)"
@@ -417,7 +421,7 @@ class GenericLayer(Contract):
         kind = kind_of(name)
         second = main[0].draw.second
         if second:
-            observations = {key: _apart(one) for key, one in observations.items()}
+            observations = {key: _separated(one) for key, one in observations.items()}
             forward.observations = backward.observations = observations
         ran = [each for each in main if each.name in observations and "y" in observations[each.name].values]
         if not ran:
@@ -427,29 +431,29 @@ class GenericLayer(Contract):
                 forward.failed(failure)
             else:
                 forward.unjudged = f"it fails on the inputs that the checker generates: {failure}"
-            backward.unjudged = "forward does not go through"
+            backward.unjudged = "forward fails"
             return [forward.result(), backward.result()]
         if kind is not None and any(self._own(each, observations[each.name]) is None for each in ran):
-            forward.unjudged = backward.unjudged = "its parameters cannot be set, so that nobody knows what is right"
+            forward.unjudged = backward.unjudged = "its parameters cannot be set, so the right result is unknown"
             return [forward.result(), backward.result()]
         prepared = [one for each in ran if (one := self._prepare(each, observations[each.name], kind)) is not None]
         known = bool(prepared) and kind is not None and not forward.missing
         if known and kind is not None:
             forward.fit(_forward_subject(kind), prepared, "y")
             if not forward.findings:
-                self._everywhere(forward, kind, prepared, observations)
-        position = main.index(ran[0])  # the others may be of sizes that this class does not take
+                self._at_all_points(forward, kind, prepared, observations)
+        position = main.index(ran[0])  # the class may not accept the sizes of the other trials
         extras = {label: groups.get(f"{label} {position}", []) for label in ("one", "layout", "stale", "beside")}
-        if second and len(ran) < len(main):  # its two inputs may need different shapes; the checker's have one
+        if second and len(ran) < len(main):  # it may need two inputs of different shapes, but these have the same shape
             extras = {}
         extras = {"main": [ran[0], ran[0]], "float32": [], **extras}
         judge_extras(forward, extras, "y", names=("x", "t"))
         if "large" in groups and kind in ELEMENTWISE:
-            overflow(forward, groups["large"][0], "y", f"at inputs of ±1e3 and ±1e4 {name}")
+            overflow(forward, groups["large"][0], "y", f"for inputs of ±1e3 and ±1e4, {name}")
         if "raised" in groups:
             softmax_stability(forward, groups, "y", sums=True)
         if any(bug.id == "wrong-at-a-later-pass" for bug in forward.findings):
-            backward.unjudged = "forward is not the same function at each pass"
+            backward.unjudged = "forward computes different functions in different passes"
         elif not backward.missing:
             self._judge_backward(backward, forward, kind, ran, prepared, extras, groups, observations)
         if not known and not forward.findings and not forward.missing:
@@ -457,8 +461,8 @@ class GenericLayer(Contract):
             forward.open = NO_REFERENCE
         return [forward.result(), backward.result()]
 
-    def _everywhere(self, judge: Judge, kind: str, prepared: Sequence[Trial], observations) -> None:
-        """Checks a known forward pass at each of the many points used for its derivative, too."""
+    def _at_all_points(self, judge: Judge, kind: str, prepared: Sequence[Trial], observations) -> None:
+        """Checks a known forward pass in later passes and at the points used for numerical derivatives."""
         subject = _forward_subject(kind)
         chosen = prepared if kind not in ("batchnorm", "layernorm") else _with_eps(prepared, kind)
         for each in chosen:
@@ -470,11 +474,11 @@ class GenericLayer(Contract):
             for count, (x, y) in enumerate(pairs, 2):
                 expected = right_value(subject, each.draw.changed(x=x))
                 if not close(y, expected, max(subject.tolerance, 1e-6)):
-                    judge.bug("wrong-at-a-later-pass", f"at pass {count}: {departure('the output', y, expected)}")
+                    judge.bug("wrong-at-a-later-pass", f"in pass {count}: {departure('the output', y, expected)}")
                     return
 
     def _prepare(self, each: Trial, observation: Observation, kind: str | None) -> Trial | None:
-        """The draw with the layer's own parameters, under the names that the models use."""
+        """Adds the parameters of the layer to the draw, under the names that the models use."""
         own = self._own(each, observation)
         y = observation.get("y")
         if y is None or own is None:
@@ -508,18 +512,16 @@ class GenericLayer(Contract):
         return Trial(each.probe, draw)
 
     def _own(self, each: Trial, observation: Observation) -> dict[str, np.ndarray] | None:
-        """The parameters by name, as they were set; None if one was not, as it is then unknown."""
+        """The values to which the parameters were set, by name; None if one of them could not be set."""
         parameters = observation.values.get("parameters")
         own = {}
         for name, value in (parameters.items if parameters is not None else {}).items():
             if name not in _PARAMETERS or value.array is None:
                 continue
-            sent = [
-                row[: value.array.size].reshape(value.array.shape) for row in each.draw.pool if value.array.size <= ROOM
-            ]
-            if not any(
-                close(value.array, one, 1e-5) for one in sent
-            ):  # the same array was filled again under another name
+            size, shape = value.array.size, value.array.shape
+            sent = [row[:size].reshape(shape) for row in each.draw.pool if size <= MAX_PARAMETER_SIZE]
+            # any row is accepted, because the same array can be filled again under another name
+            if not any(close(value.array, row, 1e-5) for row in sent):
                 return None
             own[name] = value.array
         return own
@@ -539,7 +541,7 @@ class GenericLayer(Contract):
             for k in range(PASSES):
                 suffix = f" {k}" if k else ""
                 if k and close(observation.get(f"y{suffix}"), y, 1e-9) is False:
-                    judge.unjudged = f"forward gives something else at pass {k + 1} on the same input"
+                    judge.unjudged = f"forward returns a different result for the same input in pass {k + 1}"
                     return
                 dy = _upstream(each, y, k) if each.draw.upstream else np.ones_like(np.asarray(y, float))
                 draw = each.draw.changed(J=J, y=np.asarray(y, float), dy=dy)
@@ -554,7 +556,7 @@ class GenericLayer(Contract):
             return
         if not numeric:
             judge.unjudged = (
-                "forward has no derivative by differences: it stops, or its result changes from call to call"
+                "forward has no numerical derivative: it fails, or returns different results for the same input"
             )
             return
         judge_against_differences(judge, numeric, "dx", observations, kind, prepared, forward)
@@ -564,8 +566,8 @@ class GenericLayer(Contract):
             else {"main": numeric[:1] * 2}
         )
         judge_extras(judge, extras, "dx", inputs=False, names=())
-        self._upstream_kept(judge, ran, observations)
-        self._parameters_kept(judge, ran, observations)
+        self._upstream_unchanged(judge, ran, observations)
+        self._parameters_unchanged(judge, ran, observations)
         judge.observations = {**judge.observations, **renamed}
         if not judge.findings:
             judge_later(judge, numeric_backward(loss=numeric[0].draw.loss), later, "dx")
@@ -576,7 +578,7 @@ class GenericLayer(Contract):
         self._parameters(judge, ran, observations)
 
     def _options(self, judge: Judge, groups, observations) -> None:
-        """backward with an argument of the constructor that is not its default."""
+        """Checks backward with constructor arguments that differ from their default values."""
         for label, trials in groups.items():
             observation = observations.get(trials[0].name) if label.startswith("with ") else None
             y, found = (observation.get(key) for key in ("y", "dx")) if observation is not None else (None, None)
@@ -590,7 +592,7 @@ class GenericLayer(Contract):
                 return
 
     def _second(self, judge: Judge, ran, observations) -> None:
-        """The gradient of forward's second input, if backward returns both."""
+        """Judges the gradient of the second input of forward, if backward returns both gradients."""
         trials: list[Trial] = []
         later: list[Trial] = []
         named = {}
@@ -618,32 +620,32 @@ class GenericLayer(Contract):
         if judge.findings == before:
             judge_later(judge, subject, later, "dx")
 
-    def _upstream_kept(self, judge: Judge, ran, observations) -> None:
+    def _upstream_unchanged(self, judge: Judge, ran, observations) -> None:
         for each in ran:
             y, after = observations[each.name].get("y"), observations[each.name].get("dy after")
             if each.draw.upstream and y is not None and after is not None and np.size(after) == np.size(y):
                 sent = _upstream(each, y)
                 if not np.array_equal(np.reshape(after, np.shape(sent)), sent):
                     judge.judged = True
-                    judge.bug("input-changed", "the upstream gradient holds other values after backward than before")
+                    judge.bug("input-changed", "backward modifies the upstream gradient")
                     return
 
-    def _parameters_kept(self, judge: Judge, ran, observations) -> None:
-        """backward changes no parameter, unless the layer has a learning rate and so updates itself."""
+    def _parameters_unchanged(self, judge: Judge, ran, observations) -> None:
+        """Checks that backward changes no parameter. A layer with a learning rate may update its own parameters."""
         for each in ran:
             changed = self._changed(each, observations[each.name])
             if not changed:
                 continue
             names = " and ".join(f"`{name}`" for name in changed)
-            if judge.module is not None and _learns(judge.module, judge.owner):
+            if judge.module is not None and _has_learning_rate(judge.module, judge.owner):
                 judge.note(f"backward updates {names} itself, with the layer's own learning rate")
             else:
                 judge.judged = True
-                judge.bug("parameter-changed", f"{names}: other values after backward than before")
+                judge.bug("parameter-changed", f"backward changes {names}")
             return
 
     def _changed(self, each: Trial, observation: Observation) -> dict[str, np.ndarray]:
-        """The parameters that the first pass has changed, as they are after it."""
+        """The parameters that the first pass changed, with their values after it."""
         after = observation.values.get("after")
         found = {}
         for name, value in (self._own(each, observation) or {}).items():
@@ -654,14 +656,14 @@ class GenericLayer(Contract):
         return found
 
     def _parameters(self, judge: Judge, ran, observations) -> None:
-        """The gradients of the parameters that can be found by name, in the first and in later passes."""
+        """Judges the gradients of parameters that can be found by name, in the first and in later passes."""
         first = observations[ran[0].name]
         after = first.values.get("after")
         own = self._own(ran[0], first)
         if after is None:
             return
         if own is None:
-            judge.note("its parameters cannot be set, so that their gradients are not judged")
+            judge.note("its parameters cannot be set, so their gradients are not judged")
             return
         before = list(judge.findings)
         per_parameter: dict[str, list[Finding]] = {}
@@ -671,10 +673,10 @@ class GenericLayer(Contract):
             passes: list[list[Trial]] = []
             for each in ran:
                 observation = observations[each.name]
-                mine, y = self._own(each, observation), observation.get("y")
-                if mine is None or y is None or where not in mine:
+                parameters, y = self._own(each, observation), observation.get("y")
+                if parameters is None or y is None or where not in parameters:
                     continue
-                rows = nudged(observation.get(f"values {where}"), mine[where].size, y)
+                rows = nudged(observation.get(f"values {where}"), parameters[where].size, y)
                 if rows is None:
                     continue
                 passes.append([])
@@ -687,29 +689,29 @@ class GenericLayer(Contract):
                         **judge.observations,
                         name: Observation(name, {"g": values} if values is not None else {}),
                     }
-                    expected = (rows @ dy.ravel()).reshape(mine[where].shape)
+                    expected = (rows @ dy.ravel()).reshape(parameters[where].shape)
                     one = Trial(replace(each.probe, name=name), each.draw.changed(expected=expected, dy=dy))
                     passes[-1].append(one)
                 trials.append(passes[-1][0])
             if not trials or not any(np.abs(one.draw.expected).max() > 1e-9 for one in trials):
                 continue
             if gradient is None:
-                judge.note(f"no gradient of `{where}` was found")
+                judge.note(f"no gradient of `{where}` was found, so it is not judged")
                 continue
             subject = parameter_subject(gradient, bias=bool(BIASES.search(where)))
-            judge.findings = []  # what another array has wrong hides nothing here
+            judge.findings = []  # findings about other arrays must not hide bugs in this one
             judge.fit(subject, trials, "g")
             stored = after.items[gradient].array if gradient in after.items else None
             judge_joined(judge, where, own[where], stored, gradient)
             if not judge.findings:
-                for one in passes:
-                    later_gradients(judge, gradient, one)
+                for each_pass in passes:
+                    judge_later_gradients(judge, gradient, each_pass)
             per_parameter[gradient] = judge.findings
             judge.findings = list(before)
         averaged = {"batch-mean-unwanted", "bias-gradient-averaged", "norm-parameter-averaged"}
         if per_parameter and all(bugs and {bug.id for bug in bugs} <= averaged for bugs in per_parameter.values()):
             names = " and ".join(f"`{name}`" for name in per_parameter)
-            judge.note(f"{names}: averaged over the batch, all alike")
+            judge.note(f"{names}: all averaged over the batch")
             return
         for bugs in per_parameter.values():
             judge.findings += [bug for bug in bugs if bug.id not in {each.id for each in judge.findings}]
@@ -720,8 +722,8 @@ SECOND = "{} of the second"
 
 
 def two_operands(module: Module, name: str) -> bool:
-    """Whether forward takes two inputs and backward returns the gradients of both: a product or a sum, not a loss,
-    whose second input is a target."""
+    """Whether forward takes two inputs and backward returns the gradients of both, as in a product or a sum. The second
+    input of a loss is a target, which has no gradient."""
     methods = module.methods(name)
     inputs, upstream = required(methods["forward"]), required(methods["backward"])
     if len(inputs) != 2 or len(upstream) != 1 or re.search(r"loss|criterion|entropy", name, re.I):
@@ -743,8 +745,8 @@ def two_operands(module: Module, name: str) -> bool:
     return any(len(group) == 2 and not any(isinstance(one, ast.Constant) for one in group) for group in groups)
 
 
-def _apart(observation: Observation) -> Observation:
-    """Two gradients that backward returned together, each under a separate key."""
+def _separated(observation: Observation) -> Observation:
+    """Stores two gradients that backward returned together under separate keys."""
     values = dict(observation.values)
     for key in [key for key in values if re.fullmatch(r"dx( \d+)?", key)]:
         value = values[key]
@@ -754,7 +756,7 @@ def _apart(observation: Observation) -> Observation:
 
 
 def _own_slope(kind: str, x: np.ndarray, y: np.ndarray) -> float:
-    """The negative slope that a layer uses, from one entry; all others are compared with it."""
+    """The slope (or alpha) that a layer uses for negative inputs, from one entry. The others are compared with it."""
     if y.shape != x.shape or not (x < 0).any():
         return 0.3
     value, found = x[x < 0][0], y[x < 0][0]
@@ -763,12 +765,13 @@ def _own_slope(kind: str, x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _upstream(each: Trial, y: np.ndarray, k: int = 0) -> np.ndarray:
-    """The upstream gradient that was sent for pass k, in the shape of forward's output."""
+    """The upstream gradient of pass k, in the shape of the output of forward."""
     return np.resize(each.draw.ups[k], np.shape(y))
 
 
-def later_gradients(judge: Judge, name: str, passes: Sequence[Trial]) -> None:
-    """In later passes through one object: the gradient of each pass, or the sum of all so far."""
+def judge_later_gradients(judge: Judge, name: str, passes: Sequence[Trial]) -> None:
+    """Judges a parameter's gradient in later passes through the same object. It may be the gradient of each pass, or
+    the sum over all passes so far."""
     total = passes[0].draw.expected
     for k, one in enumerate(passes[1:], 2):
         total = total + one.draw.expected
@@ -780,7 +783,7 @@ def later_gradients(judge: Judge, name: str, passes: Sequence[Trial]) -> None:
             evidence = (
                 departure(name, found, one.draw.expected) if found.shape == total.shape else f"shape {found.shape}"
             )
-            judge.bug("wrong-at-a-later-pass", f"at pass {k} through one object: {evidence}")
+            judge.bug("wrong-at-a-later-pass", f"in pass {k} through the same object: {evidence}")
             return
 
 
@@ -795,7 +798,7 @@ _PARAMETERS = [
 
 
 def parameter_subject(name: str, *, bias: bool) -> Subject:
-    """A parameter's gradient, compared with differences. The draw: expected, dy, x."""
+    """The gradient of a parameter, compared with a numerical derivative. The draw: expected, dy, x."""
 
     def compute(draw: Draw, over: str = "right") -> np.ndarray:
         if over == "none":
@@ -808,12 +811,12 @@ def parameter_subject(name: str, *, bias: bool) -> Subject:
             return draw.dy.sum()
         return draw.expected
 
-    slips = [slip("gradient-transposed", "its transpose", over="transposed")]
+    slips = [slip("gradient-transposed", "the transposed gradient", over="transposed")]
     if bias:
         slips = [
             slip("bias-gradient-unsummed", "dy: the sum over the batch is missing", over="none"),
             slip("reduced-over-wrong-axis", "the sum of dy over the features", over="features"),
-            slip("summed-over-everything", "the sum of dy over everything", over="one number"),
+            slip("summed-over-everything", "one number, the sum of all entries of dy", over="one number"),
         ]
     factors = {**NOT_AVERAGED, "0": "bias-gradient-zero" if bias else "all-zero"}
     if bias:
@@ -824,15 +827,16 @@ def parameter_subject(name: str, *, bias: bool) -> Subject:
 def judge_against_differences(
     judge: Judge, numeric: Sequence[Trial], key: str, observations, kind, prepared, forward
 ) -> bool:
-    """backward, compared with Jᵀ dy by differences; in terms of the layer's formula if forward is a known layer."""
+    """Compares backward with Jᵀ dy, where J is a numerical derivative. If it is wrong and forward is a known layer, its
+    formula is used to name the bug. Returns whether backward is right."""
     judge.known = kind is not None
     subject = numeric_backward(loss=numeric[0].draw.loss)
     before = list(judge.findings)
-    probe = replace_judge(judge)
-    probe.fit(subject, numeric, key, depth=0)
-    if not probe.findings:
-        judge.notes, judge.judged = probe.notes, judge.judged or probe.judged
-        judge.missing, judge.unjudged = probe.missing, probe.unjudged
+    trial_judge = without_findings(judge)
+    trial_judge.fit(subject, numeric, key, depth=0)
+    if not trial_judge.findings:
+        judge.notes, judge.judged = trial_judge.notes, judge.judged or trial_judge.judged
+        judge.missing, judge.unjudged = trial_judge.missing, trial_judge.unjudged
         return True
     known = kind or identified(numeric)
     judge.known = known is not None and known not in NOT_DERIVED
@@ -853,13 +857,13 @@ def judge_against_differences(
     return False
 
 
-def replace_judge(judge: Judge) -> Judge:
+def without_findings(judge: Judge) -> Judge:
     """A judge of the same part without findings."""
     return replace(judge, findings=[], notes=list(judge.notes))
 
 
 def identified(numeric: Sequence[Trial]) -> str | None:
-    """Which known element-wise function, or softmax, an unnamed forward computes."""
+    """The known elementwise function, or softmax, that forward computes; None if it computes none of them."""
     for kind in (*BY_VALUES, "softmax"):
         subject = _forward_subject(kind)
         if all(
@@ -871,7 +875,7 @@ def identified(numeric: Sequence[Trial]) -> str | None:
 
 
 def _with_eps(prepared: Sequence[Trial], kind: str) -> list[Trial]:
-    """The draws with the eps that the layer uses."""
+    """The trials with the eps that the layer uses; empty if it is unknown."""
     subject = _forward_subject(kind)
     for eps in (1e-5, 1e-8, 1e-3, 1e-6, 1e-7, 1e-10, 1e-12, 0.0):
         trials = [Trial(one.probe, one.draw.changed(eps=eps, xhat=None, inverse=None)) for one in prepared]
@@ -888,7 +892,7 @@ def _forward_subject(kind: str) -> Subject:
     if kind == "linear":
         return layers.linear_forward()
     subject = layers.norm_forward(0 if kind == "batchnorm" else 1)
-    # the layer may choose its eps
+    # any eps is accepted
     return replace(subject, tolerance=1e-4, slips=tuple(s for s in subject.slips if not s.bug.startswith("eps-value")))
 
 
@@ -905,7 +909,7 @@ def _backward_subject(kind: str, *, upstream: bool) -> Subject | None:
 
 
 def numeric_backward(*, loss: bool = False) -> Subject:
-    """dx = Jᵀ dy, J by differences. The draw: J (inputs, outputs), x, y, dy. A loss may be an average."""
+    """dx = Jᵀ dy with a numerical derivative J. The draw: J (inputs, outputs), x, y, dy. A loss may be an average."""
 
     def compute(draw: Draw, jacobian: str = "right", dy: str = "used") -> Any:
         J = draw.J
@@ -918,19 +922,19 @@ def numeric_backward(*, loss: bool = False) -> Subject:
             return draw.dy
         if jacobian == "function":
             return draw.y * (draw.dy if dy == "used" else 1)
-        if jacobian == "in two":
-            same, rest = in_two(J, draw.x, draw.y)
+        if jacobian == "split":
+            scaled, rest = split_jacobian(J, draw.x, draw.y)
             return {
-                "the input's own part": (same @ up).reshape(draw.x.shape),
-                "the others' part": (rest @ up).reshape(draw.x.shape),
+                SAME_INDEX: (scaled @ up).reshape(draw.x.shape),
+                OTHER_INDICES: (rest @ up).reshape(draw.x.shape),
             }
         if jacobian == "twice":
             return (J @ up).reshape(draw.x.shape) ** 2 / np.where(draw.dy == 0, 1, draw.dy)
         return (J @ up).reshape(draw.x.shape)
 
     slips = (
-        slip("upstream-missing", "the derivative alone, without dy", dy="missing"),
-        slip("gradient-diagonal-only", "each input's effect on its own output alone", jacobian="diagonal"),
+        slip("upstream-missing", "the derivative without dy", dy="missing"),
+        slip("gradient-diagonal-only", "only the effect of x[i] on y[i], for each i", jacobian="diagonal"),
         slip("jacobian-transposed", "J dy instead of Jᵀ dy", jacobian="transposed"),
         slip("derivative-missing", "dy, unchanged", jacobian="none"),
         slip("function-for-derivative", "y dy: the function instead of its derivative", jacobian="function"),
@@ -939,42 +943,47 @@ def numeric_backward(*, loss: bool = False) -> Subject:
     return Subject("dx", compute, slips, factors={} if loss else NOT_AVERAGED, tolerance=DIFFERENCES)
 
 
-def in_two(J: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """J = c I + R in each sample, with c the most frequent eigenvalue: R is what a projection or a mean subtracts."""
+#: The two terms of a split Jacobian, c I and R.
+SAME_INDEX, OTHER_INDICES = "direct effect of x on y", "effect through the other entries"
+
+
+def split_jacobian(J: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Splits J = c I + R in each sample, where c is the median eigenvalue. R is the part that a projection or the
+    subtraction of a mean adds."""
     if x.ndim != 2 or x.shape != y.shape or J.shape[0] != J.shape[1] or x.shape[1] < 3:
-        raise ValueError("not a function of each sample on its own")
-    own, D = np.zeros_like(J), x.shape[1]
+        raise ValueError("not a function of each sample separately")
+    scaled, D = np.zeros_like(J), x.shape[1]
     for n in range(len(x)):
         rows = slice(n * D, (n + 1) * D)
         block = J[rows, rows]
         if np.abs(J[rows]).sum() - np.abs(block).sum() > 1e-6 * np.abs(block).sum() or not np.allclose(
             block, block.T, atol=1e-7
         ):
-            raise ValueError("not a function of each sample on its own")
-        own[rows, rows] = np.eye(D) * np.median(np.linalg.eigvalsh(block))
-    return own, J - own
+            raise ValueError("not a function of each sample separately")
+        scaled[rows, rows] = np.eye(D) * np.median(np.linalg.eigvalsh(block))
+    return scaled, J - scaled
 
 
 def fit_numeric(judge: Judge, subject: Subject, trials: Sequence[Trial], key: str) -> None:
-    """Fits against differences; for an element-wise function, anything that fits nothing is a wrong formula."""
+    """Compares a gradient with numerical derivatives and names the bug, if possible."""
     judge.fit(subject, trials, key)
     if not any(bug.id == "unexplained" for bug in judge.findings):
         return
-    if not all(_splits(one.draw) for one in trials):
+    if not all(_can_split(one.draw) for one in trials):
         name_formula(judge, trials)
         return
-    two = replace(
+    split = replace(
         subject,
-        compute=lambda draw, **options: subject.compute(draw, jacobian="in two"),
+        compute=lambda draw, **options: subject.compute(draw, jacobian="split"),
         slips=(),
         terms={
-            "the others' part": {"-1": "sign-inside", "0": "gradient-diagonal-only"},
-            "the input's own part": {"-1": "sign-inside"},
+            OTHER_INDICES: {"-1": "sign-inside", "0": "gradient-diagonal-only"},
+            SAME_INDEX: {"-1": "sign-inside"},
         },
     )
-    again = replace_judge(judge)
+    again = without_findings(judge)
     again.observations = judge.observations
-    again.fit(two, trials, key, depth=0)
+    again.fit(split, trials, key, depth=0)
     if again.findings and not any(
         bug.id in ("unexplained", "wrong-factor", "constant-factor") for bug in again.findings
     ):
@@ -983,21 +992,21 @@ def fit_numeric(judge: Judge, subject: Subject, trials: Sequence[Trial], key: st
     name_formula(judge, trials)
 
 
-def _splits(draw: Draw) -> bool:
+def _can_split(draw: Draw) -> bool:
     try:
-        in_two(draw.J, draw.x, draw.y)
+        split_jacobian(draw.J, draw.x, draw.y)
     except ValueError:
         return False
     return True
 
 
 def name_known(judge: Judge, trials: Sequence[Trial], key: str) -> bool:
-    """Names what is wrong with a gradient in the words of a function that is known by its values; whether it could."""
+    """Names the bug in a gradient if the function is recognised by its values. Returns whether it could name it."""
     kind = identified(trials)
     subject = _backward_subject(kind, upstream=True) if kind is not None else None
     if subject is None:
         return False
-    again = replace_judge(judge)
+    again = without_findings(judge)
     again.observations, again.known = judge.observations, kind not in NOT_DERIVED
     again.fit(replace(subject, name=key), trials, key)
     if not again.findings or any(bug.id == "unexplained" for bug in again.findings):
@@ -1007,7 +1016,7 @@ def name_known(judge: Judge, trials: Sequence[Trial], key: str) -> bool:
 
 
 def name_formula(judge: Judge, trials: Sequence[Trial]) -> None:
-    """For an element-wise function, anything that fits nothing is a wrong formula."""
+    """For an elementwise function, reports an unexplained gradient as a wrong formula of the derivative."""
     diagonal = all(
         one.draw.J.shape[0] == one.draw.J.shape[1]
         and np.abs(one.draw.J - np.diag(np.diagonal(one.draw.J))).max() < 1e-6 * np.abs(one.draw.J).max()
@@ -1024,7 +1033,7 @@ def _named(arrays: Mapping[str, np.ndarray], pattern: re.Pattern[str]) -> np.nda
 
 
 def _gradient_of(where: str, after: Value) -> str | None:
-    """The attribute with a parameter's gradient, by the usual names."""
+    """The attribute that contains the gradient of a parameter, if it has one of the common names."""
     holder, _, key = where.rpartition(".")
     names = [
         f"d{key}",
@@ -1047,8 +1056,8 @@ def _gradient_of(where: str, after: Value) -> str | None:
     return None
 
 
-def _learns(module: Module, name: str) -> bool:
-    """Whether a class has a learning rate: an attribute or an argument of one of its methods."""
+def _has_learning_rate(module: Module, name: str) -> bool:
+    """Whether a learning rate is an attribute of the class or an argument of one of its methods."""
     for node in ast.walk(module.classes[name]):
         word = node.arg if isinstance(node, ast.arg) else ast.unparse(node) if isinstance(node, ast.Attribute) else ""
         if word and LEARNING_RATE.search(word.lower()):
@@ -1071,7 +1080,7 @@ def _is_base(source: Source, name: str) -> bool:
 
 @dataclass(frozen=True)
 class FunctionPair:
-    """A function and its gradient, in one file."""
+    """A function and its gradient in the same file."""
 
     module: Module
     function: str
@@ -1083,7 +1092,7 @@ class FunctionPair:
 
 
 class FunctionGradient(Contract):
-    """Functions and others that should be their gradients."""
+    """Functions, each with a second function that should be its gradient."""
 
     name = "function"
     title = "a function and its gradient"
@@ -1094,19 +1103,20 @@ class FunctionGradient(Contract):
 
     @classmethod
     def of(cls, source: Source, function: str, gradient: str) -> Contract:
-        """The contract of one pair. Raises ConfigError if the functions are not in one file."""
+        """The contract of one pair. Raises ConfigError if the functions are not in the same file."""
         found = [m for m in source.modules if function in m.functions and gradient in m.functions]
         if not found:
-            there = sorted(name for module in source.modules for name in module.functions)
+            available = sorted(name for module in source.modules for name in module.functions)
             raise ConfigError(
-                f"gradient='{function}:{gradient}': expected two functions of one file; "
-                f"it has {', '.join(there) or 'none'}"
+                f"gradient='{function}:{gradient}': expected two functions in the same file; "
+                f"available functions: {', '.join(available) or 'none'}"
             )
         return cls(source, [FunctionPair(found[0], function, gradient)])
 
     @classmethod
     def recognise(cls, source: Source) -> Contract | None:
-        """Every function f with an `f_grad`, `grad_f`, `df` or `f_gradient` in the same file."""
+        """Finds every function f with an `f_grad`, `grad_f`, `df`, `f_gradient` or similar function in the same
+        file."""
         pairs = []
         for module in source.modules:
             for name in module.functions:
@@ -1131,18 +1141,19 @@ class FunctionGradient(Contract):
     def _arguments(
         self, pair: FunctionPair, shape: tuple[int, ...], g, manner: str
     ) -> tuple[list[str], dict[str, np.ndarray]]:
-        """Values for the function's arguments, by name: those of a layer, or of a regression (w, X, y)."""
+        """Values for the arguments of the function, according to their names: as for a layer, or as for a regression
+        (w, X, y)."""
         N, D = shape if len(shape) == 2 else (1, shape[0] if shape else 1)
         arrays: dict[str, np.ndarray] = {}
         names = required(pair.module.functions[pair.function])
-        weighty = [bool(re.fullmatch(r"w|weights?|kernel|theta|coef", each.lower())) for each in names]
+        is_weight = [bool(re.fullmatch(r"w|weights?|kernel|theta|coef", each.lower())) for each in names]
         for position, name in enumerate(names):
             low = name.lower()
             size: tuple[int, ...] = shape
-            if weighty[position]:
+            if is_weight[position]:
                 size = (D,) if manner == "regression" else (D, 3)
             elif re.fullmatch(r"b|bias|biases", low) and (position or manner == "regression"):
-                size = (() if manner == "regression" else (3,)) if any(weighty) else (D,)
+                size = (() if manner == "regression" else (3,)) if any(is_weight) else (D,)
             elif re.fullmatch(r"gamma|beta", low):
                 size = (D,)
             elif position and re.search(r"label|target|^t$|^y$|onehot|one_hot|true", low):
@@ -1236,7 +1247,7 @@ class FunctionGradient(Contract):
         return trial(f"{pair.module.name}.{pair.function} {label} {seed}", operations, draw, sent)
 
     def _jacobian(self, each: Trial, observation: Observation, k: int) -> np.ndarray | None:
-        """The gradient of the function with respect to argument k."""
+        """The numerical derivative of the function with respect to argument k."""
         y = observation.get("y")
         if y is None:
             return None
@@ -1258,7 +1269,7 @@ class FunctionGradient(Contract):
             ran = [each for each in ran if observations[each.name].get("y") is not None]
             if ran and any(self._jacobian(each, observations[each.name], 0) is not None for each in ran):
                 possible.append(ran)
-        # the inputs are made up: first those that both functions accept, with a gradient in the shape of the input
+        # prefer inputs that both functions accept, and for which the gradient has the shape of the input
         possible.sort(key=lambda ran: not self._fits(ran, observations))
         if possible:
             self._judge_group(pair, judge, possible[0], observations)
@@ -1276,7 +1287,7 @@ class FunctionGradient(Contract):
                             f"{pair.function} fails on the inputs that the checker generates: {found.failure}"
                         )
                     return [judge.result()]
-        judge.unjudged = f"{pair.function} has no derivative by differences"
+        judge.unjudged = f"{pair.function} has no numerical derivative"
         return [judge.result()]
 
     def _fits(self, ran: Sequence[Trial], observations) -> bool:
@@ -1323,16 +1334,16 @@ class FunctionGradient(Contract):
                     (later if i else trials).append(Trial(replace(each.probe, name=label), draw))
             if trials:
                 subject = numeric_backward(loss=all(one.draw.y.size == 1 for one in trials))
-                title = pair.gradient if count == 1 else f"the gradient by {name}"
+                title = pair.gradient if count == 1 else f"the gradient with respect to {name}"
                 kind = identified(trials) if trials[0].draw.x.ndim == 2 else None
                 judge.known = kind is not None or kind_of(pair.function) is not None
-                quiet = replace_judge(judge)
+                quiet = without_findings(judge)
                 quiet.observations = judge.observations
                 quiet.fit(replace(subject, name=title), trials, "g", depth=0)
                 if quiet.findings and kind is not None:
                     chosen = _backward_subject(kind, upstream=trials[0].draw.upstream)
                     if chosen is not None:
-                        named = replace_judge(judge)
+                        named = without_findings(judge)
                         named.observations = judge.observations
                         shown = [Trial(one.probe, one.draw.changed(p=0.3)) for one in trials]
                         named.fit(replace(chosen, name=title), shown, "g")
@@ -1347,6 +1358,6 @@ class FunctionGradient(Contract):
             y, after = observations[each.name].get("y"), observations[each.name].get("dy after")
             same = y is None or after is None or after.shape != y.shape or np.array_equal(after, _upstream(each, y))
             if each.draw.upstream and not same:
-                judge.bug("input-changed", f"{pair.gradient} changes the upstream gradient that it is given")
+                judge.bug("input-changed", f"{pair.gradient} modifies the upstream gradient")
                 break
         judge.unchanged(ran, [name for name in names if first.draw.arguments[name].ndim])

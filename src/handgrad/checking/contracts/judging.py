@@ -1,8 +1,8 @@
-"""From observations to verdicts: what the contracts share.
+"""The steps from observations to verdicts that all contracts share.
 
-The checks of a part are deliberately independent. The values on ordinary draws are fitted against the reference;
-everything else (another memory layout, a batch of one, float32, a second forward pass) is compared with the results
-of the hand-in itself on the ordinary draw, so that one bug neither hides nor repeats another.
+The checks of a part are deliberately independent. The values on ordinary draws are compared with the reference. All
+other results (a different memory layout, a batch of one, float32, a second forward pass) are compared with those of the
+hand-in itself on the ordinary draw. A bug is therefore neither hidden nor reported twice because of another one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from handgrad.checking.results import Finding, Part
 
 #: Why a forward of an unknown function is not judged.
 NO_REFERENCE = "the checker does not know which function this is; it compares backward with numerical derivatives of it"
-#: Relative error up to which a result may be right but for its half precision: 11 bits, through a few operations.
+#: Largest relative error that half precision (11 bits) can cause in a few operations.
 HALF = 4e-3
 #: Failures of the process, not of the method: bug ids.
 _LIMITS = {
@@ -75,13 +75,14 @@ def put(*path: Any, value: Any, optional: bool = False) -> Operation:
 
 @cache
 def stand_in(name: str) -> str:
-    """The source of `stand_ins/NAME.py`, for the sandbox to run: our own modules instead of a hand-in's, and
+    """The source of `stand_ins/NAME.py`, which runs in the sandbox: modules that replace those of a hand-in, and
     helpers of the probes."""
     return (resources.files("handgrad.checking") / "stand_ins" / f"{name}.py").read_text(encoding="utf-8")
 
 
 def define(name: str, give: Sequence[str] = ()) -> Operation:
-    """Creates a module from `stand_ins/NAME.py` there, as `ours`; `give` names the arrays that are `given` in it."""
+    """Creates the module `ours` from `stand_ins/NAME.py` in the sandbox. `give` lists the arrays that it finds in
+    `given`."""
     return {"op": "define", "source": stand_in(name), "as": "ours", "give": list(give), "send": False}
 
 
@@ -89,24 +90,24 @@ def array(name: str, layout: str = "") -> dict[str, str]:
     return {"array": name, "layout": layout} if layout else {"array": name}
 
 
-#: Further passes through one object: a layer may be right in the first and wrong in a later one.
+#: Further passes through the same object. A layer can be right in the first pass and wrong in a later one.
 LATER = (2, 3, 4)
 
 
 def later(operations: Sequence[Operation], pass_: int, changed: Mapping[str, str]) -> list[Operation]:
-    """The same operations again, with other arrays for those in `changed` and results under separate names."""
+    """The same operations with the arrays replaced as in `changed`, and the results under separate names."""
 
-    def moved(value: Any) -> Any:
+    def replaced(value: Any) -> Any:
         if isinstance(value, dict):
             return {
-                key: changed.get(item, item) if key in ("array", "fresh") else moved(item)
+                key: changed.get(item, item) if key in ("array", "fresh") else replaced(item)
                 for key, item in value.items()
             }
-        return [moved(item) for item in value] if isinstance(value, list) else value
+        return [replaced(item) for item in value] if isinstance(value, list) else value
 
     found = []
     for operation in operations:
-        operation = moved(operation)
+        operation = replaced(operation)
         if "as" in operation:
             operation = {**operation, "as": f"{operation['as']} at {pass_}"}
         found.append({**operation, "try": True})
@@ -150,14 +151,14 @@ class Judge:
     notes: list[str] = field(default_factory=list)
     unjudged: str = ""
     open: str = ""
-    """Why nothing can be said of a part that runs: the checker does not know the function."""
+    """Why a part that works is not judged: the checker does not know the function."""
     missing: str = ""
     judged: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     symbols: Mapping[str, str] = field(default_factory=dict)
-    """What the interface calls the x, y, dy and so on of our formulas."""
+    """The names that the interface uses for x, y, dy and other symbols in our formulas."""
     known: bool = True
-    """Whether the checker knows the function: otherwise no derivation and no formula of another one is shown."""
+    """Whether the checker knows the function. If not, no derivations or formulas of other functions are shown."""
 
     def __post_init__(self) -> None:
         node = self.node()
@@ -184,10 +185,10 @@ class Judge:
             return None
         return self.module.methods(self.owner).get(self.method)
 
-    # what is found -----------------------------------------------------------------------------------------------
+    # findings ----------------------------------------------------------------------------------------------------
 
     def bug(self, id: str, evidence: str, *, line: int | None = None, file: str = "") -> None:
-        """Adds a finding, once."""
+        """Adds a finding, unless there is already one with this id."""
         if any(each.id == id for each in self.findings):
             return
         entry = catalogue.BUGS[id]
@@ -204,7 +205,7 @@ class Judge:
         return self.observations.get(each if isinstance(each, str) else each.name)
 
     def found(self, each: Trial | str, key: str) -> np.ndarray | None:
-        """The array returned under a key; None if there is none."""
+        """The array under a key; None if there is none."""
         observation = self.observed(each)
         return observation.get(key) if observation is not None else None
 
@@ -218,7 +219,7 @@ class Judge:
             self.bug(_LIMITS[failure.kind], f"{failure.message}{where}")
             self.judged = True
             return
-        # `raise NotImplemented`, as some starters have it, is a TypeError
+        # some starters contain `raise NotImplemented`, which is a TypeError
         unfilled = "must derive from BaseException" in failure.message
         if failure.type == "NotImplementedError" or "NotImplemented" in failure.message or unfilled:
             self.missing = self.missing or "not filled in"
@@ -253,14 +254,14 @@ class Judge:
         givens: Sequence[Mapping[str, Any]] = ({},),
         depth: int = 2,
     ) -> Explanation | None:
-        """Explains one array over ordinary draws, and adds the bugs. None if there was nothing to explain.
+        """Explains one array on ordinary draws, and adds the bugs. Returns None if there is no array.
 
         Args:
-            subject: what should have been computed.
+            subject: the array that should have been computed.
             trials: the draws.
-            key: the observed array's name.
-            alternatives: other draws to judge by, all equally right (such as the hand-in's own cached values).
-            givens: sets of slips that were named elsewhere; the one that leaves the least to explain is used.
+            key: the name of the observed array.
+            alternatives: other draws that are equally right (such as those with the cached values of the hand-in).
+            givens: sets of slips that were found elsewhere; the set with the simplest explanation is used.
             depth: maximum number of simultaneous slips.
         """
         draws, arrays, failures = [], [], []
@@ -284,7 +285,7 @@ class Judge:
             self.failed(failures[0][1])
         elif failures:
             sizes = ", ".join(f"{name} = {value:g}" for name, value in failures[0][0].draw.sizes.items())
-            self.failed(failures[0][1], f"(with {sizes}; other sizes go through)")
+            self.failed(failures[0][1], f"(with {sizes}; it works with other sizes)")
         if not arrays:
             return None
         self.judged = True
@@ -293,7 +294,7 @@ class Judge:
         others = [[other[position] for position in positions] for other in alternatives]
         best = Explanation((), explained=False)
         known = {bug.id for bug in self.findings}
-        for level in range(depth + 1):  # everything with few slips before anything with more
+        for level in range(depth + 1):  # try all combinations of few slips before those with more
             for given in givens:
                 for chosen in (draws, *others):
                     if best.right:
@@ -312,13 +313,13 @@ class Judge:
             rows = [each.array for each in value.items.values()]
             if all(row is not None for row in rows) and len({row.shape for row in rows if row is not None}) == 1:
                 found = np.stack([row for row in rows if row is not None])
-                self.note(f"{quoted(subject.name)} is a {value.type}, an array was expected")
+                self.note(f"{quoted(subject.name)} is a {value.type} instead of an array")
         if found is None:
             self.judged = True
             if value.kind == "none":
                 self.bug("returns-nothing", f"{quoted(subject.name)} is None")
             else:
-                self.bug("not-an-array", f"{quoted(subject.name)} is of the type {value.type or value.kind}")
+                self.bug("not-an-array", f"{quoted(subject.name)} has the type {value.type or value.kind}")
             return None
         if found.dtype.kind == "b":
             self.bug("boolean-derivative", f"{quoted(subject.name)} has the dtype bool")
@@ -336,12 +337,18 @@ class Judge:
         else:
             bad = next(each for each in arrays if not np.isfinite(each).all())
             count = int((~np.isfinite(bad)).sum())
-            self.bug("not-finite", f"{quoted(subject.name)} holds {count} nan or inf of {bad.size} on ordinary inputs")
+            self.bug(
+                "not-finite",
+                f"{count} of {bad.size} entries of {quoted(subject.name)} are NaN or infinite for ordinary inputs",
+            )
         return best
 
     def _add(self, subject, best: Explanation, draws, arrays, given) -> None:
         if best.shape_differs:
-            self.note(f"{quoted(subject.name)} has the shape {best.shape_differs}: harmless, but not the contract's")
+            self.note(
+                f"{quoted(subject.name)} has the shape {best.shape_differs}: harmless, but it differs from the "
+                "assignment"
+            )
         self.options = dict(best.options)
         if best.explained:
             for cause in best.causes:
@@ -358,7 +365,7 @@ class Judge:
         for draw, found in zip(draws, arrays, strict=True):
             expected = right_value(subject, draw, given)
             if reshaped(found, expected.shape) is None:
-                why = ": a slice such as `pad:-pad` is empty where pad is 0" if not found.size else ""
+                why = "; a slice such as `pad:-pad` is empty if pad is 0" if not found.size else ""
                 self.bug("wrong-shape", f"{departure(subject.name, found, expected)}{why}")
                 return
             if not close(found, expected, subject.tolerance):
@@ -369,8 +376,8 @@ class Judge:
         self.bug("unexplained", departure(subject.name, arrays[0], expected, landmarks))
 
     def _rounded(self, subject: Subject, draws, arrays, given) -> bool:
-        """Whether all of these are the right values in an array of a type that cannot hold them: of whole numbers, or
-        of half precision where the file mentions that type."""
+        """Whether all values are right except for the precision of their type: integers, or half precision if the file
+        mentions that type. Reports the bug."""
         pairs = []
         for draw, found in zip(draws, arrays, strict=True):
             expected = right_value(subject, draw, given)
@@ -380,7 +387,9 @@ class Judge:
             pairs.append((same, expected))
         if all(close(found, np.trunc(right)) for found, right in pairs) and any(found.any() for found, _ in pairs):
             name = quoted(subject.name)
-            self.bug("whole-numbers", f"{name} equals this on every random input: the right values without fractions")
+            self.bug(
+                "whole-numbers", f"{name} equals this on every random input: the right values truncated to integers"
+            )
             return True
         errors = [
             np.abs(found - right).max(initial=0) / max(np.abs(right).max(initial=0), 1e-12) for found, right in pairs
@@ -388,14 +397,14 @@ class Judge:
         if max(errors) < HALF and self.module is not None and mentions_half(self.module):
             self.bug(
                 "half-precision",
-                f"{quoted(subject.name)} is right to three digits only: the largest relative error is "
+                f"{quoted(subject.name)} is right to only three digits: the largest relative error is "
                 f"{max(errors):.0e}, and the file converts to float16",
             )
             return True
         return False
 
     def legend(self, formula: str) -> str:
-        """A formula with the symbols of the interface."""
+        """Explains the symbols of a formula by the names in the interface."""
         used = [f"{ours} is {theirs}" for ours, theirs in self.symbols.items() if re.search(rf"\b{ours}\b", formula)]
         return f" ({', '.join(used)})" if used else ""
 
@@ -406,7 +415,7 @@ class Judge:
             for name in names:
                 if observation is not None and name in observation.changed:
                     self.judged = True
-                    self.bug("input-changed", f"the {what} `{name}` holds other values after the call than before")
+                    self.bug("input-changed", f"the call modifies the {what} `{name}`")
                     return
 
     def same(
@@ -420,7 +429,7 @@ class Judge:
         tolerance: float = 1e-6,
         raises: str | None = None,
     ) -> None:
-        """Reports the bug unless the result equals the hand-in's own result elsewhere (or the expected one)."""
+        """Reports the bug unless the result equals `expected`, usually the hand-in's own result in another trial."""
         observation = self.observed(each)
         if observation is None or expected is None:
             return
@@ -451,21 +460,21 @@ class Judge:
         if self.open and not self.unjudged:
             return Part(self.part, "not judged", reason=self.open, **common)
         if self.unjudged or not self.judged:
-            return Part(self.part, "cannot judge", reason=self.unjudged or "nothing came back", **common)
+            return Part(self.part, "cannot judge", reason=self.unjudged or "no result was returned", **common)
         return Part(self.part, "right", **common)
 
 
 def failed_part(name: str, error: Exception) -> Part:
-    """An error of the checker itself, as a part that cannot be judged."""
+    """The part for an error of the checker itself: it cannot be judged."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     at = f"{Path(place.filename).name}:{place.lineno}"
     evidence = f"the checker itself failed with {type(error).__name__}: {error} ({at})"
-    finding = Finding("checker-failed", evidence, "A fault of handgrad: please report it")
+    finding = Finding("checker-failed", evidence, "This is a bug in handgrad: please report it")
     return Part(name, "cannot judge", (finding,), evidence)
 
 
 def each_alone(*judged: tuple[str, Callable[[], list[Part]]]) -> list[Part]:
-    """The verdicts on several groups of parts; if the checker fails in one of them, the others remain valid."""
+    """The verdicts on several groups of parts. If the checker fails in one group, the others are still judged."""
     parts: list[Part] = []
     for name, judge in judged:
         try:
@@ -478,7 +487,7 @@ def each_alone(*judged: tuple[str, Callable[[], list[Part]]]) -> list[Part]:
 
 
 def mentions_half(module: Module) -> bool:
-    """Whether a file names the type of half precision."""
+    """Whether a file mentions the half-precision type."""
     for node in ast.walk(module.tree):
         words = (node.attr,) if isinstance(node, ast.Attribute) else ()
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -518,13 +527,13 @@ def judge_joined(
 
 
 def right_value(subject: Subject, draw: Draw, given: Mapping[str, Any] | None = None) -> np.ndarray:
-    """The reference: the sum of a subject's terms."""
+    """The right value: the sum of the terms of the subject."""
     terms = subject.compute(draw, **dict(given or {}))
     return np.asarray(sum(terms.values()) if isinstance(terms, dict) else terms, dtype=np.float64)
 
 
 def failure_id(failure: Failure) -> str:
-    """The bug behind an exception."""
+    """The bug that an exception indicates."""
     text = failure.message
     shapes = (
         "not aligned",
@@ -538,7 +547,7 @@ def failure_id(failure: Failure) -> str:
     )
     rows = re.search(r"broadcast together with shapes \((\d+),(\d+)\) \((\d+),\)", text)
     if rows is not None and rows[1] == rows[3] != rows[2]:
-        return "keepdims-missing"  # (N, D) with one number for each of the N rows
+        return "keepdims-missing"  # (N, D) combined with one number per row
     if failure.type in ("ValueError", "RuntimeError", "IndexError") and any(each in text for each in shapes):
         return "shape-clash"
     if failure.type in ("NameError", "UnboundLocalError"):

@@ -1,7 +1,8 @@
-"""Writes a course file from one correct solution: finds its parts, their arguments, and the gradient of each argument.
+"""Writes a course file from one correct solution: detects its parts, their arguments and the gradients of these.
 
-The solution runs in the sandbox. For every class and function, a few interfaces are tried, the most likely first. The
-chosen interface is the one whose gradients match numerical derivatives of its forward pass. Names are never sufficient.
+The solution runs in the sandbox. For every class and function, several interfaces are tried, the most likely first.
+The interface whose gradients match numerical derivatives of the forward pass is chosen. Names alone are never
+sufficient.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ from handgrad.checking.probe import Observation, Operation, Probe, Value
 from handgrad.checking.sandbox import MEANS, Limits, Sandbox
 from handgrad.errors import ConfigError
 
-#: Sizes to explore with: at both trials no two are alike, so that a shape tells its names.
-EXPLORED: Mapping[str, tuple[int, ...]] = {
+#: The sizes in the two trials. No two sizes are equal in both trials, so that they can be identified in a shape.
+SIZES_TRIED: Mapping[str, tuple[int, ...]] = {
     "N": (7, 6), "D": (4, 3), "K": (3, 5), "C": (2, 4), "H": (5, 4), "W": (4, 5),
 }  # fmt: skip
-#: With images a batch is smaller: the differences take a pass for each entry.
-FEWER = {"N": (3, 2)}
-MOST_VARIANTS = 60
-#: Those whose derivatives are taken before it is looked whether one of them is right.
-AT_ONCE = 4
+#: Batches of images are smaller, because numerical derivatives require two forward passes per entry.
+IMAGE_SIZES = {"N": (3, 2)}
+MAX_VARIANTS = 60
+#: Number of variants that are differentiated before the results are examined.
+VARIANTS_PER_RUN = 4
 UPSTREAM = re.compile(r"dout|^d[yzah]$|grad|delta|upstream|^dL|^d[A-Z]|error|^g$|^dy", re.I)
 TARGET = re.compile(r"^(y|t|y_?true|target|labels?|targets|true|y_?hat|truth)$", re.I)
 WEIGHT = re.compile(r"^w[\dx]*$|^w_?[a-z]h?$|weight|kernel|theta")
@@ -68,16 +69,17 @@ class Found:
     backward: str
     """The method or function that returns the gradients; empty if there is none."""
     takes: list[str]
-    """Its arguments."""
+    """The arguments of backward."""
     cache: str
-    """The location of the cache that it may take."""
+    """The location of the cache that backward may take."""
     entry: Entry | None = None
-    lacking: list[str] = field(default_factory=list)
-    """Arguments for which forward has a derivative but no gradient was found in backward."""
+    """The chosen interface."""
+    missing: list[str] = field(default_factory=list)
+    """Arguments that affect the output of forward, but have no gradient in backward."""
     evaluated: Entry | None = None
     """The same part in evaluation mode, if it has running statistics."""
     why: str = ""
-    """The error of the first variant."""
+    """The first error, for parts without a suitable interface."""
 
     def with_backward(self, entry: Entry) -> list[Entry]:
         """The possible ways to call backward."""
@@ -139,24 +141,24 @@ def _flat(place: str, value: Value) -> Iterator[tuple[str, np.ndarray]]:
             yield from _flat(f"{place}[{key if value.kind != 'dict' else repr(key)}]", item)
 
 
-# -- which interfaces there may be ------------------------------------------------------------------------------------
+# -- possible interfaces ----------------------------------------------------------------------------------------------
 
 
 def candidates(module: Module) -> list[Found]:
     """The classes and functions of one file that could be parts."""
-    found, taken = [], set()
+    found, partners = [], set()
     for name in module.classes:
         methods = module.methods(name)
         forward = next((one for one in ("forward", "__call__") if one in methods), None)
         if name.startswith("_") or forward is None or empty(methods[forward]):
             continue
         backward = next((one for one in ("backward", "derivative", "gradient") if one in methods), "")
-        variants = list(_class_variants(module, name, forward))[:MOST_VARIANTS]
-        taken_by = required(methods[backward]) if backward else []
-        found.append(Found(name, module, variants, backward, taken_by, ""))
+        variants = list(_class_variants(module, name, forward))[:MAX_VARIANTS]
+        takes = required(methods[backward]) if backward else []
+        found.append(Found(name, module, variants, backward, takes, ""))
     for forward in module.functions:
         backward = _partner(module, forward)
-        taken |= {backward} if backward else set()
+        partners |= {backward} if backward else set()
     called = {
         node.func.id
         for function in [*module.functions.values(), *module.classes.values()]
@@ -165,16 +167,16 @@ def candidates(module: Module) -> list[Found]:
     }
     for forward, node in module.functions.items():
         backward = _partner(module, forward)
-        if forward.startswith("_") or forward in taken or (not backward and forward in called) or empty(node):
+        if forward.startswith("_") or forward in partners or (not backward and forward in called) or empty(node):
             continue
-        variants = list(_function_variants(module, forward))[:MOST_VARIANTS]
-        taken_by = required(module.functions[backward]) if backward else []
-        found.append(Found(forward, module, variants, backward, taken_by, "forward[1]"))
+        variants = list(_function_variants(module, forward))[:MAX_VARIANTS]
+        takes = required(module.functions[backward]) if backward else []
+        found.append(Found(forward, module, variants, backward, takes, "forward[1]"))
     return found
 
 
 def _partner(module: Module, forward: str) -> str:
-    """The function that computes the gradient of another one, by its name."""
+    """The function that, according to its name, computes the gradient of `forward`; empty if there is none."""
     stem = re.sub(r"_?(forward|fwd)(?=_|$)", "", forward)
     names = [forward.replace("forward", "backward"), forward.replace("fwd", "bwd")] if stem != forward else []
     names += [pattern.format(one) for one in (forward, stem) for pattern in DERIVATIVES]
@@ -184,7 +186,7 @@ def _partner(module: Module, forward: str) -> str:
 def _class_variants(module: Module, name: str, forward: str) -> Iterator[Entry]:
     methods = module.methods(name)
     built = [_constructed(one) for one in required(methods["__init__"])] if "__init__" in methods else []
-    # a layer from D to K tells its shapes better than one from D to D
+    # the shapes of a layer from D to K are less ambiguous than those of a layer from D to D
     products = sorted(itertools.product(*built), key=lambda one: -len(set(map(str, one))))
     for construct in products[:6]:
         for inputs in _inputs(required(methods[forward]), kind_of(name) or ""):
@@ -234,7 +236,7 @@ def _choices(name: str, position: int, batch: tuple[str, ...], loss: bool, weigh
         if len(batch) < 2:
             return same
         labels = _array("N", values="integers", low=0, high=features)
-        # one-hot rows only where a loss is wrong without them: what takes any target is tried with any
+        # One-hot rows come last: a loss that accepts arbitrary targets should be tested with them.
         return [labels, *same, _array(*batch, values="one-hot")]
     if re.search(r"^(prev|last)|(^|_)h(_|\d|$)|hidden|(^|_)state", low):
         return [_array("N", "K"), _array("K", "N")]
@@ -264,7 +266,7 @@ def _choices(name: str, position: int, batch: tuple[str, ...], loss: bool, weigh
 
 
 def _takes(names: Sequence[str], inputs: Sequence[str], cache: str) -> list[list[str]]:
-    """Possible arguments of backward: as their names suggest, otherwise anything in any order."""
+    """Possible arguments of backward: those that the names suggest, otherwise all orders of all values."""
     pool = ["dout", *([cache] if cache else []), *inputs, "forward"]
     by_name = []
     for name in names:
@@ -280,11 +282,11 @@ def _takes(names: Sequence[str], inputs: Sequence[str], cache: str) -> list[list
     return found[:12]
 
 
-# -- trying them ------------------------------------------------------------------------------------------------------
+# -- trying interfaces ------------------------------------------------------------------------------------------------
 
 
 class Explorer:
-    """Tries interfaces on the solution, in its sandbox."""
+    """Tries interfaces on the solution in the sandbox."""
 
     def __init__(self, sandbox: Sandbox, source: Source, seed: int = 0) -> None:
         self.sandbox, self.source, self.seed, self.failure = sandbox, source, seed, ""
@@ -306,7 +308,7 @@ class Explorer:
             if seen.failure is None and seen.get("y") is not None and np.isfinite(seen["y"]).all():
                 found[k].append(Explored(part, position, arrays, sweeps, up, seen))
             elif not self.failure:
-                self.failure = str(seen.failure or "it gives no array of finite numbers")
+                self.failure = str(seen.failure or "it does not return an array of finite numbers")
         return [each if len(each) == 2 else [] for each in found]
 
     def _probe(self, name: str, module: Module, part: CoursePart, position: int, derivatives: bool):
@@ -357,16 +359,16 @@ def _expression(value: Any) -> Any:
 
 
 def _read(entry: Entry) -> CoursePart | None:
-    """The part of an entry, with the sizes used for exploration."""
+    """The part that an entry describes, with `SIZES_TRIED`; None if the entry is invalid."""
     images = any(len(one.get("shape", ())) == 4 for one in entry["inputs"].values() if isinstance(one, dict))
     try:
-        return read_part({"compare": False, **entry}, {**EXPLORED, **(FEWER if images else {})})
+        return read_part({"compare": False, **entry}, {**SIZES_TRIED, **(IMAGE_SIZES if images else {})})
     except Bad:
         return None
 
 
 def settle(found: Found, explorer: Explorer) -> None:
-    """Chooses the interface whose gradients are correct for the most arguments, otherwise one that runs."""
+    """Chooses the interface with correct gradients for the most arguments, or any that runs if there is none."""
     tried = [(entry, part) for entry in found.variants if (part := _read(entry)) is not None]
     if not tried:
         found.why = "no values could be generated for its arguments"
@@ -380,29 +382,29 @@ def settle(found: Found, explorer: Explorer) -> None:
         complete
         for entry in chosen[:12]
         for complete in found.with_backward(_with_parameters(entry, seen_of[id(entry)]))
-    ][:MOST_VARIANTS]
+    ][:MAX_VARIANTS]
     second = [(entry, part) for entry in filled if (part := _read(entry)) is not None]
-    for few in (second[k : k + AT_ONCE] for k in range(0, len(second), AT_ONCE)):
-        explored = explorer.run([(found.module, part) for _, part in few], derivatives=True)
-        for (entry, _), seen in zip(few, explored, strict=True):
+    for group in (second[k : k + VARIANTS_PER_RUN] for k in range(0, len(second), VARIANTS_PER_RUN)):
+        explored = explorer.run([(found.module, part) for _, part in group], derivatives=True)
+        for (entry, _), seen in zip(group, explored, strict=True):
             if not seen:
                 continue
             failure = next((v.failure for one in seen if (v := one.observation.values.get("g")) is not None), None)
             if failure is not None:
                 found.why = found.why or str(failure)
                 continue
-            complete, right, by_name, lacking = _with_gradients(entry, seen)
-            rank = (right, -by_name - len(lacking))
+            complete, right, by_name, missing = _with_gradients(entry, seen)
+            rank = (right, -by_name - len(missing))
             if best is None or rank > best[0]:
-                best = (rank, complete, lacking)
+                best = (rank, complete, missing)
         if best is not None and not best[0][1] and (best[0][0] or not found.backward):
             break
     if best is not None:
-        _, found.entry, found.lacking = best
+        _, found.entry, found.missing = best
 
 
 def _with_parameters(entry: Entry, seen: Sequence[Explored]) -> Entry:
-    """The arrays that the layer has before forward, as parameters."""
+    """Adds the arrays that the layer contains before forward as parameters."""
     before = [one.observation.values.get("before") for one in seen]
     if not entry.get("class") or any(one is None for one in before):
         return entry
@@ -420,11 +422,11 @@ def _with_parameters(entry: Entry, seen: Sequence[Explored]) -> Entry:
 
 
 def _named(shapes: Sequence[tuple[int, ...]], part: CoursePart) -> list[Any] | None:
-    """A shape in terms of named sizes, from the shapes in two trials."""
+    """A shape with names of sizes, derived from the shapes in the two trials."""
     if len({len(shape) for shape in shapes}) != 1:
         return None
-    images = {"N": FEWER["N"]} if part.sizes.get("N") == FEWER["N"] else {}
-    sizes = {**EXPLORED, **images}
+    images = {"N": IMAGE_SIZES["N"]} if part.sizes.get("N") == IMAGE_SIZES["N"] else {}
+    sizes = {**SIZES_TRIED, **images}
     names = []
     for axis in zip(*shapes, strict=True):
         name = next((name for name in (*part.sizes, *sizes) if sizes[name] == axis and name != "N"), None)
@@ -435,13 +437,14 @@ def _named(shapes: Sequence[tuple[int, ...]], part: CoursePart) -> list[Any] | N
 
 
 def _with_gradients(entry: Entry, seen: Sequence[Explored]) -> tuple[Entry, int, int, list[str]]:
-    """Assigns gradients to arguments: (entry, number of correct ones, number assigned only by name, missing ones)."""
+    """Assigns gradients to arguments. Returns the entry, the number of correct gradients, the number of gradients that
+    are assigned only by name, and the arguments without a gradient."""
     part = seen[0].part
     arguments = {**entry["inputs"], **entry.get("parameters", {})}
     places = [one.places() for one in seen]
     common = [place for place in places[0] if all(place in other for other in places)]
     right: dict[str, tuple[str, bool]] = {}
-    unused, by_name, lacking = set(), {}, []
+    unused, by_name, missing = set(), {}, []
     for name, argument in arguments.items():
         expected = [one.gradient(name) for one in seen]
         if not isinstance(argument, dict) or "shape" not in argument or argument.get("values") == "integers":
@@ -469,19 +472,19 @@ def _with_gradients(entry: Entry, seen: Sequence[Explored]) -> tuple[Entry, int,
             if likely and not TARGET.match(name):
                 by_name[name] = likely[0]
             elif part.backward and not TARGET.match(name) and all(one is not None for one in expected):
-                lacking.append(name)
+                missing.append(name)
     parameters = [name for name in entry.get("parameters", {}) if name in right or name in by_name]
-    alike = [right[name][1] for name in parameters if name in right]
-    averaged = bool(parameters) and len(alike) == len(parameters) and all(alike)
+    divisions = [right[name][1] for name in parameters if name in right]
+    averaged = bool(parameters) and len(divisions) == len(parameters) and all(divisions)
     for name, (place, divided) in list(right.items()):
         if divided and not (averaged and name in parameters):
-            del right[name]  # one of them alone is a bug, which the checker names
+            del right[name]  # if only some gradients are divided by N, it is a bug, which the checker names
             by_name[name] = place
     complete = {**entry, "inputs": {}, **({"parameters": {}} if "parameters" in entry else {})}
     for table in ("inputs", "parameters"):
         for name, argument in entry.get(table, {}).items():
             if table == "parameters" and name not in right and name not in by_name and name in unused:
-                continue  # a buffer: nothing that forward reads
+                continue  # forward does not read it
             place = right[name][0] if name in right else by_name.get(name)
             given = {**argument, "gradient": place} if place else argument
             if name in right and right[name][1]:
@@ -500,7 +503,7 @@ def _with_gradients(entry: Entry, seen: Sequence[Explored]) -> tuple[Entry, int,
     state = _states(seen)
     if state and complete.get("compare", True):
         complete["state"] = state
-    return complete, len(right), len(by_name), lacking
+    return complete, len(right), len(by_name), missing
 
 
 def _tables(entry: Entry) -> list[Entry]:
@@ -508,7 +511,7 @@ def _tables(entry: Entry) -> list[Entry]:
 
 
 def _fits(place: str, name: str, places: Sequence[Mapping[str, np.ndarray]], seen: Sequence[Explored]) -> bool:
-    """Whether it has the size of the argument in every trial and is not the argument itself."""
+    """Whether the array at this location has the size of the argument in both trials and is not the argument itself."""
     for found, one in zip(places, seen, strict=True):
         value, given = found[place], one.arrays.get(name)
         if given is None or value.dtype.kind not in "fiu" or value.size != given.size:
@@ -519,7 +522,7 @@ def _fits(place: str, name: str, places: Sequence[Mapping[str, np.ndarray]], see
 
 
 def _best(places: Sequence[str], name: str) -> str:
-    """The return value of backward, otherwise the attribute with the most likely name."""
+    """A return value of backward if there is one, otherwise the attribute with the most likely name."""
     last = re.sub(r".*\W(\w+)\W*$", r"\1", name)
     return min(places, key=lambda place: (not place.startswith("backward"), last not in place, len(place)))
 
@@ -537,7 +540,7 @@ def _likely(place: str, name: str, position: int) -> bool:
 
 
 def _states(seen: Sequence[Explored]) -> list[str]:
-    """The running statistics that forward updates."""
+    """The locations of the running statistics that forward updates."""
     found = []
     for place in seen[0].places():
         before = [one.observation.values["before"].items.get(place) for one in seen]
@@ -556,7 +559,7 @@ def _states(seen: Sequence[Explored]) -> list[str]:
 
 
 def recognise_subject(entry: Entry, seen: Sequence[Explored]) -> dict[str, Any] | str | None:
-    """The known subject with the same output and gradients."""
+    """The known subject that has the same output and gradients; None if there is none."""
     if entry.get("compare") is False:
         return None
     built = [one for one in entry.get("construct", []) if isinstance(one, float)]
@@ -565,7 +568,7 @@ def recognise_subject(entry: Entry, seen: Sequence[Explored]) -> dict[str, Any] 
         for values in itertools.product(*choices):
             options = dict(zip(known.options, values, strict=True))
             subject = {"name": name, **options} if options else name
-            with np.errstate(all="ignore"):  # logarithms of what are no probabilities
+            with np.errstate(all="ignore"):  # logarithms of negative numbers
                 part = _read({**entry, "subject": subject})
             if part is not None and all(_same(part, one) for one in seen):
                 return subject
@@ -600,9 +603,9 @@ def _text_of(place: Sequence[Any]) -> str:
 
 
 def describe(path: str | Path, limits: Limits | None = None) -> list[Found]:
-    """The parts of a solution, as entries of a course file.
+    """Detects the parts of a solution, as entries of a course file.
 
-    Raises: ConfigError if it does not exist, is not Python, or contains nothing that could be a part.
+    Raises: ConfigError if the solution does not exist, is not Python, or contains nothing that could be a part.
     """
     with tempfile.TemporaryDirectory(prefix="handgrad-reference-", ignore_cleanup_errors=True) as folder:
         try:
@@ -641,13 +644,13 @@ def describe(path: str | Path, limits: Limits | None = None) -> list[Found]:
 
 def _in_evaluation(entry: Entry, seen: Sequence[Explored]) -> Entry | None:
     """The part after `eval()`, with given running statistics."""
-    figures = {}
+    statistics = {}
     for place in entry.get("state", ()):
         arrays = [one.observation.values["before"].items[place].array for one in seen]
         shape = _named([one.shape for one in arrays if one is not None], seen[0].part)
         if shape:
-            figures[place.removeprefix("layer.")] = _array(*shape, values="uniform", low=0.5, high=2.0)
-    if not figures:
+            statistics[place.removeprefix("layer.")] = _array(*shape, values="uniform", low=0.5, high=2.0)
+    if not statistics:
         return None
     kept = {key: entry[key] for key in ("class", "construct", "forward") if key in entry}
 
@@ -655,7 +658,7 @@ def _in_evaluation(entry: Entry, seen: Sequence[Explored]) -> Entry | None:
         unwanted = ("gradient", "averaged")
         return {name: {k: v for k, v in one.items() if k not in unwanted} for name, one in table.items()}
 
-    parameters = {**without_gradients(entry.get("parameters", {})), **figures}
+    parameters = {**without_gradients(entry.get("parameters", {})), **statistics}
     found = {"name": f"{entry['class']} in evaluation", **kept, "before": ["eval"]}
     return {**found, "inputs": without_gradients(entry["inputs"]), "parameters": parameters}
 
@@ -677,8 +680,8 @@ def _key(key: str) -> str:
 
 
 HEADER = """\
-# The contract of a course, written by `handgrad check --new-contract {solution}`. You can edit everything: points,
-# names, shapes. To check one hand-in: `handgrad check --contract {file} HAND-IN`
+# A course file, written by `handgrad check --new-contract {solution}`. You can edit everything: points, names, shapes.
+# To check one hand-in: `handgrad check --contract {file} HAND-IN`
 # To check a class: `handgrad check --contract {file} --class FOLDER --out table.csv`
 title = {title}
 reference = {reference}    # your correct solution; it runs in the sandbox, and no hand-in can read it
@@ -686,9 +689,9 @@ reference = {reference}    # your correct solution; it runs in the sandbox, and 
 # The sizes in each trial. N is the batch size; the last trial has a single sample.
 [sizes]
 """
-SUBJECT = "# a layer that handgrad knows: it names the usual bugs"
-NO_SUBJECT = "# not a layer that handgrad knows: its output is compared with the reference"
-BY_DIFFERENCES = "# and its gradients with numerical derivatives of its own forward pass"
+SUBJECT = "# handgrad knows this layer and can name its common bugs"
+NO_SUBJECT = "# handgrad does not know this layer: its output is compared with the reference"
+BY_DIFFERENCES = "# its gradients are compared with numerical derivatives of its own forward pass"
 
 
 def written_course(entries: Sequence[Entry], solution: str, file: str) -> str:
@@ -710,7 +713,7 @@ def written_course(entries: Sequence[Entry], solution: str, file: str) -> str:
             del lines["construct"]
         for key, value in lines.items():
             comment = {"subject": f"   {SUBJECT}", "compare": "   # its output is random"}.get(key, "")
-            comment = comment if key != "sizes" else "   # a single sample does not do here"
+            comment = comment if key != "sizes" else "   # this part does not work with a single sample"
             text += f"{key} = {_inline(value)}{comment}\n"
         if "subject" not in entry:
             has_gradients = any("gradient" in one for one in _tables(entry))
@@ -724,13 +727,13 @@ def written_course(entries: Sequence[Entry], solution: str, file: str) -> str:
 
 
 def _size_names(entry: Entry) -> set[str]:
-    def look(value: Any) -> Iterator[str]:
+    def collect(value: Any) -> Iterator[str]:
         if isinstance(value, str) and value in SIZES:
             yield value
-        for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-            yield from look(one)
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from collect(item)
 
-    return {name for key in ("construct", "inputs", "parameters") for name in look(entry.get(key))}
+    return {name for key in ("construct", "inputs", "parameters") for name in collect(entry.get(key))}
 
 
 __all__ = ["Found", "describe", "written_course"]

@@ -1,6 +1,6 @@
-"""`torch.autograd.Function`s of any kind, and the University of Amsterdam's normalisation exercises.
+"""Any `torch.autograd.Function`, and the normalisation exercises of the University of Amsterdam.
 
-PyTorch is used only in the sandbox; this module only reads the returned arrays.
+PyTorch is used only in the sandbox. This module only reads the returned arrays.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from handgrad.checking.contracts.generic import (
     fit_numeric,
     kind_of,
     numeric_backward,
-    replace_judge,
     required,
     spread_out,
     titled,
+    without_findings,
 )
 from handgrad.checking.contracts.judging import NO_REFERENCE, Judge, Trial, call, define, each_alone, right_value, trial
 from handgrad.checking.contracts.source import Module, Source, empty
@@ -38,11 +38,11 @@ from handgrad.checking.results import Part
 
 @dataclass(frozen=True)
 class Manner:
-    """How the arguments of a function are made up.
+    """How the arguments of a function are generated.
 
     Arguments:
-        between: the axes between the first and the last of an input.
-        vectors: whether the inputs after the first are vectors with an entry per feature, whatever their names.
+        between: the sizes of the axes between the first and the last axis of an input.
+        vectors: whether all inputs after the first are vectors with one entry per feature, independent of their names.
     """
 
     between: tuple[int, ...] = ()
@@ -53,7 +53,7 @@ USUAL = Manner()
 
 
 def value_for(name: str, position: int, N: int, D: int, K: int, g: np.random.Generator, manner: Manner = USUAL) -> Any:
-    """A value for an argument of a Function's forward, from its name."""
+    """A value for an argument of the forward of a Function, according to its name."""
     low = name.lower()
     if re.search(r"eps|^ε$|^ϵ$", low):
         return 1e-5
@@ -73,7 +73,7 @@ def value_for(name: str, position: int, N: int, D: int, K: int, g: np.random.Gen
 
 
 def runs(f: Operation, given: list[Any], arrays: dict[str, Any], g: np.random.Generator) -> list[Operation]:
-    """Forward and backward passes with upstream gradients drawn here, enough to notice errors in later ones."""
+    """`PASSES` forward and backward passes, with random upstream gradients, which are added to `arrays`."""
     operations: list[Operation] = []
     for k in range(PASSES):
         arrays[f"up {k}"] = g.normal(size=64)
@@ -86,7 +86,7 @@ def runs(f: Operation, given: list[Any], arrays: dict[str, Any], g: np.random.Ge
 
 
 def sweep(f: Operation, given: list[Any], k: int) -> Operation:
-    """The function at the points around its argument k."""
+    """Evaluates the function at the points around its argument k."""
     args = [f, [*given[:k], {"row": "array"}, *given[k + 1 :]]]
     return {
         "op": "each",
@@ -99,7 +99,7 @@ def sweep(f: Operation, given: list[Any], k: int) -> Operation:
 
 
 SIZES = ((6, 4, 3), (7, 3, 5), (4, 4, 4), (5, 3, 3))
-#: The arguments of a function that the checker does not know, tried in this order, with the sizes of each trial.
+#: The kinds of arguments that are tried for unknown functions, in this order, with the sizes of each trial.
 MANNERS = (
     *((USUAL, sizes) for sizes in SIZES),
     *((Manner(vectors=True), sizes) for sizes in SIZES[:2]),
@@ -166,7 +166,7 @@ class TorchFunction(Contract):
             g = self.generator(name, position)
             spread = 1e-2 if position == 3 and ("eps" in names or norm_axis(name) is not None) else 1.0
             values = [value_for(each, i, N, D, K, g, manner) for i, each in enumerate(names)]
-            if norm_axis(name) is not None and len(names) >= 3:  # (input, gamma, beta, eps), under any names
+            if norm_axis(name) is not None and len(names) >= 3:  # (input, gamma, beta, eps), whatever their names are
                 values[0] = spread_out(g, (N, D))
                 values[1:3] = [g.uniform(0.5, 1.5, size=D) * g.choice([-1, 1], size=D) for _ in range(2)]
                 values[3:] = [1e-5] * len(values[3:])
@@ -227,27 +227,28 @@ class TorchFunction(Contract):
         trials = self.trials()[title]
         judge_function(forward, backward, trials, observations, norm_axis(name))
         if trials and trials[0].name in observations:
-            eps_used(forward, trials[0], observations[trials[0].name], norm_axis(name))
+            judge_eps_used(forward, trials[0], observations[trials[0].name], norm_axis(name))
         return [forward.result(), backward.result()]
 
 
-def eps_used(judge: Judge, each: Trial, observation: Observation, axis: int | None) -> None:
-    """Checks that an eps other than the default makes a difference."""
-    loose, usual = observation.get("y loose"), observation.get("y")
-    if axis is None or loose is None or usual is None or judge.findings:
+def judge_eps_used(judge: Judge, each: Trial, observation: Observation, axis: int | None) -> None:
+    """Checks that the argument eps changes the output."""
+    loose, default = observation.get("y loose"), observation.get("y")
+    if axis is None or loose is None or default is None or judge.findings:
         return
-    if close(loose, usual, 1e-4):
-        judge.bug("argument-ignored", "with eps=0.3 the output is the same as with the eps of the default, 1e-5")
+    if close(loose, default, 1e-4):
+        judge.bug("argument-ignored", "the output with eps=0.3 is the same as with the default, eps=1e-5")
 
 
 def norm_axis(name: str) -> int | None:
-    """0 for the name of a batch normalisation, 1 for that of a layer normalisation."""
+    """The axis of the normalisation according to the name: 0 for batch, 1 for layer normalisation, otherwise None."""
     low = name.lower()
     return 0 if "batchnorm" in low or "batch_norm" in low else 1 if "layernorm" in low or "layer_norm" in low else None
 
 
 def judge_function(forward: Judge, backward: Judge, trials, observations, axis: int | None) -> None:
-    """Judges a Function: forward if its name says what it is, backward against differences of that forward."""
+    """Judges a Function: forward if its name is that of a known function, and backward by finite differences of
+    forward."""
     ran = [each for each in trials if each.name in observations and observations[each.name].get("y") is not None]
     ran = _of_one_manner(trials, ran, observations)
     if not ran:
@@ -261,7 +262,7 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
                     forward.failed(found.failure)
                 break
         if not backward.missing:
-            backward.unjudged = "forward does not go through"
+            backward.unjudged = "forward fails"
         return
     names = ran[0].draw.names
     norm = axis is not None and len(names) >= 3
@@ -283,9 +284,9 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
             continue
         changed = run.items.get("changed")
         if changed is not None and changed.items:
-            forward.bug("input-changed", "an input holds other values after forward or backward than before")
+            forward.bug("input-changed", "forward or backward modifies an input")
         if "dy changed" in run.items:
-            backward.bug("input-changed", "grad_output is changed by backward")
+            backward.bug("input-changed", "backward modifies grad_output")
     if backward.missing:
         return
     if backward.ended(ran):
@@ -297,7 +298,7 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
     tracked = observations[ran[0].name].values["run"].items.get("tracked")
     if tracked is not None and tracked.array is not None and not bool(tracked.array):
         backward.judged = True
-        backward.bug("autograd-not-used", "the output does not require a gradient though its inputs do")
+        backward.bug("autograd-not-used", "the output does not require a gradient, although its inputs do")
         return
     for k in ran[0].draw.floating:
         _judge_gradient(backward, k, names[k], ran, prepared, observations, axis if norm else None, forward)
@@ -308,13 +309,12 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
     elif single is not None and single.failure is None and "y" in single.items:
         y = single.items["y"].array
         if y is not None and y.dtype != np.float32:
-            forward.note(f"float32 inputs give {y.dtype}")
+            forward.note(f"the output for float32 inputs is {y.dtype}")
 
 
 def _of_one_manner(trials: Sequence[Trial], ran: Sequence[Trial], observations) -> list[Trial]:
-    """Of the trials that went through forward, those with the kind of arguments that suits the function: the first
-    kind with which all of its trials went through forward and backward, else that with which most went through
-    forward."""
+    """The trials with the kind of arguments that suits the function. This is the first kind with which forward and
+    backward work in all trials, or otherwise the kind with which forward works in most trials."""
 
     def of(each: Trial) -> Manner:
         return getattr(each.draw, "manner", USUAL)
@@ -333,7 +333,7 @@ def _of_one_manner(trials: Sequence[Trial], ran: Sequence[Trial], observations) 
 
 
 def norm_draw(each: Trial, observation: Observation) -> Draw:
-    """The draw under the names of the models of normalisation."""
+    """The draw with the names that the models of normalisation use."""
     x, gamma, beta = each.draw.values[:3]
     D = x.shape[1]
     draw = each.draw.changed(x=x, gamma=np.ravel(gamma), beta=np.ravel(beta), eps=1e-5, dy=each.draw.ups[0])
@@ -367,20 +367,20 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
     if not trials and judge.ended(ran):
         return
     if not trials:
-        judge.unjudged = judge.unjudged or "forward has no derivative by differences"
+        judge.unjudged = judge.unjudged or "forward has no numerical derivative"
         return
     if all("g" not in judge.observations[one.name].values for one in trials):
         judge.judged = True
         judge.bug("needs-input-grad", f"no gradient is returned for `{name}`, although one is required")
         return
     title = f"the gradient of {name}"
-    # differences are less exact if the spread of the inputs is small
-    usual = [one for one in trials if one.draw.spread == 1.0]
+    # finite differences are less accurate for inputs with a small spread
+    accurate = [one for one in trials if one.draw.spread == 1.0]
     subject = replace(numeric_backward(), name=title)
-    quiet = replace_judge(judge)
+    quiet = without_findings(judge)
     quiet.observations = judge.observations
-    quiet.fit(subject, usual, "g", depth=0)
-    chosen, shown, own, givens = None, usual, [], [{}]
+    quiet.fit(subject, accurate, "g", depth=0)
+    chosen, shown, own, givens = None, accurate, [], [{}]
     if axis is not None:
         shown = [Trial(one.probe, one.draw.changed(x=one.draw.values[0])) for one in trials]
         if k == 0:
@@ -396,20 +396,21 @@ def _judge_gradient(judge: Judge, k: int, name: str, ran, prepared, observations
         if slips and k == 0:
             givens.append(slips)
     elif quiet.findings and k == 0:
-        kind = _identified(usual)
+        kind = _identified(accurate)
         if kind is not None:
             chosen = layers.activation_backward(kind, upstream=True) if kind in BY_VALUES else layers.softmax_backward()
     if chosen is not None:
-        named = replace_judge(judge)
+        named = without_findings(judge)
         named.observations = judge.observations
         named.fit(replace(chosen, name=title), shown, "g", alternatives=[own] if own else [], givens=givens)
         if not any(bug.id == "unexplained" for bug in named.findings):
             judge.findings += [bug for bug in named.findings if bug.id not in {each.id for each in judge.findings}]
             judge.judged = True
-            if not judge.findings and not quiet.findings:  # else right only by a forward that is wrong: told there
+            # later passes are compared with forward, so they are judged only if that comparison is right for the first
+            if not judge.findings and not quiet.findings:
                 judge_later(judge, subject, [one for one in later if one.draw.spread == 1.0], "g")
             return
-    fit_numeric(judge, subject, usual, "g")
+    fit_numeric(judge, subject, accurate, "g")
     if not judge.findings:
         judge_later(judge, subject, [one for one in later if one.draw.spread == 1.0], "g")
 
@@ -425,7 +426,7 @@ def _identified(trials: Sequence[Trial]) -> str | None:
 
 
 def _judge_needed(judge: Judge, ran, observations) -> None:
-    """Checks that the gradient of one requested input is the same as with all."""
+    """Checks that the gradient of an input is the same if only this gradient is required."""
     for each in ran[:1]:
         observation = observations[each.name]
         run = observation.values["run"]
@@ -448,8 +449,8 @@ def _judge_needed(judge: Judge, ran, observations) -> None:
 
 
 class UvANorm(Contract):
-    """`custom_batchnorm.py` and `custom_layernorm.py`: the same layer from operations, as a Function, and as a
-    module on it."""
+    """`custom_batchnorm.py` and `custom_layernorm.py`: the same layer made of operations, as a Function, and as a
+    module that uses the Function."""
 
     name = "uva-norm"
     title = "University of Amsterdam, deep learning, assignment 1: batch and layer normalisation in PyTorch"
@@ -495,8 +496,8 @@ class UvANorm(Contract):
                 call("m", name, args=[D], to="layer", send=False),
                 call("layer", "double", send=False, to="layer"),
                 call("ours", "parameter_names", args=[{"path": ["layer"]}], to="names"),
-                call("ours", "starts", args=[{"path": ["layer"]}], to="starts"),
-                call("ours", "wrapped", args=[{"path": ["layer"]}, "gamma", "beta"], to="f", send=False),
+                call("ours", "initial_values", args=[{"path": ["layer"]}], to="starts"),
+                call("ours", "as_function", args=[{"path": ["layer"]}, "gamma", "beta"], to="f", send=False),
                 call("ours", "plain", args=[{"path": ["f"]}, given], to="y"),
                 *runs({"path": ["f"]}, given, arrays, g),
             ]
@@ -514,9 +515,9 @@ class UvANorm(Contract):
                 call("again", "double", send=False, to="again"),
                 call(
                     "ours",
-                    "joined",
+                    "training_step",
                     args=[{"path": ["again"]}, {"fresh": "a0"}, {"fresh": "up 0"}],
-                    to="joined",
+                    to="trained",
                     attempt=True,
                 ),
             ]
@@ -525,7 +526,7 @@ class UvANorm(Contract):
                     call("m", name, args=[D], kwargs={"eps": 0.3}, to="by name", attempt=True) | {"send": False},
                     call("m", name, args=[D, 0.3], to="loose", attempt=True) | {"send": False},
                     call("loose", "double", send=False, to="loose", attempt=True),
-                    call("ours", "wrapped", args=[{"path": ["loose"]}, "gamma", "beta"], to="g", attempt=True)
+                    call("ours", "as_function", args=[{"path": ["loose"]}, "gamma", "beta"], to="g", attempt=True)
                     | {"send": False},
                     call("ours", "plain", args=[{"path": ["g"]}, given], to="y loose", attempt=True),
                     call("m", name, args=[300], to="broad", attempt=True) | {"send": False},
@@ -564,29 +565,29 @@ class UvANorm(Contract):
         listed = [item.text for item in names.items.values()] if names is not None else []
         if names is not None and len(listed) < 2:
             forward.judged = True
-            own = [each for each in ("gamma", "beta") if each not in {one.rpartition(".")[2] for one in listed}]
-            absent = " and ".join(own) or "both"
-            only = ", ".join(f"`{one}`" for one in listed) or "nothing"
+            missing = [each for each in ("gamma", "beta") if each not in {one.rpartition(".")[2] for one in listed}]
+            absent = " and ".join(missing) or "both"
+            present = ", ".join(f"`{one}`" for one in listed) or "nothing"
             forward.bug(
                 "not-a-parameter",
-                f"gamma and beta are learned, but parameters() does not list {absent}: it lists {only}",
+                f"gamma and beta are learned, but parameters() does not list {absent}; it lists {present}",
             )
             return [forward.result()]
         others = [one for one in listed if one not in ("gamma", "beta")]
         if others:
-            forward.note(f"gamma and beta have other names here: {', '.join(others)}")
+            forward.note(f"gamma and beta have different names here: {', '.join(others)}")
         judge_function(forward, backward, trials, observations, norm_axis(name))
         self._module_only(forward, trials, observations)
-        self._joined(backward, trials, observations)
+        self._judge_training_step(backward, trials, observations)
         return [forward.result(), backward.result()]
 
-    def _joined(self, judge: Judge, trials, observations) -> None:
-        """Checks a training step with the module's own parameters, in their shapes."""
+    def _judge_training_step(self, judge: Judge, trials, observations) -> None:
+        """Checks a training step of the module with its own parameters, in their own shapes."""
         if judge.missing or judge.findings:
             return
         for each in trials:
             observation = observations.get(each.name)
-            value = observation.values.get("joined") if observation is not None else None
+            value = observation.values.get("trained") if observation is not None else None
             if value is not None and value.failure is not None and value.failure.kind == "exception":
                 judge.failed(value.failure, "(in a training step of the module, with its own parameters)")
                 return
@@ -602,40 +603,42 @@ class UvANorm(Contract):
                 if found is not None and found.array is not None and np.any(found.array != value):
                     judge.bug(
                         "gamma-beta-start",
-                        f"`{name}` starts at {number(float(found.array[found.array != value][0]))}, "
+                        f"the initial value of `{name}` is {number(float(found.array[found.array != value][0]))}, "
                         f"expected {number(value)}",
                     )
             y, evaluating = observation.get("y"), observation.get("y eval")
             if y is not None and evaluating is not None and not close(evaluating, y):
                 judge.bug(
-                    "evaluation-stale", "after eval() the layer gives something else; it keeps no running figures"
+                    "evaluation-stale",
+                    "after eval(), the output differs, although this layer has no running statistics",
                 )
             width = each.draw.x.shape[1]
-            for key, what in (("wide", f"{width + 1} features"), ("thin", "one feature, which is broadcast,")):
+            for key, what in (("wide", f"{width + 1} features"), ("thin", "a single feature, which is broadcast")):
                 value = observation.values.get(key)
                 if value is not None and value.kind != "exception":
                     judge.bug(
-                        "shape-check-missing", f"a layer for {width} features accepts an input with {what} in silence"
+                        "shape-check-missing",
+                        f"a layer for {width} features accepts, without an error, an input with {what}",
                     )
             self._arguments(judge, each, observation)
 
     def _arguments(self, judge: Judge, each: Trial, observation: Observation) -> None:
-        """Checks arguments with unusual values: another eps, by name; a width that is not a small integer."""
+        """Checks arguments with unusual values: a different eps, also by name, and a large number of features."""
         if "y loose" not in observation.values or "y" not in observation.values:
             return
         named = observation.values.get("by name")
         failure = named.failure if named is not None else None
         if failure is not None and failure.type == "TypeError" and "unexpected keyword" in failure.message:
             judge.bug("argument-renamed", f"{judge.owner}(n_neurons, eps=0.3): {failure.message}")
-        eps_used(judge, each, observation, norm_axis(judge.owner))
+        judge_eps_used(judge, each, observation, norm_axis(judge.owner))
         broad = observation.values.get("y broad")
         if broad is not None and broad.failure is not None and broad.failure.kind == "exception":
             node = judge.node()
-            words = ast.unparse(node) if node is not None else ""
-            by_identity = " is " in words
+            source = ast.unparse(node) if node is not None else ""
+            by_identity = " is " in source
             judge.bug(
                 "compared-by-identity" if by_identity else "raises",
-                f"a layer for 300 features refuses an input with 300 features: {broad.failure.type}: "
+                f"a layer for 300 features rejects an input with 300 features: {broad.failure.type}: "
                 f"{broad.failure.message}",
                 line=broad.failure.line,
             )

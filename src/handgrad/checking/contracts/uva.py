@@ -1,8 +1,8 @@
-"""University of Amsterdam, deep learning, assignment 1: `modules.py`, `mlp_numpy.py` and the accuracy of the
+"""University of Amsterdam, deep learning, assignment 1: `modules.py`, `mlp_numpy.py` and the accuracy function of the
 training script.
 
-The editions differ in the activation, and since 2021 in integer labels and the initial weights. The MLP is judged with
-the checker's modules instead of the hand-in's; if it does not work with them, with the hand-in's.
+The editions differ in the activation. Since 2021, they also have integer labels and other initial weights. The MLP is
+judged with the modules of the checker. If it does not work with them, it is judged with the modules of the hand-in.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ ACTIVATIONS = {
     "LeakyReLUModule": "leaky",
     "ELUModule": "elu",
 }
-#: Passes through one network.
+#: The passes through one network.
 STEPS = (0, 1, 2)
-#: The largest eps inside the logarithm, and in its derivative, that does not make it another loss.
+#: The largest eps in the logarithm and in its derivative that is still accepted as the same loss.
 SMALL_EPS = 1e-4
 
 
@@ -75,7 +75,7 @@ NETS = (
 INPUTS = (4, 5, 6, 4, 7)
 
 
-#: One pass through a module, and the calls after it.
+#: The calls of one pass through a module, and the calls after it.
 PASSED = (
     call("layer", "forward", args=[array("x")], to="y"),
     call("layer", "backward", args=[array("dy")], to="dx", attempt=True),
@@ -85,13 +85,13 @@ EARLIER = call("layer", "forward", args=[array("x0")])
 
 
 def activation(name: str, start: list[Operation], parameter: str | None) -> Layer:
-    """ReLU, LeakyReLU or ELU; `parameter` is the name of the argument for its slope or alpha."""
+    """ReLU, LeakyReLU or ELU. `parameter` is the name of the argument for the slope or alpha; None if there is none."""
     kind = ACTIVATIONS[name]
     parameters = (0.02, 0.3, 0.7, 0.15) if kind == "leaky" else (1.0, 0.6, 1.7, 1.3)
 
     def check(judge: Judge, groups: Groups, key: str) -> None:
         what = name if key == "y" else f"the gradient of {name}"
-        overflow(judge, groups["large"][0], key, f"at inputs of ±1e3 and ±1e4 {what}")
+        overflow(judge, groups["large"][0], key, f"for inputs of ±1e3 and ±1e4, {what}")
 
     return Layer(
         name=name,
@@ -143,11 +143,11 @@ def softmax(start: list[Operation]) -> Layer:
 
 
 class UvA(Contract):
-    """What the editions share."""
+    """The common base of all editions."""
 
     name: ClassVar[str] = "uva"
     title: ClassVar[str] = "University of Amsterdam, deep learning, assignment 1"
-    #: Class names that the activation of this edition may have.
+    #: The possible class names of the activation in this edition.
     activations: ClassVar[tuple[str, ...]] = ()
     integer_labels: ClassVar[bool] = False
     kaiming: ClassVar[bool] = False
@@ -202,7 +202,7 @@ class UvA(Contract):
         return init is not None and argument in {each.arg for each in init.args.args}
 
     def _parameter(self, name: str) -> str | None:
-        """The argument that holds the slope or alpha, if the activation takes one."""
+        """The constructor argument for the slope or alpha, if the activation has one."""
         module = self.module_of(name)
         if module is not None and name in module.borrowed:
             return "neg_slope" if name == "LeakyReLUModule" else None
@@ -210,7 +210,7 @@ class UvA(Contract):
         names = [each.arg for each in init.args.args[1:]] if init is not None else []
         return names[0] if names else None
 
-    # -- what is run --------------------------------------------------------------------------------------------------
+    # -- the trials ---------------------------------------------------------------------------------------------------
 
     def make_trials(self) -> dict[str, list[Trial]]:
         found: dict[str, list[Trial]] = {}
@@ -229,7 +229,7 @@ class UvA(Contract):
 
     @cached_property
     def layers(self) -> dict[str, Layer]:
-        """The activation and the softmax that the hand-in has, by class."""
+        """The activation and the softmax of the hand-in, by class name."""
         found = {}
         if name := self.activation:
             found[name] = activation(name, self._start(name), self._parameter(name))
@@ -343,7 +343,7 @@ class UvA(Contract):
             return layers.softmax(g.normal(size=(N, K)))
 
         def every_class(N: int, K: int) -> np.ndarray:
-            """One-hot labels among which the last class occurs."""
+            """Random one-hot labels that contain the last class."""
             labels = g.integers(0, K, N)
             labels[-1] = K - 1
             return np.eye(K)[labels]
@@ -427,16 +427,16 @@ class UvA(Contract):
                 call("ours", "fill_all", attempt=True),
             ]
             for i in range(len(hidden) + 1):
-                operations.append(get("ours", "made", i, "params", to=f"params {i}", optional=True))
+                operations.append(get("ours", "created", i, "params", to=f"params {i}", optional=True))
             for step in STEPS:
                 operations += [
                     call("mlp", "forward", args=[array(f"x{step}")], to=f"y{step}", attempt=True),
                     call("mlp", "backward", args=[array(f"dy{step}")], to=f"back{step}", attempt=True),
                 ]
                 for i in range(len(hidden) + 1):
-                    operations.append(get("ours", "made", i, "grads", to=f"grads {i} {step}", optional=True))
+                    operations.append(get("ours", "created", i, "grads", to=f"grads {i} {step}", optional=True))
             for i in range(len(hidden) + 1):
-                operations.append(get("ours", "made", i, "params", to=f"params {i} after", optional=True))
+                operations.append(get("ours", "created", i, "params", to=f"params {i} after", optional=True))
             operations += [
                 call("mlp", "forward", args=[array("x0")], to="y alone", attempt=True),
                 call("m", "MLP", args=args, to="another", send=False, attempt=True),
@@ -450,7 +450,7 @@ class UvA(Contract):
                 arrays=arrays,
                 label=f"{list(hidden)}",
             )
-            # the stand-ins are answers to the parts that are judged elsewhere
+            # The stand-ins contain the answers to other parts, so they run in a separate process.
             found.append(trial(f"MLP {mode} {position}", operations, draw, arrays, apart="networks"))
         return found
 
@@ -458,7 +458,7 @@ class UvA(Contract):
         module = self.source.module("train_mlp_numpy")
         if module is None or "accuracy" not in module.functions or "accuracy" in module.borrowed:
             return {}
-        # only the function: its file imports modules that are not part of the hand-in
+        # only the function is run, because its file imports modules that are not part of the hand-in
         if empty(module.functions["accuracy"]):
             return {}
         text = ast.unparse(module.functions["accuracy"])
@@ -518,9 +518,9 @@ class UvA(Contract):
                     for value, sent in zip((weight, bias), each.draw.sent, strict=True)
                     if value is not None and value.array is not None
                 ):
-                    continue  # not what was set, so there is nothing to judge by
+                    continue  # the parameters could not be set, so the right output is unknown
                 W = weight.array.T if layout == "in, out" else weight.array
-                # without a bias, the output is judged by what it would have been with one
+                # if the bias is missing, the expected output still contains the bias that was sent
                 b = each.draw.sent[1] if bias is None or bias.array is None else np.ravel(bias.array)
                 shown[key].append(Trial(each.probe, each.draw.changed(weight=W, bias=b)))
         usable = [each for each in shown["main"] if hasattr(each.draw, "weight") and each.draw.weight.ndim == 2]
@@ -531,13 +531,13 @@ class UvA(Contract):
         self._names(start, usable[0], observations)
         if layout == "in, out":
             start.note(
-                "`params['weight']` has the shape (in, out) where (out, in) was "
-                "expected: harmless, but not the contract's"
+                "`params['weight']` has the shape (in, out) instead of (out, in): harmless, but it differs from the "
+                "assignment"
             )
         forward.fit(layers.linear_forward(), usable, "y")
         judge_extras(forward, shown, "y")
         judge_passes(forward, layers.linear_forward(), usable, "y")
-        self._live(forward, usable, observations)
+        self._judge_live_parameters(forward, usable, observations)
         if not backward.missing:
             transposed = layout == "in, out"
             for subject, key in (
@@ -554,11 +554,11 @@ class UvA(Contract):
                         backward.judged = True
                         backward.bug("gradient-not-stored", f"`{subject.name}` is None after backward")
                     continue
-                went = [each for each in usable if _went_through(observations.get(each.name), "dx")]
-                backward.fit(subject, usable if key == "dx" else went, key)
+                succeeded = [each for each in usable if _succeeded(observations.get(each.name), "dx")]
+                backward.fit(subject, usable if key == "dx" else succeeded, key)
                 judge_extras(backward, shown, key, inputs=False, names=("dy",))
                 judge_passes(backward, subject, usable, key, ("x", "dy"))
-            self._joined(backward, usable, observations)
+            self._judge_updates(backward, usable, observations)
             for each in usable:
                 observation = observations[each.name]
                 for key in ("dW", "db"):
@@ -566,10 +566,11 @@ class UvA(Contract):
                     if first is not None and second is not None and np.any(first) and not close(second, first):
                         if close(second, 2 * first):
                             backward.bug(
-                                "gradient-accumulates", "a second backward leaves twice the gradient of the first"
+                                "gradient-accumulates",
+                                "after a second backward, the gradient is twice that of the first",
                             )
                         else:
-                            backward.bug("state-overwritten", f"a second backward gives another `{key}`")
+                            backward.bug("state-overwritten", f"a second backward computes a different `{key}`")
                 after = observation.values.get("after")
                 for key, right in (("weight", each.draw.weight), ("bias", each.draw.bias)):
                     value = after.items.get(key) if after is not None else None
@@ -577,7 +578,7 @@ class UvA(Contract):
                         continue
                     now = value.array.T if key == "weight" and transposed else value.array
                     if not close(np.reshape(now, np.shape(right)), right, 1e-12):
-                        backward.bug("parameter-changed", f"`params['{key}']` is changed by forward or backward")
+                        backward.bug("parameter-changed", f"forward or backward changes `params['{key}']`")
         return [start.result(), forward.result(), backward.result()]
 
     def _names(self, start: Judge, each: Trial, observations) -> None:
@@ -587,12 +588,12 @@ class UvA(Contract):
             start.judged = True
             start.bug(
                 "attribute-renamed",
-                f"`params` has the keys {', '.join(keys)}; the interface's are weight and bias, which the optimiser, "
-                "the network and the tests read",
+                f"`params` has the keys {', '.join(keys)}; the interface has weight and bias, which the optimiser, the "
+                "network and the tests use",
             )
 
-    def _joined(self, judge: Judge, trials: list[Trial], observations) -> None:
-        """One step as in the training script, of each parameter with its gradient."""
+    def _judge_updates(self, judge: Judge, trials: list[Trial], observations) -> None:
+        """Checks that each parameter can be updated with its gradient, as in the training script."""
         for each in trials:
             observation = observations[each.name]
             params = observation.values.get("params")
@@ -618,8 +619,8 @@ class UvA(Contract):
             if observation is None:
                 continue
             params = observation.values.get("start")
-            held = [value.kind for value in params.items.values()] if params is not None else []
-            if params is not None and params.kind == "dict" and all(kind == "none" for kind in held):
+            kinds = [value.kind for value in params.items.values()] if params is not None else []
+            if params is not None and params.kind == "dict" and all(kind == "none" for kind in kinds):
                 start.missing = start.missing or "params['weight'] and params['bias'] are missing"
                 start.findings = []
                 forward.unjudged = backward.unjudged = "there are no parameters"
@@ -634,7 +635,7 @@ class UvA(Contract):
                     forward.unjudged = backward.unjudged = "there are no parameters"
                 else:
                     start.failed(observation.failure)
-                    forward.unjudged = backward.unjudged = "the module cannot be built"
+                    forward.unjudged = backward.unjudged = "the module cannot be created"
                 return
 
     def _judge_start(self, judge: Judge, each: Trial) -> None:
@@ -666,9 +667,9 @@ class UvA(Contract):
             if abs(found - std) > 0.03 * std and not (not certain and abs(found - 1e-4) < 3e-6):
                 hint = ""
                 if abs(found - fan_out) < 0.03 * fan_out:
-                    hint = ": that is sqrt(2 / out_features)"
+                    hint = "; it equals sqrt(2 / out_features)"
                 elif abs(found - plain) < 0.03 * plain:
-                    hint = ": that is sqrt(1 / in_features), without the gain of ReLU"
+                    hint = "; it equals sqrt(1 / in_features), without the gain for ReLU"
                 judge.bug("init-spread", f"the standard deviation is {number(found)}, expected {number(std)}{hint}")
             first = observation.get("w first")
             if first is not None and abs(float(first.std()) - plain) > 0.03 * plain:
@@ -684,14 +685,19 @@ class UvA(Contract):
             judge_spread(judge, observation, "w", "again", shape, std)
         b = observation.get("b")
         if b is not None and np.any(b != 0):
-            judge.bug("init-not-zero", f"`params['bias']` starts at {number(float(b.ravel()[0]))}, expected 0")
+            judge.bug(
+                "init-not-zero", f"the initial `params['bias']` contains {number(float(b.ravel()[0]))}, expected 0"
+            )
         for key in ("w", "b"):
             after, before = observation.get(f"{key} after"), observation.get(key)
             if after is not None and before is not None and not np.array_equal(after, before):
                 name = "weight" if key == "w" else "bias"
-                judge.bug("shared-between-objects", f"writing into one module's `params['{name}']` changes another's")
+                judge.bug(
+                    "shared-between-objects",
+                    f"changing `params['{name}']` of one module also changes it in another module",
+                )
 
-    def _live(self, judge: Judge, trials, observations) -> None:
+    def _judge_live_parameters(self, judge: Judge, trials, observations) -> None:
         if not any(bug.id == "unexplained" for bug in judge.findings):
             return
         for each in trials:
@@ -706,7 +712,9 @@ class UvA(Contract):
             if not close(y, each.draw.x @ W.T + np.ravel(bias.array)):
                 return
         judge.findings = [bug for bug in judge.findings if bug.id != "unexplained"]
-        judge.bug("parameters-not-live", "after writing other numbers into `params`, forward still uses the first ones")
+        judge.bug(
+            "parameters-not-live", "after the values in `params` were changed, forward still uses the initial values"
+        )
 
     def _judge_layer(self, name: str, observations) -> list[Part]:
         forward = self.judge_of(f"{name}.forward", observations, name, "forward", name)
@@ -746,7 +754,7 @@ class UvA(Contract):
             best = backward.fit(layers.crossentropy_backward(), main, "dx fresh", givens=givens)
             if eps and eps <= SMALL_EPS and best is not None and best.right and best.options.get("eps"):
                 forward.findings = [bug for bug in forward.findings if bug.id != "eps-value"]
-                forward.note(f"the loss holds an eps of {eps:.1g}, and so does its derivative: harmless")
+                forward.note(f"the loss and its derivative contain the same eps of {eps:.1g}: harmless")
             eps = best.options.get("eps", 0.0) if best is not None and best.right else 0.0
             fresh = [observations[each.name].values.get("dx fresh") for each in main if each.name in observations]
             after_forward = [observations[each.name].get("dx") for each in main if each.name in observations]
@@ -756,13 +764,13 @@ class UvA(Contract):
                 if v is not None and v.failure is not None and v.failure.kind == "exception" and after is not None
             ]
             if failing:
-                # works only after forward: judge the result then, and say so
+                # backward works only after forward: report this, and judge its result after forward
                 backward.findings = before
                 backward.fit(layers.crossentropy_backward(), main, "dx", givens=givens)
                 failure = failing[0]
                 backward.bug(
                     "needs-forward",
-                    f"on an object whose forward was not called: {failure.type}: {failure.message}",
+                    f"without a call of forward on the same object: {failure.type}: {failure.message}",
                     line=failure.line,
                     file=failure.file,
                 )
@@ -773,11 +781,13 @@ class UvA(Contract):
                     stale, right = (observation.get("dx"), observation.get("dx fresh")) if observation else (None, None)
                     if stale is not None and right is not None and not close(stale, right):
                         backward.bug(
-                            "needs-forward", "after forward with other arguments, backward gives another gradient"
+                            "needs-forward",
+                            "after forward with other arguments, backward returns a different gradient for the same x "
+                            "and y",
                         )
                 judge_extras(backward, {**groups, "stale": []}, "dx fresh", inputs=False, names=())
             if seen or not any(bug.id == "unexplained" for bug in forward.findings):
-                self._eps(forward, backward, groups["tiny"][0])
+                self._judge_eps(forward, backward, groups["tiny"][0])
             judge_passes(backward, _one_hot(layers.crossentropy_backward(), eps), main, "dx", ("x", "t"))
         few = observations.get(groups["few"][0].name)
         for judge, key, subject in (
@@ -785,50 +795,50 @@ class UvA(Contract):
             (backward, "dx fresh", layers.crossentropy_backward()),
         ):
             value = few.values.get(key) if few is not None else None
-            went = any(_went_through(observations.get(each.name), key) for each in main)
-            if judge.missing or value is None or not went:
+            succeeded = any(_succeeded(observations.get(each.name), key) for each in main)
+            if judge.missing or value is None or not succeeded:
                 continue
             expected = right_value(subject, groups["few"][0].draw)
             if any("eps" in note for note in forward.notes):
                 expected = right_value(subject, groups["few"][0].draw, {"eps": eps})
             wrong = value.array is not None and not judge.findings and not close(value.array, expected, 1e-4)
             if wrong or (value.failure is not None and value.failure.kind == "exception"):
-                judge.bug("one-hot-width", "it goes wrong where the last classes do not occur in the batch")
+                judge.bug("one-hot-width", "it is wrong if the last classes do not occur in the batch")
         return [forward.result(), backward.result()]
 
     def _takes_labels(self, trials: list[Trial], observations, key: str) -> bool:
-        """Whether it runs with labels of this kind and returns finite numbers."""
+        """Whether the method accepts labels in this format and does not return NaN."""
         found = [observations[each.name].get(key) for each in trials if each.name in observations]
         return bool(found) and all(value is not None and not np.isnan(value).any() for value in found)
 
     def _check_label_format(self, judge: Judge, each: Trial, observations, key: str) -> None:
-        """Whether it requires other labels than those of this edition."""
+        """Reports that the method requires labels in a different format than this edition."""
         if not self.integer_labels:
-            judge.note("it takes integer labels")
+            judge.note("it requires integer labels")
             return
         value = observations[each.name].values.get(key) if each.name in observations else None
         failure = value.failure if value is not None else None
-        what = f"{failure.type}: {failure.message}" if failure is not None else "no number comes back"
+        result = f"it raises {failure.type}: {failure.message}" if failure is not None else "it returns no number"
         judge.judged = True
         judge.bug(
             "labels-one-hot",
-            f"this edition hands class numbers, shape (N,), and with them there is {what}; "
-            "with one-hot rows it goes through",
+            f"in this edition, the labels are class indices of shape (N,). With these, {result}; it works with "
+            "one-hot rows",
             line=failure.line if failure is not None else None,
         )
 
     def _own_eps(self, groups, observations) -> float:
-        """The eps inside the hand-in's logarithm: it gives the loss at tiny probabilities and, exactly, on ordinary
-        draws; 0 if there is none."""
+        """The eps inside the logarithm of the hand-in; 0 if there is none. It is computed from the loss at tiny
+        probabilities, and must reproduce the loss on ordinary draws exactly."""
         tiny = observations.get(groups["tiny"][0].name)
         loss = tiny.get("y") if tiny is not None else None
         if loss is None or loss.size != 1 or not np.isfinite(loss).all():
             return 0.0
-        p, wanted = np.array([1e-12, 1e-10, 0.4]), float(loss.ravel()[0])
+        p, target = np.array([1e-12, 1e-10, 0.4]), float(loss.ravel()[0])
         low, high = -20.0, 0.0
-        for _ in range(60):  # the loss falls as eps grows
+        for _ in range(60):  # bisection: the loss decreases with eps
             middle = (low + high) / 2
-            low, high = (middle, high) if -np.log(p + 10.0**middle).mean() > wanted else (low, middle)
+            low, high = (middle, high) if -np.log(p + 10.0**middle).mean() > target else (low, middle)
         eps = float(f"{10.0**low:.3g}")
         subject, ran = layers.crossentropy_forward(), 0
         for each in groups["main"]:
@@ -840,9 +850,8 @@ class UvA(Contract):
                 return 0.0
         return eps if ran and eps > 1e-13 else 0.0
 
-    def _eps(self, forward: Judge, backward: Judge, tiny: Trial) -> None:
-        """Whether the derivative is that of the loss, if the loss contains an eps: at probabilities of 1e-12 and
-        1e-10."""
+    def _judge_eps(self, forward: Judge, backward: Judge, tiny: Trial) -> None:
+        """If the loss contains an eps, checks at probabilities of 1e-12 and 1e-10 that its derivative does, too."""
         observation = backward.observed(tiny)
         loss = observation.get("y") if observation is not None else None
         dx = observation.get("dx fresh") if observation is not None else None
@@ -863,8 +872,9 @@ class UvA(Contract):
             eps = float(np.exp(-1.5 * float(loss)))
             backward.bug(
                 "eps-not-in-derivative",
-                f"at a probability of 1e-12 the loss is that of about {eps:.0e} (there is an eps in it), "
-                "and the derivative is -1 / x without one",
+                f"at a probability of 1e-12, the loss is that of a probability of about {eps:.0e}, so it contains an "
+                "eps; "
+                "the derivative is -1 / x, without an eps",
             )
 
     def _judge_accuracy(self, observations) -> list[Part]:
@@ -888,13 +898,14 @@ class UvA(Contract):
                 continue
             judge.judged = True
             if found is None or found.size != 1:
-                judge.bug("accuracy-wrong", "it is not one number")
+                judge.bug("accuracy-wrong", "it is not a single number")
                 continue
             value, N = float(found.ravel()[0]), each.draw.sizes["N"]
             if abs(value - each.draw.expected) > 1e-6:
                 judge.bug(
                     "accuracy-wrong",
-                    f"{number(value)} for {number(each.draw.expected * N)} right of {number(N)}, "
+                    f"it is {number(value)} for {number(each.draw.expected * N)} correct predictions out of "
+                    f"{number(N)}, "
                     f"expected {number(each.draw.expected)}",
                 )
         return [judge.result()]
@@ -911,7 +922,7 @@ class UvA(Contract):
             found = judges()
             for judge in found.values():
                 if not judge.missing:
-                    judge.unjudged = "the modules that it consists of are missing"
+                    judge.unjudged = "its modules are missing"
             return [judge.result() for judge in found.values()]
         results = {}
         for mode in ("ours", "own"):
@@ -919,18 +930,20 @@ class UvA(Contract):
             self._judge_network(found, self.trials()[f"MLP {mode}"], observations)
             results[mode] = {part: judge.result() for part, judge in found.items()}
             shared = any(bug.id == "shared-between-objects" for bug in found["MLP.__init__"].findings)
-            if shared and mode == "ours":  # every later network is wrong for this reason; with its own, a module may be
+            # Networks that share state are all wrong for this reason. With the hand-in's own modules, it could also be
+            # caused by a module.
+            if shared and mode == "ours":
                 return list(results[mode].values())
         return better_parts(results["ours"], results["own"])
 
     def _network(self, each: Trial, observation: Observation, step: int) -> tuple[Draw | None, list[int]]:
-        """The draw of one pass, and the layer of each module created."""
+        """The draw of one pass, and the position of each layer in the list of created modules."""
         sizes = each.draw.sizes_of_layers
         wanted = [[sizes[i], sizes[i + 1]] for i in range(len(sizes) - 1)]
-        made = _pairs(observation.values.get("sizes"))
-        order, free = [], list(range(len(made)))
+        created = _pairs(observation.values.get("sizes"))
+        order, free = [], list(range(len(created)))
         for pair in wanted:
-            position = next((i for i in free if made[i] == pair), None)
+            position = next((i for i in free if created[i] == pair), None)
             if position is None:
                 return None, []
             free.remove(position)
@@ -949,7 +962,7 @@ class UvA(Contract):
                 one is None or found is None or not close(found, np.resize(one, found.shape), 1e-5)
                 for one, found in zip(sent, (w, bias.array), strict=True)
             ):
-                return None, []  # not what was set, so there is nothing to judge by
+                return None, []  # the parameters could not be set, so the right output is unknown
             w = w.T if w.shape != shape else w
             if w.shape != shape:
                 return None, []
@@ -990,17 +1003,19 @@ class UvA(Contract):
             sizes = each.draw.sizes_of_layers
             if after is not None and after.length != len(sizes) - 2:
                 start.bug(
-                    "caller-list-changed", f"the list `n_hidden` had {len(sizes) - 2} items, and has {after.length}"
+                    "caller-list-changed",
+                    f"the list `n_hidden` has {after.length} items after the call, but had {len(sizes) - 2}",
                 )
             wanted = [[sizes[i], sizes[i + 1]] for i in range(len(sizes) - 1)]
-            made = _pairs(observation.values.get("sizes"))
-            if sorted(made) != sorted(wanted):
+            created = _pairs(observation.values.get("sizes"))
+            if sorted(created) != sorted(wanted):
                 start.bug(
-                    "layers-missing", f"with n_hidden={each.draw.label} it has linear modules {made}, expected {wanted}"
+                    "layers-missing",
+                    f"with n_hidden={each.draw.label}, its linear modules have the sizes {created}, expected {wanted}",
                 )
-            elif made != wanted:
-                start.note(f"the linear modules are made in the order {made}")
-            shared_networks(start, each, observation)
+            elif created != wanted:
+                start.note(f"the linear modules are created in the order {created}")
+            judge_shared_state(start, each, observation)
         renamed = Renamed(forward, observations)
         passes = []
         for each in usable:
@@ -1014,7 +1029,7 @@ class UvA(Contract):
                 fit_or_stale(forward, mlp_forward(), passes, "y", [{}])
                 forward.unchanged(usable, ("x0", "x1", "x2"))
             elif start.findings:
-                forward.unjudged = "the network cannot be built as it should be"
+                forward.unjudged = "the network was not created correctly"
         if backward.missing:
             return
         renamed = Renamed(backward, observations)
@@ -1063,14 +1078,14 @@ class UvA(Contract):
             backward.findings = [bug for bug in backward.findings if bug.id != "unexplained"]
         backward.unchanged(usable, ("dy0", "dy1", "dy2"), "upstream gradient")
         if not by_depth and not backward.findings:
-            backward.unjudged = "the network cannot be built as it should be"
-        without_consequences(backward, forward, "what forward gives is wrong, and backward cannot be judged by it")
-        without_consequences(forward, start, "the network is not built as it should be")
-        without_consequences(backward, start, "the network is not built as it should be")
+            backward.unjudged = "the network was not created correctly"
+        without_consequences(backward, forward, "forward is wrong, so backward cannot be judged")
+        without_consequences(forward, start, "the network was not created correctly")
+        without_consequences(backward, start, "the network was not created correctly")
 
 
-def shared_networks(judge: Judge, each: Trial, observation: Observation) -> None:
-    """The constructor of another network changes what this one computes."""
+def judge_shared_state(judge: Judge, each: Trial, observation: Observation) -> None:
+    """Reports if creating another network changes the output of this one."""
     alone, beside = observation.get("y alone"), observation.values.get("y beside")
     if alone is None or beside is None or not np.isfinite(alone).all():
         return
@@ -1078,22 +1093,21 @@ def shared_networks(judge: Judge, each: Trial, observation: Observation) -> None
     if beside.array is not None and not close(beside.array, alone):
         why = departure("the output", beside.array, alone)
     if why:
-        evidence = f"after another network is made, forward of the first gives something else: {why}"
+        evidence = f"after another network is created, forward of the first returns a different result: {why}"
         judge.bug("shared-between-objects", evidence)
 
 
 def _one_hot(subject: Subject, eps: float = 0.0) -> Subject:
-    """A loss whose labels may be integers, with the hand-in's own eps."""
-    compute = subject.compute
+    """The subject of a loss, for labels that may be integers, and with the eps of the hand-in."""
 
-    def widened(draw: Draw, **options: Any) -> Any:
+    def compute(draw: Draw, **options: Any) -> Any:
         t = draw.t if draw.t.ndim == 2 else np.eye(draw.x.shape[1])[draw.t]
-        return compute(draw.changed(t=t), **{**({"eps": eps} if eps else {}), **options})
+        return subject.compute(draw.changed(t=t), **{**({"eps": eps} if eps else {}), **options})
 
-    return replace(subject, compute=widened)
+    return replace(subject, compute=compute)
 
 
-def _went_through(observation: Observation | None, key: str) -> bool:
+def _succeeded(observation: Observation | None, key: str) -> bool:
     value = observation.values.get(key) if observation is not None else None
     return value is not None and value.kind != "exception"
 
@@ -1105,14 +1119,14 @@ def _pairs(value: Value | None) -> list[list[int]]:
 
 
 def _modules(source: Source) -> Module | None:
-    """The file that defines the modules: `modules.py`, or the file that defines the most of them."""
+    """The file that defines the modules: `modules.py`, or the file that contains most of them."""
     names = ("LinearModule", "SoftMaxModule", "CrossEntropyModule", *ACTIVATIONS)
     module = source.defining(*names)
     return module if module is not None and any(name in module.classes for name in names) else None
 
 
 def edition_of(module: Module) -> str:
-    """The edition, from the activation and from what was added in 2021: `input_layer`, `clear_cache`."""
+    """The edition, detected by its activation and by `input_layer` and `clear_cache`, which were added in 2021."""
     if "LeakyReLUModule" in module.classes:
         return "uva-nov19"
     init = module.methods("LinearModule").get("__init__") if "LinearModule" in module.classes else None
@@ -1152,7 +1166,7 @@ class UvA2020(UvA):
 
 
 class UvA2021(UvA):
-    """2021 to 2025: integer labels, Kaiming's initial weights, ReLU or ELU."""
+    """2021 to 2025: integer labels, Kaiming initialisation, ReLU or ELU."""
 
     name = "uva-2021"
     title = "University of Amsterdam, deep learning, assignment 1, 2021 to 2025"

@@ -1,6 +1,6 @@
-"""The layers, losses and the optimiser of CMU's mytorch.nn as functions: `forward` gives (output, object).
+"""The layers, losses and the optimiser of CMU's mytorch.nn as functions: `forward` returns (output, object).
 
-`m` is the hand-in's file; `NAME` the class, where a function serves several.
+`m` is the module of the hand-in. `NAME` is the class, for functions that several classes share.
 """
 
 import importlib
@@ -33,7 +33,7 @@ def activation_backward(dy, layer):
 
 
 def activation_derivative(dy, layer):
-    """Of editions in which the network multiplies by the upstream gradient."""
+    """For editions in which the network multiplies by the upstream gradient."""
     return layer.backward()
 
 
@@ -60,7 +60,7 @@ def norm_evaluated(x, gamma, beta, mean, var):
 
 
 class Linear:
-    """A layer with nothing but attributes. An optimiser may select layers by the name of their class."""
+    """A layer that only has attributes. An optimiser may select layers by the name of their class."""
 
     W: np.ndarray
     b: np.ndarray
@@ -73,7 +73,7 @@ class Model:
 
 
 def linear_layer(W, b):
-    """The hand-in's own linear layer, which an optimiser may select by its class; else a stand-in."""
+    """The hand-in's own linear layer, because an optimiser may select layers by class; a stand-in if there is none."""
     try:
         layer = importlib.import_module("mytorch.nn.linear").Linear(W.shape[1], W.shape[0])
     except Exception:
@@ -83,7 +83,7 @@ def linear_layer(W, b):
 
 
 def sgd(w, dw0, dw1, dw2, lr, momentum):
-    """Three steps."""
+    """Makes three steps."""
     layer, model = linear_layer(w.copy(), w[:, :1].copy()), Model()
     layer.dLdW, layer.dLdb = dw0, dw0[:, :1]
     model.layers = [layer]

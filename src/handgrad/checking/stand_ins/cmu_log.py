@@ -1,4 +1,4 @@
-"""CMU's MLP, the hand-in's own, with every call written down. The first column of x is the number of the sample."""
+"""The hand-in's own MLP with a log of all calls. The first column of x identifies the sample."""
 
 import numpy as np
 
@@ -28,13 +28,13 @@ def recorded(base):
 
     members = {"forward": forward, "backward": backward, "step": step, "zero_grads": zero_grads, "__call__": __call__}
     members = {name: member for name, member in members.items() if hasattr(base, name)}
-    for name, member in members.items():  # an error names the hand-in's own class
+    for name, member in members.items():  # error messages should name the class of the hand-in
         member.__qualname__ = base.__qualname__ + "." + name
     return type(base.__name__, (base,), members)
 
 
 def biases(own, row):
-    # as the hand-in's own function gives them, where it has one
+    # the hand-in's own function, if there is one
     if own is not None:
         return own
     return lambda d: np.zeros((1, d) if row else d)

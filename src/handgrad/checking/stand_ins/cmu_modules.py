@@ -1,11 +1,11 @@
-"""CMU's activations, criterion, BatchNorm and Linear as they should be, derived from the hand-in's own classes.
+"""Correct versions of CMU's activations, criterion, BatchNorm and Linear, derived from the classes of the hand-in.
 
-`weights` and `biases` are initialisers that give the arrays of the probe.
+`weights` and `biases` are initialisers that return the arrays of the probe.
 """
 
 import numpy as np
 
-#: What the probe hands over.
+#: The arrays of the probe.
 given: list[np.ndarray]
 
 
@@ -125,7 +125,7 @@ calls = []
 
 
 def _take(shape):
-    # the first array of that shape that was not taken yet; of a shape that was not expected: zeros
+    # the next array of this shape; zeros if there is none
     for position, array in enumerate(given):
         if array.shape == shape:
             return given.pop(position)
@@ -138,7 +138,7 @@ def weights(d0, d1):
 
 
 def biases(row, own):
-    # in the shape that the hand-in's own initialiser gives, where it has one
+    # in the shape of the hand-in's own initialiser, if there is one
     def init(d):
         taken = _take((1, d) if row else (d,))
         try:

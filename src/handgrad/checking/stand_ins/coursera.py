@@ -1,6 +1,6 @@
-"""Coursera's networks as functions of arrays: samples in columns, parameters W1, b1, W2, … in a dict.
+"""Coursera's networks as functions of arrays. Samples are columns; W1, b1, W2, … become a dict of parameters.
 
-`m` is the hand-in's file.
+`m` is the module of the hand-in.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ m: Any
 
 
 def _parameters(values):
-    """W1, b1, W2, b2, … as the course's dict."""
+    """The dict of parameters of the course, from W1, b1, W2, b2, …"""
     return {f"{'Wb'[k % 2]}{k // 2 + 1}": value for k, value in enumerate(values)}
 
 
@@ -28,7 +28,7 @@ def compute_cost(AL, Y):
 
 
 def update_parameters(*values):
-    """Parameters, their gradients, and the learning rate."""
+    """`values` are the parameters, their gradients, and the learning rate."""
     *arrays, learning_rate = values
     half = len(arrays) // 2
     parameters = _parameters(arrays[:half])

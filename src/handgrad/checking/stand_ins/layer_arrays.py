@@ -1,13 +1,13 @@
-"""The arrays of a layer of no course, and other numbers written into them."""
+"""Finds the arrays of any layer, and fills its parameters with given numbers."""
 
 import numpy as np
 
-#: What the probe hands over.
+#: The arrays of the probe.
 given: list[np.ndarray]
 
 
 def found(layer):
-    """Arrays of a layer by name, those in its dicts included."""
+    """The arrays of a layer by name, including those in its dicts."""
     arrays = {}
     for name, value in vars(layer).items():
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
@@ -19,7 +19,7 @@ def found(layer):
     return arrays
 
 
-filled = []  # the names of the parameters; forward may store its inputs under names like theirs
+filled = []  # the parameters at the time of `fill`: forward may later store its inputs under similar names
 
 
 def fill(layer, names):

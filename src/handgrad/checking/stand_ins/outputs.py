@@ -1,11 +1,11 @@
-"""One of several outputs."""
+"""Selects one of several outputs of a function."""
 
 
 def value(function, position):
-    """A function that gives one of the several things another gives: the output without its cache."""
+    """A function that returns one of the outputs of `function`, for example the output without the cache."""
 
-    def of(*args, **kwargs):
+    def selected(*args, **kwargs):
         found = function(*args, **kwargs)
         return found[position] if isinstance(found, (tuple, list)) else found
 
-    return of
+    return selected

@@ -1,19 +1,19 @@
-"""Functions and modules of PyTorch, run with arrays in place of tensors."""
+"""Runs functions and modules of PyTorch with arrays instead of tensors."""
 
 import numpy as np
 import torch
 
 
 def tensors(args, needed=None):
-    """Tensors of arrays, numbers as they are; a gradient is asked for where `needed` says so."""
-    made = []
+    """Converts arrays to tensors; other values stay unchanged. `needed` states which of them require a gradient."""
+    converted = []
     for i, a in enumerate(args):
         if isinstance(a, np.ndarray):
             a = torch.tensor(a)
             if a.is_floating_point() and (needed is None or needed[i]):
                 a.requires_grad_(True)
-        made.append(a)
-    return made
+        converted.append(a)
+    return converted
 
 
 def plain(f, args):
@@ -22,14 +22,14 @@ def plain(f, args):
 
 
 def run(f, args, dy, needed=None):
-    """y, the gradients by name of position, and whether inputs changed."""
+    """Returns y, the gradients by position (g0, g1, ...), and the positions of inputs that were modified."""
     given = tensors(args, needed)
-    kept = [a.detach().clone() if torch.is_tensor(a) else a for a in given]
+    copies = [a.detach().clone() if torch.is_tensor(a) else a for a in given]
     y = f(*given)
     result = {"y": y.detach().numpy().copy(), "tracked": bool(y.requires_grad), "dtype": str(y.dtype)}
     changed = [
         i
-        for i, (a, b) in enumerate(zip(given, kept, strict=True))
+        for i, (a, b) in enumerate(zip(given, copies, strict=True))
         if torch.is_tensor(a) and not torch.equal(a.detach(), b)
     ]
     if y.requires_grad:
@@ -46,7 +46,7 @@ def run(f, args, dy, needed=None):
 
 
 def roles(module):
-    """gamma and beta by name; under other names by what they start with: ones and zeros."""
+    """The names of gamma and beta. Under other names, they are recognised by their initial values, ones and zeros."""
     named = dict(module.named_parameters())
     found = {}
     for role, start in (("gamma", 1.0), ("beta", 0.0)):
@@ -60,8 +60,8 @@ def roles(module):
     return found
 
 
-def wrapped(module, gamma, beta):
-    """A module as a function of its input, gamma and beta, which have the shapes that its own parameters have."""
+def as_function(module, gamma, beta):
+    """A module as a function of its input, gamma and beta, which are reshaped to the shapes of its own parameters."""
     own, named = roles(module), dict(module.named_parameters())
 
     def f(x, g, b):
@@ -76,19 +76,19 @@ def parameter_names(module):
     return [name for name, _ in module.named_parameters()]
 
 
-def starts(module):
+def initial_values(module):
     named = dict(module.named_parameters())
     return {role: named[n].detach().numpy().copy() for role, n in roles(module).items() if n is not None}
 
 
-def joined(module, x, dy):
-    """One training step as its user makes it; the shapes of the parameters before and after."""
+def training_step(module, x, dy):
+    """Makes one training step with the module's own parameters. Returns their shapes."""
     named = dict(module.named_parameters())
-    before = {name: list(p.shape) for name, p in named.items()}
+    shapes = {name: list(p.shape) for name, p in named.items()}
     y = module(torch.tensor(x))
     y.backward(torch.tensor(np.resize(dy, tuple(y.shape))).to(y.dtype))
     with torch.no_grad():
         for p in named.values():
             if p.grad is not None:
                 p -= 0.01 * p.grad
-    return before
+    return shapes

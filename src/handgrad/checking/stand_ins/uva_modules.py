@@ -1,11 +1,11 @@
-"""Amsterdam's modules as they should be, derived from the hand-in's own classes.
+"""Correct versions of Amsterdam's modules, derived from the classes of the hand-in.
 
-`recorded` is the hand-in's own linear module with a record of what is made of it.
+`recorded` is the hand-in's own linear module, with a record of all its objects.
 """
 
 import numpy as np
 
-#: What the probe hands over.
+#: The arrays of the probe.
 given: list[np.ndarray]
 
 _next = [0]
@@ -17,17 +17,17 @@ def fill(params):
         _next[0] += 1
 
 
-made = []
+created = []
 sizes = []
 
 
 def fill_all():
-    for layer in made:
+    for layer in created:
         fill(layer.params)
 
 
 def gather(mlp):
-    # the network's linear modules by a walk over what it holds, where none was seen in the making
+    # if no linear module was recorded when it was created, searches the attributes of the network for them
     seen = set()
 
     def walk(value, depth):
@@ -36,7 +36,7 @@ def gather(mlp):
         seen.add(id(value))
         params = getattr(value, "params", None)
         if isinstance(params, dict) and np.ndim(params.get("weight", 0)) == 2:
-            made.append(value)
+            created.append(value)
             sizes.append([int(n) for n in params["weight"].shape[::-1]])
         elif isinstance(value, (list, tuple)):
             [walk(item, depth + 1) for item in value]
@@ -45,12 +45,12 @@ def gather(mlp):
         elif hasattr(value, "__dict__"):
             [walk(item, depth + 1) for item in vars(value).values()]
 
-    if not made:
+    if not created:
         walk(mlp, 0)
 
 
 def _module(base, __init__, forward, backward):
-    """A class with these methods that stands in for `base`, as far as that is a class."""
+    """A class with these methods, derived from `base` if that is a class."""
     base = base if isinstance(base, type) else object
     members = {
         "__init__": __init__,
@@ -65,7 +65,7 @@ def _module(base, __init__, forward, backward):
 def recorded(base):
     def __init__(self, *args, **kwargs):
         base.__init__(self, *args, **kwargs)
-        made.append(self)
+        created.append(self)
         names = ("in_features", "out_features")
         given = [*args[:2]] + [kwargs[name] for name in names[len(args) :] if name in kwargs]
         sizes.append([int(n) for n in given])
@@ -77,7 +77,7 @@ def linear(base):
     def __init__(self, in_features, out_features, *args, **kwargs):
         self.params = {"weight": np.zeros((out_features, in_features)), "bias": np.zeros(out_features)}
         self.grads = {key: np.zeros_like(value) for key, value in self.params.items()}
-        made.append(self)
+        created.append(self)
         sizes.append([int(in_features), int(out_features)])
 
     def forward(self, x):

@@ -1,13 +1,13 @@
-"""Amsterdam's linear module: other parameters written into its own arrays, by whatever name they have there."""
+"""Writes given parameters into the arrays of Amsterdam's linear module, even if these have other names."""
 
 import numpy as np
 
-#: What the probe hands over.
+#: The arrays of the probe.
 given: list[np.ndarray]
 
 
 def renamed(params):
-    # weight and bias under the names that this hand-in has for them: the one with two long axes is the weight
+    # the names of weight and bias in this hand-in: under other names, the larger array is the weight
     if "weight" in params:
         return {"weight": "weight", "bias": "bias"}
     arrays = {key: value for key, value in params.items() if isinstance(value, np.ndarray)}
@@ -25,7 +25,7 @@ def fill(params):
 
 
 def plain(params):
-    # by the interface's names
+    # the parameters under the names of the interface
     if not isinstance(params, dict):
         return params
     names = renamed(params) if "weight" not in params else {}
@@ -33,6 +33,6 @@ def plain(params):
 
 
 def of(layer, key):
-    # a gradient by the interface's name, or by the name that its parameter has
+    # a gradient under the name of the interface, or under the name of its parameter
     name = renamed(layer.params).get(key, key)
     return layer.grads[key] if key in layer.grads else layer.grads[name]
