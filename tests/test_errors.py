@@ -194,9 +194,7 @@ def test_a_run_that_has_not_finished(run):
 
 def test_weights_that_are_no_weights(run):
     (run / "model.safetensors").write_bytes(b"\0" * 100)
-    with pytest.raises(
-        RunError, match=r"cannot read .*model.safetensors: .*The file is damaged: bring back a copy, or"
-    ):
+    with pytest.raises(RunError, match=r"cannot read .*model.safetensors: .*The file is damaged: restore a copy, or"):
         load_run(run).engine()
 
 
@@ -256,7 +254,7 @@ def test_a_checkpoint_that_does_not_fit(run):
     save_file({k: v for k, v in arrays.items() if "bias" not in k}, path, metadata={"handgrad": json.dumps(about)})
     seal(path)
     with pytest.raises(
-        RunError, match=r"the checkpoint in .*run does not fit its config.toml: .*bias.*The file is damaged"
+        RunError, match=r"the checkpoint in .*run does not match its config.toml: .*bias.*The file is damaged"
     ):
         train(run_dir=run, resume=True, max_steps=20)
 
@@ -272,7 +270,7 @@ def test_a_damaged_table_json(tmp_path):
         load_run(folder).evaluate(data=str(tmp_path / "x.npy"))
     (folder / "table.json").write_text(json.dumps({"columns": 3}))
     seal(folder / "table.json")
-    with pytest.raises(RunError, match=r"cannot read .*table.json: .*The file is damaged: bring back a copy"):
+    with pytest.raises(RunError, match=r"cannot read .*table.json: .*The file is damaged: restore a copy"):
         _ = load_run(folder).encoder
 
 
@@ -319,7 +317,10 @@ def test_a_search_by_a_test_split_that_has_no_labels(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "RUN", "--target", "y.npy"], "--target y.npy goes with --data, which is not given: leave it out"),
+        (
+            ["evaluate", "RUN", "--target", "y.npy"],
+            "--target y.npy applies to --data, which is not given: leave it out",
+        ),
         (["courses", "export", "cmu-f18", "hw"], "edition='cmu-f18' is unknown, expected one of cmu-s19, cmu-f19"),
         (["courses", "stats", "--epochs", "0"], "epochs=0: expected at least 1"),
         (["check-run", "nowhere"], "there is no run folder nowhere: expected one that handgrad train has written"),

@@ -175,7 +175,7 @@ def test_no_hidden_layer_is_logistic_regression(capsys, tmp_path):
         (["train", "--hidden-units", "10,x"], "hidden_units=10,x: expected whole numbers above 0, as 100,50, or none"),
         (["train", "--recipe", "digit"], "did you mean 'digits'?"),
         (["train", "--config", "/nonexistent.toml"], "cannot read the configuration /nonexistent.toml"),
-        (["train", "--resume"], "resume needs the folder of the run"),
+        (["train", "--resume"], "resume requires the run folder"),
         (["train", "--optimizer", "adam", "--nesterov"], "nesterov=true needs optimizer=sgd and momentum"),
         (["train", "--dataset", "mnist", "--data-dir", "/nonexistent"], "mnist is not in /nonexistent"),
         (["train", "surplus"], "surplus"),
@@ -188,7 +188,7 @@ def test_no_hidden_layer_is_logistic_regression(capsys, tmp_path):
         (["data", "check", "mnist", "--data-dir", "/nonexistent"], "mnist"),
         (
             ["data", "check", "mnist", "--target", "y"],
-            "target goes with data of your own, and mnist is built in: leave",
+            "target applies to your own data, but mnist is built in: leave",
         ),
         (["data", "lst"], 'Did you mean "list"?'),
     ],
@@ -200,7 +200,7 @@ def test_what_cannot_be_is_refused_in_one_line(capsys, arguments, message, tmp_p
 
 
 def test_a_second_run_does_not_overwrite_the_first(capsys, run_dir):
-    assert "already holds a run" in refused(capsys, "train", *QUICK, "--run-dir", run_dir)
+    assert "already contains a run" in refused(capsys, "train", *QUICK, "--run-dir", run_dir)
 
 
 def test_a_loss_that_is_no_number_ends_with_exit_code_1(capsys, tmp_path):

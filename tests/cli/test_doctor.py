@@ -72,10 +72,10 @@ def test_a_run_is_examined_and_left_as_it_was(capsys, tmp_path):
     code, out, _ = run(capsys, "doctor", tmp_path / "run")
     assert code == 0
     assert "the trained network" in out
-    assert "the run's own figures" in out
+    assert "the metrics of the run" in out
     assert before == {path: path.read_bytes() for path in before}
     assert (tmp_path / "run" / "doctor" / "doctor.json").exists()
-    # A flag goes over the run's own settings; its network stays what it is.
+    # A flag overrides the settings of the run; its network is unchanged.
     code, out, _ = run(capsys, "doctor", tmp_path / "run", "--learning-rate", "2", "--hidden-units", "8", "--json")
     assert code == 1
     report = json.loads(out)

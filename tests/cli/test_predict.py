@@ -92,7 +92,9 @@ def test_values_of_another_scale_are_refused(run, digits):
 
 
 def test_inverted_digits_are_named(run, digits):
-    with pytest.warns(InputWarning, match=r"12 of 12 inputs have a ground as light as the training images are dark"):
+    with pytest.warns(
+        InputWarning, match=r"12 of 12 inputs have a light background and the training images a dark one"
+    ):
         run.predict(16 - digits)
 
 
@@ -140,11 +142,11 @@ def as_picture(kind, image):
     grey = Image.fromarray(pixels(image))
     white, black = Image.new("L", grey.size, 255), Image.new("L", grey.size, 0)
     if kind == "white on transparent":
-        return Image.merge("LA", (white, grey)), {}, "transparent: put on a black ground"
+        return Image.merge("LA", (white, grey)), {}, "transparent: put on a black background"
     if kind == "white on transparent, in colour":
-        return Image.merge("RGBA", (white, white, white, grey)), {}, "transparent: put on a black ground"
+        return Image.merge("RGBA", (white, white, white, grey)), {}, "transparent: put on a black background"
     if kind == "black on transparent":
-        return Image.merge("RGBA", (black, black, black, grey)), {}, "inverted: its ground is light"
+        return Image.merge("RGBA", (black, black, black, grey)), {}, "inverted: its background is light"
     if kind == "opaque alpha":
         return Image.merge("RGBA", (grey, grey, grey, white)), {}, ""
     if kind == "palette":
@@ -152,7 +154,7 @@ def as_picture(kind, image):
     if kind == "palette with a transparent entry":
         palette = Image.fromarray(pixels(image))
         palette.putpalette([value for level in range(256) for value in (level, level, level)])
-        return palette, {"transparency": 0}, "transparent: put on a black ground"
+        return palette, {"transparency": 0}, "transparent: put on a black background"
     if kind == "16 bits":
         return Image.fromarray(pixels(image).astype(np.uint16) * 257), {}, ""
     if kind == "turned":
@@ -160,7 +162,11 @@ def as_picture(kind, image):
         exif[0x0112] = 6  # to be turned by 90 degrees clockwise
         return grey.transpose(Image.Transpose.ROTATE_90), {"exif": exif}, "turned as its EXIF orientation says"
     if kind == "inverted":
-        return Image.fromarray(255 - pixels(image)), {}, "inverted: its ground is light, that of the training images"
+        return (
+            Image.fromarray(255 - pixels(image)),
+            {},
+            "inverted: its background is light, that of the training images",
+        )
     raise AssertionError(kind)
 
 

@@ -753,7 +753,7 @@ def test_backward_before_forward_is_an_error(hw1, batch):
 
 
 def test_activations_and_layers_have_to_be_as_many(hw1):
-    with pytest.raises(ValueError, match=r"MLP got 1 activations, expected 3, one a layer"):
+    with pytest.raises(ValueError, match=r"MLP got 1 activations, expected 3, one per layer"):
         hw1.MLP(8, 4, [6, 5], [hw1.Sigmoid()], weight_init, bias_init, hw1.SoftmaxCrossEntropy(), 0.1)
 
 

@@ -66,7 +66,7 @@ def test_validation_can_be_the_end_of_the_training_images(tmp_path, make_mnist):
 
 @pytest.fixture
 def sorted_mnist(tmp_path, make_mnist, idx_bytes):
-    """Files of one's own, sorted by class: 40 images of 0, 30 of 1, 20 of 2 and 10 of 3, their number in the pixels."""
+    """Files of a user, sorted by class: 40 images of 0, 30 of 1, 20 of 2 and 10 of 3, their number in the pixels."""
     make_mnist(tmp_path / "mnist", packed=False)
     labels = np.repeat([0, 1, 2, 3], [40, 30, 20, 10])
     images = np.tile(np.arange(100)[:, None, None], (1, 28, 28))
@@ -143,7 +143,7 @@ def test_default_preprocessing():
 def test_a_folder_says_nothing_about_the_built_in_digits(tmp_path):
     for function in (data.load, data.check, data.get):
         with pytest.raises(
-            ConfigError, match=rf"data_dir={tmp_path} does not go with dataset=digits.*leave data_dir out"
+            ConfigError, match=rf"data_dir={tmp_path} does not apply to dataset=digits.*leave data_dir out"
         ):
             function("digits", data_dir=tmp_path)
 

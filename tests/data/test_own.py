@@ -1,4 +1,4 @@
-"""Data of one's own: arrays, files and folders, how they are split, and what is refused."""
+"""The user's own data: arrays, files and folders, splits, and errors."""
 
 import gzip
 import io
@@ -80,7 +80,7 @@ def test_groups_stay_on_one_side():
         ({"validation_size": 80}, "validation_size=80 must be a whole number from 0 to 79"),
         ({"task": "clustering"}, "unknown task='clustering'"),
         ({"preprocessing": "none", "ignore": "a"}, "ignore=a names columns of a table"),
-        ({"x_test": np.zeros((3, 3))}, "x_test goes with y_test"),
+        ({"x_test": np.zeros((3, 3))}, "x_test requires y_test"),
     ],
 )
 def test_options_that_cannot_be_are_refused(rows, options, message):
@@ -396,7 +396,7 @@ def test_a_folder_of_idx_files(tmp_path):
     write("emnist-letters-train-labels-idx1-ubyte", y)
     assert len(from_path(tmp_path, test_size=3).inputs) == 12
     write("emnist-letters-test-images-idx3-ubyte", x)
-    with pytest.raises(DataError, match="lacks the labels that go with it"):
+    with pytest.raises(DataError, match="but not the labels that belong to it"):
         from_path(tmp_path)
     write("emnist-letters-test-labels-idx1-ubyte", y)
     dataset = from_path(tmp_path)
@@ -441,9 +441,9 @@ def test_what_is_no_data_is_refused(tmp_path, name, message):
 
 
 def test_options_of_another_kind_of_source_are_refused(folder):
-    with pytest.raises(ConfigError, match="target=y goes with a table"):
+    with pytest.raises(ConfigError, match="target=y applies to a table"):
         from_path(folder, target="y")
-    with pytest.raises(ConfigError, match=r"arrays=x,y goes with an .npz file"):
+    with pytest.raises(ConfigError, match=r"arrays=x,y applies to an .npz file"):
         from_path(folder, arrays="x,y")
 
 

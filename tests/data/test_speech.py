@@ -340,14 +340,14 @@ def test_files_that_cannot_be_opened(tmp_path):
 def test_settings_that_do_not_go_with_frames(tmp_path):
     write_set(tmp_path)
     with pytest.raises(
-        ConfigError, match="preprocessing=unit goes with images, not with dataset=speech: choose standard"
+        ConfigError, match="preprocessing=unit applies to images, not to dataset=speech: choose standard"
     ):
         load(tmp_path, preprocessing="unit")
     with pytest.raises(ConfigError, match=r"validation_size=2: speech is validated on its dev.npy; leave it out"):
         load(tmp_path, validation_size=2)
-    with pytest.raises(ConfigError, match="context=3 goes with dataset=speech, not with digits: leave it out"):
+    with pytest.raises(ConfigError, match="context=3 applies to dataset=speech, not to digits: leave it out"):
         data.load("digits", context=3)
-    with pytest.raises(ConfigError, match="preprocessing=mean-image goes with images"):
+    with pytest.raises(ConfigError, match="preprocessing=mean-image applies to images"):
         load(tmp_path, preprocessing="mean-image")
     with pytest.raises(ConfigError, match="random_crop and horizontal_flip change images; speech has frames of sound"):
         replace(load(tmp_path), augmentation=Augmentation(random_crop=1))

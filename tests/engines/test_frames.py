@@ -66,7 +66,7 @@ def test_frames_in_the_memory_of_a_device(speech, monkeypatch):
     import handgrad.engines.torch as module
 
     here = module._ResidentFrames(speech, torch.device("cpu"), torch.float32)
-    monkeypatch.setattr(module, "_owns_its_memory", lambda device: True)
+    monkeypatch.setattr(module, "_has_own_memory", lambda device: True)
     there = module._ResidentFrames(speech, torch.device("cpu"), torch.float32)
     assert len(here.parts) == 2
     assert len(there.parts) == 1

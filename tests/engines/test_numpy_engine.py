@@ -1,4 +1,4 @@
-"""The NumPy engine: sums for indices, runs that repeat bit for bit, and what it says when it cannot go on."""
+"""The NumPy engine: sums for indices, runs that repeat bit for bit, and its errors."""
 
 from __future__ import annotations
 
@@ -362,7 +362,7 @@ def test_nan_in_the_data(make_engine, make_dataset, noise):
     inputs[17, 0, 1, 1] = np.nan
     engine, before = (make_engine(dataset=make_dataset(inputs, noise.labels)) for _ in range(2))
     indices = np.array([[0, 1, 2], [3, 4, 5], [16, 17, 18], [6, 7, 8]])
-    with pytest.raises(DivergedError, match="the data itself holds values that are not finite: check the input") as e:
+    with pytest.raises(DivergedError, match="the data contain values that are not finite: check the input") as e:
         engine.train(indices, rates(4))
     assert e.value.step == 2
     assert e.value.cause == str(e.value)
@@ -430,7 +430,7 @@ def test_no_data(make_engine):
 
 def test_data_of_another_size(make_engine, make_dataset, digits):
     message = (
-        r"the network takes 6 numbers a sample \(input_shape=\(6,\)\), "
+        r"the network takes 6 numbers per sample \(input_shape=\(6,\)\), "
         r"data set digits has 64 \(input_shape=\(1, 8, 8\)\)"
     )
     with pytest.raises(ConfigError, match=message):
@@ -438,7 +438,7 @@ def test_data_of_another_size(make_engine, make_dataset, digits):
 
 
 def test_data_of_other_classes(make_engine, make_dataset):
-    with pytest.raises(ConfigError, match=r"the network gives \(3,\) scores, data set made-up has 4 classes"):
+    with pytest.raises(ConfigError, match=r"the network returns \(3,\) scores, data set made-up has 4 classes"):
         make_engine(dataset=make_dataset(np.zeros((4, 1, 2, 3), np.float32), np.zeros(4), 4))
 
 
@@ -454,10 +454,10 @@ def test_labels_of_classes_that_there_are_not(make_engine, make_dataset, label):
     ("options", "message"),
     [
         ({"name": "lion"}, "optimizer='lion' is unknown, expected one of sgd, adam, adamw, rmsprop, adadelta, muon"),
-        ({"name": "adam", "momentum": 0.9}, "momentum=0.9 goes with sgd, rmsprop or muon, not with adam"),
+        ({"name": "adam", "momentum": 0.9}, "momentum=0.9 applies to sgd, rmsprop or muon, not to adam"),
         ({"name": "adam", "nesterov": True}, "nesterov=true needs optimizer=sgd and momentum above 0"),
         ({"name": "sgd", "nesterov": True}, "nesterov=true needs optimizer=sgd and momentum above 0"),
-        ({"name": "sgd", "betas": (0.9, 0.99)}, r"betas=\(0.9, 0.99\) go with adam, adamw or muon, not with sgd"),
+        ({"name": "sgd", "betas": (0.9, 0.99)}, r"betas=\(0.9, 0.99\) apply to adam, adamw or muon, not to sgd"),
         ({"name": "adam", "betas": (0.9, 1.0)}, r"betas=\(0.9, 1.0\), expected both in \[0, 1\)"),
     ],
 )

@@ -87,7 +87,7 @@ def test_a_run_of_two_processes(alone, tmp_path):
     code, out, err = finished(torchrun("-m", "handgrad", "train", *flags(), "--run-dir", tmp_path / "two"))
     assert code == 0, err[-3000:]
     found = compare_runs(alone, tmp_path / "two", steps=0, tolerance=1e-10)
-    assert found.alike, found.to_dict()
+    assert found.agree, found.to_dict()
     assert out.count("digits: mlp with") == 1  # one of them reports
     assert out.count("step 40/40") == 1
     assert "Warning" not in err
@@ -96,7 +96,7 @@ def test_a_run_of_two_processes(alone, tmp_path):
     # And again: refused, once, in one line.
     code, _, err = finished(torchrun("-m", "handgrad", "train", *flags(), "--run-dir", tmp_path / "two"))
     assert code != 0
-    assert err.count("already holds a run: resume it with --resume, or choose another --run-dir") == 1
+    assert err.count("already contains a run: resume it with --resume, or choose another --run-dir") == 1
     assert 'Traceback (most recent call last):\n  File "' + str(HERE) not in err
 
 
@@ -111,7 +111,7 @@ def test_a_killed_worker_and_an_elastic_restart(tmp_path):
     code, _, err = finished(process)
     assert code == 0, err[-3000:]
     assert killed
-    assert compare_runs(alone, tmp_path / "two", steps=0, tolerance=1e-9).alike
+    assert compare_runs(alone, tmp_path / "two", steps=0, tolerance=1e-9).agree
 
 
 @pytest.mark.slow

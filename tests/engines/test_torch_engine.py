@@ -467,7 +467,7 @@ def test_nan_in_the_data(make, make_dataset, noise):
     inputs[17, 0, 1, 1] = np.nan
     engine, before = (make(dataset=make_dataset(inputs, noise.labels)) for _ in range(2))
     indices = np.array([[0, 1, 2], [3, 4, 5], [16, 17, 18], [6, 7, 8]])
-    with pytest.raises(DivergedError, match="the data itself holds values that are not finite: check the input") as e:
+    with pytest.raises(DivergedError, match="the data contain values that are not finite: check the input") as e:
         engine.train(indices, rates(4))
     assert e.value.step == 2
     expected = before.train(indices[:2], rates(2))
@@ -519,9 +519,11 @@ def test_no_data(make):
 
 
 def test_data_that_does_not_fit(make, make_dataset, digits):
-    with pytest.raises(ConfigError, match=r"the network takes 6 numbers a sample .* data set digits has 64 \(input_sh"):
+    with pytest.raises(
+        ConfigError, match=r"the network takes 6 numbers per sample .* data set digits has 64 \(input_sh"
+    ):
         make(dataset=digits)
-    with pytest.raises(ConfigError, match=r"the network gives \(3,\) scores, data set made-up has 4 classes"):
+    with pytest.raises(ConfigError, match=r"the network returns \(3,\) scores, data set made-up has 4 classes"):
         make(dataset=make_dataset(np.zeros((4, 1, 2, 3), np.float32), np.zeros(4), 4))
 
 
@@ -539,7 +541,7 @@ def test_data_that_does_not_fit(make, make_dataset, digits):
         ({"precision": "float16"}, "precision='float16' is unknown, expected one of float32, float64, bf16, fp16"),
         ({"gradients": "both"}, "gradients='both' is unknown, expected one of hand, autograd"),
         ({"loss": "hinge"}, "loss='hinge' is unknown, expected one of cross_entropy"),
-        ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing=0.1 goes with loss=cross_entropy, not with mse"),
+        ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing=0.1 applies to loss=cross_entropy, not to mse"),
         (
             {"name": "numpy", "device": "cuda"},
             "device=cuda requires engine=torch: the numpy engine does not support it",

@@ -192,9 +192,9 @@ def test_all_files_or_none(run, tmp_path, monkeypatch):
 def test_unknown_arguments(run, tmp_path):
     with pytest.raises(ConfigError, match="to='keras': expected one of python, onnx, torch, safetensors"):
         export(run, "keras", tmp_path / "net.py")
-    with pytest.raises(ConfigError, match="with_training goes with to=python, not with to=onnx"):
+    with pytest.raises(ConfigError, match="with_training requires to=python, not to=onnx"):
         export(run, "onnx", tmp_path / "net.onnx", with_training=True)
-    with pytest.raises(ConfigError, match="with_preprocessing goes with to=onnx, not with to=torch"):
+    with pytest.raises(ConfigError, match="with_preprocessing requires to=onnx, not to=torch"):
         export(run, "torch", tmp_path / "net.py", with_preprocessing=True)
     with pytest.raises(ConfigError, match="weights='first': expected best or last"):
         export(run, "torch", tmp_path / "net.py", weights="first")
@@ -317,7 +317,7 @@ def test_the_newest_operator_set_is_checked(run, tmp_path, capsys):
     for opset in (16, 25):
         with pytest.raises(ConfigError, match=f"opset={opset}: expected an operator set from 17 to 24"):
             export(run, "onnx", tmp_path / "net.onnx", opset=opset)
-    with pytest.raises(ConfigError, match="opset goes with to=onnx, not with to=python: leave it out"):
+    with pytest.raises(ConfigError, match="opset requires to=onnx, not to=python: leave it out"):
         export(run, "python", tmp_path / "net.py", opset=17)
     assert not list(tmp_path.iterdir())
 

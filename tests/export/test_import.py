@@ -187,7 +187,7 @@ def test_a_description_that_is_none(tmp_path, state):
         refuse(ConfigError, message, file, tmp_path, arch=arch, dataset="digits")
     refuse(ConfigError, "says nothing of the data: name what the weights are for", file, tmp_path, arch=arch)
     arch.write_text('{"name": "a", "input_shape": [9], "layers": [{"kind": "relu"}]}')
-    refuse(ConfigError, "the network takes 9 numbers a sample", file, tmp_path, arch=arch, dataset="digits")
+    refuse(ConfigError, "the network takes 9 numbers per sample", file, tmp_path, arch=arch, dataset="digits")
 
 
 def test_files_that_hold_no_weights(tmp_path):

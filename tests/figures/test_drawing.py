@@ -87,7 +87,7 @@ def test_a_figure_that_fails_is_a_line_and_the_run_is_whole(tmp_path):
     done = broken(tmp_path, *TRAIN, "--run-dir", "run")
     assert done.returncode == 0
     assert done.stderr == "".join(
-        f"cannot draw run/{name}.png: RuntimeError: no font at all. All the rest of the run is saved\n"
+        f"cannot draw run/{name}.png: RuntimeError: no font at all. Everything else is saved\n"
         for name in ("curves", "confusion")
     )
     assert "run: run" in done.stdout

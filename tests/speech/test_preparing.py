@@ -542,7 +542,7 @@ def test_speakers_that_make_no_splits(speakers, named, error, message):
         ({"split": "word"}, "split=word: expected one of utterance, speaker"),
         ({"layout": "h5"}, "layout=h5: expected one of objects, flat"),
         ({"processes": 0}, "processes=0: expected 1 or more"),
-        ({"test_speakers": ("a",)}, "dev_speakers and test_speakers go with split=speaker"),
+        ({"test_speakers": ("a",)}, "dev_speakers and test_speakers require split=speaker"),
     ],
 )
 def test_settings_that_cannot_be(settings, message):

@@ -186,10 +186,10 @@ def test_plain_predict_points_to_the_other(run, speech, capsys):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"dataset": "digits", "context": 3}, "context=3 goes with dataset=speech, not with digits: leave it out"),
-        ({"dataset": "speech", "random_crop": 2}, "random_crop=2 does not go with dataset speech: leave it out"),
-        ({"dataset": "speech", "horizontal_flip": True}, "horizontal_flip=True does not go with dataset speech"),
-        ({"dataset": "speech", "validation_size": 5}, "validation_size=5 does not go with dataset speech"),
+        ({"dataset": "digits", "context": 3}, "context=3 applies to dataset=speech, not to digits: leave it out"),
+        ({"dataset": "speech", "random_crop": 2}, "random_crop=2 does not apply to dataset speech: leave it out"),
+        ({"dataset": "speech", "horizontal_flip": True}, "horizontal_flip=True does not apply to dataset speech"),
+        ({"dataset": "speech", "validation_size": 5}, "validation_size=5 does not apply to dataset speech"),
         ({"dataset": "speech", "model": "vgg"}, "model=vgg classifies images: dataset=speech requires model=mlp"),
         ({"dataset": "speech", "context": -1}, "context=-1: expected a whole number of at least 0"),
     ],

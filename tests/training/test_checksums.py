@@ -95,7 +95,7 @@ def test_the_checkpoint_before_a_damaged_one_is_offered(run):
 def test_two_damaged_checkpoints(run):
     for name in (CHECKPOINT, PREVIOUS):
         (run / name).write_bytes((run / name).read_bytes()[:-1])
-    with pytest.raises(RunError, match=r"cannot read .*state.safetensors.*The file is damaged: bring back a copy") as e:
+    with pytest.raises(RunError, match=r"cannot read .*state.safetensors.*The file is damaged: restore a copy") as e:
         train(run_dir=run, resume=True)
     assert "before it" not in str(e.value)
 
@@ -105,7 +105,7 @@ def test_weights_that_were_changed_on_purpose(run, capsys):
 
     state = load_file(run / "model.safetensors")
     save_file({name: np.zeros_like(array) for name, array in state.items()}, run / "model.safetensors")
-    with pytest.raises(RunError, match=r"model.safetensors has no checksum: .* --trust reads it all the same"):
+    with pytest.raises(RunError, match=r"model.safetensors has no checksum: .* --trust reads it anyway"):
         load_run(run).engine()
     assert main(["evaluate", str(run)]) == 2
     assert "has no checksum" in capsys.readouterr().err

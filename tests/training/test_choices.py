@@ -88,7 +88,7 @@ def test_label_smoothing_is_in_every_figure(tmp_path):
     ("options", "message"),
     [
         ({"loss": "hinge"}, "loss='hinge' is unknown, expected one of cross_entropy, nll, mse"),
-        ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing=0.1 goes with loss=cross_entropy, not with mse"),
+        ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing=0.1 applies to loss=cross_entropy, not to mse"),
     ],
 )
 def test_losses_that_an_engine_has_not(options, message):

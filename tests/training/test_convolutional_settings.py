@@ -17,16 +17,16 @@ SMALL = {"model": "vgg", "width": 2, "max_steps": 4, "eval_freq": 2, "batch_size
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"width": 8}, "width=8 goes with model=vgg or preact-resnet, not with mlp: leave it out"),
-        ({"model": "vgg", "hidden_units": [5]}, "hidden_units=5 goes with model=mlp, not with vgg: leave it out"),
+        ({"width": 8}, "width=8 applies to model=vgg or preact-resnet, not to mlp: leave it out"),
+        ({"model": "vgg", "hidden_units": [5]}, "hidden_units=5 applies to model=mlp, not to vgg: leave it out"),
         (
             {"model": "preact-resnet", "norm": "layer"},
-            "norm=layer goes with model=mlp: preact-resnet takes batch or",
+            "norm=layer applies to model=mlp: preact-resnet takes batch or",
         ),
-        ({"channels": [8]}, "channels=8 goes with model=cnn, not with mlp: leave it out"),
-        ({"model": "cnn", "width": 8}, "width=8 goes with model=vgg or preact-resnet, not with cnn: leave it out"),
-        ({"model": "vgg", "dropout": 0.5}, "dropout=0.5 goes with model=mlp or cnn, not with vgg: leave it out"),
-        ({"model": "cnn", "norm": "rms"}, "norm=rms goes with model=mlp: cnn takes batch or group"),
+        ({"channels": [8]}, "channels=8 applies to model=cnn, not to mlp: leave it out"),
+        ({"model": "cnn", "width": 8}, "width=8 applies to model=vgg or preact-resnet, not to cnn: leave it out"),
+        ({"model": "vgg", "dropout": 0.5}, "dropout=0.5 applies to model=mlp or cnn, not to vgg: leave it out"),
+        ({"model": "cnn", "norm": "rms"}, "norm=rms applies to model=mlp: cnn takes batch or group"),
         ({"model": "cnn", "channels": [8, 0]}, "channels=8,0: expected whole numbers above 0"),
         ({"model": "vgg", "width": 0}, "width=0: expected a whole number of at least 1"),
         ({"convolution": "fft"}, "convolution=fft: expected one of auto, measure, im2col, taps, winograd-2x2"),

@@ -399,7 +399,7 @@ def test_a_trained_network_that_is_well(trained):
     report = look_at_run(load_run(trained))
     assert report.diagnoses == []
     assert report.parts.keys() == {
-        *("the data", "at the first step", "short trials", "the trained network", "the run's own figures")
+        *("the data", "at the first step", "short trials", "the trained network", "the metrics of the run")
     }
     assert report.series["weights"] == "model.safetensors"
 
@@ -485,7 +485,7 @@ def test_a_run_without_weights_is_judged_by_its_settings(tmp_path):
     assert report.diagnoses[0] == "learning-rate-too-high"
     assert "diverges" in report.diagnoses
     assert [f.verdict for f in report.parts["the trained network"]] == [CANNOT_JUDGE]
-    assert [f.verdict for f in report.parts["the run's own figures"]] == [CANNOT_JUDGE]
+    assert [f.verdict for f in report.parts["the metrics of the run"]] == [CANNOT_JUDGE]
 
 
 def test_a_run_under_way_is_judged_by_its_checkpoint(tmp_path):
@@ -506,7 +506,7 @@ def test_weights_of_another_network_are_refused(tmp_path, trained):
         look_at_run(run)
 
 
-# -- the run's own figures --------------------------------------------------------------------------------------------
+# -- the metrics of the run --------------------------------------------------------------------------------------------
 
 
 def records(train_losses, test_losses, train_accuracy=0.9, test_accuracy=0.9):
@@ -773,7 +773,7 @@ def test_watching_changes_no_bit_of_a_run(tmp_path, given):
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
     assert figures(plain.path) == figures(watched.path)
-    assert watch.report.parts.keys() >= {"while training", "the trained network", "the run's own figures"}
+    assert watch.report.parts.keys() >= {"while training", "the trained network", "the metrics of the run"}
     assert {path.name for path in (watched.path / "doctor").iterdir()} == {
         *("doctor.json", "layers.png", "learning-rate.png")
     }

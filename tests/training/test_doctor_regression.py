@@ -39,7 +39,7 @@ def two_targets():
 
 
 def hardly_related():
-    """A tenth of the target's variance goes with the inputs."""
+    """A tenth of the target's variance depends on the inputs."""
     rng = np.random.default_rng(2)
     x = rng.normal(size=(1000, 5)).astype(np.float32)
     return x, x[:, 0] + 3 * rng.normal(size=1000)
@@ -133,7 +133,7 @@ def test_sets_whose_targets_differ():
     assert "standard deviations from that of the training set" in finding.evidence
 
 
-def test_the_loss_of_no_opinion():
+def test_the_loss_of_an_uninformed_prediction():
     dataset = from_arrays(*friedman(), task="regression")
     assert dataset.target_scaling is not None
     targets = (dataset.targets(dataset.indices("train")) - dataset.target_scaling.shift) * dataset.target_scaling.scale

@@ -1,4 +1,4 @@
-"""Runs on data of one's own: trained, recorded, resumed, evaluated and used."""
+"""Runs on the user's own data: training, records, resuming, evaluation, prediction."""
 
 import csv
 import dataclasses
@@ -212,7 +212,7 @@ def test_arrays_from_python(tmp_path):
         train(x=x + 1, y=y, run_dir=run.path, resume=True, max_steps=60)
     more = train(x=x, y=y, run_dir=run.path, resume=True, max_steps=60)
     assert figures(more) == figures(train(x=x, y=y, run_dir=tmp_path / "other", **{**SMALL, "max_steps": 60}))
-    with pytest.raises(ConfigError, match="x goes with y"):
+    with pytest.raises(ConfigError, match="x requires y"):
         train(x=x)
     with pytest.raises(ConfigError, match="two sets of data"):
         train(x=x, y=y, data="file.csv")
@@ -336,16 +336,16 @@ def test_a_folder_of_images_from_training_to_predictions(tmp_path, capsys):
         ({"data": "table.csv", "target": "label", "ignore": "price,label"}, "label is the target, not an input"),
         ({"data": "none.csv", "target": "y"}, "there is no file or folder .*none.csv"),
         ({"data": "table.csv", "target": "label", "model": "vgg"}, "takes images"),
-        ({"data": "table.csv", "target": "label", "random_crop": 1}, "random_crop goes with images"),
-        ({"data": "table.csv", "target": "label", "preprocessing": "unit"}, "preprocessing=unit goes with images"),
+        ({"data": "table.csv", "target": "label", "random_crop": 1}, "random_crop applies to images"),
+        ({"data": "table.csv", "target": "label", "preprocessing": "unit"}, "preprocessing=unit applies to images"),
         (
             {"data": "table.csv", "target": "label,price"},
             "target 'label' of .* holds 'good' in row 1: expected a finite",
         ),
-        ({"data": "table.csv", "target": "label,colour", "task": "classification"}, "several targets go with task"),
+        ({"data": "table.csv", "target": "label,colour", "task": "classification"}, "several targets require task"),
         ({"data": "table.csv", "target": "label", "test_size": 1.5}, "test_size=1.5: expected a whole number"),
         ({"dataset": "table.csv"}, "dataset=table.csv: expected one of digits, .*--data PATH"),
-        ({"dataset": "mnist", "target": "y"}, "target=y goes with data of your own, and dataset=mnist is built in"),
+        ({"dataset": "mnist", "target": "y"}, "target=y applies to your own data, but dataset=mnist is built in"),
         ({"data": "table.csv", "target": "label", "data_sha256": "x"}, "64 hexadecimal digits"),
     ],
 )

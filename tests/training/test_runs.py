@@ -170,9 +170,9 @@ def test_other_settings_cannot_be_resumed_with(tmp_path):
         ConfigError, match=r"began with kernels=numpy, now it is kernels=numba: leave that out, or start"
     ):
         train(run_dir=tmp_path / "a", resume=True, kernels="numba")
-    with pytest.raises(RunError, match=r"already holds a run: resume it with --resume, or choose another --run-dir"):
+    with pytest.raises(RunError, match=r"already contains a run: resume it with --resume, or choose another --run-dir"):
         train(run_dir=tmp_path / "a", **SMALL)
-    with pytest.raises(ConfigError, match=r"resume needs the folder of the run"):
+    with pytest.raises(ConfigError, match=r"resume requires the run folder"):
         train(resume=True)
 
 
@@ -345,7 +345,7 @@ def test_damaged_files_are_refused(tmp_path):
     config = tmp_path / "a" / "config.toml"
     config.write_text(config.read_text().replace("[\n    16", "[\n    17"))
     seal(config)
-    with pytest.raises(RunError, match=r"another architecture than its config.toml says"):
+    with pytest.raises(RunError, match=r"a different architecture than its config.toml"):
         train(run_dir=tmp_path / "a", resume=True)
 
 
@@ -460,6 +460,6 @@ def test_the_published_split_is_kept_by_the_recipe_that_reproduces_it():
 def test_a_folder_of_data_is_not_taken_for_the_built_in_digits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("nowhere", "."):
-        with pytest.raises(ConfigError, match=f"data_dir={folder} does not go with dataset=digits"):
+        with pytest.raises(ConfigError, match=f"data_dir={folder} does not apply to dataset=digits"):
             train(data_dir=folder)
     assert not list(tmp_path.iterdir())

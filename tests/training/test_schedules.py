@@ -177,15 +177,15 @@ def test_the_settings_arrive():
     ("settings", "message"),
     [
         ({"schedule": "linear"}, "schedule=linear: expected one of constant, step, cosine, one_cycle, plateau"),
-        ({"step_size": 5}, "step_size=5 goes with schedule=step, not with constant: leave it out"),
+        ({"step_size": 5}, "step_size=5 applies to schedule=step, not to constant: leave it out"),
         (
             {"schedule": "cosine", "gamma": 0.5},
-            "gamma=0.5 goes with schedule=step or plateau, not with cosine: leave it out",
+            "gamma=0.5 applies to schedule=step or plateau, not to cosine: leave it out",
         ),
         ({"schedule": "step", "gamma": 1.0}, r"gamma=1.0: expected a number in \[0, 1\)"),
         (
             {"schedule": "one_cycle", "warmup_steps": 5},
-            "warmup_steps=5 does not go with schedule=one_cycle, which warms up by itself: leave it out",
+            "warmup_steps=5 does not apply to schedule=one_cycle, which has its own warm-up: leave it out",
         ),
         (
             {"schedule": "cosine", "min_learning_rate": 0.1},

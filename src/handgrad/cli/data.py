@@ -27,7 +27,7 @@ _MOST_LINES = 20
 
 app = new_app(
     "data",
-    "List, download and check the built-in data sets; check data of your own.",
+    "List, download and check the built-in data sets; check your own data.",
     """
     handgrad data list
     handgrad data get mnist
@@ -112,7 +112,7 @@ def check(
         return _check_own(name, settings, json_)
     data_dir = settings.pop("data_dir", None)
     if settings:
-        raise ConfigError(f"{next(iter(settings))} goes with data of your own, and {name} is built in: leave it out")
+        raise ConfigError(f"{next(iter(settings))} applies to your own data, but {name} is built in: leave it out")
     seen = data.check(name, data_dir=data_dir)
     if json_:
         files = {str(path): official for path, official in seen.official.items()}

@@ -74,11 +74,11 @@ def examine(
         name = wanted.recipe or f"{wanted.dataset}-{wanted.model}"
         folder = out or Path("doctor") / name
     with _working(json_) as status:
-        told = status.update if status is not None else lambda part: None
+        progress = status.update if status is not None else lambda part: None
         if run is not None:
-            report = doctor.examine_run(run, config=wanted, budget=budget, told=told)
+            report = doctor.examine_run(run, config=wanted, budget=budget, progress=progress)
         else:
-            report = doctor.examine(wanted, subject=name, budget=budget, told=told)
+            report = doctor.examine(wanted, subject=name, budget=budget, progress=progress)
     failure = None
     try:
         failed = doctor.write_report(report, folder)

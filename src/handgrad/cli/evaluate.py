@@ -50,7 +50,7 @@ def evaluate(
     json_: Json = False,
 ) -> int:
     if target is not None and data is None:
-        raise ConfigError(f"--target {target} goes with --data, which is not given: leave it out")
+        raise ConfigError(f"--target {target} applies to --data, which is not given: leave it out")
     loaded = load_run(run)
     options = {"data_dir": data_dir, "offline": offline, "engine": engine, "device": device}
     options |= {"data": data, "target": target or ""}

@@ -47,7 +47,8 @@ def report(
         raise ConfigError(f"out={out} is a folder: expected the name of a file, as {out / 'report.html'}")
     if figures is not None and figures.exists() and not figures.is_dir():
         raise ConfigError(f"figures={figures} is a file: expected a folder")
-    made = make_report(runs, data_dir=data_dir, title=title, told=_told if sys.stderr.isatty() else lambda text: None)
+    progress = _progress if sys.stderr.isatty() else lambda text: None
+    made = make_report(runs, data_dir=data_dir, title=title, progress=progress)
     text = {"html": made.to_html, "markdown": made.to_markdown, "latex": made.to_latex}[format]()
     if figures is not None:
         written = made.write_figures(figures)
@@ -63,5 +64,5 @@ def report(
     return 0
 
 
-def _told(text: str) -> None:
+def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -96,7 +96,7 @@ def load(
             raise ConfigError(f"validation_size={validation_size}: {name} is validated on its dev.npy; leave it out")
         return speech.load_frames(entry, folder, preprocessing or entry.preprocessing, context)
     if context:
-        raise ConfigError(f"context={context} goes with dataset=speech, not with {name}: leave it out")
+        raise ConfigError(f"context={context} applies to dataset=speech, not to {name}: leave it out")
     samples = _read(entry, folder, data_dir)
     return _assemble(entry, samples, preprocessing or entry.preprocessing, validation_size, validation_split)
 
@@ -206,7 +206,7 @@ def _entry(name: str, data_dir: str | Path | None) -> Entry:
     if data_dir is not None and DATASETS[name].format == "digits":
         others = ", ".join(other for other in DATASETS if other != name)
         raise ConfigError(
-            f"data_dir={data_dir} does not go with dataset={name}, which is part of the package: leave data_dir "
+            f"data_dir={data_dir} does not apply to dataset={name}, which is part of the package: leave data_dir "
             f"out, or choose a data set from that folder with dataset (one of {others})"
         )
     return DATASETS[name]

@@ -143,7 +143,7 @@ def raw_from_arrays(
 ) -> Raw:
     """Inputs and targets in memory as a `Raw`; arguments as for `from_arrays`."""
     if (x_test is None) != (y_test is None):
-        raise ConfigError("x_test goes with y_test: give both, or neither")
+        raise ConfigError("x_test requires y_test: give both, or neither")
     if is_frame(x):
         return _raw_from_frame(x, y, x_test, y_test, groups, sample_weight, name)
     inputs = as_inputs(x, f"x of {name}")
@@ -457,7 +457,7 @@ def assemble(
             raise DataError(f"the target of {raw.name} is {labels[0, 0]:g} in every row: expected different values")
     else:
         if len(raw.targets) > 1:
-            raise ConfigError(f"target={','.join(raw.targets)}: several targets go with task=regression; name one")
+            raise ConfigError(f"target={','.join(raw.targets)}: several targets require task=regression; name one")
         ((name, column),) = raw.targets.items()
         labels, classes = class_labels(column, f"target {name!r} of {raw.name}")
     classified = labels if task == "classification" else None
@@ -502,7 +502,7 @@ def assemble(
 
     kind = preprocessing or ("unit" if raw.value_range else "standard")
     if encoder is not None and kind not in ("standard", "none"):
-        raise ConfigError(f"preprocessing={kind} goes with images: for a table choose standard or none")
+        raise ConfigError(f"preprocessing={kind} applies to images: for a table, choose standard or none")
     value_range = raw.value_range or max(1.0, float(np.abs(inputs).max()))
     if isinstance(raw.inputs, np.ndarray) and _is_mapped(raw.inputs):
         ends = np.cumsum([0, *sizes.values()])

@@ -182,9 +182,9 @@ def _as_shown(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
         if alpha is not None:
             image.putalpha(Image.fromarray(alpha))
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
-        image, ground = _composite(image.convert("RGBA"))
-        if ground:
-            notes.append(f"transparent: put on a {ground} ground")
+        image, background = _composite(image.convert("RGBA"))
+        if background:
+            notes.append(f"transparent: put on a {background} background")
     return image, notes
 
 
@@ -196,5 +196,5 @@ def _composite(image: Image.Image) -> tuple[Image.Image, str]:
     lightness, alpha = np.asarray(image.convert("RGB").convert("L"), float), np.asarray(image)[..., 3] / 255
     if (alpha == 1).all():
         return image, ""
-    ground = "black" if (lightness * alpha).sum() > 127.5 * alpha.sum() else "white"
-    return Image.alpha_composite(Image.new("RGBA", image.size, ground), image), ground
+    background = "black" if (lightness * alpha).sum() > 127.5 * alpha.sum() else "white"
+    return Image.alpha_composite(Image.new("RGBA", image.size, background), image), background

@@ -210,7 +210,7 @@ def _refuse_options(path: Path, reading: Reading) -> None:
     }
     for name, fit in fits.items():
         if getattr(reading, name) and not fit:
-            raise ConfigError(f"{name}={getattr(reading, name)} goes with {where[name]}, not with {path}: leave it out")
+            raise ConfigError(f"{name}={getattr(reading, name)} applies to {where[name]}, not to {path}: leave it out")
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -395,7 +395,7 @@ def _read_idx_folder(path: Path, reading: Reading, targets: bool) -> Raw:
     for stem, pair in sorted(found.items()):
         if len(pair) < 2:
             lacks = "labels" if "images" in pair else "images"
-            raise DataError(f"{path} has {next(iter(pair.values())).name} and lacks the {lacks} that go with it")
+            raise DataError(f"{path} has {next(iter(pair.values())).name} but not the {lacks} that belong to it")
         is_test = re.search(r"(t10k|test)$", stem, re.IGNORECASE) is not None
         part = "test" if is_test else "train"
         if part in parts:

@@ -110,7 +110,7 @@ def load_frames(entry: Entry, folder: Path, kind: str, context: int) -> FrameDat
     """
     if kind not in PREPROCESSING:
         raise ConfigError(
-            f"preprocessing={kind} goes with images, not with dataset={entry.name}: choose {' or '.join(PREPROCESSING)}"
+            f"preprocessing={kind} applies to images, not to dataset={entry.name}: choose {' or '.join(PREPROCESSING)}"
         )
     splits, classes = _read_splits(folder)
     labelled = {name: (frames, labels) for name, (frames, labels) in splits.items() if labels is not None}

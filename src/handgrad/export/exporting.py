@@ -69,7 +69,7 @@ def export(
         ("opset", opset is not None, "onnx"),
     ):
         if given and to != form:
-            raise ConfigError(f"{name} goes with to={form}, not with to={to}: leave it out")
+            raise ConfigError(f"{name} requires to={form}, not to={to}: leave it out")
     network = trained(run, weights)
     contents = _contents(network, to, out, with_training, with_preprocessing, opset)
     if with_card:

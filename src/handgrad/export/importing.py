@@ -248,8 +248,8 @@ def _by_shape(state: State, own: State, *, ordered: bool) -> dict[str, str] | No
     pairs: dict[str, str] = {}
     for shapes, wanted in ours.items():
         given = theirs[shapes]
-        told_apart = ordered or len({re.sub(r"\d+", "", layer) for layer in given}) == 1
-        if len(given) != len(wanted) or not told_apart:
+        distinguishable = ordered or len({re.sub(r"\d+", "", layer) for layer in given}) == 1
+        if len(given) != len(wanted) or not distinguishable:
             return None
         given, wanted = given if ordered else sorted(given, key=_natural), sorted(wanted, key=_natural)
         for layer, to in zip(given, wanted, strict=True):

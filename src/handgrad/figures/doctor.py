@@ -50,7 +50,7 @@ def range_test(
     outside = [rate for rate, loss in zip(rates, losses, strict=True) if not loss <= top]
     axes.axhline(chance, color=GREY, linewidth=1, linestyle=":")
     axes.annotate(
-        "no opinion",
+        "uninformed prediction",
         (rates[0], chance),
         xytext=(0, 4),
         textcoords="offset points",

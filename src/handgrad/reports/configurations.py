@@ -247,7 +247,7 @@ def _groups(runs: Sequence[Run], left_out: list[str]) -> list[Group]:
         group.data = _data_name(group, list(groups.values()))
     for group in groups.values():
         for configuration in group.configurations:
-            configuration.name = _told_apart(configuration, everything, group)
+            configuration.name = _distinguishing_name(configuration, everything, group)
     return list(groups.values())
 
 
@@ -283,7 +283,7 @@ def differing(configurations: Sequence[Configuration]) -> list[str]:
     return names
 
 
-def _told_apart(configuration: Configuration, everything: Sequence[Configuration], group: Group) -> str:
+def _distinguishing_name(configuration: Configuration, everything: Sequence[Configuration], group: Group) -> str:
     """A few words that distinguish a configuration from the others: its data if they differ, and the settings that
     differ among configurations with the same data."""
     names = differing(everything)

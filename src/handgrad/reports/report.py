@@ -46,7 +46,7 @@ MOST_TARGETS = 4
 #: Largest number of combinations of a study in Markdown and LaTeX; the page has up to 1,000.
 MOST_IN_PAPER = 40
 
-Told = Callable[[str], Any]
+Progress = Callable[[str], Any]
 
 _PLACE = re.compile(r"<!-- figure (.*?) -->")
 
@@ -70,7 +70,7 @@ class Report:
     tables: list[Table] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    _told_of: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # of each figure: alt and caption
+    _captions: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # of each figure: alt and caption
 
     def to_html(self) -> str:
         """The report as a self-contained HTML page."""
@@ -109,12 +109,12 @@ class Report:
     def figure(self, name: str, figure: Figure, alt: str, caption: str = "") -> str:
         """Adds a figure and returns a placeholder for it; `to_html` replaces the placeholder with the drawing."""
         self.figures[name] = figure
-        self._told_of[name] = alt, caption
+        self._captions[name] = alt, caption
         return f"<!-- figure {name} -->"
 
     def _drawn(self, place: re.Match[str]) -> str:
         name = place[1]
-        alt, caption = self._told_of[name]
+        alt, caption = self._captions[name]
         file = io.BytesIO()
         save_svg(self.figures[name], file, salt=name)
         return figure_html(inline(file.getvalue().decode()), alt, escape(caption))
@@ -131,7 +131,7 @@ def make_report(
     *,
     data_dir: str | None = None,
     title: str | None = None,
-    told: Told = lambda text: None,
+    progress: Progress = lambda text: None,
 ) -> Report:
     """Makes a report on runs and studies. Runs that differ only in their seeds form one configuration.
 
@@ -142,7 +142,7 @@ def make_report(
         paths: folders of runs and of studies.
         data_dir: folder of the built-in data sets, if it has moved.
         title: title of the page.
-        told: called with a progress message before each step that takes long.
+        progress: called with a progress message before each step that takes long.
 
     Raises:
         ConfigError: a path is neither a run nor a study.
@@ -159,11 +159,11 @@ def make_report(
                 _compare(report, sources, group)
         _draw_curves(report, sources)
         for configuration in _chosen(report, sources):
-            told(f"looking into {configuration.label}")
+            progress(f"looking into {configuration.label}")
             _look_into(report, configuration, data, alone=len(sources.configurations) == 1)
         _list_runs(report, sources)
     for folder in sources.studies:
-        told(f"reading the study {folder}")
+        progress(f"reading the study {folder}")
         _add_study(report, folder, alone=len(paths) == 1)
     return report
 
@@ -188,7 +188,7 @@ class _Data:
     def of(self, run: Run) -> Dataset:
         """The data set of a run. Raises HandgradError if it is not available."""
         config = run.config
-        names = [*GROUPS["Data"], *GROUPS["Data of your own"], "seed", "data_seed", "class_weight"]
+        names = [*GROUPS["Data"], *GROUPS["Your own data"], "seed", "data_seed", "class_weight"]
         key = repr([getattr(config, name) for name in names])
         if self._kept is None or key != self._key:
             self._kept = load_dataset(config, data_dir=self._data_dir, offline=True)

@@ -84,7 +84,7 @@ class PrepareConfig:
         if self.processes is not None and self.processes < 1:
             raise ConfigError(f"processes={self.processes}: expected 1 or more")
         if (self.dev_speakers or self.test_speakers) and self.split != "speaker":
-            raise ConfigError("dev_speakers and test_speakers go with split=speaker: set it, or leave them out")
+            raise ConfigError("dev_speakers and test_speakers require split=speaker: set it, or leave them out")
 
 
 _CHOICES = {

@@ -377,8 +377,8 @@ class _BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
         least = 2 if self.running_variance == "unbiased" else 1
         if n < least:
             raise ValueError(
-                f"{self!r} got a training batch of {n} values a feature, expected at least {least}: "
-                "use larger batches, or eval() to normalise by the running figures"
+                f"{self!r} got a training batch of {n} values per feature, expected at least {least}: "
+                "use larger batches, or eval() to normalise by the running statistics"
             )
         with torch.no_grad():
             mean, variance = batch_statistics(x)
