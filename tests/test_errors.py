@@ -111,11 +111,15 @@ def group_norm(**options) -> Architecture:
             ConfigError,
             "unknown validation_split='first': choose",
         ),
-        (lambda: data.from_arrays(X, Y.astype("datetime64[D]")), DataError, "holds dates: expected classes or numbers"),
+        (
+            lambda: data.from_arrays(X, Y.astype("datetime64[D]")),
+            DataError,
+            "contains dates: expected classes or numbers",
+        ),
         (
             lambda: own.class_labels(np.array(["1", "inf"], object), "y"),
             DataError,
-            "y holds infinity: expected classes",
+            "y contains infinity: expected classes",
         ),
         (
             lambda: Table.from_frame({"a": [1, 2], "b": [1]}, "t"),
@@ -162,7 +166,7 @@ def test_an_image_that_is_a_bomb(tmp_path, monkeypatch):
 
     Image.new("L", (100, 100)).save(tmp_path / "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match=r"large.png has too many pixels \(.*\): make it smaller"):
+    with pytest.raises(DataError, match=r"large.png has too many pixels \(.*\): reduce its size"):
         pictures.read_images([tmp_path / "large.png"], None, None)
 
 
@@ -215,7 +219,7 @@ def test_a_folder_without_its_preprocessing(run):
 
 def test_inputs_that_a_run_does_not_take(run, tmp_path):
     with pytest.raises(
-        ConfigError, match="inputs hold nan in sample 1: expected finite numbers, raw values on the scale"
+        ConfigError, match="inputs contain nan in sample 1: expected finite numbers, raw values on the scale"
     ):
         load_run(run).predict(np.array([[0.0] * 64, [np.nan] * 64]))
     with pytest.raises(

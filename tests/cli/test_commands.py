@@ -337,7 +337,7 @@ def test_predict_refuses_what_it_cannot_read(capsys, tmp_path, run_dir):
     (tmp_path / "x.png").write_bytes(b"\x89PNG broken")
     assert "is not an image that can be read" in refused(capsys, "predict", run_dir, tmp_path / "x.png")
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
-    assert "holds Python objects" in refused(capsys, "predict", run_dir, tmp_path / "objects.npy")
+    assert "contains Python objects" in refused(capsys, "predict", run_dir, tmp_path / "objects.npy")
     np.save(tmp_path / "shape.npy", np.zeros((2, 3)))
     assert "expected numbers (N, 1, 8, 8)" in refused(capsys, "predict", run_dir, tmp_path / "shape.npy")
     Image.new("L", (9, 8)).save(tmp_path / "size.png")

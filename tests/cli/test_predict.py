@@ -83,7 +83,9 @@ def test_other_shapes_are_refused(colour, shape, hint):
 def test_values_of_another_scale_are_refused(run, digits):
     unit = digits / 16
     for inputs in (unit, unit.astype(np.float32), (unit > 0.5).astype(np.uint8), (unit - 0.3) / 0.37, digits * 15.9):
-        with pytest.raises(ConfigError, match=r"inputs hold values from .*, and training saw 0 to 16: expected raw"):
+        with pytest.raises(
+            ConfigError, match=r"inputs contain values from .*, the training data 0 to 16: expected raw"
+        ):
             run.predict(inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -105,7 +107,7 @@ def test_values_that_training_did_not_see_are_named(tmp_path, make_colour):
         records[:, 1:] //= 2
         path.write_bytes(records.tobytes())
     run = handgrad.train(dataset="cifar10", data_dir=str(tmp_path), run_dir=tmp_path / "run", max_steps=2, batch_size=4)
-    with pytest.warns(InputWarning, match="inputs hold values from 200 to 200, and training saw 0 to 127: check"):
+    with pytest.warns(InputWarning, match="inputs contain values from 200 to 200, the training data 0 to 127: check"):
         run.predict(np.full((1, 3, 32, 32), 200, np.uint8))
 
 
@@ -160,7 +162,7 @@ def as_picture(kind, image):
     if kind == "turned":
         exif = Image.Exif()
         exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-        return grey.transpose(Image.Transpose.ROTATE_90), {"exif": exif}, "turned as its EXIF orientation says"
+        return grey.transpose(Image.Transpose.ROTATE_90), {"exif": exif}, "rotated according to its EXIF orientation"
     if kind == "inverted":
         return (
             Image.fromarray(255 - pixels(image)),

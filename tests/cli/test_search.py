@@ -36,7 +36,7 @@ def test_a_search_and_its_table(tmp_path, capsys):
     assert len(told["rows"]) == 4
 
     assert main(["search", *TINY, "--vary", "learning_rate=1e-2,1e-4", "--vary", "norm=none,batch"]) == 2
-    assert "already holds the study 'digits': resume it with --resume" in capsys.readouterr().err
+    assert "already contains the study 'digits': resume it with --resume" in capsys.readouterr().err
 
 
 def test_a_best_combination_that_is_not_the_first_to_be_tested(capsys):

@@ -198,7 +198,7 @@ def test_416_starts_anew(fetch, part, server):
 BAD = {
     "404": (lambda handler: handler.answer(404), r"/0 answered 404 Not Found"),
     "503": (lambda handler: handler.answer(503), r"/0 answered 503"),
-    "wrong": (wrong_bytes, r"/0 sent other bytes than expected \(SHA-256 is not"),
+    "wrong": (wrong_bytes, r"/0 sent a different file \(SHA-256 is not"),
     "shorter": (lambda handler: handler.answer(200, BODY[:-1]), r"/0 offers 307199 bytes, expected 307200"),
     "longer": (lambda handler: handler.answer(200, BODY, Content_Length=10**12), r"/0 offers 1000000000000 bytes"),
     "nonsense": (lambda handler: handler.answer(200, BODY, Content_Length="many"), r"/0 failed \("),
@@ -223,7 +223,7 @@ def test_a_bad_mirror_is_named_with_what_it_did(fetch, tmp_path, name):
         fetch(answer)
     said = str(caught.value)
     assert said.startswith("file could not be downloaded: http://127.0.0.1")
-    assert "Check the connection and run it again (it " in said
+    assert "Check the connection and try again (the download " in said
     assert said.endswith(f"or put the file at {tmp_path / 'new' / 'file'} by hand")
     assert "\n" not in said
     assert not (tmp_path / "new" / "file").exists()
@@ -231,7 +231,7 @@ def test_a_bad_mirror_is_named_with_what_it_did(fetch, tmp_path, name):
 
 
 def test_all_mirrors_are_named(fetch):
-    with pytest.raises(DataError, match=r"/0 answered 404 Not Found; http://127.0.0.1:\d+/1 sent other bytes"):
+    with pytest.raises(DataError, match=r"/0 answered 404 Not Found; http://127.0.0.1:\d+/1 sent a different file"):
         fetch(BAD["404"][0], wrong_bytes)
 
 
@@ -269,7 +269,7 @@ def test_a_transfer_of_another_packing_is_gone_on_from(fetch, part):
 
 
 def test_other_content_is_refused_whatever_its_size(fetch):
-    with pytest.raises(DataError, match="sent other bytes than expected"):
+    with pytest.raises(DataError, match="sent a different file"):
         fetch(lambda handler: good(handler, BODY[:-1]), same_content=holds_the_body, most=2 * len(BODY))
     with pytest.raises(DataError, match=f"offers {3 * len(BODY)} bytes, expected at most {2 * len(BODY)}"):
         fetch(lambda handler: good(handler, BODY * 3), same_content=holds_the_body, most=2 * len(BODY))

@@ -47,9 +47,9 @@ def test_reads_back_what_was_written(write, idx_bytes):
         (lambda b: b[:3] + b"\x01" + b[4:], r"\[00 00 08 01\]"),
         (lambda b: b"", r"begins with the bytes \[\]"),
         (lambda b: b[:10], r"ends within its header"),
-        (lambda b: b[:-1], r"claims 3 samples, which take 60 bytes, and holds 59 bytes"),
-        (lambda b: b[:16], r"holds 0 bytes"),
-        (lambda b: b + b"\x00", r"which take 60 bytes, and holds more"),
+        (lambda b: b[:-1], r"claims 3 samples, which take 60 bytes, but has 59 bytes"),
+        (lambda b: b[:16], r"has 0 bytes"),
+        (lambda b: b + b"\x00", r"which take 60 bytes, but has more"),
         (lambda b: b[:7] + b"\x0a" + b[8:], r"claims 10 samples of 4 x 5: expected an IDX file of 1 to 9"),
         (lambda b: b[:7] + b"\x00" + b[8:], r"claims 0 samples"),
         (lambda b: b[:11] + b"\x05" + b[12:], r"claims 3 samples of 5 x 5"),
@@ -124,7 +124,7 @@ def test_images_and_labels_must_be_as_many(tmp_path, make_mnist, idx_bytes):
     path = tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz"
     path.write_bytes(gzip.compress(idx_bytes(np.zeros(9))))
     with pytest.raises(
-        DataError, match=r"t10k-labels-idx1-ubyte.gz holds 9 labels but t10k-images-idx3-ubyte.gz 10 im"
+        DataError, match=r"t10k-labels-idx1-ubyte.gz contains 9 labels but t10k-images-idx3-ubyte.gz 10 im"
     ):
         load("mnist", data_dir=tmp_path)
 

@@ -182,14 +182,14 @@ def test_a_folder_of_ones_own_may_have_any_name(tmp_path, make_mnist, folder):
 
 def test_a_folder_that_is_named_for_another_set_is_said_to_be(tmp_path, make_mnist):
     make_mnist(tmp_path / "fashion-mnist")
-    with pytest.raises(DataError, match=r"mnist is not in .*fashion-mnist has such files, and is named for another"):
+    with pytest.raises(DataError, match=r"mnist is not in .*fashion-mnist has such files, but is named after another"):
         data.load("mnist", data_dir=tmp_path / "fashion-mnist")
 
 
 def test_what_lies_there_is_named(tmp_path):
     (tmp_path / "train images.idx").write_bytes(b"")
     (tmp_path / "pictures").mkdir()
-    with pytest.raises(DataError, match=r"mnist is not in .* \(there lie pictures/, train images.idx: rename what"):
+    with pytest.raises(DataError, match=r"mnist is not in .* \(it contains pictures/, train images.idx: is one"):
         data.load("mnist", data_dir=tmp_path)
 
 
@@ -198,10 +198,10 @@ def test_nobody_is_told_to_fetch_files_of_their_own(tmp_path, make_mnist, monkey
         make_mnist(place / "mnist", packed=False)
         path = place / "mnist" / "t10k-labels-idx1-ubyte"
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"holds 9 bytes.*; write the file again as its format asks") as own:
+    with pytest.raises(DataError, match=r"but has 9 bytes.*; write the file again in the correct format") as own:
         data.load("mnist", data_dir=tmp_path / "own")
     assert "fetch" not in str(own.value).replace(str(tmp_path), "")
-    with pytest.raises(DataError, match=r"; run `handgrad data get mnist`, which fetches what is broken again$"):
+    with pytest.raises(DataError, match=r"; run `handgrad data get mnist`, which downloads damaged files again$"):
         data.load("mnist")
 
 
@@ -451,7 +451,7 @@ def test_a_mirror_with_other_content_is_refused(tmp_path, how):
         content[-1] ^= how == "altered"
         packed = bytes(content) if how == "not packed" else gzip.compress(content, 1)
         path.write_bytes(packed[: -5 if how == "damaged" else None])
-    with pytest.raises(DataError, match=r"images-idx3-ubyte.gz could not be downloaded: .*other bytes than"):
+    with pytest.raises(DataError, match=r"images-idx3-ubyte.gz could not be downloaded: .*a different file"):
         data.get("mnist", data_dir=tmp_path / "a", progress=quiet)
 
 

@@ -209,16 +209,16 @@ def with_value(array, where, value):
         ({"train": [X[None], X]}, r"train.npy has an array of shape \(1, 4, 40\) at utterance 0: expected \(T, F\)"),
         ({"dev": [X[:, :13]]}, r"dev.npy has frames of 13 features, train.npy of 40: expected the same in all files"),
         ({"test": [X[:, :13]]}, r"test.npy has frames of 13 features, train.npy of 40"),
-        ({"train": X}, r"train.npy holds one array of 4 frames, and train_offsets.npy, .* is missing next to it"),
+        ({"train": X}, r"train.npy contains one array of 4 frames, and train_offsets.npy, .* is missing next to it"),
         ({"train": X[0]}, r"train.npy has shape \(40,\): expected an object array of arrays \(T, F\) of numbers"),
         ({"train": []}, r"train.npy has no utterances"),
         ({"train": [X, X[:0]]}, r"train.npy has an empty utterance, number 1 of shape \(0, 40\): leave it out"),
         (
             {"train": [X, with_value(X, (2, 5), np.nan)]},
-            r"train.npy holds nan at utterance 1, frame 2 \(both counted from 0\), feature 5: expected finite numbers",
+            r"train.npy contains nan at utterance 1, frame 2 \(both counted from 0\), feature 5: expected finite",
         ),
-        ({"test": [with_value(X, (0, 0), -np.inf)]}, r"test.npy holds -inf at utterance 0, frame 0 .*, feature 0"),
-        ({"train": None}, r"speech is incomplete: .* lacks train.npy: expected there"),
+        ({"test": [with_value(X, (0, 0), -np.inf)]}, r"test.npy contains -inf at utterance 0, frame 0 .*, feature 0"),
+        ({"train": None}, r"speech is incomplete: .* lacks train.npy: expected speech/"),
         ({"dev_labels": None}, r"speech is incomplete: .* lacks dev_labels.npy"),
         ({"test": None, "test_labels": [Y]}, r"test_labels.npy has no frames: test.npy is missing next to it"),
         ({"train_labels": [Y]}, r"train_labels.npy has labels for 1 utterances, and train.npy has 2 utterances"),
@@ -231,11 +231,11 @@ def with_value(array, where, value):
         ({"dev_labels": [Y + 0.5]}, r"dev_labels.npy has label 0.5 at utterance 0, frame 0 .*expected a whole number"),
         ({"dev_labels": [Y * np.nan]}, r"dev_labels.npy has label nan at utterance 0, .*: expected a whole number"),
         ({"dev_labels": [Y * 10**6]}, r"dev_labels.npy has label 1000000 at utterance 0, frame 1 .*at most 10,000"),
-        ({"train": np.array(["a", "b"])}, r"train.npy holds values of dtype <U1: expected numbers"),
-        ({"train": [X.tolist(), X]}, r"which holds a list at utterance 0; expected a NumPy object array \(U,\)"),
-        ({"train": [X, 0.5]}, r"which holds a float at utterance 1; expected a NumPy object array \(U,\) of numeric"),
-        ({"train_labels": [1, 2]}, r"which holds an int at utterance 0; expected a NumPy object array"),
-        ({"train": [X, None]}, r"which holds a NoneType at utterance 1; expected a NumPy object array"),
+        ({"train": np.array(["a", "b"])}, r"train.npy contains values of dtype <U1: expected numbers"),
+        ({"train": [X.tolist(), X]}, r"which contains a list at utterance 0; expected a NumPy object array \(U,\)"),
+        ({"train": [X, 0.5]}, r"which contains a float at utterance 1; expected a NumPy object array \(U,\) of"),
+        ({"train_labels": [1, 2]}, r"which contains an int at utterance 0; expected a NumPy object array"),
+        ({"train": [X, None]}, r"which contains a NoneType at utterance 1; expected a NumPy object array"),
         ({"train": [X.astype(complex)]}, r"which has an array of dtype 'c16'"),
     ],
 )  # fmt: skip
@@ -355,7 +355,7 @@ def test_settings_that_do_not_go_with_frames(tmp_path):
 
 def test_nothing_to_download(tmp_path):
     for ask in (lambda: data.load("speech", offline=True), lambda: data.load("speech"), lambda: data.get("speech")):
-        with pytest.raises(DataError, match=re.compile(r"speech is not in .*: expected there speech/ or .*--data-dir")):
+        with pytest.raises(DataError, match=re.compile(r"speech is not in .*: expected speech/ or .*--data-dir")):
             ask()
 
 

@@ -199,7 +199,7 @@ def test_files_that_hold_no_weights(tmp_path):
     save_file({}, file)
     refuse(DataError, "contains no arrays", file, **options)
     save_file({"0.weight": np.array([[np.nan]], np.float32)}, file)
-    refuse(DataError, "0.weight holds NaN or infinity", file, **options)
+    refuse(DataError, "0.weight contains NaN or infinity", file, **options)
     refuse(DataError, "expected a .safetensors, .pt or .pth file", __file__, **{**options, "tmp_path": tmp_path})
 
 
@@ -215,7 +215,7 @@ def test_a_pickle_that_calls_something_is_not_run(tmp_path):
     file.write_bytes(pickle.dumps(Evil()))
     refuse(DataError, "cannot read .*net.pt as weights alone", file, tmp_path, **SETTINGS)
     torch.save([torch.ones(2)], file)
-    refuse(DataError, "holds a list with more than tensors: expected a state dict", file, tmp_path, **SETTINGS)
+    refuse(DataError, "contains a list with more than tensors: expected a state dict", file, tmp_path, **SETTINGS)
 
 
 def test_where_pytorch_is_missing(tmp_path, monkeypatch):

@@ -43,7 +43,7 @@ def test_the_queue_on_a_database(postgres, tmp_path, monkeypatch):
     store = open_store(postgres.url)
     plan = plan_from({"learning_rate": [1e-2, 1e-3], "batch_size": [8, 16]}, seeds=2)
     study = create(tmp_path, store, "queue", plan, DATA, join=False, resume=False)
-    with pytest.raises(RunError, match=r"already holds the study 'queue': resume it with --resume"):
+    with pytest.raises(RunError, match=r"already contains the study 'queue': resume it with --resume"):
         create(tmp_path, store, "queue", plan, DATA, join=False, resume=False)
     with monkeypatch.context() as patch:
         patch.setattr(queues, "owner", lambda pid=None: "another-machine pid:[1] 7")
@@ -65,9 +65,9 @@ def test_a_database_with_several_studies_asks_which(postgres, tmp_path):
     store = open_store(postgres.url)
     for name in ("one", "two"):
         create(tmp_path / name, store, name, plan_from({"batch_size": [8, 16]}), DATA, join=True, resume=False)
-    with pytest.raises(RunError, match=r"holds \d studies: say which with --name, one of .*one"):
+    with pytest.raises(RunError, match=r"contains \d studies: say which with --name, one of .*one"):
         join(store)
-    with pytest.raises(RunError, match=r"holds no study 'three'; it holds .*two"):
+    with pytest.raises(RunError, match=r"contains no study 'three'; it contains .*two"):
         join(store, "three")
     assert load_study(tmp_path / "two").name == "two"  # its folder says where it is
 

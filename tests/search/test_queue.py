@@ -274,7 +274,7 @@ def test_values_seeds_and_trials_can_be_added(made):
         (
             {"learning_rate": [1e-2, 1e-3], "batch_size": [8, 16], "momentum": 0.5, "optimizer": "sgd"},
             {},
-            r"holds another study: there momentum=none, now it is momentum=0.5. Leave that out, or choose another",
+            r"contains another study: there momentum=none, now it is momentum=0.5. Leave that out, or choose another",
         ),
         (
             {"learning_rate": [1e-2, 1e-3], "batch_size": [8, 16]},
@@ -295,7 +295,9 @@ def test_another_study_is_refused(made, settings, options, match):
 )
 def test_another_range_is_refused(made, wanted, now):
     made({"learning_rate": {"low": 1e-4, "high": 1e-1}}, sampler="random", trials=4)
-    message = f"holds another study: there learning_rate=0.0001..0.1.*, now it is {now}.*. Choose another --study-dir"
+    message = (
+        f"contains another study: there learning_rate=0.0001..0.1.*, now it is {now}.*. Choose another --study-dir"
+    )
     with pytest.raises(ConfigError, match=message):
         made({"learning_rate": wanted}, sampler="random", trials=4)
 
@@ -318,7 +320,9 @@ def test_a_database_without_its_driver(monkeypatch):
 
 def test_a_study_that_is_there_is_not_begun_again(made, tmp_path):
     study = made()
-    with pytest.raises(RunError, match=r"already holds the study 'study': resume it with --resume, or choose another"):
+    with pytest.raises(
+        RunError, match=r"already contains the study 'study': resume it with --resume, or choose another"
+    ):
         create(tmp_path, study.store, "study", study.plan, DATA, join=False, resume=False)
 
 
@@ -334,12 +338,12 @@ def test_somebody_elses_optuna_study_is_refused(tmp_path):
 
     store = FolderStore(tmp_path)
     optuna.create_study(storage=store.storage, study_name="theirs")
-    with pytest.raises(RunError, match="holds an Optuna study 'theirs' that handgrad search did not make"):
+    with pytest.raises(RunError, match="contains an Optuna study 'theirs' that handgrad search did not make"):
         join(store)
 
 
 def test_an_empty_store_is_refused(tmp_path):
-    with pytest.raises(RunError, match=r"holds no study yet: start one with handgrad search STUDY.toml --join"):
+    with pytest.raises(RunError, match=r"contains no study yet: start one with handgrad search STUDY.toml --join"):
         join(FolderStore(tmp_path))
 
 

@@ -98,7 +98,7 @@ def test_best_toml_trains(studied, tmp_path):
 def test_a_finished_study_is_not_begun_again_and_can_grow(studied):
     study, found, _ = studied
     plan = study.plan
-    with pytest.raises(RunError, match="already holds the study 's': resume it with --resume"):
+    with pytest.raises(RunError, match="already contains the study 's': resume it with --resume"):
         search(plan, study_dir=study.folder, figures=False)
     told = Told()
     more = plan_from(plan.to_toml() | {"learning_rate": [1e-2, 1e-3, 1e-4]})

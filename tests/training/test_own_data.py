@@ -252,7 +252,7 @@ def test_samples_may_weigh(tmp_path):
         assert (guesses == true).mean() > 0.95
     for weights, message in (
         (np.zeros(300), "are all 0"),
-        (-weight, "hold '-2.0' in row 1"),
+        (-weight, "contain '-2.0' in row 1"),
         ([1], "and 1 weights"),
     ):
         with pytest.raises(DataError, match=message):
@@ -340,7 +340,7 @@ def test_a_folder_of_images_from_training_to_predictions(tmp_path, capsys):
         ({"data": "table.csv", "target": "label", "preprocessing": "unit"}, "preprocessing=unit applies to images"),
         (
             {"data": "table.csv", "target": "label,price"},
-            "target 'label' of .* holds 'good' in row 1: expected a finite",
+            "target 'label' of .* contains 'good' in row 1: expected a finite",
         ),
         ({"data": "table.csv", "target": "label,colour", "task": "classification"}, "several targets require task"),
         ({"data": "table.csv", "target": "label", "test_size": 1.5}, "test_size=1.5: expected a whole number"),

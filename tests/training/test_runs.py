@@ -184,7 +184,9 @@ def test_what_is_left_of_another_run_is_not_gone_on_with(tmp_path, kept, resume)
     rest.parent.mkdir(parents=True)
     (tmp_path / "a" / kept).rename(rest)
     before = rest.read_bytes()
-    with pytest.raises(RunError, match=rf"holds {kept} of a run whose config.toml is missing: delete them, or choose"):
+    with pytest.raises(
+        RunError, match=rf"contains {kept} of a run whose config.toml is missing: delete them, or choose"
+    ):
         train(run_dir=tmp_path / "b", resume=resume, **SMALL)
     assert rest.read_bytes() == before
     assert [path for path in (tmp_path / "b").rglob("*") if path.is_file()] == [rest]
@@ -294,7 +296,7 @@ def test_what_cannot_be_predicted_is_refused(tmp_path):
     run = train(run_dir=tmp_path / "a", **SMALL)
     with pytest.raises(ConfigError, match=r"inputs: shape=\(2, 3\) dtype=float64, expected numbers \(N, 1, 8, 8\)"):
         run.predict(np.zeros((2, 3)))
-    with pytest.raises(ConfigError, match=r"hold nan in sample 0"):
+    with pytest.raises(ConfigError, match=r"contain nan in sample 0"):
         run.predict(np.full((1, 64), np.nan))
     with pytest.raises(ConfigError, match=r"weights='first': expected last or best"):
         run.predict(np.zeros((1, 64)), weights="first")

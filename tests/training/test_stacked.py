@@ -448,7 +448,7 @@ def test_folders_that_cannot_be(tmp_path):
         train_stacked(configs({}, {"seed": 1}), [tmp_path / "a", str(tmp_path / "a")])
     runs = configs({"max_steps": 1, "eval_freq": 1}, {"max_steps": 1, "eval_freq": 1, "seed": 1})
     train_stacked(runs, folders(tmp_path, "run", runs))
-    with pytest.raises(RunError, match=r"run1 holds a run with other settings \(seed\): choose another folder$"):
+    with pytest.raises(RunError, match=r"run1 contains a run with other settings \(seed\): choose another folder$"):
         train_stacked([runs[0], runs[0]], folders(tmp_path, "run", runs))
 
 

@@ -85,7 +85,7 @@ def search(
         _option("share the study with other machines: a folder that all can reach, or postgresql://USER@HOST/DATABASE"),
     ] = None,
     name: Annotated[
-        str | None, _option("name of the study, if a database holds several", "that of the study file")
+        str | None, _option("name of the study, if a database contains several", "that of the study file")
     ] = None,
     resume: Annotated[bool, _option("resume a study, also with more trials, seeds or values", **_SWITCH)] = False,
     quiet: Annotated[bool, _option("print only the result", **_SWITCH)] = False,

@@ -163,7 +163,7 @@ def _constant(raw: Raw, dataset: Dataset, train: Integer[Array, "n"]) -> Iterato
         yield "all training samples are the same"
     elif len(dataset.input_shape) == 1 and same.any():
         names = dataset.encoder.features if dataset.encoder is not None else [str(i) for i in range(len(same))]
-        yield f"constant in training, so of no use: {_listed([names[i] for i in np.flatnonzero(same)])}"
+        yield f"constant in training, so not useful: {_listed([names[i] for i in np.flatnonzero(same)])}"
 
 
 def _row_numbers(raw: Raw, dataset: Dataset) -> Iterator[str]:
@@ -185,8 +185,8 @@ def _codes(raw: Raw, dataset: Dataset) -> Iterator[str]:
             code = raw.inputs.leading_zeros.get(column.name)
             if column.kind == "number" and code is not None:
                 yield (
-                    f"column {column.name!r} holds numbers with leading zeros ({code!r}): if they are codes, name it a "
-                    f"category (--categories {column.name})"
+                    f"column {column.name!r} contains numbers with leading zeros ({code!r}): if they are codes, "
+                    f"declare it a category (--categories {column.name})"
                 )
 
 

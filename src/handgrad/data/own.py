@@ -250,8 +250,8 @@ def _check_finite(x: Num[Array, "n *shape"], where: str) -> None:
         if bad.any():
             place = tuple(int(i) for i in np.argwhere(bad)[0])
             raise DataError(
-                f"{where} holds {part[place]} in sample {start + place[0]}: expected finite numbers that float32 can "
-                "hold; correct or leave out that sample (in a table, an empty cell is filled and flagged)"
+                f"{where} contains {part[place]} in sample {start + place[0]}: expected finite numbers that float32 "
+                "can represent; correct or leave out that sample (in a table, an empty cell is filled and flagged)"
             )
 
 
@@ -277,7 +277,7 @@ def as_targets(y: Any, where: str, name: str | None = None) -> dict[str, Shaped[
     if y.ndim == 1:
         column = as_column(y, where)
         if column.dtype.kind == "M":
-            raise DataError(f"{where} holds dates: expected classes or numbers")
+            raise DataError(f"{where} contains dates: expected classes or numbers")
         return {name: column}
     if y.ndim != 2 or y.dtype.kind not in "buif":
         raise DataError(f"{where} has shape={y.shape} dtype={y.dtype}: expected targets (n,), or numbers (n, T)")
@@ -381,7 +381,7 @@ def class_labels(
     if classes is None:
         numeric = {value: parse_number(value) for value in values}
         if any(number is not None and np.isinf(number) for number in numeric.values()):
-            raise DataError(f"{where} holds infinity: expected classes, or finite numbers")
+            raise DataError(f"{where} contains infinity: expected classes, or finite numbers")
         known = {v: n for v, n in numeric.items() if n is not None and n == n}
         names = sorted(known, key=lambda v: (known[v], v)) + sorted(values - known.keys())
         classes = tuple(names)
@@ -413,7 +413,7 @@ def real_targets(targets: dict[str, Shaped[Array, "n"]], where: str) -> Num[Arra
         if bad.any():
             row = int(bad.argmax())
             raise DataError(
-                f"target {name!r} of {where} holds {str(column[row])!r:.40} in row {row + 1}: expected a finite "
+                f"target {name!r} of {where} contains {str(column[row])!r:.40} in row {row + 1}: expected a finite "
                 "number; correct it, leave the row out, or choose --task classification"
             )
         columns.append(numbers)
@@ -448,7 +448,7 @@ def assemble(
         raise DataError(f"{raw.name} has 0 rows: expected a row for each sample")
     for name, column in raw.targets.items():
         if column.dtype.kind in "mM":
-            raise DataError(f"target {name!r} of {raw.name} holds dates: expected classes or numbers")
+            raise DataError(f"target {name!r} of {raw.name} contains dates: expected classes or numbers")
     weights = _checked_weights(raw, n)
     task = task or choose_task(raw.targets)
     if task == "regression":
@@ -474,13 +474,13 @@ def assemble(
                 raise ConfigError(f"{option}={value}: {found[0]} is the target, not an input; leave it out there")
         ignored, named = columns_named(ignore, inputs), columns_named(categories, inputs)
         inputs = inputs.without(ignored)
-        if raw.groups is not None:  # the id of one person is no information about another
+        if raw.groups is not None:  # the id of one person says nothing about another
             inputs = inputs.without([k for k, column in inputs.columns.items() if column is raw.groups])
         encoder = TableEncoder.fit(inputs, train, target=tuple(raw.targets), categories=named)
         if inputs.unnamed:
             raise DataError(
-                f"{raw.name} has no name for column {inputs.unnamed[0]}, which holds values: name it in the header, or "
-                "save the table without it (in pandas: index=False)"
+                f"{raw.name} has no name for column {inputs.unnamed[0]}, which contains values: name it in the header, "
+                "or save the table without it (in pandas: index=False)"
             )
         _refuse_copies_in_table(raw, inputs, encoder, labels)
         for column in encoder.columns:
@@ -542,7 +542,7 @@ def _coarse(where: str, values: Float[Array, "n"]) -> list[str]:
     if not len(values) or not np.abs(values).max() * 2.0**-24 > 0.01 * (spread := float(values.std())) > 0:
         return []
     return [
-        f"{where} varies by only {spread:g} around {values.mean():g}, which float32 cannot tell apart: subtract a "
+        f"{where} varies by only {spread:g} around {values.mean():g}, which float32 cannot distinguish: subtract a "
         "common offset first"
     ]
 
@@ -557,9 +557,8 @@ def _checked_weights(raw: Raw, n: int) -> Float[Array, "n"] | None:
     if bad.any():
         row = int(bad.argmax())
         raise DataError(
-            f"the weights of {raw.name} hold {str(raw.weights[row])!r:.40} in row {row + 1}: expected finite numbers "
-            "of at "
-            "least 0"
+            f"the weights of {raw.name} contain {str(raw.weights[row])!r:.40} in row {row + 1}: expected finite "
+            "numbers of at least 0"
         )
     if len(weights) == raw.sizes.get("train"):
         weights = np.concatenate([weights, np.ones(n - len(weights))])
@@ -629,7 +628,7 @@ def _check_classes_in_training(
         raise DataError(
             f"{raw.name} has {'the classes' if len(absent) > 1 else 'the class'} {', '.join(map(repr, absent[:5]))} "
             "outside of the training samples only: add training samples of "
-            "it, leave it out, or split the data another way"
+            "it, leave it out, or split the data differently"
         )
 
 

@@ -159,7 +159,7 @@ class opened:
         if isinstance(error, UnidentifiedImageError):
             raise DataError(f"{self.path} is not an image that can be read: expected {', '.join(FORMATS)}") from None
         if isinstance(error, (Image.DecompressionBombWarning, Image.DecompressionBombError)):
-            raise DataError(f"{self.path} has too many pixels ({error}): make it smaller") from None
+            raise DataError(f"{self.path} has too many pixels ({error}): reduce its size") from None
         if isinstance(error, (OSError, ValueError, EOFError, SyntaxError)):  # SyntaxError: Pillow's, of a broken PNG
             raise DataError(f"{self.path} is damaged and cannot be read ({error}): replace or remove it") from None
 
@@ -170,7 +170,7 @@ def _as_shown(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
     notes = []
     image.load()  # its EXIF data may follow the pixels
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        notes.append("turned as its EXIF orientation says")
+        notes.append("rotated according to its EXIF orientation")
     image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise DataError(f"{path} has floating-point pixels, whose range is not known: save it with 8 or 16 bits")

@@ -227,8 +227,8 @@ def read_frames(path: Path) -> Utterances:
         if wrong.any():
             frame, feature = np.unravel_index(int(wrong.argmax()), wrong.shape)
             raise DataError(
-                f"{path} holds {chunk[frame, feature]} at {utterances.locate(start + int(frame))}, feature {feature}: "
-                "expected finite numbers; leave the utterance out, or compute its features again"
+                f"{path} contains {chunk[frame, feature]} at {utterances.locate(start + int(frame))}, feature "
+                f"{feature}: expected finite numbers; leave the utterance out, or compute its features again"
             )
     return utterances
 
@@ -281,7 +281,7 @@ def _read(path: Path, axes: int, offsets_path: Path) -> Utterances:
                 raise DataError(f"{path} has no utterances: expected an object array of arrays {expected}")
             return _flattened(path, file, arrays, axes)
     if dtype.kind not in "fiu":
-        raise DataError(f"{path} holds values of dtype {dtype}: expected numbers")
+        raise DataError(f"{path} contains values of dtype {dtype}: expected numbers")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it
@@ -361,8 +361,8 @@ def _flattened(path: Path, file: BinaryIO, arrays: list[PickledArray], axes: int
 def _read_offsets(path: Path, frames_path: Path, n: int) -> Integer[Array, "U+1"]:
     if not path.is_file():
         raise DataError(
-            f"{frames_path} holds one array of {n} frames, and {path.name}, which says where each utterance begins, is "
-            f"missing next to it: expected it there, (U + 1,) whole numbers from 0 to {n}"
+            f"{frames_path} contains one array of {n} frames, and {path.name}, which says where each utterance begins, "
+            f"is missing next to it: expected it there, (U + 1,) whole numbers from 0 to {n}"
         )
     try:
         offsets = np.load(path, allow_pickle=False)

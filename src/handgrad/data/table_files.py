@@ -122,7 +122,7 @@ def _parse(path: Path, stream: TextIO, text: set[str]) -> Table:
                     continue
                 raise DataError(
                     f"{path}, line {rows.line_num}, has {len(row)} cells: expected {len(names)}, as in the header "
-                    f"(separated by {delimiter!r}); correct the row, or quote a cell that holds the separator"
+                    f"(separated by {delimiter!r}); correct the row, or quote a cell that contains the separator"
                 )
             if [cell.strip() for cell in row] == names:
                 raise DataError(f"{path}, line {rows.line_num}, repeats the header: expected it once; remove this line")
@@ -202,7 +202,7 @@ def _lines(path: Path, stream: TextIO) -> Iterator[str]:
                 "short text, one line per row"
             )
         if "\0" in line:
-            raise DataError(f"{path}, line {number}, holds a byte 0: expected text; is it a text file?")
+            raise DataError(f"{path}, line {number}, contains a byte 0: expected text; is it a text file?")
         yield line
 
 
@@ -266,7 +266,7 @@ class _Columns:
             (name, cell), *_ = self.with_points.items()
             (other, comma), *_ = self.with_comma.items()
             raise DataError(
-                f"column {name!r} of {where} holds {cell!r}, and column {other!r} {comma!r}: with decimal commas, a "
+                f"column {name!r} of {where} contains {cell!r}, and column {other!r} {comma!r}: with decimal commas, a "
                 "point separates thousands; write the numbers without thousands separators"
             )
 

@@ -69,7 +69,7 @@ class Table:
             which the encoder does not support.
         leading_zeros: for columns of numbers that were read from text with leading zeros, such as postal codes, one of
             these texts.
-        unnamed: the positions, from 1, of columns that hold values and have no name; they are not in `columns`.
+        unnamed: the positions, from 1, of columns that contain values and have no name; they are not in `columns`.
         decimal_comma: whether it was read from text in which numbers may have decimal commas.
     """
 
@@ -89,7 +89,7 @@ class Table:
         Raises: DataError if two columns have the same name, or a column does not contain numbers, text or dates.
         """
         if hasattr(frame, "collect") and not hasattr(frame, "column_names"):
-            raise DataError(f"{name} is a {type(frame).__name__}, which holds no values yet: pass its collect()")
+            raise DataError(f"{name} is a {type(frame).__name__}, which contains no values yet: pass its collect()")
         names = list(frame) if isinstance(frame, Mapping) else list(getattr(frame, "column_names", frame.columns))
         check_names(name, [str(column) for column in names])
         columns = {str(column): as_column(frame[column], f"column {str(column)!r} of {name}") for column in names}
@@ -170,7 +170,8 @@ def as_column(values: Any, where: str) -> Shaped[Array, "n"]:
     for i, value in enumerate(objects):
         if not (_is_missing(value) or isinstance(value, (str, bool, np.bool_)) or _is_number(value)):
             raise DataError(
-                f"{where} holds {value!r:.60} of type {type(value).__name__} in row {i + 1}: expected a number or text"
+                f"{where} contains {value!r:.60} of type {type(value).__name__} in row {i + 1}: expected a number or "
+                "text"
             )
         column[i] = "" if _is_missing(value) else str(value)
     return column
@@ -374,7 +375,7 @@ def _fit_column(
     out = f"leave it out (--ignore {_flag(name)})"
     if column.dtype.kind in "mM":
         raise DataError(
-            f"column {name!r} of {where} holds dates: turn them into numbers, such as days or years, or {out}"
+            f"column {name!r} of {where} contains dates: turn them into numbers, such as days or years, or {out}"
         )
     if not category:
         values, other = numbers_in(column)
@@ -388,8 +389,8 @@ def _fit_column(
         return None
     if all(_DATE.fullmatch(value) for value in different):
         raise DataError(
-            f"column {name!r} of {where} holds dates ({different[0]!r:.40}): turn them into numbers, such as days or "
-            f"years, or {out}"
+            f"column {name!r} of {where} contains dates ({different[0]!r:.40}): turn them into numbers, such as days "
+            f"or years, or {out}"
         )
     if not category and (dressed := dressed_numbers(different)):
         with_commas = all(_DECIMAL_COMMA.fullmatch(value) for value in different)
@@ -397,19 +398,21 @@ def _fit_column(
         if with_commas:
             plain = "decimal points (or, in a CSV file, separate the columns by semicolons)"
         raise DataError(
-            f"column {name!r} of {where} holds numbers with {dressed}: write {plain}, name it a category (--categories "
-            f"{_flag(name)}), or {out}"
+            f"column {name!r} of {where} contains numbers with {dressed}: write {plain}, declare it a category "
+            f"(--categories {_flag(name)}), or {out}"
         )
     longest = max(different, key=len)
     if len(longest) > LONGEST_VALUE:
         row = int(np.flatnonzero(text == longest)[0]) + 1
-        raise DataError(f"column {name!r} of {where} holds free text ({len(longest):,} characters in row {row}): {out}")
+        raise DataError(
+            f"column {name!r} of {where} contains free text ({len(longest):,} characters in row {row}): {out}"
+        )
     if len(different) > MOST_VALUES or (not category and len(different) > max(FEW_VALUES, len(column) / 2)):
         units = {found[1] if (found := _WITH_UNIT.fullmatch(value)) else None for value in different}
         if len(units) == 1 and None not in units:
             raise DataError(
-                f"column {name!r} of {where} holds numbers with the unit {units.pop()!r} ({different[0]!r:.40}): write "
-                f"the numbers alone, or {out}"
+                f"column {name!r} of {where} contains numbers with the unit {units.pop()!r} ({different[0]!r:.40}): "
+                f"write the numbers alone, or {out}"
             )
         raise DataError(
             f"column {name!r} of {where} has {len(different):,} different texts in {len(column):,} rows, as "
@@ -427,7 +430,7 @@ def _refuse_mixed(where: str, name: str, column: np.ndarray, values: np.ndarray,
         raise DataError(
             f"column {name!r} of {where} mixes types: {numeric:,} numbers and {kinds}, the first "
             f"{str(column[row])!r:.40} "
-            f"in row {row + 1}: correct them, name it a category (--categories {_flag(name)}), or {out}"
+            f"in row {row + 1}: correct them, declare it a category (--categories {_flag(name)}), or {out}"
         )
 
 
@@ -445,8 +448,8 @@ def _refuse_infinite(where: str, name: str, values: Float[Array, "n"]) -> None:
     if infinite.any():
         row = int(infinite.argmax())
         raise DataError(
-            f"column {name!r} of {where} holds {values[row]:g} in row {row + 1}: expected finite numbers that float32 "
-            "can hold; correct it, or leave the cell empty if the value is missing"
+            f"column {name!r} of {where} contains {values[row]:g} in row {row + 1}: expected finite numbers that "
+            "float32 can represent; correct it, or leave the cell empty if the value is missing"
         )
 
 
@@ -467,11 +470,13 @@ def _encode(column: Column, table: Table, out: Float[Array, "n width"], notes: l
             notes.append(f"{where}: {values} that did not occur in training ({shown}); encoded as all zeros")
         return
     if source.dtype.kind in "mM":
-        raise DataError(f"{where} holds dates: expected numbers, as in training")
+        raise DataError(f"{where} contains dates: expected numbers, as in training")
     values, other = numbers_in(source)
     if other.any():
         row = int(other.argmax())
-        raise DataError(f"{where} holds {str(source[row])!r:.40} in row {row + 1}: expected a number, as in training")
+        raise DataError(
+            f"{where} contains {str(source[row])!r:.40} in row {row + 1}: expected a number, as in training"
+        )
     _refuse_infinite(table.name, column.name, values)
     missing = np.isnan(values)
     out[:, 0] = np.where(missing, column.fill, values)

@@ -128,7 +128,7 @@ def unpickle_arrays(content: bytes | mmap, start: int, path: Path) -> list[Pickl
     try:
         found = _ArrayMachine(content, start).run()
         if type(found) is not _ObjectArray:
-            raise _Refused(f"which holds {_kind(found)}")
+            raise _Refused(f"which contains {_kind(found)}")
         return found.elements
     except _Refused as refused:
         raise DataError(
@@ -395,7 +395,7 @@ class _ArrayMachine(_Machine):
         total = 0
         for i, element in enumerate(elements):
             if type(element) is not PickledArray:
-                raise _Refused(f"which holds {_kind(element)} at utterance {i}")
+                raise _Refused(f"which contains {_kind(element)} at utterance {i}")
             total += element.size
         if total > _MOST_UNFOLDED * len(self.content):  # the same array repeatedly
             raise _Refused(f"which unfolds its {len(self.content)} bytes into {total}")

@@ -134,7 +134,7 @@ def read_state(file: Path) -> tuple[State, Architecture | None]:
         raise DataError(f"{file} contains no arrays: expected the weights of a network")
     for name, array in state.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise DataError(f"{file}: {name} holds NaN or infinity: the network was broken when it was saved")
+            raise DataError(f"{file}: {name} contains NaN or infinity: the network was broken when it was saved")
     return state, architecture
 
 
@@ -179,7 +179,7 @@ def _read_pt(file: Path) -> State:
             break
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise DataError(
-            f"{file} holds a {type(content).__name__} with more than tensors: expected a state dict, as "
+            f"{file} contains a {type(content).__name__} with more than tensors: expected a state dict, as "
             "torch.save(network.state_dict(), FILE) writes it"
         )
     state = {}

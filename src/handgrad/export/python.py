@@ -207,7 +207,7 @@ def preprocess(x):
     if x.ndim < 2 or x.shape[1:] != INPUT_SHAPE and x[:1].size != math.prod(INPUT_SHAPE) * len(x[:1]):
         raise ValueError(f"inputs of shape {x.shape}: expected (N, {', '.join(map(str, INPUT_SHAPE))})")
     if not np.isfinite(x).all():
-        raise ValueError("the inputs hold NaN or infinity: expected finite numbers")
+        raise ValueError("the inputs contain NaN or infinity: expected finite numbers")
     x = (x.reshape(len(x), *INPUT_SHAPE) - SHIFT) * SCALE
     return x.reshape(len(x), *NETWORK_SHAPE)
 '''

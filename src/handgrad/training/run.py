@@ -685,7 +685,7 @@ class Run:
     def _check_values(self, inputs: Num[Array, "N *shape"]) -> None:
         if not (finite := np.isfinite(inputs)).all():
             raise ConfigError(
-                f"inputs hold {inputs[~finite][0]} in sample {np.argwhere(~finite)[0, 0]}: expected finite numbers, "
+                f"inputs contain {inputs[~finite][0]} in sample {np.argwhere(~finite)[0, 0]}: expected finite numbers, "
                 "raw values on the scale of the data set"
             )
         if not inputs.size or not self._preprocessing[1].get("bounded", True):
@@ -693,7 +693,7 @@ class Run:
         least, most = self._preprocessing[1].get("seen", (0.0, self.value_range))
         low, high = float(inputs.min()), float(inputs.max())
         slack = 1e-4 * self.value_range  # of rounding
-        values = f"inputs hold values from {low:.4g} to {high:.4g}, and training saw {least:.4g} to {most:.4g}"
+        values = f"inputs contain values from {low:.4g} to {high:.4g}, the training data {least:.4g} to {most:.4g}"
         if low < min(0.0, least) - slack or high > max(self.value_range, most) + slack or 0 < high <= 1 < most:
             raise ConfigError(
                 f"{values}: expected raw values from 0 to {self.value_range:g}, neither scaled nor standardised (the "

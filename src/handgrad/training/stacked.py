@@ -178,7 +178,7 @@ def train_stacked(
             differing = _differing(folder.config(), config) if folder.exists() else []
             if differing := [name for name in differing if name not in _ANYWHERE]:
                 raise RunError(
-                    f"{folder.path} holds a run with other settings ({', '.join(differing)}): choose another folder"
+                    f"{folder.path} contains a run with other settings ({', '.join(differing)}): choose another folder"
                 )
         trainings = [
             _StackedTraining(i, None if read_off else i, folder, config, own, dataset=data)
