@@ -23,7 +23,7 @@ def test_a_healthy_recipe_ends_with_0_and_says_so(capsys, tmp_path, monkeypatch)
     code, out, _ = run(capsys, "doctor", "digits")
     assert code == 0
     assert out.startswith("digits\nthe data\n")
-    assert "Nothing is wrong that these checks can see." in out
+    assert "These checks found nothing wrong." in out
     assert out.rstrip().endswith("report: doctor/digits")
     assert sorted(path.name for path in (tmp_path / "doctor" / "digits").iterdir()) == [
         *("doctor.json", "layers.png", "learning-rate.png")

@@ -47,7 +47,7 @@ def test_a_run_goes_on_when_its_reader_leaves(tmp_path, whole):
     done = shell(f"{command(*TRAIN, '--run-dir', tmp_path / 'run')} | head -1")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 1
-    assert done.stderr == "handgrad: nobody reads stdout any more; the command continues without it\n"
+    assert done.stderr == "handgrad: stdout was closed by its reader; the command continues without it\n"
     assert_same_run(whole, tmp_path / "run")
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 400
 
@@ -99,7 +99,7 @@ def test_the_table_of_a_study_that_was_lost_is_no_success(tmp_path):
     done = shell(f"{command('search', 'show', study)} > /dev/full")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "handgrad: error: cannot write to stdout: No space left on device. Free some space or write to another place"
+        "handgrad: error: cannot write to stdout: No space left on device. Free some space or write to a different place"
     ]
 
 

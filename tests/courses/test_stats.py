@@ -99,7 +99,7 @@ def test_an_interrupt_keeps_the_epochs_that_are_done(capsys, tmp_path, mnist_fol
     flags = ["--epochs", "9", "--data-dir", str(mnist_folder), "--out", str(tmp_path), "--json"]
     assert main(["courses", "stats", *flags]) == 130
     captured = capsys.readouterr()
-    assert "interrupted: the figures of 2 epochs are kept" in captured.err
+    assert "interrupted: the statistics of 2 epochs are kept" in captured.err
     assert len(json.loads(captured.out)["validation_errors"]) == 2
     assert (tmp_path / "validation_errors.png").is_file()
 

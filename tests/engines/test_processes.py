@@ -168,7 +168,7 @@ def test_alone():
     ("arguments", "message"),
     [
         (["--engine", "numpy"], "engine=numpy trains in one process, and torchrun started 2: use --engine torch"),
-        (["--engine", "torch", "--doctor"], "--doctor examines a run of one process, and torchrun started several"),
+        (["--engine", "torch", "--doctor"], "--doctor supports only one process, and torchrun started several"),
     ],
 )
 def test_what_several_processes_cannot_do(capsys, monkeypatch, tmp_path, arguments, message):

@@ -342,7 +342,7 @@ def test_an_interrupted_preparation_resumes(tmp_path, capsys):
         file.write(b"what was not written down")
     done = len(journal.read_text().splitlines()) - 2
     assert main(["speech", "prepare", str(corpus), "--out", str(out), "--processes", "1"]) == 0
-    assert f"resumes: {done} of 12 utterances are aligned already" in capsys.readouterr().err
+    assert f"resuming: {done} of 12 utterances are already aligned" in capsys.readouterr().err
     assert not (out / ".preparing").exists()
     whole = prepare([corpus], tmp_path / "whole", PrepareConfig(processes=1))
     assert whole.resumed == 0

@@ -86,7 +86,7 @@ def test_the_checkpoint_before_a_damaged_one_is_offered(run):
     content = bytearray((run / CHECKPOINT).read_bytes())
     content[-5] ^= 4
     (run / CHECKPOINT).write_bytes(content)
-    with pytest.raises(RunError, match=r"state.safetensors is damaged .*The checkpoint before it is whole: mv .* step"):
+    with pytest.raises(RunError, match=r"state.safetensors is damaged .*The previous checkpoint is intact: mv .* step"):
         train(run_dir=run, resume=True)
     shutil.move(run / PREVIOUS, run / CHECKPOINT)
     assert train(run_dir=run, resume=True).summary["steps"] == 60
@@ -134,7 +134,7 @@ def test_check_run(run, capsys):
     save_file({"a": np.ones(3)}, run / "model.safetensors")
     assert main(["check-run", str(run), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)["files"]
-    assert found["best.safetensors"] == found["config.toml"] == "whole"
+    assert found["best.safetensors"] == found["config.toml"] == "intact"
     assert found["preprocessing.safetensors"] == "missing"
     assert "damaged" in found["curves.png"]
     assert "no checksum" in found["model.safetensors"]

@@ -72,7 +72,7 @@ def test_show_says_how_and_why(tmp_path, capsys):
     layers = {layer["name"]: layer for layer in json.loads(capsys.readouterr().out)["layers"]}
     assert "algorithm" not in layers["1.0"]
     algorithm = layers["8.2"]["algorithm"]
-    assert (algorithm["name"], algorithm["why"]) == ("winograd-4x4", "least estimate")
+    assert (algorithm["name"], algorithm["why"]) == ("winograd-4x4", "lowest estimate")
     assert algorithm["estimates"]["im2col"] == 1
     assert algorithm["estimates"]["winograd-4x4"] == min(algorithm["estimates"].values()) < 1
     assert layers["15.2"]["algorithm"]["name"] == "taps"
@@ -83,13 +83,13 @@ def test_show_says_how_and_why(tmp_path, capsys):
     for layer in json.loads(capsys.readouterr().out)["layers"]:
         if layer["kind"] == "conv2d":
             assert layer["algorithm"]["name"] == settled[layer["name"]]
-            assert layer["algorithm"]["why"] == "quickest when tried"
+            assert layer["algorithm"]["why"] == "fastest when measured"
 
     wanted = train(run_dir=tmp_path / "wanted", convolution="winograd-2x2", **{**SMALL, "model": "preact-resnet"})
     assert main(["show", str(wanted.path), "--json"]) == 0
     layers = {layer["name"]: layer for layer in json.loads(capsys.readouterr().out)["layers"]}
     assert layers["0"]["algorithm"]["why"] == "as set"
-    assert layers["2"]["algorithm"]["why"] == "least estimate: winograd-2x2 does not fit"  # a 1x1 convolution
+    assert layers["2"]["algorithm"]["why"] == "lowest estimate: winograd-2x2 is not applicable"  # a 1x1 convolution
     assert main(["show", str(wanted.path)]) == 0
     assert "--convolution" in capsys.readouterr().out
     assert main(["show", "digits"]) == 0

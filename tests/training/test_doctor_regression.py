@@ -177,7 +177,7 @@ def test_a_run_and_its_figures(table, capsys):
     (curve,) = (finding for finding in report if finding.check == "curve")
     assert f"test R² {run.summary['last']['test_r2']:.3f}" in curve.evidence
     assert main(["doctor", str(table / "run"), "--budget", "1"]) == 0
-    assert "Nothing is wrong that these checks can see." in capsys.readouterr().out
+    assert "These checks found nothing wrong." in capsys.readouterr().out
 
 
 def test_a_regression_that_diverges(table):

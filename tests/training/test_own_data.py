@@ -410,5 +410,5 @@ def test_a_recipe_gives_way_to_data_of_ones_own(table):
 def test_predictions_do_not_replace_their_input(run, tmp_path, capsys):
     (tmp_path / "new.csv").write_text("a,b\n1,2\n")
     assert main(["predict", str(run.path), str(tmp_path / "new.csv"), "--out", str(tmp_path / "new.csv")]) == 2
-    assert "is INPUT, which would be replaced: choose another file" in capsys.readouterr().err
+    assert "is INPUT, which would be overwritten: choose another file" in capsys.readouterr().err
     assert (tmp_path / "new.csv").read_text() == "a,b\n1,2\n"

@@ -30,8 +30,8 @@ def test_the_doctor_prints_its_examination_in_a_read_only_place():
     assert done.returncode in (0, 1)
     assert "one-batch" in done.stdout
     (line,) = done.stderr.splitlines()
-    assert line.startswith("the report is printed only: cannot write doctor/digits-mlp/doctor.json: ") or (
-        line.startswith("the report is printed only: cannot write doctor/digits/doctor.json: ")
+    assert line.startswith("the report could not be saved: cannot write doctor/digits-mlp/doctor.json: ") or (
+        line.startswith("the report could not be saved: cannot write doctor/digits/doctor.json: ")
     )
     assert line.endswith("choose another folder with --out")
     assert "--run-dir" not in line

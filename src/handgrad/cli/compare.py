@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from handgrad.cli.common import DataDir, Json, Offline, new_app, otherwise
+from handgrad.cli.common import DataDir, Json, Offline, default_text, new_app
 from handgrad.training.compare import Comparison, Divergence, Step, compare_runs
 
 app = new_app(
@@ -41,7 +41,7 @@ def compare(
         float | None,
         Parameter(
             help="largest relative difference that counts as agreement",
-            show_default=otherwise("1e-8 in float64, 1e-3 in float32, 0.5 in half precision"),
+            show_default=default_text("1e-8 in float64, 1e-3 in float32, 0.5 in half precision"),
         ),
     ] = None,
     data_dir: DataDir = None,

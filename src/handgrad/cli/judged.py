@@ -1,4 +1,4 @@
-"""Tables of what an evaluation says of each class, or of each target."""
+"""Tables with the metrics of each class or target."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rich.table import Table
 
 from handgrad.cli.reporting import measure_name
 
-#: Classes up to which there is a row for each, and up to which the table of what is taken for what is shown.
+#: Maximum numbers of classes for the table of metrics and for the confusion matrix.
 MOST_ROWS, MOST_COLUMNS = 60, 20
 
 
 def judged_tables(details: Mapping[str, Any], title: str) -> Iterator[Table]:
-    """The tables of one evaluation, from `training.judging.details`; none where it says nothing."""
+    """The tables of one evaluation, from `training.judging.details`; none if it is empty."""
     if "targets" in details:
         yield _rows(title, "target", details["targets"])
         return

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from handgrad.cli.common import new_app, otherwise
+from handgrad.cli.common import default_text, new_app
 from handgrad.errors import ConfigError
 
 app = new_app(
@@ -29,7 +29,8 @@ app = new_app(
 def report(
     *runs: Annotated[Path, Parameter(help="run folders and study folders")],
     out: Annotated[
-        Path | None, Parameter(help="file to write", show_default=otherwise("report.html; Markdown and LaTeX: stdout"))
+        Path | None,
+        Parameter(help="file to write", show_default=default_text("report.html; Markdown and LaTeX: stdout")),
     ] = None,
     format: Annotated[
         Literal["html", "markdown", "latex"], Parameter(help="HTML page, or tables for a paper")

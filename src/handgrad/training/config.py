@@ -115,9 +115,9 @@ _OF_MODELS = {
 _NETWORK_SETTINGS = (*_OF_MODELS, "norm", "num_groups")
 
 
-def _setting(default: Any, rule: Rule, help: str, otherwise: str = "") -> Any:
-    """A field; `otherwise` describes the value that is used if it is not set, unless it is `default`."""
-    return dataclasses.field(default=default, metadata={"rule": rule, "help": help, "otherwise": otherwise})
+def _setting(default: Any, rule: Rule, help: str, default_text: str = "") -> Any:
+    """A field; `default_text` describes the value that is used if it is not set, unless it is `default`."""
+    return dataclasses.field(default=default, metadata={"rule": rule, "help": help, "default_text": default_text})
 
 
 #: Headings under which the settings are shown.

@@ -326,12 +326,12 @@ class RunFolder:
                 raise error from None
             path, previous = self.path / CHECKPOINT, self.path / PREVIOUS
             raise RunError(
-                f"{error}. The checkpoint before it is whole: mv {previous} {path}, and --resume continues from step "
+                f"{error}. The previous checkpoint is intact: mv {previous} {path}, and --resume continues from step "
                 f"{about['step']}"
             ) from None
 
     def examined(self) -> dict[str, str]:
-        """The state of each file of the run: "whole", "missing" (if the run should have it by now), or what is wrong
+        """The state of each file of the run: "intact", "missing" (if the run should have it by now), or what is wrong
         with it."""
         readers: dict[str, Callable[[str], object]] = {
             "config.toml": lambda _: self.config(),
@@ -350,7 +350,7 @@ class RunFolder:
                 continue
             try:
                 read_file(name)
-                found[name] = "whole"
+                found[name] = "intact"
             except (RunError, ConfigError) as error:
                 found[name] = str(error)
         return found

@@ -68,7 +68,7 @@ def check_weights(inside: Inside, state: State) -> Finding:
                 f"{name} of layer {layer} ({kind}) is the first: {count:,} of its {array.size:,} numbers are NaN or "
                 "infinite",
                 "NaN spreads to everything that is computed from it: this network is lost",
-                ("train again, with a smaller --learning-rate", "handgrad predict --weights best, if those are whole"),
+                ("train again, with a smaller --learning-rate", "handgrad predict --weights best, if those are finite"),
                 {"parameter": name, "numbers": count},
             )
     weights = [name for name, array in state.items() if array.ndim >= 2]
