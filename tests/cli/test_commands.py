@@ -292,7 +292,7 @@ def test_a_reader_that_has_had_enough_is_no_error(run_dir):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_to_is_refused(capsys, tmp_path):
     tmp_path.chmod(0o500)
-    assert "cannot make the run folder" in refused(capsys, "train", *QUICK, "--run-dir", tmp_path / "a")
+    assert "cannot create the run folder" in refused(capsys, "train", *QUICK, "--run-dir", tmp_path / "a")
 
 
 # -- the other commands -----------------------------------------------------------------------------------------------

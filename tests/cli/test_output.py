@@ -99,7 +99,8 @@ def test_the_table_of_a_study_that_was_lost_is_no_success(tmp_path):
     done = shell(f"{command('search', 'show', study)} > /dev/full")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "handgrad: error: cannot write to stdout: No space left on device. Free some space or write to a different place"
+        "handgrad: error: cannot write to stdout: No space left on device. "
+        "Free some space or write to a different place"
     ]
 
 
@@ -182,7 +183,7 @@ def test_a_hangup_is_resumed_bit_for_bit(tmp_path):
     process.send_signal(signal.SIGHUP)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "all of it is saved" in errors
+    assert "everything is saved" in errors
     assert main(["train", "--resume", "--quiet", "--run-dir", str(tmp_path / "run")]) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 

@@ -150,7 +150,7 @@ def test_json_names_the_files(run, tmp_path, capsys):
 def test_a_file_that_is_there_is_kept(run, tmp_path, capsys):
     (tmp_path / "net.safetensors").write_text("mine")
     arguments = ["export", run.path, "--to", "torch", "--out", tmp_path / "net.py"]
-    assert "net.safetensors exists already: choose another --out, or replace it with --force" in refused(
+    assert "net.safetensors already exists: choose another --out, or replace it with --force" in refused(
         capsys, *arguments
     )
     assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]
@@ -216,7 +216,7 @@ def test_a_run_under_way_can_be_exported(run, tmp_path):
         (tmp_path / "run" / name).write_bytes((run.path / name).read_bytes())
     (out, card) = export(handgrad.load_run(tmp_path / "run"), "safetensors", tmp_path / "net.safetensors")
     assert out.exists()
-    assert "How good it is" not in card.read_text("utf-8")
+    assert "## Metrics" not in card.read_text("utf-8")
 
 
 def test_a_place_that_cannot_be_written_to(run, tmp_path):
@@ -239,7 +239,7 @@ def test_a_layer_of_ones_own_has_no_form(monkeypatch):
 
     monkeypatch.setitem(KINDS, "own", Kind(Own, lambda shape: (shape, 0, 0)))
     network = networks.trained(architecture=Architecture("own", (3,), (LayerSpec("own"),)), state={})
-    with pytest.raises(ConfigError, match=r"layer 0 \(own\) is a layer class of your own, which cannot be exported"):
+    with pytest.raises(ConfigError, match=r"layer 0 \(own\) is a custom layer class, which cannot be exported"):
         python_file(network, file_name="net.py")
 
 
@@ -380,6 +380,6 @@ def test_the_card_of_a_table(tmp_path):
     }
     network = networks.trained("no-hidden-layer", table=table, task="regression")
     text = card(network, tmp_path / "README.md", {"net.py": "python", "net.onnx": "onnx"})
-    assert "| age | number | becomes 31.5, and a 0/1 feature says so | 2 |" in text
+    assert "| age | number | becomes 31.5, and is flagged by a 0/1 feature | 2 |" in text
     assert "python net.py table.csv" in text
-    assert "Targets, in their own units" in text
+    assert "Targets, in their original units" in text

@@ -65,7 +65,7 @@ def test_a_database_with_several_studies_asks_which(postgres, tmp_path):
     store = open_store(postgres.url)
     for name in ("one", "two"):
         create(tmp_path / name, store, name, plan_from({"batch_size": [8, 16]}), DATA, join=True, resume=False)
-    with pytest.raises(RunError, match=r"contains \d studies: say which with --name, one of .*one"):
+    with pytest.raises(RunError, match=r"contains \d studies: choose one with --name, one of .*one"):
         join(store)
     with pytest.raises(RunError, match=r"contains no study 'three'; it contains .*two"):
         join(store, "three")

@@ -305,7 +305,9 @@ def test_another_range_is_refused(made, wanted, now):
 def test_a_study_of_another_version_is_refused(made, tmp_path):
     study = made()
     study.study.set_user_attr("handgrad", {**study.about, "format": 99})
-    with pytest.raises(RunError, match="has format=99, this handgrad reads format=1: use the version that made it, or"):
+    with pytest.raises(
+        RunError, match="has format=99, this handgrad reads format=1: use the version that created it, or"
+    ):
         made()
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="file is a file, expected the folder of a study"):
@@ -329,7 +331,7 @@ def test_a_study_that_is_there_is_not_begun_again(made, tmp_path):
 def test_joining_does_not_change_the_plan(made, tmp_path):
     study = made()
     more = plan_from({"learning_rate": [1e-2, 1e-3, 1e-4], "batch_size": [8, 16]})
-    with pytest.raises(ConfigError, match=r"has another plan, without learning_rate=0.0001: .* with --resume"):
+    with pytest.raises(ConfigError, match=r"has a different plan, without learning_rate=0.0001: .* with --resume"):
         create(tmp_path, study.store, "study", more, DATA, join=True, resume=False)
 
 

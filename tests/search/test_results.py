@@ -67,7 +67,7 @@ def test_the_larger_spread_decides():
 def test_one_seed_says_nothing_of_the_spread():
     said = in_a_row(found(row(1, 0.9), row(2, 0.8), seeds=1))
     assert "ahead of the next by 0.1000. With one seed each, the variation is unknown: see --seeds." in said
-    assert "with the same figure" in in_a_row(found(row(1, 0.9), row(2, 0.9), seeds=1))
+    assert "with the same value" in in_a_row(found(row(1, 0.9), row(2, 0.9), seeds=1))
 
 
 def test_small_losses_are_good():

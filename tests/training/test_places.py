@@ -51,7 +51,7 @@ def test_a_place_that_was_asked_for_and_cannot_be_written_to_is_an_error_after_t
 def test_a_run_in_a_read_only_place_is_refused_in_one_line():
     done = handgrad(READ_ONLY, *TRAIN)
     assert done.returncode == 2
-    assert done.stderr.startswith("handgrad: error: cannot make the run folder runs/digits")
+    assert done.stderr.startswith("handgrad: error: cannot create the run folder runs/digits")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -66,7 +66,7 @@ LONG = "x" * 300
         ([*DOCTOR, "--out", ""], "--out is empty"),
         (["evaluate", ""], "argument 1 is empty"),
         ([*TRAIN, "--data-dir", ""], "--data-dir is empty"),
-        ([*TRAIN, "--run-dir", LONG], f"cannot make the run folder {LONG}: File name too long"),
+        ([*TRAIN, "--run-dir", LONG], f"cannot create the run folder {LONG}: File name too long"),
         ([*TRAIN, "--config", LONG], "File name too long"),
         (["evaluate", LONG], "there is no run folder"),
         (["predict", LONG, "x.npy"], "there is no run folder"),
@@ -144,6 +144,6 @@ def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):
 def test_a_file_named_runs_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("runs").write_text("")
-    with pytest.raises(RunError, match="cannot make the run folder"):
+    with pytest.raises(RunError, match="cannot create the run folder"):
         train(max_steps=1)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

@@ -86,10 +86,10 @@ class Link:
     snippet: str
 
     def place(self) -> str:
-        """`handgrad/nn/linear.py:73`, from the folder that holds the package.
+        """`handgrad/nn/linear.py:73`, from the folder that contains the package.
 
         Raises:
-            LookupError: the piece of text no longer stands in the function.
+            LookupError: the piece of text is no longer in the function.
         """
         target = inspect.unwrap(self.target)
         lines, first = inspect.getsourcelines(target)
@@ -260,7 +260,7 @@ class Derivation:
             if not least <= size <= most:
                 raise ConfigError(
                     f"{name}={size} is out of range: {self.name} takes {least} to {most} "
-                    "(the numerical derivative moves every number in turn)"
+                    "(the numerical derivative varies every number in turn)"
                 )
         chosen = {**self.sizes, **(sizes or {})}
         every = [chosen] * DRAWS

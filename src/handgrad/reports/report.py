@@ -104,7 +104,7 @@ class Report:
                 written.append(path)
         return written
 
-    # -- used while the report is made --------------------------------------------------------------------------------
+    # -- used while making the report --------------------------------------------------------------------------------
 
     def figure(self, name: str, figure: Figure, alt: str, caption: str = "") -> str:
         """Adds a figure and returns a placeholder for it; `to_html` replaces the placeholder with the drawing."""
@@ -474,7 +474,7 @@ def _as_pictures(dataset: Dataset, judged: samples.Judged, rows: np.ndarray) -> 
     for row in rows.tolist():
         index = int(judged.indices[row])
         pixels = samples.picture(dataset, index)
-        assert pixels is not None  # as the first one is
+        assert pixels is not None  # like the first one
         true, given = _said(dataset, judged, row)
         where = samples.place(dataset, index)
         alt = f"{where or f'Sample {index:,}'}: {true}, predicted as {given}"

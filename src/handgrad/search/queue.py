@@ -222,7 +222,7 @@ class Queue:
             if combination is not None and impossible is not None:
                 if plan.impossible == "refuse":
                     raise ConfigError(
-                        f"{describe(combination)} cannot be trained: {impossible}. Take it out of the ranges, or "
+                        f"{describe(combination)} cannot be trained: {impossible}. Remove it from the ranges, or "
                         "skip such combinations with --impossible skip"
                     )
                 self._add(combination, 0, why=IMPOSSIBLE, message=impossible)

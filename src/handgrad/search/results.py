@@ -223,7 +223,7 @@ def in_a_row(findings: Findings) -> str:
     first = best[0]
     figure = with_spread(first)
     if len(best) > 1:
-        why = "within their spread over seeds" if best[-1].score < first.score else "with the same figure"
+        why = "within their spread over seeds" if best[-1].score < first.score else "with the same value"
         return f"{len(best)} combinations tie for the best {name}, {figure}, {why}: more seeds may separate them."
     said = f"Best {name}: {figure}"
     ranked = [row for row in findings.rows if row.mean is not None]
@@ -347,7 +347,7 @@ def summary_lines(found: Findings) -> list[str]:
     messages = {result.message for row in found.rows for result in row.results if result.state == "error"}
     lines += [f"Failed: {message}" for message in sorted(messages)[:3]]
     if found.running or found.waiting:
-        lines.append(f"{found.running:,} runs under way, {found.waiting:,} waiting.")
+        lines.append(f"{found.running:,} runs in progress, {found.waiting:,} waiting.")
     return lines
 
 

@@ -143,9 +143,9 @@ def _check_combinations(plan: Plan, data: dict[str, Any], watcher: Watcher) -> N
     more = f"; and {len(bad) - 3:,} more" if len(bad) > 3 else ""
     said = f"{len(bad):,} of {len(every):,} combinations cannot be trained: {named}{more}"
     if len(bad) == len(every):
-        raise ConfigError(f"{said}. Change the settings that they share")
+        raise ConfigError(f"{said}. Change the common settings")
     if plan.impossible == "refuse":
-        raise ConfigError(f"{said}. Take them out, or skip them with --impossible skip")
+        raise ConfigError(f"{said}. Remove them, or skip them with --impossible skip")
     watcher.note(f"{said}. They are skipped")
 
 
@@ -310,7 +310,7 @@ class _Parent:
         if self._stopping:
             return
         self.deaths += 1
-        # they were not killed but die by themselves
+        # they were not killed but exit by themselves
         if code is not None and code > 0 and self.deaths >= MOST_DEATHS_AT_ONCE:
             self.fatal = f"{self.deaths} workers died before they had begun a run (the last with exit code {code})"
             return
@@ -403,7 +403,7 @@ def search(
         found = leave_results(study, watcher, figures=False)
         where = f"--join {hidden(study.store.address)}" if join_at is not None else f"{study.folder} --resume"
         raise Interrupted(
-            f"stopped after {found.runs:,} runs; all of it is saved. Resume with: handgrad search {where}"
+            f"stopped after {found.runs:,} runs; everything is saved. Resume with: handgrad search {where}"
         ) from None
     try:
         return study, leave_results(study, watcher, figures=figures)
@@ -436,7 +436,7 @@ def leave_results(study: Study, watcher: Watcher | None = None, *, figures: bool
     page = study.folder / "study.html"
     if page.exists() and table.exists() and table.read_text(encoding="utf-8") == lines:
         return found  # drawn already
-    page.unlink(missing_ok=True)  # of fewer runs
+    page.unlink(missing_ok=True)  # from fewer runs
     write_text(table, lines, advice=advice)
     best = best_toml(found)
     if best is not None:

@@ -273,14 +273,14 @@ def create(folder: Path, store: Store, name: str, plan: Plan, data: Mapping[str,
                     "another --study-dir"
                 )
             study = _opened(folder, store, name)
-            grown = _grown(study.plan, plan, hidden(store.address))
-            if grown != study.plan:
+            extended = _extended(study.plan, plan, hidden(store.address))
+            if extended != study.plan:
                 if not resume:
                     raise ConfigError(
-                        f"the study {name!r} in {hidden(store.address)} has another plan, "
-                        f"{_difference(study.plan, grown)}: leave that out, or add it to the study with --resume"
+                        f"the study {name!r} in {hidden(store.address)} has a different plan, "
+                        f"{_difference(study.plan, extended)}: leave that out, or add it to the study with --resume"
                     )
-                study.study.set_user_attr("handgrad", {**study.about, "plan": grown.to_toml()})
+                study.study.set_user_attr("handgrad", {**study.about, "plan": extended.to_toml()})
     study.write_plan()
     return study
 
@@ -290,13 +290,13 @@ def _opened(folder: Path, store: Store, name: str) -> Study:
     about = loaded.user_attrs.get("handgrad")
     if about is None:
         raise RunError(
-            f"{hidden(store.address)} contains an Optuna study {name!r} that handgrad search did not make: choose "
+            f"{hidden(store.address)} contains an Optuna study {name!r} that handgrad search did not create: choose "
             "another --study-dir, or another database"
         )
     if about.get("format") != FORMAT:
         raise RunError(
             f"{hidden(store.address)} has format={about.get('format')}, this handgrad reads format={FORMAT}: use the "
-            "version that made it, or start a new study"
+            "version that created it, or start a new study"
         )
     return Study(folder, store, loaded)
 
@@ -314,7 +314,7 @@ def join(store: Store, name: str | None = None, folder: Path | None = None) -> S
     names = optuna.get_all_study_names(store.storage)
     if name is None and len(names) > 1:
         raise RunError(
-            f"{hidden(store.address)} contains {len(names)} studies: say which with --name, one of {', '.join(names)}"
+            f"{hidden(store.address)} contains {len(names)} studies: choose one with --name, one of {', '.join(names)}"
         )
     if not names or (name is not None and name not in names):
         what = f"no study {name!r}; it contains {', '.join(names)}" if names else "no study yet"
@@ -349,7 +349,7 @@ def load_study(path: str | Path) -> Study:
 # -- extending a plan -------------------------------------------------------------------------------------------------
 
 
-def _grown(before: Plan, now: Plan, where: str) -> Plan:
+def _extended(before: Plan, now: Plan, where: str) -> Plan:
     """The plan `before`, extended by the additions of `now`.
 
     Raises:
@@ -381,7 +381,7 @@ def _grown(before: Plan, now: Plan, where: str) -> Plan:
         if missing:
             raise ConfigError(
                 f"the study in {where} has {factor.name}={shown(missing[0])} too: values can be added to a study, not "
-                "taken away. List it, or start a new study"
+                "removed. List it, or start a new study"
             )
         more = [value for value in added.values if value not in factor.values]
         factors.append(dataclasses.replace(factor, values=(*factor.values, *more)))

@@ -156,7 +156,7 @@ class Worker:
         self.heartbeat_seconds = heartbeat_seconds
         self.stopping = threading.Event()
         self.workers, self.threads, self.stack = workers, threads, stack
-        self.trial_ids: set[int] = set()  # under way
+        self.trial_ids: set[int] = set()  # in progress
 
     def retry(self, action: Callable[[], Any]) -> Any:
         return self.study.store.retry(action, lambda text: self.tell("note", text))
@@ -233,7 +233,10 @@ class Worker:
             except (RunError, DataError, OSError):  # a problem of the machine
                 raise
             except Exception as error:  # each can still be trained separately
-                self.tell("note", f"{len(runs)} runs do not train together ({_in_short(error)}): each trains alone")
+                self.tell(
+                    "note",
+                    f"{len(runs)} runs cannot be trained together ({_short_message(error)}): training them separately",
+                )
                 ends = None
             if ends is not None:
                 for run, end in zip(runs, ends, strict=True):
@@ -289,7 +292,7 @@ class Worker:
             elif isinstance(end, ConfigError):
                 why, message = ERROR, str(end)
             else:  # a bug: losing one run is better than losing all
-                why, message = ERROR, _in_short(end)
+                why, message = ERROR, _short_message(end)
             self.retry(lambda: self.queue.fail(job.trial_id, why, message))
             self.tell("ended", job.run, why, None)
         self.trial_ids.discard(job.trial_id)
@@ -340,7 +343,7 @@ class Worker:
         return result
 
 
-def _in_short(error: Exception) -> str:
+def _short_message(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 

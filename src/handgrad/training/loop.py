@@ -409,7 +409,7 @@ class Training:
                 if stopping:
                     self.save_checkpoint()
                     raise Interrupted(
-                        f"stopped at step {self.step} of {self.steps}; all of it is saved. "
+                        f"stopped at step {self.step} of {self.steps}; everything is saved. "
                         f"Resume with: handgrad train --run-dir {self.folder.path} --resume"
                     )
                 if time.perf_counter() - self.saved_at >= self.config.checkpoint_seconds:
