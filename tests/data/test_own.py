@@ -259,7 +259,7 @@ def test_zip_bombs_and_lies_are_refused(tmp_path, monkeypatch):
     npz_with_header(tmp_path / "lie.npz", (10**12,), b"")
     with pytest.raises(DataError, match=r"claims shape=\(1000000000000,\).* but has 0: it is damaged"):
         from_path(tmp_path / "lie.npz")
-    monkeypatch.setattr(array_files_module, "MOST_UNPACKED", 10_000)
+    monkeypatch.setattr(array_files_module, "MAX_UNPACKED", 10_000)
     npz_with_header(tmp_path / "bomb.npz", (100_000,), bytes(800_000))
     with pytest.raises(DataError, match=r"unpacks from [\d,]+ bytes to 800,128: that is a zip bomb"):
         from_path(tmp_path / "bomb.npz")

@@ -210,7 +210,7 @@ def test_broken_text_is_refused(tmp_path, text, message):
 
 
 def test_a_line_without_an_end_is_not_read_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("handgrad.data.table_files.LONGEST_LINE", 1000)
+    monkeypatch.setattr("handgrad.data.table_files.MAX_LINE", 1000)
     with pytest.raises(DataError, match="line 2, has more than 1,000 characters"):
         read_table(written(tmp_path, "a,b\n" + "1" * 5000))
 

@@ -6,7 +6,7 @@ import pytest
 from handgrad.errors import ConfigError
 from handgrad.reports import significance
 from handgrad.reports.significance import (
-    FEWEST_SEEDS,
+    MIN_SEEDS,
     compare,
     mean_interval,
     seeds_needed,
@@ -104,7 +104,7 @@ def test_which_is_better_and_when_nothing_is_said():
     two = compare(high[:2], low[:2])
     assert two.winner is None
     assert two.p is None
-    assert two.needed == FEWEST_SEEDS
+    assert two.needed == MIN_SEEDS
     assert "2 seeds are too few for a test" in two.why
     for wrong in ([], [0.9, float("nan")]):
         with pytest.raises(ConfigError, match="expected at least one finite result of each"):

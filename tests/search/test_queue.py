@@ -154,7 +154,7 @@ def test_a_run_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
         job = take(queue)
         if job is not None:
             taken.append(job.run)
-    assert len(taken) == 2 * queues.MOST_DEATHS
+    assert len(taken) == 2 * queues.MAX_DEATHS
     found = findings(queue.study)
     assert {r.state for row in found.rows for r in row.results} == {"error"}
     assert "its worker died 10 times after step 0: is there enough memory?" in found.rows[0].results[0].message
@@ -164,7 +164,7 @@ def test_deaths_count_only_where_the_run_gets_no_further(made, monkeypatch):
     queue = Queue(made({"learning_rate": [1e-2, 1e-3]}, trials=1))
     dead = dead_worker()
     monkeypatch.setattr(queues, "owner", lambda pid=None: dead)
-    for step in range(2 * queues.MOST_DEATHS):
+    for step in range(2 * queues.MAX_DEATHS):
         queue.begun(take(queue), step)
     assert take(queue) is not None
 

@@ -13,7 +13,7 @@ from handgrad.figures.search import Point, front
 from handgrad.pages import inline
 from handgrad.search import Findings, Result, Row, plan_from
 from handgrad.search.figures import figures_of, importances, points_of, write_figures
-from handgrad.search.page import MOST_ROWS, study_page
+from handgrad.search.page import MAX_ROWS, study_page
 from handgrad.search.results import best_of, best_toml, in_a_row, summary_lines, to_csv
 from handgrad.search.space import grid
 from handgrad.training import TrainConfig
@@ -270,6 +270,6 @@ def test_ten_thousand_combinations_stay_usable(tmp_path):
         assert (tmp_path / f"{name}.svg").stat().st_size < 3_000_000, name
     text = study_page("many", found, figures, "")
     assert len(text) < 8_000_000
-    assert text.count("<tr") == MOST_ROWS + 1
+    assert text.count("<tr") == MAX_ROWS + 1
     assert "The best 1,000 of 10,000; all are in trials.csv." in text
     assert to_csv(found).count("\n") == 10_001

@@ -78,7 +78,7 @@ def test_stacked_models_have_a_confusion_each():
 @pytest.mark.parametrize("spec", SPECS[:2], ids=["numpy", "torch"])
 def test_with_very_many_classes_there_is_no_table(spec, monkeypatch):
     for module in ("numpy", "torch"):
-        monkeypatch.setattr(f"handgrad.engines.{module}.MOST_CONFUSED", 2)
+        monkeypatch.setattr(f"handgrad.engines.{module}.MAX_CONFUSION_CLASSES", 2)
     dataset = rare()
     indices = dataset.indices("test")
     found = engine(spec, dataset).evaluate(indices)

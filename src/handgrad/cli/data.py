@@ -23,7 +23,7 @@ _READING = (
 )
 
 #: Maximum number of classes whose counts are printed.
-_MOST_LINES = 20
+_MAX_CLASSES = 20
 
 app = new_app(
     "data",
@@ -168,11 +168,11 @@ def _check_own(path: str, settings: dict[str, Any], json_: bool) -> int:
     console.print(f"  {seen.task}: {what.removesuffix('s') if what == '1 targets' else what}")
     console.print(f"  inputs: {shape} {seen.dtype}, {seen.features:,} numbers per sample")
     console.print("  splits: " + ", ".join(f"{size:,} {split}" for split, size in seen.splits.items()))
-    for name, counts in list(seen.classes.items())[:_MOST_LINES]:
+    for name, counts in list(seen.classes.items())[:_MAX_CLASSES]:
         shown = ", ".join(f"{count:,} {split}" for split, count in counts.items())
         console.print(f"  class {name}: {shown}", markup=False)
-    if len(seen.classes) > _MOST_LINES:
-        console.print(f"  … and {len(seen.classes) - _MOST_LINES} more classes")
+    if len(seen.classes) > _MAX_CLASSES:
+        console.print(f"  … and {len(seen.classes) - _MAX_CLASSES} more classes")
     for name, values in seen.targets.items():
         shown = ", ".join(f"{key} {value:g}" for key, value in values.items())
         console.print(f"  target {name}: {shown}", markup=False)

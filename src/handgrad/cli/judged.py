@@ -11,7 +11,7 @@ from rich.table import Table
 from handgrad.cli.reporting import measure_name
 
 #: Maximum numbers of classes for the table of metrics and for the confusion matrix.
-MOST_ROWS, MOST_COLUMNS = 60, 20
+MAX_ROWS, MAX_COLUMNS = 60, 20
 
 
 def judged_tables(details: Mapping[str, Any], title: str) -> Iterator[Table]:
@@ -20,9 +20,9 @@ def judged_tables(details: Mapping[str, Any], title: str) -> Iterator[Table]:
         yield _rows(title, "target", details["targets"])
         return
     classes, confusion = details.get("classes", {}), details.get("confusion", [])
-    if 0 < len(classes) <= MOST_ROWS:
+    if 0 < len(classes) <= MAX_ROWS:
         yield _rows(title, "class", classes)
-    if 0 < len(classes) <= MOST_COLUMNS:
+    if 0 < len(classes) <= MAX_COLUMNS:
         table = Table(title=f"{title}: true class (row) and predicted class (column)", title_justify="left")
         table.add_column("")
         for name in classes:

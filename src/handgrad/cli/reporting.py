@@ -18,7 +18,7 @@ from handgrad.training.display import number, opening
 from handgrad.training.judging import MEASURES, SPLITS
 
 #: More columns than any table needs, to measure the natural width of a table.
-_WIDEST = 1000
+_MAX_WIDTH = 1000
 
 
 class QuietReporter(Reporter, contextlib.AbstractContextManager):
@@ -109,7 +109,7 @@ def print_result(run: Run) -> None:
     selecting = summary["selected_by"].partition("_")[0]
     labels = {"last": "last step", "best": f"best {selecting}"}
     both = _evaluations(summary, labels)
-    if console.measure(both, options=console.options.update(width=_WIDEST)).maximum <= console.width:
+    if console.measure(both, options=console.options.update(width=_MAX_WIDTH)).maximum <= console.width:
         console.print(both)
     else:  # one below the other
         for name, label in labels.items():

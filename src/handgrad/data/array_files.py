@@ -18,7 +18,7 @@ from handgrad.errors import DataError
 
 #: An array in a .npz file is rejected as a zip bomb if it decompresses to more bytes than the first limit and to more
 #: than the second limit times its compressed size. Sparse images compress by a factor of at most 100, zeros by 1000.
-MOST_UNPACKED, MOST_RATIO = 1 << 30, 200
+MAX_UNPACKED, MAX_RATIO = 1 << 30, 200
 
 
 def read_npy(path: Path) -> Shaped[Array, "..."]:
@@ -52,7 +52,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Shaped[Array, "...
             for name in names:
                 where = f"array {name!r} in {path}"
                 entry = archive.getinfo(f"{name}.npy")
-                if entry.file_size > max(MOST_UNPACKED, MOST_RATIO * entry.compress_size):
+                if entry.file_size > max(MAX_UNPACKED, MAX_RATIO * entry.compress_size):
                     raise DataError(
                         f"{where} unpacks from {entry.compress_size:,} bytes to {entry.file_size:,}: that is a zip "
                         "bomb, or "

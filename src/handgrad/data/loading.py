@@ -19,7 +19,7 @@ from handgrad.errors import ConfigError, DataError
 
 #: Maximum size of a download with a different compression, relative to the official file. Decompression makes no
 #: official file five times as large.
-_MOST_PACKED = 8
+_MAX_COMPRESSED_RATIO = 8
 
 _FORMATS: dict[str, ModuleType] = {"digits": digits, "idx": idx, "cifar10": cifar10, "speech": speech}
 
@@ -139,7 +139,7 @@ def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | N
                 sha256=wanted.sha256,
                 size=wanted.size,
                 same_content=lambda file, name=wanted.name: _has_official_content(entry, name, file),
-                most=_MOST_PACKED * wanted.size,
+                most=_MAX_COMPRESSED_RATIO * wanted.size,
                 progress=progress or shown,
             )
         if packed:

@@ -30,7 +30,7 @@ from handgrad.errors import ConfigError, DataError
 TEST_SIZE = 0.2
 
 #: Floating-point targets without fractions are classes if they have at most this many different values.
-FEW_WHOLE_VALUES = 20
+MAX_WHOLE_CLASSES = 20
 
 _CHUNK = 4096  # number of samples processed at a time, because inputs may be larger than memory
 
@@ -355,7 +355,7 @@ def choose_task(targets: dict[str, Shaped[Array, "n"]]) -> str:
         return "regression"
     if column.dtype.kind == "O" and all(re.fullmatch(r"[+-]?\d+|", text.strip()) for text in set(column.tolist())):
         return "classification"
-    return "regression" if len(np.unique(numbers)) > FEW_WHOLE_VALUES else "classification"
+    return "regression" if len(np.unique(numbers)) > MAX_WHOLE_CLASSES else "classification"
 
 
 def class_labels(

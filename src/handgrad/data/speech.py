@@ -39,7 +39,7 @@ _NEEDED = ("train.npy", "train_labels.npy", "dev.npy", "dev_labels.npy")
 STATES = "states.txt"
 
 #: Labels above this limit are rejected as a mistake, because a network has a score for each class.
-_MOST_CLASSES = 10_000
+_MAX_CLASSES = 10_000
 #: Number of frames processed at a time.
 _CHUNK = 2**14
 
@@ -258,9 +258,9 @@ def read_labels(path: Path, frames: Utterances) -> Utterances:
         wrong = values != np.floor(values)  # of NaN, too
         if wrong.any():
             raise _wrong_label(labels, wrong, "a whole number")
-    wrong = (values < 0) | (values >= _MOST_CLASSES)
+    wrong = (values < 0) | (values >= _MAX_CLASSES)
     if wrong.any():
-        raise _wrong_label(labels, wrong, f"0 to one less than the number of classes (at most {_MOST_CLASSES:,})")
+        raise _wrong_label(labels, wrong, f"0 to one less than the number of classes (at most {_MAX_CLASSES:,})")
     return Utterances(path, values.astype(np.int64, copy=False), labels.offsets)
 
 

@@ -21,7 +21,7 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
 
 #: Maximum length of a line. The maximum length of a cell is 131,072, the limit of Python's csv reader.
-LONGEST_LINE = 1 << 24
+MAX_LINE = 1 << 24
 
 _LEADING_ZERO = re.compile(r"0\d+")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
@@ -194,11 +194,11 @@ def _encoding(start: bytes) -> str:
 def _lines(path: Path, stream: TextIO) -> Iterator[str]:
     """Iterates over the lines of a file; overlong lines are rejected before they fill the memory."""
     number = 0
-    while line := stream.readline(LONGEST_LINE):
+    while line := stream.readline(MAX_LINE):
         number += 1
-        if len(line) == LONGEST_LINE:
+        if len(line) == MAX_LINE:
             raise DataError(
-                f"{path}, line {number}, has more than {LONGEST_LINE:,} characters: expected a table of numbers and "
+                f"{path}, line {number}, has more than {MAX_LINE:,} characters: expected a table of numbers and "
                 "short text, one line per row"
             )
         if "\0" in line:

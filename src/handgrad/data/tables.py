@@ -27,11 +27,11 @@ MISSING = frozenset(
 )
 
 #: Fraction of numbers above which a column with some text is considered a numeric column.
-MOSTLY_NUMBERS = 0.5
+MIN_NUMERIC_FRACTION = 0.5
 
 #: A text column is free text or a name if it has more distinct values than the first limit and more than half as many
 #: as rows, if it has more than the second limit, or if a value is longer than the third.
-FEW_VALUES, MOST_VALUES, LONGEST_VALUE = 20, 1000, 200
+MAX_CATEGORIES, MAX_VALUES, MAX_VALUE_LENGTH = 20, 1000, 200
 
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T]\d{1,2}:\d{2}\S*)?"  # 2026-11-29, 2026-11-29T10:15:00Z
@@ -402,12 +402,12 @@ def _fit_column(
             f"(--categories {_flag(name)}), or {out}"
         )
     longest = max(different, key=len)
-    if len(longest) > LONGEST_VALUE:
+    if len(longest) > MAX_VALUE_LENGTH:
         row = int(np.flatnonzero(text == longest)[0]) + 1
         raise DataError(
             f"column {name!r} of {where} contains free text ({len(longest):,} characters in row {row}): {out}"
         )
-    if len(different) > MOST_VALUES or (not category and len(different) > max(FEW_VALUES, len(column) / 2)):
+    if len(different) > MAX_VALUES or (not category and len(different) > max(MAX_CATEGORIES, len(column) / 2)):
         units = {found[1] if (found := _WITH_UNIT.fullmatch(value)) else None for value in different}
         if len(units) == 1 and None not in units:
             raise DataError(
@@ -424,7 +424,7 @@ def _fit_column(
 def _refuse_mixed(where: str, name: str, column: np.ndarray, values: np.ndarray, other: np.ndarray, out: str) -> None:
     """Raises DataError if a column is numeric except for some cells."""
     numeric = int(np.isfinite(values).sum())
-    if numeric > MOSTLY_NUMBERS * (numeric + other.sum()):
+    if numeric > MIN_NUMERIC_FRACTION * (numeric + other.sum()):
         row = int(other.argmax())
         kinds = "1 other cell" if other.sum() == 1 else f"{int(other.sum()):,} other cells"
         raise DataError(

@@ -30,7 +30,7 @@ KERNELS = ("numpy", "numba")
 LOSSES_OF = {"classification": ("cross_entropy", "nll", "mse"), "regression": ("mse", "l1", "huber")}
 LOSSES = tuple(dict.fromkeys(name for names in LOSSES_OF.values() for name in names))
 #: Maximum number of classes for which an evaluation computes the confusion matrix.
-MOST_CONFUSED = 1000
+MAX_CONFUSION_CLASSES = 1000
 #: Convolution algorithms of the NumPy engine.
 CONVOLUTIONS = ("im2col", "taps", "winograd-2x2", "winograd-4x4")
 
@@ -173,7 +173,7 @@ class Figures:
         errors: for regression, sums of the squared and absolute errors of each target, in its own unit,
             `(steps, 2, T)` or `(steps, M, 2, T)`, float64.
         confusion: for the evaluation of a classification, the number of samples of class i (row) classified as j
-            (column), `(K, K)` or `(M, K, K)`, int64; None with more than `MOST_CONFUSED` classes.
+            (column), `(K, K)` or `(M, K, K)`, int64; None with more than `MAX_CONFUSION_CLASSES` classes.
     """
 
     loss: Float[Array, "steps *models"]

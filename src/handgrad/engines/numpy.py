@@ -17,7 +17,7 @@ from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import KINDS, Architecture, LayerSpec, Row
 from handgrad.data import Dataset
 from handgrad.engines import (
-    MOST_CONFUSED,
+    MAX_CONFUSION_CLASSES,
     DivergedError,
     EngineSpec,
     Figures,
@@ -283,7 +283,7 @@ class NumpyEngine:
         samples = indices.shape[-1]
         figures = self._no_figures(1, samples)
         confusion, models = None, () if self.models is None else (np.arange(self.models)[:, None],)
-        if figures.errors is None and (k := self.architecture.output_shape[0]) <= MOST_CONFUSED:
+        if figures.errors is None and (k := self.architecture.output_shape[0]) <= MAX_CONFUSION_CLASSES:
             confusion = np.zeros((*figures.loss.shape[1:], k, k), np.int64)
         self.network.eval()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

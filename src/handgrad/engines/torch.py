@@ -25,7 +25,7 @@ from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Dataset, FrameDataset
 from handgrad.engines import (
-    MOST_CONFUSED,
+    MAX_CONFUSION_CLASSES,
     DivergedError,
     EngineSpec,
     Figures,
@@ -310,7 +310,7 @@ class TorchEngine:
             loss, errors = self._over_all(total, errors[None])
             return Figures(loss, nothing, samples, errors)
         labels, guesses = self._dataset.labels[on_device], torch.cat(judged) if judged else on_device
-        if k > MOST_CONFUSED:
+        if k > MAX_CONFUSION_CLASSES:
             loss, correct = self._over_all(total, (labels == guesses).sum().cpu().reshape(1))
             return Figures(loss, correct, samples)
         pairs = torch.zeros(k * k, dtype=torch.int64, device=self.device)

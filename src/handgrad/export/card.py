@@ -15,7 +15,7 @@ from handgrad.training.judging import SPLITS
 #: The first line of a card: the network, and the files that it describes, with their formats.
 _MARK = "<!-- handgrad model card: "
 #: Maximum number of listed names; if there are more, only their number is given.
-_MOST_NAMES = 100
+_MAX_NAMES = 100
 
 
 def card_path(trained: Trained, out: Path) -> Path:
@@ -83,8 +83,8 @@ def _what(trained: Trained) -> str:
 
 
 def _names(names: tuple[str, ...]) -> str:
-    shown = ", ".join(f"`{name}`" if name.strip() and "`" not in name else repr(name) for name in names[:_MOST_NAMES])
-    return shown + (f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
+    shown = ", ".join(f"`{name}`" if name.strip() and "`" not in name else repr(name) for name in names[:_MAX_NAMES])
+    return shown + (f", and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
 
 
 def _inputs(trained: Trained) -> str:
@@ -160,7 +160,7 @@ def _parts(trained: Trained) -> str:
     if split is None:
         return ""
     parts = found[split].get("targets" if trained.regression else "classes") or {}
-    if not 1 < len(parts) <= _MOST_NAMES:
+    if not 1 < len(parts) <= _MAX_NAMES:
         return ""
     names = list(next(iter(parts.values())))
     rows = [f"| {split} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]

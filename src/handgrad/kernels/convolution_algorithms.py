@@ -370,7 +370,7 @@ def _covered(g: Geometry, tap: Pair) -> tuple[tuple[slice, ...], tuple[slice, ..
 #: Columns of a transform per product: BLAS does not need to pack such small products (see `products`).
 COLUMNS = 512
 #: Maximum number of channel pairs for which the kernels are transposed in memory before the product.
-FEW_CHANNELS = 128 * 128
+MAX_TRANSPOSED_PAIRS = 128 * 128
 
 
 def _in_pieces(matrix, columns: int) -> Inexact[Array, "pieces rows COLUMNS"]:
@@ -456,7 +456,7 @@ class Winograd(Algorithm):
 
         workers.run(to_tiles, range(len(chains)))
         kernels = self._matrices_of(u, g.in_channels, g.out_channels).transpose(0, 2, 1)
-        few_channels = g.in_channels * g.out_channels <= FEW_CHANNELS
+        few_channels = g.in_channels * g.out_channels <= MAX_TRANSPOSED_PAIRS
         transposed = work.scratch("u", kernels.shape if few_channels else (0,), u.dtype)
         for block in self._blocks(len(x)):
             sums = self._spread(work.scratch, "sums", self._tiles(block) * g.out_channels, dtype)

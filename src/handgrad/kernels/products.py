@@ -27,7 +27,7 @@ LARGE = 2**27
 #: OpenBLAS names of the processors with kernels for small products; all use those of SkylakeX.
 AVX_512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 #: Minimum side length of a tile.
-NARROWEST = 16
+MIN_SIDE = 16
 
 
 def product(
@@ -69,7 +69,7 @@ def _time_of(tile: tuple[int, int]) -> float:
 
 
 def _divisors(n: int) -> list[int]:
-    return [d for d in range(min(n, NARROWEST), n + 1) if n % d == 0]
+    return [d for d in range(min(n, MIN_SIDE), n + 1) if n % d == 0]
 
 
 def has_transposed_tiles(n: int) -> bool:

@@ -13,7 +13,7 @@ from handgrad.figures import FOREGROUND
 from handgrad.pages.tables import Cell, Column, Table
 
 #: Minimum scale of a figure in a narrow window; below it, the figure scrolls, because smaller text would be unreadable.
-LEAST_SCALE = 0.72
+MIN_SCALE = 0.72
 
 
 class Section(NamedTuple):
@@ -125,6 +125,6 @@ def inline(svg: str) -> str:
     width = re.search(r'viewBox="0 0 ([\d.]+)', svg)
     if width:
         pixels = float(width[1]) * 4 / 3
-        style = f' style="max-width:{pixels:.0f}px;min-width:{min(pixels, max(300, LEAST_SCALE * pixels)):.0f}px"'
+        style = f' style="max-width:{pixels:.0f}px;min-width:{min(pixels, max(300, MIN_SCALE * pixels)):.0f}px"'
         svg = svg.replace("<svg", f"<svg{style}", 1)
     return svg.replace(FOREGROUND, "currentColor")

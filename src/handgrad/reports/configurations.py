@@ -23,7 +23,7 @@ SEEDS = ("seed", "init_seed", "data_seed", "noise_seed")
 _NO_MATTER = (*SEEDS, "recipe", "data_dir", "offline", "checkpoint_seconds", "threads")
 
 #: Up to this number of configurations, all pairs are compared. Of more, each is compared with the best.
-MOST_PAIRED = 6
+MAX_PAIRED = 6
 
 #: Names of the metrics in headings.
 MEASURE_NAMES = {"accuracy": "accuracy", "loss": "loss", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
@@ -132,12 +132,12 @@ class Group:
     def pairs(self) -> list[tuple[Configuration, Configuration, Difference]]:
         """Pairs of configurations, the better mean first, with the result of the test.
 
-        Up to `MOST_PAIRED` configurations, these are all pairs. Of more, each configuration is paired with the best. In
+        Up to `MAX_PAIRED` configurations, these are all pairs. Of more, each configuration is paired with the best. In
         both cases the correction uses the number of all pairs, because the data determined which configuration is best.
         """
         ranked, figure = self.ranked, self.figure
         count = len(ranked) * (len(ranked) - 1) // 2
-        few = len(ranked) <= MOST_PAIRED
+        few = len(ranked) <= MAX_PAIRED
         chosen = itertools.combinations(ranked, 2) if few else ((ranked[0], c) for c in ranked[1:])
         how: Any = {"less_is_better": self.less_is_better, "comparisons": count}
         return [(one, other, compare(one.values(figure), other.values(figure), **how)) for one, other in chosen]

@@ -25,7 +25,7 @@ from handgrad.training.loop import fitted_to, new_engine
 from handgrad.training.run import nearest_probabilities
 
 #: Largest number of samples that are predicted one by one; of more, a random subset of this size is drawn.
-MOST_JUDGED = 20_000
+MAX_PREDICTED = 20_000
 #: Largest number of samples for activations and gradients.
 PROBE = 512
 #: Number of confidence bins, as in Guo et al. (2017).
@@ -74,8 +74,8 @@ class Judged:
 def judge(run: Run, dataset: Dataset, split: str) -> Judged:
     """The predictions of a run's network, with the weights of the last step, for the samples of a split."""
     indices = everything = dataset.indices(split)
-    if len(everything) > MOST_JUDGED:
-        indices = np.sort(np.random.default_rng(len(everything)).choice(everything, MOST_JUDGED, replace=False))
+    if len(everything) > MAX_PREDICTED:
+        indices = np.sort(np.random.default_rng(len(everything)).choice(everything, MAX_PREDICTED, replace=False))
     try:
         engine = run.engine("last")
     except HandgradError:  # trained on a device or with a library that is not available

@@ -17,7 +17,7 @@ from handgrad.search.study import Study
 from handgrad.training.run import write_text
 
 #: Maximum number of combinations in the table; if there are more, the best.
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 
 
 def write_page(study: Study, found: Findings, figures: Mapping[str, tuple[str, str]]) -> None:
@@ -68,7 +68,7 @@ def _left_out(found: Findings, table: Table) -> str:
     return f'<p class="faint">The best {len(table.rows):,} of {len(found.rows):,}; all are in trials.csv.</p>'
 
 
-def study_table(found: Findings, most: int = MOST_ROWS) -> Table:
+def study_table(found: Findings, most: int = MAX_ROWS) -> Table:
     """The combinations, best first.
 
     Arguments:

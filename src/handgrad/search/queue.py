@@ -31,7 +31,7 @@ from handgrad.search.study import Plan, Study, describe, first_combinations, why
 WAITING = 256
 
 #: After this many deaths of workers at the same step of a run, the run is given up.
-MOST_DEATHS = 10
+MAX_DEATHS = 10
 
 #: Reasons for failed trials. All but the first are final.
 LOST, DIVERGED, IMPOSSIBLE, ERROR, DUPLICATE = "lost", "diverged", "impossible", "error", "duplicate"
@@ -262,8 +262,8 @@ class Queue:
             if other.user_attrs.get("run") == trial.user_attrs.get("run") and other.user_attrs.get("died")
         )
         self.storage.set_trial_user_attr(trial._trial_id, "died", True)
-        if deaths[here] + 1 >= MOST_DEATHS:
-            message = f"its worker died {MOST_DEATHS} times after step {here}: is there enough memory?"
+        if deaths[here] + 1 >= MAX_DEATHS:
+            message = f"its worker died {MAX_DEATHS} times after step {here}: is there enough memory?"
             self.fail(trial._trial_id, ERROR, message)
         else:
             self.fail(trial._trial_id, LOST)

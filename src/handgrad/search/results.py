@@ -19,7 +19,7 @@ from handgrad.search.worker import objective, sign_of
 from handgrad.training.judging import MEASURES
 
 #: Smallest number of seeds per combination for calling one better than another, as in `handgrad.reports.significance`.
-FEWEST_SEEDS = 3
+MIN_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -234,9 +234,9 @@ def in_a_row(findings: Findings) -> str:
     seeds = min(len(first.values), len(second.values))
     if seeds < 2:
         return f"{said}. With one seed each, the variation is unknown: see --seeds."
-    if seeds < FEWEST_SEEDS:
+    if seeds < MIN_SEEDS:
         return (
-            f"{said}. {seeds} seeds are too few to tell whether it is better: train at least {FEWEST_SEEDS} (--seeds)."
+            f"{said}. {seeds} seeds are too few to tell whether it is better: train at least {MIN_SEEDS} (--seeds)."
         )
     if not first.spread and not second.spread:
         return f"{said}. All seeds gave the same result, so no test can tell whether it is better."

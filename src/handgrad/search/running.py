@@ -38,7 +38,7 @@ from handgrad.training.loop import Interrupted, recorded
 from handgrad.training.run import write_text
 
 #: Maximum number of consecutive workers that die before starting a run.
-MOST_DEATHS_AT_ONCE = 10
+MAX_CONSECUTIVE_DEATHS = 10
 
 
 @dataclass
@@ -311,7 +311,7 @@ class _Parent:
             return
         self.deaths += 1
         # they were not killed but exit by themselves
-        if code is not None and code > 0 and self.deaths >= MOST_DEATHS_AT_ONCE:
+        if code is not None and code > 0 and self.deaths >= MAX_CONSECUTIVE_DEATHS:
             self.fatal = f"{self.deaths} workers died before they had begun a run (the last with exit code {code})"
             return
         time.sleep(min(1.0, 0.01 * 2**self.deaths))  # if memory is short, each of them would be killed immediately

@@ -39,7 +39,7 @@ _DEVIATIONS = 3.0
 _ENOUGH_UTTERANCES = 20
 _LOWEST_SCORE = -100.0
 #: Minimum standard deviation of the scores of correct transcripts.
-_LEAST_DEVIATION = 5.0
+_MIN_DEVIATION = 5.0
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def _lowest(scores: Sequence[float]) -> float:
     if len(scores) < _ENOUGH_UTTERANCES:
         return _LOWEST_SCORE
     low, median, high = np.percentile(scores, (25, 50, 75))
-    return float(median - _DEVIATIONS * max((high - low) / 1.349, _LEAST_DEVIATION))
+    return float(median - _DEVIATIONS * max((high - low) / 1.349, _MIN_DEVIATION))
 
 
 def _names(layout: str) -> list[str]:
