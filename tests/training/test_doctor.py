@@ -441,7 +441,7 @@ def test_units_that_are_all_the_same(tmp_path, trained):
     assert in_part(look_at_run(broken_weights(tmp_path, trained, level))) == ["units-identical"]
 
 
-def test_running_figures_that_do_not_belong_to_the_weights(tmp_path, trained):
+def test_running_statistics_that_do_not_belong_to_the_weights(tmp_path, trained):
     def forget(state):
         state["1.running_mean"] += 3 * np.sqrt(state["1.running_var"])
 

@@ -91,13 +91,20 @@ def _read_binary(path: Path) -> Samples:
 
 
 def _read_pickled(path: Path) -> Samples:
-    expected = f"a pickled dict with data, uint8 (n, {_PIXELS}), and labels, n ints from 0 to 9, n from 1 to {_MAX_RECORDS}"
+    expected = (
+        f"a pickled dict with data, uint8 (n, {_PIXELS}), and labels, n ints from 0 to 9, n from 1 to {_MAX_RECORDS}"
+    )
     content = unpickle(_read_bytes(path, _MAX_PICKLED_BYTES, expected), path)
     if not isinstance(content, dict):
         raise DataError(f"{path} contains a {type(content).__name__}: expected {expected}")
     # The keys are bytes or str, depending on whether Python 2 or Python 3 wrote the file.
     data, labels = (content.get(key.encode(), content.get(key)) for key in ("data", "labels"))
-    if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != _PIXELS or not 1 <= len(data) <= _MAX_RECORDS:
+    if (
+        not isinstance(data, np.ndarray)
+        or data.ndim != 2
+        or data.shape[1] != _PIXELS
+        or not 1 <= len(data) <= _MAX_RECORDS
+    ):
         found = f"of shape {data.shape}" if isinstance(data, np.ndarray) else f"of type {type(data).__name__}"
         raise DataError(f"{path} has data {found}: expected {expected}")
     if not isinstance(labels, list) or len(labels) != len(data):

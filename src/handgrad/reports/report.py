@@ -515,9 +515,7 @@ def _as_table(dataset: Dataset, judged: samples.Judged, rows: np.ndarray) -> Tab
             cells = [f"{value:.5g}" for value in raw.ravel()[:MAX_COLUMNS]]
         made.append([*_true_and_given(dataset, judged, row), *(Cell(text) for text in cells[:MAX_COLUMNS])])
     if dataset.task == "regression":
-        columns = [
-            Column(f"{what} {name}") for name in dataset.classes[:MAX_TARGETS] for what in ("true", "predicted")
-        ]
+        columns = [Column(f"{what} {name}") for name in dataset.classes[:MAX_TARGETS] for what in ("true", "predicted")]
     else:
         columns = [Column("true", False), Column("predicted", False)]
     columns += [Column(name, False) for name in names[:MAX_COLUMNS]]

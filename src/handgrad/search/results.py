@@ -235,9 +235,7 @@ def in_a_row(findings: Findings) -> str:
     if seeds < 2:
         return f"{said}. With one seed each, the variation is unknown: see --seeds."
     if seeds < MIN_SEEDS:
-        return (
-            f"{said}. {seeds} seeds are too few to tell whether it is better: train at least {MIN_SEEDS} (--seeds)."
-        )
+        return f"{said}. {seeds} seeds are too few to tell whether it is better: train at least {MIN_SEEDS} (--seeds)."
     if not first.spread and not second.spread:
         return f"{said}. All seeds gave the same result, so no test can tell whether it is better."
     return f"{said}, more than their standard deviation over seeds."

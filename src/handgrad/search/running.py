@@ -306,7 +306,7 @@ class _Parent:
             return
         pid = worker.process.pid
         assert pid is not None
-        self.study.store.patiently(lambda: self.queue.lose_of(pid), self.watcher.note)
+        self.study.store.retry(lambda: self.queue.lose_of(pid), self.watcher.note)
         if self._stopping:
             return
         self.deaths += 1
@@ -396,7 +396,7 @@ def search(
         if isinstance(store, FolderStore):
             folder = store.folder
         made = functools.partial(create, folder, store, name, plan, data, join=join_at is not None, resume=resume)
-        study = store.patiently(made, watcher.note)
+        study = store.retry(made, watcher.note)
     try:
         run(study, datasets, workers=workers, timeout=timeout, watcher=watcher, options={"stack": stack})
     except Interrupted:
@@ -429,8 +429,8 @@ def _existing(name: str | None, study_dir: str | Path | None, join_at: str | Pat
 def leave_results(study: Study, watcher: Watcher | None = None, *, figures: bool = True) -> Findings:
     """Writes trials.csv and best.toml of what a study has found so far, and its figures with study.html."""
     watcher = watcher or Watcher()
-    found = study.store.patiently(lambda: findings(study), watcher.note)
-    study.store.patiently(lambda: record_tested(study, found), watcher.note)
+    found = study.store.retry(lambda: findings(study), watcher.note)
+    study.store.retry(lambda: record_tested(study, found), watcher.note)
     advice = "Free some space; handgrad search show STUDY writes the results again"
     table, lines = study.folder / "trials.csv", to_csv(found)
     page = study.folder / "study.html"
