@@ -67,7 +67,7 @@ def test_choices_and_defaults_are_listed():
 )
 def test_a_flag_of_another_library_is_answered_by_its_meaning(capsys, given, meant):
     assert main(["train", given, "3"]) == 2
-    assert f"there is no {given} here: use {meant}." in capsys.readouterr().err
+    assert f"there is no {given}: use {meant}." in capsys.readouterr().err
 
 
 def test_a_command_without_that_flag_does_not_name_it(capsys):

@@ -99,7 +99,7 @@ def test_data_of_ones_own_and_a_regression(tmp_path, capsys):
     own = ("--data", "table.csv", "--target", "y", "--task", "regression", "--hidden-units", "8", "--max-steps", "20")
     assert main(["search", *own, "--vary", "learning_rate=1e-1,1e-4", "--seeds", "2", "--workers", "1", "--json"]) == 0
     output = capsys.readouterr()
-    assert "trains alone" not in output.err, "\n".join(output.err.splitlines()[:12])
+    assert "training them separately" not in output.err, "\n".join(output.err.splitlines()[:12])
     told = json.loads(output.out)
     assert told["figure"] == "validation_rmse"
     assert not [run["message"] for row in told["rows"] for run in row["runs"] if run["message"]]

@@ -224,7 +224,7 @@ def test_a_bad_mirror_is_named_with_what_it_did(fetch, tmp_path, name):
     said = str(caught.value)
     assert said.startswith("file could not be downloaded: http://127.0.0.1")
     assert "Check the connection and try again (the download " in said
-    assert said.endswith(f"or put the file at {tmp_path / 'new' / 'file'} by hand")
+    assert said.endswith(f"or put the file at {tmp_path / 'new' / 'file'} yourself")
     assert "\n" not in said
     assert not (tmp_path / "new" / "file").exists()
     assert not (tmp_path / "new" / "file.lock").exists()
@@ -236,13 +236,13 @@ def test_all_mirrors_are_named(fetch):
 
 
 def test_wrong_bytes_are_not_asked_for_again(fetch, server):
-    with pytest.raises(DataError, match="other bytes"):
+    with pytest.raises(DataError, match="a different file"):
         fetch(wrong_bytes)
     assert server.requests == [("/0", None)]
 
 
 def test_the_message_says_where_it_goes_on(fetch):
-    with pytest.raises(DataError, match=r"\(it resumes from byte 50\)"):
+    with pytest.raises(DataError, match=r"\(the download resumes from byte 50\)"):
         fetch(lambda handler: breaks_off(handler, 10))
 
 

@@ -252,9 +252,7 @@ def no_download(monkeypatch):
 
 @pytest.mark.usefixtures("no_download")
 def test_missing_where_the_user_said(tmp_path, monkeypatch):
-    listed = (
-        r"expected there mnist/ with train-images-idx3-ubyte.gz, train-labels-.*, t10k-.* \(also without .gz, or .*\)"
-    )
+    listed = r"expected mnist/ with train-images-idx3-ubyte.gz, train-labels-.*, t10k-.* \(also without .gz, or .*\)"
     where = tmp_path / "d"
     command = f"handgrad data get mnist --data-dir {where}"
     with pytest.raises(

@@ -331,7 +331,7 @@ def test_the_card_says_what_it_is_how_good_and_how_to_run_it(run, tmp_path):
     card = (tmp_path / "README.md").read_text("utf-8")
     for text in (
         "# my-digits",
-        "tells 10 classes apart: 1,242 parameters",
+        "distinguishes 10 classes: 1,242 parameters",
         "1 × 8 × 8 numbers per sample, raw values from 0 to 16",
         f"| test | {run.summary['best']['test_loss']:.4f} | {run.summary['best']['test_accuracy']:.4f} |",
         "| test | precision | recall | f1 | support |",

@@ -421,7 +421,7 @@ def test_a_folder_of_audio_with_texts(tmp_path):
         ("bert/one", "bert", "Some words."),
     ]
     reasons = {item.name: item.reason for item in left_out}
-    assert reasons["bert/mute"].endswith("mute.wav has no text: expected mute.txt beside it")
+    assert reasons["bert/mute"].endswith("mute.wav has no text: expected mute.txt next to it")
     assert reasons["notes"].endswith("notes.txt has no recording of the same name")
 
 

@@ -99,7 +99,7 @@ def test_evaluation_says_what_it_leaves_out(run, capsys):
     assert main(["speech", "evaluate", str(run)]) == 0
     captured = capsys.readouterr()
     assert captured.err == "the test split has no labels: nothing is evaluated on it\n"
-    assert "not known" in captured.out  # which states are silence
+    assert "unknown" in captured.out  # which states are silence
     assert "taken for" in captured.out
 
 

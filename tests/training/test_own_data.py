@@ -206,7 +206,7 @@ def test_arrays_from_python(tmp_path):
     assert run.predict(x[:5]).shape == (5, 3)
     assert run.evaluate(data=(x, y))["data"]["accuracy"] > 0.8
     for call in (lambda: train(run_dir=run.path, resume=True, max_steps=60), run.evaluate):
-        with pytest.raises(ConfigError, match=r"arrays that were passed from Python.*give them again"):
+        with pytest.raises(ConfigError, match=r"arrays that were passed from Python.*pass them again"):
             call()
     with pytest.raises(DataError, match=":memory: has changed since the run began"):
         train(x=x + 1, y=y, run_dir=run.path, resume=True, max_steps=60)
