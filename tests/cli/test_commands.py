@@ -1,4 +1,4 @@
-"""The command, as a person uses it: what it prints, what it refuses and how, its exit codes."""
+"""The command line: output, errors and exit codes."""
 
 import gzip
 import json
@@ -27,7 +27,7 @@ def run_dir(tmp_path_factory):
 
 
 def refused(capsys, *arguments, code=2):
-    """The one line on stderr that a refused command leaves."""
+    """The line on stderr of a command that fails with an error."""
     assert main([str(argument) for argument in arguments]) == code
     captured = capsys.readouterr()
     assert len(captured.err.strip().splitlines()) == 1, captured.err
@@ -260,7 +260,7 @@ def test_broken_data_is_refused_and_nothing_is_written(capsys, small_mnist):
 
 
 def test_a_real_lack_of_space_ends_in_one_line_and_can_be_resumed(tmp_path):
-    """The operating system refuses files above 100 kB; the weights need more."""
+    """The operating system limits files to 100 kB, and the weights need more."""
     flags = [
         "--dataset",
         "digits",

@@ -1,4 +1,4 @@
-"""`handgrad doctor` and `handgrad train --doctor`, as a person uses them."""
+"""`handgrad doctor` and `handgrad train --doctor` on the command line."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A run outlives its audience: readers that leave, full disks, closed terminals, characters that cannot be shown."""
+"""A run survives closed pipes, full disks, closed terminals, and characters that cannot be displayed."""
 
 import io
 import json
@@ -24,7 +24,7 @@ LINUX = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/fu
 
 
 def shell(line):
-    """The line in a shell that a pipe's first command gives its exit code to."""
+    """A shell command that reports the exit code of the first command of a pipe."""
     return subprocess.run(["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True, timeout=120)
 
 
@@ -37,7 +37,7 @@ def command(*arguments):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nothing happened to."""
+    """An undisturbed run."""
     path = tmp_path_factory.mktemp("output") / "whole"
     assert main([*TRAIN, "--quiet", "--run-dir", str(path)]) == 0
     return path
@@ -155,7 +155,7 @@ def lasting(steps):
 
 
 def on_a_terminal(*arguments):
-    """A process that leads a session of its own, on a terminal of its own; the terminal's other end."""
+    """A process in a new session with its own terminal, and the other end of the terminal."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,

@@ -1,4 +1,4 @@
-"""What `predict` takes for a picture, and what it says of pictures unlike those that the network knows."""
+"""The images that `predict` accepts, and its remarks about images that differ from the training images."""
 
 import json
 import warnings
@@ -31,7 +31,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def colour(tmp_path_factory, make_colour):
-    """A run on small pictures with three channels, and some of them."""
+    """A run on small images with three channels, and some of them."""
     base = tmp_path_factory.mktemp("colour")
     inputs = make_colour(base)
     settings = {"hidden_units": (8,), "max_steps": 20, "eval_freq": 20, "batch_size": 4}
@@ -112,7 +112,7 @@ def test_values_that_training_did_not_see_are_named(tmp_path, make_colour):
 
 
 def test_the_scale_of_ones_own_data_counts(tmp_path):
-    """Where training saw 0 and 1, those are no mistake."""
+    """If the training values were 0 and 1, the values 0 and 1 are valid."""
     import gzip
 
     rng = np.random.default_rng(0)
@@ -140,7 +140,7 @@ def pixels(image):
 
 
 def as_picture(kind, image):
-    """The picture of a digit in many ways to store one, and what is said of each."""
+    """The image of a digit in many formats, and the remark about each."""
     grey = Image.fromarray(pixels(image))
     white, black = Image.new("L", grey.size, 255), Image.new("L", grey.size, 0)
     if kind == "white on transparent":

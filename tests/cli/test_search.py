@@ -1,4 +1,4 @@
-"""`handgrad search`: what it prints, and what it says of what cannot be."""
+"""`handgrad search`: output and errors."""
 
 import json
 

@@ -1,7 +1,5 @@
-"""The interface of CMU 11-785's homework 1, sentence by sentence, as the course's own tests would ask for it.
-
-The expected numbers come from the handout's formulas, written here in plain NumPy, and from PyTorch.
-"""
+"""The interface of CMU 11-785's homework 1, sentence by sentence, as the tests of the course use it. The expected
+values come from the formulas of the handout in plain NumPy, and from PyTorch."""
 
 import copy
 from itertools import pairwise

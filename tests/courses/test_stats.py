@@ -16,7 +16,7 @@ NAMES = ("training_losses", "training_errors", "validation_losses", "validation_
 
 @pytest.fixture(scope="module")
 def mnist_folder(tmp_path_factory):
-    """A small MNIST with classes that can be told apart: 10,200 training and 20 test images."""
+    """A small MNIST with separable classes: 10,200 training and 20 test images."""
     folder = tmp_path_factory.mktemp("data") / "mnist"
     folder.mkdir()
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Unpacking: the expected files and nothing else, wherever the archive would like to write."""
+"""Extraction writes only the expected files, regardless of the paths in the archive."""
 
 import io
 import tarfile
@@ -40,7 +40,7 @@ GOOD = (entry("set/a", b"one"), entry("set/b", b"two"))
 
 
 def content(folder):
-    """What lies in the folder, after checking that nothing else lies beside it."""
+    """The contents of the folder, after checking that there is nothing next to it."""
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

@@ -1,4 +1,4 @@
-"""The downloader, against a server on this machine that does everything a server can do wrong."""
+"""The downloader, with a local server that does everything wrong that a server can do wrong."""
 
 import errno
 import hashlib
@@ -88,7 +88,7 @@ def server():
 
 @pytest.fixture
 def fetch(server, tmp_path):
-    """Serves the answers given, each as a mirror, and downloads: fetch(*answers, **options) -> path."""
+    """Serves each given answer as a mirror, and downloads: fetch(*answers, **options) -> path."""
 
     def fetch(*answers, **options):
         for i, answer in enumerate(answers):
@@ -102,7 +102,7 @@ def fetch(server, tmp_path):
 
 @pytest.fixture
 def part(tmp_path):
-    """Writes the part file that an earlier download left."""
+    """Writes the part file of an earlier download."""
 
     def part(content):
         (tmp_path / "new").mkdir()
@@ -112,7 +112,7 @@ def part(tmp_path):
 
 
 def alone(path):
-    """The file is right and nothing else is left beside it."""
+    """The file is correct, and no other files are left in the folder."""
     return path.read_bytes() == BODY and [p.name for p in path.parent.iterdir()] == ["file"]
 
 

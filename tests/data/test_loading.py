@@ -1,4 +1,4 @@
-"""Finding, fetching, checking and loading: the whole way, with small files, and with the real ones where they are."""
+"""Finding, downloading, checking and loading, with small files and, if available, the real ones."""
 
 import gzip
 import hashlib
@@ -309,7 +309,7 @@ def test_describe(tmp_path, make_mnist):
 
 @pytest.fixture
 def mirror(tmp_path):
-    """A server for the folder `mirror`; gives its address."""
+    """A server for the folder `mirror`; returns its address."""
     folder = tmp_path / "mirror"
     folder.mkdir()
 

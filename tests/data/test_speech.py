@@ -1,4 +1,4 @@
-"""Utterances in frames: both layouts, what a window holds, what is said of bad files, how much memory it takes."""
+"""Utterances in frames: both layouts, the contents of windows, errors for invalid files, memory use."""
 
 import pickle
 import re
@@ -137,7 +137,7 @@ def test_utterances_of_one_length_in_a_plain_array(tmp_path):
 
 
 def save_as(path, array, protocol):
-    """What NumPy wrote over the years: an object array pickled with protocol 2 (before 1.17), 3 or 4."""
+    """The formats of different NumPy versions: an object array pickled with protocol 2 (before 1.17), 3 or 4."""
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": array.shape})
         pickle.dump(array, file, protocol)
@@ -186,7 +186,7 @@ Y = np.array([0, 1, 2, 3])
 
 
 def broken(folder, **files):
-    """A sound set with some files replaced by others, given as lists of utterances."""
+    """A valid data set with some files replaced by others, given as lists of utterances."""
     sound = {"train": [X, X], "train_labels": [Y, Y], "dev": [X], "dev_labels": [Y], "test": [X]}
     for name, arrays in {**sound, **files}.items():
         if arrays is not None:
@@ -387,10 +387,8 @@ print(before, peak())
 
 
 def memory_of_training(folder, run_dir, steps):
-    """What a run takes beyond what its imports take: the difference of the largest resident sizes, in bytes.
-
-    `getrusage` would not do: a process inherits the figure of the one that started it.
-    """
+    """The memory of a run in addition to its imports: the difference of the maximum resident sizes, in bytes.
+    `getrusage` is not suitable, because a process inherits the value of its parent."""
     if not Path("/proc/self/status").exists():
         pytest.skip("the operating system does not tell the largest resident size")
     command = [sys.executable, "-c", _TRAIN, str(folder), str(run_dir), str(steps)]
@@ -415,7 +413,7 @@ def write_large(folder, utterances, frames, layout):
 
 @pytest.mark.parametrize("layout", ["objects", "flat"])
 def test_windows_are_never_stored(tmp_path, layout):
-    """As windows of 25 frames the files would take 25 times their size."""
+    """Stored as windows of 25 frames, the files would be 25 times as large."""
     size = write_large(tmp_path, 1000, 400, layout)  # 65 MB
     assert memory_of_training(tmp_path, tmp_path / "run", 20) < 1.3 * size + 25e6
 

@@ -1,4 +1,4 @@
-"""Tables: reading them, encoding them, and what is refused."""
+"""Tables: reading, encoding, and errors."""
 
 import datetime
 import gzip

@@ -1,4 +1,4 @@
-"""Object arrays through the restricted unpickler: arrays of numbers come out, nothing else does, nothing is called."""
+"""Object arrays in the restricted unpickler: it returns only arrays of numbers and calls nothing."""
 
 import io
 import os
@@ -64,7 +64,7 @@ def test_other_things(content, message):
 
 
 def test_an_array_that_stands_there_once_and_is_used_again_and_again():
-    """A recall of two bytes would unfold 400 KB to four gigabytes."""
+    """References of two bytes would expand 400 KB to four gigabytes."""
     some = ARRAYS[0]
     again = unpickle_arrays(pickle.dumps(objects([some, some, some]), 4), 0, PATH)
     assert [array.shape for array in again] == [(1, 40)] * 3
@@ -129,7 +129,7 @@ VALID = [pickle.dumps(objects(ARRAYS), protocol) for protocol in (2, 3, 4, 5)] +
 
 
 def nothing_else(content):
-    """Whatever the bytes: an error of ours, or arrays that can be read or say why not."""
+    """Any bytes give a DataError, or arrays that can be read or raise an error with a reason."""
     with suppress(DataError):
         for array in unpickle_arrays(content, 0, PATH):
             assert type(array) is PickledArray

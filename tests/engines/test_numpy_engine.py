@@ -71,7 +71,7 @@ def test_digits_are_learned(digits, dtype):
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_training_is_the_plain_loop(make_engine, noise, make_batches, spec):
-    """The engine's kernels, flat buffers and arena against the layers themselves, and nothing else."""
+    """Compares the engine with its kernels, flat buffers and arena to the layers themselves."""
     architecture = mlp((6,), (8, 5), 3, norm="batch", dropout=0.3)
     engine = make_engine(architecture, spec, init_seed=4, noise_seed=5)
     indices, learning_rates = make_batches(30), 0.02 / (1 + np.arange(30))
@@ -201,7 +201,7 @@ def test_steps_may_come_in_pieces(make_engine, make_batches, spec, dtype):
 
 
 def test_batch_sizes_may_change(make_engine, make_batches):
-    """A larger or smaller batch before does not show in what a batch gives."""
+    """The results of a batch do not depend on the size of the batch before."""
     plain = OptimizerSpec("sgd")
     engine, fresh = make_engine(PLAIN, plain), make_engine(PLAIN, plain)
     engine.train(make_batches(1, 40), rates(1, 0.0))
@@ -339,7 +339,7 @@ def test_a_model_that_diverges_leaves_the_others_alone(make_engine, make_batches
 
 
 def test_normalisation_may_come_first(make_engine, make_batches, noise):
-    """The layer that every model of a stack gives the same batch, in both modes."""
+    """A layer that receives the same batch from every model of a stack, in both modes."""
     architecture = Architecture(
         "normalised",
         (6,),
@@ -468,7 +468,7 @@ def test_update_rules_that_cannot_be(options, message):
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_threads_share_the_work(make_engine, make_batches, spec, monkeypatch):
-    """Products and sweeps cut into pieces give what one thread gives, up to the order of the sums within a product."""
+    """Divided products and updates equal those of one thread, up to the order of sums within a product."""
     # No batch normalisation: the gradient of a bias before it is 0 but for rounding, which Adam would blow up.
     architecture = mlp((6,), (8, 5), 3, norm="layer", dropout=0.3)
     alone, shared = (make_engine(architecture, spec, threads=threads) for threads in (1, 3))
@@ -575,7 +575,7 @@ def test_make_engine_refuses_what_it_has_not():
 
 
 def test_an_engine_and_its_memory_go_with_the_last_reference(make_engine, make_batches):
-    """Not when the garbage collector comes round: a search builds engine after engine."""
+    """Without the garbage collector, because a search builds many engines."""
     engine = make_engine(mlp((6,), (8, 5), 3), threads=2)
     gc.collect()
     gc.disable()

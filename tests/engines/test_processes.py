@@ -1,4 +1,4 @@
-"""Several processes that train one network, started by torchrun as a person would."""
+"""Several processes that train one network, started by torchrun on the command line."""
 
 import contextlib
 import json
@@ -52,7 +52,7 @@ def finished(process, timeout=300):
 
 
 def workers(process):
-    """Rank -> process id, of those that torchrun started."""
+    """The process ids of the processes started by torchrun, by rank."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, IndexError, ValueError):
@@ -69,7 +69,7 @@ def alone(tmp_path_factory):
 
 
 def test_engines_of_two_processes_are_one():
-    """Every kind of network, both sets of derivatives, uneven shards: 1e-10 from one process in float64."""
+    """Every kind of network, both kinds of gradients, uneven shards: within 1e-10 of one process in float64."""
     code, _, err = finished(torchrun(HERE / "two_processes.py"))
     assert code == 0, err[-3000:]
     lines = [line for line in err.splitlines() if line]
@@ -134,7 +134,7 @@ def test_a_killed_worker_means_a_clear_end(tmp_path):
 
 
 def killed_after_a_checkpoint(process, folder, seconds=120):
-    """Whether the second worker was killed while the run was under way."""
+    """Whether the second worker was killed during the run."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         if (folder / "checkpoint" / "state.safetensors").exists():

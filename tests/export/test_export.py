@@ -1,4 +1,4 @@
-"""`handgrad export`: from a run folder to files, and what it refuses."""
+"""`handgrad export`: from a run folder to files, and errors."""
 
 import ast
 import json

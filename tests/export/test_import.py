@@ -1,4 +1,4 @@
-"""`handgrad import`: a run folder from weights of any origin, and what it refuses."""
+"""`handgrad import`: a run folder from weights of any origin, and errors."""
 
 import json
 import pickle
@@ -59,7 +59,7 @@ def test_training_goes_on_from_imported_weights(run, state, tmp_path):
 
 
 def test_names_of_other_networks(run, state, digits, tmp_path):
-    """Layers that are called anything, in the order of a .pt file; prefixes; what training scripts put around it."""
+    """Layers with arbitrary names in the order of a .pt file; prefixes; the wrappers of training scripts."""
     names = {"0": "input", "1": "norm_a", "3": "hidden", "4": "norm_b", "6": "head"}
     tensors = {name: torch.from_numpy(array) for name, array in state.items()}
     named = {f"{names[n.partition('.')[0]]}.{n.partition('.')[2]}": t for n, t in tensors.items()}

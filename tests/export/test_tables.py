@@ -1,4 +1,4 @@
-"""A network of a table takes the table itself with it, into the Python file."""
+"""The Python file of a network that was trained on a table takes the table itself."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Figures are drawn whatever the environment asks matplotlib for, and cost a run nothing where they cannot be."""
+"""Figures do not depend on the matplotlib settings of the environment, and a failure does not affect a run."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def handgrad(folder, *arguments, **environment):
 
 
 def environments(folder):
-    """What an environment can ask of matplotlib that it cannot do."""
+    """Matplotlib settings of the environment that cannot be fulfilled."""
     (folder / "usetex").write_text("text.usetex: True\n")
     (folder / "broken").write_bytes(b"\xff\xfelines.linewidth: 2\n")
     return {

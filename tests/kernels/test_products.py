@@ -1,4 +1,4 @@
-"""Products in tiles: the same numbers as the product at once, whatever lies how in memory."""
+"""Tiled products equal the whole product for any memory layout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handgrad.kernels.products import product, tile_of
 
 @pytest.fixture
 def tiles(monkeypatch):
-    """As if on a processor whose BLAS library multiplies small matrices without copying."""
+    """Simulates a BLAS library that multiplies small matrices without packing."""
     monkeypatch.setattr(products, "multiplies_without_packing", lambda: True)
 
 
@@ -146,7 +146,7 @@ def test_it_takes_openblas_and_kernels_for_avx_512(monkeypatch, loaded, expected
 
 @pytest.mark.parametrize("coretype", ["Haswell", "Sandybridge"])
 def test_kernels_that_somebody_chose_are_asked_not_the_processor(coretype):
-    """Tiles lose where OpenBLAS runs other kernels than the processor could."""
+    """Tiles are slower if OpenBLAS uses other kernels than the processor supports."""
     code = "from handgrad.kernels.products import multiplies_without_packing; print(multiplies_without_packing())"
     environment = {**os.environ, "OPENBLAS_CORETYPE": coretype}
     command = [sys.executable, "-c", code]

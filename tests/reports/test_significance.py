@@ -1,4 +1,4 @@
-"""Whether A beats B: against scipy, and against a simulation."""
+"""Whether A beats B, compared with SciPy and a simulation."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_power_is_the_noncentral_distributions(shift, df, alpha):
 
 
 def test_the_number_of_seeds_by_simulation():
-    """So many seeds show the difference in 80% of repetitions, one fewer in less than 80%."""
+    """This number of seeds detects the difference in 80% of repetitions, one fewer in less than 80%."""
     n = seeds_needed(0.01, 0.01, 0.006)
     rng = np.random.default_rng(0)
 
@@ -76,7 +76,7 @@ def test_the_number_of_seeds_by_simulation():
 
 
 def test_equal_configurations_are_told_apart_as_seldom_as_promised(monkeypatch):
-    """Of pairs without any difference, in at most 5% a winner is named; over three comparisons together too."""
+    """For pairs without a difference, a winner is named in at most 5% of cases, also over three comparisons."""
     monkeypatch.setattr(significance, "seeds_needed", lambda *_, **__: None)  # which takes its time
     rng = np.random.default_rng(1)
     pairs = rng.normal(size=(1500, 2, 3))

@@ -1,4 +1,4 @@
-"""Runs are handed out once each, given back when a worker dies, and counted once."""
+"""Runs are assigned once each, returned when a worker dies, and counted once."""
 
 import contextlib
 import math
@@ -21,7 +21,7 @@ RESULT = {"value": 0.5, "best_step": 1, "steps": 1, "seconds": 0.1}
 
 @pytest.fixture
 def made(tmp_path):
-    """Makes a study of these settings, or opens it anew, as another process would."""
+    """Creates a study with these settings, or opens it like another process."""
 
     def make(settings=None, **options):
         plan = plan_from(settings or {"learning_rate": [1e-2, 1e-3], "batch_size": [8, 16]}, **options)
@@ -31,7 +31,7 @@ def made(tmp_path):
 
 
 def finish(queue: Queue, most: int = 1000) -> list[str]:
-    """Takes and tells every run; the keys in order."""
+    """Takes and reports every run; returns the keys in order."""
     runs = []
     while (job := take(queue)) is not None and len(runs) < most:
         queue.tell(job, RESULT["value"], RESULT)
@@ -40,7 +40,7 @@ def finish(queue: Queue, most: int = 1000) -> list[str]:
 
 
 def take(queue: Queue) -> Job | None:
-    """The next run alone."""
+    """The next run."""
     return next(iter(queue.take()), None)
 
 
@@ -64,7 +64,7 @@ def test_more_runs_than_may_wait_at_a_time(made, monkeypatch):
 
 
 def dead_worker() -> str:
-    """The name of a process that is there no more."""
+    """The name of a process that no longer exists."""
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -218,7 +218,7 @@ def test_random_draws_are_the_same_whoever_draws(tmp_path):
 
 
 def test_tpe_comes_nearer_to_the_best(made):
-    """With a result that falls off around 1e-2, most of the later half lie within a decade of it."""
+    """With the best result at 1e-2, most values of the second half are within a decade of it."""
     settings = {"learning_rate": {"low": 1e-6, "high": 1.0, "log": True}}
     queue = Queue(made(settings, sampler="tpe", trials=40))
     distances = []

@@ -1,4 +1,4 @@
-"""What may be called best, what is told of it, and figures and page, also of ten thousand combinations."""
+"""Selection and description of the best combination, and figures and page for up to ten thousand combinations."""
 
 import csv
 import io
@@ -60,7 +60,7 @@ def test_nothing_is_claimed_of_two_seeds_or_of_seeds_that_agree():
 
 
 def test_the_larger_spread_decides():
-    """The first of these varies little by luck: it has not beaten the second, which varies much."""
+    """The small variation of the first may be luck, so it does not beat the second, which varies much."""
     assert len(found(row(1, 0.910, 0.911), row(2, 0.80, 0.98)).best) == 2
 
 
@@ -110,7 +110,7 @@ def test_best_toml_names_ties_and_is_a_configuration(tmp_path):
 
 
 def study(seeds: int = 1, **settings) -> Findings:
-    """A grid with a known best; the last setting does nothing."""
+    """A grid with a known best combination; the last setting has no effect."""
     settings = settings or {
         "learning_rate": [1e-1, 1e-2, 1e-3, 1e-4],
         "hidden_units": [[8], [16, 16]],
@@ -211,7 +211,7 @@ _LINKS = ("src", "href", "xlink:href")
 
 
 class Checked(HTMLParser):
-    """Raises where tags do not match; counts what it sees."""
+    """Parses HTML, raises an error if tags do not match, and counts elements."""
 
     def __init__(self) -> None:
         super().__init__()

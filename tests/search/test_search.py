@@ -175,7 +175,7 @@ def test_a_pruner_stops_runs_that_promise_little(tmp_path):
 
 
 def test_own_settings_of_a_run_that_is_no_network_fail_alone(tmp_path, monkeypatch):
-    """A full disk ends the search with what is wrong; the run is not lost."""
+    """A full disk ends the search with an error message, and the run is not lost."""
     from handgrad.training.run import RunFolder
 
     def full(self, *_):

@@ -1,4 +1,4 @@
-"""From recordings to labelled frames, with every kind of recording that is of no use among them."""
+"""From recordings to labelled frames, including every kind of unusable recording."""
 
 import json
 import os
@@ -38,7 +38,7 @@ PITCHES = {"anna": 180.0, "bert": 95.0, "carl": 120.0}
 
 
 def write_corpus(folder, *, bad=True):
-    """A Kaldi data directory: three speakers with four utterances each in four formats, and what is of no use."""
+    """A Kaldi data directory: three speakers with four utterances each in four formats, and unusable recordings."""
     folder.mkdir(parents=True)
     rows = []
     for k, (speaker, pitch) in enumerate(PITCHES.items()):
@@ -108,7 +108,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(corpus, tmp_path_factory):
-    """The prepared files, and what `prepare` says of them."""
+    """The prepared files, and the result of `prepare`."""
     out = tmp_path_factory.mktemp("prepared") / "speech"
     return prepare([corpus], out, PrepareConfig(processes=2))
 

@@ -1,4 +1,4 @@
-"""The command on the competition's files: train, evaluate, predict, submit."""
+"""The commands on files of the competition: train, evaluate, predict, submit."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_from_training_to_a_submission(speech, run, tmp_path, capsys):
 
 
 def test_a_submission_is_as_good_as_the_run_says(speech, run, tmp_path):
-    """dev.npy handed in: its answers are right as often as the evaluation says."""
+    """A submission for dev.npy is as accurate as the evaluation says."""
     main(["speech", "predict", str(run), str(speech / "dev.npy"), "--out", str(tmp_path / "s.csv")])
     known = np.concatenate(np.load(speech / "dev_labels.npy", allow_pickle=True))
     best = json.loads((run / "summary.json").read_text())["best"]["validation_accuracy"]
@@ -215,7 +215,7 @@ def test_show_and_the_notes_of_training(speech, run, capsys):
 
 
 def test_an_interrupt_while_predicting_leaves_nothing(speech, run, tmp_path):
-    """The CSV appears when it is whole, an earlier one stays until then."""
+    """The CSV file appears when it is complete, and an earlier one is kept until then."""
     out = tmp_path / "s.csv"
     out.write_text("earlier")
 

@@ -108,7 +108,7 @@ def randomise(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def test_the_same_as_pytorchs_module(twinned):
-    """Three training steps and an evaluation from the same state: output, gradients, running figures."""
+    """Three training steps and an evaluation from the same state: output, gradients, running statistics."""
     ours, theirs = randomise(twinned.make().double()), twinned.twin().double()
     assert list(ours.state_dict()) == list(theirs.state_dict())
     theirs.load_state_dict(ours.state_dict(), strict=True)
@@ -143,7 +143,7 @@ def test_no_gradient_is_worked_out_without_grad(module):
 
 
 def test_mixed_precision(module):
-    """In an autocast region: finite gradients in the parameters' own float32, near float32's."""
+    """In an autocast region: finite gradients in float32, close to those without autocast."""
     inside, outside = module.make(), module.make()
     outside.load_state_dict(inside.state_dict())
     if isinstance(inside, ht.Dropout):
@@ -163,7 +163,7 @@ def test_mixed_precision(module):
 
 
 def test_bfloat16_sums_are_taken_in_float32():
-    """256 ones and more do not add up in bfloat16."""
+    """Sums of more than 256 ones are wrong in bfloat16."""
     x = torch.full((1024, 2), 1.0, dtype=torch.bfloat16)
     mean, variance = ht.batch_statistics(x)
     assert mean.dtype == torch.float32

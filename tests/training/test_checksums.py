@@ -1,4 +1,4 @@
-"""A bit that flips in a run's files is never used silently; what was changed on purpose is read where it is trusted."""
+"""A flipped bit in the files of a run is never used silently; files that were changed on purpose can be trusted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(whole, tmp_path):
 
 
 def read_all(folder) -> None:
-    """Reads every file as `evaluate`, `show`, notebooks and `--resume` do."""
+    """Reads every file like `evaluate`, `show`, notebooks and `--resume`."""
     loaded = load_run(folder)
     for weights in ("last", "best"):
         loaded.engine(weights)
@@ -50,7 +50,7 @@ def test_what_is_whole_is_read(run):
 
 
 def test_no_bit_that_flips_is_used(whole, tmp_path):
-    """200 files with one bit flipped each, drawn from all the bits of all the files."""
+    """200 files with one random flipped bit each."""
     rng = np.random.default_rng(1)
     folder = shutil.copytree(whole, tmp_path / "run")
     used = []

@@ -22,7 +22,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Folders of runs by name, each made once."""
+    """Run folders by name, each created once."""
     folder = tmp_path_factory.mktemp("runs")
     differing = {
         "numpy": {},

@@ -1,4 +1,4 @@
-"""The configuration: where its values come from, and what it refuses."""
+"""The configuration: precedence of values, and invalid settings."""
 
 import dataclasses
 import tomllib

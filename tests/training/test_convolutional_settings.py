@@ -1,4 +1,4 @@
-"""Convolutional networks as settings: what belongs to which model, a run from end to end, what `show` says of it."""
+"""Settings of convolutional networks: which apply to which model, a complete run, and the output of `show`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor: networks broken on purpose, one way each, get that way named; healthy ones get no alarm."""
+"""The doctor names what is wrong with networks that are broken in one way each; healthy networks cause no alarm."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def pixels():
-    """The digits on the scale of bytes, as they would come from image files."""
+    """The digits on the scale of bytes, as in image files."""
     raw = data.load("digits", preprocessing="none")
     return dataclasses.replace(raw, inputs=raw.inputs * np.float32(255 / 16), value_range=255.0)
 
@@ -44,7 +44,7 @@ def settings(recipe=None, **given):
 
 
 def look_at(config, dataset=None):
-    """An examination without trials, where they are not what is asked about."""
+    """An examination without trials."""
     return examine(config, dataset=dataset, budget=1)
 
 
@@ -178,7 +178,7 @@ def test_broken_settings_get_their_name(digits, config, diagnosis):
 
 
 def test_one_way_of_breaking_gives_no_other_names(digits):
-    """Consequences apart: a rate that is too low also moves the weights too little."""
+    """Without consequences: a rate that is too low also causes small updates."""
     consequences = {"updates-small", "updates-none", "updates-large", "diverges"}
     for name in ("adam 1000 times too high", "adam 1000 times too low", "sgd 1000 times too low"):
         config, diagnosis = BROKEN[name]
@@ -457,7 +457,7 @@ def test_running_statistics_that_do_not_belong_to_the_weights(tmp_path, trained)
     ],
 )
 def test_running_figures_far_from_those_of_a_batch(tmp_path, trained, monkeypatch, name, change, evidence):
-    """Also where loss and accuracy look well."""
+    """Also if loss and accuracy look good."""
 
     def alter(state):
         state[f"1.{name}"][...] = change(state[f"1.{name}"])
@@ -704,7 +704,7 @@ def test_a_trial_takes_the_schedule_laid_out_over_its_steps(digits):
 
 
 def test_what_is_seen_inside(digits):
-    """Against the same figures from a pass written out."""
+    """Compares with the same measurements computed directly."""
     patient = Patient(settings(hidden_units=(16,)), digits)
     assert patient.inside is not None
     state = patient.start_state

@@ -1,4 +1,4 @@
-"""The doctor on regressions: healthy ones get no alarm, broken ones are named."""
+"""The doctor on regressions: healthy ones cause no alarm, and broken ones are named."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ def settings(**given):
 
 
 def friedman(n=1200):
-    """Friedman's first function of ten inputs, five of which say nothing."""
+    """Friedman's first function of ten inputs, five of which are irrelevant."""
     rng = np.random.default_rng(0)
     x = rng.random((n, 10))
     y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]

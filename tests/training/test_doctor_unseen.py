@@ -1,5 +1,5 @@
-"""Illnesses that went unseen: batches too small for their normalisation, dropout that leaves nothing, and data that is
-exchanged, repeated or altered; each gets its name, what is healthy beside it does not."""
+"""Problems that the doctor once missed: batches that are too small for normalisation, extreme dropout, and swapped,
+repeated or altered data. Each is named, and healthy runs are not."""
 
 import dataclasses
 import math
@@ -32,7 +32,7 @@ def settings(recipe=None, **given):
 
 
 def look_at(config, dataset):
-    """An examination without trials, where they are not what is asked about."""
+    """An examination without trials."""
     return examine(config, dataset=dataset, budget=1)
 
 
@@ -45,7 +45,7 @@ def found(report, check):
 
 @pytest.fixture(scope="module")
 def batches_of_two(tmp_path_factory):
-    """The recipe with batches of 2, trained with a watch: a test accuracy of 0.7 to 0.9 that goes up and down."""
+    """The recipe with batches of 2, trained with a watch: the test accuracy varies between 0.7 and 0.9."""
     watch = Watch(Reporter())
     run_dir = tmp_path_factory.mktemp("doctor") / "two"
     run = train("digits", run_dir=run_dir, batch_size=2, max_steps=3000, eval_freq=100, reporter=watch)
@@ -247,7 +247,7 @@ def test_a_run_that_is_ill_is_not_to_be_trained_on():
 
 
 def test_a_noisy_curve_is_not_still_falling():
-    """Level after its first fifth; a quarter before the end there is a spike."""
+    """A curve that is constant after its first fifth, with a spike a quarter before the end."""
     losses = [2.3 - 0.9 * min(1, i / 40) + 0.15 * math.sin(7.0 * i) for i in range(200)]
     losses[-1 - len(losses) // 4], losses[-1] = 1.6, 1.2
     record = {"train_accuracy": 0.5, "test_accuracy": 0.5, "validation_loss": None}
@@ -259,7 +259,7 @@ def test_a_noisy_curve_is_not_still_falling():
 
 
 def exchanged(dataset):
-    """The 359 test samples to train on, the 1,438 training samples to test on."""
+    """Trains on the 359 test samples and tests on the 1,438 training samples."""
     order = np.concatenate([dataset.indices("test"), dataset.indices("train")])
     count = len(dataset.indices("test"))
     splits = {"train": range(count), "test": range(count, len(order))}

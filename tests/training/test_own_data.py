@@ -25,7 +25,7 @@ RNG = np.random.default_rng(5)
 
 @pytest.fixture(autouse=True, scope="module")
 def no_figures():
-    """Figures take longer than these runs do."""
+    """Disables figures, which take longer than these runs."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("save_curves", "save_confusion"):
             patch.setattr(RunFolder, name, lambda *_, **__: None)
@@ -33,7 +33,7 @@ def no_figures():
 
 
 def table_text(n=120, seed=0, target=True):
-    """Rows of which the first number and the colour say the class; some numbers are missing."""
+    """Rows whose class is determined by the first number and the colour; some numbers are missing."""
     rng = np.random.default_rng(seed)
     lines = ["size,weight,colour,label,price"]
     for i in range(n):
@@ -232,7 +232,7 @@ def test_a_data_frame_from_python(tmp_path):
 
 
 def test_samples_may_weigh(tmp_path):
-    """Two of three rows have the wrong label, and weigh nothing."""
+    """Two of three rows have a wrong label and a weight of 0."""
     x = RNG.standard_normal((300, 2)).astype(np.float32)
     true = np.where(x[:, 0] > 0, "right", "left")
     wrong = np.arange(300) % 3 > 0

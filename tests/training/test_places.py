@@ -1,4 +1,4 @@
-"""Folders that cannot be written to, that cannot be, and that several runs want at once."""
+"""Folders that cannot be written to, have impossible names, or are requested by several runs at once."""
 
 import json
 import subprocess
@@ -118,7 +118,7 @@ def test_runs_begun_at_once_take_one_number_each(tmp_path):
 
 
 def test_a_folder_that_another_run_takes_in_between_is_passed_over(tmp_path, monkeypatch):
-    """The race itself: the other run makes the folder after this one has looked."""
+    """A race: the other run creates the folder after this one has checked it."""
     mkdir, taken = Path.mkdir, []
 
     def late(path, *arguments, **options):

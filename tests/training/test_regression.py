@@ -1,4 +1,4 @@
-"""Regressions: both engines, the figures in the target's own unit, weights, and what is refused."""
+"""Regression: both engines, metrics in the unit of the target, weights, and errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ N, SPLITS = 442, {"train": range(300), "validation": range(300, 360), "test": ra
 
 
 def regression(targets: int = 1, **options) -> Dataset:
-    """scikit-learn's diabetes data; the second target is a sum of inputs, in another unit."""
+    """scikit-learn's diabetes data; the second target is a sum of inputs in another unit."""
     from sklearn.datasets import load_diabetes
 
     x, y = load_diabetes(return_X_y=True, scaled=False)
@@ -36,7 +36,7 @@ def regression(targets: int = 1, **options) -> Dataset:
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
-    """Trains on a data set of our own."""
+    """Trains on a given data set."""
 
     def train(dataset: Dataset, name: str = "run", **settings):
         for module in ("loop", "run"):

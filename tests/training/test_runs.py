@@ -1,4 +1,4 @@
-"""Runs from Python: the folder they leave, what repeats, what is refused."""
+"""Runs from Python: the run folder, reproducibility, and errors."""
 
 import json
 import threading
@@ -102,7 +102,7 @@ def test_how_long_the_loop_stays_in_the_engine_changes_nothing(tmp_path, monkeyp
 
 
 class StopAt(Reporter):
-    """Stops the process's training at a step as a lost power supply would: nothing is saved any more."""
+    """Stops training at a step like a power failure: nothing more is saved."""
 
     def __init__(self, step):
         self.at = step
@@ -231,7 +231,7 @@ def test_eval_size_evaluates_a_fixed_sample(tmp_path):
 
 
 def test_epochs_see_every_sample_once_and_in_a_new_order(tmp_path):
-    """1,438 training samples in batches of 719: two steps an epoch."""
+    """1,438 training samples in batches of 719: two steps per epoch."""
     seen = []
     engine_train = handgrad.engines.numpy.NumpyEngine.train
 
@@ -311,7 +311,7 @@ def test_folders_that_hold_no_run_are_refused(tmp_path):
 
 
 def rewrite(path, change):
-    """Changes what a file of a run says about itself."""
+    """Changes the metadata of a file of a run."""
     from safetensors import safe_open
     from safetensors.numpy import save_file
 
