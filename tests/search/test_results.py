@@ -14,7 +14,7 @@ from handgrad.pages import inline
 from handgrad.search import Findings, Result, Row, plan_from
 from handgrad.search.figures import figures_of, importances, points_of, write_figures
 from handgrad.search.page import MAX_ROWS, study_page
-from handgrad.search.results import best_of, best_toml, in_a_row, summary_lines, to_csv
+from handgrad.search.results import best_of, best_statement, best_toml, summary_lines, to_csv
 from handgrad.search.space import grid
 from handgrad.training import TrainConfig
 
@@ -39,21 +39,21 @@ def found(*rows: Row, select: str = "validation", seeds: int = 2) -> Findings:
 def test_best_is_said_only_where_it_beats_the_next_by_more_than_the_spread():
     clear = found(row(1, 0.90, 0.91, 0.92), row(2, 0.80, 0.81, 0.82), seeds=3)
     assert [r.number for r in clear.best] == [1]
-    assert in_a_row(clear) == (
+    assert best_statement(clear) == (
         "Best validation accuracy: 0.9100 ± 0.0100 (3 seeds), ahead of the next by 0.1000, more than their standard "
         "deviation over seeds."
     )
     tie = found(row(1, 0.90, 0.92), row(2, 0.89, 0.93), row(3, 0.5, 0.5))
     assert [r.number for r in tie.best] == [1, 2]
-    assert "2 combinations tie for the best validation accuracy, 0.9100 ± 0.0141 (2 seeds)" in in_a_row(tie)
+    assert "2 combinations tie for the best validation accuracy, 0.9100 ± 0.0141 (2 seeds)" in best_statement(tie)
 
 
 def test_nothing_is_claimed_of_two_seeds_or_of_seeds_that_agree():
-    assert in_a_row(found(row(1, 1.0, 1.0), row(2, 0.993, 0.993))) == (
+    assert best_statement(found(row(1, 1.0, 1.0), row(2, 0.993, 0.993))) == (
         "Best validation accuracy: 1.0000 ± 0.0000 (2 seeds), ahead of the next by 0.0070. 2 seeds are too few to tell "
         "whether it is better: train at least 3 (--seeds)."
     )
-    assert in_a_row(found(row(1, *[1.0] * 4), row(2, *[0.993] * 4), seeds=4)) == (
+    assert best_statement(found(row(1, *[1.0] * 4), row(2, *[0.993] * 4), seeds=4)) == (
         "Best validation accuracy: 1.0000 ± 0.0000 (4 seeds), ahead of the next by 0.0070. All seeds gave the same "
         "result, so no test can tell whether it is better."
     )
@@ -65,9 +65,9 @@ def test_the_larger_spread_decides():
 
 
 def test_one_seed_says_nothing_of_the_spread():
-    said = in_a_row(found(row(1, 0.9), row(2, 0.8), seeds=1))
+    said = best_statement(found(row(1, 0.9), row(2, 0.8), seeds=1))
     assert "ahead of the next by 0.1000. With one seed each, the variation is unknown: see --seeds." in said
-    assert "with the same value" in in_a_row(found(row(1, 0.9), row(2, 0.9), seeds=1))
+    assert "with the same value" in best_statement(found(row(1, 0.9), row(2, 0.9), seeds=1))
 
 
 def test_small_losses_are_good():
@@ -95,7 +95,7 @@ def test_what_failed_is_counted():
 def test_nothing_has_finished():
     nothing = found(row(1, 0.1, state="diverged"))
     assert best_toml(nothing) is None
-    assert in_a_row(nothing) == "No run has finished yet."
+    assert best_statement(nothing) == "No run has finished yet."
     assert figures_of(nothing) == {}
 
 

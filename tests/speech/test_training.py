@@ -239,9 +239,7 @@ def test_evaluation_by_phone_from_python(run):
 
 def test_too_many_states_for_a_table(run, monkeypatch):
     monkeypatch.setattr("handgrad.engines.numpy.MAX_CONFUSION_CLASSES", 100)
-    with pytest.raises(
-        ConfigError, match=r"run has 138 states: expected at most \d+ for a table of confusions; handgrad"
-    ):
+    with pytest.raises(ConfigError, match=r"run has 138 states: expected at most \d+ for a confusion matrix; handgrad"):
         evaluate_frames(training.load_run(run))
 
 

@@ -19,7 +19,7 @@ from handgrad.data.tables import (
     TableEncoder,
     as_column,
     as_text,
-    dressed_numbers,
+    formatted_numbers,
     is_frame,
     numbers_in,
     parse_number,
@@ -389,8 +389,8 @@ def class_labels(
             raise DataError(f"{where} has one class only, {names[0]!r}: expected at least two")
         if len(classes) > max(2, len(text) / 2):
             advice = "are these row numbers or names? A quantity is learned with --task regression"
-            if dressed := dressed_numbers(values):
-                advice = f"to learn the numbers with {dressed}, write plain numbers, as 1234.5"
+            if formatting := formatted_numbers(values):
+                advice = f"to learn the numbers with {formatting}, write plain numbers, as 1234.5"
             raise DataError(
                 f"{where} has {len(classes):,} classes in {len(text):,} rows: expected several rows for each class; "
                 f"{advice}"
@@ -485,7 +485,9 @@ def assemble(
         _refuse_copies_in_table(raw, inputs, encoder, labels)
         for column in encoder.columns:
             if column.kind == "number":
-                notes += _coarse(f"column {column.name!r} of {raw.name}", numbers_in(inputs.columns[column.name])[0])
+                notes += _rounding_remark(
+                    f"column {column.name!r} of {raw.name}", numbers_in(inputs.columns[column.name])[0]
+                )
         inputs, unseen = encoder.transform(inputs)
         notes += [f"column {name!r} of {raw.name} is empty: it is left out" for name in encoder.left_out] + unseen
     else:
@@ -495,10 +497,10 @@ def assemble(
         _refuse_copies(raw, inputs, labels)
         if inputs.ndim == 2 and inputs.dtype.itemsize > 2 and inputs.dtype != np.float32 and not _is_mapped(inputs):
             for i in range(inputs.shape[1]):
-                notes += _coarse(f"feature {i} of {raw.name}", inputs[:, i].astype(np.float64))
+                notes += _rounding_remark(f"feature {i} of {raw.name}", inputs[:, i].astype(np.float64))
     if task == "regression":
         for name, column in raw.targets.items():
-            notes += _coarse(f"target {name!r} of {raw.name}", numbers_in(column)[0])
+            notes += _rounding_remark(f"target {name!r} of {raw.name}", numbers_in(column)[0])
 
     kind = preprocessing or ("unit" if raw.value_range else "standard")
     if encoder is not None and kind not in ("standard", "none"):
@@ -536,7 +538,7 @@ def assemble(
     )
 
 
-def _coarse(where: str, values: Float[Array, "n"]) -> list[str]:
+def _rounding_remark(where: str, values: Float[Array, "n"]) -> list[str]:
     """A remark if float32 rounds values by more than 1% of their standard deviation, such as times in seconds."""
     values = values[np.isfinite(values)]
     if not len(values) or not np.abs(values).max() * 2.0**-24 > 0.01 * (spread := float(values.std())) > 0:

@@ -106,7 +106,7 @@ def read_images(paths: list[Path], size: str | None, mode: str | None) -> tuple[
     done: Counter[str] = Counter()
     for out, path in zip(pixels, paths, strict=True):
         with opened(path) as image:
-            shown, notes = _as_shown(image, path)
+            shown, notes = _decode(image, path)
             done.update(notes)
         if shown.size != (width, height):
             shown = shown.resize((width, height))
@@ -164,7 +164,7 @@ class opened:
             raise DataError(f"{self.path} is damaged and cannot be read ({error}): replace or remove it") from None
 
 
-def _as_shown(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
+def _decode(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
     from PIL import ExifTags, Image, ImageOps
 
     notes = []

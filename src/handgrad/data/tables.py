@@ -48,7 +48,7 @@ _CURRENCY = r"(?:[€$£¥₹]|EUR|USD|GBP|CHF|JPY)"
 _SIGN = r"[+\-\u2212]?"
 _BODY = r"(?:\d+|\d{1,3}(?:[.,'\u2019\s]\d{3})+)(?:[.,]\d+)?"
 #: Numbers that `float` does not accept, and what distinguishes them: 12 %, $5, 1.234,5, 1,234.5, 1 234, 173,6.
-_DRESSED = (
+_FORMATTED = (
     ("a percent sign", re.compile(rf"{_SIGN}{_BODY}\s*[%‰]")),
     ("a currency", re.compile(rf"{_SIGN}{_CURRENCY}\s*{_SIGN}{_BODY}|{_SIGN}{_BODY}\s*{_CURRENCY}")),
     ("a decimal comma or a thousands separator", re.compile(r"[+-]?\d{1,3},\d{3}")),
@@ -198,14 +198,14 @@ def parse_number(text: str) -> float | None:
         return None
 
 
-def dressed_numbers(texts: Collection[str]) -> str:
+def formatted_numbers(texts: Collection[str]) -> str:
     """What distinguishes texts that are numbers for a reader but not for `parse_number` from plain numbers, with an
     example: "a percent sign ('12 %')". Empty if one of them is no such number, or if all are plain numbers."""
     kinds: dict[str, str] = {}
     for text in texts:
         if (number := parse_number(text)) is not None and number == number:
             continue
-        kind = next((kind for kind, pattern in _DRESSED if pattern.fullmatch(text)), None)
+        kind = next((kind for kind, pattern in _FORMATTED if pattern.fullmatch(text)), None)
         if kind is None:
             return ""
         if kind == "a decimal comma" and "." in text:
@@ -392,13 +392,13 @@ def _fit_column(
             f"column {name!r} of {where} contains dates ({different[0]!r:.40}): turn them into numbers, such as days "
             f"or years, or {out}"
         )
-    if not category and (dressed := dressed_numbers(different)):
+    if not category and (formatting := formatted_numbers(different)):
         with_commas = all(_DECIMAL_COMMA.fullmatch(value) for value in different)
         plain = "plain numbers with a decimal point, as 1234.5"
         if with_commas:
             plain = "decimal points (or, in a CSV file, separate the columns by semicolons)"
         raise DataError(
-            f"column {name!r} of {where} contains numbers with {dressed}: write {plain}, declare it a category "
+            f"column {name!r} of {where} contains numbers with {formatting}: write {plain}, declare it a category "
             f"(--categories {_flag(name)}), or {out}"
         )
     longest = max(different, key=len)

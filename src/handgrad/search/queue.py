@@ -252,9 +252,9 @@ class Queue:
             dead |= self.store.stale(self.study.id, ids, self.grace_seconds) if ids else set()
         for trial in running:
             if trial._trial_id in dead:
-                self._lose(trial, trials)
+                self._return_to_queue(trial, trials)
 
-    def _lose(self, trial: FrozenTrial, trials: list[FrozenTrial]) -> None:
+    def _return_to_queue(self, trial: FrozenTrial, trials: list[FrozenTrial]) -> None:
         here = trial.user_attrs.get("step", 0)
         deaths = Counter(
             other.user_attrs.get("step", 0)
@@ -268,13 +268,13 @@ class Queue:
         else:
             self.fail(trial._trial_id, LOST)
 
-    def lose_of(self, pid: int) -> None:
+    def return_runs(self, pid: int) -> None:
         """Returns the runs of a dead process of this machine to the queue."""
         with self.store.locked():
             trials = self.trials()
             for trial in trials:
                 if trial.state == TrialState.RUNNING and trial.user_attrs.get("owner") == owner(pid):
-                    self._lose(trial, trials)
+                    self._return_to_queue(trial, trials)
 
     def begun(self, job: Job, step: int) -> None:
         """Records the step from which a run is resumed."""

@@ -214,7 +214,7 @@ def _spread(one: Row, other: Row) -> float:
     return max(one.spread or 0.0, other.spread or 0.0)
 
 
-def in_a_row(findings: Findings) -> str:
+def best_statement(findings: Findings) -> str:
     """A statement about the best combination, in one or two lines."""
     best = findings.best
     if not best:
@@ -308,7 +308,7 @@ def best_toml(found: Findings) -> str | None:
     if not found.best:
         return None
     first = found.best[0]
-    lines = [f"# {in_a_row(found)}", "# handgrad train --config THIS_FILE trains it"]
+    lines = [f"# {best_statement(found)}", "# handgrad train --config THIS_FILE trains it"]
     lines += [f"# ties with it: {describe(row.combination)}" for row in found.best[1:6]]
     body = found.plan.config(first.combination).to_toml().split("\n", 1)[1]
     return "\n".join(lines) + "\n" + body
@@ -316,7 +316,7 @@ def best_toml(found: Findings) -> str | None:
 
 def summary_lines(found: Findings) -> list[str]:
     """The remarks below the table."""
-    lines = [in_a_row(found)]
+    lines = [best_statement(found)]
     if found.plan.select == "test":
         lines.append(
             "Selected on the test set, which is optimistically biased: the best of many test results is partly luck. "

@@ -267,9 +267,9 @@ class _Parent:
             for worker in list(self.workers):
                 dead = not worker.process.is_alive()  # checked first: its last messages are still available
                 for event in worker.events():
-                    self._heard(worker, *event)
+                    self._handle_event(worker, *event)
                 if dead:
-                    self._buried(worker)
+                    self._handle_end(worker)
             if self._stopping and time.monotonic() - asked > 1.0:  # again: it may not have been listening yet
                 asked = time.monotonic()
                 for worker in self.workers:
@@ -280,7 +280,7 @@ class _Parent:
             if time.monotonic() - self.looked_at > 2.0:
                 self.watcher.progressed(self._look())
 
-    def _heard(self, worker: _Worker, what: str, *about: Any) -> None:
+    def _handle_event(self, worker: _Worker, what: str, *about: Any) -> None:
         if what == "note":
             self.watcher.note(about[0])
         elif what == "fatal":
@@ -297,7 +297,7 @@ class _Parent:
             run, how, value = about
             self.watcher.ended(run, how, value, self._look())
 
-    def _buried(self, worker: _Worker) -> None:
+    def _handle_end(self, worker: _Worker) -> None:
         """Handles the end of a worker: if it died, its run is returned to the queue and a new worker replaces it."""
         self.workers.remove(worker)
         worker.connection.close()
@@ -306,7 +306,7 @@ class _Parent:
             return
         pid = worker.process.pid
         assert pid is not None
-        self.study.store.retry(lambda: self.queue.lose_of(pid), self.watcher.note)
+        self.study.store.retry(lambda: self.queue.return_runs(pid), self.watcher.note)
         if self._stopping:
             return
         self.deaths += 1
