@@ -137,8 +137,8 @@ def evaluate_frames(
         confusion = chosen.evaluate(dataset.indices(split)).confusion
         if confusion is None:
             raise ConfigError(
-                f"{run.path} has {len(dataset.classes)} states: expected at most {MAX_CONFUSION_CLASSES} for a table "
-                "of confusions; handgrad evaluate gives its accuracy"
+                f"{run.path} has {len(dataset.classes)} states: expected at most {MAX_CONFUSION_CLASSES} for a "
+                "confusion matrix; handgrad evaluate gives its accuracy"
             )
         figures[split] = FrameFigures(confusion, dataset.classes)
     return figures
