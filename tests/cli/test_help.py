@@ -99,7 +99,7 @@ def test_every_name_from_elsewhere_is_answered_in_python_too(name):
 def test_a_flag_without_a_counterpart_is_explained(name, capsys):
     flag = f"--{name.replace('_', '-')}"
     assert main(["train", flag, "3"]) == 2
-    assert f"there is no {flag} here: {NO_SETTING[name]}." in capsys.readouterr().err
+    assert f"there is no {flag}: {NO_SETTING[name]}." in capsys.readouterr().err
 
 
 def test_a_share_as_validation_split():

@@ -340,7 +340,7 @@ def test_somebody_elses_optuna_study_is_refused(tmp_path):
 
     store = FolderStore(tmp_path)
     optuna.create_study(storage=store.storage, study_name="theirs")
-    with pytest.raises(RunError, match="contains an Optuna study 'theirs' that handgrad search did not make"):
+    with pytest.raises(RunError, match="contains an Optuna study 'theirs' that handgrad search did not create"):
         join(store)
 
 
