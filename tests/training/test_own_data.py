@@ -214,7 +214,7 @@ def test_arrays_from_python(tmp_path):
     assert figures(more) == figures(train(x=x, y=y, run_dir=tmp_path / "other", **{**SMALL, "max_steps": 60}))
     with pytest.raises(ConfigError, match="x requires y"):
         train(x=x)
-    with pytest.raises(ConfigError, match="data=file.csv and x are both given"):
+    with pytest.raises(ConfigError, match=r"data=file\.csv and x are both given"):
         train(x=x, y=y, data="file.csv")
 
 
