@@ -323,7 +323,7 @@ class _Residual(torch.nn.Sequential):
 def test_the_state_is_that_of_the_same_network_in_pytorch(architecture):
     rng = np.random.default_rng(0)
     network = build(architecture, init_rng=1, noise_rng=2, dtype=np.float64)
-    for _ in range(3):  # moves the running figures
+    for _ in range(3):  # moves the running statistics
         network.forward(rng.standard_normal((9, *architecture.input_shape)))
     twin = torch.nn.Sequential(*map(_twin, architecture.layers)).double().eval()
     state = network.state_dict()
@@ -494,7 +494,10 @@ def test_residual_blocks_by_hand():
         ({"norm": "group", "num_groups": 3}, "norm=group with num_groups=3 does not divide 32 channels"),
         ({"activation": "swish"}, "activation='swish' is unknown, expected one of relu, "),
         ({"dropout": 1.0}, r"\(dropout\): p=1.0, expected a probability in \[0, 1\)"),
-        ({"input_shape": (10,)}, r"input_shape=\(10,\): a convolutional network takes images \(C, H, W\); rows go"),
+        (
+            {"input_shape": (10,)},
+            r"input_shape=\(10,\): a convolutional network takes images \(C, H, W\); rows require",
+        ),
         ({"classes": 0}, "classes=0, expected at least 1"),
     ],
 )

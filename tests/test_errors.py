@@ -111,11 +111,15 @@ def group_norm(**options) -> Architecture:
             ConfigError,
             "unknown validation_split='first': choose",
         ),
-        (lambda: data.from_arrays(X, Y.astype("datetime64[D]")), DataError, "holds dates: expected classes or numbers"),
+        (
+            lambda: data.from_arrays(X, Y.astype("datetime64[D]")),
+            DataError,
+            "contains dates: expected classes or numbers",
+        ),
         (
             lambda: own.class_labels(np.array(["1", "inf"], object), "y"),
             DataError,
-            "y holds infinity: expected classes",
+            "y contains infinity: expected classes",
         ),
         (
             lambda: Table.from_frame({"a": [1, 2], "b": [1]}, "t"),
@@ -162,7 +166,7 @@ def test_an_image_that_is_a_bomb(tmp_path, monkeypatch):
 
     Image.new("L", (100, 100)).save(tmp_path / "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match=r"large.png has too many pixels \(.*\): make it smaller"):
+    with pytest.raises(DataError, match=r"large.png has too many pixels \(.*\): reduce its size"):
         pictures.read_images([tmp_path / "large.png"], None, None)
 
 
@@ -194,9 +198,7 @@ def test_a_run_that_has_not_finished(run):
 
 def test_weights_that_are_no_weights(run):
     (run / "model.safetensors").write_bytes(b"\0" * 100)
-    with pytest.raises(
-        RunError, match=r"cannot read .*model.safetensors: .*The file is damaged: bring back a copy, or"
-    ):
+    with pytest.raises(RunError, match=r"cannot read .*model.safetensors: .*The file is damaged: restore a copy, or"):
         load_run(run).engine()
 
 
@@ -217,7 +219,7 @@ def test_a_folder_without_its_preprocessing(run):
 
 def test_inputs_that_a_run_does_not_take(run, tmp_path):
     with pytest.raises(
-        ConfigError, match="inputs hold nan in sample 1: expected finite numbers, raw values on the scale"
+        ConfigError, match="inputs contain nan in sample 1: expected finite numbers, raw values on the scale"
     ):
         load_run(run).predict(np.array([[0.0] * 64, [np.nan] * 64]))
     with pytest.raises(
@@ -256,7 +258,7 @@ def test_a_checkpoint_that_does_not_fit(run):
     save_file({k: v for k, v in arrays.items() if "bias" not in k}, path, metadata={"handgrad": json.dumps(about)})
     seal(path)
     with pytest.raises(
-        RunError, match=r"the checkpoint in .*run does not fit its config.toml: .*bias.*The file is damaged"
+        RunError, match=r"the checkpoint in .*run does not match its config.toml: .*bias.*The file is damaged"
     ):
         train(run_dir=run, resume=True, max_steps=20)
 
@@ -272,13 +274,13 @@ def test_a_damaged_table_json(tmp_path):
         load_run(folder).evaluate(data=str(tmp_path / "x.npy"))
     (folder / "table.json").write_text(json.dumps({"columns": 3}))
     seal(folder / "table.json")
-    with pytest.raises(RunError, match=r"cannot read .*table.json: .*The file is damaged: bring back a copy"):
+    with pytest.raises(RunError, match=r"cannot read .*table.json: .*The file is damaged: restore a copy"):
         _ = load_run(folder).encoder
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"cannot (make|write).*file/run"):
+    with pytest.raises(RunError, match=r"cannot create the run folder .*file/run"):
         train(run_dir=tmp_path / "file" / "run", **SMALL)
 
 
@@ -326,7 +328,10 @@ def test_a_search_by_a_test_split_that_has_no_labels(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "RUN", "--target", "y.npy"], "--target y.npy goes with --data, which is not given: leave it out"),
+        (
+            ["evaluate", "RUN", "--target", "y.npy"],
+            "--target y.npy applies to --data, which is not given: leave it out",
+        ),
         (["courses", "export", "cmu-f18", "hw"], "edition='cmu-f18' is unknown, expected one of cmu-s19, cmu-f19"),
         (["courses", "stats", "--epochs", "0"], "epochs=0: expected at least 1"),
         (["check-run", "nowhere"], "there is no run folder nowhere: expected one that handgrad train has written"),

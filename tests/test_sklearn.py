@@ -239,11 +239,11 @@ def test_other_refusals(cancer, diabetes):
         HandgradClassifier().fit(x, np.zeros(len(y)))
     with pytest.raises(ValueError, match="loss='cross_entropy', expected mse, l1 or huber"):
         HandgradRegressor(loss="cross_entropy").fit(x, y)
-    with pytest.raises(ValueError, match=r"huber_delta=0.5 goes with loss=huber, not with mse: leave it out"):
+    with pytest.raises(ValueError, match=r"huber_delta=0.5 applies to loss=huber, not to mse: leave it out"):
         HandgradRegressor(huber_delta=0.5).fit(x, y)
     with pytest.raises(ValueError, match="huber_delta=0: expected a number above 0"):
         HandgradRegressor(loss="huber", huber_delta=0).fit(x, y)
-    with pytest.raises(ValueError, match="early_stopping=True goes with fit: partial_fit sees the data in parts"):
+    with pytest.raises(ValueError, match="early_stopping=True applies to fit: partial_fit sees the data in parts"):
         HandgradRegressor(early_stopping=True).partial_fit(x, y)
     model = HandgradClassifier(warm_start=True, max_iter=1).fit(x, y)
     with pytest.raises(ValueError, match=r"warm_start=True: y has classes \[0 1 2\], the last fit had \[0 1\]"):

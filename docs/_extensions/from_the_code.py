@@ -56,8 +56,8 @@ def settings() -> str:
         lines += [f"### {heading}", ""]
         for name in names:
             field = fields[name]
-            meaning, otherwise = field.metadata["help"], field.metadata["otherwise"]
-            default = otherwise or f"`{_value(field.default)}`"
+            meaning, default = field.metadata["help"], field.metadata["default_text"]
+            default = default or f"`{_value(field.default)}`"
             expected = "one of " + ", ".join(recipe_names()) if name == "recipe" else field.metadata["rule"][0]
             lines += [
                 f"`--{name.replace('_', '-')}`",

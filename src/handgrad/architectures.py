@@ -367,7 +367,7 @@ def preact_resnet(
 def _image(input_shape: Sequence[int], classes: int, width: int, norm: str) -> tuple[int, int, int]:
     if len(input_shape) != 3:
         raise ConfigError(
-            f"input_shape={tuple(input_shape)}: a convolutional network takes images (C, H, W); rows go with model=mlp"
+            f"input_shape={tuple(input_shape)}: a convolutional network takes images (C, H, W); rows require model=mlp"
         )
     if classes < 1:
         raise ConfigError(f"classes={classes}, expected at least 1")

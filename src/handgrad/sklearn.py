@@ -342,17 +342,17 @@ class _Estimator(BaseEstimator):
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
             with Progress(*columns, console=Console(stderr=True)) as progress:
                 task = progress.add_task("", total=epochs)
-                yield lambda epoch, loss: progress.update(task, completed=epoch, description=self._told(loss))
+                yield lambda epoch, loss: progress.update(task, completed=epoch, description=self._description(loss))
         else:
             every = max(1, epochs // 20)
 
             def line(epoch: int, loss: float) -> None:
                 if epoch % every == 0 or epoch == 1:
-                    print(f"iteration {epoch}/{epochs}  {self._told(loss)}", flush=True)
+                    print(f"iteration {epoch}/{epochs}  {self._description(loss)}", flush=True)
 
             yield line
 
-    def _told(self, loss: float) -> str:
+    def _description(self, loss: float) -> str:
         scores = self.validation_scores_
         return f"loss {loss:.6g}" + (f"  validation score {scores[-1]:.4f}" if scores else "")
 
@@ -382,7 +382,7 @@ class _Estimator(BaseEstimator):
 
     def _check_continuation(self, incremental: bool) -> None:
         if incremental and self.early_stopping:
-            raise ValueError("early_stopping=True goes with fit: partial_fit sees the data in parts")
+            raise ValueError("early_stopping=True applies to fit: partial_fit sees the data in parts")
         if incremental and self.learning_rate != "constant":
             raise ValueError(
                 f"learning_rate={self.learning_rate!r} spans all iterations of fit: "

@@ -205,7 +205,7 @@ def test_a_gradient_that_is_not_found_is_told(tmp_path, capsys):
     assert "left out: the gradient of params['bias'] in Affine (no array that backward" in (
         printed := capsys.readouterr().out
     )
-    assert f"describe what is left out by hand in {tmp_path / 'c.toml'}, see docs/own-contract.md" in printed
+    assert f"add the missing parts to {tmp_path / 'c.toml'} yourself, see docs/own-contract.md" in printed
 
 
 PAIRS = """

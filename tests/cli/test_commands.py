@@ -1,4 +1,4 @@
-"""The command, as a person uses it: what it prints, what it refuses and how, its exit codes."""
+"""The command line: output, errors and exit codes."""
 
 import gzip
 import json
@@ -27,7 +27,7 @@ def run_dir(tmp_path_factory):
 
 
 def refused(capsys, *arguments, code=2):
-    """The one line on stderr that a refused command leaves."""
+    """The line on stderr of a command that fails with an error."""
     assert main([str(argument) for argument in arguments]) == code
     captured = capsys.readouterr()
     assert len(captured.err.strip().splitlines()) == 1, captured.err
@@ -96,7 +96,7 @@ def test_train_prints_a_line_an_evaluation_and_a_table(capsys, tmp_path):
     assert "step 20/20   train loss " in out
     assert "last step" in out
     assert "best test" in out
-    assert "which flatters" in out
+    assert "so its result is biased" in out
     assert "curves.png" in out
 
 
@@ -175,7 +175,7 @@ def test_no_hidden_layer_is_logistic_regression(capsys, tmp_path):
         (["train", "--hidden-units", "10,x"], "hidden_units=10,x: expected whole numbers above 0, as 100,50, or none"),
         (["train", "--recipe", "digit"], "did you mean 'digits'?"),
         (["train", "--config", "/nonexistent.toml"], "cannot read the configuration /nonexistent.toml"),
-        (["train", "--resume"], "resume needs the folder of the run"),
+        (["train", "--resume"], "resume requires the run folder"),
         (["train", "--optimizer", "adam", "--nesterov"], "nesterov=true needs optimizer=sgd and momentum"),
         (["train", "--dataset", "mnist", "--data-dir", "/nonexistent"], "mnist is not in /nonexistent"),
         (["train", "surplus"], "surplus"),
@@ -188,7 +188,7 @@ def test_no_hidden_layer_is_logistic_regression(capsys, tmp_path):
         (["data", "check", "mnist", "--data-dir", "/nonexistent"], "mnist"),
         (
             ["data", "check", "mnist", "--target", "y"],
-            "target goes with data of your own, and mnist is built in: leave",
+            "target applies to your own data, but mnist is built in: leave",
         ),
         (["data", "lst"], 'Did you mean "list"?'),
     ],
@@ -200,7 +200,7 @@ def test_what_cannot_be_is_refused_in_one_line(capsys, arguments, message, tmp_p
 
 
 def test_a_second_run_does_not_overwrite_the_first(capsys, run_dir):
-    assert "already holds a run" in refused(capsys, "train", *QUICK, "--run-dir", run_dir)
+    assert "already contains a run" in refused(capsys, "train", *QUICK, "--run-dir", run_dir)
 
 
 def test_a_loss_that_is_no_number_ends_with_exit_code_1(capsys, tmp_path):
@@ -260,7 +260,7 @@ def test_broken_data_is_refused_and_nothing_is_written(capsys, small_mnist):
 
 
 def test_a_real_lack_of_space_ends_in_one_line_and_can_be_resumed(tmp_path):
-    """The operating system refuses files above 100 kB; the weights need more."""
+    """The operating system limits files to 100 kB, and the weights need more."""
     flags = [
         "--dataset",
         "digits",
@@ -292,7 +292,7 @@ def test_a_reader_that_has_had_enough_is_no_error(run_dir):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_to_is_refused(capsys, tmp_path):
     tmp_path.chmod(0o500)
-    assert "cannot make the run folder" in refused(capsys, "train", *QUICK, "--run-dir", tmp_path / "a")
+    assert "cannot create the run folder" in refused(capsys, "train", *QUICK, "--run-dir", tmp_path / "a")
 
 
 # -- the other commands -----------------------------------------------------------------------------------------------
@@ -337,7 +337,7 @@ def test_predict_refuses_what_it_cannot_read(capsys, tmp_path, run_dir):
     (tmp_path / "x.png").write_bytes(b"\x89PNG broken")
     assert "is not an image that can be read" in refused(capsys, "predict", run_dir, tmp_path / "x.png")
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
-    assert "holds Python objects" in refused(capsys, "predict", run_dir, tmp_path / "objects.npy")
+    assert "contains Python objects" in refused(capsys, "predict", run_dir, tmp_path / "objects.npy")
     np.save(tmp_path / "shape.npy", np.zeros((2, 3)))
     assert "expected numbers (N, 1, 8, 8)" in refused(capsys, "predict", run_dir, tmp_path / "shape.npy")
     Image.new("L", (9, 8)).save(tmp_path / "size.png")
@@ -375,8 +375,8 @@ def test_data(capsys, small_mnist):
     assert json.loads(capsys.readouterr().out)["sizes"] == {"train": 64, "test": 16}
     assert main(["data", "check", "mnist", "--data-dir", str(small_mnist)]) == 0
     out = capsys.readouterr().out
-    assert "structure sound, 4 of 4 files altered, 64 train, 16 test samples" in out
-    assert "t10k-labels-idx1-ubyte: altered: its content is not that of the official file" in out
+    assert "valid, but 4 of 4 files differ from the official ones, 64 train, 16 test samples" in out
+    assert "t10k-labels-idx1-ubyte: differs from the official file" in out
     assert main(["data", "list", "--json"]) == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == [
         "digits",

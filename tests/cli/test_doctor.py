@@ -1,4 +1,4 @@
-"""`handgrad doctor` and `handgrad train --doctor`, as a person uses them."""
+"""`handgrad doctor` and `handgrad train --doctor` on the command line."""
 
 import json
 
@@ -23,7 +23,7 @@ def test_a_healthy_recipe_ends_with_0_and_says_so(capsys, tmp_path, monkeypatch)
     code, out, _ = run(capsys, "doctor", "digits")
     assert code == 0
     assert out.startswith("digits\nthe data\n")
-    assert "Nothing is wrong that these checks can see." in out
+    assert "These checks found nothing wrong." in out
     assert out.rstrip().endswith("report: doctor/digits")
     assert sorted(path.name for path in (tmp_path / "doctor" / "digits").iterdir()) == [
         *("doctor.json", "layers.png", "learning-rate.png")
@@ -72,10 +72,10 @@ def test_a_run_is_examined_and_left_as_it_was(capsys, tmp_path):
     code, out, _ = run(capsys, "doctor", tmp_path / "run")
     assert code == 0
     assert "the trained network" in out
-    assert "the run's own figures" in out
+    assert "the metrics of the run" in out
     assert before == {path: path.read_bytes() for path in before}
     assert (tmp_path / "run" / "doctor" / "doctor.json").exists()
-    # A flag goes over the run's own settings; its network stays what it is.
+    # A flag overrides the settings of the run; its network is unchanged.
     code, out, _ = run(capsys, "doctor", tmp_path / "run", "--learning-rate", "2", "--hidden-units", "8", "--json")
     assert code == 1
     report = json.loads(out)

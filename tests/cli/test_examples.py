@@ -1,4 +1,4 @@
-"""The examples on the help pages: every one is understood, with every flag, and every one runs."""
+"""The examples on the help pages: every one can be parsed, with all flags, and runs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ EXAMPLES = [*dict.fromkeys(line for page in PAGES.values() for line in examples(
 
 
 def arguments(example: str) -> list[str]:
-    """What the shell would give the command."""
+    """The arguments that a shell would pass."""
     words = shlex.split(example)[1:]
     return words[: words.index(">")] if ">" in words else words
 
@@ -77,7 +77,7 @@ def test_every_example_is_understood(example):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What the examples name: runs, tables, images, a network's weights, hand-ins, frames."""
+    """The files in the examples: runs, tables, images, weights, hand-ins, frames."""
     folder = tmp_path_factory.mktemp("examples")
     rng = np.random.default_rng(0)
     # These networks are small, and threads that wait for each other on a busy machine take a hundred times as long.
@@ -143,7 +143,7 @@ def runs(example: str) -> bool:
 
 
 def less(example: str) -> list[str]:
-    """Flags that make an example shorter."""
+    """Flags that reduce the run time of an example."""
     if example.startswith("handgrad doctor"):
         return ["--budget", "60"] if "--budget" not in example else ["--hidden-units", "4"]
     if example.startswith("handgrad search --"):
@@ -154,7 +154,7 @@ def less(example: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="hand-ins are checked on Linux")
 def test_every_example_runs(folder, capsys):
-    """In the order of the pages: `import` reads what `export` has written, `search --resume` what `search` has."""
+    """In the order of the pages: `import` reads the files of `export`, and `search --resume` those of `search`."""
     failed = {}
     for example in filter(runs, EXAMPLES):
         words = [*arguments(example), *less(example)]

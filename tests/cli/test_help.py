@@ -1,4 +1,4 @@
-"""Help pages, what unknown flags are answered, versions and shell completion."""
+"""Help pages, messages for unknown flags, versions and shell completion."""
 
 import importlib
 import inspect
@@ -67,7 +67,7 @@ def test_choices_and_defaults_are_listed():
 )
 def test_a_flag_of_another_library_is_answered_by_its_meaning(capsys, given, meant):
     assert main(["train", given, "3"]) == 2
-    assert f"there is no {given} here: use {meant}." in capsys.readouterr().err
+    assert f"there is no {given}: use {meant}." in capsys.readouterr().err
 
 
 def test_a_command_without_that_flag_does_not_name_it(capsys):
@@ -99,11 +99,11 @@ def test_every_name_from_elsewhere_is_answered_in_python_too(name):
 def test_a_flag_without_a_counterpart_is_explained(name, capsys):
     flag = f"--{name.replace('_', '-')}"
     assert main(["train", flag, "3"]) == 2
-    assert f"there is no {flag} here: {NO_SETTING[name]}." in capsys.readouterr().err
+    assert f"there is no {flag}: {NO_SETTING[name]}." in capsys.readouterr().err
 
 
 def test_a_share_as_validation_split():
-    """What Keras calls so is our validation_size."""
+    """In Keras, this is the name of validation_size."""
     with pytest.raises(
         ConfigError, match=r"validation_split=0.2: expected one of random, end; how many .* validation_size"
     ):
@@ -112,7 +112,7 @@ def test_a_share_as_validation_split():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_choices_are_listed_wherever_there_are_any(command):
-    """A flag whose help or default names alternatives refuses others, and lists them all."""
+    """A flag whose help or default names alternatives rejects other values and lists all alternatives."""
     app = importlib.import_module(f"handgrad.cli.{command.replace('-', '_')}").app
     apps = [app, *(app[name] for name in app if not name.startswith("-"))]
     flags = [flag for one in apps for flag in one.assemble_argument_collection()] if app.default_command else []

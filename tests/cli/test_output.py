@@ -1,4 +1,4 @@
-"""A run outlives its audience: readers that leave, full disks, closed terminals, characters that cannot be shown."""
+"""A run survives closed pipes, full disks, closed terminals, and characters that cannot be displayed."""
 
 import io
 import json
@@ -24,7 +24,7 @@ LINUX = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/fu
 
 
 def shell(line):
-    """The line in a shell that a pipe's first command gives its exit code to."""
+    """A shell command that reports the exit code of the first command of a pipe."""
     return subprocess.run(["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True, timeout=120)
 
 
@@ -37,7 +37,7 @@ def command(*arguments):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nothing happened to."""
+    """An undisturbed run."""
     path = tmp_path_factory.mktemp("output") / "whole"
     assert main([*TRAIN, "--quiet", "--run-dir", str(path)]) == 0
     return path
@@ -47,7 +47,7 @@ def test_a_run_goes_on_when_its_reader_leaves(tmp_path, whole):
     done = shell(f"{command(*TRAIN, '--run-dir', tmp_path / 'run')} | head -1")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 1
-    assert done.stderr == "handgrad: nobody reads stdout any more; the command continues without it\n"
+    assert done.stderr == "handgrad: stdout was closed by its reader; the command continues without it\n"
     assert_same_run(whole, tmp_path / "run")
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 400
 
@@ -99,7 +99,8 @@ def test_the_table_of_a_study_that_was_lost_is_no_success(tmp_path):
     done = shell(f"{command('search', 'show', study)} > /dev/full")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "handgrad: error: cannot write to stdout: No space left on device. Free some space or write to another place"
+        "handgrad: error: cannot write to stdout: No space left on device. "
+        "Free some space or write to a different place"
     ]
 
 
@@ -154,7 +155,7 @@ def lasting(steps):
 
 
 def on_a_terminal(*arguments):
-    """A process that leads a session of its own, on a terminal of its own; the terminal's other end."""
+    """A process in a new session with its own terminal, and the other end of the terminal."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
@@ -182,7 +183,7 @@ def test_a_hangup_is_resumed_bit_for_bit(tmp_path):
     process.send_signal(signal.SIGHUP)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "all of it is saved" in errors
+    assert "everything is saved" in errors
     assert main(["train", "--resume", "--quiet", "--run-dir", str(tmp_path / "run")]) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 

@@ -1,4 +1,4 @@
-"""What `predict` takes for a picture, and what it says of pictures unlike those that the network knows."""
+"""The images that `predict` accepts, and its remarks about images that differ from the training images."""
 
 import json
 import warnings
@@ -31,7 +31,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def colour(tmp_path_factory, make_colour):
-    """A run on small pictures with three channels, and some of them."""
+    """A run on small images with three channels, and some of them."""
     base = tmp_path_factory.mktemp("colour")
     inputs = make_colour(base)
     settings = {"hidden_units": (8,), "max_steps": 20, "eval_freq": 20, "batch_size": 4}
@@ -83,7 +83,9 @@ def test_other_shapes_are_refused(colour, shape, hint):
 def test_values_of_another_scale_are_refused(run, digits):
     unit = digits / 16
     for inputs in (unit, unit.astype(np.float32), (unit > 0.5).astype(np.uint8), (unit - 0.3) / 0.37, digits * 15.9):
-        with pytest.raises(ConfigError, match=r"inputs hold values from .*, and training saw 0 to 16: expected raw"):
+        with pytest.raises(
+            ConfigError, match=r"inputs contain values from .*, the training data 0 to 16: expected raw"
+        ):
             run.predict(inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -92,7 +94,9 @@ def test_values_of_another_scale_are_refused(run, digits):
 
 
 def test_inverted_digits_are_named(run, digits):
-    with pytest.warns(InputWarning, match=r"12 of 12 inputs have a ground as light as the training images are dark"):
+    with pytest.warns(
+        InputWarning, match=r"12 of 12 inputs have a light background and the training images a dark one"
+    ):
         run.predict(16 - digits)
 
 
@@ -103,12 +107,12 @@ def test_values_that_training_did_not_see_are_named(tmp_path, make_colour):
         records[:, 1:] //= 2
         path.write_bytes(records.tobytes())
     run = handgrad.train(dataset="cifar10", data_dir=str(tmp_path), run_dir=tmp_path / "run", max_steps=2, batch_size=4)
-    with pytest.warns(InputWarning, match="inputs hold values from 200 to 200, and training saw 0 to 127: check"):
+    with pytest.warns(InputWarning, match="inputs contain values from 200 to 200, the training data 0 to 127: check"):
         run.predict(np.full((1, 3, 32, 32), 200, np.uint8))
 
 
 def test_the_scale_of_ones_own_data_counts(tmp_path):
-    """Where training saw 0 and 1, those are no mistake."""
+    """If the training values were 0 and 1, the values 0 and 1 are valid."""
     import gzip
 
     rng = np.random.default_rng(0)
@@ -136,15 +140,15 @@ def pixels(image):
 
 
 def as_picture(kind, image):
-    """The picture of a digit in many ways to store one, and what is said of each."""
+    """The image of a digit in many formats, and the remark about each."""
     grey = Image.fromarray(pixels(image))
     white, black = Image.new("L", grey.size, 255), Image.new("L", grey.size, 0)
     if kind == "white on transparent":
-        return Image.merge("LA", (white, grey)), {}, "transparent: put on a black ground"
+        return Image.merge("LA", (white, grey)), {}, "transparent: put on a black background"
     if kind == "white on transparent, in colour":
-        return Image.merge("RGBA", (white, white, white, grey)), {}, "transparent: put on a black ground"
+        return Image.merge("RGBA", (white, white, white, grey)), {}, "transparent: put on a black background"
     if kind == "black on transparent":
-        return Image.merge("RGBA", (black, black, black, grey)), {}, "inverted: its ground is light"
+        return Image.merge("RGBA", (black, black, black, grey)), {}, "inverted: its background is light"
     if kind == "opaque alpha":
         return Image.merge("RGBA", (grey, grey, grey, white)), {}, ""
     if kind == "palette":
@@ -152,15 +156,19 @@ def as_picture(kind, image):
     if kind == "palette with a transparent entry":
         palette = Image.fromarray(pixels(image))
         palette.putpalette([value for level in range(256) for value in (level, level, level)])
-        return palette, {"transparency": 0}, "transparent: put on a black ground"
+        return palette, {"transparency": 0}, "transparent: put on a black background"
     if kind == "16 bits":
         return Image.fromarray(pixels(image).astype(np.uint16) * 257), {}, ""
     if kind == "turned":
         exif = Image.Exif()
         exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-        return grey.transpose(Image.Transpose.ROTATE_90), {"exif": exif}, "turned as its EXIF orientation says"
+        return grey.transpose(Image.Transpose.ROTATE_90), {"exif": exif}, "rotated according to its EXIF orientation"
     if kind == "inverted":
-        return Image.fromarray(255 - pixels(image)), {}, "inverted: its ground is light, that of the training images"
+        return (
+            Image.fromarray(255 - pixels(image)),
+            {},
+            "inverted: its background is light, that of the training images",
+        )
     raise AssertionError(kind)
 
 

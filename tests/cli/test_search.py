@@ -1,4 +1,4 @@
-"""`handgrad search`: what it prints, and what it says of what cannot be."""
+"""`handgrad search`: output and errors."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_a_search_and_its_table(tmp_path, capsys):
     assert len(told["rows"]) == 4
 
     assert main(["search", *TINY, "--vary", "learning_rate=1e-2,1e-4", "--vary", "norm=none,batch"]) == 2
-    assert "already holds the study 'digits': resume it with --resume" in capsys.readouterr().err
+    assert "already contains the study 'digits': resume it with --resume" in capsys.readouterr().err
 
 
 def test_a_best_combination_that_is_not_the_first_to_be_tested(capsys):
@@ -99,7 +99,7 @@ def test_data_of_ones_own_and_a_regression(tmp_path, capsys):
     own = ("--data", "table.csv", "--target", "y", "--task", "regression", "--hidden-units", "8", "--max-steps", "20")
     assert main(["search", *own, "--vary", "learning_rate=1e-1,1e-4", "--seeds", "2", "--workers", "1", "--json"]) == 0
     output = capsys.readouterr()
-    assert "trains alone" not in output.err, "\n".join(output.err.splitlines()[:12])
+    assert "training them separately" not in output.err, "\n".join(output.err.splitlines()[:12])
     told = json.loads(output.out)
     assert told["figure"] == "validation_rmse"
     assert not [run["message"] for row in told["rows"] for run in row["runs"] if run["message"]]

@@ -1,4 +1,4 @@
-"""A fraction where a whole number is meant is refused, never rounded."""
+"""Fractions are rejected for whole numbers, not rounded."""
 
 import pytest
 

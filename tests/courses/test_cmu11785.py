@@ -1,7 +1,5 @@
-"""The interface of CMU 11-785's homework 1, sentence by sentence, as the course's own tests would ask for it.
-
-The expected numbers come from the handout's formulas, written here in plain NumPy, and from PyTorch.
-"""
+"""The interface of CMU 11-785's homework 1, sentence by sentence, as the tests of the course use it. The expected
+values come from the formulas of the handout in plain NumPy, and from PyTorch."""
 
 import copy
 from itertools import pairwise
@@ -753,7 +751,7 @@ def test_backward_before_forward_is_an_error(hw1, batch):
 
 
 def test_activations_and_layers_have_to_be_as_many(hw1):
-    with pytest.raises(ValueError, match=r"MLP got 1 activations, expected 3, one a layer"):
+    with pytest.raises(ValueError, match=r"MLP got 1 activations, expected 3, one per layer"):
         hw1.MLP(8, 4, [6, 5], [hw1.Sigmoid()], weight_init, bias_init, hw1.SoftmaxCrossEntropy(), 0.1)
 
 

@@ -1,4 +1,4 @@
-"""The drop-ins reach what the courses expect, on real data: slow, and skipped where the data is not there."""
+"""The drop-ins reach the results that the courses expect on real data; slow, and skipped without the data."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Exported files: what is written, and that a course's script runs against them in a folder of its own."""
+"""Exported files: their contents, and that a course's script runs against them in a separate folder."""
 
 import json
 import os

@@ -16,7 +16,7 @@ NAMES = ("training_losses", "training_errors", "validation_losses", "validation_
 
 @pytest.fixture(scope="module")
 def mnist_folder(tmp_path_factory):
-    """A small MNIST with classes that can be told apart: 10,200 training and 20 test images."""
+    """A small MNIST with separable classes: 10,200 training and 20 test images."""
     folder = tmp_path_factory.mktemp("data") / "mnist"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -99,7 +99,7 @@ def test_an_interrupt_keeps_the_epochs_that_are_done(capsys, tmp_path, mnist_fol
     flags = ["--epochs", "9", "--data-dir", str(mnist_folder), "--out", str(tmp_path), "--json"]
     assert main(["courses", "stats", *flags]) == 130
     captured = capsys.readouterr()
-    assert "interrupted: the figures of 2 epochs are kept" in captured.err
+    assert "interrupted: the statistics of 2 epochs are kept" in captured.err
     assert len(json.loads(captured.out)["validation_errors"]) == 2
     assert (tmp_path / "validation_errors.png").is_file()
 

@@ -1,8 +1,6 @@
-"""The NumPy files of the UvA assignment, sentence by sentence, as the course's own tests would ask for them.
-
-The expected numbers come from formulas in plain NumPy, from central differences as the course's `gradient_check` takes
-them (changing arrays in place), and from PyTorch.
-"""
+"""The NumPy files of the UvA assignment, sentence by sentence, as the tests of the course use them. The expected values
+come from formulas in plain NumPy, from central differences like those of the course's `gradient_check` (which changes
+arrays in place), and from PyTorch."""
 
 import numpy as np
 import pytest
@@ -31,7 +29,7 @@ def close(actual, expected, tolerance=1e-12):
 
 
 def numerical_gradient(f, x, upstream=1.0, h=1e-5):
-    """Central differences of Σ f · upstream; x is changed in place and put back, as the course's helper does."""
+    """Central differences of Σ f · upstream; x is changed in place and restored, as in the helper of the course."""
     gradient = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         old = x[i]
@@ -398,7 +396,7 @@ def test_the_script_trains(capsys, cifar_folder, edition, flags):
 
 
 def test_a_step_of_the_script_by_formulas(cifar_folder):
-    """Logistic regression, one step from the script's own seed, then the test figures."""
+    """Logistic regression: one step from the seed of the script, then the test metrics."""
     arguments = ["--dnn_hidden_units", "", "--max_steps", "1", "--batch_size", "20", "--learning_rate", "1e-5"]
     (record,) = train_mlp_numpy.main([*arguments, "--data_dir", str(cifar_folder)])
     images, labels = raw(cifar_folder, *TRAIN)

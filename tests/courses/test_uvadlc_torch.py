@@ -1,4 +1,4 @@
-"""The PyTorch files of the UvA assignment, as the course's own tests would ask for them."""
+"""The PyTorch files of the UvA assignment, as the tests of the course use them."""
 
 from itertools import pairwise
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Small files in the formats of the data sets, and where the real ones are."""
+"""Small files in the formats of the data sets, and the location of the real ones."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def make_cifar10():
 
 @pytest.fixture(autouse=True)
 def no_user_folders(monkeypatch, tmp_path):
-    """No test sees or fills the folders of whoever runs it, nor asks a proxy."""
+    """Tests do not use the folders or the proxy of the user who runs them."""
     monkeypatch.delenv("HANDGRAD_DATA", raising=False)
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "cache")
     monkeypatch.setenv("no_proxy", "*")

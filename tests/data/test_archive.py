@@ -1,4 +1,4 @@
-"""Unpacking: the expected files and nothing else, wherever the archive would like to write."""
+"""Extraction writes only the expected files, regardless of the paths in the archive."""
 
 import io
 import tarfile
@@ -40,7 +40,7 @@ GOOD = (entry("set/a", b"one"), entry("set/b", b"two"))
 
 
 def content(folder):
-    """What lies in the folder, after checking that nothing else lies beside it."""
+    """The contents of the folder, after checking that there is nothing next to it."""
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -78,7 +78,7 @@ def test_replaces_files_that_are_there(unpack, tmp_path):
 
 
 def test_a_link_in_place_of_a_file_lacks_it(unpack):
-    with pytest.raises(DataError, match=r"x.tar.gz lacks set/b; remove it and fetch it again"):
+    with pytest.raises(DataError, match=r"x.tar.gz lacks set/b; remove it and download it again"):
         unpack(GOOD[0], entry("set/b", type=tarfile.SYMTYPE, linkname="/etc/passwd"))
 
 
@@ -95,7 +95,7 @@ def test_a_damaged_archive(tmp_path, change):
     archive = pack(tmp_path / "x.tar.gz", *GOOD)
     archive.write_bytes(change(archive.read_bytes()))
     with pytest.raises(
-        DataError, match=r"x.tar.gz (is not a complete .tar.gz file \(|lacks set/).*; remove it and fetch"
+        DataError, match=r"x.tar.gz (is not a complete .tar.gz file \(|lacks set/).*; remove it and download"
     ):
         extract(archive, tmp_path / "to" / "set", ["a", "b"], 100)
 

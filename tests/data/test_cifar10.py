@@ -66,7 +66,7 @@ DATA = np.zeros((2, 3072), np.uint8)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1], "test_batch holds a list: expected a pickled dict"),
+        ([1], "test_batch contains a list: expected a pickled dict"),
         ({}, "has data of type NoneType"),
         ({b"data": [1, 2], b"labels": [1, 2]}, "has data of type list"),
         ({b"data": DATA[:, :-1].copy(), b"labels": [1, 2]}, r"data of shape \(2, 3071\): expected .*uint8 \(n, 3072\)"),

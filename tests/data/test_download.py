@@ -1,4 +1,4 @@
-"""The downloader, against a server on this machine that does everything a server can do wrong."""
+"""The downloader, with a local server that does everything wrong that a server can do wrong."""
 
 import errno
 import hashlib
@@ -88,7 +88,7 @@ def server():
 
 @pytest.fixture
 def fetch(server, tmp_path):
-    """Serves the answers given, each as a mirror, and downloads: fetch(*answers, **options) -> path."""
+    """Serves each given answer as a mirror, and downloads: fetch(*answers, **options) -> path."""
 
     def fetch(*answers, **options):
         for i, answer in enumerate(answers):
@@ -102,7 +102,7 @@ def fetch(server, tmp_path):
 
 @pytest.fixture
 def part(tmp_path):
-    """Writes the part file that an earlier download left."""
+    """Writes the part file of an earlier download."""
 
     def part(content):
         (tmp_path / "new").mkdir()
@@ -112,7 +112,7 @@ def part(tmp_path):
 
 
 def alone(path):
-    """The file is right and nothing else is left beside it."""
+    """The file is correct, and no other files are left in the folder."""
     return path.read_bytes() == BODY and [p.name for p in path.parent.iterdir()] == ["file"]
 
 
@@ -198,7 +198,7 @@ def test_416_starts_anew(fetch, part, server):
 BAD = {
     "404": (lambda handler: handler.answer(404), r"/0 answered 404 Not Found"),
     "503": (lambda handler: handler.answer(503), r"/0 answered 503"),
-    "wrong": (wrong_bytes, r"/0 sent other bytes than expected \(SHA-256 is not"),
+    "wrong": (wrong_bytes, r"/0 sent a different file \(SHA-256 is not"),
     "shorter": (lambda handler: handler.answer(200, BODY[:-1]), r"/0 offers 307199 bytes, expected 307200"),
     "longer": (lambda handler: handler.answer(200, BODY, Content_Length=10**12), r"/0 offers 1000000000000 bytes"),
     "nonsense": (lambda handler: handler.answer(200, BODY, Content_Length="many"), r"/0 failed \("),
@@ -223,26 +223,26 @@ def test_a_bad_mirror_is_named_with_what_it_did(fetch, tmp_path, name):
         fetch(answer)
     said = str(caught.value)
     assert said.startswith("file could not be downloaded: http://127.0.0.1")
-    assert "Check the connection and run it again (it " in said
-    assert said.endswith(f"or put the file at {tmp_path / 'new' / 'file'} by hand")
+    assert "Check the connection and try again (the download " in said
+    assert said.endswith(f"or put the file at {tmp_path / 'new' / 'file'} yourself")
     assert "\n" not in said
     assert not (tmp_path / "new" / "file").exists()
     assert not (tmp_path / "new" / "file.lock").exists()
 
 
 def test_all_mirrors_are_named(fetch):
-    with pytest.raises(DataError, match=r"/0 answered 404 Not Found; http://127.0.0.1:\d+/1 sent other bytes"):
+    with pytest.raises(DataError, match=r"/0 answered 404 Not Found; http://127.0.0.1:\d+/1 sent a different file"):
         fetch(BAD["404"][0], wrong_bytes)
 
 
 def test_wrong_bytes_are_not_asked_for_again(fetch, server):
-    with pytest.raises(DataError, match="other bytes"):
+    with pytest.raises(DataError, match="a different file"):
         fetch(wrong_bytes)
     assert server.requests == [("/0", None)]
 
 
 def test_the_message_says_where_it_goes_on(fetch):
-    with pytest.raises(DataError, match=r"\(it resumes from byte 50\)"):
+    with pytest.raises(DataError, match=r"\(the download resumes from byte 50\)"):
         fetch(lambda handler: breaks_off(handler, 10))
 
 
@@ -269,7 +269,7 @@ def test_a_transfer_of_another_packing_is_gone_on_from(fetch, part):
 
 
 def test_other_content_is_refused_whatever_its_size(fetch):
-    with pytest.raises(DataError, match="sent other bytes than expected"):
+    with pytest.raises(DataError, match="sent a different file"):
         fetch(lambda handler: good(handler, BODY[:-1]), same_content=holds_the_body, most=2 * len(BODY))
     with pytest.raises(DataError, match=f"offers {3 * len(BODY)} bytes, expected at most {2 * len(BODY)}"):
         fetch(lambda handler: good(handler, BODY * 3), same_content=holds_the_body, most=2 * len(BODY))

@@ -1,4 +1,4 @@
-"""Finding, fetching, checking and loading: the whole way, with small files, and with the real ones where they are."""
+"""Finding, downloading, checking and loading, with small files and, if available, the real ones."""
 
 import gzip
 import hashlib
@@ -66,7 +66,7 @@ def test_validation_can_be_the_end_of_the_training_images(tmp_path, make_mnist):
 
 @pytest.fixture
 def sorted_mnist(tmp_path, make_mnist, idx_bytes):
-    """Files of one's own, sorted by class: 40 images of 0, 30 of 1, 20 of 2 and 10 of 3, their number in the pixels."""
+    """Files of a user, sorted by class: 40 images of 0, 30 of 1, 20 of 2 and 10 of 3, their number in the pixels."""
     make_mnist(tmp_path / "mnist", packed=False)
     labels = np.repeat([0, 1, 2, 3], [40, 30, 20, 10])
     images = np.tile(np.arange(100)[:, None, None], (1, 28, 28))
@@ -143,7 +143,7 @@ def test_default_preprocessing():
 def test_a_folder_says_nothing_about_the_built_in_digits(tmp_path):
     for function in (data.load, data.check, data.get):
         with pytest.raises(
-            ConfigError, match=rf"data_dir={tmp_path} does not go with dataset=digits.*leave data_dir out"
+            ConfigError, match=rf"data_dir={tmp_path} does not apply to dataset=digits.*leave data_dir out"
         ):
             function("digits", data_dir=tmp_path)
 
@@ -182,14 +182,14 @@ def test_a_folder_of_ones_own_may_have_any_name(tmp_path, make_mnist, folder):
 
 def test_a_folder_that_is_named_for_another_set_is_said_to_be(tmp_path, make_mnist):
     make_mnist(tmp_path / "fashion-mnist")
-    with pytest.raises(DataError, match=r"mnist is not in .*fashion-mnist has such files, and is named for another"):
+    with pytest.raises(DataError, match=r"mnist is not in .*fashion-mnist has such files, but is named after another"):
         data.load("mnist", data_dir=tmp_path / "fashion-mnist")
 
 
 def test_what_lies_there_is_named(tmp_path):
     (tmp_path / "train images.idx").write_bytes(b"")
     (tmp_path / "pictures").mkdir()
-    with pytest.raises(DataError, match=r"mnist is not in .* \(there lie pictures/, train images.idx: rename what"):
+    with pytest.raises(DataError, match=r"mnist is not in .* \(it contains pictures/, train images.idx: is one"):
         data.load("mnist", data_dir=tmp_path)
 
 
@@ -198,10 +198,10 @@ def test_nobody_is_told_to_fetch_files_of_their_own(tmp_path, make_mnist, monkey
         make_mnist(place / "mnist", packed=False)
         path = place / "mnist" / "t10k-labels-idx1-ubyte"
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"holds 9 bytes.*; write the file again as its format asks") as own:
+    with pytest.raises(DataError, match=r"but has 9 bytes.*; write the file again in the correct format") as own:
         data.load("mnist", data_dir=tmp_path / "own")
     assert "fetch" not in str(own.value).replace(str(tmp_path), "")
-    with pytest.raises(DataError, match=r"; run `handgrad data get mnist`, which fetches what is broken again$"):
+    with pytest.raises(DataError, match=r"; run `handgrad data get mnist`, which downloads damaged files again$"):
         data.load("mnist")
 
 
@@ -252,9 +252,7 @@ def no_download(monkeypatch):
 
 @pytest.mark.usefixtures("no_download")
 def test_missing_where_the_user_said(tmp_path, monkeypatch):
-    listed = (
-        r"expected there mnist/ with train-images-idx3-ubyte.gz, train-labels-.*, t10k-.* \(also without .gz, or .*\)"
-    )
+    listed = r"expected mnist/ with train-images-idx3-ubyte.gz, train-labels-.*, t10k-.* \(also without .gz, or .*\)"
     where = tmp_path / "d"
     command = f"handgrad data get mnist --data-dir {where}"
     with pytest.raises(
@@ -311,7 +309,7 @@ def test_describe(tmp_path, make_mnist):
 
 @pytest.fixture
 def mirror(tmp_path):
-    """A server for the folder `mirror`; gives its address."""
+    """A server for the folder `mirror`; returns its address."""
     folder = tmp_path / "mirror"
     folder.mkdir()
 
@@ -451,7 +449,7 @@ def test_a_mirror_with_other_content_is_refused(tmp_path, how):
         content[-1] ^= how == "altered"
         packed = bytes(content) if how == "not packed" else gzip.compress(content, 1)
         path.write_bytes(packed[: -5 if how == "damaged" else None])
-    with pytest.raises(DataError, match=r"images-idx3-ubyte.gz could not be downloaded: .*other bytes than"):
+    with pytest.raises(DataError, match=r"images-idx3-ubyte.gz could not be downloaded: .*a different file"):
         data.get("mnist", data_dir=tmp_path / "a", progress=quiet)
 
 

@@ -1,4 +1,4 @@
-"""The lock: one holder at a time, waiting, and gone with its holder."""
+"""The lock: one holder at a time, waiting, and release when the holder dies."""
 
 import subprocess
 import sys

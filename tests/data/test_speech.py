@@ -1,4 +1,4 @@
-"""Utterances in frames: both layouts, what a window holds, what is said of bad files, how much memory it takes."""
+"""Utterances in frames: both layouts, the contents of windows, errors for invalid files, memory use."""
 
 import pickle
 import re
@@ -137,7 +137,7 @@ def test_utterances_of_one_length_in_a_plain_array(tmp_path):
 
 
 def save_as(path, array, protocol):
-    """What NumPy wrote over the years: an object array pickled with protocol 2 (before 1.17), 3 or 4."""
+    """The formats of different NumPy versions: an object array pickled with protocol 2 (before 1.17), 3 or 4."""
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": array.shape})
         pickle.dump(array, file, protocol)
@@ -186,7 +186,7 @@ Y = np.array([0, 1, 2, 3])
 
 
 def broken(folder, **files):
-    """A sound set with some files replaced by others, given as lists of utterances."""
+    """A valid data set with some files replaced by others, given as lists of utterances."""
     sound = {"train": [X, X], "train_labels": [Y, Y], "dev": [X], "dev_labels": [Y], "test": [X]}
     for name, arrays in {**sound, **files}.items():
         if arrays is not None:
@@ -209,16 +209,16 @@ def with_value(array, where, value):
         ({"train": [X[None], X]}, r"train.npy has an array of shape \(1, 4, 40\) at utterance 0: expected \(T, F\)"),
         ({"dev": [X[:, :13]]}, r"dev.npy has frames of 13 features, train.npy of 40: expected the same in all files"),
         ({"test": [X[:, :13]]}, r"test.npy has frames of 13 features, train.npy of 40"),
-        ({"train": X}, r"train.npy holds one array of 4 frames, and train_offsets.npy, .* is missing next to it"),
+        ({"train": X}, r"train.npy contains one array of 4 frames, and train_offsets.npy, .* is missing next to it"),
         ({"train": X[0]}, r"train.npy has shape \(40,\): expected an object array of arrays \(T, F\) of numbers"),
         ({"train": []}, r"train.npy has no utterances"),
         ({"train": [X, X[:0]]}, r"train.npy has an empty utterance, number 1 of shape \(0, 40\): leave it out"),
         (
             {"train": [X, with_value(X, (2, 5), np.nan)]},
-            r"train.npy holds nan at utterance 1, frame 2 \(both counted from 0\), feature 5: expected finite numbers",
+            r"train.npy contains nan at utterance 1, frame 2 \(both counted from 0\), feature 5: expected finite",
         ),
-        ({"test": [with_value(X, (0, 0), -np.inf)]}, r"test.npy holds -inf at utterance 0, frame 0 .*, feature 0"),
-        ({"train": None}, r"speech is incomplete: .* lacks train.npy: expected there"),
+        ({"test": [with_value(X, (0, 0), -np.inf)]}, r"test.npy contains -inf at utterance 0, frame 0 .*, feature 0"),
+        ({"train": None}, r"speech is incomplete: .* lacks train.npy: expected speech/"),
         ({"dev_labels": None}, r"speech is incomplete: .* lacks dev_labels.npy"),
         ({"test": None, "test_labels": [Y]}, r"test_labels.npy has no frames: test.npy is missing next to it"),
         ({"train_labels": [Y]}, r"train_labels.npy has labels for 1 utterances, and train.npy has 2 utterances"),
@@ -231,11 +231,11 @@ def with_value(array, where, value):
         ({"dev_labels": [Y + 0.5]}, r"dev_labels.npy has label 0.5 at utterance 0, frame 0 .*expected a whole number"),
         ({"dev_labels": [Y * np.nan]}, r"dev_labels.npy has label nan at utterance 0, .*: expected a whole number"),
         ({"dev_labels": [Y * 10**6]}, r"dev_labels.npy has label 1000000 at utterance 0, frame 1 .*at most 10,000"),
-        ({"train": np.array(["a", "b"])}, r"train.npy holds values of dtype <U1: expected numbers"),
-        ({"train": [X.tolist(), X]}, r"which holds a list at utterance 0; expected a NumPy object array \(U,\)"),
-        ({"train": [X, 0.5]}, r"which holds a float at utterance 1; expected a NumPy object array \(U,\) of numeric"),
-        ({"train_labels": [1, 2]}, r"which holds an int at utterance 0; expected a NumPy object array"),
-        ({"train": [X, None]}, r"which holds a NoneType at utterance 1; expected a NumPy object array"),
+        ({"train": np.array(["a", "b"])}, r"train.npy contains values of dtype <U1: expected numbers"),
+        ({"train": [X.tolist(), X]}, r"which contains a list at utterance 0; expected a NumPy object array \(U,\)"),
+        ({"train": [X, 0.5]}, r"which contains a float at utterance 1; expected a NumPy object array \(U,\) of"),
+        ({"train_labels": [1, 2]}, r"which contains an int at utterance 0; expected a NumPy object array"),
+        ({"train": [X, None]}, r"which contains a NoneType at utterance 1; expected a NumPy object array"),
         ({"train": [X.astype(complex)]}, r"which has an array of dtype 'c16'"),
     ],
 )  # fmt: skip
@@ -340,14 +340,14 @@ def test_files_that_cannot_be_opened(tmp_path):
 def test_settings_that_do_not_go_with_frames(tmp_path):
     write_set(tmp_path)
     with pytest.raises(
-        ConfigError, match="preprocessing=unit goes with images, not with dataset=speech: choose standard"
+        ConfigError, match="preprocessing=unit applies to images, not to dataset=speech: choose standard"
     ):
         load(tmp_path, preprocessing="unit")
     with pytest.raises(ConfigError, match=r"validation_size=2: speech is validated on its dev.npy; leave it out"):
         load(tmp_path, validation_size=2)
-    with pytest.raises(ConfigError, match="context=3 goes with dataset=speech, not with digits: leave it out"):
+    with pytest.raises(ConfigError, match="context=3 applies to dataset=speech, not to digits: leave it out"):
         data.load("digits", context=3)
-    with pytest.raises(ConfigError, match="preprocessing=mean-image goes with images"):
+    with pytest.raises(ConfigError, match="preprocessing=mean-image applies to images"):
         load(tmp_path, preprocessing="mean-image")
     with pytest.raises(ConfigError, match="random_crop and horizontal_flip change images; speech has frames of sound"):
         replace(load(tmp_path), augmentation=Augmentation(random_crop=1))
@@ -355,7 +355,7 @@ def test_settings_that_do_not_go_with_frames(tmp_path):
 
 def test_nothing_to_download(tmp_path):
     for ask in (lambda: data.load("speech", offline=True), lambda: data.load("speech"), lambda: data.get("speech")):
-        with pytest.raises(DataError, match=re.compile(r"speech is not in .*: expected there speech/ or .*--data-dir")):
+        with pytest.raises(DataError, match=re.compile(r"speech is not in .*: expected speech/ or .*--data-dir")):
             ask()
 
 
@@ -387,10 +387,8 @@ print(before, peak())
 
 
 def memory_of_training(folder, run_dir, steps):
-    """What a run takes beyond what its imports take: the difference of the largest resident sizes, in bytes.
-
-    `getrusage` would not do: a process inherits the figure of the one that started it.
-    """
+    """The memory of a run in addition to its imports: the difference of the maximum resident sizes, in bytes.
+    `getrusage` is not suitable, because a process inherits the value of its parent."""
     if not Path("/proc/self/status").exists():
         pytest.skip("the operating system does not tell the largest resident size")
     command = [sys.executable, "-c", _TRAIN, str(folder), str(run_dir), str(steps)]
@@ -415,7 +413,7 @@ def write_large(folder, utterances, frames, layout):
 
 @pytest.mark.parametrize("layout", ["objects", "flat"])
 def test_windows_are_never_stored(tmp_path, layout):
-    """As windows of 25 frames the files would take 25 times their size."""
+    """Stored as windows of 25 frames, the files would be 25 times as large."""
     size = write_large(tmp_path, 1000, 400, layout)  # 65 MB
     assert memory_of_training(tmp_path, tmp_path / "run", 20) < 1.3 * size + 25e6
 

@@ -1,4 +1,4 @@
-"""Tables: reading them, encoding them, and what is refused."""
+"""Tables: reading, encoding, and errors."""
 
 import datetime
 import gzip
@@ -85,13 +85,13 @@ TEXTS = [f"a sentence of its own, number {i}" for i in range(60)]
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["2026-11-29", "2026-11-30"], r"column 'c' of .* holds dates \('2026-11-29'\).*--ignore c"),
-        (["29.11.2026", "1.12.2026"], "holds dates"),
-        (["Nov 29, 2026", ""], "holds dates"),
-        ([datetime.date(2026, 11, 29), None], "holds dates"),
-        (np.array(["2026-11-29"], "M8[D]"), "holds dates"),
+        (["2026-11-29", "2026-11-30"], r"column 'c' of .* contains dates \('2026-11-29'\).*--ignore c"),
+        (["29.11.2026", "1.12.2026"], "contains dates"),
+        (["Nov 29, 2026", ""], "contains dates"),
+        ([datetime.date(2026, 11, 29), None], "contains dates"),
+        (np.array(["2026-11-29"], "M8[D]"), "contains dates"),
         (TEXTS, r"column 'c' of .* has 60 different texts in 60 rows.*free text or a name.*--ignore c"),
-        (["x" * 300, "y"], r"holds free text \(300 characters in row 1\)"),
+        (["x" * 300, "y"], r"contains free text \(300 characters in row 1\)"),
         (
             ["1", "2", "three", "4"],
             r"column 'c' of .* mixes types: 3 numbers and 1 other cell, the first 'three' in row 3",
@@ -105,8 +105,8 @@ TEXTS = [f"a sentence of its own, number {i}" for i in range(60)]
         (["21\u202f208,50 €"], "a currency"),
         (["5%", "12.5 %"], r"a percent sign \('5%'\)"),
         ([f"{i} kg" for i in range(60)], r"the unit 'kg' \('0 kg'\): write the numbers alone"),
-        ([1.0, np.inf], r"column 'c' of .* holds inf in row 2: expected finite"),
-        ([1.0, 1e300], r"holds 1e\+300 in row 2"),
+        ([1.0, np.inf], r"column 'c' of .* contains inf in row 2: expected finite"),
+        ([1.0, 1e300], r"contains 1e\+300 in row 2"),
         ([[1], [2]], "has shape"),
         ([b"x", b"y"], "dtype=.S1"),
         ([{}, {}], "of type dict"),
@@ -122,9 +122,9 @@ def test_other_tables_than_the_one_of_training_are_refused():
     encoder = TableEncoder.fit(table(age=[1.0, 2.0], colour=["red", "blue"]))
     with pytest.raises(DataError, match="lacks the column 'age', which the network was trained on: it has 'colour'"):
         encoder.transform(table(colour=["red"]))
-    with pytest.raises(DataError, match=r"column 'age' of .* holds 'old' in row 2: expected a number"):
+    with pytest.raises(DataError, match=r"column 'age' of .* contains 'old' in row 2: expected a number"):
         encoder.transform(table(age=["1", "old"], colour=["red", "red"]))
-    with pytest.raises(DataError, match=r"column 'age' of .* holds dates: expected numbers, as in training"):
+    with pytest.raises(DataError, match=r"column 'age' of .* contains dates: expected numbers, as in training"):
         encoder.transform(table(age=np.array(["2026-11-29"], "M8[D]"), colour=["red"]))
     with pytest.raises(DataError, match="no column left to learn from"):
         TableEncoder.fit(table(y=[1, 2]), target=("y",))
@@ -200,7 +200,7 @@ def test_targets_stay_as_they_are_written(tmp_path):
         ("1.5,2\n1,2\n", r"begins with numbers \(1.5, 2\), not with a header"),
         ("5.1,3.5,setosa\n1,2,x\n", "not with a header"),
         ('a,b\n"1,2\n3,4\n', "is a quote not closed"),
-        ("a,b\n1,\0\n", "holds a byte 0"),
+        ("a,b\n1,\0\n", "contains a byte 0"),
         ("a,b\n1," + "x" * 200_000 + "\n", "has a cell of more than 131,072 characters"),
     ],
 )
@@ -210,7 +210,7 @@ def test_broken_text_is_refused(tmp_path, text, message):
 
 
 def test_a_line_without_an_end_is_not_read_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("handgrad.data.table_files.LONGEST_LINE", 1000)
+    monkeypatch.setattr("handgrad.data.table_files.MAX_LINE", 1000)
     with pytest.raises(DataError, match="line 2, has more than 1,000 characters"):
         read_table(written(tmp_path, "a,b\n" + "1" * 5000))
 

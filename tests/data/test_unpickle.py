@@ -1,4 +1,4 @@
-"""The restricted unpickler: what NumPy and Python write is read, anything else is refused, nothing is ever called."""
+"""The restricted unpickler reads what NumPy and Python write, rejects everything else, and never calls anything."""
 
 import os
 import pickle

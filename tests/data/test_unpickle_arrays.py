@@ -1,4 +1,4 @@
-"""Object arrays through the restricted unpickler: arrays of numbers come out, nothing else does, nothing is called."""
+"""Object arrays in the restricted unpickler: it returns only arrays of numbers and calls nothing."""
 
 import io
 import os
@@ -40,15 +40,15 @@ def test_names_the_name_that_it_refuses():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (ARRAYS, "which holds a list"),
-        (ARRAYS[0], "which holds a numeric array"),
-        ({"a": 1}, "which holds a dict"),
-        (None, "which holds a NoneType"),
-        (objects([ARRAYS[0], 3]), "which holds an int at utterance 1"),
-        (objects([ARRAYS[0], "x"]), "which holds a str at utterance 1"),
-        (objects(["x" * 100]), "which holds a text at utterance 0"),
-        (objects([[1, 2]]), "which holds a list at utterance 0"),
-        (objects([objects(ARRAYS)]), "which holds an object array at utterance 0"),
+        (ARRAYS, "which contains a list"),
+        (ARRAYS[0], "which contains a numeric array"),
+        ({"a": 1}, "which contains a dict"),
+        (None, "which contains a NoneType"),
+        (objects([ARRAYS[0], 3]), "which contains an int at utterance 1"),
+        (objects([ARRAYS[0], "x"]), "which contains a str at utterance 1"),
+        (objects(["x" * 100]), "which contains a text at utterance 0"),
+        (objects([[1, 2]]), "which contains a list at utterance 0"),
+        (objects([objects(ARRAYS)]), "which contains an object array at utterance 0"),
         (objects(ARRAYS)[:2].reshape(2, 1), r"object array of shape \(2, 1\) with 2 elements"),
         (objects([np.array(["a"])]), "array of dtype 'U1'"),
         (objects([np.array([1 + 2j])]), "array of dtype 'c16'"),
@@ -64,7 +64,7 @@ def test_other_things(content, message):
 
 
 def test_an_array_that_stands_there_once_and_is_used_again_and_again():
-    """A recall of two bytes would unfold 400 KB to four gigabytes."""
+    """References of two bytes would expand 400 KB to four gigabytes."""
     some = ARRAYS[0]
     again = unpickle_arrays(pickle.dumps(objects([some, some, some]), 4), 0, PATH)
     assert [array.shape for array in again] == [(1, 40)] * 3
@@ -134,7 +134,7 @@ VALID = [pickle.dumps(objects(ARRAYS), protocol) for protocol in (2, 3, 4, 5)] +
 
 
 def nothing_else(content):
-    """Whatever the bytes: an error of ours, or arrays that can be read or say why not."""
+    """Any bytes give a DataError, or arrays that can be read or raise an error with a reason."""
     with suppress(DataError):
         for array in unpickle_arrays(content, 0, PATH):
             assert type(array) is PickledArray

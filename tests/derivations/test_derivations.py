@@ -1,4 +1,4 @@
-"""Every step of every derivation holds, and every step can be broken and is caught."""
+"""Every step of every derivation is correct, and a broken step is always detected."""
 
 import inspect
 

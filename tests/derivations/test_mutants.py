@@ -1,8 +1,6 @@
-"""Every step's source is altered in every small way, and the check of the step fails for each alteration.
-
-An alteration (a mutant) is one change of a sign, an operation, a constant, a comparison, a name or an index, or a term
-or factor left out. One that computes the same cannot be caught: `EQUIVALENT` lists those, each with its reason.
-"""
+"""The source of every step is changed in every small way, and the check of the step must fail for each change. Such a
+change (a mutant) affects one sign, operation, constant, comparison, name or index, or omits a term or factor. Mutants
+that compute the same cannot be detected: `EQUIVALENT` lists them with the reasons."""
 
 from __future__ import annotations
 
@@ -70,7 +68,7 @@ REDUCTIONS = {"sum": "mean", "mean": "sum", "var": "std", "max": "min", "argmax"
 
 
 def _replacements(node: ast.AST, function: Callable, arguments: list[str], index: bool) -> Iterator[ast.AST]:
-    """What may stand in the node's place; `index` says that it is part of an index, an axis or a shape."""
+    """The possible replacements of a node; `index` means that it is part of an index, an axis or a shape."""
     match node:
         case ast.BinOp(left=left, op=op, right=right):
             if type(op) in OPERATIONS:
@@ -112,7 +110,7 @@ def _replacements(node: ast.AST, function: Callable, arguments: list[str], index
 
 
 def _sites(node: ast.AST, path: tuple = (), index: bool = False) -> Iterator[tuple[tuple, ast.AST, bool]]:
-    """Every node below, with the fields that lead to it, and whether it is part of an index, an axis or a shape."""
+    """Every node of the tree, the fields that lead to it, and whether it is part of an index, an axis or a shape."""
     for name, value in ast.iter_fields(node):
         children = enumerate(value) if isinstance(value, list) else [(None, value)]
         for position, child in children:
@@ -134,7 +132,7 @@ def _is_index(node: ast.AST, name: str) -> bool:
 
 
 def mutants(function: Callable) -> Iterator[tuple[str, Callable]]:
-    """Every alteration of a step's function, with a description: what stood there → what stands there now."""
+    """Every change of the function of a step, with a description: old code → new code."""
     base = room._definition(function)
     arguments = [argument.arg for argument in base.args.args]
     seen = {ast.unparse(base)}
@@ -162,7 +160,7 @@ def _lines(definition: ast.AST) -> list[str]:
 
 
 def survivors(derivation: derivations.Derivation, number: int, points: list) -> tuple[int, list[str]]:
-    """How many mutants the step has, and those that its check lets through."""
+    """The number of mutants of a step, and those that its check does not detect."""
     step = derivation.steps[number - 1]
     places = [point.at(step.at) for point in points]
     expected = [(place, list(derivation._expected(step, place))) for place in places]

@@ -140,7 +140,7 @@ def test_a_wanted_algorithm_is_taken_where_it_fits(images):
         assert (engine.convolutions[name] == "winograd-2x2") == (kernel == 3)
 
 
-def test_measuring_takes_what_was_quickest(images, monkeypatch):
+def test_measuring_takes_the_fastest(images, monkeypatch):
     engine = make(images, convolution="measure", threads=2)
     before = engine.state_dict()
     slow = convolution_algorithms.ALGORITHMS["im2col"]
@@ -153,7 +153,7 @@ def test_measuring_takes_what_was_quickest(images, monkeypatch):
         return result
 
     monkeypatch.setattr(slow, "forward", forward)
-    engine._settle_convolutions(8)
+    engine._select_convolutions(8)
     assert len(set(seen)) >= 6  # one a shape
     assert set(engine.convolutions.values()) <= {"taps", "winograd-2x2", "winograd-4x4"}
     for name, array in engine.state_dict().items():

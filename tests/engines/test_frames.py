@@ -1,4 +1,4 @@
-"""Windows of frames through both engines: the same as windows that were stored."""
+"""Windows of frames in both engines give the same results as stored windows."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def speech(request, tmp_path_factory):
 
 
 def stored(speech):
-    """The same samples as a data set of windows, each stored."""
+    """The same samples as a data set of stored windows."""
     windows = np.ascontiguousarray(speech.inputs.take(speech.rows(np.arange(len(speech.labels)))))
     return Dataset("windows", windows, speech.labels, speech.splits, speech.classes, 1.0, speech.preprocessing)
 
@@ -61,12 +61,12 @@ def test_both_engines_make_the_same_steps(speech, close):
 
 
 def test_frames_in_the_memory_of_a_device(speech, monkeypatch):
-    """What a GPU does, on this machine's CPU: all frames are copied into one tensor."""
+    """The behaviour of a GPU, on a CPU: all frames are copied into one tensor."""
     torch = pytest.importorskip("torch")
     import handgrad.engines.torch as module
 
     here = module._ResidentFrames(speech, torch.device("cpu"), torch.float32)
-    monkeypatch.setattr(module, "_owns_its_memory", lambda device: True)
+    monkeypatch.setattr(module, "_has_own_memory", lambda device: True)
     there = module._ResidentFrames(speech, torch.device("cpu"), torch.float32)
     assert len(here.parts) == 2
     assert len(there.parts) == 1

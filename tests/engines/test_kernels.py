@@ -1,5 +1,5 @@
-"""The NumPy engine with compiled kernels: the numbers of the engine without, resumed bit for bit, refused where numba
-is missing."""
+"""The NumPy engine with compiled kernels: results equal those without, resuming is exact, and a missing numba is an
+error."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def assert_close(a: NumpyEngine, b: NumpyEngine, tolerance: float) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_numba_gives_the_numbers_of_numpy(make_engine, make_batches, spec, threads, monkeypatch):
-    """40 steps in float64, within 1e-9; the masks of dropout alike."""
+    """40 steps in float64 agree within 1e-9, with equal dropout masks."""
     pytest.importorskip("numba")
     monkeypatch.setattr(linear, "MIN_MULTIPLY_ADDS_PER_THREAD", 1)
     monkeypatch.setattr(optimizers.SweepKernel, "min_numbers_per_thread", 16)
@@ -66,7 +66,7 @@ def test_numba_gives_the_numbers_of_numpy(make_engine, make_batches, spec, threa
 @pytest.mark.parametrize("norm", ["none", "batch"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_in_float32(make_engine, make_batches, activation, norm):
-    """20 steps, within 1e-4: what the other order of the sums makes of rounding."""
+    """20 steps agree within 1e-4; the difference is rounding due to the order of sums."""
     pytest.importorskip("numba")
     network = mlp((6,), (8, 5), 3, activation=activation, norm=norm, dropout=0.2)
     plain, compiled = (
@@ -128,7 +128,7 @@ def test_the_first_weight_lies_inputs_first(make_engine):
 
 @pytest.mark.parametrize("seeds", [3, [3, 4]])
 def test_its_memory_shows_nowhere(make_engine, make_batches, seeds):
-    """Neither in the weights drawn, nor in a state, nor in what a state does to another engine."""
+    """Neither the drawn weights, nor the state, nor its effect in another engine differ."""
     engine = make_engine(mlp((6,), (8,), 3), init_seed=seeds)
     drawn = nn.Linear(6, 8, init="kaiming", rng=3, dtype=np.float64).weight.value
     state = engine.state_dict()

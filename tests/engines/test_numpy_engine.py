@@ -1,4 +1,4 @@
-"""The NumPy engine: sums for indices, runs that repeat bit for bit, and what it says when it cannot go on."""
+"""The NumPy engine: sums for indices, runs that repeat bit for bit, and its errors."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_digits_are_learned(digits, dtype):
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_training_is_the_plain_loop(make_engine, noise, make_batches, spec):
-    """The engine's kernels, flat buffers and arena against the layers themselves, and nothing else."""
+    """Compares the engine with its kernels, flat buffers and arena to the layers themselves."""
     architecture = mlp((6,), (8, 5), 3, norm="batch", dropout=0.3)
     engine = make_engine(architecture, spec, init_seed=4, noise_seed=5)
     indices, learning_rates = make_batches(30), 0.02 / (1 + np.arange(30))
@@ -201,7 +201,7 @@ def test_steps_may_come_in_pieces(make_engine, make_batches, spec, dtype):
 
 
 def test_batch_sizes_may_change(make_engine, make_batches):
-    """A larger or smaller batch before does not show in what a batch gives."""
+    """The results of a batch do not depend on the size of the batch before."""
     plain = OptimizerSpec("sgd")
     engine, fresh = make_engine(PLAIN, plain), make_engine(PLAIN, plain)
     engine.train(make_batches(1, 40), rates(1, 0.0))
@@ -339,7 +339,7 @@ def test_a_model_that_diverges_leaves_the_others_alone(make_engine, make_batches
 
 
 def test_normalisation_may_come_first(make_engine, make_batches, noise):
-    """The layer that every model of a stack gives the same batch, in both modes."""
+    """A layer that receives the same batch from every model of a stack, in both modes."""
     architecture = Architecture(
         "normalised",
         (6,),
@@ -362,7 +362,7 @@ def test_nan_in_the_data(make_engine, make_dataset, noise):
     inputs[17, 0, 1, 1] = np.nan
     engine, before = (make_engine(dataset=make_dataset(inputs, noise.labels)) for _ in range(2))
     indices = np.array([[0, 1, 2], [3, 4, 5], [16, 17, 18], [6, 7, 8]])
-    with pytest.raises(DivergedError, match="the data itself holds values that are not finite: check the input") as e:
+    with pytest.raises(DivergedError, match="the data contain values that are not finite: check the input") as e:
         engine.train(indices, rates(4))
     assert e.value.step == 2
     assert e.value.cause == str(e.value)
@@ -430,7 +430,7 @@ def test_no_data(make_engine):
 
 def test_data_of_another_size(make_engine, make_dataset, digits):
     message = (
-        r"the network takes 6 numbers a sample \(input_shape=\(6,\)\), "
+        r"the network takes 6 numbers per sample \(input_shape=\(6,\)\), "
         r"data set digits has 64 \(input_shape=\(1, 8, 8\)\)"
     )
     with pytest.raises(ConfigError, match=message):
@@ -438,7 +438,7 @@ def test_data_of_another_size(make_engine, make_dataset, digits):
 
 
 def test_data_of_other_classes(make_engine, make_dataset):
-    with pytest.raises(ConfigError, match=r"the network gives \(3,\) scores, data set made-up has 4 classes"):
+    with pytest.raises(ConfigError, match=r"the network returns \(3,\) scores, data set made-up has 4 classes"):
         make_engine(dataset=make_dataset(np.zeros((4, 1, 2, 3), np.float32), np.zeros(4), 4))
 
 
@@ -454,10 +454,10 @@ def test_labels_of_classes_that_there_are_not(make_engine, make_dataset, label):
     ("options", "message"),
     [
         ({"name": "lion"}, "optimizer='lion' is unknown, expected one of sgd, adam, adamw, rmsprop, adadelta, muon"),
-        ({"name": "adam", "momentum": 0.9}, "momentum=0.9 goes with sgd, rmsprop or muon, not with adam"),
+        ({"name": "adam", "momentum": 0.9}, "momentum=0.9 applies to sgd, rmsprop or muon, not to adam"),
         ({"name": "adam", "nesterov": True}, "nesterov=true needs optimizer=sgd and momentum above 0"),
         ({"name": "sgd", "nesterov": True}, "nesterov=true needs optimizer=sgd and momentum above 0"),
-        ({"name": "sgd", "betas": (0.9, 0.99)}, r"betas=\(0.9, 0.99\) go with adam, adamw or muon, not with sgd"),
+        ({"name": "sgd", "betas": (0.9, 0.99)}, r"betas=\(0.9, 0.99\) apply to adam, adamw or muon, not to sgd"),
         ({"name": "adam", "betas": (0.9, 1.0)}, r"betas=\(0.9, 1.0\), expected both in \[0, 1\)"),
     ],
 )
@@ -468,7 +468,7 @@ def test_update_rules_that_cannot_be(options, message):
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_threads_share_the_work(make_engine, make_batches, spec, monkeypatch):
-    """Products and sweeps cut into pieces give what one thread gives, up to the order of the sums within a product."""
+    """Divided products and updates equal those of one thread, up to the order of sums within a product."""
     # No batch normalisation: the gradient of a bias before it is 0 but for rounding, which Adam would blow up.
     architecture = mlp((6,), (8, 5), 3, norm="layer", dropout=0.3)
     alone, shared = (make_engine(architecture, spec, threads=threads) for threads in (1, 3))
@@ -575,7 +575,7 @@ def test_make_engine_refuses_what_it_has_not():
 
 
 def test_an_engine_and_its_memory_go_with_the_last_reference(make_engine, make_batches):
-    """Not when the garbage collector comes round: a search builds engine after engine."""
+    """Without the garbage collector, because a search builds many engines."""
     engine = make_engine(mlp((6,), (8, 5), 3), threads=2)
     gc.collect()
     gc.disable()

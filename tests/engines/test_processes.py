@@ -1,4 +1,4 @@
-"""Several processes that train one network, started by torchrun as a person would."""
+"""Several processes that train one network, started by torchrun on the command line."""
 
 import contextlib
 import json
@@ -52,7 +52,7 @@ def finished(process, timeout=300):
 
 
 def workers(process):
-    """Rank -> process id, of those that torchrun started."""
+    """The process ids of the processes started by torchrun, by rank."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, IndexError, ValueError):
@@ -69,7 +69,7 @@ def alone(tmp_path_factory):
 
 
 def test_engines_of_two_processes_are_one():
-    """Every kind of network, both sets of derivatives, uneven shards: 1e-10 from one process in float64."""
+    """Every kind of network, both kinds of gradients, uneven shards: within 1e-10 of one process in float64."""
     code, _, err = finished(torchrun(HERE / "two_processes.py"))
     assert code == 0, err[-3000:]
     lines = [line for line in err.splitlines() if line]
@@ -87,7 +87,7 @@ def test_a_run_of_two_processes(alone, tmp_path):
     code, out, err = finished(torchrun("-m", "handgrad", "train", *flags(), "--run-dir", tmp_path / "two"))
     assert code == 0, err[-3000:]
     found = compare_runs(alone, tmp_path / "two", steps=0, tolerance=1e-10)
-    assert found.alike, found.to_dict()
+    assert found.agree, found.to_dict()
     assert out.count("digits: mlp with") == 1  # one of them reports
     assert out.count("step 40/40") == 1
     assert "Warning" not in err
@@ -96,7 +96,7 @@ def test_a_run_of_two_processes(alone, tmp_path):
     # And again: refused, once, in one line.
     code, _, err = finished(torchrun("-m", "handgrad", "train", *flags(), "--run-dir", tmp_path / "two"))
     assert code != 0
-    assert err.count("already holds a run: resume it with --resume, or choose another --run-dir") == 1
+    assert err.count("already contains a run: resume it with --resume, or choose another --run-dir") == 1
     assert 'Traceback (most recent call last):\n  File "' + str(HERE) not in err
 
 
@@ -111,7 +111,7 @@ def test_a_killed_worker_and_an_elastic_restart(tmp_path):
     code, _, err = finished(process)
     assert code == 0, err[-3000:]
     assert killed
-    assert compare_runs(alone, tmp_path / "two", steps=0, tolerance=1e-9).alike
+    assert compare_runs(alone, tmp_path / "two", steps=0, tolerance=1e-9).agree
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_a_killed_worker_means_a_clear_end(tmp_path):
 
 
 def killed_after_a_checkpoint(process, folder, seconds=120):
-    """Whether the second worker was killed while the run was under way."""
+    """Whether the second worker was killed during the run."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         if (folder / "checkpoint" / "state.safetensors").exists():
@@ -168,7 +168,7 @@ def test_alone():
     ("arguments", "message"),
     [
         (["--engine", "numpy"], "engine=numpy trains in one process, and torchrun started 2: use --engine torch"),
-        (["--engine", "torch", "--doctor"], "--doctor examines a run of one process, and torchrun started several"),
+        (["--engine", "torch", "--doctor"], "--doctor supports only one process, and torchrun started several"),
     ],
 )
 def test_what_several_processes_cannot_do(capsys, monkeypatch, tmp_path, arguments, message):

@@ -1,4 +1,4 @@
-"""The torch engine against its twin, the NumPy engine, and by itself."""
+"""The torch engine, compared with the NumPy engine and on its own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PLAIN = mlp((6,), (8,), 3)
 
 @pytest.fixture(scope="module")
 def images(make_dataset):
-    """For each of the convolutional networks: 40 images, raw bytes, in 3 classes."""
+    """For each convolutional network, 40 images of raw bytes in 3 classes."""
 
     def images(architecture: Architecture):
         rng = np.random.default_rng(0)
@@ -93,8 +93,8 @@ def relative(a, b) -> float:
 
 
 def determined(architecture: Architecture) -> set[str]:
-    """Parameters whose true gradient is not zero: a bias that a batch normalisation takes away again has none (in the
-    PreAct ResNet every convolution's bias, which reaches batch normalisations only)."""
+    """Parameters whose true gradient is not zero. That of a bias that batch normalisation cancels is zero (in the
+    PreAct ResNet, every bias of a convolution)."""
     rows = [row for row in architecture.rows() if row.kind != "residual"]
     normalized = any(row.kind.startswith("batch_norm") for row in rows)
     names = set()
@@ -117,7 +117,7 @@ def assert_same_state(one: Engine, other: Engine) -> None:
 
 
 def training_logits(engine: Engine, indices) -> np.ndarray:
-    """Scores of a batch by its own figures: running ones lag behind, and hold what undetermined biases drifted by."""
+    """Scores with batch statistics; running statistics lag behind and include the drift of undetermined biases."""
     engine.network.train()
     if engine.name == "torch":
         with torch.no_grad():
@@ -126,7 +126,7 @@ def training_logits(engine: Engine, indices) -> np.ndarray:
 
 
 def assert_twins(numpys, ours, indices, learning_rates, tolerance: float) -> None:
-    """Loss of every step, then logits and parameters, within a relative distance."""
+    """Compares the loss of every step, then logits and parameters, within a relative tolerance."""
     expected, actual = numpys.train(indices, learning_rates), ours.train(indices, learning_rates)
     assert relative(actual.loss, expected.loss) < tolerance
     np.testing.assert_array_equal(actual.correct, expected.correct)
@@ -178,7 +178,7 @@ def test_ten_steps_of_convolutional_networks_in_float32(make_twins, images, make
 @pytest.mark.parametrize("gradients", ["hand", "autograd"])
 @pytest.mark.parametrize("name", MLPS)
 def test_a_hundred_steps_in_float32(make_twins, make_batches, name, gradients):
-    """Rounding grows along the way; how far the twins part is stated in docs/pytorch.md."""
+    """Rounding errors grow with the steps; docs/pytorch.md states by how much the engines diverge."""
     numpys, ours = make_twins(MLPS[name], SPECS["adam"], gradients=gradients, precision="float32")
     indices = make_batches(100)
     expected, actual = numpys.train(indices, rates(100)), ours.train(indices, rates(100))
@@ -238,7 +238,7 @@ def test_augmented_images_are_those_of_the_data_set(make, images, make_batches, 
 
 
 def test_augmented_training(make_twins, images, make_batches, unchecked):
-    """In pieces, too: what happens to an image is found from the number of the step."""
+    """Also in several calls: the augmentation of an image depends on the number of the step."""
     dataset = replace(images["vgg"], augmentation=Augmentation(2, True))
     numpys, ours = make_twins(CNNS["vgg"], SPECS["sgd"], dataset)
     indices = make_batches(4, 8, samples=40)
@@ -418,7 +418,7 @@ def test_compiled_steps(make, make_batches, gradients):
 
 
 class _Asked(TorchDispatchMode):
-    """Counts how often a value is fetched from the device."""
+    """Counts how often a value is read from the device."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -467,7 +467,7 @@ def test_nan_in_the_data(make, make_dataset, noise):
     inputs[17, 0, 1, 1] = np.nan
     engine, before = (make(dataset=make_dataset(inputs, noise.labels)) for _ in range(2))
     indices = np.array([[0, 1, 2], [3, 4, 5], [16, 17, 18], [6, 7, 8]])
-    with pytest.raises(DivergedError, match="the data itself holds values that are not finite: check the input") as e:
+    with pytest.raises(DivergedError, match="the data contain values that are not finite: check the input") as e:
         engine.train(indices, rates(4))
     assert e.value.step == 2
     expected = before.train(indices[:2], rates(2))
@@ -519,9 +519,11 @@ def test_no_data(make):
 
 
 def test_data_that_does_not_fit(make, make_dataset, digits):
-    with pytest.raises(ConfigError, match=r"the network takes 6 numbers a sample .* data set digits has 64 \(input_sh"):
+    with pytest.raises(
+        ConfigError, match=r"the network takes 6 numbers per sample .* data set digits has 64 \(input_sh"
+    ):
         make(dataset=digits)
-    with pytest.raises(ConfigError, match=r"the network gives \(3,\) scores, data set made-up has 4 classes"):
+    with pytest.raises(ConfigError, match=r"the network returns \(3,\) scores, data set made-up has 4 classes"):
         make(dataset=make_dataset(np.zeros((4, 1, 2, 3), np.float32), np.zeros(4), 4))
 
 
@@ -539,7 +541,7 @@ def test_data_that_does_not_fit(make, make_dataset, digits):
         ({"precision": "float16"}, "precision='float16' is unknown, expected one of float32, float64, bf16, fp16"),
         ({"gradients": "both"}, "gradients='both' is unknown, expected one of hand, autograd"),
         ({"loss": "hinge"}, "loss='hinge' is unknown, expected one of cross_entropy"),
-        ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing=0.1 goes with loss=cross_entropy, not with mse"),
+        ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing=0.1 applies to loss=cross_entropy, not to mse"),
         (
             {"name": "numpy", "device": "cuda"},
             "device=cuda requires engine=torch: the numpy engine does not support it",

@@ -1,4 +1,4 @@
-"""Run by `torchrun` from test_processes.py: each case trained by all processes together and by each of them alone."""
+"""Run by `torchrun` from test_processes.py: all processes train each case together, then each process alone."""
 
 import sys
 import warnings

@@ -1,4 +1,4 @@
-"""Small networks that together hold every kind of layer, and what a run would keep of them."""
+"""Small networks that together contain every kind of layer, and the data that a run would store about them."""
 
 import dataclasses
 
@@ -55,7 +55,7 @@ GELU_AND_RMS = _of((5,), _linear(5, 6), {"kind": "rms_norm", "num_features": 6},
 
 
 def trained(name="mlp-relu", *, loss="cross_entropy", task="classification", seed=0, **fields):
-    """The network of that name, all its parameters and statistics drawn at random."""
+    """The network of this name with random parameters and statistics."""
     architecture = fields.get("architecture", ARCHITECTURES[name])
     rng = np.random.default_rng(seed)
     state = build(architecture, init_rng=seed).state_dict()
@@ -82,7 +82,7 @@ def trained(name="mlp-relu", *, loss="cross_entropy", task="classification", see
 
 
 def inputs(network, n=7, seed=1):
-    """Raw inputs (n, ...) and the network's own answer to them: outputs, and what a user gets."""
+    """Raw inputs (n, ...), the outputs of the network, and the predictions that a user gets."""
     raw = np.random.default_rng(seed).normal(size=(n, *network.input_shape)).astype(np.float32)
     x = (raw - network.shift) * network.scale
     outputs = network.network().forward(x.reshape(n, *network.architecture.input_shape))

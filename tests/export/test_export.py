@@ -1,4 +1,4 @@
-"""`handgrad export`: from a run folder to files, and what it refuses."""
+"""`handgrad export`: from a run folder to files, and errors."""
 
 import ast
 import json
@@ -150,7 +150,7 @@ def test_json_names_the_files(run, tmp_path, capsys):
 def test_a_file_that_is_there_is_kept(run, tmp_path, capsys):
     (tmp_path / "net.safetensors").write_text("mine")
     arguments = ["export", run.path, "--to", "torch", "--out", tmp_path / "net.py"]
-    assert "net.safetensors exists already: choose another --out, or replace it with --force" in refused(
+    assert "net.safetensors already exists: choose another --out, or replace it with --force" in refused(
         capsys, *arguments
     )
     assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]
@@ -192,9 +192,9 @@ def test_all_files_or_none(run, tmp_path, monkeypatch):
 def test_unknown_arguments(run, tmp_path):
     with pytest.raises(ConfigError, match="to='keras': expected one of python, onnx, torch, safetensors"):
         export(run, "keras", tmp_path / "net.py")
-    with pytest.raises(ConfigError, match="with_training goes with to=python, not with to=onnx"):
+    with pytest.raises(ConfigError, match="with_training requires to=python, not to=onnx"):
         export(run, "onnx", tmp_path / "net.onnx", with_training=True)
-    with pytest.raises(ConfigError, match="with_preprocessing goes with to=onnx, not with to=torch"):
+    with pytest.raises(ConfigError, match="with_preprocessing requires to=onnx, not to=torch"):
         export(run, "torch", tmp_path / "net.py", with_preprocessing=True)
     with pytest.raises(ConfigError, match="weights='first': expected best or last"):
         export(run, "torch", tmp_path / "net.py", weights="first")
@@ -216,7 +216,7 @@ def test_a_run_under_way_can_be_exported(run, tmp_path):
         (tmp_path / "run" / name).write_bytes((run.path / name).read_bytes())
     (out, card) = export(handgrad.load_run(tmp_path / "run"), "safetensors", tmp_path / "net.safetensors")
     assert out.exists()
-    assert "How good it is" not in card.read_text("utf-8")
+    assert "## Metrics" not in card.read_text("utf-8")
 
 
 def test_a_place_that_cannot_be_written_to(run, tmp_path):
@@ -239,7 +239,7 @@ def test_a_layer_of_ones_own_has_no_form(monkeypatch):
 
     monkeypatch.setitem(KINDS, "own", Kind(Own, lambda shape: (shape, 0, 0)))
     network = networks.trained(architecture=Architecture("own", (3,), (LayerSpec("own"),)), state={})
-    with pytest.raises(ConfigError, match=r"layer 0 \(own\) is a layer class of your own, which cannot be exported"):
+    with pytest.raises(ConfigError, match=r"layer 0 \(own\) is a custom layer class, which cannot be exported"):
         python_file(network, file_name="net.py")
 
 
@@ -317,7 +317,7 @@ def test_the_newest_operator_set_is_checked(run, tmp_path, capsys):
     for opset in (16, 25):
         with pytest.raises(ConfigError, match=f"opset={opset}: expected an operator set from 17 to 24"):
             export(run, "onnx", tmp_path / "net.onnx", opset=opset)
-    with pytest.raises(ConfigError, match="opset goes with to=onnx, not with to=python: leave it out"):
+    with pytest.raises(ConfigError, match="opset requires to=onnx, not to=python: leave it out"):
         export(run, "python", tmp_path / "net.py", opset=17)
     assert not list(tmp_path.iterdir())
 
@@ -331,7 +331,7 @@ def test_the_card_says_what_it_is_how_good_and_how_to_run_it(run, tmp_path):
     card = (tmp_path / "README.md").read_text("utf-8")
     for text in (
         "# my-digits",
-        "tells 10 classes apart: 1,242 parameters",
+        "distinguishes 10 classes: 1,242 parameters",
         "1 × 8 × 8 numbers per sample, raw values from 0 to 16",
         f"| test | {run.summary['best']['test_loss']:.4f} | {run.summary['best']['test_accuracy']:.4f} |",
         "| test | precision | recall | f1 | support |",
@@ -380,6 +380,6 @@ def test_the_card_of_a_table(tmp_path):
     }
     network = networks.trained("no-hidden-layer", table=table, task="regression")
     text = card(network, tmp_path / "README.md", {"net.py": "python", "net.onnx": "onnx"})
-    assert "| age | number | becomes 31.5, and a 0/1 feature says so | 2 |" in text
+    assert "| age | number | becomes 31.5, and is flagged by a 0/1 feature | 2 |" in text
     assert "python net.py table.csv" in text
-    assert "Targets, in their own units" in text
+    assert "Targets, in their original units" in text

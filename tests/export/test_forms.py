@@ -74,7 +74,7 @@ np.savez("answers.npz", **answers)
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """What each file says, by form and name of the network."""
+    """The outputs of each file, by form and name of the network."""
     folder = tmp_path_factory.mktemp("exported")
     for number, network in enumerate(CASES.values()):
         folder.joinpath(f"net{number}.py").write_text(python_file(network, file_name="net.py"), "utf-8")

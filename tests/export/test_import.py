@@ -1,4 +1,4 @@
-"""`handgrad import`: a run folder from weights of any origin, and what it refuses."""
+"""`handgrad import`: a run folder from weights of any origin, and errors."""
 
 import json
 import pickle
@@ -59,7 +59,7 @@ def test_training_goes_on_from_imported_weights(run, state, tmp_path):
 
 
 def test_names_of_other_networks(run, state, digits, tmp_path):
-    """Layers that are called anything, in the order of a .pt file; prefixes; what training scripts put around it."""
+    """Layers with arbitrary names in the order of a .pt file; prefixes; the wrappers of training scripts."""
     names = {"0": "input", "1": "norm_a", "3": "hidden", "4": "norm_b", "6": "head"}
     tensors = {name: torch.from_numpy(array) for name, array in state.items()}
     named = {f"{names[n.partition('.')[0]]}.{n.partition('.')[2]}": t for n, t in tensors.items()}
@@ -69,7 +69,7 @@ def test_names_of_other_networks(run, state, digits, tmp_path):
         [
             (tensors, None),
             (named, "layers by their shapes and order: input -> 0, norm_a -> 1, hidden -> 3, norm_b -> 4, head -> 6"),
-            ({"epoch": 3, "state_dict": wrapped, "optimizer": {}}, "names without 'module.net.', which all of them"),
+            ({"epoch": 3, "state_dict": wrapped, "optimizer": {}}, "names without the common prefix 'module.net.'"),
             ({"model_state_dict": doubled}, None),
         ]
     ):
@@ -169,7 +169,7 @@ def test_weights_of_another_network(run, state, tmp_path):
         **{**SETTINGS, "hidden_units": (8, 8)},
     )
     refuse(ConfigError, "this network has 0.weight 10x64, 0.bias 10", file, tmp_path, dataset="digits", hidden_units=())
-    refuse(ConfigError, "does not say which network its weights are of: give --arch", file, tmp_path)
+    refuse(ConfigError, "does not specify the network of its weights: give --arch", file, tmp_path)
     refuse(ConfigError, "arch=none.toml does not exist", file, tmp_path, arch="none.toml")
     refuse(ConfigError, "is not a run folder: it has no config.toml", file, tmp_path, arch=tmp_path)
     refuse(ConfigError, "expected a run folder, a .toml file", file, tmp_path, arch=file)
@@ -185,9 +185,9 @@ def test_a_description_that_is_none(tmp_path, state):
     ):
         arch.write_text(text)
         refuse(ConfigError, message, file, tmp_path, arch=arch, dataset="digits")
-    refuse(ConfigError, "says nothing of the data: name what the weights are for", file, tmp_path, arch=arch)
+    refuse(ConfigError, "does not specify the data set of the weights: add it", file, tmp_path, arch=arch)
     arch.write_text('{"name": "a", "input_shape": [9], "layers": [{"kind": "relu"}]}')
-    refuse(ConfigError, "the network takes 9 numbers a sample", file, tmp_path, arch=arch, dataset="digits")
+    refuse(ConfigError, "the network takes 9 numbers per sample", file, tmp_path, arch=arch, dataset="digits")
 
 
 def test_files_that_hold_no_weights(tmp_path):
@@ -199,7 +199,7 @@ def test_files_that_hold_no_weights(tmp_path):
     save_file({}, file)
     refuse(DataError, "contains no arrays", file, **options)
     save_file({"0.weight": np.array([[np.nan]], np.float32)}, file)
-    refuse(DataError, "0.weight holds NaN or infinity", file, **options)
+    refuse(DataError, "0.weight contains NaN or infinity", file, **options)
     refuse(DataError, "expected a .safetensors, .pt or .pth file", __file__, **{**options, "tmp_path": tmp_path})
 
 
@@ -215,7 +215,9 @@ def test_a_pickle_that_calls_something_is_not_run(tmp_path):
     file.write_bytes(pickle.dumps(Evil()))
     refuse(DataError, "cannot read .*net.pt as weights alone", file, tmp_path, **SETTINGS)
     torch.save([torch.ones(2)], file)
-    refuse(DataError, "holds a list with more than tensors: expected a state dict", file, tmp_path, **SETTINGS)
+    refuse(
+        DataError, "contains a list with other values than tensors: expected a state dict", file, tmp_path, **SETTINGS
+    )
 
 
 def test_where_pytorch_is_missing(tmp_path, monkeypatch):
@@ -227,7 +229,7 @@ def test_where_pytorch_is_missing(tmp_path, monkeypatch):
 
 def test_a_run_folder_that_is_there(run, state, tmp_path):
     save_file(state, tmp_path / "net.safetensors")
-    with pytest.raises(RunError, match="exists already: choose another --run-dir"):
+    with pytest.raises(RunError, match="already exists: choose another --run-dir"):
         import_weights(tmp_path / "net.safetensors", run.path, **SETTINGS)
 
 
@@ -240,7 +242,7 @@ def test_nothing_is_left_where_writing_fails(state, tmp_path, monkeypatch):
     monkeypatch.setattr(RunFolder, "save_summary", full)
     save_file(state, tmp_path / "net.safetensors")
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"cannot make the run folder .*file/run: .*. Choose another --run-dir"):
+    with pytest.raises(RunError, match=r"cannot create the run folder .*file/run: .*. Choose another --run-dir"):
         import_weights(tmp_path / "net.safetensors", tmp_path / "file" / "run", **SETTINGS)
     (tmp_path / "file").unlink()
     with pytest.raises(RunError, match=r"cannot write .*No space left"):

@@ -1,4 +1,4 @@
-"""A network of a table takes the table itself with it, into the Python file."""
+"""The Python file of a network that was trained on a table takes the table itself."""
 
 import json
 import subprocess
@@ -179,5 +179,5 @@ def test_its_command_line_reads_names_and_cells_of_several_lines_and_keeps_its_i
     command = [sys.executable, "net.py", "t.csv", "--out", "t.csv"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "would be replaced" in done.stderr
+    assert "would be overwritten" in done.stderr
     assert (tmp_path / "t.csv").read_text("utf-8") == text

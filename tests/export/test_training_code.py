@@ -1,4 +1,4 @@
-"""The training step that is written out for a network: its gradients, its update, and that it runs."""
+"""The exported training step of a network: its gradients, its update, and that it runs."""
 
 import dataclasses
 import types
@@ -26,7 +26,7 @@ def load(network, dtype=np.float64):
 
 
 def without_dropout(network):
-    """The same network, whose dropout does nothing."""
+    """The same network with inactive dropout."""
 
     def still(layer):
         return LayerSpec("dropout", {"p": 0.0}) if layer.kind == "dropout" else layer
@@ -139,7 +139,7 @@ def test_a_convolutional_step_is_the_engines(close):
 
 
 def check_steps(network, close, steps=3, targets=None):
-    """Three steps of the file and of the NumPy engine, in float64; of a regression from these targets."""
+    """Three steps of the file and of the NumPy engine in float64; for a regression, with these targets."""
     x, labels = batch(network)
     scaling = None
     if targets is not None:

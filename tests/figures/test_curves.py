@@ -1,4 +1,4 @@
-"""The curves say what the records say."""
+"""The curves show the values of the records."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Figures are drawn whatever the environment asks matplotlib for, and cost a run nothing where they cannot be."""
+"""Figures do not depend on the matplotlib settings of the environment, and a failure does not affect a run."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def handgrad(folder, *arguments, **environment):
 
 
 def environments(folder):
-    """What an environment can ask of matplotlib that it cannot do."""
+    """Matplotlib settings of the environment that cannot be fulfilled."""
     (folder / "usetex").write_text("text.usetex: True\n")
     (folder / "broken").write_bytes(b"\xff\xfelines.linewidth: 2\n")
     return {
@@ -87,7 +87,7 @@ def test_a_figure_that_fails_is_a_line_and_the_run_is_whole(tmp_path):
     done = broken(tmp_path, *TRAIN, "--run-dir", "run")
     assert done.returncode == 0
     assert done.stderr == "".join(
-        f"cannot draw run/{name}.png: RuntimeError: no font at all. All the rest of the run is saved\n"
+        f"cannot draw run/{name}.png: RuntimeError: no font at all. Everything else is saved\n"
         for name in ("curves", "confusion")
     )
     assert "run: run" in done.stdout

@@ -1,4 +1,4 @@
-"""Shapes of images and windows drawn at random, for the suites of `nn` and of `kernels`."""
+"""Random shapes of images and windows, for the tests of `nn` and `kernels`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))
 
 @st.composite
 def convolutions(draw, winograd: bool = False):
-    """(batch, height, width) and the arguments of a convolution that fits them."""
+    """(batch, height, width) and the arguments of a matching convolution."""
     groups = 1 if winograd else draw(st.integers(1, 3))
     channels = draw(st.integers(1, 3)) * groups, draw(st.integers(1, 3)) * groups
     kernel = (3, 3) if winograd else draw(pairs)
@@ -31,7 +31,7 @@ def convolutions(draw, winograd: bool = False):
 
 @st.composite
 def windows(draw):
-    """The shape of images, and kernel size, stride and padding of a pooling that fits them."""
+    """The shape of images, and kernel size, stride and padding of a matching pooling."""
     kernel, stride = draw(pairs), draw(pairs)
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
     size = tuple(draw(st.integers(max(1, k - 2 * p), 9)) for k, p in zip(kernel, padding, strict=True))

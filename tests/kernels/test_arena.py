@@ -1,4 +1,4 @@
-"""Work arrays and plans: kept for the arrays they were made for, and for no others."""
+"""Work arrays and plans are reused only for the arrays that they were created for."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_all_workspaces_of_an_arena_share_their_scratch_memory():
 
 
 def test_a_planned_kernel_follows_its_arrays():
-    """New numbers in the same arrays, another array of the same shape, another batch, new parameters, another mode."""
+    """New values in the same arrays, another array of the same shape, another batch, new parameters, another mode."""
     rng = np.random.default_rng(0)
     network = nn.Sequential(nn.Linear(6, 5, rng=1), nn.ReLU(), nn.Linear(5, 4, rng=2))
     alone = copy.deepcopy(network)
@@ -117,7 +117,7 @@ def test_a_planned_kernel_follows_its_arrays():
 
 
 def test_a_planned_kernel_follows_a_new_bias():
-    """The plan of a linear layer is made for its weight: the bias and its gradient may be other arrays meanwhile."""
+    """The plan of a linear layer depends on its weight; the bias and its gradient may be replaced."""
     layer, alone = nn.Linear(6, 5, rng=1, dtype=np.float64), nn.Linear(6, 5, rng=1, dtype=np.float64)
     kernel = Kernels().lend(layer)
     x, dy = np.random.default_rng(0).standard_normal((7, 6)), np.random.default_rng(1).standard_normal((7, 5))
@@ -132,7 +132,7 @@ def test_a_planned_kernel_follows_a_new_bias():
 
 @examples
 def test_reused_work_arrays_change_nothing(example):
-    """Bit for bit, over steps whose batches grow, shrink and change their dtype."""
+    """Results are bit-for-bit equal while batches grow, shrink and change their dtype."""
     layer, reusing = example.layer(), example.layer()
     fresh, kernels = Kernels(reuse=False).lend(layer), Kernels()
     kernel = kernels.lend(reusing)

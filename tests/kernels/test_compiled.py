@@ -1,7 +1,5 @@
-"""The compiled kernels (the extra `fast`) against the NumPy kernels that they derive from.
-
-`test_kernels_and_layers.py` holds both to the layers.
-"""
+"""Compares the compiled kernels (the extra `fast`) with the NumPy kernels that they derive from.
+`test_kernels_and_layers.py` compares both with the layers."""
 
 from __future__ import annotations
 
@@ -86,7 +84,7 @@ COMPILED_METHODS = {
 
 
 def pair(make, threads: int = 1, prepare=lambda thing: thing):
-    """A NumPy kernel and a compiled one, each of a thing of its own, from the same recipe."""
+    """A NumPy kernel and a compiled one, of separate but equal layers."""
     base, compiled = (Kernels(threads, compiled=compiled).lend(prepare(make())) for compiled in (False, True))
     kind = type(getattr(base, "layer", None) or getattr(base, "loss", None) or base.rule)
     assert type(base) is NUMPY_KERNELS[kind]
@@ -113,7 +111,7 @@ def image_pair(name, dtype=np.float32, threads=1):
 
 
 def forbid(monkeypatch, compiled) -> None:
-    """Whatever the compiled kernel should do itself fails in its base."""
+    """Makes the base class fail, so that the compiled kernel must do the work itself."""
     kind = next(kind for kind, own in NUMBA_KERNELS.items() if own is type(compiled))
 
     def asked(*_, **__):
@@ -268,7 +266,7 @@ def test_a_gradient_of_another_shape():
 
 
 def images(shape, out, dtype, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """x and dy, with their channels last in memory, and with ties."""
+    """x and dy with channels last in memory, and with ties."""
     x, dy = drawn(shape, dtype, seed), drawn(out, dtype, 10 + seed)
     return tuple(np.ascontiguousarray(a.round(1).transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for a in (x, dy))
 
@@ -391,7 +389,7 @@ def test_classes_that_there_are_not(labels):
 
 @pytest.mark.parametrize("target", ["classes", "int32 classes"])
 def test_labels_that_were_checked_are_not_looked_at_again(target, monkeypatch):
-    """An engine looks at all labels once, when it gets them."""
+    """An engine checks all labels once, when the data are loaded."""
     dtype = np.int64 if target == "classes" else np.int32
     x, labels = drawn((6, 4), np.float32), (np.arange(6) % 4).astype(dtype)
     for kernel in pair(nn.SoftmaxCrossEntropy):
@@ -409,7 +407,7 @@ def test_labels_that_were_checked_are_not_looked_at_again(target, monkeypatch):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("rule", "options"), RULES.values(), ids=RULES)
 def test_rules_give_the_same_bits(rule, options, dtype, monkeypatch):
-    """Many steps, the learning rate changing, over parameters of several shapes."""
+    """Many steps with a changing learning rate, for parameters of several shapes."""
     shapes = ((1, 1003), (4, 5), (3,), ())
     base, compiled = pair(lambda: rule([nn.Parameter(drawn(shape, dtype)) for shape in shapes], 0.02, **options))
 

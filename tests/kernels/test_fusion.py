@@ -1,4 +1,4 @@
-"""ReLUs fused into the kernel before them: the same numbers, in fewer walks through memory."""
+"""ReLUs fused into the preceding kernel give the same results with fewer passes over memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def randomised(whole, models=None):
 
 
 class Apart:
-    """The kernels of a network's layers, one by one: nothing is fused."""
+    """The kernels of the layers of a network, without fusion."""
 
     def __init__(self, layer: nn.Sequential, kernels: Kernels) -> None:
         self.layer = layer
@@ -114,7 +114,7 @@ def test_what_is_fused():
 
 @pytest.mark.parametrize("n", [3, 300])
 def test_the_largest_of_few_and_many_numbers(n):
-    """The zeros beside which a maximum is taken are as many as the numbers, or as those of a row."""
+    """The array of zeros for a maximum has the shape of the input or of one row."""
     x = np.random.default_rng(0).standard_normal((n, 512), np.float32)
     weight = np.eye(512, dtype=np.float32)
     layer = nn.Linear(512, 512)

@@ -1,5 +1,6 @@
-"""Convolution, pooling and batch normalisation of images, over shapes drawn at random: every algorithm against the
-layer, which `tests/nn` holds to plain loops and PyTorch; rounding; memory layout; threads; the choice."""
+"""Convolution, pooling and batch normalisation of images with random shapes: every algorithm is compared with the
+layer, which `tests/nn` compares with plain loops and PyTorch. Also rounding, memory layout, threads, and the choice of
+the algorithm."""
 
 from __future__ import annotations
 
@@ -87,7 +88,7 @@ def test_convolutions_that_winograd_fits(case, threads):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("sizes", [(129, 130), (130, 40), (3, 200)])
 def test_many_channels(sizes, threads):
-    """Above the limits from which taps are shared among threads and Winograd's kernels lie otherwise in memory."""
+    """Above the limits from which taps are divided among threads and Winograd's kernels have another memory layout."""
     options = {"stride": 1, "padding": 1, "dilation": 1, "groups": 1, "bias": True}
     check_every_algorithm(((3, 4, 5), (*sizes, (3, 3)), options), threads)
 
@@ -176,7 +177,7 @@ def _network() -> nn.Sequential:
 
 
 def test_no_two_threads_work_in_the_same_memory():
-    """Where they did, only luck would tell."""
+    """Otherwise, only luck would show it."""
     kernels, shape, dtype = Kernels(2), (4, 5, 6, 3), np.dtype(np.float32)
     work, x = kernels.workspace(), np.ones(shape, dtype)
     geometry = Geometry.of(shape[1:3], 3, 4, (3, 3), padding=(1, 1))

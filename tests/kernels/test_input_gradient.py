@@ -1,4 +1,4 @@
-"""The gradient for the data, which nobody needs while training: it is left out where that is asked for."""
+"""The gradient with respect to the data, which training does not need, is omitted on request."""
 
 from __future__ import annotations
 

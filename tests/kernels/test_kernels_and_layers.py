@@ -1,8 +1,6 @@
-"""What holds the two rooms together: every kernel computes what its layer, loss or update rule in `nn` computes.
-
-NumPy and compiled kernels, alone and with two threads, with fresh and with reused memory, over the examples of
-`tests/examples.py`. The limits below which work is not shared or cut are lowered, so that it is.
-"""
+"""Every kernel computes the same as its layer, loss or update rule in `nn`. NumPy and compiled kernels run with one and
+two threads, with new and reused memory, on the examples of `tests/examples.py`. The thresholds for multithreading and
+splitting are lowered so that both are used."""
 
 from __future__ import annotations
 
@@ -57,7 +55,7 @@ def made(example):
 
 
 def over(examples, ways=WAYS):
-    """Parametrises over examples and ways to compute them, compiled where there is something compiled."""
+    """Parametrises over examples and ways to compute them, including compiled kernels if there are any."""
     cases = []
     for way, example in itertools.product(ways, examples):
         thing = made(example)
@@ -78,7 +76,7 @@ as_an_engine = pytest.mark.parametrize("kernels", ENGINE, ids=named, indirect=Tr
 
 @pytest.fixture
 def kernels(request):
-    """The annotations of shapes are checked as an engine computes alone: that takes most of the time."""
+    """Disables the checks of shape annotations, which take most of the time."""
     compiled, threads, reuse = request.param
     jaxtyping.config.update("jaxtyping_disable", request.param not in ENGINE)
     yield Kernels(threads, compiled=compiled, reuse=reuse)
@@ -114,7 +112,7 @@ def agree(close):
 
 @pytest.fixture
 def same(agree):
-    """Runs a layer and a kernel of one like it on the same batch, and compares all that they leave."""
+    """Runs a layer, and a kernel of an equal layer, on the same batch and compares their complete state."""
 
     def same(layer: nn.Layer, kernel: Kernel, x, dtype=np.float64, factor: float = 1.0) -> None:
         for parameter in kernel.layer.parameters():
@@ -140,7 +138,7 @@ def same(agree):
 
 
 def settings(kernel: Kernel, example: LayerExample):
-    """Ways to set the kernel: the algorithms of a convolution; and how much more they may round in float32."""
+    """The algorithms of a convolution, with their additional tolerance in float32."""
     if not isinstance(kernel.layer, nn.Conv2d):
         yield 1.0
         return
@@ -177,7 +175,7 @@ def test_stacked_models(kernels, example, shared, same):
 
 
 def layouts(array: np.ndarray) -> list[np.ndarray]:
-    """The same numbers, lying otherwise in memory."""
+    """The same values with a different memory layout."""
     wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
     wide[..., ::2] = array
     others = [np.asfortranarray(array), wide[..., ::2], array[::-1].copy()[::-1]]
@@ -204,7 +202,7 @@ def test_any_memory_layout(kernels, example, agree):
 @pytest.mark.parametrize(("of_x", "of_parameters"), [(np.float64, np.float32), (np.float32, np.float64)])
 @over([example for example in LAYERS if example.layer().parameters()], ENGINE)
 def test_parameters_of_another_dtype(kernels, example, of_x, of_parameters, agree):
-    """The dtype of the input is that of the results."""
+    """Results have the dtype of the input."""
     layer, kernel = example.layer(of_parameters), kernels.lend(example.layer(of_parameters))
     x = example.input(dtype=of_x)
     y = layer.forward(x)
@@ -217,7 +215,7 @@ def test_parameters_of_another_dtype(kernels, example, of_x, of_parameters, agre
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @over([example for example in LAYERS if not example.random], ENGINE)
 def test_numbers_that_are_not_finite(kernels, example, value):
-    """A NaN is passed on, and an infinite number makes what it makes in the layer, or NaN."""
+    """A NaN is propagated, and an infinite value gives the same as in the layer, or NaN."""
     layer, kernel = example.layer(), kernels.lend(example.layer())
     x = example.input().copy()
     x[(1, *(0 for _ in example.shape))] = value
@@ -257,7 +255,7 @@ def test_mistakes_are_told_as_the_layer_tells_them(kernels, example, unchecked):
 
 
 class Own(nn.Layer):
-    """A user's own layer, which no kernel is for."""
+    """A custom layer without a kernel."""
 
     parameter_names = ("scale",)
 
@@ -275,7 +273,7 @@ class Own(nn.Layer):
 
 
 class Shifted(nn.Linear):
-    """Not what `nn.Linear` computes, so its kernel must not be used."""
+    """Differs from `nn.Linear`, so its kernel must not be used."""
 
     def forward(self, x):
         return super().forward(x) + 1
@@ -352,7 +350,7 @@ def test_a_layer_without_a_kernel_runs_as_it_is(kernels):
 
 @pytest.mark.parametrize("compiled", FORMS)
 def test_no_subclass_gets_the_kernel_of_its_base(compiled):
-    """It computes something else, or the subclass would not be there."""
+    """A subclass computes something different."""
     for example in (*LAYERS, *LOSSES, *OPTIMIZERS):
         thing = made(example)
         thing.__class__ = type("Derived", (type(thing),), {})
@@ -374,7 +372,7 @@ def test_every_kernel_is_exercised_above(compiled):
 
 
 def test_work_is_shared_and_cut_above(monkeypatch):
-    """The limits are lowered far enough: what can be shared is."""
+    """The thresholds are low enough that all divisible work is divided."""
     shared = Counter()
     run = Workers.run
 
@@ -474,7 +472,7 @@ def parameters(dtype, shapes) -> list[nn.Parameter]:
 
 
 def gradients(rule: nn.Optimizer, like: nn.Optimizer, step: int) -> None:
-    """The noisy gradients of a bowl at where `like` is, for both."""
+    """Noisy gradients of a quadratic function at the current point, for both."""
     rng = np.random.default_rng(1000 + step)
     for ours, theirs in zip(rule.parameters, like.parameters, strict=True):
         theirs.grad[...] = theirs.value + rng.standard_normal(theirs.value.shape)

@@ -1,4 +1,4 @@
-"""Memory that begins at a cache line, large pieces in large pages."""
+"""Memory is aligned to cache lines, and large arrays have huge pages."""
 
 from __future__ import annotations
 

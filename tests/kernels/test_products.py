@@ -1,4 +1,4 @@
-"""Products in tiles: the same numbers as the product at once, whatever lies how in memory."""
+"""Tiled products equal the whole product for any memory layout."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from handgrad.kernels.products import product, tile_of
 
 @pytest.fixture
 def tiles(monkeypatch):
-    """As if on a processor whose BLAS library multiplies small matrices without copying."""
-    monkeypatch.setattr(products, "multiplies_from_memory", lambda: True)
+    """Simulates a BLAS library that multiplies small matrices without packing."""
+    monkeypatch.setattr(products, "multiplies_without_packing", lambda: True)
 
 
 def laid(order, shape, seed):
@@ -110,7 +110,7 @@ def test_other_numbers_are_multiplied_at_once(tiles, dtype):
 
 
 def test_without_such_a_library_there_are_no_tiles(monkeypatch):
-    monkeypatch.setattr(products, "multiplies_from_memory", lambda: False)
+    monkeypatch.setattr(products, "multiplies_without_packing", lambda: False)
     a, b, out = (np.ones((128, 128), np.float32) for _ in range(3))
     first, second = product(a, b, out=out).args
     assert first is a
@@ -141,13 +141,13 @@ SCIPYS = "site-packages/scipy.libs/libscipy_openblas.so"
 )
 def test_it_takes_openblas_and_kernels_for_avx_512(monkeypatch, loaded, expected):
     monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: loaded)
-    assert products.multiplies_from_memory.__wrapped__() is expected
+    assert products.multiplies_without_packing.__wrapped__() is expected
 
 
 @pytest.mark.parametrize("coretype", ["Haswell", "Sandybridge"])
 def test_kernels_that_somebody_chose_are_asked_not_the_processor(coretype):
-    """Tiles lose where OpenBLAS runs other kernels than the processor could."""
-    code = "from handgrad.kernels.products import multiplies_from_memory; print(multiplies_from_memory())"
+    """Tiles are slower if OpenBLAS uses other kernels than the processor supports."""
+    code = "from handgrad.kernels.products import multiplies_without_packing; print(multiplies_without_packing())"
     environment = {**os.environ, "OPENBLAS_CORETYPE": coretype}
     command = [sys.executable, "-c", code]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The sweeps of the update rules: blocks that cover every number once, shared out over threads."""
+"""The blocks of the update rules cover every parameter once and are divided among threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def parameters(dtype=np.float64, shapes=((7, 5), (7,), (3, 2, 4))) -> list[nn.Pa
 
 
 def run(kernel, steps: int = 5) -> None:
-    """Along noisy gradients of a bowl, so that the trajectory depends on where it is."""
+    """Noisy gradients of a quadratic function, so that the trajectory depends on the current point."""
     for step in range(steps):
         rng = np.random.default_rng(1000 + step)
         for parameter in kernel.rule.parameters:
@@ -128,7 +128,7 @@ def test_a_stack_with_learning_rates_is_its_models_apart(example, size):
     ],
 )
 def test_a_stack_with_numbers_of_its_own_is_its_models_apart_bit_for_bit(make, options, dtype):
-    """Through the kernel; and, within rounding, through the rule itself."""
+    """Compares the kernel with the rule itself, up to rounding."""
     switches = {name: value for name, value in options.items() if not isinstance(value, list)}
     numbers = {name: value for name, value in options.items() if isinstance(value, list)}
     rates = [0.1, 0.0123, 0.3]
@@ -157,7 +157,7 @@ def test_a_stack_with_numbers_of_its_own_is_its_models_apart_bit_for_bit(make, o
 
 
 def test_parameters_that_moved_in_memory_are_followed():
-    """What was cut into blocks once is cut anew where an array is another one."""
+    """Blocks are created again if an array is replaced."""
     (parameter,) = parameters(shapes=((3, 4),))
     kernel = Kernels().lend(nn.SGD([parameter], 0.5))
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Threads that share work: every part once, errors and floating-point settings handed over, and they end."""
+"""Threads that share work: every part runs once, errors and floating-point settings are passed on, and threads end."""
 
 from __future__ import annotations
 

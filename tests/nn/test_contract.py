@@ -202,21 +202,21 @@ def test_wrong_shape_of_dy(example, unchecked, wrong):
 
 def test_wrong_feature_count(choosy):
     x = np.zeros((6, *choosy.wrong_shape))
-    message = rf"got x with shape=\(6, {choosy.wrong_shape[0]}\), expected \(N, 4\): one row a sample"
+    message = rf"got x with shape=\(6, {choosy.wrong_shape[0]}\), expected \(N, 4\): one row per sample"
     with pytest.raises(ValueError, match=message):
         choosy.layer().forward(x)
 
 
 def test_wrong_rank(choosy, unchecked):
     for shape in ((4,), (2, 6, 4)):
-        with pytest.raises(ValueError, match=r"expected \(N, 4\): one row a sample; flatten images \(nn.Flatten\)"):
+        with pytest.raises(ValueError, match=r"expected \(N, 4\): one row per sample; flatten images \(nn.Flatten\)"):
             choosy.layer().forward(np.zeros(shape))
 
 
 def test_wrong_number_of_models(choosy):
     layer = choosy.layer()
     FlatParameters(layer, 3, np.float64)
-    with pytest.raises(ValueError, match=r"shape=\(2, 6, 4\), expected \(N, 4\) or \(3, N, 4\): one row a sample"):
+    with pytest.raises(ValueError, match=r"shape=\(2, 6, 4\), expected \(N, 4\) or \(3, N, 4\): one row per sample"):
         layer.forward(np.zeros((2, 6, 4)))
 
 

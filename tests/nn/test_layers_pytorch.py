@@ -47,7 +47,7 @@ def test_the_order_of_the_state_is_pytorchs(twinned):
 
 
 @pytest.mark.parametrize("momentum", [0.1, 0.0, 1.0])
-def test_running_figures(close, momentum):
+def test_running_statistics(close, momentum):
     rng = np.random.default_rng(0)
     layer = nn.BatchNorm1d(4, momentum=momentum, dtype=np.float64)
     module = torch.nn.BatchNorm1d(4, momentum=momentum).double()

@@ -1,4 +1,4 @@
-"""Tables for papers: whatever stands in a cell comes out of Markdown and LaTeX as it was."""
+"""Tables for papers: the contents of every cell are preserved in Markdown and LaTeX."""
 
 import re
 
@@ -29,7 +29,7 @@ def table(texts: list[str]) -> Table:
 
 
 def read_markdown(text: str) -> list[list[str]]:
-    """The cells of a Markdown table as a reader sees them: no markup may be left over."""
+    """The cells of a Markdown table as displayed; no markup may remain."""
     tokens = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table").parse(text)
     rows: list[list[str]] = []
     for token in tokens:
@@ -63,7 +63,7 @@ _WORDS = {
 
 
 def read_latex(text: str) -> str:
-    """What LaTeX prints for escaped text; no command may be left over."""
+    """The output of LaTeX for escaped text; no command may remain."""
     pattern = "|".join(re.escape(word) for word in sorted(_WORDS, key=len, reverse=True))
     rest = re.sub(pattern, "", text)
     assert not set(rest) & set("\\&%$#_{}~^"), rest

@@ -30,7 +30,7 @@ def runs(tmp_path_factory) -> dict[str, list[Path]]:
 
 @pytest.fixture(scope="session")
 def table(tmp_path_factory) -> Path:
-    """A table with names, missing values and texts that markup could trip over."""
+    """A table with names, missing values and text with special characters of markup."""
     import random
 
     rng = random.Random(0)

@@ -1,4 +1,4 @@
-"""What tests read from a page of a report."""
+"""Reading the pages of reports in tests."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class ReadTable:
         return [row[at] for row in self.rows]
 
     def row(self, first: str) -> dict[str, str]:
-        """The row that begins with this, by heading."""
+        """The row that begins with this text, by heading."""
         (found,) = [row for row in self.rows if row[0] == first]
         return dict(zip(self.head, found, strict=True))
 
 
 class ReadPage(HTMLParser):
-    """A page, read: its tables, figures and text. Raises where tags do not match."""
+    """A parsed page: its tables, figures and text. Raises an error if tags do not match."""
 
     _EMPTY = ("meta", "link", "br", "img", "input")
 
@@ -43,7 +43,7 @@ class ReadPage(HTMLParser):
         assert self.stack == []
 
     def table(self, begins: str) -> ReadTable:
-        """The table whose caption begins so."""
+        """The table whose caption begins with this text."""
         (found,) = [table for table in self.tables if table.caption.startswith(begins)]
         return found
 

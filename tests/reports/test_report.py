@@ -1,4 +1,4 @@
-"""Reports: every number in them is the runs' own, or what it should be made of."""
+"""Reports: every number is that of the runs or computed correctly from them."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ def spread(values: list[float]) -> str:
 
 
 def table_of(made: Report, begins: str) -> ReadTable:
-    """The table of a report whose caption begins so, as it is read from a page."""
+    """The table of a report whose caption begins with this text."""
     (found,) = [table for table in made.tables if table.caption.startswith(begins)]
     rows = [[cell.text for cell in row] for row in found.rows]
     return ReadTable(found.caption, [column.name for column in found.columns], rows, sorted(found.best))
@@ -407,7 +407,7 @@ def test_what_cannot_be(arguments, message, runs, tmp_path, monkeypatch, capsys)
 
 
 def _no_report_of(run: Path):
-    """`make_report` but for a run that is there, of which a report takes seconds: an empty one."""
+    """`make_report` with an empty report for existing runs, because a real one takes seconds."""
     from handgrad.reports import Report
 
     return lambda paths, **options: Report("") if list(paths) == [run] else make_report(paths, **options)

@@ -1,4 +1,4 @@
-"""Whether A beats B: against scipy, and against a simulation."""
+"""Whether A beats B, compared with SciPy and a simulation."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from handgrad.errors import ConfigError
 from handgrad.reports import significance
 from handgrad.reports.significance import (
-    FEWEST_SEEDS,
+    MIN_SEEDS,
     compare,
     mean_interval,
     seeds_needed,
@@ -60,7 +60,7 @@ def test_power_is_the_noncentral_distributions(shift, df, alpha):
 
 
 def test_the_number_of_seeds_by_simulation():
-    """So many seeds show the difference in 80% of repetitions, one fewer in less than 80%."""
+    """This number of seeds detects the difference in 80% of repetitions, one fewer in less than 80%."""
     n = seeds_needed(0.01, 0.01, 0.006)
     rng = np.random.default_rng(0)
 
@@ -76,7 +76,7 @@ def test_the_number_of_seeds_by_simulation():
 
 
 def test_equal_configurations_are_told_apart_as_seldom_as_promised(monkeypatch):
-    """Of pairs without any difference, in at most 5% a winner is named; over three comparisons together too."""
+    """For pairs without a difference, a winner is named in at most 5% of cases, also over three comparisons."""
     monkeypatch.setattr(significance, "seeds_needed", lambda *_, **__: None)  # which takes its time
     rng = np.random.default_rng(1)
     pairs = rng.normal(size=(1500, 2, 3))
@@ -104,7 +104,7 @@ def test_which_is_better_and_when_nothing_is_said():
     two = compare(high[:2], low[:2])
     assert two.winner is None
     assert two.p is None
-    assert two.needed == FEWEST_SEEDS
+    assert two.needed == MIN_SEEDS
     assert "2 seeds are too few for a test" in two.why
     for wrong in ([], [0.9, float("nan")]):
         with pytest.raises(ConfigError, match="expected at least one finite result of each"):

@@ -38,16 +38,16 @@ def test_a_study_beside_a_run(runs, tmp_path):
 
 
 def test_headline_and_section_of_a_study_with_two_seeds_are_equally_cautious(tmp_path):
-    from handgrad.reports.significance import FEWEST_SEEDS
+    from handgrad.reports.significance import MIN_SEEDS
     from handgrad.search import plan_from, search
-    from handgrad.search.results import FEWEST_SEEDS as OF_STUDIES
-    from handgrad.search.results import in_a_row
+    from handgrad.search.results import MIN_SEEDS as OF_STUDIES
+    from handgrad.search.results import best_statement
 
-    assert OF_STUDIES == FEWEST_SEEDS
+    assert OF_STUDIES == MIN_SEEDS
     plan = plan_from({**SMALL, "max_steps": 20, "learning_rate": [1e-2, 1e-6]}, seeds=2)
     study, found = search(plan, study_dir=tmp_path / "study", workers=1, figures=False)
     made = make_report([study.folder])
-    assert made.lead == [f"Study study: {in_a_row(found)}"]
+    assert made.lead == [f"Study study: {best_statement(found)}"]
     assert "2 seeds are too few to tell whether it is better" in made.lead[0]
     text = ReadPage(made.to_html()).text
     assert "more than their" not in text

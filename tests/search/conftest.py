@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, and studies in one process."""
+"""A PostgreSQL server for the tests, and studies in one process."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ pytest.importorskip("optuna", reason='needs Optuna: pip install "handgrad[search
 
 
 class Server:
-    """PostgreSQL in a temporary folder, run by a user who is not root, which it asks for."""
+    """PostgreSQL in a temporary folder, run by a user other than root, as it requires."""
 
     def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
         self.programs, self.folder, self.user = programs, folder, user
@@ -66,7 +66,7 @@ def _programs() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres():
-    """The server; skips where PostgreSQL is not installed."""
+    """The server; skips the test if PostgreSQL is not installed."""
     programs = _programs()
     if programs is None:
         pytest.skip("needs PostgreSQL: apt-get install postgresql")

@@ -1,4 +1,4 @@
-"""What the tests of studies share: a tiny plan, and processes that are killed."""
+"""Shared code of the tests of studies: a small plan, and processes that are killed."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ search(plan_from("s.toml"), watcher=Printed(), figures=False, **{options!r})
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.Popen:
-    """`handgrad` with these arguments, in a process group of its own."""
+    """Runs `handgrad` with these arguments in a separate process group."""
     return _started(["-m", "handgrad", *arguments], cwd)
 
 
 def searching(cwd: Path, **options: Any) -> subprocess.Popen:
-    """A process that searches what s.toml says, and draws nothing in the end."""
+    """A process that runs the search in s.toml without figures."""
     return _started(["-c", _SEARCHING.replace("{options!r}", repr(options))], cwd)
 
 
@@ -53,14 +53,15 @@ def _started(arguments: list[str], cwd: Path) -> subprocess.Popen:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
+    """The child processes of a process."""
     with contextlib.suppress(OSError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
 
 
 def kill_children(process: subprocess.Popen, deaths: int, rng: random.Random, longest: float) -> int:
-    """Kills random children of a process at random moments; returns how many, which is fewer where it ends before."""
+    """Kills random children of a process at random moments; returns the number, which is smaller if the process ends
+    earlier."""
     done = 0
     while done < deaths and process.poll() is None:
         time.sleep(rng.uniform(0, longest))
@@ -78,7 +79,7 @@ def values(found: Findings) -> dict[str, float | None]:
 
 
 def finals(study: Study) -> list[str]:
-    """The run of each trial that has settled it: every one once."""
+    """The runs of the completed trials, each once."""
     from handgrad.search.queue import is_final
 
     return [t.user_attrs["run"] for t in study.storage.get_all_trials(study.id) if is_final(t)]

@@ -1,4 +1,4 @@
-"""Many workers on one PostgreSQL: none of their deaths, nor the server's, loses a run or counts one twice."""
+"""Many workers on one PostgreSQL server: no death of a worker or the server loses a run or counts it twice."""
 
 import contextlib
 import os
@@ -39,11 +39,11 @@ def test_a_server_that_is_not_there():
 
 
 def test_the_queue_on_a_database(postgres, tmp_path, monkeypatch):
-    """What the tests of the journal say, in short: once each, heartbeats, a worker that comes back, another's study."""
+    """A short version of the tests of the journal: each run once, heartbeats, a returning worker, a foreign study."""
     store = open_store(postgres.url)
     plan = plan_from({"learning_rate": [1e-2, 1e-3], "batch_size": [8, 16]}, seeds=2)
     study = create(tmp_path, store, "queue", plan, DATA, join=False, resume=False)
-    with pytest.raises(RunError, match=r"already holds the study 'queue': resume it with --resume"):
+    with pytest.raises(RunError, match=r"already contains the study 'queue': resume it with --resume"):
         create(tmp_path, store, "queue", plan, DATA, join=False, resume=False)
     with monkeypatch.context() as patch:
         patch.setattr(queues, "owner", lambda pid=None: "another-machine pid:[1] 7")
@@ -65,9 +65,9 @@ def test_a_database_with_several_studies_asks_which(postgres, tmp_path):
     store = open_store(postgres.url)
     for name in ("one", "two"):
         create(tmp_path / name, store, name, plan_from({"batch_size": [8, 16]}), DATA, join=True, resume=False)
-    with pytest.raises(RunError, match=r"holds \d studies: say which with --name, one of .*one"):
+    with pytest.raises(RunError, match=r"contains \d studies: choose one with --name, one of .*one"):
         join(store)
-    with pytest.raises(RunError, match=r"holds no study 'three'; it holds .*two"):
+    with pytest.raises(RunError, match=r"contains no study 'three'; it contains .*two"):
         join(store, "three")
     assert load_study(tmp_path / "two").name == "two"  # its folder says where it is
 
@@ -97,7 +97,7 @@ def test_the_server_goes_away_in_the_middle(postgres, file, tmp_path):
 
 @pytest.mark.slow
 def test_a_hundred_deaths(postgres, tmp_path):
-    """Two machines' worth of workers, killed a hundred times, and their parents now and then."""
+    """The workers of two machines are killed a hundred times, and sometimes their parents."""
     settings = {**TINY, "max_steps": 1000, "eval_freq": 250, "checkpoint_seconds": 0.05}
     settings |= {"learning_rate": [1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5], "search": {"seeds": 4}}
     (tmp_path / "s.toml").write_text(tomli_w.dumps(settings))

@@ -1,4 +1,4 @@
-"""Runs are handed out once each, given back when a worker dies, and counted once."""
+"""Runs are assigned once each, returned when a worker dies, and counted once."""
 
 import contextlib
 import math
@@ -21,7 +21,7 @@ RESULT = {"value": 0.5, "best_step": 1, "steps": 1, "seconds": 0.1}
 
 @pytest.fixture
 def made(tmp_path):
-    """Makes a study of these settings, or opens it anew, as another process would."""
+    """Creates a study with these settings, or opens it like another process."""
 
     def make(settings=None, **options):
         plan = plan_from(settings or {"learning_rate": [1e-2, 1e-3], "batch_size": [8, 16]}, **options)
@@ -31,7 +31,7 @@ def made(tmp_path):
 
 
 def finish(queue: Queue, most: int = 1000) -> list[str]:
-    """Takes and tells every run; the keys in order."""
+    """Takes and reports every run; returns the keys in order."""
     runs = []
     while (job := take(queue)) is not None and len(runs) < most:
         queue.tell(job, RESULT["value"], RESULT)
@@ -40,7 +40,7 @@ def finish(queue: Queue, most: int = 1000) -> list[str]:
 
 
 def take(queue: Queue) -> Job | None:
-    """The next run alone."""
+    """The next run."""
     return next(iter(queue.take()), None)
 
 
@@ -64,7 +64,7 @@ def test_more_runs_than_may_wait_at_a_time(made, monkeypatch):
 
 
 def dead_worker() -> str:
-    """The name of a process that is there no more."""
+    """The name of a process that no longer exists."""
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -154,7 +154,7 @@ def test_a_run_that_kills_its_workers_fails_in_the_end(made, monkeypatch):
         job = take(queue)
         if job is not None:
             taken.append(job.run)
-    assert len(taken) == 2 * queues.MOST_DEATHS
+    assert len(taken) == 2 * queues.MAX_DEATHS
     found = findings(queue.study)
     assert {r.state for row in found.rows for r in row.results} == {"error"}
     assert "its worker died 10 times after step 0: is there enough memory?" in found.rows[0].results[0].message
@@ -164,7 +164,7 @@ def test_deaths_count_only_where_the_run_gets_no_further(made, monkeypatch):
     queue = Queue(made({"learning_rate": [1e-2, 1e-3]}, trials=1))
     dead = dead_worker()
     monkeypatch.setattr(queues, "owner", lambda pid=None: dead)
-    for step in range(2 * queues.MOST_DEATHS):
+    for step in range(2 * queues.MAX_DEATHS):
         queue.begun(take(queue), step)
     assert take(queue) is not None
 
@@ -218,7 +218,7 @@ def test_random_draws_are_the_same_whoever_draws(tmp_path):
 
 
 def test_tpe_comes_nearer_to_the_best(made):
-    """With a result that falls off around 1e-2, most of the later half lie within a decade of it."""
+    """With the best result at 1e-2, most values of the second half are within a decade of it."""
     settings = {"learning_rate": {"low": 1e-6, "high": 1.0, "log": True}}
     queue = Queue(made(settings, sampler="tpe", trials=40))
     distances = []
@@ -274,7 +274,7 @@ def test_values_seeds_and_trials_can_be_added(made):
         (
             {"learning_rate": [1e-2, 1e-3], "batch_size": [8, 16], "momentum": 0.5, "optimizer": "sgd"},
             {},
-            r"holds another study: there momentum=none, now it is momentum=0.5. Leave that out, or choose another",
+            r"contains another study: there momentum=none, now it is momentum=0.5. Leave that out, or choose another",
         ),
         (
             {"learning_rate": [1e-2, 1e-3], "batch_size": [8, 16]},
@@ -295,7 +295,9 @@ def test_another_study_is_refused(made, settings, options, match):
 )
 def test_another_range_is_refused(made, wanted, now):
     made({"learning_rate": {"low": 1e-4, "high": 1e-1}}, sampler="random", trials=4)
-    message = f"holds another study: there learning_rate=0.0001..0.1.*, now it is {now}.*. Choose another --study-dir"
+    message = (
+        f"contains another study: there learning_rate=0.0001..0.1.*, now it is {now}.*. Choose another --study-dir"
+    )
     with pytest.raises(ConfigError, match=message):
         made({"learning_rate": wanted}, sampler="random", trials=4)
 
@@ -303,7 +305,9 @@ def test_another_range_is_refused(made, wanted, now):
 def test_a_study_of_another_version_is_refused(made, tmp_path):
     study = made()
     study.study.set_user_attr("handgrad", {**study.about, "format": 99})
-    with pytest.raises(RunError, match="has format=99, this handgrad reads format=1: use the version that made it, or"):
+    with pytest.raises(
+        RunError, match="has format=99, this handgrad reads format=1: use the version that created it, or"
+    ):
         made()
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="file is a file, expected the folder of a study"):
@@ -318,14 +322,16 @@ def test_a_database_without_its_driver(monkeypatch):
 
 def test_a_study_that_is_there_is_not_begun_again(made, tmp_path):
     study = made()
-    with pytest.raises(RunError, match=r"already holds the study 'study': resume it with --resume, or choose another"):
+    with pytest.raises(
+        RunError, match=r"already contains the study 'study': resume it with --resume, or choose another"
+    ):
         create(tmp_path, study.store, "study", study.plan, DATA, join=False, resume=False)
 
 
 def test_joining_does_not_change_the_plan(made, tmp_path):
     study = made()
     more = plan_from({"learning_rate": [1e-2, 1e-3, 1e-4], "batch_size": [8, 16]})
-    with pytest.raises(ConfigError, match=r"has another plan, without learning_rate=0.0001: .* with --resume"):
+    with pytest.raises(ConfigError, match=r"has a different plan, without learning_rate=0.0001: .* with --resume"):
         create(tmp_path, study.store, "study", more, DATA, join=True, resume=False)
 
 
@@ -334,12 +340,12 @@ def test_somebody_elses_optuna_study_is_refused(tmp_path):
 
     store = FolderStore(tmp_path)
     optuna.create_study(storage=store.storage, study_name="theirs")
-    with pytest.raises(RunError, match="holds an Optuna study 'theirs' that handgrad search did not make"):
+    with pytest.raises(RunError, match="contains an Optuna study 'theirs' that handgrad search did not create"):
         join(store)
 
 
 def test_an_empty_store_is_refused(tmp_path):
-    with pytest.raises(RunError, match=r"holds no study yet: start one with handgrad search STUDY.toml --join"):
+    with pytest.raises(RunError, match=r"contains no study yet: start one with handgrad search STUDY.toml --join"):
         join(FolderStore(tmp_path))
 
 

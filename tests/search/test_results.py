@@ -1,4 +1,4 @@
-"""What may be called best, what is told of it, and figures and page, also of ten thousand combinations."""
+"""Selection and description of the best combination, and figures and page for up to ten thousand combinations."""
 
 import csv
 import io
@@ -13,8 +13,8 @@ from handgrad.figures.search import Point, front
 from handgrad.pages import inline
 from handgrad.search import Findings, Result, Row, plan_from
 from handgrad.search.figures import figures_of, importances, points_of, write_figures
-from handgrad.search.page import MOST_ROWS, study_page
-from handgrad.search.results import best_of, best_toml, in_a_row, summary_lines, to_csv
+from handgrad.search.page import MAX_ROWS, study_page
+from handgrad.search.results import best_of, best_statement, best_toml, summary_lines, to_csv
 from handgrad.search.space import grid
 from handgrad.training import TrainConfig
 
@@ -39,35 +39,35 @@ def found(*rows: Row, select: str = "validation", seeds: int = 2) -> Findings:
 def test_best_is_said_only_where_it_beats_the_next_by_more_than_the_spread():
     clear = found(row(1, 0.90, 0.91, 0.92), row(2, 0.80, 0.81, 0.82), seeds=3)
     assert [r.number for r in clear.best] == [1]
-    assert in_a_row(clear) == (
+    assert best_statement(clear) == (
         "Best validation accuracy: 0.9100 ± 0.0100 (3 seeds), ahead of the next by 0.1000, more than their standard "
         "deviation over seeds."
     )
     tie = found(row(1, 0.90, 0.92), row(2, 0.89, 0.93), row(3, 0.5, 0.5))
     assert [r.number for r in tie.best] == [1, 2]
-    assert "2 combinations tie for the best validation accuracy, 0.9100 ± 0.0141 (2 seeds)" in in_a_row(tie)
+    assert "2 combinations tie for the best validation accuracy, 0.9100 ± 0.0141 (2 seeds)" in best_statement(tie)
 
 
 def test_nothing_is_claimed_of_two_seeds_or_of_seeds_that_agree():
-    assert in_a_row(found(row(1, 1.0, 1.0), row(2, 0.993, 0.993))) == (
+    assert best_statement(found(row(1, 1.0, 1.0), row(2, 0.993, 0.993))) == (
         "Best validation accuracy: 1.0000 ± 0.0000 (2 seeds), ahead of the next by 0.0070. 2 seeds are too few to tell "
         "whether it is better: train at least 3 (--seeds)."
     )
-    assert in_a_row(found(row(1, *[1.0] * 4), row(2, *[0.993] * 4), seeds=4)) == (
+    assert best_statement(found(row(1, *[1.0] * 4), row(2, *[0.993] * 4), seeds=4)) == (
         "Best validation accuracy: 1.0000 ± 0.0000 (4 seeds), ahead of the next by 0.0070. All seeds gave the same "
         "result, so no test can tell whether it is better."
     )
 
 
 def test_the_larger_spread_decides():
-    """The first of these varies little by luck: it has not beaten the second, which varies much."""
+    """The small variation of the first may be luck, so it does not beat the second, which varies much."""
     assert len(found(row(1, 0.910, 0.911), row(2, 0.80, 0.98)).best) == 2
 
 
 def test_one_seed_says_nothing_of_the_spread():
-    said = in_a_row(found(row(1, 0.9), row(2, 0.8), seeds=1))
+    said = best_statement(found(row(1, 0.9), row(2, 0.8), seeds=1))
     assert "ahead of the next by 0.1000. With one seed each, the variation is unknown: see --seeds." in said
-    assert "with the same figure" in in_a_row(found(row(1, 0.9), row(2, 0.9), seeds=1))
+    assert "with the same value" in best_statement(found(row(1, 0.9), row(2, 0.9), seeds=1))
 
 
 def test_small_losses_are_good():
@@ -95,7 +95,7 @@ def test_what_failed_is_counted():
 def test_nothing_has_finished():
     nothing = found(row(1, 0.1, state="diverged"))
     assert best_toml(nothing) is None
-    assert in_a_row(nothing) == "No run has finished yet."
+    assert best_statement(nothing) == "No run has finished yet."
     assert figures_of(nothing) == {}
 
 
@@ -110,7 +110,7 @@ def test_best_toml_names_ties_and_is_a_configuration(tmp_path):
 
 
 def study(seeds: int = 1, **settings) -> Findings:
-    """A grid with a known best; the last setting does nothing."""
+    """A grid with a known best combination; the last setting has no effect."""
     settings = settings or {
         "learning_rate": [1e-1, 1e-2, 1e-3, 1e-4],
         "hidden_units": [[8], [16, 16]],
@@ -211,7 +211,7 @@ _LINKS = ("src", "href", "xlink:href")
 
 
 class Checked(HTMLParser):
-    """Raises where tags do not match; counts what it sees."""
+    """Parses HTML, raises an error if tags do not match, and counts elements."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -270,6 +270,6 @@ def test_ten_thousand_combinations_stay_usable(tmp_path):
         assert (tmp_path / f"{name}.svg").stat().st_size < 3_000_000, name
     text = study_page("many", found, figures, "")
     assert len(text) < 8_000_000
-    assert text.count("<tr") == MOST_ROWS + 1
+    assert text.count("<tr") == MAX_ROWS + 1
     assert "The best 1,000 of 10,000; all are in trials.csv." in text
     assert to_csv(found).count("\n") == 10_001

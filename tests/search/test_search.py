@@ -98,7 +98,7 @@ def test_best_toml_trains(studied, tmp_path):
 def test_a_finished_study_is_not_begun_again_and_can_grow(studied):
     study, found, _ = studied
     plan = study.plan
-    with pytest.raises(RunError, match="already holds the study 's': resume it with --resume"):
+    with pytest.raises(RunError, match="already contains the study 's': resume it with --resume"):
         search(plan, study_dir=study.folder, figures=False)
     told = Told()
     more = plan_from(plan.to_toml() | {"learning_rate": [1e-2, 1e-3, 1e-4]})
@@ -144,9 +144,7 @@ def test_combinations_that_cannot_be_are_named_counted_and_refused_or_skipped(tm
 
 
 def test_no_combination_that_can_be(tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"2 of 2 combinations cannot be trained: .*Change the settings that they share"
-    ):
+    with pytest.raises(ConfigError, match=r"2 of 2 combinations cannot be trained: .*Change the common settings"):
         search(
             plan_from({**TINY, "batch_size": [5000, 6000]}, impossible="skip"), study_dir=tmp_path / "s", figures=False
         )
@@ -177,7 +175,7 @@ def test_a_pruner_stops_runs_that_promise_little(tmp_path):
 
 
 def test_own_settings_of_a_run_that_is_no_network_fail_alone(tmp_path, monkeypatch):
-    """A full disk ends the search with what is wrong; the run is not lost."""
+    """A full disk ends the search with an error message, and the run is not lost."""
     from handgrad.training.run import RunFolder
 
     def full(self, *_):
@@ -248,7 +246,7 @@ def test_the_parent_may_die_and_ctrl_c_saves_everything(file, tmp_path):
     if process.returncode not in (0, -signal.SIGINT):  # on a quick machine it has finished, or is just ending
         assert process.returncode == 130
         drawing = "stopped while the figures were drawn; all results are saved" in output  # all runs were over by then
-        assert drawing or "all of it is saved. Resume with: handgrad search s --resume" in output
+        assert drawing or "everything is saved. Resume with: handgrad search s --resume" in output
     assert "Traceback" not in output
 
     process = searching(tmp_path, study_dir="s", resume=True)
@@ -269,7 +267,7 @@ def test_an_interrupt_in_the_process_itself(file, tmp_path):
         def progressed(self, progress) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Interrupted, match=r"stopped after \d runs; all of it is saved. Resume with: handgrad search"):
+    with pytest.raises(Interrupted, match=r"stopped after \d runs; everything is saved. Resume with: handgrad search"):
         search(
             plan_from(file, settings={"max_steps": 20000}),
             study_dir=tmp_path / "s",

@@ -1,4 +1,4 @@
-"""Factors: what can be varied, and what is said of what cannot."""
+"""Factors: what can be varied, and the errors for what cannot."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Speech made of three sounds, whose boundaries are known: hiss (S), vowels by their formants (IY, AO), and silence."""
+"""Synthetic speech of three sounds with known boundaries: hiss (S), vowels by their formants (IY, AO), and silence."""
 
 import numpy as np
 

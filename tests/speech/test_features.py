@@ -1,4 +1,4 @@
-"""Log-mel energies: beside Kaldi's, and their edges."""
+"""Log-mel energies: comparison with Kaldi's, and edge cases."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_kaldi_computes_the_same(samples):
 
 
 def test_kaldi_computes_the_same_of_speech():
-    """Kaldi computes in float32: where there is next to no energy beside a loud band it is less exact."""
+    """Kaldi computes in float32 and is less accurate in bands with almost no energy next to a loud band."""
     signal, _ = utterance("see", "saw")
     features, expected = log_mel(signal), np.maximum(kaldi(signal), np.log(FLOOR))
     loud = expected > expected.max() - 15

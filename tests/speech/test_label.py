@@ -1,4 +1,4 @@
-"""The phones of a recording by a network, as a path, a TextGrid and a figure."""
+"""Labelling a recording with a network: the path of phones, a TextGrid and a figure."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""From recordings to labelled frames, with every kind of recording that is of no use among them."""
+"""From recordings to labelled frames, including every kind of unusable recording."""
 
 import json
 import os
@@ -38,7 +38,7 @@ PITCHES = {"anna": 180.0, "bert": 95.0, "carl": 120.0}
 
 
 def write_corpus(folder, *, bad=True):
-    """A Kaldi data directory: three speakers with four utterances each in four formats, and what is of no use."""
+    """A Kaldi data directory: three speakers with four utterances each in four formats, and unusable recordings."""
     folder.mkdir(parents=True)
     rows = []
     for k, (speaker, pitch) in enumerate(PITCHES.items()):
@@ -108,7 +108,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(corpus, tmp_path_factory):
-    """The prepared files, and what `prepare` says of them."""
+    """The prepared files, and the result of `prepare`."""
     out = tmp_path_factory.mktemp("prepared") / "speech"
     return prepare([corpus], out, PrepareConfig(processes=2))
 
@@ -342,7 +342,7 @@ def test_an_interrupted_preparation_resumes(tmp_path, capsys):
         file.write(b"what was not written down")
     done = len(journal.read_text().splitlines()) - 2
     assert main(["speech", "prepare", str(corpus), "--out", str(out), "--processes", "1"]) == 0
-    assert f"resumes: {done} of 12 utterances are aligned already" in capsys.readouterr().err
+    assert f"resuming: {done} of 12 utterances are already aligned" in capsys.readouterr().err
     assert not (out / ".preparing").exists()
     whole = prepare([corpus], tmp_path / "whole", PrepareConfig(processes=1))
     assert whole.resumed == 0
@@ -421,7 +421,7 @@ def test_a_folder_of_audio_with_texts(tmp_path):
         ("bert/one", "bert", "Some words."),
     ]
     reasons = {item.name: item.reason for item in left_out}
-    assert reasons["bert/mute"].endswith("mute.wav has no text: expected mute.txt beside it")
+    assert reasons["bert/mute"].endswith("mute.wav has no text: expected mute.txt next to it")
     assert reasons["notes"].endswith("notes.txt has no recording of the same name")
 
 
@@ -542,7 +542,7 @@ def test_speakers_that_make_no_splits(speakers, named, error, message):
         ({"split": "word"}, "split=word: expected one of utterance, speaker"),
         ({"layout": "h5"}, "layout=h5: expected one of objects, flat"),
         ({"processes": 0}, "processes=0: expected 1 or more"),
-        ({"test_speakers": ("a",)}, "dev_speakers and test_speakers go with split=speaker"),
+        ({"test_speakers": ("a",)}, "dev_speakers and test_speakers require split=speaker"),
     ],
 )
 def test_settings_that_cannot_be(settings, message):

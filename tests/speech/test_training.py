@@ -1,4 +1,4 @@
-"""The command on the competition's files: train, evaluate, predict, submit."""
+"""The commands on files of the competition: train, evaluate, predict, submit."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_from_training_to_a_submission(speech, run, tmp_path, capsys):
 
 
 def test_a_submission_is_as_good_as_the_run_says(speech, run, tmp_path):
-    """dev.npy handed in: its answers are right as often as the evaluation says."""
+    """A submission for dev.npy is as accurate as the evaluation says."""
     main(["speech", "predict", str(run), str(speech / "dev.npy"), "--out", str(tmp_path / "s.csv")])
     known = np.concatenate(np.load(speech / "dev_labels.npy", allow_pickle=True))
     best = json.loads((run / "summary.json").read_text())["best"]["validation_accuracy"]
@@ -100,7 +100,7 @@ def test_evaluation_says_what_it_leaves_out(run, capsys):
     assert main(["speech", "evaluate", str(run)]) == 0
     captured = capsys.readouterr()
     assert captured.err == "the test split has no labels: nothing is evaluated on it\n"
-    assert "not known" in captured.out  # which states are silence
+    assert "unknown" in captured.out  # which states are silence
     assert "taken for" in captured.out
 
 
@@ -192,10 +192,10 @@ def test_plain_predict_points_to_the_other(run, speech, capsys):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"dataset": "digits", "context": 3}, "context=3 goes with dataset=speech, not with digits: leave it out"),
-        ({"dataset": "speech", "random_crop": 2}, "random_crop=2 does not go with dataset speech: leave it out"),
-        ({"dataset": "speech", "horizontal_flip": True}, "horizontal_flip=True does not go with dataset speech"),
-        ({"dataset": "speech", "validation_size": 5}, "validation_size=5 does not go with dataset speech"),
+        ({"dataset": "digits", "context": 3}, "context=3 applies to dataset=speech, not to digits: leave it out"),
+        ({"dataset": "speech", "random_crop": 2}, "random_crop=2 does not apply to dataset speech: leave it out"),
+        ({"dataset": "speech", "horizontal_flip": True}, "horizontal_flip=True does not apply to dataset speech"),
+        ({"dataset": "speech", "validation_size": 5}, "validation_size=5 does not apply to dataset speech"),
         ({"dataset": "speech", "model": "vgg"}, "model=vgg classifies images: dataset=speech requires model=mlp"),
         ({"dataset": "speech", "context": -1}, "context=-1: expected a whole number of at least 0"),
     ],
@@ -221,7 +221,7 @@ def test_show_and_the_notes_of_training(speech, run, capsys):
 
 
 def test_an_interrupt_while_predicting_leaves_nothing(speech, run, tmp_path):
-    """The CSV appears when it is whole, an earlier one stays until then."""
+    """The CSV file appears when it is complete, and an earlier one is kept until then."""
     out = tmp_path / "s.csv"
     out.write_text("earlier")
 
@@ -244,10 +244,8 @@ def test_evaluation_by_phone_from_python(run):
 
 
 def test_too_many_states_for_a_table(run, monkeypatch):
-    monkeypatch.setattr("handgrad.engines.numpy.MOST_CONFUSED", 100)
-    with pytest.raises(
-        ConfigError, match=r"run has 138 states: expected at most \d+ for a table of confusions; handgrad"
-    ):
+    monkeypatch.setattr("handgrad.engines.numpy.MAX_CONFUSION_CLASSES", 100)
+    with pytest.raises(ConfigError, match=r"run has 138 states: expected at most \d+ for a confusion matrix; handgrad"):
         evaluate_frames(training.load_run(run))
 
 

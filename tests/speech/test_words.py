@@ -110,7 +110,7 @@ def test_a_lexicon(tmp_path):
     [
         (
             "one W AH N\nblorp B QQ",
-            "line 2: phone=QQ is not one of the aligner's; expected a word and phones of .*AA AE",
+            "line 2: phone=QQ is not a phone of the aligner; expected a word and phones of .*AA AE",
         ),
         ("blorp\n", "line 1: blorp has no phones"),
         (b"\xff\xfe\x00", "cannot be read"),

@@ -1,4 +1,4 @@
-"""Every function of `handgrad.torch` with inputs to try it on: the suites of this folder run over all of them."""
+"""Every function of `handgrad.torch` with inputs, over which the tests of this folder run."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ SOFT = torch.rand(5, 4, generator=torch.Generator().manual_seed(5), dtype=torch.
 
 
 def _away_from_0(x: torch.Tensor) -> torch.Tensor:
-    """Where kinks lie, no numerical derivative is right."""
+    """Excludes kinks, where numerical derivatives are wrong."""
     return x + 0.1 * x.sign()
 
 
 def _distinct(x: torch.Tensor) -> torch.Tensor:
-    """No two values near each other: the largest of a window is clear."""
+    """No two values are close to each other, so the maximum of a window is unambiguous."""
     return x.flatten().argsort().argsort().reshape(x.shape).double() / 10 - 2
 
 
@@ -280,7 +280,7 @@ class _Recorder(TorchDispatchMode):
 
     @property
     def forbidden(self) -> list[str]:
-        """Kernels that are a derivative or a normalisation by themselves, and of a loss or a softmax as well."""
+        """Kernels that are themselves a derivative, a normalisation, a loss or a softmax."""
         words = (
             "backward",
             "norm",
@@ -299,7 +299,7 @@ class _Recorder(TorchDispatchMode):
 
 @pytest.fixture
 def recording():
-    """Records the names of the ATen kernels that run inside of a block."""
+    """Records the names of the ATen kernels that run within a block."""
 
     @contextmanager
     def recording() -> Iterator[_Recorder]:

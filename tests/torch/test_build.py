@@ -1,4 +1,4 @@
-"""Networks from their description, with our derivatives and with autograd's."""
+"""Networks from their description, with hand-written gradients and with autograd's."""
 
 from __future__ import annotations
 

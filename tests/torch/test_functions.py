@@ -1,4 +1,4 @@
-"""Each hand-written derivative: against numerical ones, autograd's, and what it may keep and call."""
+"""Each hand-written derivative: compared with numerical ones and autograd's; what it may store and call."""
 
 from __future__ import annotations
 

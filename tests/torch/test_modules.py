@@ -108,7 +108,7 @@ def randomise(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def test_the_same_as_pytorchs_module(twinned):
-    """Three training steps and an evaluation from the same state: output, gradients, running figures."""
+    """Three training steps and an evaluation from the same state: output, gradients, running statistics."""
     ours, theirs = randomise(twinned.make().double()), twinned.twin().double()
     assert list(ours.state_dict()) == list(theirs.state_dict())
     theirs.load_state_dict(ours.state_dict(), strict=True)
@@ -143,7 +143,7 @@ def test_no_gradient_is_worked_out_without_grad(module):
 
 
 def test_mixed_precision(module):
-    """In an autocast region: finite gradients in the parameters' own float32, near float32's."""
+    """In an autocast region: finite gradients in float32, close to those without autocast."""
     inside, outside = module.make(), module.make()
     outside.load_state_dict(inside.state_dict())
     if isinstance(inside, ht.Dropout):
@@ -163,7 +163,7 @@ def test_mixed_precision(module):
 
 
 def test_bfloat16_sums_are_taken_in_float32():
-    """256 ones and more do not add up in bfloat16."""
+    """Sums of more than 256 ones are wrong in bfloat16."""
     x = torch.full((1024, 2), 1.0, dtype=torch.bfloat16)
     mean, variance = ht.batch_statistics(x)
     assert mean.dtype == torch.float32
@@ -209,16 +209,22 @@ def test_one_sample_with_biased_figures():
         (lambda: ht.BatchNorm1d(3, running_variance="none"), r"BatchNorm1d got running_variance='none', expected 'unb"),
         (
             lambda: ht.BatchNorm1d(3)(torch.ones(1, 3)),
-            "got a training batch of 1 values a feature, expected at least 2",
+            "got a training batch of 1 values per feature, expected at least 2",
         ),
-        (lambda: ht.BatchNorm2d(3)(torch.ones(1, 3, 1, 1)), "got a training batch of 1 values a feature, expected at"),
+        (
+            lambda: ht.BatchNorm2d(3)(torch.ones(1, 3, 1, 1)),
+            "got a training batch of 1 values per feature, expected at",
+        ),
         (lambda: ht.BatchNorm1d(3)(torch.ones(2, 4)), r"got x with shape=\(2, 4\), expected 3 features"),
         (lambda: ht.BatchNorm1d(3)(torch.ones(2, 3, 4)), r"got x with shape=\(2, 3, 4\), expected \(N, 3\)"),
         (lambda: ht.BatchNorm2d(3)(torch.ones(2, 3)), r"got x with shape=\(2, 3\), expected \(N, 3, H, W\)"),
         (lambda: ht.LayerNorm(3)(torch.ones(2, 4)), r"got x with shape=\(2, 4\), expected 3 features"),
         (lambda: ht.RMSNorm(3)(torch.ones(2, 4)), r"got x with shape=\(2, 4\), expected 3 features"),
         (lambda: ht.GroupNorm(1, 3)(torch.ones(2, 4)), r"got x with shape=\(2, 4\), expected 3 channels"),
-        (lambda: ht.Linear(3, 2)(torch.ones(2, 4)), r"got x with shape=\(2, 4\), expected \(N, 3\): one row a sample"),
+        (
+            lambda: ht.Linear(3, 2)(torch.ones(2, 4)),
+            r"got x with shape=\(2, 4\), expected \(N, 3\): one row per sample",
+        ),
         (lambda: ht.Conv2d(3, 2, 1)(torch.ones(2, 4, 5, 5)), r"shape=\(2, 4, 5, 5\), expected images \(N, 3, H, W\)"),
         (lambda: ht.Conv2d(3, 2, 3)(torch.ones(2, 3, 2, 5)), "the kernel spans more than the padded image, take a sm"),
         (lambda: ht.MaxPool2d(3)(torch.ones(2, 4)), r"got x with shape=\(2, 4\), expected images \(N, C, H, W\) that"),

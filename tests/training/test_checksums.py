@@ -1,4 +1,4 @@
-"""A bit that flips in a run's files is never used silently; what was changed on purpose is read where it is trusted."""
+"""A flipped bit in the files of a run is never used silently; files that were changed on purpose can be trusted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(whole, tmp_path):
 
 
 def read_all(folder) -> None:
-    """Reads every file as `evaluate`, `show`, notebooks and `--resume` do."""
+    """Reads every file like `evaluate`, `show`, notebooks and `--resume`."""
     loaded = load_run(folder)
     for weights in ("last", "best"):
         loaded.engine(weights)
@@ -50,7 +50,7 @@ def test_what_is_whole_is_read(run):
 
 
 def test_no_bit_that_flips_is_used(whole, tmp_path):
-    """200 files with one bit flipped each, drawn from all the bits of all the files."""
+    """200 files with one random flipped bit each."""
     rng = np.random.default_rng(1)
     folder = shutil.copytree(whole, tmp_path / "run")
     used = []
@@ -86,7 +86,7 @@ def test_the_checkpoint_before_a_damaged_one_is_offered(run):
     content = bytearray((run / CHECKPOINT).read_bytes())
     content[-5] ^= 4
     (run / CHECKPOINT).write_bytes(content)
-    with pytest.raises(RunError, match=r"state.safetensors is damaged .*The checkpoint before it is whole: mv .* step"):
+    with pytest.raises(RunError, match=r"state.safetensors is damaged .*The previous checkpoint is intact: mv .* step"):
         train(run_dir=run, resume=True)
     shutil.move(run / PREVIOUS, run / CHECKPOINT)
     assert train(run_dir=run, resume=True).summary["steps"] == 60
@@ -95,7 +95,7 @@ def test_the_checkpoint_before_a_damaged_one_is_offered(run):
 def test_two_damaged_checkpoints(run):
     for name in (CHECKPOINT, PREVIOUS):
         (run / name).write_bytes((run / name).read_bytes()[:-1])
-    with pytest.raises(RunError, match=r"cannot read .*state.safetensors.*The file is damaged: bring back a copy") as e:
+    with pytest.raises(RunError, match=r"cannot read .*state.safetensors.*The file is damaged: restore a copy") as e:
         train(run_dir=run, resume=True)
     assert "before it" not in str(e.value)
 
@@ -105,7 +105,7 @@ def test_weights_that_were_changed_on_purpose(run, capsys):
 
     state = load_file(run / "model.safetensors")
     save_file({name: np.zeros_like(array) for name, array in state.items()}, run / "model.safetensors")
-    with pytest.raises(RunError, match=r"model.safetensors has no checksum: .* --trust reads it all the same"):
+    with pytest.raises(RunError, match=r"model.safetensors has no checksum: .* --trust reads it anyway"):
         load_run(run).engine()
     assert main(["evaluate", str(run)]) == 2
     assert "has no checksum" in capsys.readouterr().err
@@ -134,7 +134,7 @@ def test_check_run(run, capsys):
     save_file({"a": np.ones(3)}, run / "model.safetensors")
     assert main(["check-run", str(run), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)["files"]
-    assert found["best.safetensors"] == found["config.toml"] == "whole"
+    assert found["best.safetensors"] == found["config.toml"] == "intact"
     assert found["preprocessing.safetensors"] == "missing"
     assert "damaged" in found["curves.png"]
     assert "no checksum" in found["model.safetensors"]

@@ -1,4 +1,4 @@
-"""Losses, activations and initial weights, chosen by settings and seen in runs."""
+"""Losses, activations and initial weights as settings, and their effect in runs."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_thenearest_probabilities_by_hand():
 
 
 def test_label_smoothing_is_in_every_figure(tmp_path):
-    """A network that knows nothing loses ln 10 either way; one that knows much loses more by smoothed labels."""
+    """An untrained network has a loss of ln 10 either way; a trained one has a higher loss with smoothed labels."""
     plain = train(run_dir=tmp_path / "a", **SMALL)
     smoothed = train(run_dir=tmp_path / "b", label_smoothing=0.3, **SMALL)
     assert smoothed.summary["last"]["test_loss"] > plain.summary["last"]["test_loss"] + 0.3
@@ -88,7 +88,7 @@ def test_label_smoothing_is_in_every_figure(tmp_path):
     ("options", "message"),
     [
         ({"loss": "hinge"}, "loss='hinge' is unknown, expected one of cross_entropy, nll, mse"),
-        ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing=0.1 goes with loss=cross_entropy, not with mse"),
+        ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing=0.1 applies to loss=cross_entropy, not to mse"),
     ],
 )
 def test_losses_that_an_engine_has_not(options, message):

@@ -1,4 +1,4 @@
-"""Two runs side by side: alike, or where they part."""
+"""Comparison of two runs: whether they agree, and where they diverge."""
 
 import json
 
@@ -22,7 +22,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Folders of runs by name, each made once."""
+    """Run folders by name, each created once."""
     folder = tmp_path_factory.mktemp("runs")
     differing = {
         "numpy": {},
@@ -58,10 +58,10 @@ def copied(run, tmp_path, change=None):
     return copy
 
 
-def test_twins_are_alike_and_stay_as_they_were(runs):
+def test_equivalent_runs_agree_and_are_not_modified(runs):
     before = {name: contents(runs[name]) for name in ("numpy", "torch")}
     found = compare_runs(runs["numpy"], runs["torch"])
-    assert found.alike
+    assert found.agree
     assert found.tolerance == 1e-8
     assert [step.step for step in found.steps] == list(range(31))
     assert found.settings == {"engine": ("numpy", "torch"), "gradients": (None, "hand")}
@@ -79,7 +79,7 @@ def test_a_bias_before_batch_normalisation_is_undetermined(runs):
     assert all(d < 1e-8 for name, d in found.weights.items() if name not in found.undetermined)
     rows = {row["parameter"]: row for row in found.parameters()}
     assert rows["0.bias"]["undetermined"]
-    assert rows["0.bias"]["parts_at_step"] is not None
+    assert rows["0.bias"]["diverges_at_step"] is not None
     assert not rows["0.weight"]["undetermined"]
     assert list(rows)[:3] == ["0.weight", "0.bias", "1.weight"]
 
@@ -88,13 +88,13 @@ def test_a_bias_before_batch_normalisation_is_undetermined(runs):
     ("other", "step", "layer", "kind"),
     [("rate", 1, "0", "linear"), ("order", 1, "0", "linear"), ("seed", 0, "0", "linear")],
 )
-def test_where_runs_part(runs, other, step, layer, kind):
+def test_where_runs_diverge(runs, other, step, layer, kind):
     found = compare_runs(runs["numpy"], runs[other], steps=3)
-    assert not found.alike
-    assert (found.parting.step, found.parting.layer, found.parting.kind) == (step, layer, kind)
-    assert found.parting.parameter == "0.weight"
-    assert found.parting.difference == found.steps[step].parameters["0.weight"] > 1e-3
-    assert found.evaluation_parting == 10
+    assert not found.agree
+    assert (found.divergence.step, found.divergence.layer, found.divergence.kind) == (step, layer, kind)
+    assert found.divergence.parameter == "0.weight"
+    assert found.divergence.difference == found.steps[step].parameters["0.weight"] > 1e-3
+    assert found.evaluation_divergence == 10
 
 
 def test_the_first_layer_in_the_order_of_the_forward_pass(runs, tmp_path):
@@ -103,10 +103,10 @@ def test_the_first_layer_in_the_order_of_the_forward_pass(runs, tmp_path):
         state["8.bias"] += 1.0
 
     found = compare_runs(runs["numpy"], copied(runs["numpy"], tmp_path, change))
-    assert found.parting is None
-    assert found.evaluation_parting is None
-    assert not found.alike
-    final = found.final_parting
+    assert found.divergence is None
+    assert found.evaluation_divergence is None
+    assert not found.agree
+    final = found.final_divergence
     assert (final.layer, final.kind, final.parameter) == ("5", "batch_norm", "5.weight")
     state = load_file(runs["numpy"] / "model.safetensors")["5.weight"]
     assert final.difference == pytest.approx(1e-3 / max(np.abs(state).max(), state[0] + 1e-3), rel=1e-6)
@@ -117,21 +117,21 @@ def test_an_undetermined_parameter_that_was_changed_is_not_judged(runs, tmp_path
     def change(state):
         state["0.bias"] += 1.0
 
-    assert compare_runs(runs["numpy"], copied(runs["numpy"], tmp_path, change), steps=2).alike
+    assert compare_runs(runs["numpy"], copied(runs["numpy"], tmp_path, change), steps=2).agree
 
 
-def test_weights_that_are_no_numbers_part(runs, tmp_path):
+def test_weights_that_are_not_finite_differ(runs, tmp_path):
     def change(state):
         state["8.weight"][0, 0] = np.nan
 
     found = compare_runs(runs["numpy"], copied(runs["numpy"], tmp_path, change), steps=0)
-    assert found.final_parting.parameter == "8.weight"
-    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["final_parting"]["difference"] is None
+    assert found.final_divergence.parameter == "8.weight"
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["final_divergence"]["difference"] is None
 
 
 def test_weights_of_different_steps_are_not_compared(runs):
     found = compare_runs(runs["numpy"], runs["short"])
-    assert found.alike
+    assert found.agree
     assert len(found.steps) == 21
     assert found.weights == {}
     assert found.weights_note.startswith("not compared: those of ")
@@ -141,7 +141,7 @@ def test_weights_of_different_steps_are_not_compared(runs):
 def test_the_coarser_precision_sets_the_tolerance(runs):
     assert compare_runs(runs["numpy"], runs["float32"]).tolerance == 1e-3
     found = compare_runs(runs["numpy"], runs["float32"], tolerance=1e-12)
-    assert found.parting.step == 0  # weights are drawn in double and rounded
+    assert found.divergence.step == 0  # weights are drawn in double and rounded
 
 
 def test_a_run_that_diverges_ends_the_steps(tmp_path):
@@ -152,8 +152,8 @@ def test_a_run_that_diverges_ends_the_steps(tmp_path):
     (wild / "config.toml").write_text(text)
     seal(wild / "config.toml")
     found = compare_runs(fine, wild)
-    assert not found.alike
-    assert found.parting.step == 1
+    assert not found.agree
+    assert found.divergence.step == 1
     assert 2 <= found.steps[-1].step < 30
     assert "the loss is no longer a finite number at step" in found.note
     assert found.weights_note.endswith("has no weights yet")
@@ -165,13 +165,13 @@ def test_a_rate_that_follows_the_evaluations(tmp_path):
     rates = [record["learning_rate"] for record in twins[0].metrics]
     assert len(set(rates)) > 1, "the schedule never dropped the rate: the test shows nothing"
     found = compare_runs(*twins, steps=60)
-    # What is made again is what was done: the mean loss of the steps up to an evaluation.
+    # The repeated steps are those of the run: the mean loss of the steps up to an evaluation is the same.
     for first, record in zip(range(0, 60, 10), twins[0].metrics, strict=True):
         losses = [step.losses[0] for step in found.steps[first + 1 : first + 11]]
         assert np.mean(losses) == pytest.approx(record["train_loss"], rel=1e-12)
 
 
-# -- what says nothing ------------------------------------------------------------------------------------------------
+# -- undetermined ------------------------------------------------------------------------------------------------
 
 
 def test_undetermined_parameters_of_networks():
@@ -223,30 +223,30 @@ def test_the_command_on_twins(capsys, runs, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = run(capsys, "compare", runs["numpy"], runs["torch"])
     assert (code, err) == (0, "")
-    assert "Alike in 30 steps made again from the seeds, in their evaluations and in the final weights" in out
-    assert "undetermined: a bias that a batch normalisation takes away again" in out
+    assert "The runs agree in 30 steps repeated from the seeds, in their evaluations and in the final weights" in out
+    assert "undetermined: a bias that is cancelled by batch normalisation" in out
     assert [line for line in out.splitlines() if "0.bias" in line and "undetermined" in line]
 
 
-def test_the_command_on_runs_that_part(capsys, runs, monkeypatch, tmp_path):
+def test_the_command_on_runs_that_diverge(capsys, runs, monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = run(capsys, "compare", runs["numpy"], runs["rate"], "--steps", "5")
     assert code == 1
-    assert "They part at step 1, first in layer 0 (linear): 0.weight by" in out
+    assert "The runs diverge at step 1, first in layer 0 (linear): 0.weight by" in out
     assert "learning_rate" in out
     code, out, _ = run(capsys, "compare", runs["numpy"], runs["rate"], "--steps", "0")
     assert code == 1
-    assert "The final weights part, first in layer 0 (linear): 0.weight by" in out
-    assert "made again" not in out
+    assert "The final weights differ, first in layer 0 (linear): 0.weight by" in out
+    assert "epeated" not in out
 
 
 def test_the_command_as_json(capsys, runs):
     code, out, _ = run(capsys, "compare", runs["numpy"], runs["rate"], "--steps", "2", "--json")
     printed = json.loads(out)
     assert code == 1
-    assert printed["alike"] is False
-    assert printed["parting"]["step"] == 1
-    assert printed["parting"]["layer"] == "0"
+    assert printed["agree"] is False
+    assert printed["divergence"]["step"] == 1
+    assert printed["divergence"]["layer"] == "0"
     assert printed["settings"] == {"learning_rate": [0.001, 0.002]}
     assert len(printed["steps"]) == 3
     assert "0.bias" in printed["undetermined"]

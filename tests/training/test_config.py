@@ -1,4 +1,4 @@
-"""The configuration: where its values come from, and what it refuses."""
+"""The configuration: precedence of values, and invalid settings."""
 
 import dataclasses
 import tomllib
@@ -75,18 +75,18 @@ def test_there_are_the_recipes_that_the_documents_name():
         ({"nesterov": "yes"}, r"nesterov=yes: expected true or false"),
         ({"activation": "swish"}, r"activation=swish: expected one of relu, "),
         ({"norm": "instance"}, r"norm=instance: expected one of none, batch, layer, group, rms"),
-        ({"num_groups": 2}, r"num_groups=2 goes with norm=group, not with none: leave it out"),
+        ({"num_groups": 2}, r"num_groups=2 applies to norm=group, not to none: leave it out"),
         ({"init": "normal"}, r"init=normal: expected kaiming, kaiming_uniform, .*, normal:STD"),
         ({"init": "normal:-1"}, r"init=normal:-1: expected kaiming, "),
         ({"init": "uniform:0"}, r"init=uniform:0: expected .*, uniform:LIMIT \(as in uniform:0.05\), pytorch or zeros"),
         ({"loss": "hinge"}, r"loss=hinge: expected one of cross_entropy, nll, mse"),
         ({"label_smoothing": 1.0}, r"label_smoothing=1.0: expected a number in \[0, 1\)"),
-        ({"label_smoothing": 0.1, "loss": "mse"}, r"label_smoothing=0.1 goes with loss=cross_entropy, not with mse"),
+        ({"label_smoothing": 0.1, "loss": "mse"}, r"label_smoothing=0.1 applies to loss=cross_entropy, not to mse"),
         ({"dataset": "imagenet"}, r"dataset=imagenet: expected one of digits, mnist"),
         ({"engine": "jax"}, r"engine=jax: expected one of numpy"),
         ({"preprocessing": "zca"}, r"preprocessing=zca: expected one of mean-image, unit"),
         ({"nesterov": True, "optimizer": "sgd"}, r"nesterov=true needs optimizer=sgd and momentum above 0"),
-        ({"momentum": 0.9, "optimizer": "adam"}, r"momentum=0.9 goes with sgd, rmsprop or muon, not with adam"),
+        ({"momentum": 0.9, "optimizer": "adam"}, r"momentum=0.9 applies to sgd, rmsprop or muon, not to adam"),
         ({"epochs": 3, "max_steps": 3}, r"epochs=3 and max_steps=3 are both set: leave one out"),
         ({"max_steps": None}, r"neither epochs nor max_steps is set: expected one of them"),
         ({"norm": "batch", "batch_size": 1}, r"batch_size=1: norm=batch requires at least 2 samples per step"),
@@ -153,7 +153,5 @@ def test_files_from_windows(tmp_path, encoding, ends):
 
 def test_another_encoding_is_named(tmp_path):
     (tmp_path / "a.toml").write_bytes("# größer\nseed = 1\n".encode("cp1252"))
-    with pytest.raises(
-        ConfigError, match=r"a.toml is not a TOML file: it is not UTF-8 text .*; save it with the encoding UTF-8"
-    ):
+    with pytest.raises(ConfigError, match=r"a.toml is not a TOML file: it is not UTF-8 text .*; save it as UTF-8"):
         config_from_file(tmp_path / "a.toml")

@@ -1,4 +1,4 @@
-"""Convolutional networks as settings: what belongs to which model, a run from end to end, what `show` says of it."""
+"""Settings of convolutional networks: which apply to which model, a complete run, and the output of `show`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SMALL = {"model": "vgg", "width": 2, "max_steps": 4, "eval_freq": 2, "batch_size
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"width": 8}, "width=8 goes with model=vgg or preact-resnet, not with mlp: leave it out"),
-        ({"model": "vgg", "hidden_units": [5]}, "hidden_units=5 goes with model=mlp, not with vgg: leave it out"),
+        ({"width": 8}, "width=8 applies to model=vgg or preact-resnet, not to mlp: leave it out"),
+        ({"model": "vgg", "hidden_units": [5]}, "hidden_units=5 applies to model=mlp, not to vgg: leave it out"),
         (
             {"model": "preact-resnet", "norm": "layer"},
-            "norm=layer goes with model=mlp: preact-resnet takes batch or",
+            "norm=layer applies to model=mlp: preact-resnet takes batch or",
         ),
-        ({"channels": [8]}, "channels=8 goes with model=cnn, not with mlp: leave it out"),
-        ({"model": "cnn", "width": 8}, "width=8 goes with model=vgg or preact-resnet, not with cnn: leave it out"),
-        ({"model": "vgg", "dropout": 0.5}, "dropout=0.5 goes with model=mlp or cnn, not with vgg: leave it out"),
-        ({"model": "cnn", "norm": "rms"}, "norm=rms goes with model=mlp: cnn takes batch or group"),
+        ({"channels": [8]}, "channels=8 applies to model=cnn, not to mlp: leave it out"),
+        ({"model": "cnn", "width": 8}, "width=8 applies to model=vgg or preact-resnet, not to cnn: leave it out"),
+        ({"model": "vgg", "dropout": 0.5}, "dropout=0.5 applies to model=mlp or cnn, not to vgg: leave it out"),
+        ({"model": "cnn", "norm": "rms"}, "norm=rms applies to model=mlp: cnn takes batch or group"),
         ({"model": "cnn", "channels": [8, 0]}, "channels=8,0: expected whole numbers above 0"),
         ({"model": "vgg", "width": 0}, "width=0: expected a whole number of at least 1"),
         ({"convolution": "fft"}, "convolution=fft: expected one of auto, measure, im2col, taps, winograd-2x2"),
@@ -72,7 +72,7 @@ def test_show_says_how_and_why(tmp_path, capsys):
     layers = {layer["name"]: layer for layer in json.loads(capsys.readouterr().out)["layers"]}
     assert "algorithm" not in layers["1.0"]
     algorithm = layers["8.2"]["algorithm"]
-    assert (algorithm["name"], algorithm["why"]) == ("winograd-4x4", "least estimate")
+    assert (algorithm["name"], algorithm["why"]) == ("winograd-4x4", "lowest estimate")
     assert algorithm["estimates"]["im2col"] == 1
     assert algorithm["estimates"]["winograd-4x4"] == min(algorithm["estimates"].values()) < 1
     assert layers["15.2"]["algorithm"]["name"] == "taps"
@@ -83,13 +83,13 @@ def test_show_says_how_and_why(tmp_path, capsys):
     for layer in json.loads(capsys.readouterr().out)["layers"]:
         if layer["kind"] == "conv2d":
             assert layer["algorithm"]["name"] == settled[layer["name"]]
-            assert layer["algorithm"]["why"] == "quickest when tried"
+            assert layer["algorithm"]["why"] == "fastest when measured"
 
     wanted = train(run_dir=tmp_path / "wanted", convolution="winograd-2x2", **{**SMALL, "model": "preact-resnet"})
     assert main(["show", str(wanted.path), "--json"]) == 0
     layers = {layer["name"]: layer for layer in json.loads(capsys.readouterr().out)["layers"]}
     assert layers["0"]["algorithm"]["why"] == "as set"
-    assert layers["2"]["algorithm"]["why"] == "least estimate: winograd-2x2 does not fit"  # a 1x1 convolution
+    assert layers["2"]["algorithm"]["why"] == "lowest estimate: winograd-2x2 is not applicable"  # a 1x1 convolution
     assert main(["show", str(wanted.path)]) == 0
     assert "--convolution" in capsys.readouterr().out
     assert main(["show", "digits"]) == 0

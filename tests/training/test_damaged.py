@@ -1,4 +1,4 @@
-"""Files of a run folder that something else wrote into: one line, whatever they hold."""
+"""Files of a run folder with foreign contents give an error message of one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def finished(tmp_path_factory):
 
 
 def header(path, change) -> None:
-    """Puts `change(header)` in place of a safetensors file's header."""
+    """Replaces the header of a safetensors file by `change(header)`."""
     data = path.read_bytes()
     (size,) = struct.unpack("<Q", data[:8])
     new = json.dumps(change(json.loads(data[8 : 8 + size]))).encode()
@@ -49,7 +49,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_one_line(finished, tmp_path, capsys, damage):
-    """Whichever command reads it; at least one does, and none shows a traceback."""
+    """At least one command reports it, and none shows a traceback."""
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     DAMAGES[damage](run)

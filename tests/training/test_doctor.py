@@ -1,4 +1,4 @@
-"""The doctor: networks broken on purpose, one way each, get that way named; healthy ones get no alarm."""
+"""The doctor names what is wrong with networks that are broken in one way each; healthy networks cause no alarm."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def pixels():
-    """The digits on the scale of bytes, as they would come from image files."""
+    """The digits on the scale of bytes, as in image files."""
     raw = data.load("digits", preprocessing="none")
     return dataclasses.replace(raw, inputs=raw.inputs * np.float32(255 / 16), value_range=255.0)
 
@@ -44,7 +44,7 @@ def settings(recipe=None, **given):
 
 
 def look_at(config, dataset=None):
-    """An examination without trials, where they are not what is asked about."""
+    """An examination without trials."""
     return examine(config, dataset=dataset, budget=1)
 
 
@@ -178,7 +178,7 @@ def test_broken_settings_get_their_name(digits, config, diagnosis):
 
 
 def test_one_way_of_breaking_gives_no_other_names(digits):
-    """Consequences apart: a rate that is too low also moves the weights too little."""
+    """Without consequences: a rate that is too low also causes small updates."""
     consequences = {"updates-small", "updates-none", "updates-large", "diverges"}
     for name in ("adam 1000 times too high", "adam 1000 times too low", "sgd 1000 times too low"):
         config, diagnosis = BROKEN[name]
@@ -399,7 +399,7 @@ def test_a_trained_network_that_is_well(trained):
     report = look_at_run(load_run(trained))
     assert report.diagnoses == []
     assert report.parts.keys() == {
-        *("the data", "at the first step", "short trials", "the trained network", "the run's own figures")
+        *("the data", "at the first step", "short trials", "the trained network", "the metrics of the run")
     }
     assert report.series["weights"] == "model.safetensors"
 
@@ -441,7 +441,7 @@ def test_units_that_are_all_the_same(tmp_path, trained):
     assert in_part(look_at_run(broken_weights(tmp_path, trained, level))) == ["units-identical"]
 
 
-def test_running_figures_that_do_not_belong_to_the_weights(tmp_path, trained):
+def test_running_statistics_that_do_not_belong_to_the_weights(tmp_path, trained):
     def forget(state):
         state["1.running_mean"] += 3 * np.sqrt(state["1.running_var"])
 
@@ -457,7 +457,7 @@ def test_running_figures_that_do_not_belong_to_the_weights(tmp_path, trained):
     ],
 )
 def test_running_figures_far_from_those_of_a_batch(tmp_path, trained, monkeypatch, name, change, evidence):
-    """Also where loss and accuracy look well."""
+    """Also if loss and accuracy look good."""
 
     def alter(state):
         state[f"1.{name}"][...] = change(state[f"1.{name}"])
@@ -485,7 +485,7 @@ def test_a_run_without_weights_is_judged_by_its_settings(tmp_path):
     assert report.diagnoses[0] == "learning-rate-too-high"
     assert "diverges" in report.diagnoses
     assert [f.verdict for f in report.parts["the trained network"]] == [CANNOT_JUDGE]
-    assert [f.verdict for f in report.parts["the run's own figures"]] == [CANNOT_JUDGE]
+    assert [f.verdict for f in report.parts["the metrics of the run"]] == [CANNOT_JUDGE]
 
 
 def test_a_run_under_way_is_judged_by_its_checkpoint(tmp_path):
@@ -506,7 +506,7 @@ def test_weights_of_another_network_are_refused(tmp_path, trained):
         look_at_run(run)
 
 
-# -- the run's own figures --------------------------------------------------------------------------------------------
+# -- the metrics of the run --------------------------------------------------------------------------------------------
 
 
 def records(train_losses, test_losses, train_accuracy=0.9, test_accuracy=0.9):
@@ -704,7 +704,7 @@ def test_a_trial_takes_the_schedule_laid_out_over_its_steps(digits):
 
 
 def test_what_is_seen_inside(digits):
-    """Against the same figures from a pass written out."""
+    """Compares with the same measurements computed directly."""
     patient = Patient(settings(hidden_units=(16,)), digits)
     assert patient.inside is not None
     state = patient.start_state
@@ -773,7 +773,7 @@ def test_watching_changes_no_bit_of_a_run(tmp_path, given):
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
     assert figures(plain.path) == figures(watched.path)
-    assert watch.report.parts.keys() >= {"while training", "the trained network", "the run's own figures"}
+    assert watch.report.parts.keys() >= {"while training", "the trained network", "the metrics of the run"}
     assert {path.name for path in (watched.path / "doctor").iterdir()} == {
         *("doctor.json", "layers.png", "learning-rate.png")
     }

@@ -1,4 +1,4 @@
-"""The doctor on regressions: healthy ones get no alarm, broken ones are named."""
+"""The doctor on regressions: healthy ones cause no alarm, and broken ones are named."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ def settings(**given):
 
 
 def friedman(n=1200):
-    """Friedman's first function of ten inputs, five of which say nothing."""
+    """Friedman's first function of ten inputs, five of which are irrelevant."""
     rng = np.random.default_rng(0)
     x = rng.random((n, 10))
     y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
@@ -39,7 +39,7 @@ def two_targets():
 
 
 def hardly_related():
-    """A tenth of the target's variance goes with the inputs."""
+    """A tenth of the target's variance depends on the inputs."""
     rng = np.random.default_rng(2)
     x = rng.normal(size=(1000, 5)).astype(np.float32)
     return x, x[:, 0] + 3 * rng.normal(size=1000)
@@ -133,7 +133,7 @@ def test_sets_whose_targets_differ():
     assert "standard deviations from that of the training set" in finding.evidence
 
 
-def test_the_loss_of_no_opinion():
+def test_the_loss_of_an_uninformed_prediction():
     dataset = from_arrays(*friedman(), task="regression")
     assert dataset.target_scaling is not None
     targets = (dataset.targets(dataset.indices("train")) - dataset.target_scaling.shift) * dataset.target_scaling.scale
@@ -177,7 +177,7 @@ def test_a_run_and_its_figures(table, capsys):
     (curve,) = (finding for finding in report if finding.check == "curve")
     assert f"test R² {run.summary['last']['test_r2']:.3f}" in curve.evidence
     assert main(["doctor", str(table / "run"), "--budget", "1"]) == 0
-    assert "Nothing is wrong that these checks can see." in capsys.readouterr().out
+    assert "These checks found nothing wrong." in capsys.readouterr().out
 
 
 def test_a_regression_that_diverges(table):

@@ -1,4 +1,4 @@
-"""The doctor's table (`python -m benchmarks.doctor`), on settings drawn anew: no false alarm, nothing missed."""
+"""The table of the doctor (`python -m benchmarks.doctor`) on newly drawn settings: no false alarms, nothing missed."""
 
 import pytest
 from benchmarks.doctor import ARCHITECTURES, WAYS, broken_runs, broken_table, healthy_runs, healthy_table, how_well

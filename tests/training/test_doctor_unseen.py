@@ -1,5 +1,5 @@
-"""Illnesses that went unseen: batches too small for their normalisation, dropout that leaves nothing, and data that is
-exchanged, repeated or altered; each gets its name, what is healthy beside it does not."""
+"""Problems that the doctor once missed: batches that are too small for normalisation, extreme dropout, and swapped,
+repeated or altered data. Each is named, and healthy runs are not."""
 
 import dataclasses
 import math
@@ -32,7 +32,7 @@ def settings(recipe=None, **given):
 
 
 def look_at(config, dataset):
-    """An examination without trials, where they are not what is asked about."""
+    """An examination without trials."""
     return examine(config, dataset=dataset, budget=1)
 
 
@@ -45,7 +45,7 @@ def found(report, check):
 
 @pytest.fixture(scope="module")
 def batches_of_two(tmp_path_factory):
-    """The recipe with batches of 2, trained with a watch: a test accuracy of 0.7 to 0.9 that goes up and down."""
+    """The recipe with batches of 2, trained with a watch: the test accuracy varies between 0.7 and 0.9."""
     watch = Watch(Reporter())
     run_dir = tmp_path_factory.mktemp("doctor") / "two"
     run = train("digits", run_dir=run_dir, batch_size=2, max_steps=3000, eval_freq=100, reporter=watch)
@@ -63,7 +63,10 @@ def test_a_run_with_batches_of_two(batches_of_two):
     assert trained.evidence.startswith("loss 1.")
     assert "normalised by batches of 2, " in trained.evidence
     assert "by batches of 64, " in trained.evidence
-    assert "by the running figures; layer 1 (batch_norm) takes each mean and variance of 2 values" in trained.evidence
+    assert (
+        "by the running statistics; layer 1 (batch_norm) computes each mean and variance from 2 values"
+        in trained.evidence
+    )
     assert "always +1 and -1" in trained.meaning
     assert trained.change == ("--batch-size 64", "--norm layer", "--norm group")
     assert trained.figures["by_running"] < trained.figures["by_batch"]
@@ -107,7 +110,7 @@ def test_a_batch_of_images_has_as_many_values_as_pixels(digits):
 
 
 def losses(monkeypatch, by_batch, by_larger, by_running):
-    """Gives the three losses by which normalisation is judged, accuracies all the same."""
+    """Sets the three losses by which normalisation is judged; the accuracies are equal."""
 
     def loss(self, state, x, labels, *, training=True, batch_size=None, dropout=None):
         return (by_running if not training else by_batch if batch_size == 16 else by_larger), 0.8
@@ -120,9 +123,9 @@ def losses(monkeypatch, by_batch, by_larger, by_running):
     [
         (0.5, 0.45, 0.46, "normalization"),
         (1.5, 0.5, 0.5, "batch-too-small"),  # the batches' own figures are worse than any others
-        (1.5, 1.5, 0.5, "batch-too-small"),  # running figures alone are better
+        (1.5, 1.5, 0.5, "batch-too-small"),  # running statistics alone are better
         (1.0, 0.4, 1.0, "batch-too-small"),
-        (0.5, 0.45, 2.0, "normalization-gap"),  # running figures are worse
+        (0.5, 0.45, 2.0, "normalization-gap"),  # running statistics are worse
         (2.30, 2.20, 2.25, "normalization"),  # nothing learned yet: it says nothing
     ],
 )
@@ -180,14 +183,14 @@ def test_what_dropout_costs_is_shown_and_comes_first(digits):
         assert "above" not in " ".join(other.change), other
     (one_batch,) = found(report, "one-batch")
     if one_batch.verdict != OK:
-        assert one_batch.change[0] == "fix dropout-too-high first, see there"
+        assert one_batch.change[0] == "fix dropout-too-high first"
 
 
 # -- short trials ------------------------------------------------------------------------------------------------------
 
 
 def range_test(steps, own_loss):
-    """Trials of so many steps: 0.001 comes to a loss of 1.9, the run's own rate of 0.003 to another."""
+    """Trials of this number of steps: 0.001 reaches a loss of 1.9, the rate of the run, 0.003, another."""
     better, own = Trial(1e-3, steps, 1.9), Trial(3e-3, steps, own_loss)
     return RangeTest([better, own], own, math.log(10), 2.4, 300, 300.0)
 
@@ -220,7 +223,7 @@ def test_a_finding_refers_to_what_was_found_or_to_nothing():
     together.add("figures", Finding("curve", PROBLEM, "never-learned", "1"))
     together.settle()
     together.settle()  # once more changes nothing
-    assert found(together, "one-batch")[0].change == ("fix signal-fades first, see there", "--dropout 0")
+    assert found(together, "one-batch")[0].change == ("fix signal-fades first", "--dropout 0")
 
 
 def test_what_became_of_a_network_comes_after_what_its_settings_do():
@@ -229,7 +232,7 @@ def test_what_became_of_a_network_comes_after_what_its_settings_do():
     report.add("trained", Finding("dead-units", PROBLEM, "units-dead", "1", change=(FIX_FIRST,)))
     report.settle()
     assert report.diagnoses == ["dropout-too-high", "units-dead"]
-    assert found(report, "dead-units")[0].change == ("fix dropout-too-high first, see there",)
+    assert found(report, "dead-units")[0].change == ("fix dropout-too-high first",)
 
 
 def test_a_run_that_is_ill_is_not_to_be_trained_on():
@@ -240,11 +243,11 @@ def test_a_run_that_is_ill_is_not_to_be_trained_on():
     assert check_curve(records, math.log(10), 0.1, **told).diagnosis == "ended-too-early"
     ill = check_curve(records, math.log(10), 0.1, problems=["batch-too-small"], **told)
     assert (ill.verdict, ill.change) == (OK, ())
-    assert ill.evidence.endswith("; still falling, but batch-too-small comes first")
+    assert ill.evidence.endswith("; still decreasing, but fix batch-too-small first")
 
 
 def test_a_noisy_curve_is_not_still_falling():
-    """Level after its first fifth; a quarter before the end there is a spike."""
+    """A curve that is constant after its first fifth, with a spike a quarter before the end."""
     losses = [2.3 - 0.9 * min(1, i / 40) + 0.15 * math.sin(7.0 * i) for i in range(200)]
     losses[-1 - len(losses) // 4], losses[-1] = 1.6, 1.2
     record = {"train_accuracy": 0.5, "test_accuracy": 0.5, "validation_loss": None}
@@ -256,7 +259,7 @@ def test_a_noisy_curve_is_not_still_falling():
 
 
 def exchanged(dataset):
-    """The 359 test samples to train on, the 1,438 training samples to test on."""
+    """Trains on the 359 test samples and tests on the 1,438 training samples."""
     order = np.concatenate([dataset.indices("test"), dataset.indices("train")])
     count = len(dataset.indices("test"))
     splits = {"train": range(count), "test": range(count, len(order))}
@@ -337,7 +340,7 @@ def test_half_of_the_images_altered(digits, how, split):
     (finding,) = found(report, "splits")
     assert finding.verdict == WARNING
     assert finding.change
-    assert "50% each where both are alike" in finding.evidence or "distributions that are" in finding.evidence
+    assert "50% each if the sets are similar" in finding.evidence or "distributions that differ by" in finding.evidence
 
 
 @pytest.mark.parametrize("how", ["mirrored", "moved"])
@@ -406,7 +409,7 @@ def test_half_of_the_photographs_altered(photographs, how):
     inputs[:4000:2] = how(inputs[:4000:2])
     finding = check_splits(Patient(settings(), dataclasses.replace(photographs, inputs=inputs)))
     assert (finding.verdict, finding.diagnosis) == (WARNING, "train-test-differ")
-    assert "images has distributions that are" in finding.evidence
+    assert "images has distributions that differ by" in finding.evidence
 
 
 @pytest.mark.slow
@@ -422,4 +425,4 @@ def test_images_that_are_copies_of_others(digits):
     report = look_at(settings(), dataclasses.replace(digits, inputs=inputs, labels=labels))
     assert report.diagnoses == ["samples-repeated"]
     (finding,) = found(report, "duplicates")
-    assert "of the training samples repeat another" in finding.evidence
+    assert "of the training samples are duplicates" in finding.evidence

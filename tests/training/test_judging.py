@@ -1,4 +1,4 @@
-"""What is said of each class: as scikit-learn says it, on both engines; class weights; the figure."""
+"""Metrics of each class, compared with scikit-learn on both engines; class weights; the figure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPECS = [EngineSpec("numpy", "float64"), *(EngineSpec("torch", "float64", gradie
 
 
 def rare(classes: int = 3, weights=None, seed: int = 0) -> Dataset:
-    """Noisy points, most of them of class 0, none of the last class in the test part."""
+    """Noisy points, most of class 0, and none of the last class in the test set."""
     rng = np.random.default_rng(seed)
     labels = rng.choice(classes, 200, p=np.array([0.7, *[0.3 / (classes - 1)] * (classes - 1)]))
     labels[150:][labels[150:] == classes - 1] = 0
@@ -78,7 +78,7 @@ def test_stacked_models_have_a_confusion_each():
 @pytest.mark.parametrize("spec", SPECS[:2], ids=["numpy", "torch"])
 def test_with_very_many_classes_there_is_no_table(spec, monkeypatch):
     for module in ("numpy", "torch"):
-        monkeypatch.setattr(f"handgrad.engines.{module}.MOST_CONFUSED", 2)
+        monkeypatch.setattr(f"handgrad.engines.{module}.MAX_CONFUSION_CLASSES", 2)
     dataset = rare()
     indices = dataset.indices("test")
     found = engine(spec, dataset).evaluate(indices)

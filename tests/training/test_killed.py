@@ -1,4 +1,4 @@
-"""`kill -9` at any moment, then `--resume`: the finished run equals the uninterrupted one bit for bit."""
+"""`kill -9` at any moment, then `--resume`: the finished run is bit-for-bit equal to an uninterrupted one."""
 
 import random
 import shutil
@@ -72,7 +72,7 @@ raise SystemExit(main(sys.argv[1:]))
 
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_killed_at_each_of_the_first_writes(tmp_path, side):
-    """Every file that is replaced: killed just before its replacement, and just after."""
+    """For every replaced file, the process is killed just before and just after the replacement."""
     flags = [
         "--dataset",
         "digits",

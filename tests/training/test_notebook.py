@@ -1,4 +1,4 @@
-"""What a run shows of itself: in a notebook, in a log, in TensorBoard."""
+"""The display of a run: in a notebook, in a log, in TensorBoard."""
 
 import json
 import subprocess

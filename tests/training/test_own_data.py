@@ -1,4 +1,4 @@
-"""Runs on data of one's own: trained, recorded, resumed, evaluated and used."""
+"""Runs on the user's own data: training, records, resuming, evaluation, prediction."""
 
 import csv
 import dataclasses
@@ -25,7 +25,7 @@ RNG = np.random.default_rng(5)
 
 @pytest.fixture(autouse=True, scope="module")
 def no_figures():
-    """Figures take longer than these runs do."""
+    """Disables figures, which take longer than these runs."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("save_curves", "save_confusion"):
             patch.setattr(RunFolder, name, lambda *_, **__: None)
@@ -33,7 +33,7 @@ def no_figures():
 
 
 def table_text(n=120, seed=0, target=True):
-    """Rows of which the first number and the colour say the class; some numbers are missing."""
+    """Rows whose class is determined by the first number and the colour; some numbers are missing."""
     rng = np.random.default_rng(seed)
     lines = ["size,weight,colour,label,price"]
     for i in range(n):
@@ -206,15 +206,15 @@ def test_arrays_from_python(tmp_path):
     assert run.predict(x[:5]).shape == (5, 3)
     assert run.evaluate(data=(x, y))["data"]["accuracy"] > 0.8
     for call in (lambda: train(run_dir=run.path, resume=True, max_steps=60), run.evaluate):
-        with pytest.raises(ConfigError, match=r"arrays that were passed from Python.*give them again"):
+        with pytest.raises(ConfigError, match=r"arrays that were passed from Python.*pass them again"):
             call()
     with pytest.raises(DataError, match=":memory: has changed since the run began"):
         train(x=x + 1, y=y, run_dir=run.path, resume=True, max_steps=60)
     more = train(x=x, y=y, run_dir=run.path, resume=True, max_steps=60)
     assert figures(more) == figures(train(x=x, y=y, run_dir=tmp_path / "other", **{**SMALL, "max_steps": 60}))
-    with pytest.raises(ConfigError, match="x goes with y"):
+    with pytest.raises(ConfigError, match="x requires y"):
         train(x=x)
-    with pytest.raises(ConfigError, match="two sets of data"):
+    with pytest.raises(ConfigError, match=r"data=file\.csv and x are both given"):
         train(x=x, y=y, data="file.csv")
 
 
@@ -232,7 +232,7 @@ def test_a_data_frame_from_python(tmp_path):
 
 
 def test_samples_may_weigh(tmp_path):
-    """Two of three rows have the wrong label, and weigh nothing."""
+    """Two of three rows have a wrong label and a weight of 0."""
     x = RNG.standard_normal((300, 2)).astype(np.float32)
     true = np.where(x[:, 0] > 0, "right", "left")
     wrong = np.arange(300) % 3 > 0
@@ -252,7 +252,7 @@ def test_samples_may_weigh(tmp_path):
         assert (guesses == true).mean() > 0.95
     for weights, message in (
         (np.zeros(300), "are all 0"),
-        (-weight, "hold '-2.0' in row 1"),
+        (-weight, "contain '-2.0' in row 1"),
         ([1], "and 1 weights"),
     ):
         with pytest.raises(DataError, match=message):
@@ -336,16 +336,16 @@ def test_a_folder_of_images_from_training_to_predictions(tmp_path, capsys):
         ({"data": "table.csv", "target": "label", "ignore": "price,label"}, "label is the target, not an input"),
         ({"data": "none.csv", "target": "y"}, "there is no file or folder .*none.csv"),
         ({"data": "table.csv", "target": "label", "model": "vgg"}, "takes images"),
-        ({"data": "table.csv", "target": "label", "random_crop": 1}, "random_crop goes with images"),
-        ({"data": "table.csv", "target": "label", "preprocessing": "unit"}, "preprocessing=unit goes with images"),
+        ({"data": "table.csv", "target": "label", "random_crop": 1}, "random_crop applies to images"),
+        ({"data": "table.csv", "target": "label", "preprocessing": "unit"}, "preprocessing=unit applies to images"),
         (
             {"data": "table.csv", "target": "label,price"},
-            "target 'label' of .* holds 'good' in row 1: expected a finite",
+            "target 'label' of .* contains 'good' in row 1: expected a finite",
         ),
-        ({"data": "table.csv", "target": "label,colour", "task": "classification"}, "several targets go with task"),
+        ({"data": "table.csv", "target": "label,colour", "task": "classification"}, "several targets require task"),
         ({"data": "table.csv", "target": "label", "test_size": 1.5}, "test_size=1.5: expected a whole number"),
         ({"dataset": "table.csv"}, "dataset=table.csv: expected one of digits, .*--data PATH"),
-        ({"dataset": "mnist", "target": "y"}, "target=y goes with data of your own, and dataset=mnist is built in"),
+        ({"dataset": "mnist", "target": "y"}, "target=y applies to your own data, but dataset=mnist is built in"),
         ({"data": "table.csv", "target": "label", "data_sha256": "x"}, "64 hexadecimal digits"),
     ],
 )
@@ -410,5 +410,5 @@ def test_a_recipe_gives_way_to_data_of_ones_own(table):
 def test_predictions_do_not_replace_their_input(run, tmp_path, capsys):
     (tmp_path / "new.csv").write_text("a,b\n1,2\n")
     assert main(["predict", str(run.path), str(tmp_path / "new.csv"), "--out", str(tmp_path / "new.csv")]) == 2
-    assert "is INPUT, which would be replaced: choose another file" in capsys.readouterr().err
+    assert "is INPUT, which would be overwritten: choose another file" in capsys.readouterr().err
     assert (tmp_path / "new.csv").read_text() == "a,b\n1,2\n"

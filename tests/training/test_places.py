@@ -1,4 +1,4 @@
-"""Folders that cannot be written to, that cannot be, and that several runs want at once."""
+"""Folders that cannot be written to, have impossible names, or are requested by several runs at once."""
 
 import json
 import subprocess
@@ -30,8 +30,8 @@ def test_the_doctor_prints_its_examination_in_a_read_only_place():
     assert done.returncode in (0, 1)
     assert "one-batch" in done.stdout
     (line,) = done.stderr.splitlines()
-    assert line.startswith("the report is printed only: cannot write doctor/digits-mlp/doctor.json: ") or (
-        line.startswith("the report is printed only: cannot write doctor/digits/doctor.json: ")
+    assert line.startswith("the report could not be saved: cannot write doctor/digits-mlp/doctor.json: ") or (
+        line.startswith("the report could not be saved: cannot write doctor/digits/doctor.json: ")
     )
     assert line.endswith("choose another folder with --out")
     assert "--run-dir" not in line
@@ -51,7 +51,7 @@ def test_a_place_that_was_asked_for_and_cannot_be_written_to_is_an_error_after_t
 def test_a_run_in_a_read_only_place_is_refused_in_one_line():
     done = handgrad(READ_ONLY, *TRAIN)
     assert done.returncode == 2
-    assert done.stderr.startswith("handgrad: error: cannot make the run folder runs/digits")
+    assert done.stderr.startswith("handgrad: error: cannot create the run folder runs/digits")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -66,7 +66,7 @@ LONG = "x" * 300
         ([*DOCTOR, "--out", ""], "--out is empty"),
         (["evaluate", ""], "argument 1 is empty"),
         ([*TRAIN, "--data-dir", ""], "--data-dir is empty"),
-        ([*TRAIN, "--run-dir", LONG], f"cannot make the run folder {LONG}: File name too long"),
+        ([*TRAIN, "--run-dir", LONG], f"cannot create the run folder {LONG}: File name too long"),
         ([*TRAIN, "--config", LONG], "File name too long"),
         (["evaluate", LONG], "there is no run folder"),
         (["predict", LONG, "x.npy"], "there is no run folder"),
@@ -118,7 +118,7 @@ def test_runs_begun_at_once_take_one_number_each(tmp_path):
 
 
 def test_a_folder_that_another_run_takes_in_between_is_passed_over(tmp_path, monkeypatch):
-    """The race itself: the other run makes the folder after this one has looked."""
+    """A race: the other run creates the folder after this one has checked it."""
     mkdir, taken = Path.mkdir, []
 
     def late(path, *arguments, **options):
@@ -144,6 +144,6 @@ def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):
 def test_a_file_named_runs_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("runs").write_text("")
-    with pytest.raises(RunError, match="cannot make the run folder"):
+    with pytest.raises(RunError, match="cannot create the run folder"):
         train(max_steps=1)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

@@ -1,4 +1,4 @@
-"""The recipes reach what they promise, on real data: slow, and skipped where the data is not there."""
+"""The recipes reach their stated results on real data; slow, and skipped if the data are not available."""
 
 import pytest
 

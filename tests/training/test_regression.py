@@ -1,4 +1,4 @@
-"""Regressions: both engines, the figures in the target's own unit, weights, and what is refused."""
+"""Regression: both engines, metrics in the unit of the target, weights, and errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ N, SPLITS = 442, {"train": range(300), "validation": range(300, 360), "test": ra
 
 
 def regression(targets: int = 1, **options) -> Dataset:
-    """scikit-learn's diabetes data; the second target is a sum of inputs, in another unit."""
+    """scikit-learn's diabetes data; the second target is a sum of inputs in another unit."""
     from sklearn.datasets import load_diabetes
 
     x, y = load_diabetes(return_X_y=True, scaled=False)
@@ -36,7 +36,7 @@ def regression(targets: int = 1, **options) -> Dataset:
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
-    """Trains on a data set of our own."""
+    """Trains on a given data set."""
 
     def train(dataset: Dataset, name: str = "run", **settings):
         for module in ("loop", "run"):
@@ -201,17 +201,17 @@ def test_a_constant_target():
         (
             {},
             "cross_entropy",
-            "loss=cross_entropy does not go with data set diabetes, a regression: choose mse",
+            "loss=cross_entropy does not match data set diabetes, a regression: choose mse",
         ),
         ({"labels": np.zeros((N, 2), np.float32)}, "mse", r"targets of shape=\(442, 2\) and dtype=float32, expected"),
-        ({"labels": np.zeros((N, 1), np.int64)}, "mse", "dtype=int64, expected floating numbers"),
+        ({"labels": np.zeros((N, 1), np.int64)}, "mse", "dtype=int64, expected floating-point numbers"),
         (
             {"labels": np.full((N, 1), np.nan, np.float32)},
             "mse",
             "has targets that are not finite: leave",
         ),
         ({"weights": np.full(N, -1, np.float32)}, "mse", "has weights below 0 or not finite, expected numbers of at l"),
-        ({"classes": ("a", "b")}, "mse", r"the network gives \(1,\) outputs, data set diabetes has 2 targets"),
+        ({"classes": ("a", "b")}, "mse", r"the network returns \(1,\) outputs, data set diabetes has 2 targets"),
     ],
 )
 def test_data_that_does_not_fit(change, loss, message):
@@ -222,14 +222,14 @@ def test_data_that_does_not_fit(change, loss, message):
 
 
 def test_settings_of_the_other_task(tmp_path):
-    with pytest.raises(ConfigError, match="loss=l1 does not go with data set digits, a classif"):
+    with pytest.raises(ConfigError, match="loss=l1 does not match data set digits, a classif"):
         handgrad.train("digits", loss="l1", max_steps=1, run_dir=tmp_path / "run")
-    with pytest.raises(ConfigError, match="class_weight=balanced goes with a classification, and diabetes is a re"):
+    with pytest.raises(ConfigError, match="class_weight=balanced applies to classification, but diabetes is a re"):
         regression().balanced()
     for wrong in (0, -1, math.nan):
         with pytest.raises(ConfigError, match="huber_delta"):
             handgrad.TrainConfig(loss="huber", huber_delta=wrong)
-    with pytest.raises(ConfigError, match=r"huber_delta=2.0 goes with loss=huber, not with l1: leave it out"):
+    with pytest.raises(ConfigError, match=r"huber_delta=2.0 applies to loss=huber, not to l1: leave it out"):
         handgrad.TrainConfig(loss="l1", huber_delta=2.0)
-    with pytest.raises(ConfigError, match="class_weight=balanced goes with a classification, not with loss=huber"):
+    with pytest.raises(ConfigError, match="class_weight=balanced applies to classification, not to loss=huber"):
         handgrad.TrainConfig(loss="huber", class_weight="balanced")

@@ -1,4 +1,4 @@
-"""Runs from Python: the folder they leave, what repeats, what is refused."""
+"""Runs from Python: the run folder, reproducibility, and errors."""
 
 import json
 import threading
@@ -102,7 +102,7 @@ def test_how_long_the_loop_stays_in_the_engine_changes_nothing(tmp_path, monkeyp
 
 
 class StopAt(Reporter):
-    """Stops the process's training at a step as a lost power supply would: nothing is saved any more."""
+    """Stops training at a step like a power failure: nothing more is saved."""
 
     def __init__(self, step):
         self.at = step
@@ -170,9 +170,9 @@ def test_other_settings_cannot_be_resumed_with(tmp_path):
         ConfigError, match=r"began with kernels=numpy, now it is kernels=numba: leave that out, or start"
     ):
         train(run_dir=tmp_path / "a", resume=True, kernels="numba")
-    with pytest.raises(RunError, match=r"already holds a run: resume it with --resume, or choose another --run-dir"):
+    with pytest.raises(RunError, match=r"already contains a run: resume it with --resume, or choose another --run-dir"):
         train(run_dir=tmp_path / "a", **SMALL)
-    with pytest.raises(ConfigError, match=r"resume needs the folder of the run"):
+    with pytest.raises(ConfigError, match=r"resume requires the run folder"):
         train(resume=True)
 
 
@@ -184,7 +184,9 @@ def test_what_is_left_of_another_run_is_not_gone_on_with(tmp_path, kept, resume)
     rest.parent.mkdir(parents=True)
     (tmp_path / "a" / kept).rename(rest)
     before = rest.read_bytes()
-    with pytest.raises(RunError, match=rf"holds {kept} of a run whose config.toml is missing: delete them, or choose"):
+    with pytest.raises(
+        RunError, match=rf"contains {kept} of a run whose config.toml is missing: delete them, or choose"
+    ):
         train(run_dir=tmp_path / "b", resume=resume, **SMALL)
     assert rest.read_bytes() == before
     assert [path for path in (tmp_path / "b").rglob("*") if path.is_file()] == [rest]
@@ -229,7 +231,7 @@ def test_eval_size_evaluates_a_fixed_sample(tmp_path):
 
 
 def test_epochs_see_every_sample_once_and_in_a_new_order(tmp_path):
-    """1,438 training samples in batches of 719: two steps an epoch."""
+    """1,438 training samples in batches of 719: two steps per epoch."""
     seen = []
     engine_train = handgrad.engines.numpy.NumpyEngine.train
 
@@ -294,7 +296,7 @@ def test_what_cannot_be_predicted_is_refused(tmp_path):
     run = train(run_dir=tmp_path / "a", **SMALL)
     with pytest.raises(ConfigError, match=r"inputs: shape=\(2, 3\) dtype=float64, expected numbers \(N, 1, 8, 8\)"):
         run.predict(np.zeros((2, 3)))
-    with pytest.raises(ConfigError, match=r"hold nan in sample 0"):
+    with pytest.raises(ConfigError, match=r"contain nan in sample 0"):
         run.predict(np.full((1, 64), np.nan))
     with pytest.raises(ConfigError, match=r"weights='first': expected last or best"):
         run.predict(np.zeros((1, 64)), weights="first")
@@ -309,7 +311,7 @@ def test_folders_that_hold_no_run_are_refused(tmp_path):
 
 
 def rewrite(path, change):
-    """Changes what a file of a run says about itself."""
+    """Changes the metadata of a file of a run."""
     from safetensors import safe_open
     from safetensors.numpy import save_file
 
@@ -345,7 +347,7 @@ def test_damaged_files_are_refused(tmp_path):
     config = tmp_path / "a" / "config.toml"
     config.write_text(config.read_text().replace("[\n    16", "[\n    17"))
     seal(config)
-    with pytest.raises(RunError, match=r"another architecture than its config.toml says"):
+    with pytest.raises(RunError, match=r"a different architecture than its config.toml"):
         train(run_dir=tmp_path / "a", resume=True)
 
 
@@ -460,6 +462,6 @@ def test_the_published_split_is_kept_by_the_recipe_that_reproduces_it():
 def test_a_folder_of_data_is_not_taken_for_the_built_in_digits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("nowhere", "."):
-        with pytest.raises(ConfigError, match=f"data_dir={folder} does not go with dataset=digits"):
+        with pytest.raises(ConfigError, match=f"data_dir={folder} does not apply to dataset=digits"):
             train(data_dir=folder)
     assert not list(tmp_path.iterdir())

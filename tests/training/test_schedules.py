@@ -1,4 +1,4 @@
-"""Schedules, held to PyTorch's over many steps, and the warm-up before them."""
+"""Schedules and warm-up, compared with PyTorch's over many steps."""
 
 import json
 import math
@@ -17,7 +17,7 @@ ETA = 0.3
 
 
 def rates_in_pytorch(make, steps: int) -> np.ndarray:
-    """The rates that an optimiser has at each step, the scheduler stepping after each."""
+    """The rates of an optimiser at each step, with the scheduler called after each."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], ETA)
     scheduler = make(optimizer)
     rates = []
@@ -67,7 +67,7 @@ def test_one_cycle_where_pytorch_divides_by_zero():
 
 @pytest.mark.parametrize(("gamma", "patience", "least"), [(0.1, 3, 0.0), (0.5, 0, 0.0), (0.5, 2, 0.1), (0.9, 10, 0.0)])
 def test_plateau_is_pytorchs(gamma, patience, least):
-    """Losses that fall, stay, rise by chance, and stop being numbers."""
+    """Losses that decrease, stay constant, increase by chance, and become NaN."""
     rng = np.random.default_rng(0)
     losses = 1 / (1 + 0.05 * np.arange(300)) + 0.05 * rng.standard_normal(300)
     losses[100:140] = 0.2
@@ -106,7 +106,7 @@ def test_constant():
 @pytest.mark.parametrize("name", sorted(set(SCHEDULES) - {"one_cycle"}))
 @pytest.mark.parametrize("warmup", [1, 4, 30])
 def test_warm_up_is_a_line_up_to_the_schedule(name, warmup):
-    """PyTorch's `SequentialLR` of a line and the schedule over what is left."""
+    """PyTorch's `SequentialLR` of a linear warm-up and the schedule over the remaining steps."""
     whole = Schedule(name, ETA, 30, warmup_steps=warmup).rates(0, 30)
     np.testing.assert_allclose(whole[:warmup], ETA * np.arange(1, warmup + 1) / warmup, rtol=1e-15)
     np.testing.assert_array_equal(whole[warmup:], Schedule(name, ETA, 30 - warmup).rates(0, 30 - warmup))
@@ -177,15 +177,15 @@ def test_the_settings_arrive():
     ("settings", "message"),
     [
         ({"schedule": "linear"}, "schedule=linear: expected one of constant, step, cosine, one_cycle, plateau"),
-        ({"step_size": 5}, "step_size=5 goes with schedule=step, not with constant: leave it out"),
+        ({"step_size": 5}, "step_size=5 applies to schedule=step, not to constant: leave it out"),
         (
             {"schedule": "cosine", "gamma": 0.5},
-            "gamma=0.5 goes with schedule=step or plateau, not with cosine: leave it out",
+            "gamma=0.5 applies to schedule=step or plateau, not to cosine: leave it out",
         ),
         ({"schedule": "step", "gamma": 1.0}, r"gamma=1.0: expected a number in \[0, 1\)"),
         (
             {"schedule": "one_cycle", "warmup_steps": 5},
-            "warmup_steps=5 does not go with schedule=one_cycle, which warms up by itself: leave it out",
+            "warmup_steps=5 does not apply to schedule=one_cycle, which has its own warm-up: leave it out",
         ),
         (
             {"schedule": "cosine", "min_learning_rate": 0.1},
@@ -281,7 +281,7 @@ def test_plateau_goes_by_the_validation_set_where_there_is_one(tmp_path):
 
 
 def test_the_rates_reach_the_updates(tmp_path):
-    """Step 1 of SGD moves the weights by its rate times the gradient: a quarter of the rate is a quarter of the way."""
+    """The first step of SGD is the rate times the gradient, so a quarter of the rate gives a quarter of the step."""
 
     def bias_after_a_step(name, **settings):
         config = {**RUN, "max_steps": 1, "optimizer": "sgd", "precision": "float64"}

@@ -1,4 +1,4 @@
-"""Runs that train together: each equals its separate run, whatever becomes of the others."""
+"""Runs that are trained together: each equals its separate run, regardless of the others."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ DEEP = {**SMALL, "hidden_units": [16, 8], "validation_size": 200, "dropout": 0.3
 
 
 class Plain(RunFolder):
-    """A run folder without a drawing: those of many small runs would take longer than all else."""
+    """A run folder without figures, which would take longer than everything else."""
 
     def save_curves(self, records, title):
         return None
@@ -52,7 +52,7 @@ def apart(path, runs, name="apart", **options):
 
 
 def assert_same_runs(some, others):
-    """In weights, figures, checkpoints, files and all of the summary but times."""
+    """Compares weights, metrics, checkpoints, files and the summary, except for times."""
     for one, other in zip(some, others, strict=True):
         assert_same_run(one.path, other.path)
         assert {path.name for path in one.path.iterdir()} == {path.name for path in other.path.iterdir()}
@@ -160,7 +160,7 @@ def test_weighted_samples(tmp_path, loss):
 
 
 def test_against_runs_on_two_threads_the_difference_is_rounding(tmp_path):
-    """The tolerance that a stack keeps to: 1e-5 of the largest weight of each parameter after 20 steps."""
+    """The tolerance of a stack: 1e-5 of the largest weight of each parameter after 20 steps."""
     common = {"hidden_units": [512, 256], "batch_size": 256, "max_steps": 20, "eval_freq": 20, "optimizer": "sgd"}
     runs = configs({"learning_rate": 0.1}, {"learning_rate": 0.01, "momentum": 0.9}, **common)
     together = folders(tmp_path, "stacked", runs)
@@ -224,7 +224,7 @@ def test_patience_stops_a_run_and_not_the_others(tmp_path):
 
 
 class StopAt(Reporter):
-    """Ends the process's training at a step as a lost power supply would, or one run as a pruner does."""
+    """Ends training at a step like a power failure, or one run like a pruner."""
 
     def __init__(self, step, error: type[BaseException] = SystemExit):
         self.at, self.error = step, error
@@ -258,7 +258,7 @@ def test_an_interrupted_stack_goes_on_bit_for_bit(tmp_path, monkeypatch, step):
 
 @pytest.mark.parametrize("write", [1, 3, 4, 9])
 def test_killed_between_the_checkpoints_of_two_runs(tmp_path, monkeypatch, write):
-    """Some runs are at a later step then: the others catch up with them."""
+    """Some runs are then at a later step, and the others catch up."""
     monkeypatch.setattr("handgrad.training.loop.SECONDS_PER_CHUNK", 0.0)
     runs = configs({}, {"seed": 1}, {"optimizer": "sgd"}, {"max_steps": 20}, checkpoint_seconds=0.0)
     together = folders(tmp_path, "stacked", runs)
@@ -448,7 +448,7 @@ def test_folders_that_cannot_be(tmp_path):
         train_stacked(configs({}, {"seed": 1}), [tmp_path / "a", str(tmp_path / "a")])
     runs = configs({"max_steps": 1, "eval_freq": 1}, {"max_steps": 1, "eval_freq": 1, "seed": 1})
     train_stacked(runs, folders(tmp_path, "run", runs))
-    with pytest.raises(RunError, match=r"run1 holds a run with other settings \(seed\): choose another folder$"):
+    with pytest.raises(RunError, match=r"run1 contains a run with other settings \(seed\): choose another folder$"):
         train_stacked([runs[0], runs[0]], folders(tmp_path, "run", runs))
 
 

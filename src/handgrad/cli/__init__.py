@@ -1,7 +1,7 @@
-"""The command `handgrad`: one file per subcommand, no logic of its own.
+"""The command `handgrad`: one file per subcommand, without logic.
 
-This file imports nothing that takes time, so that `handgrad --help` is there at once; the subcommand that is asked for
-is imported by its name.
+This file imports nothing that takes time, so that `handgrad --help` responds at once; the requested subcommand is
+imported by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 
 from handgrad.cli import output
 
-#: Every subcommand: the file of this folder that holds its `app`, and what it does.
+#: Every subcommand, which is the name of the file in this folder with its `app`, and its description.
 COMMANDS = {
     "train": "train a network; writes a run folder with metrics and weights",
     "evaluate": "evaluate a run on its data or on new data",
@@ -59,17 +59,17 @@ Ctrl-C or a crash, --run-dir FOLDER --resume continues it, bit for bit.
 """
 
 
-#: Commands that leave their results in files: one that loses its stdout says so and continues, and has not failed.
+#: Commands that write their results to files: if stdout cannot be written to, they report it, continue and succeed.
 _LEAVE_FILES = ("train", "search", "reproduce", "doctor", "courses", "speech", "report")
-#: Their subcommands whose answer is what they print.
+#: Subcommands of these that print their results.
 _ANSWER = (["search", "show"], ["speech", "evaluate"])
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command with these arguments (by default the process's own) and returns its exit code.
 
-    0: done. 1: a run whose loss stopped being a number. 2: something in what was asked for has to be fixed, or its
-    answer could not be written to stdout; one line on stderr says what. 130: interrupted, everything saved.
+    0: success. 1: the loss of a run is no longer finite. 2: invalid input, or the result could not be written to
+    stdout; one line on stderr says what is wrong. 130: interrupted, everything is saved.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     answers = "--json" in arguments or "--format" in arguments or arguments[:2] in _ANSWER
@@ -77,17 +77,17 @@ def main(argv: list[str] | None = None) -> int:
     leaves_files = bool(arguments) and arguments[0] in _LEAVE_FILES and not answers and not asks
 
     def stdout_lost(stdout: output.Stream) -> None:
-        if "--watch" in arguments:  # it would go on for ever: end it as Ctrl-C does
+        if "--watch" in arguments:  # it would run forever: end it like Ctrl-C does
             raise KeyboardInterrupt
         if leaves_files:
             print(f"handgrad: {stdout.why_lost}; the command continues without it", file=sys.stderr)
 
-    with output.kept(stdout_lost) as stdout:
+    with output.safe_streams(stdout_lost) as stdout:
         code = _main(arguments)
         with contextlib.suppress(KeyboardInterrupt):
             stdout.flush()
-        if code == 0 and not leaves_files and stdout.lost is not None and not stdout.reader_left:
-            return _complain(f"{stdout.why_lost}. Free some space or write to another place")
+        if code == 0 and not leaves_files and stdout.lost is not None and not stdout.closed_by_reader:
+            return _complain(f"{stdout.why_lost}. Free some space or write to a different place")
         return code
 
 
@@ -136,7 +136,7 @@ def _run(name: str, arguments: list[str]) -> int:
     except UnknownOptionError as error:
         flag = error.token.keyword or error.token.value
         known = _meant(flag, error.argument_collection)
-        said = f"there is no {flag} here: {known}." if known else " ".join(str(error).split())
+        said = f"there is no {flag}: {known}." if known else " ".join(str(error).split())
         return _complain(f"{said} See handgrad {name} --help-all")
     except CycloptsError as error:
         return _complain(f"{' '.join(str(error).split())} See handgrad {name} --help")
@@ -153,7 +153,7 @@ def _run(name: str, arguments: list[str]) -> int:
 
 
 def _meant(flag: str, arguments) -> str | None:
-    """What to do in place of a flag that other libraries have, where this command has its counterpart."""
+    """A suggestion for a flag of other libraries, if this command has a counterpart."""
     from handgrad.training.synonyms import ELSEWHERE, NO_SETTING, plain
 
     names = {name for argument in arguments for name in argument.names}
@@ -165,7 +165,7 @@ def _meant(flag: str, arguments) -> str | None:
 
 
 def _versions() -> str:
-    """What a bug report needs: Python, the system, and the libraries that are installed, without importing them."""
+    """Information for a bug report: Python, the system, and the installed libraries, which are not imported."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
@@ -187,7 +187,7 @@ def _versions() -> str:
 
 
 def _install_completion(arguments: list[str]) -> int:
-    """Writes a completion script for the shell that is named, else the one that runs."""
+    """Writes a completion script for the given shell, by default the current one."""
     from cyclopts import App
 
     shell = arguments[0] if arguments else os.path.basename(os.environ.get("SHELL", ""))  # noqa: PTH119
@@ -210,7 +210,7 @@ def _app(name: str):
 
 
 def _empty(arguments: list[str]) -> str | None:
-    """Which argument is empty, in words: '' as the name of a folder would mean the current one."""
+    """A description of an empty argument, if any; as the name of a folder, '' would mean the current one."""
     for i, argument in enumerate(arguments):
         flag = arguments[i - 1] if i and arguments[i - 1].startswith("--") else f"argument {i}"
         if argument.startswith("--") and argument.endswith("="):

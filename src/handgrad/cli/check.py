@@ -22,7 +22,7 @@ from rich.text import Text
 from handgrad import checking
 from handgrad.checking import Limits, Report, Rubric, report, results, watch
 from handgrad.checking.rubric import total
-from handgrad.cli.common import Json, new_app, otherwise
+from handgrad.cli.common import Json, default_text, new_app
 from handgrad.errors import ConfigError
 
 MIB = 1 << 20
@@ -47,7 +47,9 @@ def check(
     hints: Annotated[Literal["none", "nudge", "full"], Parameter(help="how much the hints reveal")] = "nudge",
     contract: Annotated[
         str | None,
-        Parameter(help="interface of the code, or a course file that describes it", show_default=otherwise("detected")),
+        Parameter(
+            help="interface of the code, or a course file that describes it", show_default=default_text("detected")
+        ),
     ] = None,
     new_contract: Annotated[
         str | None, Parameter(help="write a course file for this correct solution to --out or course.toml")
@@ -56,7 +58,7 @@ def check(
         str | None, Parameter(help="FUNCTION:GRADIENT, check one function of the file as the gradient of another")
     ] = None,
     rubric: Annotated[
-        str | None, Parameter(help="TOML file with the points of each part", show_default=otherwise("the handout's"))
+        str | None, Parameter(help="TOML file with the points of each part", show_default=default_text("the handout's"))
     ] = None,
     points: Annotated[bool, Parameter(negative="", help="also print points", show_default=False)] = False,
     watch_: Annotated[
@@ -76,17 +78,20 @@ def check(
         Parameter(help="with --class: write a table of results to this CSV file; with --new-contract: the course file"),
     ] = None,
     jobs: Annotated[
-        int | None, Parameter(help="with --class: hand-ins checked in parallel", show_default=otherwise("one per core"))
+        int | None,
+        Parameter(help="with --class: hand-ins checked in parallel", show_default=default_text("one per core")),
     ] = None,
     feedback: Annotated[
         str | None, Parameter(help="write an HTML page of feedback for each hand-in to this folder")
     ] = None,
     seed: Annotated[
         int | None,
-        Parameter(help="seed of the random inputs, to repeat a check", show_default=otherwise("a new one each time")),
+        Parameter(
+            help="seed of the random inputs, to repeat a check", show_default=default_text("a new one each time")
+        ),
     ] = None,
     timeout: Annotated[float, Parameter(help="time limit for one hand-in, in seconds")] = 60.0,
-    memory: Annotated[int, Parameter(help="memory limit for one hand-in, in MiB, beyond what NumPy takes")] = 1024,
+    memory: Annotated[int, Parameter(help="memory limit for one hand-in, in MiB, in addition to NumPy")] = 1024,
     allow_handgrad: Annotated[
         bool, Parameter(negative="", help="allow the hand-in to import handgrad", show_default=False)
     ] = False,
@@ -102,7 +107,7 @@ def check(
         _refuse({"PATH": paths, "--class": class_, "--contract": contract, "--gradient": gradient}, "--new-contract")
         return _write_contract(new_contract, out or "course.toml")
     options = {"contract": contract, "gradient": gradient, "limits": limits, "allow_handgrad": allow_handgrad}
-    options |= {"seed": seed, "beside": len(paths) == 1}  # several in one folder may be several people's
+    options |= {"seed": seed, "beside": len(paths) == 1}  # several files in one folder may be from different people
     marks = Rubric.read(rubric) if rubric else None
     if contract and checking.is_course_file(contract) and marks is None:
         marks = checking.course_points(contract)
@@ -152,20 +157,20 @@ def _write_contract(solution: str, out: str) -> int:
     for name, why in left_out.items():
         print(f"left out: {name} ({why})")
     if left_out:
-        print(f"describe what is left out by hand in {out}, see docs/own-contract.md")
+        print(f"add the missing parts to {out} yourself, see docs/own-contract.md")
     print(f"check hand-ins with: handgrad check --contract {out} HAND-IN")
     return 0
 
 
-def _refuse(given: dict[str, Any], beside: str | None) -> None:
-    """These flags say nothing here."""
+def _refuse(given: dict[str, Any], other: str | None) -> None:
+    """Raises ConfigError for flags that do not apply."""
     for name, value in given.items():
         if value:
-            raise ConfigError(f"{name} does not go with {beside}" if beside else f"{name} needs --class FOLDER")
+            raise ConfigError(f"{name} cannot be combined with {other}" if other else f"{name} requires --class FOLDER")
 
 
 def _write(path: str, data: bytes) -> None:
-    """To a new file first, so that no reader finds half of it."""
+    """Writes a file atomically."""
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
@@ -176,7 +181,7 @@ def _write(path: str, data: bytes) -> None:
 
 
 def _write_pages(folder: str, reports: Sequence[Report], marks: Rubric | None, hints: results.Hints) -> None:
-    """A page for each hand-in, under the hand-in's name."""
+    """Writes one page per hand-in, named after it."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -248,7 +253,7 @@ def _check_class(
                     print(f"{len(found)}/{len(paths)} {one.file}: {one.verdict}", file=sys.stderr, flush=True)
 
             found = checking.check_class(paths, jobs=jobs, done=done, journal=kept, **options)
-    finally:  # also after Ctrl-C: what was checked is not lost
+    finally:  # also after Ctrl-C, so that no result is lost
         if out:
             _write(out, checking.as_csv(found, rubric).encode())
         if junit:
@@ -268,7 +273,7 @@ def _check_class(
 
 @contextlib.contextmanager
 def _ended_by_sigterm():
-    """SIGTERM ends a check as Ctrl-C does, so that what was checked is written."""
+    """Handles SIGTERM like Ctrl-C, so that the results so far are written."""
 
     def end(number: int, _: Any) -> None:
         raise SystemExit(128 + number)

@@ -14,11 +14,11 @@ from handgrad.training.run import RunFolder
 
 app = new_app(
     "check-run",
-    "Check that the files of a run are intact: each is compared with the checksum it was written with.",
+    "Check that the files of a run are intact, by their checksums.",
     """
     handgrad check-run runs/digits
     """,
-    "Exit code 0: all files are whole. 1: a file is damaged, was changed, or has no checksum.",
+    "Exit code 0: all files are intact. 1: a file is damaged, was changed, or has no checksum.",
 )
 
 
@@ -28,13 +28,13 @@ def check_run(run: Annotated[Path, Parameter(help="run folder")], /, *, json_: J
     if not folder.path.is_dir():
         raise RunError(f"there is no run folder {run}: expected one that handgrad train has written")
     found = folder.examined()
-    whole = all(state == "whole" for state in found.values())
+    intact = all(state == "intact" for state in found.values())
     if json_:
-        print(json.dumps({"run": str(run), "whole": whole, "files": found}, indent=2))
-        return 0 if whole else 1
+        print(json.dumps({"run": str(run), "intact": intact, "files": found}, indent=2))
+        return 0 if intact else 1
     for name, state in found.items():
-        print(f"{name:<32}{state if state in ('whole', 'missing') else 'NOT WHOLE'}")
+        print(f"{name:<32}{state if state in ('intact', 'missing') else 'NOT INTACT'}")
     for state in found.values():
-        if state not in ("whole", "missing"):
+        if state not in ("intact", "missing"):
             print(state)
-    return 0 if whole else 1
+    return 0 if intact else 1

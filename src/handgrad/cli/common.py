@@ -1,4 +1,4 @@
-"""What every subcommand shares."""
+"""Shared code of the subcommands."""
 
 import contextlib
 import sys
@@ -13,28 +13,28 @@ Offline = Annotated[bool, Parameter(negative="", help="never download", show_def
 Weights = Parameter(help="weights of the last step, or of the best evaluation")
 
 
-def otherwise(words: str) -> Any:
-    """The `show_default` of a flag that is None where it is not given: what holds then, in words."""
+def default_text(words: str) -> Any:
+    """The `show_default` of a flag whose default is None: a description of what is used instead."""
     return lambda _: words
 
 
 DataDir = Annotated[
     str | None,
-    Parameter(help="folder of the built-in data sets", show_default=otherwise("$HANDGRAD_DATA, else the user's cache")),
+    Parameter(help="folder of the built-in data sets", show_default=default_text("$HANDGRAD_DATA or the user's cache")),
 ]
 Engine = Annotated[
     Literal["numpy", "torch"] | None,
-    Parameter(help="compute engine", show_default=otherwise("the one that trained the run")),
+    Parameter(help="compute engine", show_default=default_text("the one that trained the run")),
 ]
 Device = Annotated[
-    Literal["cpu", "cuda", "mps"] | None, Parameter(help="device of the torch engine", show_default=otherwise("cpu"))
+    Literal["cpu", "cuda", "mps"] | None, Parameter(help="device of the torch engine", show_default=default_text("cpu"))
 ]
 
 
 def help_page(summary: str, examples: str, details: str = "") -> str:
-    """The text at the top of a help page: what the command does, examples (one per line), and details."""
+    """The text at the top of a help page: a summary, examples (one per line), and details."""
     lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
-    # Not "Examples:", which cyclopts takes for the section of a docstring, and leaves out.
+    # Not "Examples:", which cyclopts takes for the section of a docstring and omits.
     return "\n\n".join(part for part in (summary, f"For example:\n{lines}", details) if part)
 
 
@@ -51,7 +51,7 @@ def input_notes(where: object) -> Iterator[None]:
 
 
 def whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:
-    """Cyclopts' own conversion, but for fractions where a whole number is meant: those it would round."""
+    """The conversion of cyclopts, except that it rejects fractions for whole numbers instead of rounding them."""
     kinds = {kind, *get_args(kind)}
     for token in tokens if int in kinds and float not in kinds else ():
         if "." in token.value:

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from handgrad.cli.common import DataDir, Json, Offline, new_app, otherwise
-from handgrad.training.compare import Comparison, Parting, Step, compare_runs
+from handgrad.cli.common import DataDir, Json, Offline, default_text, new_app
+from handgrad.training.compare import Comparison, Divergence, Step, compare_runs
 
 app = new_app(
     "compare",
@@ -41,7 +41,7 @@ def compare(
         float | None,
         Parameter(
             help="largest relative difference that counts as agreement",
-            show_default=otherwise("1e-8 in float64, 1e-3 in float32, 0.5 in half precision"),
+            show_default=default_text("1e-8 in float64, 1e-3 in float32, 0.5 in half precision"),
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -49,15 +49,21 @@ def compare(
     json_: Json = False,
 ) -> int:
     with _working(json_) as status:
-        told = (lambda step: status.update(f"step {step} of {steps}")) if status is not None else (lambda step: None)
+        show = status.update if status is not None else lambda text: None
         found = compare_runs(
-            str(one), str(other), steps=steps, tolerance=tolerance, data_dir=data_dir, offline=offline, told=told
+            str(one),
+            str(other),
+            steps=steps,
+            tolerance=tolerance,
+            data_dir=data_dir,
+            offline=offline,
+            progress=lambda step: show(f"step {step} of {steps}"),
         )
     if json_:
         print(json.dumps(found.to_dict(), indent=2))
     else:
         _print(found, Console(highlight=False))
-    return 0 if found.alike else 1
+    return 0 if found.agree else 1
 
 
 def _working(json_: bool) -> AbstractContextManager:
@@ -69,7 +75,7 @@ def _print(found: Comparison, console: Console) -> None:
     a, b = found.runs
     console.print(Text(f"a: {a}\nb: {b}"), soft_wrap=True)
     for line in _verdict(found):
-        console.print(Text(line, style="green" if found.alike else "bold red"))
+        console.print(Text(line, style="green" if found.agree else "bold red"))
     if found.note:
         console.print(Text(found.note, style="yellow"))
     console.print()
@@ -87,53 +93,54 @@ def _print(found: Comparison, console: Console) -> None:
         console.print(f"final weights: {found.weights_note}", soft_wrap=True)
     if found.undetermined:
         console.print(
-            "undetermined: a bias that a batch normalisation takes away again (its true gradient is zero) and the "
-            "running means that follow it. Their drift says nothing and is not judged; in evaluation it reaches the "
-            "scores and losses."
+            "undetermined: a bias that is cancelled by batch normalisation (its true gradient is zero), and the "
+            "running means that follow it. Their drift is meaningless and not judged, but it affects the scores and "
+            "losses of evaluations."
         )
 
 
 def _verdict(found: Comparison) -> list[str]:
     judged = f"tolerance {found.tolerance:.0e}"
-    if found.alike:
-        what = [f"in {_counted(found.steps[-1].step, 'step')} made again from the seeds"] if found.steps else []
+    if found.agree:
+        what = [f"in {_counted(found.steps[-1].step, 'step')} repeated from the seeds"] if found.steps else []
         what += ["in their evaluations"] if found.evaluations else []
         what += ["in the final weights"] if found.weights else []
-        return [f"Alike {_listed(what)} ({judged})." if what else "There was nothing to compare."]
+        return [f"The runs agree {_listed(what)} ({judged})." if what else "There was nothing to compare."]
     lines = []
-    if found.parting is not None:
-        before = found.parting.step == 0
-        when = "They part before the first step" if before else f"They part at step {found.parting.step}"
-        lines.append(f"{when}, {_where(found.parting)} ({judged}).")
+    if found.divergence is not None:
+        before = found.divergence.step == 0
+        when = "before the first step" if before else f"at step {found.divergence.step}"
+        lines.append(f"The runs diverge {when}, {_where(found.divergence)} ({judged}).")
     elif found.steps:
         lines.append(
-            f"Made again from their seeds they are alike for {_counted(found.steps[-1].step, 'step')} ({judged})."
+            f"Repeated from their seeds, the runs agree for {_counted(found.steps[-1].step, 'step')} ({judged})."
         )
-    if found.final_parting is not None:
-        lines.append(f"The final weights part, {_where(found.final_parting)}.")
-    if found.evaluation_parting is not None:
-        lines.append(f"The training losses that they recorded part at step {found.evaluation_parting}.")
+    if found.final_divergence is not None:
+        lines.append(f"The final weights differ, {_where(found.final_divergence)}.")
+    if found.evaluation_divergence is not None:
+        lines.append(f"The recorded training losses diverge at step {found.evaluation_divergence}.")
     return lines
 
 
-def _where(parting: Parting) -> str:
-    if parting.layer is None:
-        return f"in the loss, by {_number(parting.difference)}"
-    return f"first in layer {parting.layer} ({parting.kind}): {parting.parameter} by {_number(parting.difference)}"
+def _where(divergence: Divergence) -> str:
+    if divergence.layer is None:
+        return f"in the loss, by {_number(divergence.difference)}"
+    layer, by = f"layer {divergence.layer} ({divergence.kind})", _number(divergence.difference)
+    return f"first in {layer}: {divergence.parameter} by {by}"
 
 
 def _steps_table(found: Comparison) -> Table:
-    table = _table("made again", "step", "loss a", "loss b", "difference", "scores", "parameters", "most in")
-    last, parting = found.steps[-1].step, found.parting
+    table = _table("repeated steps", "step", "loss a", "loss b", "difference", "scores", "parameters", "largest in")
+    last, divergence = found.steps[-1].step, found.divergence
     shown = {0, 1, 2, 5, 10, 20, 50, *range(100, last, 100), last}
-    if parting is not None:
-        shown |= {parting.step - 1, parting.step}
+    if divergence is not None:
+        shown |= {divergence.step - 1, divergence.step}
     for step in found.steps:
         if step.step not in shown:
             continue
         worst, difference = _worst(step, found)
         losses = [f"{loss:.6g}" for loss in step.losses] if step.losses else ["", ""]
-        here = parting is not None and step.step == parting.step
+        here = divergence is not None and step.step == divergence.step
         cells = [str(step.step), *losses, _number(step.loss), _number(step.scores), _number(difference), worst]
         table.add_row(*cells, style="bold red" if here else "")
     return table
@@ -151,27 +158,27 @@ def _evaluations_table(found: Comparison) -> Table:
     table = _table("evaluations", "step", *(name.replace("_", " ") for name in names))
     rows = found.evaluations
     if len(rows) > 8:
-        first = next((i for i, row in enumerate(rows) if row["step"] == found.evaluation_parting), 0)
+        first = next((i for i, row in enumerate(rows) if row["step"] == found.evaluation_divergence), 0)
         rows = [
             row for i, row in enumerate(rows) if i in (0, first - 1, first, len(rows) - 1) or i % (len(rows) // 4) == 0
         ]
     for row in rows:
-        here = row["step"] == found.evaluation_parting
+        here = row["step"] == found.evaluation_divergence
         table.add_row(str(row["step"]), *(_number(row.get(name)) for name in names), style="bold red" if here else "")
     return table
 
 
 def _parameters_table(found: Comparison) -> Table:
-    table = _table("by layer", "layer", "", "parameter", "parts at step", "largest", "at the end")
+    table = _table("by layer", "layer", "", "parameter", "diverges at step", "largest", "at the end")
     before = None
     for row in found.parameters():
         far = [d for d in (row["largest"], row["final"]) if d is not None and d > found.tolerance]
         style = "dim" if row["undetermined"] else "red" if far else ""
         layer = (row["layer"], row["kind"]) if row["layer"] != before else ("", "")
         before = row["layer"]
-        parts = "" if row["parts_at_step"] is None else str(row["parts_at_step"])
-        parts = "undetermined" if row["undetermined"] else parts
-        cells = [*layer, row["parameter"], parts, _number(row["largest"]), _number(row["final"])]
+        diverges = "" if row["diverges_at_step"] is None else str(row["diverges_at_step"])
+        diverges = "undetermined" if row["undetermined"] else diverges
+        cells = [*layer, row["parameter"], diverges, _number(row["largest"]), _number(row["final"])]
         table.add_row(*cells, style=style)
     return table
 
@@ -179,15 +186,15 @@ def _parameters_table(found: Comparison) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        left = column in ("", "layer", "parameter", "most in")
-        table.add_column(column, justify="left" if left else "right", no_wrap=column in ("parameter", "most in"))
+        left = column in ("", "layer", "parameter", "largest in")
+        table.add_column(column, justify="left" if left else "right", no_wrap=column in ("parameter", "largest in"))
     return table
 
 
 def _number(value: float | None) -> str:
     if value is None:
         return ""
-    return "0" if value == 0 else f"{value:.1e}" if math.isfinite(value) else "no number"
+    return "0" if value == 0 else f"{value:.1e}" if math.isfinite(value) else "not finite"
 
 
 def _setting(value: object) -> str:

@@ -114,13 +114,13 @@ def stats(
         if not figures:
             raise
         stopped = True
-        print(f"interrupted: the figures of {len(figures[statistics.NAMES[0]])} epochs are kept", file=sys.stderr)
+        print(f"interrupted: the statistics of {len(figures[statistics.NAMES[0]])} epochs are kept", file=sys.stderr)
     figures = {name: values[: len(figures[statistics.NAMES[-1]])] for name, values in figures.items()}
     seconds = round(time.perf_counter() - begin, 2)
     paths, failure = [], None
     try:
         paths = [str(path) for path in statistics.draw(figures, out)]
-    except Exception as error:  # the figures of the training are printed all the same
+    except Exception as error:  # the training statistics are printed anyway
         failure = error
     if json_:
         print(json.dumps({**figures, "plots": paths, "seconds": seconds}))

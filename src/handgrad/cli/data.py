@@ -16,18 +16,18 @@ from handgrad.cli.settings import given_settings, with_setting_flags
 from handgrad.errors import ConfigError
 from handgrad.training import TrainConfig
 
-#: Settings that say how data are read and split.
+#: Settings for reading and splitting data.
 _READING = (
     *("data_dir", "validation_size", "validation_split", "preprocessing", "target", "task", "ignore", "categories"),
     *("group", "sample_weight", "test_size", "arrays", "image_size", "image_mode", "seed"),
 )
 
-#: Classes of which the counts are printed.
-_MOST_LINES = 20
+#: Maximum number of classes whose counts are printed.
+_MAX_CLASSES = 20
 
 app = new_app(
     "data",
-    "List, download and check the built-in data sets; check data of your own.",
+    "List, download and check the built-in data sets; check your own data.",
     """
     handgrad data list
     handgrad data get mnist
@@ -80,8 +80,8 @@ def _where(listing: data.Listing) -> str:
     if listing.entry.format == "digits":
         return "inside the package"
     if not listing.found and not listing.entry.downloads:
-        return "not here: make it with handgrad speech prepare, or name the folder"
-    return str(listing.found) if listing.found else f"not here yet: handgrad data get {listing.entry.name}"
+        return "not found: create it with handgrad speech prepare, or specify the folder"
+    return str(listing.found) if listing.found else f"not downloaded: handgrad data get {listing.entry.name}"
 
 
 @app.command(
@@ -101,7 +101,7 @@ def get(
 
 
 def check(
-    name: Annotated[str, Parameter(name="NAME|PATH", help="built-in data set, or file or folder of your own")],
+    name: Annotated[str, Parameter(name="NAME|PATH", help="built-in data set, or your own file or folder")],
     /,
     *,
     json_: Json = False,
@@ -112,7 +112,7 @@ def check(
         return _check_own(name, settings, json_)
     data_dir = settings.pop("data_dir", None)
     if settings:
-        raise ConfigError(f"{next(iter(settings))} goes with data of your own, and {name} is built in: leave it out")
+        raise ConfigError(f"{next(iter(settings))} applies to your own data, but {name} is built in: leave it out")
     seen = data.check(name, data_dir=data_dir)
     if json_:
         files = {str(path): official for path, official in seen.official.items()}
@@ -120,15 +120,17 @@ def check(
         return 0
     sizes = ", ".join(f"{size:,} {split}" for split, size in seen.sizes.items())
     altered = [path.name for path, official in seen.official.items() if official is False]
-    verdict = f"structure sound, {len(altered)} of {len(seen.official)} files altered" if altered else "sound"
+    verdict = (
+        f"valid, but {len(altered)} of {len(seen.official)} files differ from the official ones" if altered else "valid"
+    )
     print(f"{name}: {verdict}, {sizes} samples in {seen.folder}")
     words = {
         True: "the official file",
-        False: "altered: its content is not that of the official file",
-        None: "structure sound; there is no official checksum of its content",
+        False: "differs from the official file",
+        None: "valid; there is no official checksum of its content",
     }
     for path, official in seen.official.items():
-        print(f"  {path.name}: {words[official]}{', packed in another way' if path in seen.repacked else ''}")
+        print(f"  {path.name}: {words[official]}{', with a different compression' if path in seen.repacked else ''}")
     return 0
 
 
@@ -136,7 +138,7 @@ app.command(
     with_setting_flags(check, _READING),
     name="check",
     help=help_page(
-        "Read a whole data set as training would, and report what was understood and what looks suspicious.",
+        "Read a whole data set as training would, and report how it is interpreted and what looks suspicious.",
         """
         handgrad data check table.csv --target price
         handgrad data check photos --image-size 32
@@ -166,11 +168,11 @@ def _check_own(path: str, settings: dict[str, Any], json_: bool) -> int:
     console.print(f"  {seen.task}: {what.removesuffix('s') if what == '1 targets' else what}")
     console.print(f"  inputs: {shape} {seen.dtype}, {seen.features:,} numbers per sample")
     console.print("  splits: " + ", ".join(f"{size:,} {split}" for split, size in seen.splits.items()))
-    for name, counts in list(seen.classes.items())[:_MOST_LINES]:
+    for name, counts in list(seen.classes.items())[:_MAX_CLASSES]:
         shown = ", ".join(f"{count:,} {split}" for split, count in counts.items())
         console.print(f"  class {name}: {shown}", markup=False)
-    if len(seen.classes) > _MOST_LINES:
-        console.print(f"  … and {len(seen.classes) - _MOST_LINES} classes more")
+    if len(seen.classes) > _MAX_CLASSES:
+        console.print(f"  … and {len(seen.classes) - _MAX_CLASSES} more classes")
     for name, values in seen.targets.items():
         shown = ", ".join(f"{key} {value:g}" for key, value in values.items())
         console.print(f"  target {name}: {shown}", markup=False)

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from handgrad import derivations
-from handgrad.cli.common import Json, new_app, otherwise
+from handgrad.cli.common import Json, default_text, new_app
 from handgrad.errors import ConfigError
 
 app = new_app(
@@ -27,11 +27,11 @@ app = new_app(
 
 @app.default
 def derive(
-    name: Annotated[str | None, Parameter(help="name of a derivation", show_default=otherwise("list them"))] = None,
+    name: Annotated[str | None, Parameter(help="name of a derivation", show_default=default_text("list them"))] = None,
     /,
     *,
     at: Annotated[
-        str | None, Parameter(help="sizes to check at, such as N=4,D=3", show_default=otherwise("small ones"))
+        str | None, Parameter(help="sizes to check at, such as N=4,D=3", show_default=default_text("small ones"))
     ] = None,
     seed: Annotated[int, Parameter(help="seed of the random points")] = 0,
     break_: Annotated[

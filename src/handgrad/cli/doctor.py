@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from rich.console import Console
 
-from handgrad.cli.common import new_app, otherwise
+from handgrad.cli.common import default_text, new_app
 from handgrad.cli.examination import print_report
 from handgrad.cli.settings import SHORT_PAGE, given_settings, with_setting_flags
 from handgrad.errors import ConfigError, RunError
@@ -34,21 +34,21 @@ _DOCTOR = Group("Doctor", sort_key=0)
 def examine(
     what: Annotated[
         str | None,
-        Parameter(name="RECIPE|RUN", group=_DOCTOR, help="recipe or run folder", show_default=otherwise("digits")),
+        Parameter(name="RECIPE|RUN", group=_DOCTOR, help="recipe or run folder", show_default=default_text("digits")),
     ] = None,
     /,
     *,
     config: Annotated[Path | None, Parameter(group=_DOCTOR, help="TOML file of settings")] = None,
     out: Annotated[
         Path | None,
-        Parameter(group=_DOCTOR, help="folder of the report", show_default=otherwise("RUN/doctor or doctor/NAME")),
+        Parameter(group=_DOCTOR, help="folder of the report", show_default=default_text("RUN/doctor or doctor/NAME")),
     ] = None,
     budget: Annotated[
         int | None,
         Parameter(
             group=_DOCTOR,
             help="training steps in all checks together",
-            show_default=otherwise("2000, fewer for large networks"),
+            show_default=default_text("2000, fewer for large networks"),
         ),
     ] = None,
     json_: Annotated[
@@ -74,15 +74,15 @@ def examine(
         name = wanted.recipe or f"{wanted.dataset}-{wanted.model}"
         folder = out or Path("doctor") / name
     with _working(json_) as status:
-        told = status.update if status is not None else lambda part: None
+        progress = status.update if status is not None else lambda part: None
         if run is not None:
-            report = doctor.examine_run(run, config=wanted, budget=budget, told=told)
+            report = doctor.examine_run(run, config=wanted, budget=budget, progress=progress)
         else:
-            report = doctor.examine(wanted, subject=name, budget=budget, told=told)
+            report = doctor.examine(wanted, subject=name, budget=budget, progress=progress)
     failure = None
     try:
         failed = doctor.write_report(report, folder)
-    except RunError as error:  # what was found is printed all the same
+    except RunError as error:  # the findings are printed anyway
         failed, failure, folder = [], error, None
     if json_:
         print(json.dumps({**report.to_dict(), "folder": None if folder is None else str(folder)}, indent=2))
@@ -93,12 +93,12 @@ def examine(
     if failure is not None:
         if out is not None:
             raise failure
-        print(f"the report is printed only: {failure}", file=sys.stderr)
+        print(f"the report could not be saved: {failure}", file=sys.stderr)
     return 1 if report.verdict == doctor.PROBLEM else 0
 
 
 def _over(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """A run's settings with those that were given over them; the two ways to say how long exclude each other."""
+    """The settings of a run, overridden by the given ones; max_steps and epochs exclude each other."""
     if "epochs" in given:
         settings.pop("max_steps", None)
     if "max_steps" in given:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from handgrad.cli.common import Device, Engine, Json, Offline, input_notes, new_app, otherwise
+from handgrad.cli.common import Device, Engine, Json, Offline, default_text, input_notes, new_app
 from handgrad.cli.judged import judged_tables
 from handgrad.cli.reporting import measure_name
 from handgrad.errors import ConfigError
@@ -42,7 +42,9 @@ def evaluate(
     target: Annotated[str | None, Parameter(help="with --data x.npy: the .npy file of the targets")] = None,
     data_dir: Annotated[
         str | None,
-        Parameter(help="folder of the run's data, if it has moved", show_default=otherwise("as when it was trained")),
+        Parameter(
+            help="folder of the run's data, if it has moved", show_default=default_text("the one used in training")
+        ),
     ] = None,
     offline: Offline = False,
     engine: Engine = None,
@@ -50,7 +52,7 @@ def evaluate(
     json_: Json = False,
 ) -> int:
     if target is not None and data is None:
-        raise ConfigError(f"--target {target} goes with --data, which is not given: leave it out")
+        raise ConfigError(f"--target {target} applies to --data, which is not given: leave it out")
     loaded = load_run(run)
     options = {"data_dir": data_dir, "offline": offline, "engine": engine, "device": device}
     options |= {"data": data, "target": target or ""}

@@ -1,4 +1,4 @@
-"""How a report of the doctor is shown."""
+"""Display of a report of the doctor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STYLES = {doctor.OK: "green", doctor.WARNING: "yellow", doctor.PROBLEM: "bold re
 
 
 def print_report(report: doctor.Report, folder: Path | None = None, *, stream: TextIO | None = None) -> None:
-    """A line a check, then what to make of those that are not well, the first to fix first."""
+    """Prints one line per check, then explanations of the problems and warnings, in the order in which to fix them."""
     console = Console(file=stream or sys.stdout, highlight=False)
     if report.subject:
         console.print(report.subject, style="bold", soft_wrap=True)
@@ -39,7 +39,7 @@ def print_report(report: doctor.Report, folder: Path | None = None, *, stream: T
 
 
 def print_watched(watch: doctor.Watch, stream: TextIO) -> None:
-    """What the watch over a run saw, after what it said before the first step."""
+    """Prints the findings of a watched run since its first step; earlier ones have already been printed."""
     from handgrad.training.doctor.examine import FIGURES, TRAINED
     from handgrad.training.doctor.watch import TRAINING
 
@@ -50,7 +50,7 @@ def print_watched(watch: doctor.Watch, stream: TextIO) -> None:
 def _print_advice(console: Console, report: doctor.Report) -> None:
     wrong = [*report.having(doctor.PROBLEM), *report.having(doctor.WARNING)]
     if not wrong:
-        console.print("\nNothing is wrong that these checks can see.", style="green")
+        console.print("\nThese checks found nothing wrong.", style="green")
         return
     console.print()
     for number, finding in enumerate(wrong, start=1):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from handgrad.cli.common import Json, Weights, new_app, otherwise
+from handgrad.cli.common import Json, Weights, default_text, new_app
 from handgrad.export import export
 from handgrad.training import load_run
 
@@ -44,9 +44,13 @@ def export_(
     ] = False,
     opset: Annotated[
         int | None,
-        Parameter(help="onnx: newest operator set that the file may require, 17 to 24", show_default=otherwise("24")),
+        Parameter(
+            help="onnx: newest operator set that the file may require, 17 to 24", show_default=default_text("24")
+        ),
     ] = None,
-    card: Annotated[bool, Parameter(help="also write a model card, README.md", show_default=otherwise("yes"))] = True,
+    card: Annotated[
+        bool, Parameter(help="also write a model card, README.md", show_default=default_text("yes"))
+    ] = True,
     force: Annotated[bool, Parameter(help="overwrite existing files", **_SWITCH)] = False,
     json_: Json = False,
 ) -> int:

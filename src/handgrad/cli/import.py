@@ -20,8 +20,8 @@ app = new_app(
     handgrad import net.safetensors --arch runs/digits --run-dir runs/imported
     handgrad import net.pt --dataset mnist --hidden-units 32 --run-dir runs/net
     """,
-    "FILE holds a state dict. --arch, or the settings, describe its network; class names and preprocessing are those "
-    f"of the data set. {SHORT_PAGE}",
+    "FILE contains a state dict. --arch, or the settings, describe its network; class names and preprocessing are "
+    f"those of the data set. {SHORT_PAGE}",
 )
 _IMPORT = Group("Import", sort_key=0)
 

@@ -1,4 +1,4 @@
-"""Tables of what an evaluation says of each class, or of each target."""
+"""Tables with the metrics of each class or target."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from rich.table import Table
 
 from handgrad.cli.reporting import measure_name
 
-#: Classes up to which there is a row for each, and up to which the table of what is taken for what is shown.
-MOST_ROWS, MOST_COLUMNS = 60, 20
+#: Maximum numbers of classes for the table of metrics and for the confusion matrix.
+MAX_ROWS, MAX_COLUMNS = 60, 20
 
 
 def judged_tables(details: Mapping[str, Any], title: str) -> Iterator[Table]:
-    """The tables of one evaluation, from `training.judging.details`; none where it says nothing."""
+    """The tables of one evaluation, from `training.judging.details`; none if it is empty."""
     if "targets" in details:
         yield _rows(title, "target", details["targets"])
         return
     classes, confusion = details.get("classes", {}), details.get("confusion", [])
-    if 0 < len(classes) <= MOST_ROWS:
+    if 0 < len(classes) <= MAX_ROWS:
         yield _rows(title, "class", classes)
-    if 0 < len(classes) <= MOST_COLUMNS:
+    if 0 < len(classes) <= MAX_COLUMNS:
         table = Table(title=f"{title}: true class (row) and predicted class (column)", title_justify="left")
         table.add_column("")
         for name in classes:

@@ -1,7 +1,7 @@
-"""Where the commands print: streams that survive a reader who has left, a full disk, a closed terminal, a missing
-stdout, and characters that the terminal cannot show.
+"""Output streams that tolerate a closed pipe, a full disk, a closed terminal, a missing stdout, and characters that the
+terminal cannot display.
 
-`main` puts them in place of `sys.stdout` and `sys.stderr`, so every command prints as usual, with `print` or rich.
+`main` replaces `sys.stdout` and `sys.stderr` by them, so every command prints as usual, with `print` or rich.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
 
-#: What stands for a character that an encoding lacks, where its Unicode decomposition or name does not say it.
+#: Replacements for characters missing from an encoding, if they do not follow from the Unicode decomposition or name.
 _PLAIN = {
     **{
         "\N{FRACTION SLASH}": "/",
@@ -69,14 +69,14 @@ codecs.register_error("handgrad.plain", _replace)
 
 
 class Stream:
-    """A text stream that goes on when nobody can receive what is written: that is then dropped.
+    """A text stream that drops its output if writing has failed.
 
     Arguments:
-        stream: where to write; None for nowhere, as where a process was started without a stdout.
+        stream: the underlying stream; None for a process that was started without stdout.
         on_loss: called once when writing has failed, with this stream.
 
     Attributes:
-        lost: why writing failed; None as long as it works.
+        lost: the error; None as long as writing works.
     """
 
     def __init__(self, stream: Any, on_loss: Callable[[Stream], None] = lambda stream: None) -> None:
@@ -108,14 +108,14 @@ class Stream:
             self._on_loss(self)
 
     @property
-    def reader_left(self) -> bool:
-        """`handgrad ... | head`: what reads the output has had enough."""
+    def closed_by_reader(self) -> bool:
+        """Whether the reader has closed the pipe, as in `handgrad ... | head`."""
         return isinstance(self.lost, BrokenPipeError)
 
     @property
     def why_lost(self) -> str:
-        if self.reader_left:
-            return "nobody reads stdout any more"
+        if self.closed_by_reader:
+            return "stdout was closed by its reader"
         return f"cannot write to stdout: {getattr(self.lost, 'strerror', None) or self.lost}"
 
     def __getattr__(self, name: str) -> Any:
@@ -123,13 +123,13 @@ class Stream:
 
 
 @contextlib.contextmanager
-def kept(on_loss: Callable[[Stream], None]) -> Iterator[Stream]:
-    """`Stream`s in place of stdout and stderr for as long as the context lasts.
+def safe_streams(on_loss: Callable[[Stream], None]) -> Iterator[Stream]:
+    """A context in which `Stream`s replace stdout and stderr.
 
     Arguments:
         on_loss: called when stdout cannot be written to any more.
 
-    Yields: the stream in place of stdout.
+    Yields: the stream that replaces stdout.
     """
     _open_the_standard_descriptors()
     before = sys.stdout, sys.stderr
@@ -145,17 +145,17 @@ def kept(on_loss: Callable[[Stream], None]) -> Iterator[Stream]:
 
 
 def _open_the_standard_descriptors() -> None:
-    """A descriptor from 0 to 2 that is closed would be given to the next file that is opened, and what a library prints
-    would land in it."""
+    """Opens closed descriptors from 0 to 2. Otherwise, the next opened file would get one, and libraries would write
+    their output to it."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor: this one
 
 
 def _sink(stream: Any) -> None:
-    """What the stream still holds goes nowhere, so that Python does not fail on it when it exits."""
+    """Discards the buffer of the stream, so that Python does not fail when it exits."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

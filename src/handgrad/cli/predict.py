@@ -47,7 +47,7 @@ def predict(
     loaded = load_run(run)
     loaded.check_takes_samples()
     if out is not None and out.exists() and input_.exists() and out.samefile(input_):
-        raise ConfigError(f"--out {out} is INPUT, which would be replaced: choose another file")
+        raise ConfigError(f"--out {out} is INPUT, which would be overwritten: choose another file")
     inputs, names, notes = read_inputs(loaded, input_)
     for note in notes:
         print(f"{input_}: {note}", file=sys.stderr)
@@ -66,7 +66,7 @@ def predict(
 
 
 def _print(run: Run, outputs: np.ndarray, names: tuple[str, ...]) -> None:
-    """A line for each input."""
+    """One line per input."""
     for i, row in enumerate(outputs):
         key = names[i] if len(names) > 1 else i
         if run.task == "regression":

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from handgrad.cli.common import new_app, otherwise
+from handgrad.cli.common import default_text, new_app
 from handgrad.errors import ConfigError
 
 app = new_app(
@@ -29,7 +29,8 @@ app = new_app(
 def report(
     *runs: Annotated[Path, Parameter(help="run folders and study folders")],
     out: Annotated[
-        Path | None, Parameter(help="file to write", show_default=otherwise("report.html; Markdown and LaTeX: stdout"))
+        Path | None,
+        Parameter(help="file to write", show_default=default_text("report.html; Markdown and LaTeX: stdout")),
     ] = None,
     format: Annotated[
         Literal["html", "markdown", "latex"], Parameter(help="HTML page, or tables for a paper")
@@ -47,7 +48,8 @@ def report(
         raise ConfigError(f"out={out} is a folder: expected the name of a file, as {out / 'report.html'}")
     if figures is not None and figures.exists() and not figures.is_dir():
         raise ConfigError(f"figures={figures} is a file: expected a folder")
-    made = make_report(runs, data_dir=data_dir, title=title, told=_told if sys.stderr.isatty() else lambda text: None)
+    progress = _progress if sys.stderr.isatty() else lambda text: None
+    made = make_report(runs, data_dir=data_dir, title=title, progress=progress)
     text = {"html": made.to_html, "markdown": made.to_markdown, "latex": made.to_latex}[format]()
     if figures is not None:
         written = made.write_figures(figures)
@@ -63,5 +65,5 @@ def report(
     return 0
 
 
-def _told(text: str) -> None:
+def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

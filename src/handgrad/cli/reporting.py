@@ -1,4 +1,4 @@
-"""How a run is shown: a progress bar on a terminal, plain lines elsewhere, a table at the end."""
+"""Display of a run: a progress bar on a terminal, plain lines elsewhere, a table at the end."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from handgrad.training import Reporter, Run, TrainConfig
 from handgrad.training.display import number, opening
 from handgrad.training.judging import MEASURES, SPLITS
 
-#: Columns that no table needs: to measure one as wide as it would like to be.
-_WIDEST = 1000
+#: More columns than any table needs, to measure the natural width of a table.
+_MAX_WIDTH = 1000
 
 
 class QuietReporter(Reporter, contextlib.AbstractContextManager):
-    """Says what must be said, on stderr."""
+    """Prints only notes, to stderr."""
 
     def __exit__(self, *_) -> None: ...
 
@@ -31,7 +31,7 @@ class QuietReporter(Reporter, contextlib.AbstractContextManager):
 
 
 class LineReporter(QuietReporter):
-    """A line an evaluation."""
+    """One line per evaluation."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -93,30 +93,31 @@ def _line(record: dict[str, Any], steps: int) -> str:
 
 
 def _measure(record: dict[str, Any]) -> str:
-    """What is shown of an evaluation beside the loss."""
+    """The metric of an evaluation that is shown in addition to the loss."""
     return "accuracy" if "train_accuracy" in record else "rmse"
 
 
 def measure_name(measure: str) -> str:
-    """How a measure of `training.judging` is headed."""
+    """The heading of a metric of `training.judging`."""
     return {"f1": "F1", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}.get(measure, measure)
 
 
 def print_result(run: Run) -> None:
-    """The table of a finished run: its best evaluation and its last, and where everything lies."""
+    """Prints the table of a finished run, with its best and its last evaluation, and the location of the files."""
     summary = run.summary
     console = Console()
     selecting = summary["selected_by"].partition("_")[0]
     labels = {"last": "last step", "best": f"best {selecting}"}
     both = _evaluations(summary, labels)
-    if console.measure(both, options=console.options.update(width=_WIDEST)).maximum <= console.width:
+    if console.measure(both, options=console.options.update(width=_MAX_WIDTH)).maximum <= console.width:
         console.print(both)
     else:  # one below the other
         for name, label in labels.items():
             console.print(_evaluations(summary, {name: label}))
     if selecting == "test":
         console.print(
-            "The best step was chosen on the test set, which flatters; the last was not (see --validation-size).",
+            "The best step was chosen on the test set, so its result is biased; that of the last step is not "
+            "(see --validation-size).",
             highlight=False,
         )
     console.print(
@@ -127,11 +128,11 @@ def print_result(run: Run) -> None:
     curves = run.path / "curves.png"
     where = f"curves: {curves}" if curves.exists() else f"run: {run.path}"
     console.print(where, highlight=False, soft_wrap=True)
-    console.print(f"a page to show: handgrad report {shlex.quote(str(run.path))}", highlight=False, soft_wrap=True)
+    console.print(f"HTML report: handgrad report {shlex.quote(str(run.path))}", highlight=False, soft_wrap=True)
 
 
 def _evaluations(summary: dict[str, Any], labels: dict[str, str]) -> Table:
-    """The figures of `last` and `best`, or of one of them, under these headings. No number is ever cut."""
+    """The metrics of `last` and `best`, or of one of them, under these headings. Numbers are never truncated."""
     table = Table(title=summary["recipe"] or summary["dataset"], title_justify="left")
     table.add_column("", overflow="fold")
     measures = [*MEASURES[summary.get("task", "classification")], "loss"]

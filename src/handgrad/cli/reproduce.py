@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from handgrad.cli.common import DataDir, Device, Json, Offline, new_app, otherwise
+from handgrad.cli.common import DataDir, Device, Json, Offline, default_text, new_app
 
 app = new_app(
     "reproduce",
@@ -40,20 +40,20 @@ def reproduce(
         Parameter(help="minutes per entry: reduces seeds, steps and cases; the verdict is then only indicative"),
     ] = None,
     seeds: Annotated[
-        int | None, Parameter(help="runs per case", show_default=otherwise("the entry's own number"))
+        int | None, Parameter(help="runs per case", show_default=default_text("the entry's own number"))
     ] = None,
     out: Annotated[Path, Parameter(help="folder for the pages")] = _OUT,
     runs_dir: Annotated[Path, Parameter(help="folder for the runs and their checkpoints")] = _RUNS_DIR,
     index: Annotated[
         bool, Parameter(negative="", help="write an index.md of the pages in --out", show_default=False)
     ] = False,
-    threads: Annotated[int | None, Parameter(help="threads of a step", show_default=otherwise("all"))] = None,
+    threads: Annotated[int | None, Parameter(help="threads per step", show_default=default_text("all"))] = None,
     workers: Annotated[
         int | None,
-        Parameter(help="worker processes, if a search trains the cases", show_default=otherwise("one per core")),
+        Parameter(help="worker processes, if a search trains the cases", show_default=default_text("one per core")),
     ] = None,
     engine: Annotated[
-        Literal["numpy", "torch"] | None, Parameter(help="compute engine", show_default=otherwise("numpy"))
+        Literal["numpy", "torch"] | None, Parameter(help="compute engine", show_default=default_text("numpy"))
     ] = None,
     device: Device = None,
     data_dir: DataDir = None,
@@ -178,7 +178,7 @@ def _watcher(json_: bool):
     stream = sys.stderr if json_ else sys.stdout
 
     class Shown(Watcher):
-        """A line for each run; on a terminal also the bar of the run that is under way."""
+        """One line per run; on a terminal also the progress bar of the current run."""
 
         bar: TerminalReporter | None = None
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from handgrad.cli.common import Json, help_page, new_app, otherwise
+from handgrad.cli.common import Json, default_text, help_page, new_app
 from handgrad.cli.settings import SHORT_PAGE, given_settings, with_setting_flags
 from handgrad.errors import ConfigError
 
@@ -38,7 +38,7 @@ _SWITCH: Any = {"negative": "", "show_default": False}
 
 def _option(help: str, default: str = "", **more: Any) -> Parameter:
     if default:
-        more["show_default"] = otherwise(default)
+        more["show_default"] = default_text(default)
     return Parameter(group=_STUDY, help=help, **more)
 
 
@@ -68,9 +68,9 @@ def search(
     trials: Annotated[
         int | None, _option("number of combinations to try", "the whole grid; 50 if there is none")
     ] = None,
-    timeout: Annotated[float | None, _option("stop after this many seconds; --resume continues the search")] = None,
+    timeout: Annotated[float | None, _option("stop after this many seconds; --resume resumes the search")] = None,
     select: Annotated[
-        Literal["validation", "test"] | None, _option("split whose figures decide what is best", "validation")
+        Literal["validation", "test"] | None, _option("split whose metrics select the best combination", "validation")
     ] = None,
     impossible: Annotated[
         Literal["refuse", "skip"] | None, _option("what to do with combinations that cannot be trained", "refuse")
@@ -82,10 +82,12 @@ def search(
     study_dir: Annotated[Path | None, _option("folder of the study", "studies/NAME")] = None,
     join: Annotated[
         str | None,
-        _option("share the study with other machines: a folder that all can reach, or postgresql://USER@HOST/DATABASE"),
+        _option(
+            "share the study with other machines: a folder that all can access, or postgresql://USER@HOST/DATABASE"
+        ),
     ] = None,
     name: Annotated[
-        str | None, _option("name of the study, if a database holds several", "that of the study file")
+        str | None, _option("name of the study, if a database contains several", "that of the study file")
     ] = None,
     resume: Annotated[bool, _option("resume a study, also with more trials, seeds or values", **_SWITCH)] = False,
     quiet: Annotated[bool, _option("print only the result", **_SWITCH)] = False,
@@ -113,7 +115,7 @@ def search(
         plan = None
     elif file is None and not given:
         raise ConfigError(
-            "nothing to search: give a study file, or --vary learning_rate=1e-3,1e-4, or --join a study that is there"
+            "nothing to search: give a study file, or --vary learning_rate=1e-3,1e-4, or --join an existing study"
         )
     else:
         plan = plan_from(file, recipe=recipe, settings=settings, **options)
@@ -162,7 +164,7 @@ def show(
 
 
 def _where(study: Path | None, study_dir: Path | None, name: str | None) -> tuple[Path | None, Path | None, str | None]:
-    """The study file, the folder and the name that an argument STUDY stands for."""
+    """The study file, the folder and the name that an argument STUDY refers to."""
     from handgrad.search import shipped
 
     if study is None:
@@ -180,7 +182,7 @@ def _where(study: Path | None, study_dir: Path | None, name: str | None) -> tupl
     return study, study_dir or Path("studies") / name, name
 
 
-# -- while it runs ----------------------------------------------------------------------------------------------------
+# -- progress --------------------------------------------------------------------------------------------------------
 
 
 def _watcher(quiet: bool, json_: bool):
@@ -196,7 +198,7 @@ def _watcher(quiet: bool, json_: bool):
             print(text, file=sys.stderr, flush=True)
 
     class Lines(Quiet):
-        """A line a run."""
+        """One line per run."""
 
         def started(self, study, workers, progress) -> None:
             self._print(_opening(study, workers, progress))
@@ -209,7 +211,7 @@ def _watcher(quiet: bool, json_: bool):
             print(text, file=sys.stderr if json_ else sys.stdout, flush=True)
 
     class Terminal(Quiet):
-        """A progress bar; it is drawn by the parent alone, as a thread beside it would not survive a fork."""
+        """A progress bar, refreshed only by the parent, because a refreshing thread would not survive a fork."""
 
         progress: Progress | None = None
 
@@ -243,8 +245,8 @@ def _watcher(quiet: bool, json_: bool):
 
 def _opening(study, workers: int, progress) -> str:
     plan = study.plan
-    wanted = f"{progress.total:,} runs" if progress.total is not None else "runs until the time is up"
-    there = f", {progress.finished:,} of them finished" if progress.finished else ""
+    wanted = f"{progress.total:,} runs" if progress.total is not None else "runs until the timeout"
+    there = f", {progress.finished:,} already finished" if progress.finished else ""
     factors = ", ".join(factor.name for factor in plan.factors)
     processes = f"{workers} worker{'s' if workers > 1 else ''}"
     return f"{plan.sampler} over {factors}: {wanted}{there}, {processes} -> {study.folder}"
@@ -261,7 +263,7 @@ def _left(progress) -> str:
     return f"{time.strftime('%H:%M:%S', time.gmtime(progress.seconds_left))} left"
 
 
-# -- when it is done --------------------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------------------------
 
 
 def _show(study, found, json_: bool, rows: int = 20) -> None:
@@ -281,8 +283,8 @@ def _show(study, found, json_: bool, rows: int = 20) -> None:
 
 
 def _table(study, found, rows: int, width: int) -> Table:
-    """The combinations, best first, in a table that cuts no number at this width of the terminal: headings are folded,
-    then seconds and steps are left out, then all settings are listed in one column."""
+    """The combinations, best first, in a table without truncated numbers at this width of the terminal: if necessary,
+    headings are folded, then seconds and steps are omitted, then all settings are listed in one column."""
     from handgrad.search.space import shown
 
     listed = found.rows[:rows] if rows else found.rows
@@ -335,10 +337,10 @@ def _width(columns: dict[str, list[str]], *, folded: bool) -> int:
 
 
 def _column_width(name: str, cells: list[str], *, folded: bool) -> int:
-    """The width in which no cell is cut.
+    """The minimum width without truncated cells.
 
     Arguments:
-        folded: whether the words of the heading are below each other.
+        folded: whether each word of the heading is on a separate line.
     """
     return max(map(len, [*(name.split() if folded else [name]), *cells]), default=0)
 

@@ -1,4 +1,4 @@
-"""A flag for each setting of a run, for the subcommands that take them."""
+"""One flag per setting of a run, for the subcommands that accept them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from handgrad.cli.common import otherwise
+from handgrad.cli.common import default_text
 from handgrad.errors import ConfigError
 from handgrad.training.config import GROUPS, TrainConfig
 
-#: What the help page of a command with these flags says of them.
+#: The remark about these flags on the help page of a command.
 SHORT_PAGE = "This page shows the settings that most people use; --help-all shows all of them."
 
-#: The flag for a help page with every setting, and the settings that a short one shows.
+#: The flag for a help page with all settings, and the settings on a short one.
 SHOW_ALL = "--help-all"
 COMMON = (
     *("dataset", "data", "target", "model", "hidden_units", "activation", "norm", "dropout"),
@@ -26,8 +26,8 @@ COMMON = (
 
 
 def with_setting_flags(function, names: Collection[str] | None = None):
-    """The function with `**settings` spelled out in its signature, which is what the help and the parser go by: all
-    settings, or those in `names`."""
+    """The function with `**settings` replaced in its signature, which determines help and parser, by one argument per
+    setting: all settings, or those in `names`."""
     signature = inspect.signature(function)
     own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     function.__signature__ = signature.replace(parameters=[*own, *_setting_flags(names)])
@@ -35,7 +35,7 @@ def with_setting_flags(function, names: Collection[str] | None = None):
 
 
 def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings whose flags were given, as `TrainConfig` takes them.
+    """The settings whose flags were given, in the form that `TrainConfig` expects.
 
     Raises:
         ConfigError: the hidden units or channels cannot be read.
@@ -51,7 +51,7 @@ def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _setting_flags(chosen: Collection[str] | None) -> list[inspect.Parameter]:
-    """A flag for each setting of `TrainConfig`, or for those chosen, None where it is not given."""
+    """One flag per setting of `TrainConfig`, or of those chosen; None if it is not given."""
     types = {"int": int, "float": float, "bool": bool, "int | float": str}
     show_all = SHOW_ALL in sys.argv or chosen is not None
     fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
@@ -59,7 +59,7 @@ def _setting_flags(chosen: Collection[str] | None) -> list[inspect.Parameter]:
     for order, (heading, names) in enumerate(GROUPS.items(), start=1):
         for name in (name for name in names if chosen is None or name in chosen):
             field = fields[name]
-            words = field.metadata["otherwise"] or (_shown(field.default) if field.default is not None else "")
+            words = field.metadata["default_text"] or (_shown(field.default) if field.default is not None else "")
             kind = types.get(str(field.type).removesuffix(" | None"), str)
             if choices := field.metadata["rule"].choices:
                 kind = Literal[choices]
@@ -68,7 +68,7 @@ def _setting_flags(chosen: Collection[str] | None) -> list[inspect.Parameter]:
                 help=field.metadata["help"],
                 group=group,
                 show=show_all or name in COMMON,
-                show_default=otherwise(words) if words else False,
+                show_default=default_text(words) if words else False,
             )
             flags.append(
                 inspect.Parameter(
@@ -85,7 +85,7 @@ def _shown(value: Any) -> str:
 
 
 def _size(name: str, text: str) -> int | float:
-    """A number of samples or a share of them: 200 is a number, 0.2 a share."""
+    """A number of samples or a fraction of them: 200 is a number, 0.2 a fraction."""
     try:
         return int(text)
     except ValueError:

@@ -42,7 +42,7 @@ def show(
         architecture = config.architecture(DATASETS[config.dataset].input_shape, len(known))
     elif run is not None:
         architecture = config.architecture(run.input_shape, len(run.classes))
-    else:  # the files say how many classes there are
+    else:  # the files determine the number of classes
         data = load_dataset(config)
         architecture = config.architecture(data.input_shape, len(data.classes))
     algorithms = _algorithms(what, config, architecture)
@@ -70,7 +70,7 @@ def show(
 
 
 def _judged(run: Run) -> Iterator[Table]:
-    """What the last evaluation of a finished run says of each class."""
+    """The metrics of each class in the last evaluation of a finished run."""
     if not (run.path / "summary.json").exists():
         return
     last = run.summary.get("details", {}).get("last", {})
@@ -79,23 +79,26 @@ def _judged(run: Run) -> Iterator[Table]:
 
 
 def _algorithms(what: str, config: TrainConfig, architecture: Architecture) -> dict[str, dict[str, Any]]:
-    """How the numpy engine computes each convolution in training, and why."""
+    """The algorithm of the numpy engine for each convolution in training, and the reason for it."""
     if config.engine != "numpy" or not any(row.kind == "conv2d" for row in architecture.rows()):
         return {}
-    from handgrad.engines.numpy import convolution_estimates, convolution_plan  # NumPy, which an MLP's table can spare
+    from handgrad.engines.numpy import (  # imports NumPy, which is not needed for an MLP
+        convolution_estimates,
+        convolution_plan,
+    )
 
-    settled = load_run(what).convolutions() if is_folder(what) else {}
-    if config.convolution == "measure" and not settled:
+    selected = load_run(what).convolutions() if is_folder(what) else {}
+    if config.convolution == "measure" and not selected:
         return {}
-    plan = settled or convolution_plan(architecture, config.batch_size, config.convolution)
+    plan = selected or convolution_plan(architecture, config.batch_size, config.convolution)
     result = {}
     for row in architecture.rows():
         if row.name not in plan:
             continue
         estimates = convolution_estimates(row, config.batch_size)
-        why = {"auto": "least estimate", "measure": "quickest when tried"}.get(config.convolution, "as set")
+        why = {"auto": "lowest estimate", "measure": "fastest when measured"}.get(config.convolution, "as set")
         if why == "as set" and plan[row.name] != config.convolution:
-            why = f"least estimate: {config.convolution} does not fit"
+            why = f"lowest estimate: {config.convolution} is not applicable"
         relative = {name: round(cost / estimates["im2col"], 2) for name, cost in estimates.items()}
         result[row.name] = {"name": plan[row.name], "why": why, "estimates": relative}
     return result
@@ -109,10 +112,11 @@ def _table(what: str, config: TrainConfig, architecture: Architecture, algorithm
     table.add_column("parameters", f"{architecture.parameters:,}", justify="right")
     table.add_column("multiply-adds", f"{architecture.multiply_adds:,}", justify="right")
     if algorithms:
-        table.add_column("computed by", "")
+        table.add_column("algorithm", "")
         table.caption = (
-            f"Convolutions: what the numpy engine takes at batch {config.batch_size} and its estimated time, that of "
-            "im2col being 1.\n--json gives the estimates of the others. See also --convolution of handgrad train."
+            f"Convolutions: the algorithm of the numpy engine at batch size {config.batch_size}, and its estimated "
+            "time relative to im2col.\n--json prints the estimates of all algorithms. See also --convolution of "
+            "handgrad train."
         )
         table.caption_justify = "left"
     table.add_row("", "input", _shape(architecture.input_shape), "", "")
@@ -125,7 +129,7 @@ def _table(what: str, config: TrainConfig, architecture: Architecture, algorithm
 def _reason(algorithm: dict[str, Any] | None) -> str:
     if algorithm is None:
         return ""
-    why = "" if algorithm["why"] == "least estimate" else f", {algorithm['why']}"
+    why = "" if algorithm["why"] == "lowest estimate" else f", {algorithm['why']}"
     return f"{algorithm['name']} {algorithm['estimates'][algorithm['name']]:.2f}{why}"
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from handgrad.cli.common import Device, Engine, Json, help_page, new_app, otherwise
+from handgrad.cli.common import Device, Engine, Json, default_text, help_page, new_app
 from handgrad.cli.common import Weights as WeightsOf
 from handgrad.speech.corpus import LeftOut
 from handgrad.speech.prepare import PrepareConfig, Progress
@@ -66,11 +66,12 @@ def prepare(
     dev_speakers: Annotated[
         str,
         Parameter(
-            help="speakers of the development set, separated by commas", show_default=otherwise("drawn by --seed")
+            help="speakers of the development set, separated by commas", show_default=default_text("drawn by --seed")
         ),
     ] = "",
     test_speakers: Annotated[
-        str, Parameter(help="speakers of the test set, separated by commas", show_default=otherwise("drawn by --seed"))
+        str,
+        Parameter(help="speakers of the test set, separated by commas", show_default=default_text("drawn by --seed")),
     ] = "",
     seed: Annotated[int, Parameter(help="seed of the split")] = _DEFAULT.seed,
     normalize: Annotated[
@@ -89,7 +90,7 @@ def prepare(
         Parameter(help="words in no dictionary: spell them by rule, or leave the utterance out"),
     ] = _DEFAULT.unknown,
     processes: Annotated[
-        int | None, Parameter(help="number of processes that align", show_default=otherwise("one per core"))
+        int | None, Parameter(help="number of aligner processes", show_default=default_text("one per core"))
     ] = None,
     overwrite: Annotated[
         bool, Parameter(negative="", help="replace the files of an earlier preparation", show_default=False)
@@ -131,7 +132,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 class _Shown(Progress):
-    """A bar on a terminal, plain lines elsewhere, on stderr; a line for each utterance that is left out or noted."""
+    """Progress on stderr: a bar on a terminal, else plain lines; and a line for each skipped or noted utterance."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, soft_wrap=True)
@@ -152,7 +153,7 @@ class _Shown(Progress):
         self.bar.start()
         self.bar.update(self.task, total=utterances, completed=resumed)
         if resumed:
-            self._say(f"resumes: {resumed:,} of {utterances:,} utterances are aligned already")
+            self._say(f"resuming: {resumed:,} of {utterances:,} utterances are already aligned")
 
     def advanced(self) -> None:
         self.done += 1
@@ -221,7 +222,9 @@ def evaluate(
     weights: Weights = "best",
     data_dir: Annotated[
         str | None,
-        Parameter(help="folder of the run's data, if it has moved", show_default=otherwise("as when it was trained")),
+        Parameter(
+            help="folder of the run's data, if it has moved", show_default=default_text("the one used in training")
+        ),
     ] = None,
     confusion: Annotated[
         Path | None, Parameter(help="draw the confusion matrix of the phones to this PNG file")
@@ -245,7 +248,7 @@ def evaluate(
         return 0
     _print(known)
     for phone, other, frames, share in judged.mistakes(5):
-        print(f"{phone} taken for {other}: {frames:,} frames, {share:.0%} of {phone}")
+        print(f"{phone} classified as {other}: {frames:,} frames, {share:.0%} of {phone}")
     return 0
 
 
@@ -274,7 +277,7 @@ def _print(figures: dict[str, FrameFigures]) -> None:
         table.add_column(column, justify="left" if column == "split" else "right")
     for split, figure in figures.items():
         shares = (figure.accuracy, figure.accuracy_without_silence, figure.phone_accuracy)
-        cells = ("not known" if share is None else f"{share:.4f}" for share in shares)
+        cells = ("unknown" if share is None else f"{share:.4f}" for share in shares)
         table.add_row(split, f"{figure.frames:,}", *cells)
     Console().print(table)
 
@@ -298,12 +301,12 @@ def label(
     *,
     out: Annotated[
         Path | None,
-        Parameter(help="PNG file to draw", show_default=otherwise("AUDIO's name with .png, in the current folder")),
+        Parameter(help="PNG file to draw", show_default=default_text("AUDIO's name with .png, in the current folder")),
     ] = None,
     textgrid: Annotated[Path | None, Parameter(help="write the phones to this TextGrid file, for Praat")] = None,
     normalize: Annotated[
         Literal["none", "utterance", "speaker"] | None,
-        Parameter(help="normalisation of the features", show_default=otherwise("that of the training data")),
+        Parameter(help="normalisation of the features", show_default=default_text("that of the training data")),
     ] = None,
     weights: Weights = "best",
     engine: Engine = None,

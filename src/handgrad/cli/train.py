@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from handgrad import training
-from handgrad.cli.common import new_app, otherwise
+from handgrad.cli.common import default_text, new_app
 from handgrad.cli.examination import print_report, print_watched
 from handgrad.cli.reporting import LineReporter, QuietReporter, TerminalReporter, print_result
 from handgrad.cli.settings import SHORT_PAGE, given_settings, with_setting_flags
@@ -39,7 +39,7 @@ def train(
         Path | None, Parameter(group=_RUN, help="TOML file of settings, such as config.toml of a run")
     ] = None,
     run_dir: Annotated[
-        Path | None, Parameter(group=_RUN, help="run folder", show_default=otherwise("a new folder in runs/"))
+        Path | None, Parameter(group=_RUN, help="run folder", show_default=default_text("a new folder in runs/"))
     ] = None,
     resume: Annotated[
         bool, Parameter(group=_RUN, help="resume the run in --run-dir from its last checkpoint", **_SWITCH)
@@ -60,13 +60,13 @@ def train(
 ) -> int:
     settings = given_settings(settings)
     if doctor and here().count > 1:
-        raise ConfigError("--doctor examines a run of one process, and torchrun started several: leave it out")
+        raise ConfigError("--doctor supports only one process, and torchrun started several: leave it out")
     inner = _reporter(quiet, json_)
     with _watched(inner, quiet or json_) if doctor else inner as reporter:
         options = {"run_dir": run_dir, "resume": resume, "tensorboard": tensorboard}
         run = training.train(recipe, config_file=config, reporter=reporter, **options, **settings)
     if here().rank > 0:
-        return 0  # the first process says how it went
+        return 0  # the first process reports the result
     if json_:
         print(json.dumps({"run_dir": str(run.path), **run.summary}, indent=2))
     else:

@@ -47,7 +47,7 @@ def export(name: str, directory: str | Path, *, force: bool = False) -> list[Pat
     there = [path.relative_to(directory).as_posix() for path in contents if path.exists() or path.is_symlink()]
     if there and not force:
         raise HandgradError(
-            f"{directory} has {', '.join(there)} already: choose another folder, or overwrite them with --force"
+            f"{directory} already has {', '.join(there)}: choose another folder, or overwrite them with --force"
         )
     write_all(contents)
     return list(contents)
@@ -65,7 +65,8 @@ def _file(title: str, name: str, module: str, names: Sequence[str], *, first: st
     """
     text = (
         f'"""{title}.\n\n'
-        f"Written by `handgrad courses export {name}`: the names are the course's, what they do is handgrad's.\n"
+        f"Written by `handgrad courses export {name}`: the names are those of the course, the implementation is "
+        "handgrad's.\n"
         '"""\n'
     )
     text += f"\n{first}" * bool(first)

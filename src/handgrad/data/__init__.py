@@ -62,7 +62,7 @@ __all__ = [
     "show_progress",
 ]
 
-#: What data of one's own need is imported when it is first asked for: built-in sets do without.
+#: Names for the user's own data, whose modules are imported on first use; built-in data sets do not need them.
 _HOMES = {
     **dict.fromkeys(("Inspection", "inspect"), "inspecting"),
     **dict.fromkeys(("Raw", "assemble", "from_arrays", "raw_from_arrays"), "own"),

@@ -26,7 +26,7 @@ def extract(archive: Path, folder: Path, names: Collection[str], most: int) -> N
 
     Raises: DataError if the archive is damaged, a file is missing, too large, or cannot be written.
     """
-    advice = "remove it and fetch it again"
+    advice = "remove it and download it again"
     space = "free some space or choose another folder"
     wanted = {f"{folder.name}/{name}": name for name in names}
     try:

@@ -18,13 +18,13 @@ from handgrad.errors import DataError
 
 #: An array in a .npz file is rejected as a zip bomb if it decompresses to more bytes than the first limit and to more
 #: than the second limit times its compressed size. Sparse images compress by a factor of at most 100, zeros by 1000.
-MOST_UNPACKED, MOST_RATIO = 1 << 30, 200
+MAX_UNPACKED, MAX_RATIO = 1 << 30, 200
 
 
 def read_npy(path: Path) -> Shaped[Array, "..."]:
     """The memory-mapped array of a .npy file, which may be larger than the available memory.
 
-    Raises: DataError where it is not a .npy file, is cut short, or holds objects.
+    Raises: DataError if it is not a .npy file, is truncated, or contains objects.
     """
     try:
         with path.open("rb") as stream:
@@ -52,7 +52,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Shaped[Array, "...
             for name in names:
                 where = f"array {name!r} in {path}"
                 entry = archive.getinfo(f"{name}.npy")
-                if entry.file_size > max(MOST_UNPACKED, MOST_RATIO * entry.compress_size):
+                if entry.file_size > max(MAX_UNPACKED, MAX_RATIO * entry.compress_size):
                     raise DataError(
                         f"{where} unpacks from {entry.compress_size:,} bytes to {entry.file_size:,}: that is a zip "
                         "bomb, or "
@@ -71,7 +71,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Shaped[Array, "...
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OSError) as error:
         raise DataError(
             f"{path} cannot be read as .npz ({' '.join(str(error).split())}): expected a file that numpy.savez "
-            "wrote, replace it with a whole one"
+            "wrote; replace it with a complete one"
         ) from None
     return arrays
 
@@ -86,7 +86,7 @@ def names_in_npz(path: Path) -> list[str]:
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read as .npz ({' '.join(str(error).split())}): expected a file that numpy.savez "
-            "wrote, replace it with a whole one"
+            "wrote; replace it with a complete one"
         ) from None
 
 
@@ -99,7 +99,7 @@ def _read_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dty
     shape, fortran, dtype = read(stream)
     if dtype.hasobject:
         raise DataError(
-            f"{where} holds Python objects, shape={shape}: expected numbers or text. It is not read, as unpickling "
+            f"{where} contains Python objects, shape={shape}: expected numbers or text. It is not read, as unpickling "
             "runs "
             "what a file asks for; save it again with one dtype, as x.astype(np.float32) or y.astype(str)"
         )
@@ -112,5 +112,5 @@ def _check_size(where: str, shape: tuple[int, ...], dtype: np.dtype, there: int)
     wanted = math.prod(shape) * dtype.itemsize
     if any(length < 0 for length in shape) or wanted != there:
         raise DataError(
-            f"{where} claims shape={shape} dtype={dtype}, {wanted:,} bytes, and holds {there:,}: it is damaged"
+            f"{where} claims shape={shape} dtype={dtype}, {wanted:,} bytes, but has {there:,}: it is damaged"
         )

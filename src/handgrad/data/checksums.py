@@ -19,31 +19,31 @@ def file_sha256(path: Path) -> str:
 
 
 def content_checksum(path: Path, algorithm: str) -> str:
-    """The checksum of what a file holds, hexadecimal: of a gzip file, whatever its name, of its content unpacked.
+    """The checksum of the content of a file, hexadecimal; a gzip file, whatever its name, is decompressed first.
 
     Arguments:
-        algorithm: a name that `hashlib` knows, "sha256", "sha1" or "md5".
+        algorithm: a name that `hashlib` knows, such as "sha256", "sha1" or "md5".
 
-    Raises: DataError where a gzip file is damaged.
+    Raises: DataError if a gzip file is damaged.
     """
     try:
         with gzip.open(path) if is_gzip(path) else path.open("rb") as stream:
             return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is not a complete gzip file ({error}): replace it with a whole one") from None
+        raise DataError(f"{path} is not a complete gzip file ({error}): replace it with a complete one") from None
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether a file begins as gzip files do."""
+    """Whether a file begins with the magic number of gzip."""
     with path.open("rb") as stream:
         return stream.read(2) == b"\x1f\x8b"
 
 
-def archive_holds(path: Path, checksums: Mapping[str, tuple[str, str]]) -> bool:
-    """Whether a .tar.gz holds files with these checksums, in whatever order and however it is packed.
+def archive_contains(path: Path, checksums: Mapping[str, tuple[str, str]]) -> bool:
+    """Whether a .tar.gz contains files with these checksums, in any order and with any compression.
 
     Arguments:
-        checksums: of each path in the archive, the algorithm and the hexadecimal digits.
+        checksums: for each path in the archive, the algorithm and the hexadecimal digits.
     """
     found = {}
     try:

@@ -22,9 +22,9 @@ _NAMES = (*_BATCHES["train"], *_BATCHES["test"])
 BINARY_FILES = tuple(f"{name}.bin" for name in _NAMES)
 
 _PIXELS = 3072
-_MOST = 10_000  # records in an official batch, which is the maximum
-MOST_BYTES = _MOST * (1 + _PIXELS)
-_MOST_PICKLED_BYTES = 64 * 2**20  # an official one takes 30
+_MAX_RECORDS = 10_000  # records in an official batch, which is the maximum
+MOST_BYTES = _MAX_RECORDS * (1 + _PIXELS)
+_MAX_PICKLED_BYTES = 64 * 2**20  # an official one takes 30
 
 
 def wanted(entry: Entry) -> str:
@@ -82,7 +82,7 @@ def _read_bytes(path: Path, most: int, expected: str) -> bytes:
 
 def _read_binary(path: Path) -> Samples:
     record = 1 + _PIXELS
-    expected = f"1 to {_MOST} records of {record} bytes"
+    expected = f"1 to {_MAX_RECORDS} records of {record} bytes"
     content = _read_bytes(path, MOST_BYTES, expected)
     if not content or len(content) % record:
         raise DataError(f"{path} has {len(content)} bytes: expected {expected}")
@@ -91,13 +91,20 @@ def _read_binary(path: Path) -> Samples:
 
 
 def _read_pickled(path: Path) -> Samples:
-    expected = f"a pickled dict with data, uint8 (n, {_PIXELS}), and labels, n ints from 0 to 9, n from 1 to {_MOST}"
-    content = unpickle(_read_bytes(path, _MOST_PICKLED_BYTES, expected), path)
+    expected = (
+        f"a pickled dict with data, uint8 (n, {_PIXELS}), and labels, n ints from 0 to 9, n from 1 to {_MAX_RECORDS}"
+    )
+    content = unpickle(_read_bytes(path, _MAX_PICKLED_BYTES, expected), path)
     if not isinstance(content, dict):
-        raise DataError(f"{path} holds a {type(content).__name__}: expected {expected}")
+        raise DataError(f"{path} contains a {type(content).__name__}: expected {expected}")
     # The keys are bytes or str, depending on whether Python 2 or Python 3 wrote the file.
     data, labels = (content.get(key.encode(), content.get(key)) for key in ("data", "labels"))
-    if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != _PIXELS or not 1 <= len(data) <= _MOST:
+    if (
+        not isinstance(data, np.ndarray)
+        or data.ndim != 2
+        or data.shape[1] != _PIXELS
+        or not 1 <= len(data) <= _MAX_RECORDS
+    ):
         found = f"of shape {data.shape}" if isinstance(data, np.ndarray) else f"of type {type(data).__name__}"
         raise DataError(f"{path} has data {found}: expected {expected}")
     if not isinstance(labels, list) or len(labels) != len(data):

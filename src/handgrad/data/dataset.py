@@ -244,7 +244,7 @@ class Dataset:
         """
         if self.task == "regression":
             raise ConfigError(
-                f"class_weight=balanced goes with a classification, and {self.name} is a regression: leave it out"
+                f"class_weight=balanced applies to classification, but {self.name} is a regression: leave it out"
             )
         train = self.indices("train")
         counts = np.bincount(self.labels[train], minlength=len(self.classes))

@@ -1,4 +1,4 @@
-"""Fetches one file over HTTP: from several mirrors, going on where a transfer broke off, checked by a checksum."""
+"""Downloads one file over HTTP from several mirrors, with resumed transfers and a verified checksum."""
 
 from __future__ import annotations
 
@@ -46,15 +46,16 @@ def download(
 
     Arguments:
         urls: http or https addresses of the same file, tried in turn.
-        path: the target; its folder is made.
+        path: the target; its folder is created if necessary.
         sha256: checksum that the file must have, hexadecimal, unless `same_content` accepts it.
-        size: bytes that such a file has.
-        same_content: whether a file with another checksum holds the same, packed in another way; None accepts none.
-        most: bytes that such a file may have; no mirror can send more than the larger of `most` and `size`.
-        progress: called with (bytes there, size).
-        timeout: seconds without any answer after which a mirror is given up.
+        size: size of the file with this checksum in bytes.
+        same_content: whether a file with another checksum has the same content, with another compression; None to
+            accept no such file.
+        most: maximum size of such a file in bytes; no mirror can send more than the larger of `most` and `size`.
+        progress: called with (received bytes, size).
+        timeout: seconds without a response after which a mirror is given up.
 
-    Raises: DataError that lists the failure of each mirror, or that the file cannot be written.
+    Raises: DataError that lists the failure of each mirror, or says that the file cannot be written.
     """
     for url in urls:
         if not re.match(r"https?://", url):
@@ -85,16 +86,16 @@ def download(
     except (OSError, _DiskFailed) as error:
         reason = error if isinstance(error, _DiskFailed) else error.strerror or error
         raise DataError(f"{path} cannot be written ({reason}): free some space or choose another folder") from None
-    again = f"resumes from byte {kept}" if kept else "starts again"
+    again = f"the download resumes from byte {kept}" if kept else "the download starts from the beginning"
     raise DataError(
-        f"{path.name} could not be downloaded: {'; '.join(failures)}. Check the connection and run it again "
-        f"(it {again}), or put the file at {path} by hand"
+        f"{path.name} could not be downloaded: {'; '.join(failures)}. Check the connection and try again "
+        f"({again}), or put the file at {path} yourself"
     )
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What a mirror has to send: how many bytes the official file has, how many are accepted, and the check of them."""
+    """The expected file: the size of the official one, the accepted sizes, and a check of the content."""
 
     sha256: str
     size: int
@@ -122,8 +123,8 @@ def _fetch(url: str, part: Path, wanted: _Wanted, progress: Progress, timeout: f
             if wanted.is_right(part):
                 return
             part.unlink()
-            failure = f"sent other bytes than expected (SHA-256 is not {wanted.sha256[:12]}...)"
-            if start == 0:  # all of them came from here: asking again brings the same
+            failure = f"sent a different file (SHA-256 is not {wanted.sha256[:12]}...)"
+            if start == 0:  # everything came from this mirror, which would send the same again
                 break
         elif now <= start and not (start and now == 0):  # no progress; start again if the part file was discarded
             break
@@ -131,17 +132,17 @@ def _fetch(url: str, part: Path, wanted: _Wanted, progress: Progress, timeout: f
 
 
 def _transfer(url: str, part: Path, start: int, wanted: _Wanted, progress: Progress, timeout: float) -> str:
-    """Appends to `part` what the mirror sends from byte `start` on. Returns what went wrong, "" where all came."""
+    """Appends the data from byte `start` on to `part`. Returns an error message, or "" if they are complete."""
     headers = {"User-Agent": "handgrad", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
     try:
         with _opener().open(request.Request(url, headers=headers), timeout=timeout) as response:
             if start and response.status == 200:
-                start = 0  # the server knows no ranges and sends it all
+                start = 0  # the server does not support ranges and sends everything
             elif start and not _continues(response.headers.get("Content-Range", ""), start, wanted):
                 part.unlink()
-                return f"answered a request for bytes {start}- with status {response.status} and other bytes"
+                return f"answered a request for bytes {start}- with status {response.status} and different bytes"
             length = response.headers.get("Content-Length")
             total = wanted.size if length is None else start + int(length)
             if not wanted.of_size(total):
@@ -168,7 +169,7 @@ def _continues(content_range: str, start: int, wanted: _Wanted) -> bool:
 def _write(
     response: http.client.HTTPResponse, part: Path, start: int, total: int, wanted: _Wanted, progress: Progress
 ) -> str:
-    """Writes the body to `part` from byte `start` on. Network errors pass; those of the disk become _DiskFailed."""
+    """Writes the body to `part` from byte `start` on. Raises network errors unchanged, disk errors as _DiskFailed."""
     done = start
     try:
         stream = part.open("ab" if start else "wb")

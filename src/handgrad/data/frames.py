@@ -79,7 +79,7 @@ class FrameDataset(Dataset):
     Raises: ConfigError if image augmentation is requested.
     """
 
-    inputs: Frames  # pyright: ignore[reportIncompatibleVariableOverride]  (what is used of an array, over several)
+    inputs: Frames  # pyright: ignore[reportIncompatibleVariableOverride]  (the part of the interface of an array that is used)
     _: KW_ONLY
     offsets: Integer[Array, "U+1"]
     context: int = 0

@@ -64,8 +64,8 @@ def read(entry: Entry, folder: Path) -> dict[str, Samples]:
         labels = read_idx(label_path, (), entry.sizes[split])
         if len(images) != len(labels):
             raise DataError(
-                f"{label_path} holds {len(labels)} labels but {image_path.name} {len(images)} images: expected as many "
-                "of one as of the other"
+                f"{label_path} contains {len(labels)} labels but {image_path.name} {len(images)} images: expected the "
+                "same number of both"
             )
         check_labels(label_path, labels, len(entry.classes))
         samples[split] = Samples(images[:, np.newaxis], labels)
@@ -106,7 +106,7 @@ def read_idx(path: Path, sample_shape: tuple[int, ...], most: int) -> UInt8[Arra
         raise DataError(f"{path} cannot be read ({error.strerror or error}): {expected}") from None
     if len(values) != size:
         found = f"{len(values)} bytes" if len(values) < size else "more"
-        raise DataError(f"{path} claims {n} samples, which take {size} bytes, and holds {found}: {expected}")
+        raise DataError(f"{path} claims {n} samples, which take {size} bytes, but has {found}: {expected}")
     return np.frombuffer(values, np.uint8).reshape(n, *shape)
 
 
@@ -139,7 +139,7 @@ def read_any_idx(path: Path) -> Num[Array, "n *shape"]:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): expected an IDX file") from None
     if len(header) < 4 * magic[3] or len(values) != size:
         found = f"{len(values)} bytes" if len(values) < size else "more"
-        raise DataError(f"{path} claims {_by(shape)} values, which take {size} bytes, and holds {found}: it is damaged")
+        raise DataError(f"{path} claims {_by(shape)} values, which take {size} bytes, but has {found}: it is damaged")
     return np.frombuffer(values, dtype).astype(dtype.newbyteorder("="), copy=False).reshape(shape)
 
 

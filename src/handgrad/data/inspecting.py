@@ -17,10 +17,10 @@ from handgrad.data.sources import Reading, digest, read
 from handgrad.data.tables import MISSING, Table, as_text, numbers_in, parse_number
 
 #: Classes with fewer training samples than this are reported.
-FEW_SAMPLES = 10
+MIN_SAMPLES = 10
 
 #: Fraction of missing values above which a column is reported.
-MANY_MISSING = 0.5
+MAX_MISSING = 0.5
 
 _CHUNK = 4096
 
@@ -142,9 +142,9 @@ def _suspicious(
     yield from _missing(raw)
     yield from _names(dataset)
     yield from _duplicates(dataset, splits)
-    few = [name for name, counts in classes.items() if counts["train"] < FEW_SAMPLES]
+    few = [name for name, counts in classes.items() if counts["train"] < MIN_SAMPLES]
     if few:
-        yield f"fewer than {FEW_SAMPLES} training samples: {_listed(few)}"
+        yield f"fewer than {MIN_SAMPLES} training samples: {_listed(few)}"
     largest = max(((counts["train"], name) for name, counts in classes.items()), default=(0, ""))
     if largest[0] > 0.9 * len(splits["train"]):
         yield (
@@ -163,7 +163,7 @@ def _constant(raw: Raw, dataset: Dataset, train: Integer[Array, "n"]) -> Iterato
         yield "all training samples are the same"
     elif len(dataset.input_shape) == 1 and same.any():
         names = dataset.encoder.features if dataset.encoder is not None else [str(i) for i in range(len(same))]
-        yield f"constant in training, so of no use: {_listed([names[i] for i in np.flatnonzero(same)])}"
+        yield f"constant in training, so not useful: {_listed([names[i] for i in np.flatnonzero(same)])}"
 
 
 def _row_numbers(raw: Raw, dataset: Dataset) -> Iterator[str]:
@@ -185,8 +185,8 @@ def _codes(raw: Raw, dataset: Dataset) -> Iterator[str]:
             code = raw.inputs.leading_zeros.get(column.name)
             if column.kind == "number" and code is not None:
                 yield (
-                    f"column {column.name!r} holds numbers with leading zeros ({code!r}): if they are codes, name it a "
-                    f"category (--categories {column.name})"
+                    f"column {column.name!r} contains numbers with leading zeros ({code!r}): if they are codes, "
+                    f"declare it a category (--categories {column.name})"
                 )
 
 
@@ -217,7 +217,7 @@ def _missing(raw: Raw) -> Iterator[str]:
                 share = float((as_text(column) == "").mean())
             else:
                 share = float(np.isnan(numbers_in(column)[0]).mean()) if column.dtype.kind in "iuf" else 0.0
-            if MANY_MISSING < share < 1:
+            if MAX_MISSING < share < 1:
                 yield f"column {name!r} is missing in {100 * share:.0f}% of the rows"
 
 

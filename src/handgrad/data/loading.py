@@ -11,15 +11,15 @@ import numpy as np
 
 from handgrad.data import cifar10, digits, idx, speech, splitting
 from handgrad.data.catalogue import DATASETS, Entry
-from handgrad.data.checksums import archive_holds, content_checksum, file_sha256, is_gzip
+from handgrad.data.checksums import archive_contains, content_checksum, file_sha256, is_gzip
 from handgrad.data.dataset import VALIDATION_SPLITS, Dataset, fit_preprocessing
 from handgrad.data.progress import Progress
 from handgrad.data.samples import Samples
 from handgrad.errors import ConfigError, DataError
 
-#: A download that is packed worse than the official file may have so many times its bytes. Unpacked, no official file
-#: has five times its bytes.
-_MOST_PACKED = 8
+#: Maximum size of a download with a different compression, relative to the official file. Decompression makes no
+#: official file five times as large.
+_MAX_COMPRESSED_RATIO = 8
 
 _FORMATS: dict[str, ModuleType] = {"digits": digits, "idx": idx, "cifar10": cifar10, "speech": speech}
 
@@ -96,7 +96,7 @@ def load(
             raise ConfigError(f"validation_size={validation_size}: {name} is validated on its dev.npy; leave it out")
         return speech.load_frames(entry, folder, preprocessing or entry.preprocessing, context)
     if context:
-        raise ConfigError(f"context={context} goes with dataset=speech, not with {name}: leave it out")
+        raise ConfigError(f"context={context} applies to dataset=speech, not to {name}: leave it out")
     samples = _read(entry, folder, data_dir)
     return _assemble(entry, samples, preprocessing or entry.preprocessing, validation_size, validation_split)
 
@@ -128,7 +128,7 @@ def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | N
 
     base = _base(data_dir)
     packed = entry.format == "cifar10"
-    folder = base / cifar10.BINARY if packed else _begun(entry, data_dir) or base / entry.name
+    folder = base / cifar10.BINARY if packed else _incomplete(entry, data_dir) or base / entry.name
     for wanted in entry.downloads:
         target = (base if packed else folder) / wanted.name
         urls = [mirror + wanted.name for mirror in entry.mirrors]
@@ -138,8 +138,8 @@ def get(name: str, *, data_dir: str | Path | None = None, progress: Progress | N
                 target,
                 sha256=wanted.sha256,
                 size=wanted.size,
-                same_content=lambda file, name=wanted.name: _holds_official(entry, name, file),
-                most=_MOST_PACKED * wanted.size,
+                same_content=lambda file, name=wanted.name: _has_official_content(entry, name, file),
+                most=_MAX_COMPRESSED_RATIO * wanted.size,
                 progress=progress or shown,
             )
         if packed:
@@ -165,7 +165,7 @@ def check(name: str, *, data_dir: str | Path | None = None) -> Check:
     present, _ = form.files(folder)
     official = {path: _is_official(entry, path.name, path) for path in present}
     packed = {wanted.sha256 for wanted in entry.downloads}
-    of_archive = entry.format == "cifar10"  # its files are not packed one by one
+    of_archive = entry.format == "cifar10"  # its files are not compressed separately
     repacked = [path for path in present if official[path] and not of_archive and file_sha256(path) not in packed]
     return Check(folder, sizes, official, tuple(repacked))
 
@@ -178,8 +178,8 @@ def describe(*, data_dir: str | Path | None = None) -> list[Listing]:
 
 
 def _is_official(entry: Entry, name: str, path: Path) -> bool | None:
-    """Whether a file holds what the official file of this name holds, packed or not; None where the catalogue has no
-    checksum of that."""
+    """Whether the content of a file, compressed or not, is that of the official file of this name; None if the
+    catalogue has no checksum of it."""
     plain = name.removesuffix(".gz").replace(".idx", "-idx")
     for file, algorithm, checksum in entry.contents:
         if file == plain:
@@ -187,14 +187,14 @@ def _is_official(entry: Entry, name: str, path: Path) -> bool | None:
     return None
 
 
-def _holds_official(entry: Entry, name: str, path: Path) -> bool:
-    """Whether a download that is not the official file, byte for byte, holds the same packed in another way."""
+def _has_official_content(entry: Entry, name: str, path: Path) -> bool:
+    """Whether a download that is not byte for byte the official file has the same content with another compression."""
     if entry.format == "cifar10":
         files = {f"{cifar10.BINARY}/{file}": total for file, *total in entry.contents if file in cifar10.BINARY_FILES}
-        return bool(files) and archive_holds(path, {file: (total[0], total[1]) for file, total in files.items()})
+        return bool(files) and archive_contains(path, {file: (total[0], total[1]) for file, total in files.items()})
     try:
         return is_gzip(path) and _is_official(entry, name, path) is True
-    except DataError:  # no complete gzip file
+    except DataError:  # not a complete gzip file
         return False
 
 
@@ -206,7 +206,7 @@ def _entry(name: str, data_dir: str | Path | None) -> Entry:
     if data_dir is not None and DATASETS[name].format == "digits":
         others = ", ".join(other for other in DATASETS if other != name)
         raise ConfigError(
-            f"data_dir={data_dir} does not go with dataset={name}, which is part of the package: leave data_dir "
+            f"data_dir={data_dir} does not apply to dataset={name}, which is part of the package: leave data_dir "
             f"out, or choose a data set from that folder with dataset (one of {others})"
         )
     return DATASETS[name]
@@ -223,8 +223,8 @@ def _read(entry: Entry, folder: Path, data_dir: str | Path | None) -> dict[str, 
     except DataError as error:
         if not entry.downloads:
             raise
-        ours = f"run `handgrad data get {entry.name}`, which fetches what is broken again"
-        theirs = "write the file again as its format asks, or replace it with a whole one"
+        ours = f"run `handgrad data get {entry.name}`, which downloads damaged files again"
+        theirs = "write the file again in the correct format, or replace it with a complete one"
         raise DataError(f"{error}; {theirs if _named_by_user(data_dir) else ours}") from None
 
 
@@ -262,42 +262,48 @@ def _find(entry: Entry, data_dir: str | Path | None) -> Path | None:
     return next(complete, None)
 
 
-def _begun(entry: Entry, data_dir: str | Path | None) -> Path | None:
+def _incomplete(entry: Entry, data_dir: str | Path | None) -> Path | None:
     """The first folder with any file of the data set."""
-    begun = (folder for folder in _folders(entry, data_dir) if _format(entry).files(folder)[0])
-    return next(begun, None)
+    incomplete = (folder for folder in _folders(entry, data_dir) if _format(entry).files(folder)[0])
+    return next(incomplete, None)
 
 
 def _missing(entry: Entry, data_dir: str | Path | None, offline: bool) -> str:
     base = _base(data_dir)
-    if folder := _begun(entry, data_dir):
+    if folder := _incomplete(entry, data_dir):
         what = f"{entry.name} is incomplete: {folder} lacks {', '.join(_format(entry).files(folder)[1])}"
     else:
-        what = f"{entry.name} is not in {base}" + _what_lies_there(entry, base)
+        what = f"{entry.name} is not in {base}" + _existing_names(entry, base)
     where = f" --data-dir {base}" if data_dir is not None else ""
     if not entry.downloads:
         return (
-            f"{what}: expected there {_format(entry).wanted(entry)}; name their folder with --data-dir, or make them "
+            f"{what}: expected {_format(entry).wanted(entry)}; specify their folder with --data-dir, or create them "
             "from recordings with handgrad speech prepare"
         )
     fetch_it = f"run `handgrad data get {entry.name}{where}`" + (
         " on a machine with a network connection" if offline else ""
     )
-    return f"{what}: expected there {_format(entry).wanted(entry)}; put them there or {fetch_it}"
+    return f"{what}: expected {_format(entry).wanted(entry)}; put them there or {fetch_it}"
 
 
-def _what_lies_there(entry: Entry, base: Path) -> str:
-    """A hint what to rename if the files exist under other names, or a list of the existing names."""
+def _existing_names(entry: Entry, base: Path) -> str:
+    """A hint about what to rename if the files exist under other names, or a list of the existing names."""
     form = _format(entry)
     for folder in form.folders(entry, base):
         if _is_other_set(entry, folder) and not form.files(folder)[1]:
-            return f" ({folder} has such files, and is named for another data set: rename the folder if they are yours)"
+            return (
+                f" ({folder} has such files, but is named after another data set: rename it if they belong to this one)"
+            )
     try:
         names = sorted(path.name + "/" * path.is_dir() for path in base.iterdir() if not path.name.startswith("."))
     except OSError:
         return " (there is no such folder)" if not base.exists() else ""
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f" (there lie {', '.join(names[:8])}{more}: rename what is meant)" if names else " (it is empty)"
+    return (
+        f" (it contains {', '.join(names[:8])}{more}: is one of these the data set under another name?)"
+        if names
+        else " (it is empty)"
+    )
 
 
 def _validation_last(labels: np.ndarray, validation_size: int, n_classes: int) -> np.ndarray:

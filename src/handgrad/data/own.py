@@ -19,7 +19,7 @@ from handgrad.data.tables import (
     TableEncoder,
     as_column,
     as_text,
-    dressed_numbers,
+    formatted_numbers,
     is_frame,
     numbers_in,
     parse_number,
@@ -30,7 +30,7 @@ from handgrad.errors import ConfigError, DataError
 TEST_SIZE = 0.2
 
 #: Floating-point targets without fractions are classes if they have at most this many different values.
-FEW_WHOLE_VALUES = 20
+MAX_WHOLE_CLASSES = 20
 
 _CHUNK = 4096  # number of samples processed at a time, because inputs may be larger than memory
 
@@ -143,7 +143,7 @@ def raw_from_arrays(
 ) -> Raw:
     """Inputs and targets in memory as a `Raw`; arguments as for `from_arrays`."""
     if (x_test is None) != (y_test is None):
-        raise ConfigError("x_test goes with y_test: give both, or neither")
+        raise ConfigError("x_test requires y_test: give both, or neither")
     if is_frame(x):
         return _raw_from_frame(x, y, x_test, y_test, groups, sample_weight, name)
     inputs = as_inputs(x, f"x of {name}")
@@ -250,8 +250,8 @@ def _check_finite(x: Num[Array, "n *shape"], where: str) -> None:
         if bad.any():
             place = tuple(int(i) for i in np.argwhere(bad)[0])
             raise DataError(
-                f"{where} holds {part[place]} in sample {start + place[0]}: expected finite numbers that float32 can "
-                "hold; correct or leave out that sample (in a table, an empty cell is filled and flagged)"
+                f"{where} contains {part[place]} in sample {start + place[0]}: expected finite numbers that float32 "
+                "can represent; correct or leave out that sample (in a table, an empty cell is filled and flagged)"
             )
 
 
@@ -277,7 +277,7 @@ def as_targets(y: Any, where: str, name: str | None = None) -> dict[str, Shaped[
     if y.ndim == 1:
         column = as_column(y, where)
         if column.dtype.kind == "M":
-            raise DataError(f"{where} holds dates: expected classes or numbers")
+            raise DataError(f"{where} contains dates: expected classes or numbers")
         return {name: column}
     if y.ndim != 2 or y.dtype.kind not in "buif":
         raise DataError(f"{where} has shape={y.shape} dtype={y.dtype}: expected targets (n,), or numbers (n, T)")
@@ -355,7 +355,7 @@ def choose_task(targets: dict[str, Shaped[Array, "n"]]) -> str:
         return "regression"
     if column.dtype.kind == "O" and all(re.fullmatch(r"[+-]?\d+|", text.strip()) for text in set(column.tolist())):
         return "classification"
-    return "regression" if len(np.unique(numbers)) > FEW_WHOLE_VALUES else "classification"
+    return "regression" if len(np.unique(numbers)) > MAX_WHOLE_CLASSES else "classification"
 
 
 def class_labels(
@@ -381,7 +381,7 @@ def class_labels(
     if classes is None:
         numeric = {value: parse_number(value) for value in values}
         if any(number is not None and np.isinf(number) for number in numeric.values()):
-            raise DataError(f"{where} holds infinity: expected classes, or finite numbers")
+            raise DataError(f"{where} contains infinity: expected classes, or finite numbers")
         known = {v: n for v, n in numeric.items() if n is not None and n == n}
         names = sorted(known, key=lambda v: (known[v], v)) + sorted(values - known.keys())
         classes = tuple(names)
@@ -389,8 +389,8 @@ def class_labels(
             raise DataError(f"{where} has one class only, {names[0]!r}: expected at least two")
         if len(classes) > max(2, len(text) / 2):
             advice = "are these row numbers or names? A quantity is learned with --task regression"
-            if dressed := dressed_numbers(values):
-                advice = f"to learn the numbers with {dressed}, write plain numbers, as 1234.5"
+            if formatting := formatted_numbers(values):
+                advice = f"to learn the numbers with {formatting}, write plain numbers, as 1234.5"
             raise DataError(
                 f"{where} has {len(classes):,} classes in {len(text):,} rows: expected several rows for each class; "
                 f"{advice}"
@@ -413,7 +413,7 @@ def real_targets(targets: dict[str, Shaped[Array, "n"]], where: str) -> Num[Arra
         if bad.any():
             row = int(bad.argmax())
             raise DataError(
-                f"target {name!r} of {where} holds {str(column[row])!r:.40} in row {row + 1}: expected a finite "
+                f"target {name!r} of {where} contains {str(column[row])!r:.40} in row {row + 1}: expected a finite "
                 "number; correct it, leave the row out, or choose --task classification"
             )
         columns.append(numbers)
@@ -448,7 +448,7 @@ def assemble(
         raise DataError(f"{raw.name} has 0 rows: expected a row for each sample")
     for name, column in raw.targets.items():
         if column.dtype.kind in "mM":
-            raise DataError(f"target {name!r} of {raw.name} holds dates: expected classes or numbers")
+            raise DataError(f"target {name!r} of {raw.name} contains dates: expected classes or numbers")
     weights = _checked_weights(raw, n)
     task = task or choose_task(raw.targets)
     if task == "regression":
@@ -457,7 +457,7 @@ def assemble(
             raise DataError(f"the target of {raw.name} is {labels[0, 0]:g} in every row: expected different values")
     else:
         if len(raw.targets) > 1:
-            raise ConfigError(f"target={','.join(raw.targets)}: several targets go with task=regression; name one")
+            raise ConfigError(f"target={','.join(raw.targets)}: several targets require task=regression; name one")
         ((name, column),) = raw.targets.items()
         labels, classes = class_labels(column, f"target {name!r} of {raw.name}")
     classified = labels if task == "classification" else None
@@ -474,18 +474,20 @@ def assemble(
                 raise ConfigError(f"{option}={value}: {found[0]} is the target, not an input; leave it out there")
         ignored, named = columns_named(ignore, inputs), columns_named(categories, inputs)
         inputs = inputs.without(ignored)
-        if raw.groups is not None:  # the id of one person is no information about another
+        if raw.groups is not None:  # the id of one person says nothing about another
             inputs = inputs.without([k for k, column in inputs.columns.items() if column is raw.groups])
         encoder = TableEncoder.fit(inputs, train, target=tuple(raw.targets), categories=named)
         if inputs.unnamed:
             raise DataError(
-                f"{raw.name} has no name for column {inputs.unnamed[0]}, which holds values: name it in the header, or "
-                "save the table without it (in pandas: index=False)"
+                f"{raw.name} has no name for column {inputs.unnamed[0]}, which contains values: name it in the header, "
+                "or save the table without it (in pandas: index=False)"
             )
         _refuse_copies_in_table(raw, inputs, encoder, labels)
         for column in encoder.columns:
             if column.kind == "number":
-                notes += _coarse(f"column {column.name!r} of {raw.name}", numbers_in(inputs.columns[column.name])[0])
+                notes += _rounding_remark(
+                    f"column {column.name!r} of {raw.name}", numbers_in(inputs.columns[column.name])[0]
+                )
         inputs, unseen = encoder.transform(inputs)
         notes += [f"column {name!r} of {raw.name} is empty: it is left out" for name in encoder.left_out] + unseen
     else:
@@ -495,14 +497,14 @@ def assemble(
         _refuse_copies(raw, inputs, labels)
         if inputs.ndim == 2 and inputs.dtype.itemsize > 2 and inputs.dtype != np.float32 and not _is_mapped(inputs):
             for i in range(inputs.shape[1]):
-                notes += _coarse(f"feature {i} of {raw.name}", inputs[:, i].astype(np.float64))
+                notes += _rounding_remark(f"feature {i} of {raw.name}", inputs[:, i].astype(np.float64))
     if task == "regression":
         for name, column in raw.targets.items():
-            notes += _coarse(f"target {name!r} of {raw.name}", numbers_in(column)[0])
+            notes += _rounding_remark(f"target {name!r} of {raw.name}", numbers_in(column)[0])
 
     kind = preprocessing or ("unit" if raw.value_range else "standard")
     if encoder is not None and kind not in ("standard", "none"):
-        raise ConfigError(f"preprocessing={kind} goes with images: for a table choose standard or none")
+        raise ConfigError(f"preprocessing={kind} applies to images: for a table, choose standard or none")
     value_range = raw.value_range or max(1.0, float(np.abs(inputs).max()))
     if isinstance(raw.inputs, np.ndarray) and _is_mapped(raw.inputs):
         ends = np.cumsum([0, *sizes.values()])
@@ -536,13 +538,13 @@ def assemble(
     )
 
 
-def _coarse(where: str, values: Float[Array, "n"]) -> list[str]:
+def _rounding_remark(where: str, values: Float[Array, "n"]) -> list[str]:
     """A remark if float32 rounds values by more than 1% of their standard deviation, such as times in seconds."""
     values = values[np.isfinite(values)]
     if not len(values) or not np.abs(values).max() * 2.0**-24 > 0.01 * (spread := float(values.std())) > 0:
         return []
     return [
-        f"{where} varies by only {spread:g} around {values.mean():g}, which float32 cannot tell apart: subtract a "
+        f"{where} varies by only {spread:g} around {values.mean():g}, which float32 cannot distinguish: subtract a "
         "common offset first"
     ]
 
@@ -557,9 +559,8 @@ def _checked_weights(raw: Raw, n: int) -> Float[Array, "n"] | None:
     if bad.any():
         row = int(bad.argmax())
         raise DataError(
-            f"the weights of {raw.name} hold {str(raw.weights[row])!r:.40} in row {row + 1}: expected finite numbers "
-            "of at "
-            "least 0"
+            f"the weights of {raw.name} contain {str(raw.weights[row])!r:.40} in row {row + 1}: expected finite "
+            "numbers of at least 0"
         )
     if len(weights) == raw.sizes.get("train"):
         weights = np.concatenate([weights, np.ones(n - len(weights))])
@@ -629,7 +630,7 @@ def _check_classes_in_training(
         raise DataError(
             f"{raw.name} has {'the classes' if len(absent) > 1 else 'the class'} {', '.join(map(repr, absent[:5]))} "
             "outside of the training samples only: add training samples of "
-            "it, leave it out, or split the data another way"
+            "it, leave it out, or split the data differently"
         )
 
 

@@ -106,7 +106,7 @@ def read_images(paths: list[Path], size: str | None, mode: str | None) -> tuple[
     done: Counter[str] = Counter()
     for out, path in zip(pixels, paths, strict=True):
         with opened(path) as image:
-            shown, notes = _as_shown(image, path)
+            shown, notes = _decode(image, path)
             done.update(notes)
         if shown.size != (width, height):
             shown = shown.resize((width, height))
@@ -159,18 +159,18 @@ class opened:
         if isinstance(error, UnidentifiedImageError):
             raise DataError(f"{self.path} is not an image that can be read: expected {', '.join(FORMATS)}") from None
         if isinstance(error, (Image.DecompressionBombWarning, Image.DecompressionBombError)):
-            raise DataError(f"{self.path} has too many pixels ({error}): make it smaller") from None
+            raise DataError(f"{self.path} has too many pixels ({error}): reduce its size") from None
         if isinstance(error, (OSError, ValueError, EOFError, SyntaxError)):  # SyntaxError: Pillow's, of a broken PNG
             raise DataError(f"{self.path} is damaged and cannot be read ({error}): replace or remove it") from None
 
 
-def _as_shown(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
+def _decode(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
     from PIL import ExifTags, Image, ImageOps
 
     notes = []
     image.load()  # its EXIF data may follow the pixels
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        notes.append("turned as its EXIF orientation says")
+        notes.append("rotated according to its EXIF orientation")
     image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise DataError(f"{path} has floating-point pixels, whose range is not known: save it with 8 or 16 bits")
@@ -182,9 +182,9 @@ def _as_shown(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
         if alpha is not None:
             image.putalpha(Image.fromarray(alpha))
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
-        image, ground = _composite(image.convert("RGBA"))
-        if ground:
-            notes.append(f"transparent: put on a {ground} ground")
+        image, background = _composite(image.convert("RGBA"))
+        if background:
+            notes.append(f"transparent: put on a {background} background")
     return image, notes
 
 
@@ -196,5 +196,5 @@ def _composite(image: Image.Image) -> tuple[Image.Image, str]:
     lightness, alpha = np.asarray(image.convert("RGB").convert("L"), float), np.asarray(image)[..., 3] / 255
     if (alpha == 1).all():
         return image, ""
-    ground = "black" if (lightness * alpha).sum() > 127.5 * alpha.sum() else "white"
-    return Image.alpha_composite(Image.new("RGBA", image.size, ground), image), ground
+    background = "black" if (lightness * alpha).sum() > 127.5 * alpha.sum() else "white"
+    return Image.alpha_composite(Image.new("RGBA", image.size, background), image), background

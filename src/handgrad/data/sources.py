@@ -200,7 +200,7 @@ def _refuse_options(path: Path, reading: Reading) -> None:
         "image_mode": is_folder or suffix in pictures.SUFFIXES,
     }
     where = {
-        "target": "a table, or an .npy file whose targets lie in another",
+        "target": "a table, or an .npy file with its targets in another",
         "group": "a table or arrays",
         "sample_weight": "a table or arrays",
         "categories": "a table",
@@ -210,7 +210,7 @@ def _refuse_options(path: Path, reading: Reading) -> None:
     }
     for name, fit in fits.items():
         if getattr(reading, name) and not fit:
-            raise ConfigError(f"{name}={getattr(reading, name)} goes with {where[name]}, not with {path}: leave it out")
+            raise ConfigError(f"{name}={getattr(reading, name)} applies to {where[name]}, not to {path}: leave it out")
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ def _read_npz(path: Path, reading: Reading, targets: bool) -> Raw:
 def _read_npy(path: Path, reading: Reading, targets: bool) -> Raw:
     if not reading.target and targets:
         raise ConfigError(
-            f"{path} holds one array, and target is not set: name the .npy file of its targets with --target, or a "
+            f"{path} contains one array, and target is not set: name the .npy file of its targets with --target, or a "
             "folder "
             "with x.npy and y.npy as the data"
         )
@@ -356,7 +356,8 @@ def _read_pictures(path: Path, reading: Reading, targets: bool) -> Raw:
     images = [image for _, _, some in by_class for image in some]
     if not images and path.is_dir() and (loose := [p for p in path.iterdir() if pictures.is_image(p)]):
         raise DataError(
-            f"{path} holds images ({loose[0].name}) and no folders: expected a folder for each class, with its images"
+            f"{path} contains images ({loose[0].name}) and no folders: expected a folder for each class, with its "
+            "images"
         )
     if not images:
         raise DataError(
@@ -395,11 +396,11 @@ def _read_idx_folder(path: Path, reading: Reading, targets: bool) -> Raw:
     for stem, pair in sorted(found.items()):
         if len(pair) < 2:
             lacks = "labels" if "images" in pair else "images"
-            raise DataError(f"{path} has {next(iter(pair.values())).name} and lacks the {lacks} that go with it")
+            raise DataError(f"{path} has {next(iter(pair.values())).name} but not the {lacks} that belong to it")
         is_test = re.search(r"(t10k|test)$", stem, re.IGNORECASE) is not None
         part = "test" if is_test else "train"
         if part in parts:
-            raise DataError(f"{path} has two sets of {part} images, {stem} among them: expected one; move one away")
+            raise DataError(f"{path} has two sets of {part} images, including {stem}: expected one; move one away")
         x = as_inputs(idx.read_any_idx(pair["images"]), str(pair["images"]))
         y = as_targets(idx.read_any_idx(pair["labels"]), str(pair["labels"]))
         parts[part] = (x, y, pair)

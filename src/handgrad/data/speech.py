@@ -39,7 +39,7 @@ _NEEDED = ("train.npy", "train_labels.npy", "dev.npy", "dev_labels.npy")
 STATES = "states.txt"
 
 #: Labels above this limit are rejected as a mistake, because a network has a score for each class.
-_MOST_CLASSES = 10_000
+_MAX_CLASSES = 10_000
 #: Number of frames processed at a time.
 _CHUNK = 2**14
 
@@ -110,7 +110,7 @@ def load_frames(entry: Entry, folder: Path, kind: str, context: int) -> FrameDat
     """
     if kind not in PREPROCESSING:
         raise ConfigError(
-            f"preprocessing={kind} goes with images, not with dataset={entry.name}: choose {' or '.join(PREPROCESSING)}"
+            f"preprocessing={kind} applies to images, not to dataset={entry.name}: choose {' or '.join(PREPROCESSING)}"
         )
     splits, classes = _read_splits(folder)
     labelled = {name: (frames, labels) for name, (frames, labels) in splits.items() if labels is not None}
@@ -227,8 +227,8 @@ def read_frames(path: Path) -> Utterances:
         if wrong.any():
             frame, feature = np.unravel_index(int(wrong.argmax()), wrong.shape)
             raise DataError(
-                f"{path} holds {chunk[frame, feature]} at {utterances.locate(start + int(frame))}, feature {feature}: "
-                "expected finite numbers; leave the utterance out, or compute its features again"
+                f"{path} contains {chunk[frame, feature]} at {utterances.locate(start + int(frame))}, feature "
+                f"{feature}: expected finite numbers; leave the utterance out, or compute its features again"
             )
     return utterances
 
@@ -258,9 +258,9 @@ def read_labels(path: Path, frames: Utterances) -> Utterances:
         wrong = values != np.floor(values)  # of NaN, too
         if wrong.any():
             raise _wrong_label(labels, wrong, "a whole number")
-    wrong = (values < 0) | (values >= _MOST_CLASSES)
+    wrong = (values < 0) | (values >= _MAX_CLASSES)
     if wrong.any():
-        raise _wrong_label(labels, wrong, f"0 to one less than the number of classes (at most {_MOST_CLASSES:,})")
+        raise _wrong_label(labels, wrong, f"0 to one less than the number of classes (at most {_MAX_CLASSES:,})")
     return Utterances(path, values.astype(np.int64, copy=False), labels.offsets)
 
 
@@ -281,7 +281,7 @@ def _read(path: Path, axes: int, offsets_path: Path) -> Utterances:
                 raise DataError(f"{path} has no utterances: expected an object array of arrays {expected}")
             return _flattened(path, file, arrays, axes)
     if dtype.kind not in "fiu":
-        raise DataError(f"{path} holds values of dtype {dtype}: expected numbers")
+        raise DataError(f"{path} contains values of dtype {dtype}: expected numbers")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it
@@ -361,8 +361,8 @@ def _flattened(path: Path, file: BinaryIO, arrays: list[PickledArray], axes: int
 def _read_offsets(path: Path, frames_path: Path, n: int) -> Integer[Array, "U+1"]:
     if not path.is_file():
         raise DataError(
-            f"{frames_path} holds one array of {n} frames, and {path.name}, which says where each utterance begins, is "
-            f"missing next to it: expected it there, (U + 1,) whole numbers from 0 to {n}"
+            f"{frames_path} contains one array of {n} frames, and {path.name}, which says where each utterance begins, "
+            f"is missing next to it: expected it there, (U + 1,) whole numbers from 0 to {n}"
         )
     try:
         offsets = np.load(path, allow_pickle=False)

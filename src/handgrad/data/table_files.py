@@ -21,7 +21,7 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
 
 #: Maximum length of a line. The maximum length of a cell is 131,072, the limit of Python's csv reader.
-LONGEST_LINE = 1 << 24
+MAX_LINE = 1 << 24
 
 _LEADING_ZERO = re.compile(r"0\d+")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
@@ -122,7 +122,7 @@ def _parse(path: Path, stream: TextIO, text: set[str]) -> Table:
                     continue
                 raise DataError(
                     f"{path}, line {rows.line_num}, has {len(row)} cells: expected {len(names)}, as in the header "
-                    f"(separated by {delimiter!r}); correct the row, or quote a cell that holds the separator"
+                    f"(separated by {delimiter!r}); correct the row, or quote a cell that contains the separator"
                 )
             if [cell.strip() for cell in row] == names:
                 raise DataError(f"{path}, line {rows.line_num}, repeats the header: expected it once; remove this line")
@@ -194,15 +194,15 @@ def _encoding(start: bytes) -> str:
 def _lines(path: Path, stream: TextIO) -> Iterator[str]:
     """Iterates over the lines of a file; overlong lines are rejected before they fill the memory."""
     number = 0
-    while line := stream.readline(LONGEST_LINE):
+    while line := stream.readline(MAX_LINE):
         number += 1
-        if len(line) == LONGEST_LINE:
+        if len(line) == MAX_LINE:
             raise DataError(
-                f"{path}, line {number}, has more than {LONGEST_LINE:,} characters: expected a table of numbers and "
+                f"{path}, line {number}, has more than {MAX_LINE:,} characters: expected a table of numbers and "
                 "short text, one line per row"
             )
         if "\0" in line:
-            raise DataError(f"{path}, line {number}, holds a byte 0: expected text; is it a text file?")
+            raise DataError(f"{path}, line {number}, contains a byte 0: expected text; is it a text file?")
         yield line
 
 
@@ -266,7 +266,7 @@ class _Columns:
             (name, cell), *_ = self.with_points.items()
             (other, comma), *_ = self.with_comma.items()
             raise DataError(
-                f"column {name!r} of {where} holds {cell!r}, and column {other!r} {comma!r}: with decimal commas, a "
+                f"column {name!r} of {where} contains {cell!r}, and column {other!r} {comma!r}: with decimal commas, a "
                 "point separates thousands; write the numbers without thousands separators"
             )
 

@@ -27,11 +27,11 @@ MISSING = frozenset(
 )
 
 #: Fraction of numbers above which a column with some text is considered a numeric column.
-MOSTLY_NUMBERS = 0.5
+MIN_NUMERIC_FRACTION = 0.5
 
 #: A text column is free text or a name if it has more distinct values than the first limit and more than half as many
 #: as rows, if it has more than the second limit, or if a value is longer than the third.
-FEW_VALUES, MOST_VALUES, LONGEST_VALUE = 20, 1000, 200
+MAX_CATEGORIES, MAX_VALUES, MAX_VALUE_LENGTH = 20, 1000, 200
 
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T]\d{1,2}:\d{2}\S*)?"  # 2026-11-29, 2026-11-29T10:15:00Z
@@ -48,7 +48,7 @@ _CURRENCY = r"(?:[€$£¥₹]|EUR|USD|GBP|CHF|JPY)"
 _SIGN = r"[+\-\u2212]?"
 _BODY = r"(?:\d+|\d{1,3}(?:[.,'\u2019\s]\d{3})+)(?:[.,]\d+)?"
 #: Numbers that `float` does not accept, and what distinguishes them: 12 %, $5, 1.234,5, 1,234.5, 1 234, 173,6.
-_DRESSED = (
+_FORMATTED = (
     ("a percent sign", re.compile(rf"{_SIGN}{_BODY}\s*[%‰]")),
     ("a currency", re.compile(rf"{_SIGN}{_CURRENCY}\s*{_SIGN}{_BODY}|{_SIGN}{_BODY}\s*{_CURRENCY}")),
     ("a decimal comma or a thousands separator", re.compile(r"[+-]?\d{1,3},\d{3}")),
@@ -69,7 +69,7 @@ class Table:
             which the encoder does not support.
         leading_zeros: for columns of numbers that were read from text with leading zeros, such as postal codes, one of
             these texts.
-        unnamed: the positions, from 1, of columns that hold values and have no name; they are not in `columns`.
+        unnamed: the positions, from 1, of columns that contain values and have no name; they are not in `columns`.
         decimal_comma: whether it was read from text in which numbers may have decimal commas.
     """
 
@@ -89,7 +89,7 @@ class Table:
         Raises: DataError if two columns have the same name, or a column does not contain numbers, text or dates.
         """
         if hasattr(frame, "collect") and not hasattr(frame, "column_names"):
-            raise DataError(f"{name} is a {type(frame).__name__}, which holds no values yet: pass its collect()")
+            raise DataError(f"{name} is a {type(frame).__name__}, which contains no values yet: pass its collect()")
         names = list(frame) if isinstance(frame, Mapping) else list(getattr(frame, "column_names", frame.columns))
         check_names(name, [str(column) for column in names])
         columns = {str(column): as_column(frame[column], f"column {str(column)!r} of {name}") for column in names}
@@ -170,7 +170,8 @@ def as_column(values: Any, where: str) -> Shaped[Array, "n"]:
     for i, value in enumerate(objects):
         if not (_is_missing(value) or isinstance(value, (str, bool, np.bool_)) or _is_number(value)):
             raise DataError(
-                f"{where} holds {value!r:.60} of type {type(value).__name__} in row {i + 1}: expected a number or text"
+                f"{where} contains {value!r:.60} of type {type(value).__name__} in row {i + 1}: expected a number or "
+                "text"
             )
         column[i] = "" if _is_missing(value) else str(value)
     return column
@@ -197,14 +198,14 @@ def parse_number(text: str) -> float | None:
         return None
 
 
-def dressed_numbers(texts: Collection[str]) -> str:
+def formatted_numbers(texts: Collection[str]) -> str:
     """What distinguishes texts that are numbers for a reader but not for `parse_number` from plain numbers, with an
     example: "a percent sign ('12 %')". Empty if one of them is no such number, or if all are plain numbers."""
     kinds: dict[str, str] = {}
     for text in texts:
         if (number := parse_number(text)) is not None and number == number:
             continue
-        kind = next((kind for kind, pattern in _DRESSED if pattern.fullmatch(text)), None)
+        kind = next((kind for kind, pattern in _FORMATTED if pattern.fullmatch(text)), None)
         if kind is None:
             return ""
         if kind == "a decimal comma" and "." in text:
@@ -374,7 +375,7 @@ def _fit_column(
     out = f"leave it out (--ignore {_flag(name)})"
     if column.dtype.kind in "mM":
         raise DataError(
-            f"column {name!r} of {where} holds dates: turn them into numbers, such as days or years, or {out}"
+            f"column {name!r} of {where} contains dates: turn them into numbers, such as days or years, or {out}"
         )
     if not category:
         values, other = numbers_in(column)
@@ -388,28 +389,30 @@ def _fit_column(
         return None
     if all(_DATE.fullmatch(value) for value in different):
         raise DataError(
-            f"column {name!r} of {where} holds dates ({different[0]!r:.40}): turn them into numbers, such as days or "
-            f"years, or {out}"
+            f"column {name!r} of {where} contains dates ({different[0]!r:.40}): turn them into numbers, such as days "
+            f"or years, or {out}"
         )
-    if not category and (dressed := dressed_numbers(different)):
+    if not category and (formatting := formatted_numbers(different)):
         with_commas = all(_DECIMAL_COMMA.fullmatch(value) for value in different)
         plain = "plain numbers with a decimal point, as 1234.5"
         if with_commas:
             plain = "decimal points (or, in a CSV file, separate the columns by semicolons)"
         raise DataError(
-            f"column {name!r} of {where} holds numbers with {dressed}: write {plain}, name it a category (--categories "
-            f"{_flag(name)}), or {out}"
+            f"column {name!r} of {where} contains numbers with {formatting}: write {plain}, declare it a category "
+            f"(--categories {_flag(name)}), or {out}"
         )
     longest = max(different, key=len)
-    if len(longest) > LONGEST_VALUE:
+    if len(longest) > MAX_VALUE_LENGTH:
         row = int(np.flatnonzero(text == longest)[0]) + 1
-        raise DataError(f"column {name!r} of {where} holds free text ({len(longest):,} characters in row {row}): {out}")
-    if len(different) > MOST_VALUES or (not category and len(different) > max(FEW_VALUES, len(column) / 2)):
+        raise DataError(
+            f"column {name!r} of {where} contains free text ({len(longest):,} characters in row {row}): {out}"
+        )
+    if len(different) > MAX_VALUES or (not category and len(different) > max(MAX_CATEGORIES, len(column) / 2)):
         units = {found[1] if (found := _WITH_UNIT.fullmatch(value)) else None for value in different}
         if len(units) == 1 and None not in units:
             raise DataError(
-                f"column {name!r} of {where} holds numbers with the unit {units.pop()!r} ({different[0]!r:.40}): write "
-                f"the numbers alone, or {out}"
+                f"column {name!r} of {where} contains numbers with the unit {units.pop()!r} ({different[0]!r:.40}): "
+                f"write the numbers alone, or {out}"
             )
         raise DataError(
             f"column {name!r} of {where} has {len(different):,} different texts in {len(column):,} rows, as "
@@ -421,13 +424,13 @@ def _fit_column(
 def _refuse_mixed(where: str, name: str, column: np.ndarray, values: np.ndarray, other: np.ndarray, out: str) -> None:
     """Raises DataError if a column is numeric except for some cells."""
     numeric = int(np.isfinite(values).sum())
-    if numeric > MOSTLY_NUMBERS * (numeric + other.sum()):
+    if numeric > MIN_NUMERIC_FRACTION * (numeric + other.sum()):
         row = int(other.argmax())
         kinds = "1 other cell" if other.sum() == 1 else f"{int(other.sum()):,} other cells"
         raise DataError(
             f"column {name!r} of {where} mixes types: {numeric:,} numbers and {kinds}, the first "
             f"{str(column[row])!r:.40} "
-            f"in row {row + 1}: correct them, name it a category (--categories {_flag(name)}), or {out}"
+            f"in row {row + 1}: correct them, declare it a category (--categories {_flag(name)}), or {out}"
         )
 
 
@@ -445,8 +448,8 @@ def _refuse_infinite(where: str, name: str, values: Float[Array, "n"]) -> None:
     if infinite.any():
         row = int(infinite.argmax())
         raise DataError(
-            f"column {name!r} of {where} holds {values[row]:g} in row {row + 1}: expected finite numbers that float32 "
-            "can hold; correct it, or leave the cell empty if the value is missing"
+            f"column {name!r} of {where} contains {values[row]:g} in row {row + 1}: expected finite numbers that "
+            "float32 can represent; correct it, or leave the cell empty if the value is missing"
         )
 
 
@@ -467,11 +470,13 @@ def _encode(column: Column, table: Table, out: Float[Array, "n width"], notes: l
             notes.append(f"{where}: {values} that did not occur in training ({shown}); encoded as all zeros")
         return
     if source.dtype.kind in "mM":
-        raise DataError(f"{where} holds dates: expected numbers, as in training")
+        raise DataError(f"{where} contains dates: expected numbers, as in training")
     values, other = numbers_in(source)
     if other.any():
         row = int(other.argmax())
-        raise DataError(f"{where} holds {str(source[row])!r:.40} in row {row + 1}: expected a number, as in training")
+        raise DataError(
+            f"{where} contains {str(source[row])!r:.40} in row {row + 1}: expected a number, as in training"
+        )
     _refuse_infinite(table.name, column.name, values)
     missing = np.isnan(values)
     out[:, 0] = np.where(missing, column.fill, values)

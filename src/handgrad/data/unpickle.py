@@ -128,7 +128,7 @@ def unpickle_arrays(content: bytes | mmap, start: int, path: Path) -> list[Pickl
     try:
         found = _ArrayMachine(content, start).run()
         if type(found) is not _ObjectArray:
-            raise _Refused(f"which holds {_kind(found)}")
+            raise _Refused(f"which contains {_kind(found)}")
         return found.elements
     except _Refused as refused:
         raise DataError(
@@ -326,7 +326,7 @@ _NAMES = _names()
 _SHORT = 64
 
 #: An array may occur once in the file and several times in the result, up to this multiple of the file size.
-_MOST_UNFOLDED = 4
+_MAX_EXPANSION = 4
 
 _NUMERIC = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 
@@ -395,9 +395,9 @@ class _ArrayMachine(_Machine):
         total = 0
         for i, element in enumerate(elements):
             if type(element) is not PickledArray:
-                raise _Refused(f"which holds {_kind(element)} at utterance {i}")
+                raise _Refused(f"which contains {_kind(element)} at utterance {i}")
             total += element.size
-        if total > _MOST_UNFOLDED * len(self.content):  # the same array repeatedly
+        if total > _MAX_EXPANSION * len(self.content):  # the same array repeatedly
             raise _Refused(f"which unfolds its {len(self.content)} bytes into {total}")
         return _ObjectArray(elements)
 

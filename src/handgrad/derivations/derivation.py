@@ -41,9 +41,9 @@ COMPLEX_STEP = "complex step"
 CENTRAL_DIFFERENCES = "central differences"
 #: Largest relative error at which a comparison passes: rounding for exact methods, more for finite differences.
 TOLERANCE, DIFFERENCE_TOLERANCE = 1e-9, 1e-6
-SMALLEST_SCALE = 1e-8
+MIN_SCALE = 1e-8
 DIFFERENCE_STEP = 1e-5
-LARGEST_SIZE = 12
+MAX_SIZE = 12
 DRAWS = 3
 
 Function = Callable[..., Any]
@@ -86,10 +86,10 @@ class Link:
     snippet: str
 
     def place(self) -> str:
-        """`handgrad/nn/linear.py:73`, from the folder that holds the package.
+        """`handgrad/nn/linear.py:73`, from the folder that contains the package.
 
         Raises:
-            LookupError: the piece of text no longer stands in the function.
+            LookupError: the piece of text is no longer in the function.
         """
         target = inspect.unwrap(self.target)
         lines, first = inspect.getsourcelines(target)
@@ -122,7 +122,7 @@ class Step:
     direct: Function | None = None
     direct_label: str = "direct NumPy"
     link: Link | None = None
-    scale: float = SMALLEST_SCALE
+    scale: float = MIN_SCALE
     at: Mapping[str, str] = field(default_factory=dict)
 
     def source(self) -> str:
@@ -197,7 +197,7 @@ class Derivation:
         direct: Function | None = None,
         direct_label: str = "direct NumPy",
         link: Link | None = None,
-        scale: float = SMALLEST_SCALE,
+        scale: float = MIN_SCALE,
         at: Mapping[str, str] | None = None,
     ) -> Callable[[Function], Function]:
         """Adds the decorated function as the next step.
@@ -256,11 +256,11 @@ class Derivation:
             if name not in self.sizes:
                 near = near_match(name, self.sizes)
                 raise ConfigError(f"{self.name} has no size {name}: {near or 'it has ' + ', '.join(self.sizes)}")
-            least, most = self.least.get(name, 1), self.most.get(name, LARGEST_SIZE)
+            least, most = self.least.get(name, 1), self.most.get(name, MAX_SIZE)
             if not least <= size <= most:
                 raise ConfigError(
                     f"{name}={size} is out of range: {self.name} takes {least} to {most} "
-                    "(the numerical derivative moves every number in turn)"
+                    "(the numerical derivative varies every number in turn)"
                 )
         chosen = {**self.sizes, **(sizes or {})}
         every = [chosen] * DRAWS
@@ -379,8 +379,8 @@ def _error(value: Any, expected: Any, scale: float) -> float:
     if value.shape != expected.shape:
         return float("inf")
     error = relative_error(value, expected)
-    if scale > SMALLEST_SCALE:
-        largest = max(abs(value).max(initial=0), abs(expected).max(initial=0), SMALLEST_SCALE)
+    if scale > MIN_SCALE:
+        largest = max(abs(value).max(initial=0), abs(expected).max(initial=0), MIN_SCALE)
         error *= float(largest / max(largest, scale))
     return error if np.isfinite(error) else float("inf")
 

@@ -359,10 +359,10 @@ def dx_instance(x, dy, gamma, eps):
 
 
 @groupnorm.step(
-    "which is batch normalisation of one sample at a time",
+    "instance normalisation is batch normalisation of one sample at a time",
     r"G = C: \quad dx_n = \texttt{BatchNorm2d}\text{'s for the batch } (x_n)",
     "G = C: dxₙ is that of BatchNorm2d for the batch (xₙ)",
-    "A batch of one image, its pixels taking the place of the batch.",
+    "A batch of one image, whose pixels replace the batch.",
     same=True,
 )
 def dx_batch_of_one(x, dy, gamma, beta):
@@ -377,7 +377,7 @@ def dx_batch_of_one(x, dy, gamma, beta):
     "what nn computes: dγ",
     r"\texttt{weight.grad} = \sum_{nhw} dy_{nchw}\, \hat x_{nchw}",
     "weight.grad = Σ dy[n, c, h, w] x̂[n, c, h, w] over n, h, w",
-    "nn.GroupNorm's backward writes it into the parameter.",
+    "The backward pass of nn.GroupNorm stores it in the parameter.",
     same="dgamma",
     link=Link(nn.GroupNorm.backward, "self._sum(dy * normalized)"),
 )
@@ -428,9 +428,9 @@ rmsnorm = Derivation(
     },
     least={"D": 2},
     intro="Each sample is divided by the root mean square of its features, q standing for the mean square: (N, 1). "
-    "Indices: n, r and s are samples, i and j features. A batch of 1 is like any other; a single feature would be "
-    "degenerate (x̂ = ±1, but for ε). The paper's equation has no ε; nn adds it to q, so that a sample of zeros can be "
-    "divided.",
+    "Indices: n, r and s are samples, i and j features. A batch of 1 is not special; a single feature would be "
+    "degenerate (x̂ = ±1, except for ε). The paper's equation has no ε; nn adds it to q, so that a sample of zeros "
+    "can be divided.",
     source="Zhang and Sennrich (2019), Root mean square layer normalization, equation 4",
 )
 
@@ -456,10 +456,10 @@ def q(x):
 
 
 @rmsnorm.step(
-    "mean and variance in it",
+    "in terms of mean and variance",
     r"q_n = \sigma_n^2 + \mu_n^2",
     "qₙ = σₙ² + μₙ²",
-    "Where the features of a sample have mean 0, this is layer normalisation's variance.",
+    "If the features of a sample have mean 0, this is the variance of layer normalisation.",
     same=True,
 )
 def q_by_moments(x):
@@ -493,7 +493,7 @@ def out(normal, gamma):
 
 
 @rmsnorm.step(
-    "kept: a factor changes nothing but ε",
+    "invariance to scale, except for ε",
     r"\hat x(a x;\, \varepsilon) = \frac{x}{\sqrt{q + \varepsilon / a^2}} = \hat x(x;\, \varepsilon / a^2),"
     r" \quad a > 0",
     "x̂(a x; ε) = x / √(q + ε/a²) = x̂(x; ε/a²), a > 0",
@@ -506,7 +506,7 @@ def scaled(x, q, factor, eps):
 
 
 @rmsnorm.step(
-    "lost: a shift changes the output",
+    "no invariance to shifts",
     r"\hat x(x + b) = \frac{x + b}{\sqrt{q + 2 b \mu + b^2 + \varepsilon}}",
     "x̂(x + b) = (x + b) / √(q + 2 b μ + b² + ε)",
     "b remains in numerator and denominator. In layer normalisation it is subtracted with the mean.",
@@ -619,7 +619,7 @@ def rms_dx_matrix(dnormal, normal, q, eps):
 
 
 @rmsnorm.step(
-    "kept, in the gradient",
+    "invariance to scale, in the gradient",
     r"\sum_j x_{nj}\, dx_{nj} = \frac{\varepsilon}{q_n + \varepsilon} \sum_j d\hat x_{nj}\, \hat x_{nj}",
     "Σⱼ xₙⱼ dxₙⱼ = ε/(qₙ + ε) Σⱼ dx̂ₙⱼ x̂ₙⱼ",
     "The slope of the loss in the direction of x. With ε = 0, it would be 0, because scaling x does not change the "
@@ -632,7 +632,7 @@ def along_x(dnormal, normal, q, eps):
 
 
 @rmsnorm.step(
-    "lost, in the gradient",
+    "no invariance to shifts, in the gradient",
     r"\sum_j dx_{nj} = \frac{1}{\sqrt{q_n + \varepsilon}}"
     r" \Big(\sum_j d\hat x_{nj} - \overline{d\hat x \hat x} \sum_j \hat x_{nj}\Big)",
     "Σⱼ dxₙⱼ = (Σⱼ dx̂ₙⱼ − mean(dx̂ x̂) Σⱼ x̂ₙⱼ) / √(qₙ + ε)",

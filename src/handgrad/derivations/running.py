@@ -34,8 +34,8 @@ def run_optimizer(make, w: np.ndarray, gradient, steps: int) -> np.ndarray:
     """The weights after each of `steps` steps, `(T, D)`.
 
     Arguments:
-        make: `make([parameter])` gives the optimiser.
-        gradient: `gradient(w, t)`, t counting from 0.
+        make: `make([parameter])` returns the optimiser.
+        gradient: `gradient(w, t)`, with t counted from 0.
     """
     parameter = nn.Parameter(np.array(w))
     optimizer = make([parameter])

@@ -128,7 +128,7 @@ def dx_nn(x, dy):
 
 def _huge(rng, N, K):
     scores = 1000 + rng.random((N, K))
-    scores[:, 1:2] -= 2000  # so far below the maximum that only the maximum works as the constant
+    scores[:, 1:2] -= 2000  # so far below the maximum that only the maximum can be the constant
     return scores
 
 
@@ -185,7 +185,7 @@ def shifted(x):
     "Each row of huge gives 1 here if the definition, computed literally, is infinite. The formula is correct, but it "
     "overflows in floating point.",
     direct=lambda huge: np.ones(len(huge)),
-    direct_label="1 a row",
+    direct_label="1 per row",
 )
 def naive_is_infinite(huge):
     with np.errstate(over="ignore"):
@@ -678,8 +678,8 @@ l1 = Derivation(
     "Mean absolute error (L1)",
     {"N": 4, "D": 3},
     _distances,
-    intro="An outlier pulls no more than any other sample. At x = t there is a kink and no derivative; the field, and "
-    "nn, take 0 there. Every step is run there, too.",
+    intro="Outliers have no more influence than other samples. At x = t there is a kink and no derivative; nn uses 0, "
+    "as most libraries do. Every step is also checked there.",
     source="Hastie, Tibshirani, Friedman, The Elements of Statistical Learning (2009), section 10.6",
 )
 
@@ -712,7 +712,7 @@ def by_sign(x, t):
     "term by term",
     r"\frac{\partial L}{\partial x_{nd}} = \frac{1}{ND} \operatorname{sign}(x_{nd} - t_{nd})",
     "∂L/∂x = sign(x − t) / (N D)",
-    "The sign does not change near x where x ≠ t, so it is a constant factor; at x = t it is 0.",
+    "If x ≠ t, the sign does not change near x, so it is a constant factor; at x = t it is 0.",
     derivative=D("by_sign", "x"),
 )
 def l1_terms(x, t):
@@ -724,7 +724,7 @@ def l1_terms(x, t):
     r"\operatorname{sign}(d) = \tfrac12 \big(\mathbb 1(d > 0) - \mathbb 1(d \le 0)"
     r" + \mathbb 1(d \ge 0) - \mathbb 1(d < 0)\big)",
     "sign(d) = ½ (the slope on the left + the slope on the right)",
-    "At d = 0 the slope jumps from −1 to 1. Every number between is a subgradient; 0 is their mean.",
+    "At d = 0 the slope jumps from −1 to 1. Every number in between is a subgradient; 0 is their mean.",
     same=True,
 )
 def l1_sides(x, t):
@@ -738,7 +738,7 @@ def l1_sides(x, t):
     "what nn computes",
     r"dx = \operatorname{sign}(x - t) / (ND)",
     "dx = sign(x − t) / (N D)",
-    "nn.MeanAbsoluteError keeps the signs of its forward pass.",
+    "nn.MeanAbsoluteError stores the signs in its forward pass.",
     same=True,
     link=Link(nn.MeanAbsoluteError._gradients, "sign / sign.shape[-1]"),
 )
@@ -757,7 +757,7 @@ huber = Derivation(
     {"N": 4, "D": 3},
     _distances,
     intro="d = x − t. Squared error near the target, where the gradient shrinks with the distance; absolute error from "
-    "δ on (0.7 here), so that outliers pull with bounded force.",
+    "δ on (0.7 here), so that the influence of outliers is bounded.",
     source="Hastie, Tibshirani, Friedman, The Elements of Statistical Learning (2009), equation 10.23",
 )
 
@@ -767,7 +767,7 @@ huber = Derivation(
     r"L = \frac{1}{ND} \sum_{nd} \begin{cases} d_{nd}^2 / 2 & |d_{nd}| \le \delta \\ "
     r"\delta (|d_{nd}| - \delta / 2) & |d_{nd}| > \delta \end{cases}",
     "L = 1/(N D) Σ (d²/2 where |d| ≤ δ, else δ (|d| − δ/2))",
-    "At |d| = δ both branches are δ²/2. The direct form takes from d²/2 what lies beyond δ.",
+    "At |d| = δ both branches are δ²/2. The direct form subtracts the excess beyond δ from d²/2.",
     direct=lambda x, t, delta: ((x - t) ** 2 - np.maximum(abs(x - t) - delta, 0) ** 2).mean() / 2,
     direct_label="(d² − max(|d| − δ, 0)²) / 2",
 )
@@ -777,7 +777,7 @@ def two_branches(x, t, delta):
 
 
 @huber.step(
-    "by the clipped distance",
+    "in terms of the clipped distance",
     r"L = \frac{1}{ND} \sum_{nd} c_{nd} (d_{nd} - c_{nd} / 2), \quad c = \min(\max(d, -\delta), \delta)",
     "L = 1/(N D) Σ c (d − c/2), with c = d clipped to [−δ, δ]",
     "c = d gives d²/2. c = ±δ, with the sign of d, gives δ |d| − δ²/2.",
@@ -818,7 +818,7 @@ def huber_dx(x, t, delta):
     "what nn computes",
     r"dx = c / (ND)",
     "dx = c / (N D)",
-    "nn.Huber keeps c from its forward pass.",
+    "nn.Huber stores c in its forward pass.",
     same=True,
     link=Link(nn.Huber._gradients, "c / c.shape[-1]"),
 )

@@ -30,7 +30,7 @@ KERNELS = ("numpy", "numba")
 LOSSES_OF = {"classification": ("cross_entropy", "nll", "mse"), "regression": ("mse", "l1", "huber")}
 LOSSES = tuple(dict.fromkeys(name for names in LOSSES_OF.values() for name in names))
 #: Maximum number of classes for which an evaluation computes the confusion matrix.
-MOST_CONFUSED = 1000
+MAX_CONFUSION_CLASSES = 1000
 #: Convolution algorithms of the NumPy engine.
 CONVOLUTIONS = ("im2col", "taps", "winograd-2x2", "winograd-4x4")
 
@@ -118,13 +118,11 @@ class LossSpec:
             raise ConfigError(f"loss={self.name!r} is unknown, expected one of {', '.join(LOSSES)}")
         if self.label_smoothing and self.name != "cross_entropy":
             smoothing = f"label_smoothing={self.label_smoothing}"
-            raise ConfigError(f"{smoothing} goes with loss=cross_entropy, not with {self.name}: leave it out")
+            raise ConfigError(f"{smoothing} applies to loss=cross_entropy, not to {self.name}: leave it out")
         if not self.huber_delta > 0:
             raise ConfigError(f"huber_delta={self.huber_delta}, expected a number above 0")
         if self.huber_delta != 1 and self.name != "huber":
-            raise ConfigError(
-                f"huber_delta={self.huber_delta} goes with loss=huber, not with {self.name}: leave it out"
-            )
+            raise ConfigError(f"huber_delta={self.huber_delta} applies to loss=huber, not to {self.name}: leave it out")
 
 
 @dataclass(frozen=True)
@@ -155,9 +153,9 @@ class OptimizerSpec:
         if self.name not in OPTIMIZERS:
             raise ConfigError(f"optimizer={self.name!r} is unknown, expected one of {', '.join(OPTIMIZERS)}")
         if self.momentum is not None and self.name not in ("sgd", "rmsprop", "muon"):
-            raise ConfigError(f"momentum={self.momentum} goes with sgd, rmsprop or muon, not with {self.name}")
+            raise ConfigError(f"momentum={self.momentum} applies to sgd, rmsprop or muon, not to {self.name}")
         if self.betas != (0.9, 0.999) and self.name not in ("adam", "adamw", "muon"):
-            raise ConfigError(f"betas={self.betas} go with adam, adamw or muon, not with {self.name}")
+            raise ConfigError(f"betas={self.betas} apply to adam, adamw or muon, not to {self.name}")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"betas={self.betas}, expected both in [0, 1)")
         if self.nesterov and (self.name != "sgd" or not self.momentum):
@@ -175,7 +173,7 @@ class Figures:
         errors: for regression, sums of the squared and absolute errors of each target, in its own unit,
             `(steps, 2, T)` or `(steps, M, 2, T)`, float64.
         confusion: for the evaluation of a classification, the number of samples of class i (row) classified as j
-            (column), `(K, K)` or `(M, K, K)`, int64; None with more than `MOST_CONFUSED` classes.
+            (column), `(K, K)` or `(M, K, K)`, int64; None with more than `MAX_CONFUSION_CLASSES` classes.
     """
 
     loss: Float[Array, "steps *models"]
@@ -304,19 +302,19 @@ def check_dataset(architecture: Architecture, dataset: Dataset, loss: LossSpec) 
     task, or the data set has invalid labels, targets or weights."""
     if loss.name not in LOSSES_OF[dataset.task]:
         raise ConfigError(
-            f"loss={loss.name} does not go with data set {dataset.name}, a {dataset.task}: "
+            f"loss={loss.name} does not match data set {dataset.name}, a {dataset.task}: "
             f"choose {', '.join(LOSSES_OF[dataset.task])}"
         )
     wanted = math.prod(architecture.input_shape)
     if math.prod(dataset.input_shape) != wanted:
         raise ConfigError(
-            f"the network takes {wanted} numbers a sample (input_shape={architecture.input_shape}), "
+            f"the network takes {wanted} numbers per sample (input_shape={architecture.input_shape}), "
             f"data set {dataset.name} has {math.prod(dataset.input_shape)} (input_shape={dataset.input_shape})"
         )
     if architecture.output_shape != (len(dataset.classes),):
         given, wanted = ("scores", "classes") if dataset.task == "classification" else ("outputs", "targets")
         raise ConfigError(
-            f"the network gives {architecture.output_shape} {given}, "
+            f"the network returns {architecture.output_shape} {given}, "
             f"data set {dataset.name} has {len(dataset.classes)} {wanted}"
         )
     if dataset.weights is not None and not (np.isfinite(dataset.weights) & (dataset.weights >= 0)).all():
@@ -326,7 +324,7 @@ def check_dataset(architecture: Architecture, dataset: Dataset, loss: LossSpec) 
         if shape != (len(dataset.inputs), len(dataset.classes)) or dtype.kind != "f":
             raise ConfigError(
                 f"data set {dataset.name} has targets of shape={shape} and dtype={dtype}, "
-                f"expected floating numbers ({len(dataset.inputs)}, {len(dataset.classes)})"
+                f"expected floating-point numbers ({len(dataset.inputs)}, {len(dataset.classes)})"
             )
         if not np.isfinite(dataset.labels).all():
             raise ConfigError(f"data set {dataset.name} has targets that are not finite: leave those samples out")

@@ -17,7 +17,7 @@ from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import KINDS, Architecture, LayerSpec, Row
 from handgrad.data import Dataset
 from handgrad.engines import (
-    MOST_CONFUSED,
+    MAX_CONFUSION_CLASSES,
     DivergedError,
     EngineSpec,
     Figures,
@@ -171,7 +171,7 @@ class NumpyEngine:
         if self.models is not None:
             for layer in self.network.modules():
                 if isinstance(layer, nn.Dropout):
-                    layer.rng = self._noise  # pyright: ignore[reportAttributeAccessIssue] (its kernel takes one a model)
+                    layer.rng = self._noise  # pyright: ignore[reportAttributeAccessIssue] (its kernel takes one per model)
 
         self.kernels = Kernels(spec.threads or 1, compiled=spec.kernels == "numba")
         self._network = self.kernels.lend(self.network)
@@ -234,7 +234,7 @@ class NumpyEngine:
         steps, *_, batch = indices.shape
         dataset, figures = self._loaded(), self._no_figures(steps, batch)
         weights = dataset.weights
-        self._settle_convolutions(batch)
+        self._select_convolutions(batch)
         if not self.network.training:
             self.network.train()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # reported below, with the layer's name
@@ -283,7 +283,7 @@ class NumpyEngine:
         samples = indices.shape[-1]
         figures = self._no_figures(1, samples)
         confusion, models = None, () if self.models is None else (np.arange(self.models)[:, None],)
-        if figures.errors is None and (k := self.architecture.output_shape[0]) <= MOST_CONFUSED:
+        if figures.errors is None and (k := self.architecture.output_shape[0]) <= MAX_CONFUSION_CLASSES:
             confusion = np.zeros((*figures.loss.shape[1:], k, k), np.int64)
         self.network.eval()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -328,19 +328,19 @@ class NumpyEngine:
             return np.empty((*stack, 0, *self.architecture.output_shape), self.dtype)
         return np.concatenate(parts, axis=-2)
 
-    def _settle_convolutions(self, batch: int) -> None:
+    def _select_convolutions(self, batch: int) -> None:
         """Selects the algorithm of every convolution once, so that a resumed run uses the same."""
         rows = self._convolution_rows
         if self.convolutions or not rows:
             return
         if self._spec.convolution == "measure":
             kernels = self._convolution_kernels()
-            quickest = {name: self._quickest(kernels[name], (batch, *row.input_shape)) for name, row in rows.items()}
-            self._use_convolutions(quickest)
+            fastest = {name: self._fastest(kernels[name], (batch, *row.input_shape)) for name, row in rows.items()}
+            self._use_convolutions(fastest)
         else:
             self._use_convolutions(convolution_plan(self.architecture, batch, self._spec.convolution))
 
-    def _quickest(self, kernel: Conv2dKernel, shape: tuple[int, ...]) -> str:
+    def _fastest(self, kernel: Conv2dKernel, shape: tuple[int, ...]) -> str:
         """The fastest algorithm by the best of three timings of forward and backward."""
         n, c, height, width = shape
         x = np.random.default_rng(0).standard_normal((n, height, width, c), self.dtype).transpose(0, 3, 1, 2)
@@ -371,7 +371,7 @@ class NumpyEngine:
     def _why_not_finite(self, x: Float[Array, "N ..."]) -> str:
         """Runs the batch again, layer by layer, and names the first layer with a non-finite output."""
         if not np.isfinite(x).all():
-            return "the data itself holds values that are not finite: check the input files"
+            return "the data contain values that are not finite: check the input files"
         advice = "the learning rate is most likely too high: try a tenth of it"
         for i, (layer, spec) in enumerate(zip(self.network, self.architecture.layers, strict=True)):
             for name, parameter in layer.named_parameters():
@@ -430,7 +430,7 @@ class Model:
         return {name: parameter.value for name, parameter in network.named_parameters()} | dict(network.named_buffers())
 
     def checkpoint(self) -> tuple[dict[str, Shaped[Array, "..."]], dict[str, Any]]:
-        """All that going on bit for bit needs, as arrays and a JSON value."""
+        """The complete state for bit-for-bit resumption, as arrays and a JSON value."""
         engine = self._engine
         arrays = {f"model/{name}": array for name, array in self.state_dict().items()}
         arrays.update((name, array.copy().reshape(1, -1)) for name, array in self._optimizer_state())
@@ -461,7 +461,7 @@ class Model:
             if not 0 <= row < update.models.stop - update.models.start:
                 continue
             for kind, arrays in update.kernel.state.items():
-                for name, array in update.apart(arrays, flat):
+                for name, array in update.by_name(arrays, flat):
                     rows = array[row : row + 1]
                     yield f"optimizer/{kind}/{name}", flat.shaped(rows.reshape(1, -1), name)
 
@@ -480,7 +480,7 @@ class _Update(NamedTuple):
             return float(rates)
         return _number(np.asarray(rates)[self.models])
 
-    def apart(self, arrays: list[np.ndarray], flat: FlatParameters) -> Iterator[tuple[str, np.ndarray]]:
+    def by_name(self, arrays: list[np.ndarray], flat: FlatParameters) -> Iterator[tuple[str, np.ndarray]]:
         """The state of each parameter, by name."""
         if self.names is not None:
             yield from zip(self.names, arrays, strict=True)

@@ -25,7 +25,7 @@ from handgrad._typing import Array, Float, Integer, Num, Shaped
 from handgrad.architectures import Architecture
 from handgrad.data import Dataset, FrameDataset
 from handgrad.engines import (
-    MOST_CONFUSED,
+    MAX_CONFUSION_CLASSES,
     DivergedError,
     EngineSpec,
     Figures,
@@ -168,10 +168,10 @@ class TorchEngine:
     def _mask(self, x: Tensor, p: float) -> Tensor:
         if self._shares_rows:  # the rows of the mask that a single process would draw
             whole = x.new_empty(()).expand(self._batch_size, *x.shape[1:])
-            return self._whole_mask(whole, p)[self.processes.rows(self._batch_size)]
-        return self._whole_mask(x, p)
+            return self._full_mask(whole, p)[self.processes.rows(self._batch_size)]
+        return self._full_mask(x, p)
 
-    def _whole_mask(self, x: Tensor, p: float) -> Tensor:
+    def _full_mask(self, x: Tensor, p: float) -> Tensor:
         if self._device_noise is not None:
             return hand.draw_mask(x, p, self._device_noise)
         return torch.from_numpy(draw_mask(self._noise, p, tuple(x.shape), _numpy_dtype(x.dtype))).to(x.dtype)
@@ -310,7 +310,7 @@ class TorchEngine:
             loss, errors = self._over_all(total, errors[None])
             return Figures(loss, nothing, samples, errors)
         labels, guesses = self._dataset.labels[on_device], torch.cat(judged) if judged else on_device
-        if k > MOST_CONFUSED:
+        if k > MAX_CONFUSION_CLASSES:
             loss, correct = self._over_all(total, (labels == guesses).sum().cpu().reshape(1))
             return Figures(loss, correct, samples)
         pairs = torch.zeros(k * k, dtype=torch.int64, device=self.device)
@@ -342,7 +342,7 @@ class TorchEngine:
     def _why_not_finite(self, x: Tensor) -> str:
         """Runs the batch again and names the first layer with a non-finite output."""
         if not x.isfinite().all():
-            return "the data itself holds values that are not finite: check the input files"
+            return "the data contain values that are not finite: check the input files"
         advice = "the learning rate is most likely too high: try a tenth of it"
         found: list[str] = []
 
@@ -458,7 +458,7 @@ class _Resident:
     """A raw data set in the memory of a device; each batch is preprocessed when it is gathered."""
 
     def __init__(self, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> None:
-        self._hold(dataset, device)
+        self._store(dataset, device)
         self.labels = _shared(dataset.labels).to(device)
         self.weights_on_host = dataset.weights
         self.weights = None if dataset.weights is None else _shared(dataset.weights).to(device, dtype)
@@ -475,7 +475,7 @@ class _Resident:
         self.shift = torch.from_numpy(np.array(shift)).to(device, dtype) if np.any(shift) else None
         self.scale = torch.from_numpy(np.array(scale)).to(device, dtype) if np.any(scale != 1) else None
 
-    def _hold(self, dataset: Dataset, device: torch.device) -> None:
+    def _store(self, dataset: Dataset, device: torch.device) -> None:
         self.inputs = _shared(dataset.inputs).to(device)
 
     def changes(self, first: int, steps: int, batch: int) -> Sequence[Changes | None]:
@@ -522,10 +522,10 @@ class _Resident:
 class _ResidentFrames(_Resident):
     """Frames from which windows are gathered: in the memory of a device, or on a CPU the arrays of the data set."""
 
-    def _hold(self, dataset: Dataset, device: torch.device) -> None:
+    def _store(self, dataset: Dataset, device: torch.device) -> None:
         assert isinstance(dataset, FrameDataset)
         frames = dataset.inputs
-        if not _owns_its_memory(device):
+        if not _has_own_memory(device):
             self.parts, starts = [_shared(part) for part in frames.parts], frames.starts
         else:
             whole = torch.empty(frames.shape, device=device)
@@ -557,7 +557,7 @@ class _ResidentFrames(_Resident):
         return x
 
 
-def _owns_its_memory(device: torch.device) -> bool:
+def _has_own_memory(device: torch.device) -> bool:
     return device.type != "cpu"
 
 

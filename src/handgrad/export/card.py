@@ -15,7 +15,7 @@ from handgrad.training.judging import SPLITS
 #: The first line of a card: the network, and the files that it describes, with their formats.
 _MARK = "<!-- handgrad model card: "
 #: Maximum number of listed names; if there are more, only their number is given.
-_MOST_NAMES = 100
+_MAX_NAMES = 100
 
 
 def card_path(trained: Trained, out: Path) -> Path:
@@ -75,7 +75,7 @@ def _described(path: Path, trained: Trained) -> dict[str, str] | None:
 
 
 def _what(trained: Trained) -> str:
-    kind = "predicts numbers (regression)" if trained.regression else f"tells {len(trained.classes)} classes apart"
+    kind = "predicts numbers (regression)" if trained.regression else f"distinguishes {len(trained.classes)} classes"
     return (
         f"A neural network that {kind}: {trained.architecture.parameters:,} parameters, trained with "
         f"[handgrad](https://pypi.org/project/handgrad/) {handgrad.__version__}."
@@ -83,8 +83,8 @@ def _what(trained: Trained) -> str:
 
 
 def _names(names: tuple[str, ...]) -> str:
-    shown = ", ".join(f"`{name}`" if name.strip() and "`" not in name else repr(name) for name in names[:_MOST_NAMES])
-    return shown + (f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
+    shown = ", ".join(f"`{name}`" if name.strip() and "`" not in name else repr(name) for name in names[:_MAX_NAMES])
+    return shown + (f", and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
 
 
 def _inputs(trained: Trained) -> str:
@@ -93,12 +93,12 @@ def _inputs(trained: Trained) -> str:
         for column in trained.table["columns"]:
             name = column["name"].replace("|", "\\|")
             if column["kind"] == "number":
-                flag = ", and a 0/1 feature says so" if column.get("flag") else ""
+                flag = ", and is flagged by a 0/1 feature" if column.get("flag") else ""
                 rows.append(
                     f"| {name} | number | becomes {column['fill']:.6g}{flag} | {1 + bool(column.get('flag'))} |"
                 )
             else:
-                missing = "a value of its own" if "" in column["values"] else "all 0"
+                missing = "a separate value" if "" in column["values"] else "all 0"
                 values = listed(column["values"][:10]) + (" …" if len(column["values"]) > 10 else "")
                 rows.append(
                     f"| {name} | one of {values.replace('|', chr(92) + '|')} (any other value: all 0) | {missing} "
@@ -119,12 +119,12 @@ def _preprocessing(trained: Trained) -> str:
         if shift == 0:
             return "none" if scale == 1 else f"x · {scale:.6g}"
         return f"(x - {shift:.6g}) · {scale:.6g}"
-    return "(x - shift) · scale, with numbers found on the training data"
+    return "(x - shift) · scale, with numbers computed from the training data"
 
 
 def _outputs(trained: Trained) -> str:
     if trained.regression:
-        return f"## Outputs\n\nTargets, in their own units: {_names(trained.classes)}."
+        return f"## Outputs\n\nTargets, in their original units: {_names(trained.classes)}."
     return f"## Outputs\n\nA probability for each class, in this order: {_names(trained.classes)}."
 
 
@@ -150,7 +150,7 @@ def _figures(trained: Trained) -> str:
     note = _parts(trained)
     if trained.weights == "best" and str(trained.summary.get("selected_by", "")).startswith("test"):
         note += "\n\nThis step was selected by its result on the test data, so the result is optimistically biased."
-    return f"## How good it is\n\nAfter {figures['step']:,} steps:\n\n" + "\n".join(rows) + note
+    return f"## Metrics\n\nAfter {figures['step']:,} steps:\n\n" + "\n".join(rows) + note
 
 
 def _parts(trained: Trained) -> str:
@@ -160,7 +160,7 @@ def _parts(trained: Trained) -> str:
     if split is None:
         return ""
     parts = found[split].get("targets" if trained.regression else "classes") or {}
-    if not 1 < len(parts) <= _MOST_NAMES:
+    if not 1 < len(parts) <= _MAX_NAMES:
         return ""
     names = list(next(iter(parts.values())))
     rows = [f"| {split} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]

@@ -40,13 +40,13 @@ def export(
         to: one of `FORMS`.
         out: the file; torch writes a second one in the same folder.
         weights: `best`, of the best evaluation, or `last`, of the last step.
-        with_training: of `python`: also one training step of this network, written out.
-        with_preprocessing: of `onnx`: raw values in, probabilities (or the targets in their own units) out.
-        opset: of `onnx`: the newest operator set that the file may require, 17 to 24; None allows all of them, as
-            far as the onnxruntime that is installed knows them.
-        with_card: also a model card beside it: `README.md`, or, where there is one of something else, the name of the
-            file with .md behind it.
-        force: replace files that are there.
+        with_training: for `python`, also write the code of one training step of this network.
+        with_preprocessing: for `onnx`, take raw values and return probabilities, or targets in their original units.
+        opset: for `onnx`, the newest operator set that the file may require, 17 to 24; None allows all that the
+            installed onnxruntime supports.
+        with_card: also write a model card in the same folder: `README.md` or, if that file is unrelated, the name of
+            the file with the suffix .md.
+        force: overwrite existing files.
 
     Returns: the paths of the files, starting with `out`.
 
@@ -61,7 +61,8 @@ def export(
         raise ConfigError(f"out={out}: expected the name of a file that ends in {FORMS[to]}, as net{FORMS[to]}")
     if FORMS[to] == ".py" and not _can_be_imported(out.stem):
         raise ConfigError(
-            f"out={out}: Python could not import it, or no longer the library of that name; choose another, as net.py"
+            f"out={out}: Python could not import it, or it would hide the library of that name; choose another, as "
+            "net.py"
         )
     for name, given, form in (
         ("with_training", with_training, "python"),
@@ -69,7 +70,7 @@ def export(
         ("opset", opset is not None, "onnx"),
     ):
         if given and to != form:
-            raise ConfigError(f"{name} goes with to={form}, not with to={to}: leave it out")
+            raise ConfigError(f"{name} requires to={form}, not to={to}: leave it out")
     network = trained(run, weights)
     contents = _contents(network, to, out, with_training, with_preprocessing, opset)
     if with_card:
@@ -79,7 +80,7 @@ def export(
     there = [path for path in contents if (path.exists() or path.is_symlink()) and not describes(path, network)]
     if there and not force:
         names = " and ".join(map(str, there))
-        raise ConfigError(f"{names} exists already: choose another --out, or replace it with --force")
+        raise ConfigError(f"{names} already exists: choose another --out, or replace it with --force")
     with contextlib.ExitStack() as stack:  # all files are written before the first is renamed
         for path, content in contents.items():
             temporary = stack.enter_context(replacing(path, advice="Free some space or choose another --out"))
@@ -96,7 +97,7 @@ def _can_be_imported(name: str) -> bool:
 def _contents(
     network: Trained, to: str, out: Path, with_training: bool, with_preprocessing: bool, opset: int | None
 ) -> dict[Path, bytes]:
-    """The files of an export, the one that was asked for first."""
+    """The files of an export, the requested one first."""
     if to == "python":
         return {out: python_file(network, file_name=out.name, training=with_training).encode()}
     if to == "onnx":

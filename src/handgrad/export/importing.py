@@ -57,13 +57,13 @@ def import_weights(
     """
     file, run_dir = Path(file), Path(run_dir)
     if run_dir.exists():
-        raise RunError(f"{run_dir} exists already: choose another --run-dir")
+        raise RunError(f"{run_dir} already exists: choose another --run-dir")
     state, inside = read_state(file)
     config, described = _described(arch, settings)
     described = described or (inside if arch is None else None)
     if described is None and arch is None and not settings:
         raise ConfigError(
-            f"{file} does not say which network its weights are of: give --arch (a run folder, a config.toml or an "
+            f"{file} does not specify the network of its weights: give --arch (a run folder, a config.toml or an "
             "architecture as .json), or settings such as --dataset mnist --hidden-units 256,128"
         )
     dataset = load_dataset(config)
@@ -100,7 +100,7 @@ def _described(arch: str | Path | None, settings: Mapping[str, Any]) -> tuple[Tr
         raise ConfigError(f"arch={arch}: expected a run folder, a .toml file of settings or an architecture as .json")
     if not {"dataset", "data", "recipe"} & settings.keys():
         raise ConfigError(
-            f"arch={arch} says nothing of the data: name what the weights are for, as --dataset mnist; class names and "
+            f"arch={arch} does not specify the data set of the weights: add it, as --dataset mnist; class names and "
             "preprocessing are taken from it"
         )
     try:
@@ -134,7 +134,7 @@ def read_state(file: Path) -> tuple[State, Architecture | None]:
         raise DataError(f"{file} contains no arrays: expected the weights of a network")
     for name, array in state.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise DataError(f"{file}: {name} holds NaN or infinity: the network was broken when it was saved")
+            raise DataError(f"{file}: {name} contains NaN or infinity: the network was broken when it was saved")
     return state, architecture
 
 
@@ -179,7 +179,7 @@ def _read_pt(file: Path) -> State:
             break
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise DataError(
-            f"{file} holds a {type(content).__name__} with more than tensors: expected a state dict, as "
+            f"{file} contains a {type(content).__name__} with other values than tensors: expected a state dict, as "
             "torch.save(network.state_dict(), FILE) writes it"
         )
     state = {}
@@ -209,7 +209,7 @@ def match_names(state: State, own: State, where: str, *, ordered: bool) -> tuple
     prefix = _common_prefix(state)
     if prefix and not own.keys() <= state.keys() | counters.keys():
         state = {name.removeprefix(prefix): array for name, array in state.items()}
-        notes.append(f"names without {prefix!r}, which all of them begin with")
+        notes.append(f"names without the common prefix {prefix!r}")
     if not own.keys() <= state.keys() | counters.keys():
         pairs = _by_shape(state, own, ordered=ordered)
         if pairs:
@@ -248,8 +248,8 @@ def _by_shape(state: State, own: State, *, ordered: bool) -> dict[str, str] | No
     pairs: dict[str, str] = {}
     for shapes, wanted in ours.items():
         given = theirs[shapes]
-        told_apart = ordered or len({re.sub(r"\d+", "", layer) for layer in given}) == 1
-        if len(given) != len(wanted) or not told_apart:
+        distinguishable = ordered or len({re.sub(r"\d+", "", layer) for layer in given}) == 1
+        if len(given) != len(wanted) or not distinguishable:
             return None
         given, wanted = given if ordered else sorted(given, key=_natural), sorted(wanted, key=_natural)
         for layer, to in zip(given, wanted, strict=True):
@@ -296,7 +296,7 @@ def _write(run_dir: Path, config: TrainConfig, dataset: Dataset, engine: Engine,
         run_dir.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=run_dir.parent, prefix=f".{run_dir.name}.", suffix=".part"))
     except OSError as error:
-        raise RunError(f"cannot make the run folder {run_dir}: {error.strerror}. Choose another --run-dir") from None
+        raise RunError(f"cannot create the run folder {run_dir}: {error.strerror}. Choose another --run-dir") from None
     try:
         temporary.chmod(0o755)
         folder = RunFolder(temporary)

@@ -156,7 +156,7 @@ FORWARD: dict[str, Forward] = {
 HELPERS = {
     "sigmoid": '''\
 def sigmoid(x):
-    """1 / (1 + e^-x), written so that it cannot overflow."""
+    """1 / (1 + e^-x), in a form that cannot overflow."""
     return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 ''',
     "normal_cdf": '''\

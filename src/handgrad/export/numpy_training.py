@@ -79,7 +79,9 @@ class _Writer:
         if start:
             closing = f"dx{start} = dx{start} + dx{end + 1}  # the residual connection"
             self.backward.insert(opening, [closing])
-        self.backward.append([f"# {item.title}: the gradient goes both ways", f"dx{end} = dx{end + 1}"])
+        self.backward.append(
+            [f"# {item.title}: the gradient also flows through the shortcut", f"dx{end} = dx{end + 1}"]
+        )
 
 
 def _draws(trained: Trained) -> bool:
@@ -93,7 +95,7 @@ def _gradients(trained: Trained) -> str:
     backward = [line for lines in reversed(writer.backward) for line in lines]
     out = f"x{writer.count}"
     random = _draws(trained)
-    targets = "targets (N, T) in their own units" if trained.regression else "classes (N,), whole numbers"
+    targets = "targets (N, T) in their original units" if trained.regression else "classes (N,), whole numbers"
     body = [
         '"""The loss (the mean over the batch) and its gradient for every parameter, by name.',
         "",
@@ -122,7 +124,7 @@ def _loss(trained: Trained, x: str, dx: str) -> list[str]:
         scaled = trained.target_scale is not None
         lines = ["t = np.asarray(labels, x.dtype).reshape(len(labels), -1)"]
         if scaled:
-            lines.append("t = (t - TARGET_SHIFT) * TARGET_SCALE  # as the network sees them")
+            lines.append("t = (t - TARGET_SHIFT) * TARGET_SCALE  # standardised")
     else:
         lines = [f"t = np.eye({len(trained.classes)}, dtype=x.dtype)[labels]  # one-hot"]
     if spec.name == "cross_entropy":
@@ -350,7 +352,7 @@ def _update(trained: Trained) -> str:
     lines = ['STATE["steps"] += 1']
     if spec.clip_norm is not None:
         lines += [
-            "# All gradients together are no longer than the limit",
+            "# Clip the norm of all gradients together",
             "norm = np.sqrt(sum((dW[name] ** 2).sum() for name in dW))",
             f"dW = {{name: min(1, {spec.clip_norm} / (norm + 1e-6)) * dW[name] for name in dW}}",
         ]
@@ -373,10 +375,10 @@ def _update(trained: Trained) -> str:
     lines += _loop(names, rule(spec))
     text = "\n".join(f"    {line}" if line else "" for line in lines)
     return (
-        "# What the update rule carries from step to step.\n"
+        "# The state of the update rule.\n"
         'STATE = {"steps": 0}\n\n\n'
         "def update(dW, learning_rate):\n"
-        f'    """Moves every parameter once against its gradient: {spec.name}."""\n'
+        f'    """Updates every parameter: {spec.name}."""\n'
         f"{text}"
     )
 

@@ -16,13 +16,13 @@ from handgrad.export.libraries import require
 from handgrad.export.numpy_code import CUBIC, SCALE
 from handgrad.export.trained import Item, Trained
 
-#: A file declares the lowest operator set that its network requires, between these. Older runtimes refuse what newer
-#: versions of the package onnx write by default.
+#: A file declares the lowest operator set that its network requires, within these limits. Older runtimes reject the
+#: default of newer versions of the package onnx.
 OLDEST_OPSET, NEWEST_OPSET, IR_VERSION = 17, 24, 10
 
 
 class Graph:
-    """A graph under construction: nodes in a row, constants by name.
+    """A graph under construction: a sequence of nodes, and constants by name.
 
     Arguments:
         newest: the newest operator set that the graph may require.
@@ -73,11 +73,11 @@ def onnx_model(trained: Trained, *, with_preprocessing: bool, opset: int = NEWES
 
     Arguments:
         opset: the newest operator set that the file may require, 17 to 24. The file requires the lowest that has an
-            operator for each layer of the network. Where `opset`, or the onnxruntime that is installed, does not have
-            the operator, the layer takes several nodes.
+            operator for each layer of the network. If `opset` or the installed onnxruntime does not have an operator,
+            the layer becomes several nodes.
 
     Raises:
-        ConfigError: the packages onnx and onnxruntime are not installed, a layer has no form in ONNX, or `opset` is
+        ConfigError: the packages onnx and onnxruntime are not installed, a layer has no ONNX form, or `opset` is
             out of range.
         RunError: onnxruntime does not agree with handgrad about the outputs.
     """
@@ -90,8 +90,8 @@ def onnx_model(trained: Trained, *, with_preprocessing: bool, opset: int = NEWES
             continue  # the same graph as with an older set
         try:
             session = _session(content, runtime)
-        except Exception:  # the classes of onnxruntime's exceptions are no part of its interface
-            continue  # it is too old for this set
+        except Exception:  # the classes of onnxruntime's exceptions are not part of its interface
+            continue  # too old for this set
         break
     else:
         content, _ = _model(trained, with_preprocessing, OLDEST_OPSET)
@@ -159,12 +159,12 @@ def _about(trained: Trained, with_preprocessing: bool) -> dict[str, str]:
 def _session(content: bytes, runtime: Any) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # a refusal is an exception; it is not printed as well
+    options.log_severity_level = 4  # a rejected model raises an exception and is not also logged
     return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def _check(session: Any, trained: Trained, with_preprocessing: bool, version: str) -> None:
-    """Runs the model beside the network itself, on random inputs, one and several at once."""
+    """Compares the outputs of the model with those of the network on random inputs, one and several at once."""
     rng = np.random.default_rng(0)
     network = trained.network()
     for n in (1, 3):
@@ -179,7 +179,7 @@ def _check(session: Any, trained: Trained, with_preprocessing: bool, version: st
         error = float(np.abs(found - expected).max()) / largest
         if not error < 1e-3:
             raise RunError(
-                f"onnxruntime {version} computes outputs that differ from handgrad's by {error:.1e} of the "
+                f"onnxruntime {version} computes outputs that differ from handgrad's by {error:.1e} relative to the "
                 "largest: nothing was written; please report this network"
             )
 
@@ -355,7 +355,7 @@ def _silu(graph, item, state, x):
 
 
 def _gelu(graph, item, state, x):
-    """Gelu, or without it x times its gate: by Erf, or by Tanh where the layer is of that form."""
+    """Gelu or, without it, x times its gate: with Erf, or with Tanh for the tanh approximation."""
     if graph.may_use(20):
         return graph.node("Gelu", x, name=_node_name(item), approximate=item.layer.approximate)
 

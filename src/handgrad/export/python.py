@@ -75,7 +75,7 @@ def _docstring(trained: Trained, file_name: str, training: bool) -> str:
             if training
             else []
         ),
-        *([f"    python {file_name} inputs.npy     likewise, of many at once"] if _kind(trained) == "image" else []),
+        *([f"    python {file_name} inputs.npy     the same for many inputs"] if _kind(trained) == "image" else []),
         "In Python:",
         f"    from {module} import predict, {trained.names_constant}",
         f"    {'values' if trained.regression else 'probabilities'} = predict(inputs)",
@@ -101,9 +101,8 @@ def _input_words(trained: Trained) -> str:
             f"{height} high, raw values from 0 to {trained.value_range:g}"
         )
     if trained.frames:
-        return (
-            f"windows {batch(trained.input_shape)} of frames, the first or last one repeated beyond an utterance's edge"
-        )
+        edges = "with the first or last one repeated at the edges of an utterance"
+        return f"windows {batch(trained.input_shape)} of frames, {edges}"
     return f"raw numbers {batch(trained.input_shape)}"
 
 
@@ -207,7 +206,7 @@ def preprocess(x):
     if x.ndim < 2 or x.shape[1:] != INPUT_SHAPE and x[:1].size != math.prod(INPUT_SHAPE) * len(x[:1]):
         raise ValueError(f"inputs of shape {x.shape}: expected (N, {', '.join(map(str, INPUT_SHAPE))})")
     if not np.isfinite(x).all():
-        raise ValueError("the inputs hold NaN or infinity: expected finite numbers")
+        raise ValueError("the inputs contain NaN or infinity: expected finite numbers")
     x = (x.reshape(len(x), *INPUT_SHAPE) - SHIFT) * SCALE
     return x.reshape(len(x), *NETWORK_SHAPE)
 '''
@@ -231,14 +230,14 @@ def _prediction(trained: Trained) -> str:
     if trained.target_scale is not None:
         turn = "y / TARGET_SCALE + TARGET_SHIFT"
     what = "The targets" if trained.regression else "The probability of each class"
-    unit = "in their own units, in the order of TARGETS" if trained.regression else "in the order of CLASSES"
+    unit = "in their original units, in the order of TARGETS" if trained.regression else "in the order of CLASSES"
     raw = "rows of the table (see `encode`)" if trained.table else f"raw inputs x {batch(trained.input_shape)}"
     return "\n".join(
         [
             "def predict(x):",
             f'    """{what} (N, {len(trained.classes)}), {unit}, for {raw}."""',
             f"    {first}",
-            "    parts = [forward(x[i : i + 256]) for i in range(0, len(x), 256)]  # a few at a time",
+            "    parts = [forward(x[i : i + 256]) for i in range(0, len(x), 256)]  # in batches",
             f"    y = np.concatenate(parts) if parts else np.empty((0, {len(trained.classes)}), np.float32)",
             f"    return {turn}",
         ]
@@ -311,7 +310,7 @@ _READ_IMAGE = """\
 def _reader(trained: Trained) -> str:
     kind = _kind(trained)
     what = {
-        "table": "A table from a .csv or .tsv file (.gz too), or numbers that are encoded already from a .npy",
+        "table": "A table from a .csv or .tsv file (.gz too), or already encoded numbers from a .npy",
         "image": "Raw inputs from a .npy file, or one from a picture",
         "array": "Raw inputs from a .npy file",
     }[kind]
@@ -323,9 +322,9 @@ def _reader(trained: Trained) -> str:
 
 
 _TRAINING_FLAGS = """\
-    parser.add_argument("--labels", help="a .npy file of the inputs' labels: first check the gradients numerically")
-    parser.add_argument("--train", type=int, default=0, metavar="STEPS", help="then train so many steps on them")
-    parser.add_argument("--fresh", action="store_true", help="from newly drawn weights")
+    parser.add_argument("--labels", help="a .npy file with labels: first check the gradients numerically")
+    parser.add_argument("--train", type=int, default=0, metavar="STEPS", help="then train for this number of steps")
+    parser.add_argument("--fresh", action="store_true", help="start from newly drawn weights")
 """
 
 _TRAINING_ACTIONS = """\
@@ -352,12 +351,12 @@ def _command_line(trained: Trained, training: bool) -> str:
     return f"""\
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("input", help="the inputs: see the head of this file")
+    parser.add_argument("input", help="the inputs: see the beginning of this file")
     parser.add_argument("--out", help="a CSV file for the predictions [printed]")
 {flags}    arguments = parser.parse_args()
 {plain}    try:
 {act}        if arguments.out and os.path.exists(arguments.out) and os.path.samefile(arguments.out, arguments.input):
-            raise ValueError("--out is the same file, which would be replaced: choose another")
+            raise ValueError("--out is the same file, which would be overwritten: choose another")
         predictions = predict(read(arguments.input))
     except (OSError, ValueError) as error:
         sys.exit(f"{{arguments.input}}: {{error}}")

@@ -154,7 +154,7 @@ class Trained:
         for spec in self.architecture.rows():
             if not isinstance(KINDS[spec.kind].layer, str):
                 raise ConfigError(
-                    f"layer {spec.name} ({spec.kind}) is a layer class of your own, which cannot be exported: "
+                    f"layer {spec.name} ({spec.kind}) is a custom layer class, which cannot be exported: "
                     "only its weights can, with --to safetensors"
                 )
         return list(_items(build(self.architecture, init="zeros"), rows))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Maximum numbers of classes for numbers in the cells, and for all names on the axes.
-MOST_NUMBERED, MOST_NAMED = 20, 48
+MAX_NUMBERED, MAX_NAMED = 20, 48
 
 
 @drawn
@@ -34,23 +34,23 @@ def confusion(table: Sequence[Sequence[int]], names: Sequence[str], *, title: st
     counts = np.asarray(table)
     k = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(12.0, max(3.4, 1.8 + 0.5 * min(k, MOST_NUMBERED)))
+    side = min(12.0, max(3.4, 1.8 + 0.5 * min(k, MAX_NUMBERED)))
     figure = Figure(figsize=(side + 1.0, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("fraction of the class")
-    step = max(1, -(-k // MOST_NAMED))
+    step = max(1, -(-k // MAX_NAMED))
     shown = [name if len(name) <= 16 else f"{name[:15]}…" for name in map(str, names)][::step]
     long = max(map(len, shown)) > 3
     tilted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if long else {}
-    size = 9 if k <= MOST_NUMBERED else 7
+    size = 9 if k <= MAX_NUMBERED else 7
     axes.set_xticks(range(0, k, step), shown, fontsize=size, **tilted)
     axes.set_yticks(range(0, k, step), shown, fontsize=size)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title(title, fontsize=10)
-    if k <= MOST_NUMBERED:
+    if k <= MAX_NUMBERED:
         for i, j in np.ndindex(k, k):
             if counts[i, j]:
                 color = "black" if shares[i, j] > 0.55 else "white"

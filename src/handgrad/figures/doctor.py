@@ -50,7 +50,7 @@ def range_test(
     outside = [rate for rate, loss in zip(rates, losses, strict=True) if not loss <= top]
     axes.axhline(chance, color=GREY, linewidth=1, linestyle=":")
     axes.annotate(
-        "no opinion",
+        "uninformed prediction",
         (rates[0], chance),
         xytext=(0, 4),
         textcoords="offset points",
@@ -104,7 +104,7 @@ def layers(
     weighted = [(n, look) for n, look in zip(names, looks, strict=True) if look.get("weight_size")]
     relative = [look.get("weight_gradient", math.nan) / look["weight_size"] for _, look in weighted]
     _by_layer(gradient, [name for name, _ in weighted], relative, GREEN)
-    gradient.set_title("gradient of a weight, by its size")
+    gradient.set_title("gradient of a weight relative to its size")
 
     _units(units, [(n, look) for n, look in zip(names, looks, strict=True) if look.get("units")])
     _updates(moves, updates)
@@ -124,7 +124,7 @@ def _units(axes, active: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     saturated = [(i + 0.2, 100 * look["saturated"]) for i, (_, look) in enumerate(active) if "saturated" in look]
     axes.bar([i - 0.2 for i in range(len(active))], dead, 0.4, color=RED, label="dead: no slope for any sample")
     if saturated:
-        axes.bar(*zip(*saturated, strict=True), 0.4, color=ORANGE, label="saturated: under a tenth of the slope")
+        axes.bar(*zip(*saturated, strict=True), 0.4, color=ORANGE, label="saturated: below a tenth of the slope")
     if not any(dead) and not any(share for _, share in saturated):
         axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=GREY)
     axes.set_ylim(0, 100)
@@ -154,7 +154,7 @@ def _updates(axes, updates: Sequence[Mapping[str, Any]]) -> None:
         axes.legend(frameon=False, fontsize=8)
     axes.axhline(USUAL_UPDATE, color=GREY, linewidth=1, linestyle=":")
     axes.set_xlabel("step")
-    axes.set_title("update of a weight, by its size (dotted: usual)")
+    axes.set_title("update of a weight relative to its size (dotted: usual)")
     _plain(axes)
 
 

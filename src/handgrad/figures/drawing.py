@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-#: Text, axes and what is drawn in neither colour; a page that shows the SVG may put its own colour in its place.
+#: The colour of text and axes, which a page with the SVG can replace by its own.
 FOREGROUND = "#1a1b1e"
 
-#: Okabe and Ito's palette, told apart by the colour-blind too.
+#: Okabe and Ito's colour-blind-safe palette.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8c6d1f", "#888888")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "d")
 

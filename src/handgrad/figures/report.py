@@ -1,4 +1,4 @@
-"""What a report shows: curves of several configurations with their spread over seeds, calibration, weights, layers."""
+"""The figures of a report: curves of several configurations with their spread, calibration, weights, layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from handgrad.figures.drawing import COLORS, FOREGROUND, MARKERS, in_our_colors
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: A usual size of an update beside its weight.
+#: The usual size of an update relative to its weight.
 USUAL_UPDATE = 1e-3
 
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)), (0, (3, 3)))
@@ -28,9 +28,9 @@ class Line:
 
     Arguments:
         label: its name.
-        style: its place among the configurations, which decides colour and dashes.
-        runs: for each run the steps and values of its evaluations.
-        faint: of the training data, drawn thinner.
+        style: its number, which determines colour and dashes.
+        runs: steps and values of the evaluations of each run.
+        faint: whether to draw a thinner line, as for the training data.
     """
 
     label: str
@@ -45,8 +45,8 @@ def color_of(style: int) -> str:
 
 
 def mean_and_spread(runs: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float, float]]:
-    """Step, mean and standard deviation over runs, at the steps that at least two of them were evaluated at (all steps
-    of a single run, whose deviation is 0)."""
+    """Step, mean and standard deviation over runs, at the steps at which at least two runs were evaluated (for a single
+    run, all steps with a deviation of 0)."""
     at: dict[float, list[float]] = {}
     for run in runs:
         for step, value in run:
@@ -58,11 +58,11 @@ def mean_and_spread(runs: Sequence[Sequence[tuple[float, float]]]) -> list[tuple
 
 @in_our_colors
 def several_curves(lines: Sequence[Line], *, quantity: str, legend: bool = True) -> Figure:
-    """One quantity against steps, a line a configuration: the mean over its seeds in a band of one standard deviation.
+    """One quantity against steps, with one line per configuration: the mean over seeds ± one standard deviation.
 
     Arguments:
-        quantity: what is drawn, in words.
-        legend: whether to name the lines.
+        quantity: its name.
+        legend: whether to draw a legend.
 
     Returns: a figure of 5.2 by 3.7 inches. Lines differ in colour and in dashes.
     """
@@ -95,8 +95,8 @@ def seeds(points: Sequence[tuple[str, int, Sequence[float], tuple[float, float] 
     """Every run of every configuration as a dot, with the mean and its 95% interval.
 
     Arguments:
-        points: for each configuration its label, its style, a value a run, and the interval; None where there is none.
-        quantity: what the values are, in words.
+        points: for each configuration, its label, its style, one value per run, and the interval, or None.
+        quantity: the name of the values.
 
     Returns: a figure 5.2 inches wide.
     """
@@ -119,12 +119,12 @@ def seeds(points: Sequence[tuple[str, int, Sequence[float], tuple[float, float] 
 
 @in_our_colors
 def confusion_shares(table: Num[Array, "K K"], names: Sequence[str]) -> Figure:
-    """The confusion matrix, shaded by the share of each row, dark where many are; numbers stand in the cells.
+    """The confusion matrix, shaded by the fraction of each row, with numbers in the cells.
 
     Arguments:
-        table: samples of class i (row) that were given class j (column).
+        table: number of samples of class i (row) classified as class j (column).
 
-    Returns: a figure as large as its names and numbers need.
+    Returns: a figure whose size depends on the names and numbers.
     """
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
@@ -167,11 +167,11 @@ def reliability(
     *,
     error: float,
 ) -> Figure:
-    """How often a network is right, by how sure it is, and how many samples lie where.
+    """A reliability diagram: accuracy by confidence, with the number of samples in each bin.
 
     Arguments:
-        edges: of the bins.
-        count, accuracy, confidence: of the samples in each bin.
+        edges: edges of the confidence bins.
+        count, accuracy, confidence: number, accuracy and mean confidence of the samples in each bin.
         error: the expected calibration error.
 
     Returns: a figure of 4.6 by 4.6 inches.
@@ -201,11 +201,11 @@ def reliability(
 
 @in_our_colors
 def predicted_and_true(predicted: Float[Array, "n"], true: Float[Array, "n"], *, name: str) -> Figure:
-    """A regression's predictions of one target against its true values.
+    """The predictions of a regression for one target against the true values.
 
     Arguments:
-        predicted, true: in the target's unit.
-        name: of the target.
+        predicted, true: in the unit of the target.
+        name: the name of the target.
 
     Returns: a figure of 4.6 by 4.4 inches.
     """
@@ -227,11 +227,11 @@ def predicted_and_true(predicted: Float[Array, "n"], true: Float[Array, "n"], *,
 
 @in_our_colors
 def pictures(tiles: UInt8[Array, "n H W *C"], *, columns: int = 16) -> Figure:
-    """Pictures of one size in rows, as the weights of a first layer.
+    """Pictures of equal size in rows, such as the weights of a first layer.
 
     Arguments:
         tiles: grey (n, H, W), or with three channels.
-        columns: pictures in a row, at most.
+        columns: maximum number of pictures per row.
 
     Returns: a figure at most 7.2 inches wide.
     """
@@ -241,7 +241,7 @@ def pictures(tiles: UInt8[Array, "n H W *C"], *, columns: int = 16) -> Figure:
     columns = min(columns, n)
     rows = -(-n // columns)
     gap = 1 if max(height, width) <= 8 else 2
-    whole = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 4), np.uint8)  # gaps let all through
+    whole = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 4), np.uint8)  # gaps are transparent
     for i, tile in enumerate(tiles):
         y, x = i // columns * (height + gap), i % columns * (width + gap)
         whole[y : y + height, x : x + width, :3] = tile[..., None] if tile.ndim == 2 else tile
@@ -256,13 +256,13 @@ def pictures(tiles: UInt8[Array, "n H W *C"], *, columns: int = 16) -> Figure:
 
 @in_our_colors
 def feature_weights(weight: Float[Array, "H D"], names: Sequence[str]) -> Figure:
-    """The weights of a first layer on rows of numbers: a row a feature, a column a unit.
+    """The weights of a first layer for tabular inputs, with one row per feature and one column per unit.
 
     Arguments:
-        weight: of the first layer.
-        names: of the features.
+        weight: the weight of the first layer.
+        names: the names of the features.
 
-    Returns: a figure as high as its features need, orange where a weight is negative, purple where it is positive.
+    Returns: a figure whose height depends on the number of features; negative weights are orange, positive ones purple.
     """
     from matplotlib.figure import Figure
 
@@ -287,10 +287,10 @@ def by_layer(rows: Sequence[Mapping[str, Any]], quantity: str, *, title: str, us
     """One quantity layer by layer, on a logarithmic scale.
 
     Arguments:
-        rows: a mapping a layer, in order, with `name`, `kind` and, where known, the quantity.
+        rows: one mapping per layer, in order, with `name`, `kind` and, if known, the quantity.
         quantity: its key.
-        title: in words.
-        usual: a value that is usual, drawn as a dotted line.
+        title: above the panel.
+        usual: a typical value, drawn as a dotted line.
 
     Returns: a figure of 5.2 inches by 3.6.
     """
@@ -307,7 +307,7 @@ def by_layer(rows: Sequence[Mapping[str, Any]], quantity: str, *, title: str, us
     if around:
         middle = math.sqrt(min(around) * max(around))
         axes.set_yscale("log")
-        axes.set_ylim(min(min(around) / 2, middle / 10), max(max(around) * 2, middle * 10))  # two decades at least
+        axes.set_ylim(min(min(around) / 2, middle / 10), max(max(around) * 2, middle * 10))  # at least two decades
     step = max(1, -(-len(known) // 18))
     names = [_short(f"{row['name']} {row['kind']}", 18) for row in known][::step]
     tilted = {"rotation": 50, "ha": "right", "rotation_mode": "anchor"} if len(names) > 3 else {}

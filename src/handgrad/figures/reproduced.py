@@ -26,15 +26,15 @@ def cases_over_steps(
     panels: Sequence[str] = ("accuracy", "loss"),
     lines: Mapping[str, float] | None = None,
 ) -> Figure:
-    """The figures of several cases against steps: means over seeds, with their range as a band.
+    """Metrics of several cases against steps: means over seeds, with the range as a band.
 
     Arguments:
-        curves: of each case the evaluations of each seed, as in `metrics.jsonl`.
-        panels: what each shows: `accuracy` or `loss`, of one case on every split, of several on the test set; or one
-            figure, as `train_loss` or `validation_error` (1 - accuracy).
-        lines: published values to draw across a panel.
+        curves: for each case, the evaluations of each seed, as in `metrics.jsonl`.
+        panels: the content of each panel: `accuracy` or `loss`, for one case on every split, for several on the test
+            set; or one metric, such as `train_loss` or `validation_error` (1 - accuracy).
+        lines: published values, drawn as horizontal lines by panel.
 
-    Returns: a figure of 4 by 3.4 inches a panel.
+    Returns: a figure of 4 by 3.4 inches per panel.
     """
     from matplotlib.figure import Figure
 
@@ -63,7 +63,7 @@ def cases_over_steps(
 
 
 def _draw(axes: Any, seeds: Sequence[Records], name: str, label: str, place: int, many: bool) -> None:
-    """One line with its band; in a faint colour of all where there are too many to be told apart."""
+    """Draws one line with its band; if there are too many to distinguish, all in the same faint colour."""
     steps, low, mean, high = _over_seeds(seeds, name)
     if not steps:
         return
@@ -77,7 +77,7 @@ def _draw(axes: Any, seeds: Sequence[Records], name: str, label: str, place: int
 
 
 def _over_seeds(seeds: Sequence[Records], name: str) -> tuple[list[int], list[float], list[float], list[float]]:
-    """The steps that all seeds have, and the least, mean and largest value at each."""
+    """The steps of all seeds, and the minimum, mean and maximum at each."""
     by_step: dict[int, list[float]] = {}
     for records in seeds:
         for record in records:

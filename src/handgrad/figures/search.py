@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: More marks than these are drawn as pixels in an SVG.
+#: Maximum number of marks drawn as vectors in an SVG; more are drawn as pixels.
 MANY = 1500
 
 
@@ -361,9 +361,7 @@ def _label_front(panel: Axes, on_front: Sequence[Point], names: str) -> None:
             fontsize=8.5,
             handlelength=0,
             handletextpad=0,
-            title=f"the front, which nothing beats in both: {names}"
-            if names
-            else "the front, which nothing beats in both",
+            title=f"Pareto front: {names}" if names else "Pareto front",
             alignment="left",
             title_fontsize=9,
         )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Inches per second of speech, and the maximum width of the figure.
 _INCHES_PER_SECOND = 5.0
-_NARROWEST, _WIDEST = 6.0, 60.0
+_MIN_WIDTH, _MAX_WIDTH = 6.0, 60.0
 
 
 @drawn
@@ -41,7 +41,7 @@ def labelled_spectrogram(
     from matplotlib.figure import Figure
 
     seconds = len(features) / frames_per_second
-    width = min(max(_NARROWEST, 1.2 + _INCHES_PER_SECOND * seconds), _WIDEST)
+    width = min(max(_MIN_WIDTH, 1.2 + _INCHES_PER_SECOND * seconds), _MAX_WIDTH)
     figure = Figure(figsize=(width, 4.2), layout="constrained")
     axes = figure.subplots()
     low, high = np.percentile(features, (5, 99.5)) if features.size else (0.0, 1.0)

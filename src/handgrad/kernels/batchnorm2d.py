@@ -113,7 +113,7 @@ class BatchNorm2dKernel(Kernel):
         squares = self.work.scratch("squares", means.shape, rows.dtype)
         chains, memory = self._chains(blocks, rows, rows.dtype)
 
-        def look_at(chain: int) -> None:
+        def compute(chain: int) -> None:
             for i in chains[chain]:
                 block = rows[blocks[i]]
                 sum_of_pixels(block, means[i])
@@ -122,7 +122,7 @@ class BatchNorm2dKernel(Kernel):
                 centred *= centred
                 sum_of_pixels(centred, squares[i])
 
-        self.workers.run(look_at, range(len(chains)))
+        self.workers.run(compute, range(len(chains)))
         # Chan's formula: every block, and every position of a channel in a row, is a separate sample.
         groups = (-1, self.layer.num_features)
         sizes = np.array([block.stop - block.start for block in blocks], np.real(means).dtype)

@@ -226,7 +226,7 @@ class GELUKernel(activations.GELUKernel):
             np.tanh(gate, out=gate)
             _erf_gate(flat_x, flat_gate, y.reshape(-1))
         else:
-            _gelu_inner(flat_x, *_gelu_numbers(x.dtype), x.dtype.type(logistic_limit(x.dtype)), flat_gate)
+            _gelu_inner(flat_x, *_gelu_constants(x.dtype), x.dtype.type(logistic_limit(x.dtype)), flat_gate)
             np.exp(gate, out=gate)
             _gate(flat_x, flat_gate, y.reshape(-1))
         self._keep(x, gate)
@@ -238,14 +238,14 @@ class GELUKernel(activations.GELUKernel):
             return super().backward(dy)
         check_gradient(self.layer, dy, x.shape)
         dx = self.work.empty("dx", dy.shape, dy.dtype)
-        _gelu_chain(x.reshape(-1), gate.reshape(-1), dy.reshape(-1), *_gelu_numbers(x.dtype), dx.reshape(-1))
+        _gelu_chain(x.reshape(-1), gate.reshape(-1), dy.reshape(-1), *_gelu_constants(x.dtype), dx.reshape(-1))
         return dx
 
 
 _ERF = np.array(ATANH_ERF, np.float32)
 
 
-def _gelu_numbers(dtype: np.dtype) -> tuple[Any, Any, Any]:
+def _gelu_constants(dtype: np.dtype) -> tuple[Any, Any, Any]:
     """The limit beyond which the gate is flat, and the two factors of 2u = a x + b x³."""
     return dtype.type(FLAT), dtype.type(A), dtype.type(B)
 
@@ -254,7 +254,7 @@ def _gelu_numbers(dtype: np.dtype) -> tuple[Any, Any, Any]:
 
 
 @_compiled
-def _drop(x, draws, dropped, scale, mask, y):
+def _dropout(x, draws, dropped, scale, mask, y):
     zero = x.dtype.type(0)
     for i in range(x.size):
         mask[i] = scale if draws[i] >= dropped else zero
@@ -271,7 +271,7 @@ class DropoutKernel(dropout.DropoutKernel):
         dropped = round(self.layer.p * 2**16)
         scale = x.dtype.type(1 / (1 - self.layer.p))
         draws = draw_numbers(self.layer.rng, x.size)
-        _drop(x.reshape(-1), draws, dropped, scale, mask.reshape(-1), y.reshape(-1))
+        _dropout(x.reshape(-1), draws, dropped, scale, mask.reshape(-1), y.reshape(-1))
         self._keep(mask, x.shape)
         return y
 

@@ -16,7 +16,7 @@ from handgrad.kernels.convolution_algorithms import ALGORITHMS
 from handgrad.kernels.convolution_algorithms import Winograd4x4 as NumpyWinograd4x4
 from handgrad.kernels.images import channels_first, channels_last
 from handgrad.kernels.kernel import NUMBA_KERNELS, kernel_of
-from handgrad.kernels.pooling import _places
+from handgrad.kernels.pooling import _index_dtype
 from handgrad.nn.images import check_images
 from handgrad.nn.layer import check_gradient
 from handgrad.windows import window_output
@@ -209,7 +209,7 @@ def _to_stage(s, stage, at, width):
 
 
 @_compiled
-def _memory(dtype_of):
+def _scratch_lines(dtype_of):
     lines = np.zeros((2, ROW * ROW * LANES), dtype_of.dtype)
     return lines[0], lines[1], np.empty(ROW * ROW * RUN, dtype_of.dtype)
 
@@ -231,11 +231,11 @@ def _load_pixels(x, image, top, left, size, first, width, s):
 
 
 @_compiled
-def _take_apart(images, size, top, left, down, across, tiles, start):
+def _to_tiles(images, size, top, left, down, across, tiles, start):
     """Transforms squares of the images, every 4 pixels starting at (-top, -left), to tiles, starting at number
     `start`."""
     n, _, _, channels = images.shape
-    s, t, stage = _memory(images)
+    s, t, stage = _scratch_lines(images)
     count, together = n * down * across, _tiles_per_run(channels)
     for group in range(0, count, together):
         several = min(together, count - group)
@@ -261,11 +261,11 @@ def _take_apart(images, size, top, left, down, across, tiles, start):
 
 
 @_compiled
-def _put_together(tiles, start, size, top, left, down, across, added, images):
+def _from_tiles(tiles, start, size, top, left, down, across, added, images):
     """The inverse: writes one square per tile, plus `added` for each channel; overlapping squares of size 6 are
     summed."""
     n, height, breadth, channels = images.shape
-    s, t, stage = _memory(images)
+    s, t, stage = _scratch_lines(images)
     if size == 6:
         images[:] = 0
     count, together = n * down * across, _tiles_per_run(channels)
@@ -301,39 +301,39 @@ class Winograd4x4(NumpyWinograd4x4):
 
     def _transform_kernels(self, weight, u, start):
         if plain(weight, u):
-            _take_apart(_as_images(weight), 3, 0, 0, 1, 1, u, start)
+            _to_tiles(_as_images(weight), 3, 0, 0, 1, 1, u, start)
         else:
             super()._transform_kernels(weight, u, start)
 
     def _transform_back(self, du, start, dweight):
         if plain(du, dweight):
-            _put_together(du, start, 3, 0, 0, 1, 1, _nothing(dweight), _as_images(dweight))
+            _from_tiles(du, start, 3, 0, 0, 1, 1, _no_bias(dweight), _as_images(dweight))
         else:
             super()._transform_back(du, start, dweight)
 
     def _transform_input(self, x, scratch, v, start):
         if plain(x, v):
-            _take_apart(x, 6, *self.geometry.padding, *self.tiles, v, start * self.count)
+            _to_tiles(x, 6, *self.geometry.padding, *self.tiles, v, start * self.count)
         else:
             super()._transform_input(x, scratch, v, start)
 
     def _transform_sums(self, sums, start, scratch, bias, y):
-        added = _nothing(y) if bias is None else bias
+        added = _no_bias(y) if bias is None else bias
         if plain(sums, added, y):
-            _put_together(sums, start * self.count, 4, 0, 0, *self.tiles, added, y)
+            _from_tiles(sums, start * self.count, 4, 0, 0, *self.tiles, added, y)
         else:
             super()._transform_sums(sums, start, scratch, bias, y)
 
     def _transform_gradient(self, dy, scratch, dm, start):
         if plain(dy, dm):
-            _take_apart(dy, 4, 0, 0, *self.tiles, dm, start * self.count)
+            _to_tiles(dy, 4, 0, 0, *self.tiles, dm, start * self.count)
         else:
             super()._transform_gradient(dy, scratch, dm, start)
 
     def _transform_sums_back(self, sums, start, scratch, dx):
         if plain(sums, dx):
             padding = self.geometry.padding
-            _put_together(sums, start * self.count, 6, *padding, *self.tiles, _nothing(dx), dx)
+            _from_tiles(sums, start * self.count, 6, *padding, *self.tiles, _no_bias(dx), dx)
         else:
             super()._transform_sums_back(sums, start, scratch, dx)
 
@@ -343,7 +343,7 @@ def _as_images(kernels):
     return kernels.reshape(len(kernels), 3, 3, kernels.shape[2])
 
 
-def _nothing(images):
+def _no_bias(images):
     return np.zeros(images.shape[-1], images.dtype)
 
 
@@ -397,11 +397,11 @@ def _max_pool_back(dy, found, size, stride, padding, dx):
                     for j in range(max(0, padding[1] - stride[1] * b), size[1]):
                         column = stride[1] * b + j - padding[1]
                         if row < height and column < breadth:
-                            _give_where(upstream, place, size[1] * i + j, dx[image, row, column])
+                            _add_where(upstream, place, size[1] * i + j, dx[image, row, column])
 
 
 @_compiled
-def _give_where(upstream, place, number, pixel):
+def _add_where(upstream, place, number, pixel):
     zero, number = pixel.dtype.type(0), place.dtype.type(number)
     for c in range(pixel.size):
         pixel[c] += upstream[c] if place[c] == number else zero
@@ -417,7 +417,7 @@ class MaxPool2dKernel(pooling.MaxPool2dKernel):
         n, height, width, c = last.shape
         out = window_output((height, width), self.layer.kernel_size, self.layer.stride, self.layer.padding)
         y = self.work.empty("y", (n, *out, c), last.dtype)
-        found = self.work.empty("found", y.shape, _places(self.layer.kernel_size[0] * self.layer.kernel_size[1]))
+        found = self.work.empty("found", y.shape, _index_dtype(self.layer.kernel_size[0] * self.layer.kernel_size[1]))
         windows = self.layer.kernel_size, self.layer.stride, self.layer.padding
         self.workers.run(lambda part: _max_pool(last[part], *windows, y[part], found[part]), self.workers.split(n))
         self._keep(found, None, last.shape, (n, c, *out))

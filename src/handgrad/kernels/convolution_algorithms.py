@@ -278,16 +278,16 @@ class Taps(Algorithm):
     @classmethod
     def cost(cls, geometry: Geometry, n: int) -> float | int:
         g = geometry
-        rows = n * sum(_met(g, tap)[2] for tap in np.ndindex(*g.kernel))
-        a_tap = rows / math.prod(g.kernel)
-        products = 3 * _slowdown(a_tap, g) * g.in_channels * g.out_channels
+        rows = n * sum(_covered(g, tap)[2] for tap in np.ndindex(*g.kernel))
+        rows_per_tap = rows / math.prod(g.kernel)
+        products = 3 * _slowdown(rows_per_tap, g) * g.in_channels * g.out_channels
         return rows * (products + 60 * (g.in_channels + g.out_channels))
 
     @cached_property
     def _taps(self):
         """For every tap that covers the image: the tap, the slices of the pixels and of the outputs, and their
         number."""
-        taps = [(tap, *_met(self.geometry, tap)) for tap in np.ndindex(*self.geometry.kernel)]
+        taps = [(tap, *_covered(self.geometry, tap)) for tap in np.ndindex(*self.geometry.kernel)]
         # The tap that covers the most pixels comes first: it writes, the others add.
         return sorted((tap for tap in taps if tap[3]), key=lambda tap: -tap[3])
 
@@ -338,7 +338,7 @@ class Taps(Algorithm):
 
 
 def _rows(part: Inexact[Array, "n h w C"], memory: Inexact[Array, "m"]) -> Inexact[Array, "rows C"]:
-    """A copy of a part of an image, one row a pixel, in lent memory."""
+    """A copy of a part of an image, with one row per pixel, in scratch memory."""
     copy = memory[: part.size].reshape(part.shape)
     copy[...] = part
     return copy.reshape(math.prod(part.shape[:3]), part.shape[3])
@@ -351,7 +351,7 @@ def _add_product(part, matrix, target, rows, made) -> None:
     target += product.reshape(target.shape)
 
 
-def _met(g: Geometry, tap: Pair) -> tuple[tuple[slice, ...], tuple[slice, ...], int]:
+def _covered(g: Geometry, tap: Pair) -> tuple[tuple[slice, ...], tuple[slice, ...], int]:
     """The pixels that a tap reads, the outputs that they contribute to, and their number."""
     pixels, outputs, count = [slice(None)], [slice(None)], 1
     for axis in (0, 1):
@@ -370,7 +370,7 @@ def _met(g: Geometry, tap: Pair) -> tuple[tuple[slice, ...], tuple[slice, ...], 
 #: Columns of a transform per product: BLAS does not need to pack such small products (see `products`).
 COLUMNS = 512
 #: Maximum number of channel pairs for which the kernels are transposed in memory before the product.
-FEW_CHANNELS = 128 * 128
+MAX_TRANSPOSED_PAIRS = 128 * 128
 
 
 def _in_pieces(matrix, columns: int) -> Inexact[Array, "pieces rows COLUMNS"]:
@@ -423,13 +423,13 @@ class Winograd(Algorithm):
             self._matrices[key] = np.kron(rows, rows).astype(dtype)
         return self._matrices[key]
 
-    def _numbers(self, channels: int) -> int:
+    def _elements(self, channels: int) -> int:
         """Number of tile elements per image."""
         return (self.m + 2) ** 2 * self.tiles[0] * self.tiles[1] * channels
 
     def _chains(self, images: slice, channels: int, workers: Workers) -> list[list[slice]]:
         """For each worker, its images, a few at a time."""
-        at_once = max(1, self.CHUNK // self._numbers(channels))
+        at_once = max(1, self.CHUNK // self._elements(channels))
         return [
             [slice(part.start + images.start, part.stop + images.start) for part in chain]
             for chain in _chains(images.stop - images.start, at_once, workers)
@@ -438,7 +438,7 @@ class Winograd(Algorithm):
     def _blocks(self, n: int) -> list[slice]:
         """The images whose products all workers compute together, limited by memory."""
         g = self.geometry
-        count = math.ceil(n * self._numbers(max(g.in_channels, g.out_channels)) / self.BLOCK)
+        count = math.ceil(n * self._elements(max(g.in_channels, g.out_channels)) / self.BLOCK)
         return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
 
     def forward(self, x, weight, bias, y, work, workers):
@@ -450,13 +450,13 @@ class Winograd(Algorithm):
         chains = self._chains(slice(0, len(x)), g.in_channels, workers)
         scratch = self._input_scratch(chains, work, dtype)
 
-        def take_apart(i: int) -> None:
+        def to_tiles(i: int) -> None:
             for images in chains[i]:
                 self._transform_input(x[images], scratch[i], v, images.start)
 
-        workers.run(take_apart, range(len(chains)))
+        workers.run(to_tiles, range(len(chains)))
         kernels = self._matrices_of(u, g.in_channels, g.out_channels).transpose(0, 2, 1)
-        few_channels = g.in_channels * g.out_channels <= FEW_CHANNELS
+        few_channels = g.in_channels * g.out_channels <= MAX_TRANSPOSED_PAIRS
         transposed = work.scratch("u", kernels.shape if few_channels else (0,), u.dtype)
         for block in self._blocks(len(x)):
             sums = self._spread(work.scratch, "sums", self._tiles(block) * g.out_channels, dtype)
@@ -474,11 +474,11 @@ class Winograd(Algorithm):
             chains = self._chains(block, g.out_channels, workers)
             memory = self._output_scratch(chains, work, dtype)
 
-            def put_together(i: int, block=block, sums=sums, chains=chains, memory=memory) -> None:
+            def from_tiles(i: int, block=block, sums=sums, chains=chains, memory=memory) -> None:
                 for images in chains[i]:
                     self._transform_sums(sums, images.start - block.start, memory[i], bias, y[images])
 
-            workers.run(put_together, range(len(chains)))
+            workers.run(from_tiles, range(len(chains)))
         return u, v
 
     def backward(self, x, kept, dy, weight, dweight, dx, work, workers):
@@ -490,11 +490,11 @@ class Winograd(Algorithm):
         chains = self._chains(slice(0, len(x)), g.out_channels, workers)
         memory = self._output_scratch(chains, work, dtype)
 
-        def take_apart(i: int) -> None:
+        def to_tiles(i: int) -> None:
             for images in chains[i]:
                 self._transform_gradient(dy[images], memory[i], dm, images.start)
 
-        workers.run(take_apart, range(len(chains)))
+        workers.run(to_tiles, range(len(chains)))
         pixels, gradients = self._matrices_of(v, g.in_channels, tiles), self._matrices_of(dm, g.out_channels, tiles)
         products = self._matrices_of(du, g.in_channels, g.out_channels)
 
@@ -519,11 +519,11 @@ class Winograd(Algorithm):
             chains = self._chains(block, g.in_channels, workers)
             scratch = self._input_scratch(chains, work, dtype)
 
-            def put_together(i: int, block=block, sums=sums, chains=chains, scratch=scratch) -> None:
+            def from_tiles(i: int, block=block, sums=sums, chains=chains, scratch=scratch) -> None:
                 for images in chains[i]:
                     self._transform_sums_back(sums, images.start - block.start, scratch[i], dx[images])
 
-            workers.run(put_together, range(len(chains)))
+            workers.run(from_tiles, range(len(chains)))
 
     # -- transforms: each of some images, or of some kernels, whose tiles begin at an image (a kernel) of an array -----
 
@@ -591,7 +591,7 @@ class Winograd(Algorithm):
         return [
             (
                 work.scratch(f"padded {i}", (n, down * self.m + 2, across * self.m + 2, channels), dtype),
-                work.scratch(f"tiles {i}", (n * self._numbers(channels),), dtype),
+                work.scratch(f"tiles {i}", (n * self._elements(channels),), dtype),
             )
             for i, n in enumerate(map(_longest, chains))
         ]

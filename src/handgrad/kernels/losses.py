@@ -28,7 +28,7 @@ class SoftmaxCrossEntropyKernel(LossKernel):
         if target.ndim < x.ndim and target.dtype.kind in "iu":
             if not self.checked_labels:
                 check_labels(x, target)
-            at = _label_index(x, target, self.work.plan(_sample_numbers, x))
+            at = _label_index(x, target, self.work.plan(_sample_indices, x))
         else:
             t = target_rows(x, target)
             if smoothing:
@@ -122,7 +122,7 @@ class MeanSquaredErrorKernel(LossKernel):
         return np.multiply(difference, (2 / difference.shape[-1]) * self.share[..., None], out=dx)
 
 
-def _sample_numbers(x: np.ndarray) -> np.ndarray:
+def _sample_indices(x: np.ndarray) -> np.ndarray:
     return np.arange(x.shape[-2])
 
 

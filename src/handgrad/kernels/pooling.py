@@ -21,7 +21,7 @@ class _WindowPoolKernel(Kernel):
     #: Block size in numbers; see `BatchNorm2dKernel.BLOCK`.
     BLOCK = 2**18
 
-    def _places(self, axis: int, size: int, out: int):
+    def _positions(self, axis: int, size: int, out: int):
         """For each position along one axis of a window: its index, the pixels that it reads and the corresponding
         outputs."""
         stride = self.layer.stride[axis]
@@ -39,7 +39,7 @@ class _WindowPoolKernel(Kernel):
     def _taps(self, size: tuple[int, int], out: tuple[int, int]):
         """For each position in a window: the pixels that it reads and the corresponding outputs."""
         every = slice(None)
-        rows, columns = (list(self._places(axis, size[axis], out[axis])) for axis in (0, 1))
+        rows, columns = (list(self._positions(axis, size[axis], out[axis])) for axis in (0, 1))
         for (_, top, down), (_, left, across) in itertools.product(rows, columns):
             yield (every, top, left), (every, down, across)
 
@@ -60,10 +60,12 @@ class MaxPool2dKernel(_WindowPoolKernel):
         y = self.work.empty("y", (n, *out, c), last.dtype)
         # The maximum of a window is the maximum of the maxima of its rows. The positions are stored: 0 to R - 1 and 0
         # to S - 1.
-        found_rows = self.work.empty("found rows", y.shape, _places(self.layer.kernel_size[0]))
-        found_columns = self.work.empty("found columns", (n, height, out[1], c), _places(self.layer.kernel_size[1]))
+        found_rows = self.work.empty("found rows", y.shape, _index_dtype(self.layer.kernel_size[0]))
+        found_columns = self.work.empty(
+            "found columns", (n, height, out[1], c), _index_dtype(self.layer.kernel_size[1])
+        )
         chains, memory = self._chains(n, (height, out[1], c), last.dtype)
-        rows, columns = (list(self._places(axis, (height, width)[axis], out[axis])) for axis in (0, 1))
+        rows, columns = (list(self._positions(axis, (height, width)[axis], out[axis])) for axis in (0, 1))
 
         def run(chain: int) -> None:
             for images in chains[chain]:
@@ -101,7 +103,7 @@ class MaxPool2dKernel(_WindowPoolKernel):
         return chains, [self.work.scratch(f"between {i}", (min(n, at_once), *shape), dtype) for i in range(len(chains))]
 
 
-def _places(count: int) -> np.dtype:
+def _index_dtype(count: int) -> np.dtype:
     return np.dtype(np.int8 if count < 128 else np.int32)
 
 

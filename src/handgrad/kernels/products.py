@@ -27,14 +27,14 @@ LARGE = 2**27
 #: OpenBLAS names of the processors with kernels for small products; all use those of SkylakeX.
 AVX_512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 #: Minimum side length of a tile.
-NARROWEST = 16
+MIN_SIDE = 16
 
 
 def product(
     a: Num[Array, "*a m n"], b: Num[Array, "*b n k"], *, out: Inexact[Array, "*stack m k"]
 ) -> Callable[[], object]:
     """A function without arguments that writes the product a b of the current contents of these arrays to `out`."""
-    if out.dtype == a.dtype == b.dtype == np.float32 and multiplies_from_memory():
+    if out.dtype == a.dtype == b.dtype == np.float32 and multiplies_without_packing():
         if out.strides[-2] < out.strides[-1]:
             a, b, out = b.swapaxes(-1, -2), a.swapaxes(-1, -2), out.swapaxes(-1, -2)
         m, n, k = *a.shape[-2:], b.shape[-1]
@@ -69,20 +69,20 @@ def _time_of(tile: tuple[int, int]) -> float:
 
 
 def _divisors(n: int) -> list[int]:
-    return [d for d in range(min(n, NARROWEST), n + 1) if n % d == 0]
+    return [d for d in range(min(n, MIN_SIDE), n + 1) if n % d == 0]
 
 
 def has_transposed_tiles(n: int) -> bool:
     """Whether x Wᵀ, with sums over n numbers and the default layout of W, may be computed in tiles."""
-    return n in SUMS_TRANSPOSED and multiplies_from_memory()
+    return n in SUMS_TRANSPOSED and multiplies_without_packing()
 
 
 @cache
-def multiplies_from_memory() -> bool:
+def multiplies_without_packing() -> bool:
     """Whether NumPy's BLAS library multiplies small matrices without packing: OpenBLAS does if it uses its AVX-512
     kernels, which also depends on $OPENBLAS_CORETYPE."""
     from threadpoolctl import threadpool_info
 
     libraries = [library for library in threadpool_info() if library["internal_api"] == "openblas"]
-    numpys = [library for library in libraries if "numpy" in library["filepath"]]  # SciPy includes another OpenBLAS
-    return any(library.get("architecture") in AVX_512 for library in numpys or libraries)
+    in_numpy = [library for library in libraries if "numpy" in library["filepath"]]  # SciPy includes another OpenBLAS
+    return any(library.get("architecture") in AVX_512 for library in in_numpy or libraries)

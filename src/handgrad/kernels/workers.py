@@ -36,7 +36,7 @@ class Workers:
         self._outcomes: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         for _ in range(threads - 1):
             threading.Thread(target=_serve, args=(self._jobs, self._outcomes), name="handgrad", daemon=True).start()
-        weakref.finalize(self, _dismiss, self._jobs, threads - 1)
+        weakref.finalize(self, _stop, self._jobs, threads - 1)
 
     def run(self, function: Callable[[Part], object], parts: Iterable[Part]) -> None:
         """Calls `function` for each part, in the next free thread; returns when all are done.
@@ -89,7 +89,7 @@ def _serve(jobs: queue.SimpleQueue, outcomes: queue.SimpleQueue) -> None:
         del job
 
 
-def _dismiss(jobs: queue.SimpleQueue, threads: int) -> None:
+def _stop(jobs: queue.SimpleQueue, threads: int) -> None:
     for _ in range(threads):
         jobs.put(None)
 

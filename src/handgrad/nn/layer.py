@@ -187,7 +187,8 @@ def check_features(layer: Layer, x: np.ndarray, features: int, weight: Parameter
     if x.ndim < 2 or x.shape[-1] != features or x.shape[:-2] not in ((), stack):
         expected = f"(N, {features})" + (f" or ({stack[0]}, N, {features})" if stack else "")
         raise ValueError(
-            f"{layer!r} got x with shape={x.shape}, expected {expected}: one row a sample; flatten images (nn.Flatten)"
+            f"{layer!r} got x with shape={x.shape}, expected {expected}: one row per sample; "
+            "flatten images (nn.Flatten)"
         )
 
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from handgrad.figures import FOREGROUND
 from handgrad.pages.tables import Cell, Column, Table
 
-#: Of its drawn size, how far a figure shrinks with a narrow window before it scrolls: smaller text would be unreadable.
-LEAST_SCALE = 0.72
+#: Minimum scale of a figure in a narrow window; below it, the figure scrolls, because smaller text would be unreadable.
+MIN_SCALE = 0.72
 
 
 class Section(NamedTuple):
@@ -78,7 +78,7 @@ def table_html(table: Table) -> str:
         rows.append(f"<tr{' class=best' if i in table.best else ''}>{cells}</tr>")
     kind = ' class="sortable"' if table.sortable else ""
     return (
-        # the caption that is seen stays where it is while a wide table scrolls
+        # the visible caption stays in place while a wide table scrolls
         f'<p class="caption" aria-hidden="true">{escape(table.caption)}</p>'
         f'<div class="scroll" role="region" tabindex="0" aria-label="{name}"><table{kind}>'
         f'<caption class="unseen">{escape(table.caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n'
@@ -120,11 +120,11 @@ def inline(svg: str) -> str:
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    # id="figure_1", "axes_1" and their like are the same in every figure, and nothing refers to them
+    # ids such as "figure_1" and "axes_1" are the same in every figure, and nothing refers to them
     svg = re.sub(r' id="[A-Za-z]+[A-Za-z0-9]*_\d+"', "", svg)
     width = re.search(r'viewBox="0 0 ([\d.]+)', svg)
     if width:
         pixels = float(width[1]) * 4 / 3
-        style = f' style="max-width:{pixels:.0f}px;min-width:{min(pixels, max(300, LEAST_SCALE * pixels)):.0f}px"'
+        style = f' style="max-width:{pixels:.0f}px;min-width:{min(pixels, max(300, MIN_SCALE * pixels)):.0f}px"'
         svg = svg.replace("<svg", f"<svg{style}", 1)
     return svg.replace(FOREGROUND, "currentColor")

@@ -97,7 +97,7 @@ _LATEX = {
 
 
 def _latex(text: str) -> str:
-    # ` and ' together, and two hyphens, would become other characters
+    # pairs of ` or ', and of hyphens, would become other characters
     text = " ".join(text.split())
     escaped = "".join(_LATEX.get(character, character) for character in text)
     return escaped.replace("--", "-{}-") if "--" in text else escaped
@@ -106,7 +106,7 @@ def _latex(text: str) -> str:
 def to_latex(table: Table) -> str:
     r"""The table for a LaTeX document with `\usepackage{booktabs}`, with the best rows in bold.
 
-    Text in other scripts than Latin passes as it is: such a document is for XeLaTeX or LuaLaTeX.
+    Text in other scripts than Latin is not changed: such a document requires XeLaTeX or LuaLaTeX.
     """
     columns = "".join("r" if column.number else "l" for column in table.columns)
 

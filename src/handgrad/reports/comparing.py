@@ -13,7 +13,7 @@ from handgrad.reports.configurations import (
     Group,
     differing,
 )
-from handgrad.reports.significance import ALPHA, FEWEST_SEEDS, POWER, Difference, mean_interval, share_interval
+from handgrad.reports.significance import ALPHA, MIN_SEEDS, POWER, Difference, mean_interval, share_interval
 from handgrad.reports.words import duration, listed
 from handgrad.training.judging import MEASURES
 
@@ -42,9 +42,9 @@ def with_spread(values: Sequence[float], figure: str) -> str:
 
 
 def interval_of(configuration: Configuration, figure: str) -> tuple[float, float] | None:
-    """The 95% confidence interval of a configuration's mean; None for fewer than `FEWEST_SEEDS` seeds."""
+    """The 95% confidence interval of a configuration's mean; None for fewer than `MIN_SEEDS` seeds."""
     values = configuration.values(figure)
-    return mean_interval(values) if len(values) >= FEWEST_SEEDS else None
+    return mean_interval(values) if len(values) >= MIN_SEEDS else None
 
 
 def interval_shown(interval: tuple[float, float] | None, figure: str) -> str:
@@ -56,7 +56,7 @@ def results_table(group: Group) -> Table:
     ranked = group.ranked
     figures = _figures(ranked)
     columns = [Column("configuration", False), Column("seeds"), Column(figure_name(group.figure))]
-    repeated = any(len(c.values(group.figure)) >= FEWEST_SEEDS for c in ranked)
+    repeated = any(len(c.values(group.figure)) >= MIN_SEEDS for c in ranked)
     if repeated:
         columns.append(Column("95% interval"))
     columns += [Column(figure_name(figure)) for figure in figures if figure != group.figure]
@@ -176,7 +176,7 @@ def verdict(one: Configuration, other: Configuration, found: Difference) -> str:
 
 def _suggested(found: Difference) -> int | None:
     """The number of seeds that a verdict suggests; None if it suggests none."""
-    if found.winner is not None or (found.why and (found.needed or 0) <= FEWEST_SEEDS):
+    if found.winner is not None or (found.why and (found.needed or 0) <= MIN_SEEDS):
         return None
     return found.needed
 

@@ -23,7 +23,7 @@ SEEDS = ("seed", "init_seed", "data_seed", "noise_seed")
 _NO_MATTER = (*SEEDS, "recipe", "data_dir", "offline", "checkpoint_seconds", "threads")
 
 #: Up to this number of configurations, all pairs are compared. Of more, each is compared with the best.
-MOST_PAIRED = 6
+MAX_PAIRED = 6
 
 #: Names of the metrics in headings.
 MEASURE_NAMES = {"accuracy": "accuracy", "loss": "loss", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
@@ -132,12 +132,12 @@ class Group:
     def pairs(self) -> list[tuple[Configuration, Configuration, Difference]]:
         """Pairs of configurations, the better mean first, with the result of the test.
 
-        Up to `MOST_PAIRED` configurations, these are all pairs. Of more, each configuration is paired with the best. In
+        Up to `MAX_PAIRED` configurations, these are all pairs. Of more, each configuration is paired with the best. In
         both cases the correction uses the number of all pairs, because the data determined which configuration is best.
         """
         ranked, figure = self.ranked, self.figure
         count = len(ranked) * (len(ranked) - 1) // 2
-        few = len(ranked) <= MOST_PAIRED
+        few = len(ranked) <= MAX_PAIRED
         chosen = itertools.combinations(ranked, 2) if few else ((ranked[0], c) for c in ranked[1:])
         how: Any = {"less_is_better": self.less_is_better, "comparisons": count}
         return [(one, other, compare(one.values(figure), other.values(figure), **how)) for one, other in chosen]
@@ -247,7 +247,7 @@ def _groups(runs: Sequence[Run], left_out: list[str]) -> list[Group]:
         group.data = _data_name(group, list(groups.values()))
     for group in groups.values():
         for configuration in group.configurations:
-            configuration.name = _told_apart(configuration, everything, group)
+            configuration.name = _distinguishing_name(configuration, everything, group)
     return list(groups.values())
 
 
@@ -283,7 +283,7 @@ def differing(configurations: Sequence[Configuration]) -> list[str]:
     return names
 
 
-def _told_apart(configuration: Configuration, everything: Sequence[Configuration], group: Group) -> str:
+def _distinguishing_name(configuration: Configuration, everything: Sequence[Configuration], group: Group) -> str:
     """A few words that distinguish a configuration from the others: its data if they differ, and the settings that
     differ among configurations with the same data."""
     names = differing(everything)

@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Largest number of configurations with a section each; of more, the best ones get one.
-MOST_DETAILED = 6
+MAX_DETAILED = 6
 #: Largest number of configurations in one plot of learning curves; of more, the best ones are plotted.
-MOST_CURVES = 8
+MAX_CURVES = 8
 #: Largest number of mistakes shown per configuration, as pictures and as table rows, and columns of these rows.
-MOST_PICTURES, MOST_ROWS, MOST_COLUMNS = 24, 15, 24
+MAX_PICTURES, MAX_ROWS, MAX_COLUMNS = 24, 15, 24
 #: Largest number of pictures of weights, and largest side of a picture of a mistake; larger ones are scaled down.
-MOST_WEIGHTS, LARGEST_SIDE = 64, 96
+MAX_WEIGHTS, MAX_SIDE = 64, 96
 #: Largest number of regression targets whose predictions are plotted.
-MOST_TARGETS = 4
+MAX_TARGETS = 4
 #: Largest number of combinations of a study in Markdown and LaTeX; the page has up to 1,000.
-MOST_IN_PAPER = 40
+MAX_IN_PAPER = 40
 
-Told = Callable[[str], Any]
+Progress = Callable[[str], Any]
 
 _PLACE = re.compile(r"<!-- figure (.*?) -->")
 
@@ -70,7 +70,7 @@ class Report:
     tables: list[Table] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    _told_of: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # of each figure: alt and caption
+    _captions: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # of each figure: alt and caption
 
     def to_html(self) -> str:
         """The report as a self-contained HTML page."""
@@ -104,17 +104,17 @@ class Report:
                 written.append(path)
         return written
 
-    # -- used while the report is made --------------------------------------------------------------------------------
+    # -- used while making the report --------------------------------------------------------------------------------
 
     def figure(self, name: str, figure: Figure, alt: str, caption: str = "") -> str:
         """Adds a figure and returns a placeholder for it; `to_html` replaces the placeholder with the drawing."""
         self.figures[name] = figure
-        self._told_of[name] = alt, caption
+        self._captions[name] = alt, caption
         return f"<!-- figure {name} -->"
 
     def _drawn(self, place: re.Match[str]) -> str:
         name = place[1]
-        alt, caption = self._told_of[name]
+        alt, caption = self._captions[name]
         file = io.BytesIO()
         save_svg(self.figures[name], file, salt=name)
         return figure_html(inline(file.getvalue().decode()), alt, escape(caption))
@@ -131,7 +131,7 @@ def make_report(
     *,
     data_dir: str | None = None,
     title: str | None = None,
-    told: Told = lambda text: None,
+    progress: Progress = lambda text: None,
 ) -> Report:
     """Makes a report on runs and studies. Runs that differ only in their seeds form one configuration.
 
@@ -142,7 +142,7 @@ def make_report(
         paths: folders of runs and of studies.
         data_dir: folder of the built-in data sets, if it has moved.
         title: title of the page.
-        told: called with a progress message before each step that takes long.
+        progress: called with a progress message before each step that takes long.
 
     Raises:
         ConfigError: a path is neither a run nor a study.
@@ -159,11 +159,11 @@ def make_report(
                 _compare(report, sources, group)
         _draw_curves(report, sources)
         for configuration in _chosen(report, sources):
-            told(f"looking into {configuration.label}")
+            progress(f"looking into {configuration.label}")
             _look_into(report, configuration, data, alone=len(sources.configurations) == 1)
         _list_runs(report, sources)
     for folder in sources.studies:
-        told(f"reading the study {folder}")
+        progress(f"reading the study {folder}")
         _add_study(report, folder, alone=len(paths) == 1)
     return report
 
@@ -188,7 +188,7 @@ class _Data:
     def of(self, run: Run) -> Dataset:
         """The data set of a run. Raises HandgradError if it is not available."""
         config = run.config
-        names = [*GROUPS["Data"], *GROUPS["Data of your own"], "seed", "data_seed", "class_weight"]
+        names = [*GROUPS["Data"], *GROUPS["Your own data"], "seed", "data_seed", "class_weight"]
         key = repr([getattr(config, name) for name in names])
         if self._kept is None or key != self._key:
             self._kept = load_dataset(config, data_dir=self._data_dir, offline=True)
@@ -251,7 +251,7 @@ def _compare(report: Report, sources: Sources, group: Group) -> None:
     if len(group.ranked) > 1 or len(group.ranked[0].runs) > 1:
         points = [
             (c.label, styles[c.letter], c.values(group.figure), comparing.interval_of(c, group.figure))
-            for c in group.ranked[: 2 * MOST_DETAILED]
+            for c in group.ranked[: 2 * MAX_DETAILED]
         ]
         said = "; ".join(f"{label}: {comparing.with_spread(values, group.figure)}" for label, _, values, _ in points)
         drawn = draw.seeds(points, quantity=figure)
@@ -288,7 +288,7 @@ def _draw_curves(report: Report, sources: Sources) -> None:
         if not known:
             continue
         order = {id(c): i for i, c in enumerate([*group.ranked, *known])}
-        drawn = sorted(known, key=lambda c: order.get(id(c), len(order)))[:MOST_CURVES]
+        drawn = sorted(known, key=lambda c: order.get(id(c), len(order)))[:MAX_CURVES]
         drawn = [c for c in group.configurations if c in drawn]
         more = len(known) - len(drawn)
         panels = []
@@ -334,12 +334,12 @@ def _from_to(line: draw.Line, figure: str) -> str:
 def _chosen(report: Report, sources: Sources) -> list[Configuration]:
     """The configurations that get a section each."""
     everything = [c for c in sources.configurations if c.runs]
-    if len(everything) <= MOST_DETAILED:
+    if len(everything) <= MAX_DETAILED:
         return everything
-    best = [c for group in sources.groups for c in group.ranked][:MOST_DETAILED]
+    best = [c for group in sources.groups for c in group.ranked][:MAX_DETAILED]
     report.left_out.append(
-        f"{len(everything) - MOST_DETAILED} of {len(everything)} configurations have no section of their network, only "
-        f"the best {MOST_DETAILED} do: report on the others separately to see them"
+        f"{len(everything) - MAX_DETAILED} of {len(everything)} configurations have no section of their network, only "
+        f"the best {MAX_DETAILED} do: report on the others separately to see them"
     )
     return best
 
@@ -450,7 +450,7 @@ def _mistakes(dataset: Dataset, judged: samples.Judged, about: str) -> list[str]
             return [heading, f"<p>{escape(about)} All {len(judged.right):,} samples are classified correctly.</p>"]
     said = f"<p>{escape(about)} {escape(count)}; the worst are shown.</p>"
     pictured = samples.picture(dataset, int(judged.indices[0])) is not None
-    rows = samples.worst(judged, MOST_PICTURES if pictured else MOST_ROWS)
+    rows = samples.worst(judged, MAX_PICTURES if pictured else MAX_ROWS)
     if pictured:
         return [heading, said, _as_pictures(dataset, judged, rows)]
     return [heading, said, table_html(_as_table(dataset, judged, rows))]
@@ -474,7 +474,7 @@ def _as_pictures(dataset: Dataset, judged: samples.Judged, rows: np.ndarray) -> 
     for row in rows.tolist():
         index = int(judged.indices[row])
         pixels = samples.picture(dataset, index)
-        assert pixels is not None  # as the first one is
+        assert pixels is not None  # like the first one
         true, given = _said(dataset, judged, row)
         where = samples.place(dataset, index)
         alt = f"{where or f'Sample {index:,}'}: {true}, predicted as {given}"
@@ -493,8 +493,8 @@ def _png(pixels: np.ndarray) -> str:
     from PIL import Image
 
     image = Image.fromarray(pixels)
-    if max(image.size) > LARGEST_SIDE:
-        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    if max(image.size) > MAX_SIDE:
+        image.thumbnail((MAX_SIDE, MAX_SIDE))
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
@@ -512,23 +512,21 @@ def _as_table(dataset: Dataset, judged: samples.Judged, rows: np.ndarray) -> Tab
         if encoder is not None:
             cells = samples.decoded(encoder, raw)
         else:
-            cells = [f"{value:.5g}" for value in raw.ravel()[:MOST_COLUMNS]]
-        made.append([*_true_and_given(dataset, judged, row), *(Cell(text) for text in cells[:MOST_COLUMNS])])
+            cells = [f"{value:.5g}" for value in raw.ravel()[:MAX_COLUMNS]]
+        made.append([*_true_and_given(dataset, judged, row), *(Cell(text) for text in cells[:MAX_COLUMNS])])
     if dataset.task == "regression":
-        columns = [
-            Column(f"{what} {name}") for name in dataset.classes[:MOST_TARGETS] for what in ("true", "predicted")
-        ]
+        columns = [Column(f"{what} {name}") for name in dataset.classes[:MAX_TARGETS] for what in ("true", "predicted")]
     else:
         columns = [Column("true", False), Column("predicted", False)]
-    columns += [Column(name, False) for name in names[:MOST_COLUMNS]]
-    more = f", the first {MOST_COLUMNS} of {len(names):,} columns" if len(names) > MOST_COLUMNS else ""
+    columns += [Column(name, False) for name in names[:MAX_COLUMNS]]
+    more = f", the first {MAX_COLUMNS} of {len(names):,} columns" if len(names) > MAX_COLUMNS else ""
     return Table(f"The worst {len(made)} samples{more}", columns, made, label="mistakes")
 
 
 def _true_and_given(dataset: Dataset, judged: samples.Judged, row: int) -> list[Cell]:
     """The true and the predicted class of a sample as cells; for regression, two cells for each target."""
     if dataset.task == "regression":
-        pairs = zip(judged.truth[row, :MOST_TARGETS], judged.outputs[row, :MOST_TARGETS], strict=True)
+        pairs = zip(judged.truth[row, :MAX_TARGETS], judged.outputs[row, :MAX_TARGETS], strict=True)
         return [cell(float(value), ".5g") for pair in pairs for value in pair]
     true, given = _said(dataset, judged, row)
     return [Cell(true), Cell(given)]
@@ -537,7 +535,7 @@ def _true_and_given(dataset: Dataset, judged: samples.Judged, row: int) -> list[
 def _calibration(report: Report, c: Configuration, judged: samples.Judged, about: str, at: str) -> list[str]:
     if judged.truth.ndim > 1:
         panels = []
-        for k, name in enumerate(c.first.classes[:MOST_TARGETS]):
+        for k, name in enumerate(c.first.classes[:MAX_TARGETS]):
             predicted, true = judged.outputs[:, k], judged.truth[:, k]
             figure = draw.predicted_and_true(predicted, true, name=name)
             alt = f"Predicted against true {name}, {len(true):,} samples; correlation {_correlation(predicted, true)}."
@@ -589,12 +587,12 @@ def _first_layer(report: Report, c: Configuration, which: str, at: str) -> list[
         figure = draw.feature_weights(weight, features)
         return [heading, report.figure(f"{at}first-layer", figure, said, said)]
     tiles = weight if weight.ndim == 4 else weight.reshape(units, *_picture_shape(shape))
-    order = np.argsort(-np.square(tiles).sum(axis=(1, 2, 3)), kind="stable")[:MOST_WEIGHTS]
+    order = np.argsort(-np.square(tiles).sum(axis=(1, 2, 3)), kind="stable")[:MAX_WEIGHTS]
     scale = np.abs(tiles).max(axis=(1, 2, 3), keepdims=True)
     pixels = np.rint(255 * (0.5 + 0.5 * tiles / np.where(scale > 0, scale, 1))).astype(np.uint8)[order]
     color = pixels.shape[1] == 3
     if not color and pixels.shape[1] > 1:  # a picture for each channel
-        pixels = pixels.reshape(-1, 1, *pixels.shape[2:])[:MOST_WEIGHTS]
+        pixels = pixels.reshape(-1, 1, *pixels.shape[2:])[:MAX_WEIGHTS]
     pixels = np.moveaxis(pixels, 1, -1) if color else pixels[:, 0]
     shown = f"the {len(order)} largest of {units}" if len(order) < units else f"all {units}"
     what = "filters" if weight.ndim == 4 else "units"
@@ -753,7 +751,7 @@ def _add_study(report: Report, folder: Path, *, alone: bool) -> None:
     if (more := _best_of_study(found)) is not None:
         lines.append(more)
     report.lead += [f"Study {name}: {' '.join([lines[0], *([more] if more is not None else [])])}"]
-    report.tables.append(study_table(found, MOST_IN_PAPER))
+    report.tables.append(study_table(found, MAX_IN_PAPER))
     body = "".join(f"<p>{escape(line)}</p>" for line in lines)
     for section in study_sections(found, drawn, tomli_w.dumps(study.about["plan"])):
         body += f"\n<h3>{escape(section.title)}</h3>\n{section.body.replace('<h3>', '<h4>').replace('</h3>', '</h4>')}"

@@ -25,7 +25,7 @@ from handgrad.training.loop import fitted_to, new_engine
 from handgrad.training.run import nearest_probabilities
 
 #: Largest number of samples that are predicted one by one; of more, a random subset of this size is drawn.
-MOST_JUDGED = 20_000
+MAX_PREDICTED = 20_000
 #: Largest number of samples for activations and gradients.
 PROBE = 512
 #: Number of confidence bins, as in Guo et al. (2017).
@@ -74,18 +74,18 @@ class Judged:
 def judge(run: Run, dataset: Dataset, split: str) -> Judged:
     """The predictions of a run's network, with the weights of the last step, for the samples of a split."""
     indices = everything = dataset.indices(split)
-    if len(everything) > MOST_JUDGED:
-        indices = np.sort(np.random.default_rng(len(everything)).choice(everything, MOST_JUDGED, replace=False))
+    if len(everything) > MAX_PREDICTED:
+        indices = np.sort(np.random.default_rng(len(everything)).choice(everything, MAX_PREDICTED, replace=False))
     try:
         engine = run.engine("last")
-    except HandgradError:  # it was trained on a device, or with a library, that is not here
+    except HandgradError:  # trained on a device or with a library that is not available
         engine = run.engine("last", engine="numpy")
-    with threadpool_limits(1, user_api="blas"):  # engines share the work themselves
+    with threadpool_limits(1, user_api="blas"):  # engines divide the work themselves
         parts = [engine.predict(dataset.gather(indices[i : i + _CHUNK])) for i in range(0, len(indices), _CHUNK)]
     scores = np.concatenate(parts)
     if dataset.task == "regression":
         scaling = dataset.target_scaling
-        assert scaling is not None  # which every regression has
+        assert scaling is not None  # always set for a regression
         outputs = scores / scaling.scale + scaling.shift
     elif run.config.loss == "mse":
         outputs = nearest_probabilities(scores)
@@ -248,7 +248,7 @@ def look_inside(run: Run, dataset: Dataset) -> Insight:
 def _one_more_step(run: Run, config, dataset: Dataset) -> tuple[dict[str, float], float | None]:
     """The relative update of each weight in one more step, taken by a new engine from the run's checkpoint; empty if
     there is no checkpoint."""
-    rate = run.metrics[-1].get("learning_rate") if run.metrics else None  # an imported network has none
+    rate = run.metrics[-1].get("learning_rate") if run.metrics else None  # an imported network has no checkpoint
     if rate is None or not run.folder.has_checkpoint():
         return {}, None
     try:
@@ -260,4 +260,4 @@ def _one_more_step(run: Run, config, dataset: Dataset) -> tuple[dict[str, float]
         engine.train(order.batches(about["step"], about["step"] + 1), np.array([rate]))
         return update_ratios(before, engine.state_dict()), rate
     except (HandgradError, DivergedError, KeyError, ValueError):
-        return {}, None  # another device or optimiser than this machine has: the layers are shown without it
+        return {}, None  # device or optimiser not available on this machine: show the layers without it

@@ -17,13 +17,13 @@ from handgrad.student import integral, t_quantile, t_tail
 
 #: Smallest number of seeds per configuration for a verdict. Two seeds hardly determine a standard deviation (its 95%
 #: interval reaches from half of it to 32 times it), so the interval of a difference would be too wide to be useful.
-FEWEST_SEEDS = 3
+MIN_SEEDS = 3
 #: Significance level: the probability of at least one false positive among all comparisons of a table.
 ALPHA = 0.05
 #: Power: the probability that the suggested number of seeds detects a difference as large as the observed one.
 POWER = 0.8
 #: Largest number of seeds that `seeds_needed` tries.
-MOST_SEEDS = 10_000
+MAX_SEEDS = 10_000
 
 
 def mean_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float] | None:
@@ -91,16 +91,16 @@ def compare(
     difference = statistics.fmean(one) - statistics.fmean(other)
     seeds = min(len(one), len(other))
     if seeds < 2:
-        why = f"one seed gives no standard deviation: train at least {FEWEST_SEEDS} seeds per configuration"
+        why = f"one seed gives no standard deviation: train at least {MIN_SEEDS} seeds per configuration"
         return Difference(difference, seeds=seeds, why=why)
     a, b = statistics.variance(one) / len(one), statistics.variance(other) / len(other)
     if a + b == 0:
         why = "all seeds gave the same result, so the standard deviation is 0 and no test is possible"
         return Difference(difference, seeds=seeds, why=why)
     needed = seeds_needed(difference, statistics.stdev(one), statistics.stdev(other), comparisons=comparisons)
-    if seeds < FEWEST_SEEDS:
-        why = f"{seeds} seeds are too few for a test: train at least {FEWEST_SEEDS} seeds per configuration"
-        return Difference(difference, seeds=seeds, needed=needed and max(needed, FEWEST_SEEDS), why=why)
+    if seeds < MIN_SEEDS:
+        why = f"{seeds} seeds are too few for a test: train at least {MIN_SEEDS} seeds per configuration"
+        return Difference(difference, seeds=seeds, needed=needed and max(needed, MIN_SEEDS), why=why)
     df = _degrees(a, b, len(one), len(other))
     error = math.sqrt(a + b)
     half = t_quantile(ALPHA / comparisons / 2, df) * error
@@ -139,14 +139,14 @@ def seeds_needed(difference: float, s1: float, s2: float, *, comparisons: int = 
 
     high = 2
     while not enough(high):
-        if high >= MOST_SEEDS:
+        if high >= MAX_SEEDS:
             return None
         high *= 2
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
-    return high if high <= MOST_SEEDS else None
+    return high if high <= MAX_SEEDS else None
 
 
 def welch_power(shift: float, df: float, alpha: float = ALPHA) -> float:

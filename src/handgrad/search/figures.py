@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Maximum number of combinations in figures; if there are more, the best.
-MOST_DRAWN = 20_000
+MAX_DRAWN = 20_000
 #: Number of levels into which a range is divided where levels are needed.
 BINS = 6
 #: Number of heat maps, for the most important pairs of factors.
-MOST_HEAT_MAPS = 3
+MAX_HEAT_MAPS = 3
 
 
 def axes_of(found: Findings) -> list[Axis]:
@@ -66,7 +66,7 @@ def _level(factor: Factor, value: Any) -> int:
 def points_of(found: Findings) -> list[Point]:
     """The combinations that were trained to the end, best first."""
     points = []
-    for row in found.rows[:MOST_DRAWN]:
+    for row in found.rows[:MAX_DRAWN]:
         if row.mean is None:
             continue
         numbers = [row.combination[f.name] if f.range is not None else None for f in found.plan.factors]
@@ -100,7 +100,7 @@ def importances(found: Findings) -> dict[str, float]:
     Source: Watanabe, Bansal, Hutter (2023), PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
     Subspaces.
     """
-    scored = [(row.combination, row.score) for row in found.rows[:MOST_DRAWN] if row.mean is not None]
+    scored = [(row.combination, row.score) for row in found.rows[:MAX_DRAWN] if row.mean is not None]
     varied = [f for f in found.plan.factors if f.range is not None or len(f.values) > 1]
     if len(scored) < 4 or len({score for _, score in scored}) < 2 or not varied:
         return {}
@@ -127,7 +127,7 @@ def figures_of(found: Findings) -> dict[str, tuple[str, Callable[[], Figure]]]:
         f"{name.capitalize()} by each factor, with other factors as marks",
         lambda: draw.by_factor(points, axes, figure=name, marks=marks),
     )
-    pairs = [(order[i], order[j]) for j in range(1, len(order)) for i in range(j)][:MOST_HEAT_MAPS]
+    pairs = [(order[i], order[j]) for j in range(1, len(order)) for i in range(j)][:MAX_HEAT_MAPS]
     for a, b in pairs:
         one, other = sorted((a, b), key=lambda i: len(axes[i].labels))  # the longer axis is horizontal
         file = f"heat-{_file(names[one])}-{_file(names[other])}"

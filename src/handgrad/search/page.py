@@ -17,7 +17,7 @@ from handgrad.search.study import Study
 from handgrad.training.run import write_text
 
 #: Maximum number of combinations in the table; if there are more, the best.
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 
 
 def write_page(study: Study, found: Findings, figures: Mapping[str, tuple[str, str]]) -> None:
@@ -39,7 +39,7 @@ def study_page(name: str, found: Findings, figures: Mapping[str, tuple[str, str]
 
 
 def study_sections(found: Findings, figures: Mapping[str, str], plan: str) -> list[Section]:
-    """What a page says of a study below its summary: the table, the figures, the study file.
+    """The sections of a page below the summary of the study: the table, the figures, the study file.
 
     Arguments:
         figures: by title, as HTML.
@@ -53,7 +53,7 @@ def study_sections(found: Findings, figures: Mapping[str, str], plan: str) -> li
 
 
 def described(title: str, found: Findings) -> str:
-    """A figure in words: what is drawn, and what it shows above all."""
+    """The description of a figure: its content and the best combination."""
     ranked = [row for row in found.rows if row.mean is not None]
     if not ranked:
         return title
@@ -68,11 +68,11 @@ def _left_out(found: Findings, table: Table) -> str:
     return f'<p class="faint">The best {len(table.rows):,} of {len(found.rows):,}; all are in trials.csv.</p>'
 
 
-def study_table(found: Findings, most: int = MOST_ROWS) -> Table:
+def study_table(found: Findings, most: int = MAX_ROWS) -> Table:
     """The combinations, best first.
 
     Arguments:
-        most: how many, at most.
+        most: maximum number of rows.
     """
     test = f"test_{found.figure.partition('_')[2]}"
     factors = [factor.name for factor in found.plan.factors]

@@ -31,7 +31,7 @@ from handgrad.search.study import Plan, Study, describe, first_combinations, why
 WAITING = 256
 
 #: After this many deaths of workers at the same step of a run, the run is given up.
-MOST_DEATHS = 10
+MAX_DEATHS = 10
 
 #: Reasons for failed trials. All but the first are final.
 LOST, DIVERGED, IMPOSSIBLE, ERROR, DUPLICATE = "lost", "diverged", "impossible", "error", "duplicate"
@@ -222,7 +222,7 @@ class Queue:
             if combination is not None and impossible is not None:
                 if plan.impossible == "refuse":
                     raise ConfigError(
-                        f"{describe(combination)} cannot be trained: {impossible}. Take it out of the ranges, or "
+                        f"{describe(combination)} cannot be trained: {impossible}. Remove it from the ranges, or "
                         "skip such combinations with --impossible skip"
                     )
                 self._add(combination, 0, why=IMPOSSIBLE, message=impossible)
@@ -252,9 +252,9 @@ class Queue:
             dead |= self.store.stale(self.study.id, ids, self.grace_seconds) if ids else set()
         for trial in running:
             if trial._trial_id in dead:
-                self._lose(trial, trials)
+                self._return_to_queue(trial, trials)
 
-    def _lose(self, trial: FrozenTrial, trials: list[FrozenTrial]) -> None:
+    def _return_to_queue(self, trial: FrozenTrial, trials: list[FrozenTrial]) -> None:
         here = trial.user_attrs.get("step", 0)
         deaths = Counter(
             other.user_attrs.get("step", 0)
@@ -262,19 +262,19 @@ class Queue:
             if other.user_attrs.get("run") == trial.user_attrs.get("run") and other.user_attrs.get("died")
         )
         self.storage.set_trial_user_attr(trial._trial_id, "died", True)
-        if deaths[here] + 1 >= MOST_DEATHS:
-            message = f"its worker died {MOST_DEATHS} times after step {here}: is there enough memory?"
+        if deaths[here] + 1 >= MAX_DEATHS:
+            message = f"its worker died {MAX_DEATHS} times after step {here}: is there enough memory?"
             self.fail(trial._trial_id, ERROR, message)
         else:
             self.fail(trial._trial_id, LOST)
 
-    def lose_of(self, pid: int) -> None:
+    def return_runs(self, pid: int) -> None:
         """Returns the runs of a dead process of this machine to the queue."""
         with self.store.locked():
             trials = self.trials()
             for trial in trials:
                 if trial.state == TrialState.RUNNING and trial.user_attrs.get("owner") == owner(pid):
-                    self._lose(trial, trials)
+                    self._return_to_queue(trial, trials)
 
     def begun(self, job: Job, step: int) -> None:
         """Records the step from which a run is resumed."""

@@ -19,7 +19,7 @@ from handgrad.search.worker import objective, sign_of
 from handgrad.training.judging import MEASURES
 
 #: Smallest number of seeds per combination for calling one better than another, as in `handgrad.reports.significance`.
-FEWEST_SEEDS = 3
+MIN_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _spread(one: Row, other: Row) -> float:
     return max(one.spread or 0.0, other.spread or 0.0)
 
 
-def in_a_row(findings: Findings) -> str:
+def best_statement(findings: Findings) -> str:
     """A statement about the best combination, in one or two lines."""
     best = findings.best
     if not best:
@@ -223,7 +223,7 @@ def in_a_row(findings: Findings) -> str:
     first = best[0]
     figure = with_spread(first)
     if len(best) > 1:
-        why = "within their spread over seeds" if best[-1].score < first.score else "with the same figure"
+        why = "within their spread over seeds" if best[-1].score < first.score else "with the same value"
         return f"{len(best)} combinations tie for the best {name}, {figure}, {why}: more seeds may separate them."
     said = f"Best {name}: {figure}"
     ranked = [row for row in findings.rows if row.mean is not None]
@@ -234,10 +234,8 @@ def in_a_row(findings: Findings) -> str:
     seeds = min(len(first.values), len(second.values))
     if seeds < 2:
         return f"{said}. With one seed each, the variation is unknown: see --seeds."
-    if seeds < FEWEST_SEEDS:
-        return (
-            f"{said}. {seeds} seeds are too few to tell whether it is better: train at least {FEWEST_SEEDS} (--seeds)."
-        )
+    if seeds < MIN_SEEDS:
+        return f"{said}. {seeds} seeds are too few to tell whether it is better: train at least {MIN_SEEDS} (--seeds)."
     if not first.spread and not second.spread:
         return f"{said}. All seeds gave the same result, so no test can tell whether it is better."
     return f"{said}, more than their standard deviation over seeds."
@@ -310,7 +308,7 @@ def best_toml(found: Findings) -> str | None:
     if not found.best:
         return None
     first = found.best[0]
-    lines = [f"# {in_a_row(found)}", "# handgrad train --config THIS_FILE trains it"]
+    lines = [f"# {best_statement(found)}", "# handgrad train --config THIS_FILE trains it"]
     lines += [f"# ties with it: {describe(row.combination)}" for row in found.best[1:6]]
     body = found.plan.config(first.combination).to_toml().split("\n", 1)[1]
     return "\n".join(lines) + "\n" + body
@@ -318,7 +316,7 @@ def best_toml(found: Findings) -> str | None:
 
 def summary_lines(found: Findings) -> list[str]:
     """The remarks below the table."""
-    lines = [in_a_row(found)]
+    lines = [best_statement(found)]
     if found.plan.select == "test":
         lines.append(
             "Selected on the test set, which is optimistically biased: the best of many test results is partly luck. "
@@ -347,7 +345,7 @@ def summary_lines(found: Findings) -> list[str]:
     messages = {result.message for row in found.rows for result in row.results if result.state == "error"}
     lines += [f"Failed: {message}" for message in sorted(messages)[:3]]
     if found.running or found.waiting:
-        lines.append(f"{found.running:,} runs under way, {found.waiting:,} waiting.")
+        lines.append(f"{found.running:,} runs in progress, {found.waiting:,} waiting.")
     return lines
 
 

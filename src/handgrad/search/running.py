@@ -38,7 +38,7 @@ from handgrad.training.loop import Interrupted, recorded
 from handgrad.training.run import write_text
 
 #: Maximum number of consecutive workers that die before starting a run.
-MOST_DEATHS_AT_ONCE = 10
+MAX_CONSECUTIVE_DEATHS = 10
 
 
 @dataclass
@@ -143,9 +143,9 @@ def _check_combinations(plan: Plan, data: dict[str, Any], watcher: Watcher) -> N
     more = f"; and {len(bad) - 3:,} more" if len(bad) > 3 else ""
     said = f"{len(bad):,} of {len(every):,} combinations cannot be trained: {named}{more}"
     if len(bad) == len(every):
-        raise ConfigError(f"{said}. Change the settings that they share")
+        raise ConfigError(f"{said}. Change the common settings")
     if plan.impossible == "refuse":
-        raise ConfigError(f"{said}. Take them out, or skip them with --impossible skip")
+        raise ConfigError(f"{said}. Remove them, or skip them with --impossible skip")
     watcher.note(f"{said}. They are skipped")
 
 
@@ -267,9 +267,9 @@ class _Parent:
             for worker in list(self.workers):
                 dead = not worker.process.is_alive()  # checked first: its last messages are still available
                 for event in worker.events():
-                    self._heard(worker, *event)
+                    self._handle_event(worker, *event)
                 if dead:
-                    self._buried(worker)
+                    self._handle_end(worker)
             if self._stopping and time.monotonic() - asked > 1.0:  # again: it may not have been listening yet
                 asked = time.monotonic()
                 for worker in self.workers:
@@ -280,7 +280,7 @@ class _Parent:
             if time.monotonic() - self.looked_at > 2.0:
                 self.watcher.progressed(self._look())
 
-    def _heard(self, worker: _Worker, what: str, *about: Any) -> None:
+    def _handle_event(self, worker: _Worker, what: str, *about: Any) -> None:
         if what == "note":
             self.watcher.note(about[0])
         elif what == "fatal":
@@ -297,7 +297,7 @@ class _Parent:
             run, how, value = about
             self.watcher.ended(run, how, value, self._look())
 
-    def _buried(self, worker: _Worker) -> None:
+    def _handle_end(self, worker: _Worker) -> None:
         """Handles the end of a worker: if it died, its run is returned to the queue and a new worker replaces it."""
         self.workers.remove(worker)
         worker.connection.close()
@@ -306,12 +306,12 @@ class _Parent:
             return
         pid = worker.process.pid
         assert pid is not None
-        self.study.store.patiently(lambda: self.queue.lose_of(pid), self.watcher.note)
+        self.study.store.retry(lambda: self.queue.return_runs(pid), self.watcher.note)
         if self._stopping:
             return
         self.deaths += 1
-        # they were not killed but die by themselves
-        if code is not None and code > 0 and self.deaths >= MOST_DEATHS_AT_ONCE:
+        # they were not killed but exit by themselves
+        if code is not None and code > 0 and self.deaths >= MAX_CONSECUTIVE_DEATHS:
             self.fatal = f"{self.deaths} workers died before they had begun a run (the last with exit code {code})"
             return
         time.sleep(min(1.0, 0.01 * 2**self.deaths))  # if memory is short, each of them would be killed immediately
@@ -396,14 +396,14 @@ def search(
         if isinstance(store, FolderStore):
             folder = store.folder
         made = functools.partial(create, folder, store, name, plan, data, join=join_at is not None, resume=resume)
-        study = store.patiently(made, watcher.note)
+        study = store.retry(made, watcher.note)
     try:
         run(study, datasets, workers=workers, timeout=timeout, watcher=watcher, options={"stack": stack})
     except Interrupted:
         found = leave_results(study, watcher, figures=False)
         where = f"--join {hidden(study.store.address)}" if join_at is not None else f"{study.folder} --resume"
         raise Interrupted(
-            f"stopped after {found.runs:,} runs; all of it is saved. Resume with: handgrad search {where}"
+            f"stopped after {found.runs:,} runs; everything is saved. Resume with: handgrad search {where}"
         ) from None
     try:
         return study, leave_results(study, watcher, figures=figures)
@@ -429,14 +429,14 @@ def _existing(name: str | None, study_dir: str | Path | None, join_at: str | Pat
 def leave_results(study: Study, watcher: Watcher | None = None, *, figures: bool = True) -> Findings:
     """Writes trials.csv and best.toml of what a study has found so far, and its figures with study.html."""
     watcher = watcher or Watcher()
-    found = study.store.patiently(lambda: findings(study), watcher.note)
-    study.store.patiently(lambda: record_tested(study, found), watcher.note)
+    found = study.store.retry(lambda: findings(study), watcher.note)
+    study.store.retry(lambda: record_tested(study, found), watcher.note)
     advice = "Free some space; handgrad search show STUDY writes the results again"
     table, lines = study.folder / "trials.csv", to_csv(found)
     page = study.folder / "study.html"
     if page.exists() and table.exists() and table.read_text(encoding="utf-8") == lines:
         return found  # drawn already
-    page.unlink(missing_ok=True)  # of fewer runs
+    page.unlink(missing_ok=True)  # from fewer runs
     write_text(table, lines, advice=advice)
     best = best_toml(found)
     if best is not None:

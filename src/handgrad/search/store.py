@@ -64,12 +64,12 @@ class Store(ABC):
     def stale(self, study_id: int, running: list[int], seconds: float) -> set[int]:
         """The running trials whose last heartbeat is older than `seconds`, by the clock of the store."""
 
-    def patiently(self, action: Callable[[], T], told: Callable[[str], None] = lambda text: None) -> T:
+    def retry(self, action: Callable[[], T], notify: Callable[[str], None] = lambda text: None) -> T:
         """Runs an action on the store, with retries until the store responds, and returns its result.
 
         Arguments:
             action: an action that may be repeated.
-            told: called with a message when the store stops responding, and again when it responds.
+            notify: called with a message when the store stops responding, and again when it responds.
         """
         wait, waited = 0.2, False
         while True:
@@ -80,13 +80,13 @@ class Store(ABC):
                     raise
                 if not waited:
                     waited = True
-                    told(f"the store does not answer ({_reason(error)}): waiting for it; nothing is lost")
+                    notify(f"the store does not answer ({_reason(error)}): waiting for it; nothing is lost")
                 time.sleep(wait)
                 wait = min(5.0, 1.5 * wait)
             else:
                 if waited:
                     self.away_until = time.monotonic()
-                    told("the store answers again")
+                    notify("the store answers again")
                 return result
 
     def is_away(self, error: Exception) -> bool:

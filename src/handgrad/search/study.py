@@ -269,18 +269,18 @@ def create(folder: Path, store: Store, name: str, plan: Plan, data: Mapping[str,
         else:
             if not join and not resume:
                 raise RunError(
-                    f"{hidden(store.address)} already holds the study {name!r}: resume it with --resume, or choose "
+                    f"{hidden(store.address)} already contains the study {name!r}: resume it with --resume, or choose "
                     "another --study-dir"
                 )
             study = _opened(folder, store, name)
-            grown = _grown(study.plan, plan, hidden(store.address))
-            if grown != study.plan:
+            extended = _extended(study.plan, plan, hidden(store.address))
+            if extended != study.plan:
                 if not resume:
                     raise ConfigError(
-                        f"the study {name!r} in {hidden(store.address)} has another plan, "
-                        f"{_difference(study.plan, grown)}: leave that out, or add it to the study with --resume"
+                        f"the study {name!r} in {hidden(store.address)} has a different plan, "
+                        f"{_difference(study.plan, extended)}: leave that out, or add it to the study with --resume"
                     )
-                study.study.set_user_attr("handgrad", {**study.about, "plan": grown.to_toml()})
+                study.study.set_user_attr("handgrad", {**study.about, "plan": extended.to_toml()})
     study.write_plan()
     return study
 
@@ -290,13 +290,13 @@ def _opened(folder: Path, store: Store, name: str) -> Study:
     about = loaded.user_attrs.get("handgrad")
     if about is None:
         raise RunError(
-            f"{hidden(store.address)} holds an Optuna study {name!r} that handgrad search did not make: choose another "
-            "--study-dir, or another database"
+            f"{hidden(store.address)} contains an Optuna study {name!r} that handgrad search did not create: choose "
+            "another --study-dir, or another database"
         )
     if about.get("format") != FORMAT:
         raise RunError(
             f"{hidden(store.address)} has format={about.get('format')}, this handgrad reads format={FORMAT}: use the "
-            "version that made it, or start a new study"
+            "version that created it, or start a new study"
         )
     return Study(folder, store, loaded)
 
@@ -314,12 +314,12 @@ def join(store: Store, name: str | None = None, folder: Path | None = None) -> S
     names = optuna.get_all_study_names(store.storage)
     if name is None and len(names) > 1:
         raise RunError(
-            f"{hidden(store.address)} holds {len(names)} studies: say which with --name, one of {', '.join(names)}"
+            f"{hidden(store.address)} contains {len(names)} studies: choose one with --name, one of {', '.join(names)}"
         )
     if not names or (name is not None and name not in names):
-        what = f"no study {name!r}; it holds {', '.join(names)}" if names else "no study yet"
+        what = f"no study {name!r}; it contains {', '.join(names)}" if names else "no study yet"
         raise RunError(
-            f"{hidden(store.address)} holds {what}: start one with handgrad search STUDY.toml --join STORAGE"
+            f"{hidden(store.address)} contains {what}: start one with handgrad search STUDY.toml --join STORAGE"
         )
     name = name or names[0]
     own = store.folder if isinstance(store, FolderStore) else folder or Path("studies") / name
@@ -349,7 +349,7 @@ def load_study(path: str | Path) -> Study:
 # -- extending a plan -------------------------------------------------------------------------------------------------
 
 
-def _grown(before: Plan, now: Plan, where: str) -> Plan:
+def _extended(before: Plan, now: Plan, where: str) -> Plan:
     """The plan `before`, extended by the additions of `now`.
 
     Raises:
@@ -361,11 +361,12 @@ def _grown(before: Plan, now: Plan, where: str) -> Plan:
     if sorted(names) != sorted(factor.name for factor in now.factors):
         other = ", ".join(factor.name for factor in now.factors)
         raise ConfigError(
-            f"{where} holds another study: it varies {', '.join(names)}, now it is {other}. Choose another --study-dir"
+            f"{where} contains another study: it varies {', '.join(names)}, now it is {other}. Choose another "
+            "--study-dir"
         )
     for name in differing:
         raise ConfigError(
-            f"{where} holds another study: there {name}={shown(saved.get(name))}, now it is "
+            f"{where} contains another study: there {name}={shown(saved.get(name))}, now it is "
             f"{name}={shown(wanted.get(name))}. Leave that out, or choose another --study-dir"
         )
     factors = []
@@ -373,14 +374,14 @@ def _grown(before: Plan, now: Plan, where: str) -> Plan:
         added = next(other for other in now.factors if other.name == factor.name)
         if (factor.range is None) != (added.range is None) or factor.range != added.range:
             raise ConfigError(
-                f"{where} holds another study: there {_varied(factor)}, now it is {_varied(added)}. Choose another "
+                f"{where} contains another study: there {_varied(factor)}, now it is {_varied(added)}. Choose another "
                 "--study-dir"
             )
         missing = [value for value in factor.values if value not in added.values]
         if missing:
             raise ConfigError(
                 f"the study in {where} has {factor.name}={shown(missing[0])} too: values can be added to a study, not "
-                "taken away. List it, or start a new study"
+                "removed. List it, or start a new study"
             )
         more = [value for value in added.values if value not in factor.values]
         factors.append(dataclasses.replace(factor, values=(*factor.values, *more)))

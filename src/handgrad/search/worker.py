@@ -33,7 +33,7 @@ FATAL = 3
 
 
 #: Settings that determine the data set.
-DATA_SETTINGS = (*GROUPS["Data"], *GROUPS["Data of your own"])
+DATA_SETTINGS = (*GROUPS["Data"], *GROUPS["Your own data"])
 
 
 class Datasets:
@@ -86,11 +86,11 @@ class _Reporter(Reporter):
     def __init__(self, worker: Worker, run: _Run, figure: str, pruner: Any) -> None:
         self.worker, self.job, self.folder = worker, run.job, run.folder
         self.figure, self.pruner = figure, pruner
-        self.told = 0.0
+        self.reported = 0.0
 
     def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None:
         self.worker.tell("began", self.job.run, steps, first_step)
-        self.worker.patiently(lambda: self.worker.queue.begun(self.job, first_step))
+        self.worker.retry(lambda: self.worker.queue.begun(self.job, first_step))
         if self.pruner is not None:
             for record in self.folder.metrics():
                 if record["step"] <= first_step:
@@ -98,8 +98,8 @@ class _Reporter(Reporter):
 
     def stepped(self, step: int, loss: float) -> None:
         now = time.monotonic()
-        if now - self.told > 0.5:
-            self.told = now
+        if now - self.reported > 0.5:
+            self.reported = now
             self.worker.tell("at", self.job.run, step)
 
     def evaluated(self, record: dict[str, Any]) -> None:
@@ -107,12 +107,12 @@ class _Reporter(Reporter):
             return
         self._report(record)
         study, trial_id = self.worker.study, self.job.trial_id
-        if self.worker.patiently(lambda: self.pruner.prune(study.study, study.storage.get_trial(trial_id))):
+        if self.worker.retry(lambda: self.pruner.prune(study.study, study.storage.get_trial(trial_id))):
             raise _Pruned
 
     def _report(self, record: dict[str, Any]) -> None:
         storage, value = self.worker.study.storage, float(record[self.figure])
-        self.worker.patiently(lambda: storage.set_trial_intermediate_value(self.job.trial_id, record["step"], value))
+        self.worker.retry(lambda: storage.set_trial_intermediate_value(self.job.trial_id, record["step"], value))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,10 +156,10 @@ class Worker:
         self.heartbeat_seconds = heartbeat_seconds
         self.stopping = threading.Event()
         self.workers, self.threads, self.stack = workers, threads, stack
-        self.trial_ids: set[int] = set()  # under way
+        self.trial_ids: set[int] = set()  # in progress
 
-    def patiently(self, action: Callable[[], Any]) -> Any:
-        return self.study.store.patiently(action, lambda text: self.tell("note", text))
+    def retry(self, action: Callable[[], Any]) -> Any:
+        return self.study.store.retry(action, lambda text: self.tell("note", text))
 
     def work(self) -> int:
         """Trains runs until none is left or a signal comes; returns the exit code of the process."""
@@ -168,11 +168,11 @@ class Worker:
         threading.Thread(target=self._beat, daemon=True).start()
         while not self.stopping.is_set():
             try:
-                jobs = self.patiently(lambda: self.queue.take(self._choose))
+                jobs = self.retry(lambda: self.queue.take(self._choose))
             except ConfigError as error:  # an invalid combination in a study that rejects them
                 return self._fatal(str(error))
             if not jobs:
-                if self.patiently(self.queue.finished):
+                if self.retry(self.queue.finished):
                     return 0
                 self.stopping.wait(0.5)
                 continue
@@ -181,7 +181,7 @@ class Worker:
                 self._train(jobs)
             except (Interrupted, RunError, DataError, OSError) as error:
                 for trial_id in self.trial_ids:
-                    self.patiently(lambda trial_id=trial_id: self.queue.fail(trial_id, LOST))
+                    self.retry(lambda trial_id=trial_id: self.queue.fail(trial_id, LOST))
                 return 0 if isinstance(error, Interrupted) else self._fatal(str(error))
             finally:
                 self.trial_ids = set()
@@ -216,7 +216,7 @@ class Worker:
 
     def _train(self, jobs: list[Job]) -> None:
         """Trains runs, together if there are several, and reports the outcome of each."""
-        about = self.patiently(lambda: self.study.about)
+        about = self.retry(lambda: self.study.about)
         plan = self.study.plan
         figure = objective(plan, about["data"]["task"])
         runs = []
@@ -233,14 +233,17 @@ class Worker:
             except (RunError, DataError, OSError):  # a problem of the machine
                 raise
             except Exception as error:  # each can still be trained separately
-                self.tell("note", f"{len(runs)} runs do not train together ({_in_short(error)}): each trains alone")
+                self.tell(
+                    "note",
+                    f"{len(runs)} runs cannot be trained together ({_short_message(error)}): training them separately",
+                )
                 ends = None
             if ends is not None:
                 for run, end in zip(runs, ends, strict=True):
-                    self._told(run, end, plan, figure)
+                    self._report_outcome(run, end, plan, figure)
                 return
         for run in runs:
-            self._told(run, self._alone(run, plan, figure), plan, figure)
+            self._report_outcome(run, self._alone(run, plan, figure), plan, figure)
 
     def _data(self, config: TrainConfig, plan: Plan) -> Dataset:
         """The training data, without the test set unless it is used for selection."""
@@ -273,12 +276,12 @@ class Worker:
             return error
         return None
 
-    def _told(self, run: _Run, end: Exception | None, plan: Plan, figure: str) -> None:
+    def _report_outcome(self, run: _Run, end: Exception | None, plan: Plan, figure: str) -> None:
         """Reports the outcome of a run to the store and the parent."""
         job, pruned = run.job, isinstance(end, _Pruned)
         if end is None or pruned:
             result = self._result(run, figure, plan, pruned)
-            if self.patiently(lambda: self.queue.tell(job, result["value"], result, pruned=pruned)):
+            if self.retry(lambda: self.queue.tell(job, result["value"], result, pruned=pruned)):
                 self.tell("ended", job.run, "pruned" if pruned else "complete", result["value"])
                 shutil.rmtree(run.folder.path / "checkpoint", ignore_errors=True)
         else:
@@ -289,8 +292,8 @@ class Worker:
             elif isinstance(end, ConfigError):
                 why, message = ERROR, str(end)
             else:  # a bug: losing one run is better than losing all
-                why, message = ERROR, _in_short(end)
-            self.patiently(lambda: self.queue.fail(job.trial_id, why, message))
+                why, message = ERROR, _short_message(end)
+            self.retry(lambda: self.queue.fail(job.trial_id, why, message))
             self.tell("ended", job.run, why, None)
         self.trial_ids.discard(job.trial_id)
 
@@ -340,7 +343,7 @@ class Worker:
         return result
 
 
-def _in_short(error: Exception) -> str:
+def _short_message(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
@@ -387,7 +390,7 @@ def process(
     with threadpool_limits(threads, user_api="blas"):
         try:
             store = _opened(address, tell)
-            study = store.patiently(lambda: join(store, name, folder), lambda text: tell("note", text))
+            study = store.retry(lambda: join(store, name, folder), lambda text: tell("note", text))
             code = Worker(study, datasets, tell, parent, threads=threads, **options).work()
         except (RunError, ConfigError) as error:
             tell("fatal", str(error))

@@ -72,7 +72,7 @@ class Aligner:
         Raises: DataError with the reason if it cannot be aligned.
         """
         if not words:
-            raise DataError("its transcript has no words: write down what is said")
+            raise DataError("its transcript has no words: add the spoken words")
         frames = frame_count(len(signal))
         entries, spelled = self._enter(words)
         least = STATES_PER_PHONE * sum(self._shortest(entry) for entry in entries)

@@ -125,7 +125,7 @@ def _read_folder(folder: Path) -> tuple[list[Utterance], list[LeftOut]]:
         try:
             text = path.with_suffix(".txt").read_text(encoding="utf-8-sig")
         except FileNotFoundError:
-            left_out.append(LeftOut(name, f"{path} has no text: expected {path.with_suffix('.txt').name} beside it"))
+            left_out.append(LeftOut(name, f"{path} has no text: expected {path.with_suffix('.txt').name} next to it"))
         except (OSError, UnicodeDecodeError) as error:
             left_out.append(LeftOut(name, f"{path.with_suffix('.txt')} cannot be read: {error}"))
         else:

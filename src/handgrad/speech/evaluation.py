@@ -11,7 +11,7 @@ import numpy as np
 
 from handgrad._typing import Array, Float, Integer
 from handgrad.data import FrameDataset
-from handgrad.engines import MOST_CONFUSED
+from handgrad.engines import MAX_CONFUSION_CLASSES
 from handgrad.errors import ConfigError
 from handgrad.speech.prediction import check_on_frames
 from handgrad.training import Run
@@ -137,8 +137,8 @@ def evaluate_frames(
         confusion = chosen.evaluate(dataset.indices(split)).confusion
         if confusion is None:
             raise ConfigError(
-                f"{run.path} has {len(dataset.classes)} states: expected at most {MOST_CONFUSED} for a table of "
-                "confusions; handgrad evaluate gives its accuracy"
+                f"{run.path} has {len(dataset.classes)} states: expected at most {MAX_CONFUSION_CLASSES} for a "
+                "confusion matrix; handgrad evaluate gives its accuracy"
             )
         figures[split] = FrameFigures(confusion, dataset.classes)
     return figures

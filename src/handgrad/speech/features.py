@@ -8,9 +8,9 @@ import numpy as np
 
 from handgrad._typing import Array, Float, Num
 
-RATE = 16_000  #: samples per second of everything here
-WINDOW = 400  #: samples of a frame: 25 ms
-STEP = 160  #: samples from frame to frame: 10 ms
+RATE = 16_000  #: sampling rate
+WINDOW = 400  #: samples per window: 25 ms
+STEP = 160  #: samples between frames: 10 ms
 FEATURES = 40
 FRAMES_PER_SECOND = RATE // STEP
 

@@ -177,6 +177,6 @@ def _normalization(run: Run) -> tuple[Normalization, str]:
     except (OSError, ValueError, KeyError, TypeError, AssertionError):
         return (
             "none",
-            f"the run's data are not here to say how they were normalised ({SETTINGS}): taken as --normalize none",
+            f"the normalisation of the run's data is unknown ({SETTINGS} was not found): assuming --normalize none",
         )
     return kind, ""

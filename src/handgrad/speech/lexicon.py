@@ -63,7 +63,7 @@ def read_lexicon(path: Path) -> dict[str, list[str]]:
         phones = [_STRESS.sub("", phone.upper()) for phone in phones]
         unknown = next((phone for phone in phones if phone not in PHONES), None)
         if unknown is not None or not phones:
-            wrong = f"phone={unknown} is not one of the aligner's" if phones else f"{word} has no phones"
+            wrong = f"phone={unknown} is not a phone of the aligner" if phones else f"{word} has no phones"
             raise DataError(f"{path}, line {i}: {wrong}; expected a word and phones of {' '.join(PHONES)}")
         pronunciation = " ".join(phones)
         known = lexicon.setdefault(_ALTERNATE.sub("", word).translate(_QUOTES).casefold(), [])

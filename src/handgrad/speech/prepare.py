@@ -39,7 +39,7 @@ _DEVIATIONS = 3.0
 _ENOUGH_UTTERANCES = 20
 _LOWEST_SCORE = -100.0
 #: Minimum standard deviation of the scores of correct transcripts.
-_LEAST_DEVIATION = 5.0
+_MIN_DEVIATION = 5.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class PrepareConfig:
         if self.processes is not None and self.processes < 1:
             raise ConfigError(f"processes={self.processes}: expected 1 or more")
         if (self.dev_speakers or self.test_speakers) and self.split != "speaker":
-            raise ConfigError("dev_speakers and test_speakers go with split=speaker: set it, or leave them out")
+            raise ConfigError("dev_speakers and test_speakers require split=speaker: set it, or leave them out")
 
 
 _CHOICES = {
@@ -264,7 +264,7 @@ def _lowest(scores: Sequence[float]) -> float:
     if len(scores) < _ENOUGH_UTTERANCES:
         return _LOWEST_SCORE
     low, median, high = np.percentile(scores, (25, 50, 75))
-    return float(median - _DEVIATIONS * max((high - low) / 1.349, _LEAST_DEVIATION))
+    return float(median - _DEVIATIONS * max((high - low) / 1.349, _MIN_DEVIATION))
 
 
 def _names(layout: str) -> list[str]:

@@ -55,6 +55,6 @@ class Linear(torch.nn.Linear):
     def forward(self, input: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
         if input.ndim != 2 or input.shape[1] != self.in_features:
             raise ValueError(
-                f"{self!r} got x with shape={tuple(input.shape)}, expected (N, {self.in_features}): one row a sample"
+                f"{self!r} got x with shape={tuple(input.shape)}, expected (N, {self.in_features}): one row per sample"
             )
         return LinearFunction.apply(input, self.weight, self.bias)

@@ -377,15 +377,15 @@ class _BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
         least = 2 if self.running_variance == "unbiased" else 1
         if n < least:
             raise ValueError(
-                f"{self!r} got a training batch of {n} values a feature, expected at least {least}: "
-                "use larger batches, or eval() to normalise by the running figures"
+                f"{self!r} got a training batch of {n} values per feature, expected at least {least}: "
+                "use larger batches, or eval() to normalise by the running statistics"
             )
         with torch.no_grad():
             mean, variance = batch_statistics(x)
-            self._update_running_figures(mean, variance, n)
+            self._update_running_statistics(mean, variance, n)
         return BatchNormFunction.apply(x, self.weight, self.bias, self.eps, (mean, variance))
 
-    def _update_running_figures(self, mean: Tensor, variance: Tensor, n: int | Tensor) -> None:
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor, n: int | Tensor) -> None:
         if self.running_variance == "unbiased":
             variance = variance * (n / (n - 1))
         self.num_batches_tracked.add_(1)

@@ -65,7 +65,7 @@ class Residual(torch.nn.Sequential):
 
     def __init__(self, *layers: torch.nn.Module, gradients: str = "hand") -> None:
         if not layers:
-            raise ValueError("Residual got no layers, expected at least one: x + x is hardly meant")
+            raise ValueError("Residual got no layers, expected at least one: it would compute x + x")
         super().__init__(*layers)
         self.gradients = gradients
 

@@ -77,7 +77,7 @@ class SyncBatchNorm(_BatchNorm):
             return FixedNormFunction.apply(x, self.weight, self.bias, self.running_mean, self.running_var, self.eps)
         with torch.no_grad():
             mean, variance, count = self._statistics(x)
-            self._update_running_figures(mean, variance, count)
+            self._update_running_statistics(mean, variance, count)
             inverse_std = _inverse_std(variance, self.eps)
         return SyncBatchNormFunction.apply(x, self.weight, self.bias, mean, inverse_std, count)
 

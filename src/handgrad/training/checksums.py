@@ -135,7 +135,7 @@ def read_line(path: Path, number: int, text: str, trust: bool = False) -> dict[s
     return record
 
 
-DAMAGED = "The file is damaged: bring back a copy, or train again"
+DAMAGED = "The file is damaged: restore a copy, or train again"
 
 
 def check(path: Path | str, written: str | None, found: str | None, trust: bool = False) -> None:
@@ -145,12 +145,12 @@ def check(path: Path | str, written: str | None, found: str | None, trust: bool 
     if written is None:
         raise RunError(
             f"{path} has no checksum: an older handgrad or another program wrote it, or it is damaged. If you know "
-            "where it is from, --trust reads it all the same (from Python: handgrad.load_run(run, trust=True))"
+            "where it is from, --trust reads it anyway (from Python: handgrad.load_run(run, trust=True))"
         )
     if written != found:
         raise RunError(
-            f"{path} is damaged or was changed: its content does not have the checksum that it was written with. Bring "
-            "back a copy, or train again; if you changed it on purpose, --trust reads it all the same (from Python: "
+            f"{path} is damaged or was changed: its content does not have the checksum that it was written with. "
+            "Restore a copy, or train again; if you changed it on purpose, --trust reads it anyway (from Python: "
             "handgrad.load_run(run, trust=True))"
         )
 

@@ -38,7 +38,7 @@ _ELSEWHERE = ("recipe", "data_dir", "offline", "checkpoint_seconds")
 
 
 @dataclass(frozen=True)
-class Parting:
+class Divergence:
     """The first difference of two runs beyond the tolerance.
 
     Attributes:
@@ -104,35 +104,35 @@ class Comparison:
     note: str = ""
 
     @property
-    def alike(self) -> bool:
+    def agree(self) -> bool:
         """Whether all judged differences are within the tolerance."""
-        return self.parting is None and self.final_parting is None and self.evaluation_parting is None
+        return self.divergence is None and self.final_divergence is None and self.evaluation_divergence is None
 
     @property
-    def parting(self) -> Parting | None:
+    def divergence(self) -> Divergence | None:
         """The first divergence of the runs repeated from their seeds."""
         for step in self.steps:
-            if parting := self._first(step.step, step.parameters):
-                return parting
+            if divergence := self._first(step.step, step.parameters):
+                return divergence
             if step.loss is not None and step.loss > self.tolerance:
-                return Parting(step.step, None, None, None, step.loss)
+                return Divergence(step.step, None, None, None, step.loss)
         return None
 
     @property
-    def final_parting(self) -> Parting | None:
+    def final_divergence(self) -> Divergence | None:
         """The first layer whose final weights differ; its `step` is -1."""
         return self._first(-1, self.weights)
 
     @property
-    def evaluation_parting(self) -> int | None:
+    def evaluation_divergence(self) -> int | None:
         """The step of the first evaluation whose training losses differ."""
         return next((int(row["step"]) for row in self.evaluations if row["train_loss"] > self.tolerance), None)
 
-    def _first(self, step: int, parameters: dict[str, float]) -> Parting | None:
+    def _first(self, step: int, parameters: dict[str, float]) -> Divergence | None:
         for name, difference in parameters.items():
             if name not in self.undetermined and difference > self.tolerance:
                 layer = name.rpartition(".")[0]
-                return Parting(step, layer, self.layers[layer], name, difference)
+                return Divergence(step, layer, self.layers[layer], name, difference)
         return None
 
     def parameters(self) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ class Comparison:
                     "layer": layer,
                     "kind": self.layers[layer],
                     "undetermined": name in self.undetermined,
-                    "parts_at_step": next((step for step, d in along if d > self.tolerance), None),
+                    "diverges_at_step": next((step for step, d in along if d > self.tolerance), None),
                     "largest": max((d for _, d in along), default=None),
                     "final": self.weights.get(name),
                 }
@@ -157,15 +157,15 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as a JSON value; infinite differences (non-finite values) are null."""
-        parting, final = self.parting, self.final_parting
+        divergence, final = self.divergence, self.final_divergence
         return _json(
             {
                 "runs": list(self.runs),
-                "alike": self.alike,
+                "agree": self.agree,
                 "tolerance": self.tolerance,
-                "parting": dataclasses.asdict(parting) if parting else None,
-                "final_parting": dataclasses.asdict(final) if final else None,
-                "evaluation_parting": self.evaluation_parting,
+                "divergence": dataclasses.asdict(divergence) if divergence else None,
+                "final_divergence": dataclasses.asdict(final) if final else None,
+                "evaluation_divergence": self.evaluation_divergence,
                 "settings": {name: list(values) for name, values in self.settings.items()},
                 "evaluations": self.evaluations,
                 "undetermined": sorted(self.undetermined),
@@ -185,7 +185,7 @@ def compare_runs(
     tolerance: float | None = None,
     data_dir: str | None = None,
     offline: bool = False,
-    told: Callable[[int], None] = lambda step: None,
+    progress: Callable[[int], None] = lambda step: None,
 ) -> Comparison:
     """Compares two runs of the same architecture on any engines. The folders are not modified.
 
@@ -195,7 +195,7 @@ def compare_runs(
         tolerance: relative difference, max|a - b| / max(max|a|, max|b|, 1e-8), up to which two arrays count as equal;
             by default from `TOLERANCES` for the lower of the two precisions.
         data_dir, offline: location of the data, and whether downloads are disabled.
-        told: called with each completed step.
+        progress: called with each completed step.
 
     Raises:
         ConfigError: invalid `steps` or `tolerance`.
@@ -224,7 +224,7 @@ def compare_runs(
         with threadpool_limits(1, user_api="blas"):  # as in training
             for step in _side_by_side(*replays, min(steps, *(replay.steps for replay in replays))):
                 made.append(step)
-                told(step.step)
+                progress(step.step)
         note = "; ".join(
             f"{run.path}: {replay.stopped}" for run, replay in zip(runs, replays, strict=True) if replay.stopped
         )

@@ -49,14 +49,14 @@ from handgrad.training.recipes import recipe_settings
 from handgrad.training.schedules import SCHEDULES, Schedule, check_schedule
 from handgrad.training.synonyms import ELSEWHERE, NO_SETTING, plain
 
-#: The value of `data` for arrays that were given from Python: they lie in no file.
+#: The value of `data` for arrays passed from Python, which are not in a file.
 IN_MEMORY = ":memory:"
 
-# -- what a setting may be --------------------------------------------------------------------------------------------
+# -- valid values ---------------------------------------------------------------------------------------------------
 
 
 class Rule(NamedTuple):
-    """What a setting may be: in words, as a test, and, where it is one of a few names, those."""
+    """The valid values of a setting: a description, a test, and the names if it is one of a few."""
 
     expected: str
     fits: Callable[[Any], bool]
@@ -104,7 +104,8 @@ _FOLDER = Rule("the name of a folder", lambda v: isinstance(v, str) and v != "")
 
 CLASS_WEIGHTS = ("none", "balanced")
 
-#: Settings that only some models have, and those models; with norms, all that another model over a recipe puts aside.
+#: Settings that only some models have, with these models. If a model overrides that of a recipe, they are discarded,
+#: and so are the settings of the normalisation.
 _OF_MODELS = {
     "hidden_units": ("mlp",),
     **dict.fromkeys(("channels", "blocks"), ("cnn",)),
@@ -114,9 +115,9 @@ _OF_MODELS = {
 _NETWORK_SETTINGS = (*_OF_MODELS, "norm", "num_groups")
 
 
-def _setting(default: Any, rule: Rule, help: str, otherwise: str = "") -> Any:
-    """A field; `otherwise`: what holds where it is not set, in words, where `default` does not say it."""
-    return dataclasses.field(default=default, metadata={"rule": rule, "help": help, "otherwise": otherwise})
+def _setting(default: Any, rule: Rule, help: str, default_text: str = "") -> Any:
+    """A field; `default_text` describes the value that is used if it is not set, unless it is `default`."""
+    return dataclasses.field(default=default, metadata={"rule": rule, "help": help, "default_text": default_text})
 
 
 #: Headings under which the settings are shown.
@@ -125,7 +126,7 @@ GROUPS = {
         *("dataset", "data_dir", "offline", "preprocessing", "validation_size", "validation_split"),
         *("random_crop", "horizontal_flip", "context"),
     ),
-    "Data of your own": (
+    "Your own data": (
         *("data", "target", "task", "ignore", "categories", "group", "sample_weight", "test_size"),
         *("arrays", "image_size", "image_mode", "data_bytes", "data_sha256"),
     ),
@@ -152,16 +153,16 @@ GROUPS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Everything that decides what a run computes. Every field is a flag of `handgrad train` and a key of its files.
+    """Everything that determines what a run computes. Every field is a flag of `handgrad train` and a key of its files.
 
     Raises:
-        ConfigError: a value is of the wrong type or out of its range, or two of them contradict each other.
+        ConfigError: a value has the wrong type or is out of range, or two values contradict each other.
     """
 
-    recipe: str | None = _setting(None, _TEXT, "recipe that the settings started from")
+    recipe: str | None = _setting(None, _TEXT, "recipe that the settings are based on")
     dataset: str = _setting("digits", _TEXT, f"built-in data set: {', '.join(DATASETS)}")
     data_dir: str | None = _setting(
-        None, _FOLDER, "folder of the built-in data sets", "$HANDGRAD_DATA, else the user's cache"
+        None, _FOLDER, "folder of the built-in data sets", "$HANDGRAD_DATA or the user's cache"
     )
     offline: bool = _setting(False, _SWITCH, "never download")
     preprocessing: str | None = _setting(
@@ -278,7 +279,7 @@ class TrainConfig:
         1.0, _POSITIVE, "residual, in standard deviations of the target, from which huber grows linearly"
     )
     class_weight: str = _setting(
-        "none", _one_of(CLASS_WEIGHTS), "balanced: weight samples so that every class counts alike in training"
+        "none", _one_of(CLASS_WEIGHTS), "balanced: weight samples so that every class has the same weight in training"
     )
     schedule: str = _setting("constant", _one_of(SCHEDULES), "learning-rate schedule")
     warmup_steps: int = _setting(0, _at_least(0), "steps of linear warm-up")
@@ -346,9 +347,9 @@ class TrainConfig:
         self._check_model()
         self._check_speech()
         for spec in (self.optimizer_spec, self.engine_spec, self.loss_spec):
-            spec()  # raises where settings contradict each other
+            spec()  # raises an error if settings contradict each other
         if self.class_weight != "none" and self.loss not in (None, *LOSSES_OF["classification"]):
-            raise ConfigError(f"class_weight={self.class_weight} goes with a classification, not with loss={self.loss}")
+            raise ConfigError(f"class_weight={self.class_weight} applies to classification, not to loss={self.loss}")
         check_schedule(self.schedule, self.learning_rate, self.warmup_steps, self._schedule_options())
         if self.norm == "batch" and self.batch_size < 2:
             raise ConfigError(
@@ -357,71 +358,71 @@ class TrainConfig:
             )
 
     def _check_data(self) -> None:
-        """Built-in data go by `dataset`; for data of one's own that is a name, by default the file's."""
+        """Checks the name of a built-in data set; names the user's own data, by default after the file."""
         if self.data is not None:
             if self.dataset == "digits":
                 name = re.sub(r"(\.(csv|tsv|txt))?\.[^.]*$", "", Path(self.data).name) or "data"
                 object.__setattr__(self, "dataset", name if self.data != IN_MEMORY else "arrays")
             return
-        for name in GROUPS["Data of your own"]:
+        for name in GROUPS["Your own data"]:
             if getattr(self, name) is not None:
                 raise ConfigError(
-                    f"{name}={getattr(self, name)} goes with data of your own, and dataset={self.dataset} is built in: "
+                    f"{name}={getattr(self, name)} applies to your own data, but dataset={self.dataset} is built in: "
                     "name a file or folder with data, or leave it out"
                 )
         if self.dataset not in DATASETS:
             near = difflib.get_close_matches(self.dataset, DATASETS, 1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise ConfigError(
-                f"dataset={self.dataset}: expected one of {', '.join(DATASETS)}; {hint}A file or folder of your own is "
-                "given by data (--data PATH)"
+                f"dataset={self.dataset}: expected one of {', '.join(DATASETS)}; {hint}For your own "
+                "file or folder, set data (--data PATH)"
             )
 
     def reading(self) -> Reading:
-        """How files of one's own are read."""
+        """How the user's own files are read."""
         names = [field.name for field in dataclasses.fields(Reading)]
         return Reading(**{name: value for name in names if (value := getattr(self, name)) is not None})
 
     def splitting(self) -> dict[str, Any]:
-        """What `data.assemble` does with data of one's own: the arguments that are settings."""
+        """The arguments of `data.assemble`, for the user's own data, that are settings."""
         names = ("task", "test_size", "validation_size", "validation_split", "seed", "preprocessing")
         columns = {name: getattr(self, name) or "" for name in ("ignore", "categories")}
         return {**columns, **{name: getattr(self, name) for name in names}}
 
     def _check_model(self) -> None:
-        """A setting of one kind of network says nothing about another."""
+        """Rejects settings that do not apply to this kind of network."""
         for field in dataclasses.fields(self):
             models = _OF_MODELS.get(field.name, MODELS)
             if self.model not in models and getattr(self, field.name) != field.default:
                 raise ConfigError(
-                    f"{field.name}={_show(getattr(self, field.name))} goes with model={' or '.join(models)}, not with "
+                    f"{field.name}={_show(getattr(self, field.name))} applies to model={' or '.join(models)}, not to "
                     f"{self.model}: leave it out"
                 )
         if self.model != "mlp" and self.norm not in ("none", *IMAGE_NORMS):
-            raise ConfigError(f"norm={self.norm} goes with model=mlp: {self.model} takes {' or '.join(IMAGE_NORMS)}")
+            raise ConfigError(f"norm={self.norm} applies to model=mlp: {self.model} takes {' or '.join(IMAGE_NORMS)}")
         if self.num_groups != 4 and self.norm != "group":
-            raise ConfigError(f"num_groups={self.num_groups} goes with norm=group, not with {self.norm}: leave it out")
+            raise ConfigError(f"num_groups={self.num_groups} applies to norm=group, not to {self.norm}: leave it out")
 
     @property
     def on_frames(self) -> bool:
-        """Whether the samples are windows of frames of speech (data of one's own may have that name, too)."""
+        """Whether the samples are windows of speech frames (the user's own data may also have that name)."""
         return self.data is None and self.dataset == "speech"
 
     def _check_speech(self) -> None:
-        """A setting of images says nothing about frames of speech, and the other way round."""
+        """Rejects settings of images for speech frames, and vice versa."""
         own = ("context",) if not self.on_frames else ("random_crop", "horizontal_flip", "validation_size")
         for field in dataclasses.fields(self):
             if field.name in own and getattr(self, field.name) != field.default:
                 setting = f"{field.name}={_show(getattr(self, field.name))}"
-                kind = "goes with dataset=speech, not with" if field.name == "context" else "does not go with dataset"
+                kind = "applies to dataset=speech, not to" if field.name == "context" else "does not apply to dataset"
                 raise ConfigError(f"{setting} {kind} {self.dataset}: leave it out")
         if self.on_frames and self.model != "mlp":
             raise ConfigError(f"model={self.model} classifies images: dataset=speech requires model=mlp")
 
-    # -- what the settings stand for ----------------------------------------------------------------------------------
+    # -- objects from settings -------------------------------------------------------------------------------------
 
     def architecture(self, input_shape: tuple[int, ...], classes: int) -> Architecture:
-        """The network that the settings describe, for samples of this shape and so many classes, or targets."""
+        """The network that the settings describe, for samples of this shape and this number of classes or targets."""
         if self.model in ("mlp", "cnn"):
             options = ("activation", "negative_slope", "norm", "num_groups", "dropout")
             own = {name: getattr(self, name) for name in options}
@@ -447,11 +448,11 @@ class TrainConfig:
         return EngineSpec(self.engine, **{name: getattr(self, name) for name in names})
 
     def loss_spec(self, task: str = "classification") -> LossSpec:
-        """The loss, where none is set the default of the task."""
+        """The loss; if none is set, the default of the task."""
         return LossSpec(self.loss or LOSSES_OF[task][0], self.label_smoothing, self.huber_delta)
 
     def learning_rates(self, steps: int) -> Schedule:
-        """The learning rates of a run of so many steps."""
+        """The learning rates of a run with this number of steps."""
         options = self._schedule_options()
         return Schedule(self.schedule, self.learning_rate, steps, warmup_steps=self.warmup_steps, **options)
 
@@ -459,7 +460,7 @@ class TrainConfig:
         return {name: getattr(self, name) for name in {name for own in SCHEDULES.values() for name in own}}
 
     def seeds(self) -> dict[str, int]:
-        """The three seeds, those that were not set drawn from `seed`."""
+        """The three seeds; those that are not set are drawn from `seed`."""
         drawn = np.random.SeedSequence(self.seed).generate_state(3).tolist()
         names = ("init_seed", "data_seed", "noise_seed")
         return {
@@ -469,7 +470,7 @@ class TrainConfig:
     # -- as a file ----------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Every setting that is not None, as TOML values. `from_settings` gives the same configuration back."""
+        """Every setting that is not None, as TOML values. `from_settings` returns the same configuration."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values |= {"hidden_units": list(self.hidden_units), "channels": list(self.channels)}
         return {name: value for name, value in values.items() if value is not None}
@@ -479,10 +480,10 @@ class TrainConfig:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], where: str = "") -> TrainConfig:
-        """The configuration with these settings, the others at their defaults.
+        """The configuration with these settings, and defaults for all others.
 
         Raises:
-            ConfigError: a key is unknown (the nearest known one is named), or a value does not fit.
+            ConfigError: unknown key (the message suggests the closest), or invalid value.
         """
         check_keys(settings, where)
         if settings.get("epochs") is not None and "max_steps" not in settings:
@@ -500,7 +501,7 @@ def _show(value: Any) -> str:
 
 
 def check_keys(settings: Mapping[str, Any], where: str = "") -> None:
-    """Raises ConfigError for a key that is no setting, naming the one that is meant."""
+    """Raises ConfigError for an unknown key, with a suggestion."""
     known = [field.name for field in dataclasses.fields(TrainConfig)]
     for key in settings:
         if key in known:
@@ -523,7 +524,7 @@ def config_from_file(path: str | Path) -> dict[str, Any]:
     """The settings of a TOML file.
 
     Raises:
-        ConfigError: there is no such file, it is no TOML, or it has an unknown key.
+        ConfigError: the file does not exist, is not TOML, or has an unknown key.
     """
     settings = read_toml(path)
     check_keys(settings, str(path))
@@ -531,28 +532,26 @@ def config_from_file(path: str | Path) -> dict[str, Any]:
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """What a TOML file holds.
+    """The contents of a TOML file.
 
     Raises:
-        ConfigError: there is no such file, or it is no TOML.
+        ConfigError: the file does not exist or is not TOML.
     """
     path = Path(path)
     try:
         return tomllib.loads(_decoded(path.read_bytes()))
     except OSError as error:
         raise ConfigError(
-            f"cannot read the configuration {path}: {error.strerror}; expected a TOML file of settings"
+            f"cannot read the configuration {path}: {error.strerror}; expected a TOML file with settings"
         ) from None
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is not a TOML file: it is not UTF-8 text ({error}); save it with the encoding UTF-8"
-        ) from None
+        raise ConfigError(f"{path} is not a TOML file: it is not UTF-8 text ({error}); save it as UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not a TOML file: {error}") from None
 
 
 def _decoded(content: bytes) -> str:
-    """Text in UTF-8, or, where a byte order mark says so, in UTF-16: what editors and shells on Windows write."""
+    """Text in UTF-8 or, with a byte order mark, in UTF-16, which editors and shells on Windows write."""
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig").replace("\r\n", "\n")
 
@@ -560,10 +559,10 @@ def _decoded(content: bytes) -> str:
 def merge_settings(
     recipe: str | None = None, file: str | Path | None = None, settings: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The settings that a recipe, a file over it and `settings` over both make; nothing at all given: nothing.
+    """The settings of a recipe, overridden by a file, overridden by `settings`; empty if nothing is given.
 
-    A file may name its recipe itself. Where one layer sets `epochs`, the `max_steps` of the layers below it no longer
-    counts, and the other way round; where one sets another `model` than mlp, those of an mlp below it no longer count.
+    A file may name its own recipe. If a layer sets `epochs`, it replaces the `max_steps` of the layers below, and vice
+    versa. If it sets a `model` other than mlp, the network settings of the layers below are discarded.
 
     Raises:
         ConfigError: a recipe, file or key is unknown.
@@ -579,17 +578,17 @@ def merge_settings(
 
 
 def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of all layers, a later one over those before it, as `merge_settings` says."""
+    """The settings of all layers, each overriding those before it, as in `merge_settings`."""
     merged: dict[str, Any] = {}
     for layer in layers:
         if layer.get("epochs") is not None and layer.get("max_steps") is None:
             merged.pop("max_steps", None)
         if layer.get("max_steps") is not None and layer.get("epochs") is None:
             merged.pop("epochs", None)
-        if layer.get("data") is not None:  # another data set than the layers below
+        if layer.get("data") is not None:  # a different data set than in the layers below
             merged.pop("dataset", None)
         elif layer.get("dataset") is not None:
-            merged = {name: value for name, value in merged.items() if name not in GROUPS["Data of your own"]}
+            merged = {name: value for name, value in merged.items() if name not in GROUPS["Your own data"]}
         if layer.get("model", "mlp") != "mlp":
             merged = {name: value for name, value in merged.items() if name not in _NETWORK_SETTINGS}
         merged.update(layer)

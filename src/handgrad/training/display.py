@@ -1,5 +1,4 @@
-"""How a run is described: the line it begins with, and in a notebook an HTML table with its curves, and a figure that
-shows itself."""
+"""Descriptions of a run: the first line of its output and, in a notebook, an HTML table with its curves."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def opening(run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> str:
-    """The line that a run begins with: the data, the network, how it is trained, and where the run lies."""
+    """The first line of the output of a run: the data, the network, the training, and the run folder."""
     begin = f"from step {first_step:,} " if first_step else ""
     held = ""
     if size := config.validation_size:

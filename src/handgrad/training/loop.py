@@ -27,7 +27,7 @@ from handgrad.training.config import IN_MEMORY, TrainConfig, merge_settings
 from handgrad.training.judging import MEASURES, averages, better, details, training_averages
 from handgrad.training.progress import in_notebook, progress_reporter
 from handgrad.training.reporter import Reporter
-from handgrad.training.run import Onlooker, Run, RunFolder, as_configured, check_unchanged, load_dataset
+from handgrad.training.run import ReadOnlyFolder, Run, RunFolder, as_configured, check_unchanged, load_dataset
 from handgrad.training.schedules import laid_out_over_steps
 from handgrad.training.tensorboard import TensorBoard
 
@@ -97,9 +97,9 @@ def train(
     raw = None
     if x is not None or y is not None:
         if x is None or y is None:
-            raise ConfigError("x goes with y: give both, inputs and targets")
+            raise ConfigError("x requires y: give both, inputs and targets")
         if settings.get("data") is not None:
-            raise ConfigError(f"data={settings['data']} and x are two sets of data: give one of them")
+            raise ConfigError(f"data={settings['data']} and x are both given: leave one out")
         raw = raw_from_arrays(x, y, x_test=x_test, y_test=y_test, groups=groups, sample_weight=sample_weight)
         settings["data"] = IN_MEMORY
     elif sample_weight is not None:  # the setting: the name of a column or an array
@@ -164,7 +164,7 @@ def _train_together(given, config_file, settings, run_dir, resume, reporter, raw
         path, made, values = processes.first(begin)
         config = TrainConfig.from_settings(values)
         if processes.rank > 0:
-            folder, reporter = Onlooker(path), Reporter()
+            folder, reporter = ReadOnlyFolder(path), Reporter()
         else:
             folder = RunFolder(path)
             folder.made = made
@@ -190,17 +190,19 @@ def _begin(given, config_file, settings, run_dir, resume, reporter) -> tuple[Run
     begin_with = given if named else merge_settings("digits", None, settings)
     if run_dir is None:
         if resume:
-            raise ConfigError("resume needs the folder of the run: give it with --run-dir")
+            raise ConfigError("resume requires the run folder: specify it with --run-dir")
         config = TrainConfig.from_settings(begin_with)
         return RunFolder.new(Path("runs"), config.recipe or f"{config.dataset}-{config.model}"), config
     folder = RunFolder(run_dir)
     if folder.exists():
         if not resume:
-            raise RunError(f"{folder.path} already holds a run: resume it with --resume, or choose another --run-dir")
+            raise RunError(
+                f"{folder.path} already contains a run: resume it with --resume, or choose another --run-dir"
+            )
         config = _changed(folder.config(), given)
     elif leftovers := folder.leftovers():
         raise RunError(
-            f"{folder.path} holds {' and '.join(leftovers)} of a run whose config.toml is missing: "
+            f"{folder.path} contains {' and '.join(leftovers)} of a run whose config.toml is missing: "
             "delete them, or choose another --run-dir"
         )
     else:
@@ -407,7 +409,7 @@ class Training:
                 if stopping:
                     self.save_checkpoint()
                     raise Interrupted(
-                        f"stopped at step {self.step} of {self.steps}; all of it is saved. "
+                        f"stopped at step {self.step} of {self.steps}; everything is saved. "
                         f"Resume with: handgrad train --run-dir {self.folder.path} --resume"
                     )
                 if time.perf_counter() - self.saved_at >= self.config.checkpoint_seconds:
@@ -439,7 +441,7 @@ class Training:
         return seconds
 
     def diverged(self, step: int, cause: str) -> NonFiniteError:
-        """What is raised where the loss of a step, counted from 0, is not finite."""
+        """The error for a step, counted from 0, whose loss is not finite."""
         return NonFiniteError(
             f"the loss is no longer a finite number at step {step + 1}: {cause}. "
             f"Evaluations up to step {self.records[-1]['step'] if self.records else 0} are in {self.folder.path}"
@@ -541,15 +543,15 @@ class Training:
     def _restore_engine(self, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
         if about["architecture"] != self.engine.architecture.to_dict():
             raise RunError(
-                f"the checkpoint in {self.folder.path} is of another architecture than its config.toml says: bring "
-                "back the config.toml that it was trained with, or train again"
+                f"the checkpoint in {self.folder.path} has a different architecture than its config.toml: "
+                "restore the config.toml that it was trained with, or train again"
             )
         try:
             self.engine.restore(arrays, about["engine"])
         except (KeyError, ValueError) as error:
-            why = f"it lacks {error}" if isinstance(error, KeyError) else error
+            why = f"{error} is missing" if isinstance(error, KeyError) else error
             raise RunError(
-                f"the checkpoint in {self.folder.path} does not fit its config.toml: {why}. {checksums.DAMAGED}"
+                f"the checkpoint in {self.folder.path} does not match its config.toml: {why}. {checksums.DAMAGED}"
             ) from None
         if about["threads"] != self.threads:
             self.reporter.note(
@@ -583,7 +585,7 @@ class Training:
                 "numpy": np.__version__,
                 "python": platform.python_version(),
                 "machine": platform.platform(),
-                **getattr(self.engine, "versions", {}),  # of the libraries that an engine uses besides NumPy
+                **getattr(self.engine, "versions", {}),  # of the libraries of the engine, except NumPy
             },
             **({"processes": self.processes.count} if self.processes.count > 1 else {}),
             "details": self.details,
@@ -593,7 +595,7 @@ class Training:
         title = f"{self.config.recipe or self.config.dataset}"
         drawn = [self.folder.save_curves(self.records, title), self.folder.save_confusion(self.details, title)]
         for why_not in filter(None, drawn):
-            self.reporter.note(f"{why_not}. All the rest of the run is saved")
+            self.reporter.note(f"{why_not}. Everything else is saved")
         self.reporter.finished(summary)
 
 

@@ -130,16 +130,16 @@ def _as_inputs(run: Run, raw: Raw) -> tuple[Num[Array, "N *shape"], list[str]]:
     _, height, width = run.input_shape
     if inputs.shape[1:] != run.input_shape:
         size = f"{inputs.shape[3]}x{inputs.shape[2]} pixels"
-        raise DataError(f"{raw.name} is {size}, the network takes {width}x{height}: scale it to that size")
+        raise DataError(f"{raw.name} is {size}, the network expects {width}x{height}: resize it")
     if run.value_range != 255:
         inputs = inputs * np.float32(run.value_range / 255)
     # Digits may be drawn dark on light or light on dark. The user's own images are not inverted.
     if run.config.data is None and (inverted := run.inverted(inputs)).any():
         light = inputs[inverted].mean() > run.value_range / 2
         inputs = np.where(inverted[:, np.newaxis, np.newaxis, np.newaxis], run.value_range - inputs, inputs)
-        ground, other = ("light", "dark") if light else ("dark", "light")
+        background, other = ("light", "dark") if light else ("dark", "light")
         which = "inverted: its" if len(inputs) == 1 else f"{int(inverted.sum()):,} inverted: their"
-        notes.append(f"{which} ground is {ground}, that of the training images {other}")
+        notes.append(f"{which} background is {background}, that of the training images {other}")
     return inputs, notes
 
 

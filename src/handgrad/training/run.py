@@ -167,7 +167,7 @@ def _missing(path: Path) -> list[Path]:
 
 
 def _cannot_make(path: Path, error: OSError) -> str:
-    return f"cannot make the run folder {path}: {error.strerror}. Choose another --run-dir"
+    return f"cannot create the run folder {path}: {error.strerror}. Choose another --run-dir"
 
 
 class RunFolder:
@@ -326,12 +326,12 @@ class RunFolder:
                 raise error from None
             path, previous = self.path / CHECKPOINT, self.path / PREVIOUS
             raise RunError(
-                f"{error}. The checkpoint before it is whole: mv {previous} {path}, and --resume continues from step "
+                f"{error}. The previous checkpoint is intact: mv {previous} {path}, and --resume continues from step "
                 f"{about['step']}"
             ) from None
 
     def examined(self) -> dict[str, str]:
-        """The state of each file of the run: "whole", "missing" (if the run should have it by now), or what is wrong
+        """The state of each file of the run: "intact", "missing" (if the run should have it by now), or what is wrong
         with it."""
         readers: dict[str, Callable[[str], object]] = {
             "config.toml": lambda _: self.config(),
@@ -350,7 +350,7 @@ class RunFolder:
                 continue
             try:
                 read_file(name)
-                found[name] = "whole"
+                found[name] = "intact"
             except (RunError, ConfigError) as error:
                 found[name] = str(error)
         return found
@@ -391,7 +391,7 @@ class RunFolder:
         parts = [dataset.inputs[rows] for rows in _in_parts(dataset.splits["train"])]
         about["seen"] = [float(min(x.min() for x in parts)), float(max(x.max() for x in parts))]
         if dataset.inputs.ndim == 4 and dataset.inputs.shape[1] == 1:
-            grounds = [_ground(x, dataset.value_range) for x in parts]
+            grounds = [_edge_brightness(x, dataset.value_range) for x in parts]
             about["ground"] = [float(min(g.min() for g in grounds)), float(max(g.max() for g in grounds))]
         arrays = {"shift": preprocessing.shift, "scale": preprocessing.scale}
         if (targets := dataset.target_scaling) is not None:
@@ -447,7 +447,7 @@ def _in_parts(rows: range | Integer[Array, "m"]) -> Iterator[slice | Integer[Arr
             yield rows[i : i + 4096]
 
 
-def _ground(images: Num[Array, "N 1 H W"], value_range: float) -> Float[Array, "N"]:
+def _edge_brightness(images: Num[Array, "N 1 H W"], value_range: float) -> Float[Array, "N"]:
     """The brightness of each image along its edges, from 0 (black) to 1."""
     edges = (images[:, 0, 0], images[:, 0, -1], images[:, 0, :, 0], images[:, 0, :, -1])
     return np.concatenate(edges, axis=-1).mean(axis=-1, dtype=np.float64) / value_range
@@ -457,7 +457,7 @@ class InputWarning(UserWarning):
     """The inputs of `Run.predict` differ from the training data."""
 
 
-class Onlooker(RunFolder):
+class ReadOnlyFolder(RunFolder):
     """The run folder for processes that do not write."""
 
     def create(self, config: TrainConfig) -> None: ...
@@ -493,7 +493,7 @@ class Run:
         self.config = self.folder.config()
 
     @property
-    def _how_to_go_on(self) -> str:
+    def _how_to_resume(self) -> str:
         return f"resume with handgrad train --run-dir {self.path} --resume"
 
     @cached_property
@@ -511,7 +511,7 @@ class Run:
         """
         summary = self.folder.json("summary.json")
         if summary is None:
-            raise RunError(f"{self.path} has not finished: {self._how_to_go_on}")
+            raise RunError(f"{self.path} has not finished: {self._how_to_resume}")
         return summary
 
     def engine(self, weights: str = "last", *, engine: str | None = None, device: str | None = None) -> Engine:
@@ -524,7 +524,7 @@ class Run:
             raise ConfigError(f"weights={weights!r}: expected last or best")
         path = self.path / ("model.safetensors" if weights == "last" else "best.safetensors")
         if not path.exists():
-            raise RunError(f"{self.path} has no {path.name} yet: {self._how_to_go_on}")
+            raise RunError(f"{self.path} has no {path.name} yet: {self._how_to_resume}")
         state, about = self.folder.arrays(path.name)
         architecture = Architecture.from_dict(about["architecture"])
         name = engine or self.config.engine
@@ -630,8 +630,8 @@ class Run:
         self._check_values(inputs)
         if (light := self.inverted(inputs)).any():
             warnings.warn(
-                f"{int(light.sum())} of {len(inputs)} inputs have a ground as light as the training images are dark, "
-                "or the other way round: are they inverted?",
+                f"{int(light.sum())} of {len(inputs)} inputs have a light background and the training images a dark "
+                "one, or vice versa: are they inverted?",
                 InputWarning,
                 stacklevel=2,
             )
@@ -685,7 +685,7 @@ class Run:
     def _check_values(self, inputs: Num[Array, "N *shape"]) -> None:
         if not (finite := np.isfinite(inputs)).all():
             raise ConfigError(
-                f"inputs hold {inputs[~finite][0]} in sample {np.argwhere(~finite)[0, 0]}: expected finite numbers, "
+                f"inputs contain {inputs[~finite][0]} in sample {np.argwhere(~finite)[0, 0]}: expected finite numbers, "
                 "raw values on the scale of the data set"
             )
         if not inputs.size or not self._preprocessing[1].get("bounded", True):
@@ -693,7 +693,7 @@ class Run:
         least, most = self._preprocessing[1].get("seen", (0.0, self.value_range))
         low, high = float(inputs.min()), float(inputs.max())
         slack = 1e-4 * self.value_range  # of rounding
-        values = f"inputs hold values from {low:.4g} to {high:.4g}, and training saw {least:.4g} to {most:.4g}"
+        values = f"inputs contain values from {low:.4g} to {high:.4g}, the training data {least:.4g} to {most:.4g}"
         if low < min(0.0, least) - slack or high > max(self.value_range, most) + slack or 0 < high <= 1 < most:
             raise ConfigError(
                 f"{values}: expected raw values from 0 to {self.value_range:g}, neither scaled nor standardised (the "
@@ -709,7 +709,7 @@ class Run:
         if seen is None:
             return np.zeros(len(inputs), bool)
         least, most = seen
-        ground = _ground(inputs, self.value_range)
+        ground = _edge_brightness(inputs, self.value_range)
 
         def off(ground: Float[Array, "N"]) -> Float[Array, "N"]:
             return np.maximum(np.maximum(least - ground, ground - most), 0)
@@ -795,7 +795,7 @@ class Run:
         else:
             records = self.folder.metrics()  # for a run in progress: the current weights
             columns = {f"step {records[-1]['step']:,}": records[-1]} if records else {}
-            note = f"not finished: {self._how_to_go_on}"
+            note = f"not finished: {self._how_to_resume}"
         curves = self.path / "curves.png"
         return run_html(str(self.path), about, columns, note, curves.read_bytes() if curves.exists() else None)
 
@@ -850,7 +850,7 @@ def load_dataset(config: TrainConfig, *, data_dir: str | None = None, offline: b
 def _load_own(config: TrainConfig) -> Dataset:
     if config.data is None or config.data == IN_MEMORY:
         raise ConfigError(
-            "the data are arrays that were passed from Python, not a file: give them again, as x= and y= to "
+            "the data are arrays that were passed from Python, not a file: pass them again, as x= and y= to "
             "handgrad.train or as data=(x, y) to Run.evaluate"
         )
     try:
@@ -869,7 +869,7 @@ def check_unchanged(config: TrainConfig, sha256: str) -> None:
     if config.data_sha256 not in (None, sha256):
         raise DataError(
             f"{config.data} has changed since the run began: its SHA-256 is {sha256[:12]}…, config.toml has "
-            f"{config.data_sha256[:12]}…; bring the old data back, or start a new run"
+            f"{config.data_sha256[:12]}…; restore the old data, or start a new run"
         )
 
 
@@ -877,7 +877,7 @@ def as_configured(config: TrainConfig, dataset: Dataset) -> Dataset:
     """A data set with the augmentation and the class weights of a configuration."""
     if (config.random_crop or config.horizontal_flip) and len(dataset.input_shape) != 3:
         name = "random_crop" if config.random_crop else "horizontal_flip"
-        raise ConfigError(f"{name} goes with images, and {dataset.name} has rows of numbers: leave it out")
+        raise ConfigError(f"{name} applies to images, but {dataset.name} has rows of numbers: leave it out")
     augmentation = Augmentation(config.random_crop, config.horizontal_flip, config.seeds()["data_seed"])
     dataset = dataclasses.replace(dataset, augmentation=augmentation)
     return dataset.balanced() if config.class_weight == "balanced" else dataset

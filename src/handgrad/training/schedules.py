@@ -174,10 +174,10 @@ def check_schedule(name: str, learning_rate: float, warmup_steps: int, options: 
     for key, value in options.items():
         if value is not None and key not in SCHEDULES[name]:
             homes = [schedule for schedule, known in SCHEDULES.items() if key in known]
-            raise ConfigError(f"{key}={value} goes with schedule={' or '.join(homes)}, not with {name}: leave it out")
+            raise ConfigError(f"{key}={value} applies to schedule={' or '.join(homes)}, not to {name}: leave it out")
     if name == "one_cycle" and warmup_steps:
         raise ConfigError(
-            f"warmup_steps={warmup_steps} does not go with schedule=one_cycle, which warms up by itself: "
+            f"warmup_steps={warmup_steps} does not apply to schedule=one_cycle, which has its own warm-up: "
             "leave it out, and set pct_start"
         )
     least = options.get("min_learning_rate")

@@ -58,9 +58,9 @@ _LENGTH = ("recipe", "max_steps", "epochs", "patience", "threads", "checkpoint_s
 _ANYWHERE = ("data_dir", "offline", "checkpoint_seconds", "threads")
 
 #: Maximum number of models in a stack, beyond which the interpreter overhead is small.
-MOST_MODELS = 32
+MAX_MODELS = 32
 #: Maximum number of activation elements of all models of a stack per batch, so that they stay in the cache of a core.
-MOST_ACTIVATIONS = 2**20
+MAX_ACTIVATIONS = 2**20
 
 
 def groups(configs: Sequence[TrainConfig], at_least: int = 1) -> list[list[int]]:
@@ -128,7 +128,7 @@ def _hashable(values: dict[str, Any]) -> tuple:
 
 def _most(config: TrainConfig) -> int:
     """Maximum number of models in a stack of such runs."""
-    return max(2, min(MOST_MODELS, MOST_ACTIVATIONS // (config.batch_size * max(sum(config.hidden_units), 1))))
+    return max(2, min(MAX_MODELS, MAX_ACTIVATIONS // (config.batch_size * max(sum(config.hidden_units), 1))))
 
 
 def train_stacked(
@@ -178,7 +178,7 @@ def train_stacked(
             differing = _differing(folder.config(), config) if folder.exists() else []
             if differing := [name for name in differing if name not in _ANYWHERE]:
                 raise RunError(
-                    f"{folder.path} holds a run with other settings ({', '.join(differing)}): choose another folder"
+                    f"{folder.path} contains a run with other settings ({', '.join(differing)}): choose another folder"
                 )
         trainings = [
             _StackedTraining(i, None if read_off else i, folder, config, own, dataset=data)

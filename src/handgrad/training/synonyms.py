@@ -1,4 +1,4 @@
-"""What other libraries and training scripts call the settings of a run: Keras, PyTorch's and timm's scripts, Lightning,
+"""Names of settings in other libraries and training scripts: Keras, PyTorch's and timm's scripts, Lightning,
 scikit-learn, Hugging Face's Trainer, fastai."""
 
 from __future__ import annotations
@@ -54,28 +54,26 @@ _NAMES = {
     "compile": "torch_compile jit",
     "threads": "workers num_workers n_workers n_jobs num_threads nthreads dataloader_num_workers j",
     "checkpoint_seconds": "save_steps save_freq save_every checkpoint_interval checkpoint_freq",
-    # arguments of `train` and flags of `handgrad train` beside them
+    # other arguments of `train` and flags of `handgrad train`
     "run_dir": "save_dir log_dir logdir logging_dir out_dir outdir output_dir output out work_dir exp_dir "
     "checkpoint_dir default_root_dir save_path model_dir exp_name run_name",
     "resume": "resume_from resume_from_checkpoint ckpt_path warm_start load_checkpoint restore",
     "tensorboard": "report_to log_tensorboard tb use_tensorboard",
 }
-#: Name elsewhere -> name here.
+#: Name in another library -> name in handgrad.
 ELSEWHERE = {name: ours for ours, names in _NAMES.items() for name in names.split()}
 
-#: What there is to say of names that stand for nothing here.
+#: Hints for names without a counterpart.
 NO_SETTING = {
     **dict.fromkeys(
         ("num_classes", "n_classes", "n_out", "input_shape", "input_size", "input_dim", "in_features"),
-        "the data say how many inputs and classes there are: leave it out",
+        "the numbers of inputs and classes are determined by the data: leave it out",
     ),
-    **dict.fromkeys(("shuffle",), "training data are always shuffled, by data_seed: leave it out"),
+    **dict.fromkeys(("shuffle",), "training data are always shuffled, with data_seed: leave it out"),
     **dict.fromkeys(
-        ("metrics", "metric"), "every evaluation records loss and accuracy, of a regression RMSE, MAE and R²"
+        ("metrics", "metric"), "every evaluation records loss and accuracy; for regression RMSE, MAE and R²"
     ),
-    **dict.fromkeys(
-        ("callbacks", "cbs"), "an object with the methods of handgrad.training.Reporter is told of every step"
-    ),
+    **dict.fromkeys(("callbacks", "cbs"), "pass a reporter, an object with the methods of handgrad.training.Reporter"),
     **dict.fromkeys(("betas",), "set beta1 and beta2"),
     **dict.fromkeys(("eps", "epsilon", "adam_epsilon"), "it cannot be changed: leave it out"),
     **dict.fromkeys(("download",), "missing data sets are downloaded, except with offline: leave it out"),
@@ -84,5 +82,5 @@ NO_SETTING = {
 
 
 def plain(name: str) -> str:
-    """A flag or an argument as the tables above spell it."""
+    """A flag or argument as spelled in the tables above."""
     return name.lstrip("-").replace("-", "_").lower()

@@ -51,7 +51,7 @@ class SoftmaxCrossEntropy(Criterion):
         if x.ndim != 2 or x.shape != y.shape:
             raise ValueError(
                 f"SoftmaxCrossEntropy got x with shape={x.shape} and y with shape={y.shape}, expected both (N, K): "
-                "y holds a one-hot row a sample"
+                "y contains a one-hot row per sample"
             )
         # The layer averages over a batch, so each sample is passed as a separate batch.
         self._layer = nn.SoftmaxCrossEntropy()

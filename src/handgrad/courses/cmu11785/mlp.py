@@ -56,7 +56,7 @@ class _MLP:
         self.momentum = momentum
         self.output: Any = None
         if len(activations) != self.nlayers:
-            raise ValueError(f"MLP got {len(activations)} activations, expected {self.nlayers}, one a layer")
+            raise ValueError(f"MLP got {len(activations)} activations, expected {self.nlayers}, one per layer")
         if not 0 <= num_bn_layers <= self.nlayers:
             raise ValueError(
                 f"MLP got num_bn_layers={num_bn_layers}, expected 0 to {self.nlayers}, the number of layers"

@@ -45,11 +45,14 @@ def run(
     parser = argparse.ArgumentParser()
     if dnn_hidden_units is not None:
         parser.add_argument(
-            "--dnn_hidden_units", type=_units, default=dnn_hidden_units, help="units of the hidden layers, as 100,50"
+            "--dnn_hidden_units",
+            type=_units,
+            default=dnn_hidden_units,
+            help="units of the hidden layers, such as 100,50",
         )
     parser.add_argument("--learning_rate", type=_positive(float), default=learning_rate, help="learning rate")
-    parser.add_argument("--max_steps", type=_positive(int), default=max_steps, help="how many steps to train")
-    parser.add_argument("--batch_size", type=_positive(int), default=batch_size, help="samples in a batch")
+    parser.add_argument("--max_steps", type=_positive(int), default=max_steps, help="number of training steps")
+    parser.add_argument("--batch_size", type=_positive(int), default=batch_size, help="samples per batch")
     parser.add_argument("--eval_freq", type=_positive(int), default=eval_freq, help="steps between evaluations")
     parser.add_argument("--data_dir", default=DATA_DIR_DEFAULT, help="folder of the CIFAR-10 files")
     if neg_slope is not None:

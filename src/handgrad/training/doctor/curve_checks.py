@@ -9,10 +9,10 @@ from typing import Any
 from handgrad.training.doctor.findings import CANNOT_JUDGE, FIX_FIRST, OK, PROBLEM, WARNING, Finding, number
 
 #: Thresholds for overfitting: ratio of the loss on unseen samples to its minimum, and excess of the training accuracy.
-RISEN, BEHIND = 1.15, 0.05
+MAX_LOSS_RATIO, MAX_ACCURACY_GAP = 1.15, 0.05
 #: Threshold for ending too early: decrease of the training loss over the last quarter relative to the whole run.
-STILL_FALLING = 0.15
-FEWEST = 4
+MAX_LATE_DECREASE = 0.15
+MIN_EVALUATIONS = 4
 
 
 def check_curve(
@@ -37,7 +37,7 @@ def check_curve(
     if not records:
         return Finding("curve", CANNOT_JUDGE, "curve", "there is no evaluation yet")
     unseen = "validation" if records[-1].get("validation_loss") is not None else "test"
-    # Of a regression, R² stands for the accuracy: 0 for giving each target its mean.
+    # For a regression, R² replaces the accuracy: it is 0 for predicting the mean of each target.
     measure, named = ("accuracy", "accuracy") if "train_accuracy" in records[-1] else ("r2", "R²")
     train = [record["train_loss"] for record in records]
     held = [record[f"{unseen}_loss"] for record in records]
@@ -65,32 +65,32 @@ def check_curve(
             "curve",
             PROBLEM,
             "never-learned",
-            evidence + f"; no opinion is {number(chance)}",
+            evidence + f"; an uninformed prediction has {number(chance)}",
             "the network was never better than chance",
-            (FIX_FIRST, f"handgrad doctor {run_dir} --budget 10000, should nothing be named"),
+            (FIX_FIRST, f"handgrad doctor {run_dir} --budget 10000, if it finds nothing"),
             figures,
         )
-    if len(records) < FEWEST:
+    if len(records) < MIN_EVALUATIONS:
         return Finding("curve", OK, "curve", evidence, figures=figures)
     ahead = last[f"train_{measure}"] - last[f"{unseen}_{measure}"]
-    if held[-1] > RISEN * held[at_lowest] and ahead > BEHIND:
+    if held[-1] > MAX_LOSS_RATIO * held[at_lowest] and ahead > MAX_ACCURACY_GAP:
         return Finding(
             "curve",
             WARNING,
             "overfits",
             evidence + f"; it was {number(held[at_lowest])} at step {records[at_lowest]['step']:,}, "
             f"and training {named} is {last[f'train_{measure}']:.3f}",
-            "the network keeps memorising its training samples, and gets worse on others",
+            "the network memorises its training samples and gets worse on others",
             (f"--max-steps {records[at_lowest]['step']}, or --patience 5", "--dropout 0.3", "--weight-decay 1e-4"),
             figures,
         )
     # Means over several evaluations, because training losses are noisy and two of them may show a spurious decrease.
     few = max(1, len(train) // 8)
     end, quarter = _mean(train[-few:]), _mean(train[-few - len(train) // 4 :][:few])
-    if finished and train[0] > end and quarter - end > STILL_FALLING * (train[0] - end):
+    if finished and train[0] > end and quarter - end > MAX_LATE_DECREASE * (train[0] - end):
         if problems:
             return Finding(
-                "curve", OK, "curve", f"{evidence}; still falling, but {problems[0]} comes first", "", (), figures
+                "curve", OK, "curve", f"{evidence}; still decreasing, but fix {problems[0]} first", "", (), figures
             )
         return Finding(
             "curve",

@@ -14,33 +14,33 @@ from handgrad.training.doctor.findings import CANNOT_JUDGE, OK, PROBLEM, WARNING
 from handgrad.training.doctor.patient import Patient
 
 #: Maximum fraction of constant features, such as the borders of images.
-MANY_CONSTANT = 0.9
+MAX_CONSTANT = 0.9
 #: Maximum ratio of the spreads of test and training inputs.
-OTHER_SCALE = 3.0
+MAX_SPREAD_RATIO = 3.0
 #: Maximum fraction of samples in one class.
-MOST_OF_ONE_CLASS = 0.9
+MAX_CLASS_SHARE = 0.9
 #: Number of standard deviations by which the neighbours' predictions must exceed chance for labels to count as related.
-RELATED = 4.0
+MIN_DEVIATIONS = 4.0
 NEIGHBOURS, REFERENCES, QUERIES = 5, 2000, 500
 #: Maximum fraction of duplicated features, and the squared distance of two duplicates, both normalised to length 1.
-MANY_COPIES, SAME_FEATURE = 0.1, 1e-6
+MAX_DUPLICATE_FEATURES, DUPLICATE_DISTANCE = 0.1, 1e-6
 #: Fraction of neighbours from a sample's own set, where 0.5 is expected: up to 0.52 on average for the digits, MNIST
-#: and CIFAR-10, and up to 0.1 apart for the two sets. Half of the training images inverted have 0.66 to 0.70 (digits,
-#: MNIST), mirrored 0.62 to 0.64; noisy ones are 0.30 to 0.46 apart.
-OWN_KIND, OWN_KIND_APART = 0.58, 0.25
-NEIGHBOURHOOD, FEWEST_ALIKE = 500, 200
-#: How often samples of both are drawn. A few images are near to all others; once they put the sets of CIFAR-10 0.25
-#: apart.
+#: and CIFAR-10, and a difference of up to 0.1 between the sets. With half of the training images inverted it is 0.66 to
+#: 0.70 (digits, MNIST), mirrored 0.62 to 0.64; with noisy ones the difference is 0.30 to 0.46.
+MAX_SAME_SET, MAX_SAME_SET_DIFFERENCE = 0.58, 0.25
+SAMPLES_PER_SET, MIN_SAMPLES_PER_SET = 500, 200
+#: Number of draws of samples of both sets. A few images are near neighbours of all others; with a single draw, they
+#: caused a difference of 0.25 between the sets of CIFAR-10.
 DRAWS = 4
-#: Images of each set whose statistics are compared, and how far the distributions of one may be apart, besides what
-#: samples of these sizes are by chance: up to 0.06 for MNIST, Fashion-MNIST and CIFAR-10 (2,000 and 2,000 images), 0.13
-#: for the digits (1,438 and 359). Where half the training images are altered, the share that differs is at most 0.5.
-COMPARED, COMPARED_NUMBERS, FEWEST_COMPARED = 2000, 2**23, 50
-USUALLY_APART, BY_CHANCE_APART = 0.1, 1.95
-#: Shares of test samples that may be among the training samples.
-SOME_KNOWN, MANY_KNOWN = 0.01, 0.1
-#: Share of training samples that may repeat another: rows of a table with few columns do, images do not.
-MANY_REPEATED, MANY_IMAGES_REPEATED = 0.5, 0.2
+#: Number of images per set whose statistics are compared, and the maximum distance of their distributions, in addition
+#: to that expected by chance: it is up to 0.06 for MNIST, Fashion-MNIST and CIFAR-10 (2,000 and 2,000 images), 0.13 for
+#: the digits (1,438 and 359). If half of the training images are altered, it is at most 0.5.
+IMAGES_PER_SET, MAX_VALUES_PER_SET, MIN_IMAGES = 2000, 2**23, 50
+USUAL_DISTANCE, CHANCE_DISTANCE = 0.1, 1.95
+#: Maximum fractions of test samples that are also training samples.
+KNOWN_WARNING, KNOWN_PROBLEM = 0.01, 0.1
+#: Maximum fraction of duplicate training samples: rows of a table with few columns are often equal, images are not.
+MAX_REPEATED_ROWS, MAX_REPEATED_IMAGES = 0.5, 0.2
 
 
 def check_inputs(patient: Patient) -> Finding:
@@ -53,7 +53,7 @@ def check_inputs(patient: Patient) -> Finding:
             "inputs",
             PROBLEM,
             "inputs-not-finite",
-            f"{len(bad):,} of {len(dataset.inputs):,} samples hold NaN or infinity, the first is {sample}",
+            f"{len(bad):,} of {len(dataset.inputs):,} samples contain NaN or infinity, the first is {sample}",
             "one such sample makes the loss and then every weight NaN",
             ("fix or remove these samples",),
             {"samples": len(bad), "first": int(bad[0])},
@@ -73,7 +73,7 @@ def check_inputs(patient: Patient) -> Finding:
             ("check how the input files were written",),
             figures,
         )
-    if constant > MANY_CONSTANT:
+    if constant > MAX_CONSTANT:
         return Finding(
             "inputs",
             WARNING,
@@ -87,7 +87,7 @@ def check_inputs(patient: Patient) -> Finding:
     other = patient.unseen.x.reshape(len(patient.unseen.x), -1)
     here, there = _rms(x - centre), _rms(other - centre)
     figures["spread"], figures["unseen_spread"] = here, there
-    if not 1 / OTHER_SCALE < there / here < OTHER_SCALE:
+    if not 1 / MAX_SPREAD_RATIO < there / here < MAX_SPREAD_RATIO:
         return Finding(
             "inputs",
             WARNING,
@@ -112,11 +112,11 @@ def check_features(patient: Patient) -> Finding:
     along = np.random.default_rng((patient.seeds["data_seed"], len(varying))).standard_normal(len(x)) @ x
     x, along = x * np.where(along < 0, -1, 1), np.abs(along)
     order = np.argsort(along, kind="stable")
-    same = np.square(x[:, order[1:]] - x[:, order[:-1]]).sum(axis=0) < SAME_FEATURE
+    same = np.square(x[:, order[1:]] - x[:, order[:-1]]).sum(axis=0) < DUPLICATE_DISTANCE
     share = float(same.sum() / len(varying))
     figures = {"varying": len(varying), "copies": int(same.sum())}
     evidence = f"{int(same.sum()):,} of {len(varying):,} features that vary are copies of another"
-    if share > MANY_COPIES:
+    if share > MAX_DUPLICATE_FEATURES:
         i = int(same.argmax())
         first, second = sorted(varying[order[i : i + 2]].tolist())
         return Finding(
@@ -155,20 +155,20 @@ def check_splits(patient: Patient) -> Finding:
     if appearance is not None and appearance.verdict != OK:
         return appearance
     rng = np.random.default_rng((patient.seeds["data_seed"], counts[patient.held_out]))
-    most = min(NEIGHBOURHOOD, counts["train"], counts[patient.held_out])
-    if most < FEWEST_ALIKE:
+    most = min(SAMPLES_PER_SET, counts["train"], counts[patient.held_out])
+    if most < MIN_SAMPLES_PER_SET:
         return Finding("splits", OK, "splits", evidence, figures=figures)
     draws = []
     for _ in range(DRAWS):
         train, test = (rng.permutation(dataset.indices(split))[:most] for split in ("train", patient.held_out))
-        draws.append(_own_neighbours(patient.gather(train).x, patient.gather(test).x))
+        draws.append(_same_set_neighbours(patient.gather(train).x, patient.gather(test).x))
     own = np.mean(draws, axis=0).tolist()
     figures |= {"own_train": own[0], "own_test": own[1]}
     near = (
         f"of the {NEIGHBOURS} nearest of {most} training and {most} {patient.held_out} samples, training samples have "
-        f"{percent(own[0])} and the others {percent(own[1])} of their own kind; about 50% each where both are alike"
+        f"{percent(own[0])} and the others {percent(own[1])} from their own set; about 50% each if the sets are similar"
     )
-    if sum(own) / 2 > OWN_KIND or abs(own[0] - own[1]) > OWN_KIND_APART:
+    if sum(own) / 2 > MAX_SAME_SET or abs(own[0] - own[1]) > MAX_SAME_SET_DIFFERENCE:
         return _sets_differ(near, figures)
     return Finding("splits", OK, "splits", f"{evidence}; {near}", figures=figures)
 
@@ -179,11 +179,11 @@ def _sets_differ(evidence: str, figures: dict[str, Any]) -> Finding:
         WARNING,
         "train-test-differ",
         evidence,
-        "a good part of the samples of one set looks like none of the other: some were altered (inverted, moved, "
-        "covered, made noisy), or they come from somewhere else; what is learned from them does not help in the test",
+        "many samples of one set do not look like those of the other: some were altered (inverted, shifted, covered, "
+        "made noisy), or they come from a different source; what is learned from them does not help in the test",
         (
-            "look at samples of both, and read both sets in the same way",
-            "where altered samples are meant: --random-crop and --horizontal-flip, which alter each again at every "
+            "look at samples of both sets, and read both in the same way",
+            "if altered samples are intended: --random-crop and --horizontal-flip, which alter each one anew in every "
             "step",
         ),
         figures,
@@ -191,24 +191,24 @@ def _sets_differ(evidence: str, figures: dict[str, Any]) -> Finding:
 
 
 def _appearance(patient: Patient) -> Finding | None:
-    """Whether the images of both sets have the same brightness, roughness and so on; None where there are no images, or
-    too few. Photographs have no near neighbours: these figures of an image tell altered ones all the same."""
+    """Checks whether the images of both sets have similar statistics (brightness, roughness, …); None if there are no
+    images, or too few. This also detects altered photographs, which have no near neighbours."""
     dataset = patient.dataset
     if dataset.inputs.ndim != 4 or min(dataset.inputs.shape[2:]) < 4:
         return None
-    most = min(COMPARED, COMPARED_NUMBERS // math.prod(dataset.inputs.shape[1:]))
+    most = min(IMAGES_PER_SET, MAX_VALUES_PER_SET // math.prod(dataset.inputs.shape[1:]))
     chosen = [patient.choose(split, most) for split in ("train", patient.held_out)]
     n, m = map(len, chosen)
-    if min(n, m) < FEWEST_COMPARED:
+    if min(n, m) < MIN_IMAGES:
         return None
     train, other = (_image_statistics(dataset.inputs[indices]) for indices in chosen)
     apart = {name: _distance(train[name], other[name]) for name in train}
-    limit = USUALLY_APART + BY_CHANCE_APART * math.sqrt((n + m) / (n * m))
+    limit = USUAL_DISTANCE + CHANCE_DISTANCE * math.sqrt((n + m) / (n * m))
     name = max(apart, key=apart.__getitem__)
     figures = {"apart": apart, "limit": limit, "compared": [n, m]}
     evidence = (
-        f"the {name} of {n:,} training and {m:,} {patient.held_out} images has distributions that are "
-        f"{percent(apart[name])} apart, where up to {percent(limit)} is usual"
+        f"the {name} of {n:,} training and {m:,} {patient.held_out} images has distributions that "
+        f"differ by {percent(apart[name])}; up to {percent(limit)} is usual"
     )
     if apart[name] <= limit:
         return Finding("splits", OK, "splits", evidence, figures=figures)
@@ -216,7 +216,7 @@ def _appearance(patient: Patient) -> Finding | None:
 
 
 def _image_statistics(x: Num[Array, "n C H W"]) -> dict[str, Float[Array, "n"]]:
-    """Figures of each image that alterations change. Those in the scale of its contrast are divided by that."""
+    """Statistics of each image that alterations change, relative to its contrast where they scale with it."""
     n, height, width = len(x), *x.shape[2:]
     x = x.astype(np.float32)
     flat, grey = x.reshape(n, -1), x.mean(axis=1)
@@ -256,7 +256,7 @@ def _distance(a: Float[Array, "n"], b: Float[Array, "m"]) -> float:
     return float(np.abs(below[0] - below[1]).max())
 
 
-def _own_neighbours(a: Float[Array, "n ..."], b: Float[Array, "n ..."]) -> tuple[float, float]:
+def _same_set_neighbours(a: Float[Array, "n ..."], b: Float[Array, "n ..."]) -> tuple[float, float]:
     """The fraction of nearest neighbours, among both sets, that belong to the same set. Copies do not count.
 
     Source: Henze (1988), A multivariate two-sample test based on the number of nearest neighbor type coincidences.
@@ -306,7 +306,7 @@ def check_labels(patient: Patient) -> list[Finding]:
                 figures,
             )
         ]
-    if share > MOST_OF_ONE_CLASS:
+    if share > MAX_CLASS_SHARE:
         return [
             Finding(
                 "labels",
@@ -343,7 +343,7 @@ def _neighbours(patient: Patient, figures: dict) -> list[Finding]:
             f"{NEIGHBOURS} nearest neighbours name {percent(agreement)} of {len(indices)} {split} labels; "
             f"labels drawn at random would give {percent(expected)}"
         )
-        if deviations >= RELATED:
+        if deviations >= MIN_DEVIATIONS:
             if split == patient.held_out:
                 findings.append(Finding("labels", OK, "labels", evidence, figures=figures))
             continue
@@ -417,20 +417,20 @@ def check_duplicates(patient: Patient) -> Finding:
     repeated = 1 - len(train) / len(hashes)
     figures = {"test_in_train": known, "repeated_in_train": repeated}
     evidence = (
-        f"{percent(known)} of {len(test):,} {patient.held_out} samples are training samples too, "
-        f"{percent(repeated)} of the training samples repeat another"
+        f"{percent(known)} of {len(test):,} {patient.held_out} samples are also training samples, "
+        f"{percent(repeated)} of the training samples are duplicates"
     )
-    if known > SOME_KNOWN:
+    if known > KNOWN_WARNING:
         return Finding(
             "duplicates",
-            PROBLEM if known > MANY_KNOWN else WARNING,
+            PROBLEM if known > KNOWN_PROBLEM else WARNING,
             "test-in-train",
             evidence,
             "the test set contains samples that the network was trained on, so the test accuracy is too optimistic",
             ("remove the training samples from the test set",),
             figures,
         )
-    if repeated > (MANY_IMAGES_REPEATED if dataset.inputs.ndim == 4 else MANY_REPEATED):
+    if repeated > (MAX_REPEATED_IMAGES if dataset.inputs.ndim == 4 else MAX_REPEATED_ROWS):
         return Finding(
             "duplicates",
             WARNING,

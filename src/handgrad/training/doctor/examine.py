@@ -22,17 +22,17 @@ BUDGET = 2000
 MULTIPLY_ADDS = 4e11
 
 #: Minimum number of steps after which a trial is informative about dropout and running statistics.
-ENOUGH_TO_LOOK = 50
+MIN_INFORMATIVE_STEPS = 50
 
 DATA, START, TRIALS, TRAINED, FIGURES = (
     "the data",
     "at the first step",
     "short trials",
     "the trained network",
-    "the run's own figures",
+    "the metrics of the run",
 )
 
-Told = Callable[[str], Any]
+Progress = Callable[[str], Any]
 
 
 def examine(
@@ -41,7 +41,7 @@ def examine(
     dataset: Dataset | None = None,
     budget: int | None = None,
     subject: str = "",
-    told: Told = lambda part: None,
+    progress: Progress = lambda part: None,
 ) -> Report:
     """Examines a configuration before training.
 
@@ -50,7 +50,7 @@ def examine(
         dataset: its data, if already loaded.
         budget: total number of steps of all trials; by default 2,000, fewer for large networks.
         subject: name in the report.
-        told: called with the name of each part at its start.
+        progress: called with the name of each part at its start.
 
     Returns: the report. The same settings and budget give the same report.
 
@@ -58,15 +58,15 @@ def examine(
         ConfigError: invalid setting.
         DataError: the data cannot be loaded.
     """
-    told(DATA)
+    progress(DATA)
     dataset = load_dataset(config) if dataset is None else dataset
     report = Report(subject or config.recipe or f"{config.dataset}, {config.model}")
     patient = Patient(config, dataset)
     with threadpool_limits(1, user_api="blas"):  # engines divide the work themselves
         if examine_data(patient, report):
-            told(START)
+            progress(START)
             report.parts[START] = []  # shown before the trials, judged after them
-            _examine_start(patient, report, budget, told)
+            _examine_start(patient, report, budget, progress)
     report.settle()
     return report
 
@@ -77,27 +77,27 @@ def examine_run(
     config: TrainConfig | None = None,
     dataset: Dataset | None = None,
     budget: int | None = None,
-    told: Told = lambda part: None,
+    progress: Progress = lambda part: None,
 ) -> Report:
     """Examines a run: settings before the first step, current network, and metrics. The run is not modified.
 
     Arguments:
         run: the run.
         config: settings to examine instead of those of the run.
-        dataset, budget, told: as for `examine`.
+        dataset, budget, progress: as for `examine`.
 
     Raises:
         RunError: a file of the run cannot be read.
         DataError: the data cannot be loaded.
     """
     config = config or run.config
-    told(DATA)
+    progress(DATA)
     dataset = load_dataset(config) if dataset is None else dataset
-    report = examine(config, dataset=dataset, budget=budget, subject=str(run.path), told=told)
+    report = examine(config, dataset=dataset, budget=budget, subject=str(run.path), progress=progress)
     own = Patient(run.config, dataset)
     if "inputs-not-finite" not in report.diagnoses:
         with threadpool_limits(1, user_api="blas"):
-            told(TRAINED)
+            progress(TRAINED)
             found = weights_of(run)
             if found is None:
                 report.add(TRAINED, Finding("weights", CANNOT_JUDGE, "weights", "the run has saved no weights yet"))
@@ -143,17 +143,17 @@ def examine_data(patient: Patient, report: Report) -> bool:
     return True
 
 
-def _examine_start(patient: Patient, report: Report, budget: int | None, told: Told) -> None:
+def _examine_start(patient: Patient, report: Report, budget: int | None, progress: Progress) -> None:
     inside = patient.inside
     if inside is None:
-        report.add(START, network_checks.no_inside_view("signal", patient))
-        report.add(TRIALS, network_checks.no_inside_view("learning-rate", patient))
+        report.add(START, network_checks.not_inspected("signal", patient))
+        report.add(TRIALS, network_checks.not_inspected("learning-rate", patient))
         return
     weights = network_checks.check_weights(inside, patient.start_state)
     look = inside.look(patient.start_state, patient.probe.x, patient.probe.labels)
     report.series["start"] = [layer.to_dict() for layer in look.layers]
 
-    told(TRIALS)
+    progress(TRIALS)
     budget = _budget(patient) if budget is None else budget
     test = _examine_trials(patient, report, budget)
     # Something unusual at the start that does not prevent learning is a warning, not a problem.
@@ -178,13 +178,13 @@ def start_findings(patient: Patient, look: Look, severity: str) -> list[Finding]
 
 def _budget(patient: Patient) -> int:
     step = 3 * patient.config.batch_size * max(1, patient.architecture.multiply_adds)
-    return int(min(BUDGET, max(2 * learning_checks.FEWEST_STEPS, MULTIPLY_ADDS / step)))
+    return int(min(BUDGET, max(2 * learning_checks.MIN_STEPS, MULTIPLY_ADDS / step)))
 
 
 def _examine_trials(patient: Patient, report: Report, budget: int) -> learning_checks.RangeTest | None:
     steps = learning_checks.trial_steps(patient, budget)
     test = None
-    if steps >= learning_checks.FEWEST_STEPS:
+    if steps >= learning_checks.MIN_STEPS:
         test = learning_checks.range_test(patient, steps)
         own = test.own
         rate = test.named_text if test.learns else None
@@ -196,8 +196,8 @@ def _examine_trials(patient: Patient, report: Report, budget: int) -> learning_c
         few = max(1, budget // 2)
         own = patient.trial(patient.rates(few), few, looks=tuple(sorted({1, 2, 5, few} & set(range(1, few + 1)))))
         rate, too_high = None, False
-        needed = learning_checks.SHARES * learning_checks.FEWEST_STEPS
-        evidence = f"budget={budget} steps leave {steps} for each rate, and {learning_checks.FEWEST_STEPS} are needed"
+        needed = learning_checks.SHARES * learning_checks.MIN_STEPS
+        evidence = f"budget={budget} steps leave {steps} for each rate, and {learning_checks.MIN_STEPS} are needed"
         advice = (f"--budget {needed} (takes as long as {needed} steps of training)",)
         report.add(TRIALS, Finding("learning-rate", CANNOT_JUDGE, "learning-rate", evidence, "too few to tell", advice))
     report.series["updates"] = [{"step": step, **ratios} for step, ratios in own.updates]
@@ -210,7 +210,7 @@ def _examine_trials(patient: Patient, report: Report, budget: int) -> learning_c
         TRIALS,
         learning_checks.check_one_batch(patient, test, min(learning_checks.ONE_BATCH_STEPS, max(1, budget // 4))),
     )
-    state = own.states.get(own.steps) if own.steps >= ENOUGH_TO_LOOK else None
+    state = own.states.get(own.steps) if own.steps >= MIN_INFORMATIVE_STEPS else None
     for finding in (
         network_checks.check_dropout(patient, state),
         network_checks.check_normalization(patient, state, trained=False),
@@ -224,7 +224,7 @@ def examine_trained(patient: Patient, state: State, report: Report, part: str = 
     """Adds the checks of a trained network."""
     inside = patient.inside
     if inside is None:
-        report.add(part, network_checks.no_inside_view("weights", patient))
+        report.add(part, network_checks.not_inspected("weights", patient))
         return None
     try:
         weights = network_checks.check_weights(inside, state)

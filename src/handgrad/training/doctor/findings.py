@@ -71,7 +71,7 @@ CHECKS = {
 
 
 #: Placeholder in `Finding.change` until `Report.settle` knows the other findings.
-FIX_FIRST = "fix what comes before it"
+FIX_FIRST = "fix the findings above first"
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Report:
 
         def settled(finding: Finding) -> Finding:
             before = [other.diagnosis for other in wrong if places[id(other)] < places[id(finding)]]
-            first = (f"fix {before[0]} first, see there",) if before else ()
+            first = (f"fix {before[0]} first",) if before else ()
             change = tuple(text for change in finding.change for text in (first if change == FIX_FIRST else (change,)))
             return dataclasses.replace(finding, change=change)
 

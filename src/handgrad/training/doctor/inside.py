@@ -22,12 +22,12 @@ from handgrad.nn.activations import Activation
 from handgrad.nn.normalization import BatchNorm
 
 #: A unit is dead if its slope is below this fraction of the maximum slope of the activation for every sample.
-NO_SLOPE = 1e-3
+DEAD_SLOPE = 1e-3
 #: Below this fraction of its maximum slope, a sigmoid or tanh counts as saturated.
-LITTLE_SLOPE = 0.1
+SATURATED_SLOPE = 0.1
 CROSS_ENTROPY = LossSpec()
 #: The maximum slope of an activation, if it is not 1.
-STEEPEST: dict[type[nn.Layer], float] = {nn.Sigmoid: 0.25}
+MAX_SLOPES: dict[type[nn.Layer], float] = {nn.Sigmoid: 0.25}
 
 
 @dataclass
@@ -183,7 +183,7 @@ class Inside:
         loss, accuracy = np.mean(parts, axis=0).tolist()
         return loss, accuracy
 
-    def running_figures(
+    def running_statistics(
         self, state: dict[str, Shaped[Array, "..."]], x: Float[Array, "N ..."]
     ) -> list[tuple[str, float, float]]:
         """The deviation of the running statistics of each batch normalisation from those of these samples.
@@ -267,12 +267,12 @@ class _Watched(Kernel):
             look.weight_size = _rms(weight.value)
         if isinstance(layer, Activation) and not isinstance(layer, nn.Identity):
             slope = np.abs(np.asarray(self._kernel.backward(np.ones_like(y))))
-            steepest = STEEPEST.get(type(layer), 1.0)
+            steepest = MAX_SLOPES.get(type(layer), 1.0)
             others = tuple(axis for axis in range(y.ndim) if axis != 1)
-            dead = (slope <= NO_SLOPE * steepest).all(axis=others)
+            dead = (slope <= DEAD_SLOPE * steepest).all(axis=others)
             look.units, look.dead = dead.size, int(dead.sum())
             if isinstance(layer, (nn.Sigmoid, nn.Tanh)):
-                look.saturated = float((slope < LITTLE_SLOPE * steepest).mean())
+                look.saturated = float((slope < SATURATED_SLOPE * steepest).mean())
         return y
 
     def backward(self, dy: Float[Array, "..."]) -> Float[Array, "..."] | None:

@@ -15,26 +15,26 @@ from handgrad.training.doctor.patient import Patient, Trial
 RATES = tuple(float(f"{digit}e{power}") for power in range(-6, 2) for digit in (1, 3))[:-1]
 #: Number of trials by which the budget is divided: those of the range test, and the same number for the other checks.
 SHARES = 20
-STEPS, FEWEST_STEPS = 100, 20
+STEPS, MIN_STEPS = 100, 20
 #: Minimum number of steps after which a rate is too high if it makes less progress than a lower one; with fewer steps,
 #: only if it makes none. With so few steps, a trial is also inconclusive if no rate makes progress.
-SETTLED_STEPS = 50
+MIN_CONCLUSIVE_STEPS = 50
 #: Progress is the decrease of the loss below that of an uninformed prediction, relative to the best rate. The first
 #: number is the minimum progress of a sufficient rate, the second that of a recommended rate.
-ENOUGH_HIGH, WELL_HIGH = 0.6, 0.7
-ENOUGH_LOW, WELL_LOW = 0.3, 0.5
-NAMED = 0.9
+HIGH_PROBLEM, HIGH_WARNING = 0.6, 0.7
+LOW_PROBLEM, LOW_WARNING = 0.3, 0.5
+RECOMMENDED = 0.9
 #: Decrease of the loss, relative to that of an uninformed prediction, below which nothing was learned.
-NOTHING = 0.02
+MIN_DECREASE = 0.02
 #: Root mean square of an update relative to that of the weight.
-LARGE_UPDATE = 0.3
+MAX_UPDATE = 0.3
 #: The same, times the number of steps of the run: how much a weight can change in total.
-SMALL_MOVE = 0.02
+MIN_TOTAL_CHANGE = 0.02
 #: Fraction of the full learning rate below which small updates are due to the schedule.
 SMALL_RATE = 0.1
-ONE_BATCH, ONE_BATCH_STEPS, ENOUGH_FOR_ONE_BATCH = 32, 200, 100
-#: Accuracy, and R², of a batch that has been learned by heart: numbers are never hit exactly.
-LEARNED_BY_HEART, FITTED = 0.95, 0.6
+ONE_BATCH, ONE_BATCH_STEPS, MIN_ONE_BATCH_STEPS = 32, 200, 100
+#: Accuracy, and R², from which a batch counts as overfitted; a regression never matches its targets exactly.
+OVERFITTED_ACCURACY, OVERFITTED_R2 = 0.95, 0.6
 
 
 @dataclass
@@ -67,7 +67,7 @@ class RangeTest:
     @property
     def learns(self) -> bool:
         """Whether any rate makes progress."""
-        return self.best.loss < (1 - NOTHING) * self.base
+        return self.best.loss < (1 - MIN_DECREASE) * self.base
 
     def progress(self, loss: float) -> float:
         """Decrease of the loss relative to that of the best rate."""
@@ -89,7 +89,7 @@ class RangeTest:
     @property
     def named(self) -> float:
         """The lowest rate with almost the progress of the best one, far from where the loss diverges."""
-        return next(t.rate for t in self.trials if self.progress(t.loss) >= NAMED)
+        return next(t.rate for t in self.trials if self.progress(t.loss) >= RECOMMENDED)
 
     @property
     def named_text(self) -> str:
@@ -98,7 +98,7 @@ class RangeTest:
     @property
     def enough(self) -> bool:
         """Whether the run will learn with its settings."""
-        return self.learns and self.progress(min(self.own.loss, self.within_reach)) >= WELL_LOW
+        return self.learns and self.progress(min(self.own.loss, self.within_reach)) >= LOW_WARNING
 
 
 def rate_text(rate: float) -> str:
@@ -143,14 +143,14 @@ def check_learning_rate(test: RangeTest) -> Finding:
         "chance": test.chance,
         "steps": steps,
     }
-    at_own = f"diverges in step {own.diverged}" if own.diverged else f"comes to a loss of {number(own.loss)}"
+    at_own = f"diverges in step {own.diverged}" if own.diverged else f"reaches a loss of {number(own.loss)}"
     if not test.learns:
         return Finding(
             "learning-rate",
-            WARNING if steps >= SETTLED_STEPS else CANNOT_JUDGE,
+            WARNING if steps >= MIN_CONCLUSIVE_STEPS else CANNOT_JUDGE,
             "nothing-learned",
             f"no rate of {RATES[0]:g} to {RATES[-1]:g} brings the loss below {number(best.loss)} in {steps} steps; "
-            f"no opinion is {number(test.base)}",
+            f"an uninformed prediction has {number(test.base)}",
             "the learning rate is not the cause: something else is wrong",
             (
                 FIX_FIRST,
@@ -162,11 +162,11 @@ def check_learning_rate(test: RangeTest) -> Finding:
     at_best = f"{rate_text(best.rate)} to {number(best.loss)}"
     evidence = f"in {steps} steps {rate_text(own.rate)} {at_own}, the best rate {at_best}"
     # In a few steps, the loss may still fluctuate with a good rate; then only a rate without progress is too high.
-    well = WELL_HIGH if steps >= SETTLED_STEPS else 0.0
-    if best.rate < own.rate and progress < well and test.progress(test.within_reach) < WELL_HIGH:
+    well = HIGH_WARNING if steps >= MIN_CONCLUSIVE_STEPS else 0.0
+    if best.rate < own.rate and progress < well and test.progress(test.within_reach) < HIGH_WARNING:
         return Finding(
             "learning-rate",
-            PROBLEM if progress < ENOUGH_HIGH else WARNING,
+            PROBLEM if progress < HIGH_PROBLEM else WARNING,
             "learning-rate-too-high",
             evidence,
             "the steps are so large that they overshoot the minimum",
@@ -174,18 +174,22 @@ def check_learning_rate(test: RangeTest) -> Finding:
             figures,
         )
     reach = test.progress(test.within_reach)
-    if best.rate > own.rate and reach < WELL_LOW:
+    if best.rate > own.rate and reach < LOW_WARNING:
         return Finding(
             "learning-rate",
-            PROBLEM if reach < ENOUGH_LOW else WARNING,
+            PROBLEM if reach < LOW_PROBLEM else WARNING,
             "learning-rate-too-low",
-            evidence + f"; in all its {test.run_steps:,} steps the run can come to about {number(test.within_reach)}",
+            evidence + f"; in all its {test.run_steps:,} steps the run can reach about {number(test.within_reach)}",
             "the run ends long before it has made enough progress",
             (f"--learning-rate {test.named_text}",),
             figures,
         )
     return Finding(
-        "learning-rate", OK, "learning-rate", evidence + f"; {test.named_text} comes almost as far", figures=figures
+        "learning-rate",
+        OK,
+        "learning-rate",
+        evidence + f"; {test.named_text} makes almost as much progress",
+        figures=figures,
     )
 
 
@@ -238,12 +242,12 @@ def judge_updates(
             "updates",
             PROBLEM,
             "updates-none",
-            f"in step {step} no weight moves at all",
+            f"in step {step} no weight changes at all",
             "the gradient is zero: the units are dead",
             (*change, "--activation leaky_relu"),
             figures,
         )
-    if last[high] > LARGE_UPDATE:
+    if last[high] > MAX_UPDATE:
         return Finding(
             "updates",
             WARNING,
@@ -253,7 +257,7 @@ def judge_updates(
             change,
             figures,
         )
-    if not too_high and last[high] * run_steps < SMALL_MOVE:
+    if not too_high and last[high] * run_steps < MIN_TOTAL_CHANGE:
         return Finding(
             "updates",
             WARNING,
@@ -275,16 +279,16 @@ def check_one_batch(patient: Patient, test: RangeTest | None, steps: int) -> Fin
     rates = sorted(
         {test.named, test.best.rate, patient.config.learning_rate} if test and test.learns else set(RATES[4:])
     )
-    if patient.regression and test and test.learns:  # noise makes low rates the best, and is what is learned here
+    if patient.regression and test and test.learns:  # noise favours low rates, but here it is to be learned
         rates.append(10 * rates[-1])
-    enough = FITTED if patient.regression else LEARNED_BY_HEART
+    enough = OVERFITTED_R2 if patient.regression else OVERFITTED_ACCURACY
     best: Trial | None = None
     for rate in rates:
         trial = patient.trial(rate, steps, indices=repeated)
         if trial.diverged:
             continue
         trial.loss, trial.accuracy = patient.loss_of(patient.engine.state_dict(), batch)
-        if patient.regression:  # beside giving these few their own mean
+        if patient.regression:  # relative to predicting the mean of this batch
             trial.accuracy = 1 - (1 - trial.accuracy) / max(float(batch.labels.var(axis=0).mean()), 1e-12)
         if best is None or trial.accuracy > best.accuracy:
             best = trial
@@ -306,12 +310,12 @@ def check_one_batch(patient: Patient, test: RangeTest | None, steps: int) -> Fin
     )
     if best.accuracy >= enough:
         return Finding("one-batch", OK, "one-batch", evidence, figures=figures)
-    if steps < ENOUGH_FOR_ONE_BATCH:
-        evidence += f"; {ENOUGH_FOR_ONE_BATCH} steps are needed to judge"
+    if steps < MIN_ONE_BATCH_STEPS:
+        evidence += f"; {MIN_ONE_BATCH_STEPS} steps are needed to judge"
         return Finding("one-batch", CANNOT_JUDGE, "one-batch", evidence, change=("--budget 400",), figures=figures)
     parameters, numbers = patient.architecture.parameters, len(chosen) * patient.classes
     if patient.regression and parameters <= numbers:
-        evidence += f"; {parameters} parameters cannot hold {numbers} targets"
+        evidence += f"; {parameters} parameters cannot memorise {numbers} targets"
         return Finding("one-batch", CANNOT_JUDGE, "one-batch", evidence, figures=figures)
     config = patient.config
     change = [FIX_FIRST]

@@ -16,42 +16,42 @@ from handgrad.training.doctor.patient import Patient, State
 
 #: Spread of the input of the first activation: 0.25 to 1.2 if inputs and initial weights match. The raw images of the
 #: courses with N(0, 1e-4) have 0.35, and 0.0056 with inputs of unit variance.
-LITTLE_INPUT, MUCH_INPUT, TOO_MUCH_INPUT = 0.03, 5.0, 20.0
+SMALL_SPREAD, LARGE_SPREAD, HUGE_SPREAD = 0.03, 5.0, 20.0
 #: Root mean square of inputs above which the inputs, not the weights, are too large.
-RAW_INPUT = 3.0
+LARGE_RMS = 3.0
 #: Maximum fraction of the energy of the inputs in their mean: 0.4 (mnist), 0.69 (digits), 0.78 (cifar10 in 0..1).
-NOT_CENTRED = 0.75
+MAX_MEAN_ENERGY = 0.75
 #: Spread of a layer relative to that of the first: three layers of sigmoids have 0.06, ten have 1e-5.
-FADES = 3e-3
+MIN_RELATIVE_SPREAD = 3e-3
 #: Spread of the scores, and of the input of an activation, above which the signal grows.
-GROWN = 10.0
+MAX_SPREAD = 10.0
 #: Initial loss relative to that of uniform predictions.
-HIGH_LOSS, LOW_LOSS = 2.0, 0.8
+MAX_RELATIVE_LOSS, MIN_RELATIVE_LOSS = 2.0, 0.8
 #: The same limit in regression, as a multiple of the loss of predicting a constant; healthy networks reach 4.
-HIGH_LOSS_OF_REGRESSION = 10.0
+MAX_RELATIVE_LOSS_OF_REGRESSION = 10.0
 #: Fractions of the units and of the outputs of a layer.
-SOME_DEAD, MANY_DEAD = 0.5, 0.75
-SATURATED_START, SATURATED_TRAINED = 0.5, 0.98  # a well-trained network of sigmoids has 0.9
+DEAD_WARNING, DEAD_PROBLEM = 0.5, 0.75
+MAX_SATURATED_AT_START, MAX_SATURATED_TRAINED = 0.5, 0.98  # a well-trained network of sigmoids has 0.9
 #: Number of values for a mean and a variance of batch normalisation; two normalised values are always +1 and -1.
-TOO_FEW_VALUES, SMALL_BATCH, LARGER_BATCH = 4, 32, 64
+MIN_VALUES, SMALL_BATCH, LARGER_BATCH = 4, 32, 64
 #: Decrease of the loss below that of an uninformed prediction with batches of the run's size, relative to larger
 #: batches or running statistics (the digits, 100 and 1,000 steps): 0.44 to 0.62 for batches of 2, 0.6 to 0.8 for 3,
 #: 0.74 to 0.9 for 4, above 0.87 for 8, above 0.96 for 16. If the loss has hardly decreased, this is inconclusive.
-KEEPS_LITTLE, KEEPS_LESS, LEARNED_SOMETHING = 0.65, 0.72, 0.1
+PROGRESS_PROBLEM, PROGRESS_WARNING, MIN_PROGRESS = 0.65, 0.72, 0.1
 #: Running statistics compared with those of a batch: the ratio of the variances (0.98 to 1.25 in healthy runs, more
 #: with strong dropout), the distance of the means in standard deviations (at most 0.07), and the number of batches
 #: until the initial values no longer matter.
-VARIANCES_APART, MEANS_APART, FORGOTTEN = 8.0, 1.0, 100
+MAX_VARIANCE_RATIO, MAX_MEAN_DISTANCE, MIN_BATCHES = 8.0, 1.0, 100
 #: Dropout: rates, remaining fractions of the paths through all layers, remaining units of a layer. With 0.5 in each of
 #: four layers, 0.06 remain and 1,000 steps reach 0.90 on the digits; with 0.7, 0.008 remain and they reach 0.26.
-MUCH_DROPPED, MOST_DROPPED = 0.9, 0.95
-LITTLE_THROUGH, NEXT_TO_NOTHING_THROUGH = 0.03, 0.012
-FEW_KEPT, FEWEST_KEPT = 4.0, 2.0
+RATE_WARNING, RATE_PROBLEM = 0.9, 0.95
+PATHS_WARNING, PATHS_PROBLEM = 0.03, 0.012
+UNITS_WARNING, UNITS_PROBLEM = 4.0, 2.0
 #: Gradient of a weight relative to its size, ratio of the smallest and largest layer: 0.02 for three sigmoids, 2e-7 for
 #: ten.
-VANISHES = 1e-3
+MIN_GRADIENT_RATIO = 1e-3
 #: Gradient at the first layer relative to that at the last.
-EXPLODES = 1e3
+MAX_GRADIENT_RATIO = 1e3
 
 
 def check_weights(inside: Inside, state: State) -> Finding:
@@ -68,7 +68,7 @@ def check_weights(inside: Inside, state: State) -> Finding:
                 f"{name} of layer {layer} ({kind}) is the first: {count:,} of its {array.size:,} numbers are NaN or "
                 "infinite",
                 "NaN spreads to everything that is computed from it: this network is lost",
-                ("train again, with a smaller --learning-rate", "handgrad predict --weights best, if those are whole"),
+                ("train again, with a smaller --learning-rate", "handgrad predict --weights best, if those are finite"),
                 {"parameter": name, "numbers": count},
             )
     weights = [name for name, array in state.items() if array.ndim >= 2]
@@ -106,11 +106,11 @@ def check_input_scale(patient: Patient, look: Look, severity: str) -> Finding:
     evidence = (
         f"inputs have root mean square {number(rms)}, init is {config.init}, {where} has a spread of {number(spread)}"
     )
-    if spread > MUCH_INPUT:
-        raw = rms > RAW_INPUT
+    if spread > LARGE_SPREAD:
+        raw = rms > LARGE_RMS
         return Finding(
             "input-scale",
-            PROBLEM if spread > TOO_MUCH_INPUT else severity,
+            PROBLEM if spread > HUGE_SPREAD else severity,
             "inputs-too-large" if raw else "init-too-large",
             evidence,
             f"{'inputs' if raw else 'weights'} this large make scores, loss and gradients large: the network starts "
@@ -118,9 +118,9 @@ def check_input_scale(patient: Patient, look: Look, severity: str) -> Finding:
             ("--preprocessing standard", "--norm batch") if raw else ("--init kaiming",),
             figures,
         )
-    if look.activations and spread < LITTLE_INPUT:
+    if look.activations and spread < SMALL_SPREAD:
         change = ["--init kaiming"]
-        if rms < RAW_INPUT and patient.dataset.value_range > 50 and config.preprocessing != "mean-image":
+        if rms < LARGE_RMS and patient.dataset.value_range > 50 and config.preprocessing != "mean-image":
             change.append("--preprocessing mean-image, which keeps the raw scale that small weights are designed for")
         return Finding(
             "input-scale",
@@ -132,12 +132,12 @@ def check_input_scale(patient: Patient, look: Look, severity: str) -> Finding:
             tuple(change),
             figures,
         )
-    if centre > NOT_CENTRED and not any("norm" in layer.kind for layer in look.layers):
+    if centre > MAX_MEAN_ENERGY and not any("norm" in layer.kind for layer in look.layers):
         return Finding(
             "input-scale",
             WARNING,
             "inputs-not-centred",
-            f"{percent(centre)} of the inputs' energy lies in their mean",
+            f"{percent(centre)} of the energy of the inputs is in their mean",
             "all gradients of a unit then have a similar direction, and learning is slow",
             ("--preprocessing standard",),
             figures,
@@ -158,7 +158,7 @@ def check_signal(look: Look, severity: str) -> Finding:
         evidence += f"{number(last)} entering {last_name}, "
     evidence += f"{number(look.scores_spread)} of the scores"
     grown = max(last, look.scores_spread)
-    if first <= MUCH_INPUT and grown > GROWN and grown > 3 * first:
+    if first <= LARGE_SPREAD and grown > MAX_SPREAD and grown > 3 * first:
         return Finding(
             "signal",
             severity,
@@ -169,7 +169,7 @@ def check_signal(look: Look, severity: str) -> Finding:
             ("--init kaiming", "--norm batch"),
             figures,
         )
-    if last < FADES * first:
+    if last < MIN_RELATIVE_SPREAD * first:
         return Finding(
             "signal",
             severity,
@@ -202,7 +202,7 @@ def check_initial_loss(patient: Patient, look: Look, severity: str) -> Finding:
         return Finding("initial-loss", CANNOT_JUDGE, "initial-loss", evidence)
     figures = {"loss": look.loss, "no_opinion": chance}
     evidence = f"loss {number(look.loss)}; equal probabilities for {classes} classes give ln {classes} = {chance:.3g}"
-    if not math.isfinite(look.loss) or look.loss > HIGH_LOSS * chance + 1:
+    if not math.isfinite(look.loss) or look.loss > MAX_RELATIVE_LOSS * chance + 1:
         return Finding(
             "initial-loss",
             severity,
@@ -212,7 +212,7 @@ def check_initial_loss(patient: Patient, look: Look, severity: str) -> Finding:
             ("--preprocessing standard", "--init kaiming"),
             figures,
         )
-    if look.loss < LOW_LOSS * chance:
+    if look.loss < MIN_RELATIVE_LOSS * chance:
         return Finding(
             "initial-loss",
             WARNING,
@@ -227,11 +227,11 @@ def check_initial_loss(patient: Patient, look: Look, severity: str) -> Finding:
 
 
 def _initial_loss_of_regression(patient: Patient, look: Look, severity: str) -> Finding:
-    """A random network may well begin below the loss of the mean: only one that is far above it is told of."""
+    """Checks whether the initial loss is far above that of predicting the mean; it may be below it by chance."""
     chance = patient.chance
     figures = {"loss": look.loss, "no_opinion": chance}
-    evidence = f"loss {number(look.loss)}; giving each target one number has {number(chance)}"
-    if math.isfinite(look.loss) and look.loss <= HIGH_LOSS_OF_REGRESSION * chance:
+    evidence = f"loss {number(look.loss)}; predicting a constant for each target gives {number(chance)}"
+    if math.isfinite(look.loss) and look.loss <= MAX_RELATIVE_LOSS_OF_REGRESSION * chance:
         return Finding("initial-loss", OK, "initial-loss", evidence, figures=figures)
     return Finding(
         "initial-loss",
@@ -255,12 +255,12 @@ def check_dead_units(look: Look, *, trained: bool) -> Finding:
     layer = layers[worst]
     figures = {layer.label: [layer.dead, layer.units] for layer in layers}
     evidence = f"at most {percent(share)}, in {layer.label}: {layer.dead} of {layer.units}"
-    if share < SOME_DEAD:
+    if share < DEAD_WARNING:
         return Finding("dead-units", OK, "dead-units", evidence, figures=figures)
     change = ("--activation leaky_relu", "--norm batch")
     return Finding(
         "dead-units",
-        PROBLEM if share >= MANY_DEAD else WARNING,
+        PROBLEM if share >= DEAD_PROBLEM else WARNING,
         "units-dead",
         evidence.replace("at most", "up to") + " units have no slope for any sample",
         "they get no gradient and stay as they are; a step that was too large, or a large negative bias, does this",
@@ -277,8 +277,8 @@ def check_saturation(look: Look, severity: str, *, trained: bool) -> Finding | N
     worst = max(layers, key=lambda layer: layer.saturated or 0)
     share = worst.saturated or 0.0
     figures = {layer.label: layer.saturated for layer in layers}
-    evidence = f"{percent(share)} of the outputs of {worst.label} lie where it has under a tenth of its slope"
-    if share < (SATURATED_TRAINED if trained else SATURATED_START):
+    evidence = f"{percent(share)} of the outputs of {worst.label} have a slope below a tenth of the maximum"
+    if share < (MAX_SATURATED_TRAINED if trained else MAX_SATURATED_AT_START):
         return Finding("saturation", OK, "saturation", evidence, figures=figures)
     return Finding(
         "saturation",
@@ -327,7 +327,7 @@ def check_gradient(look: Look, severity: str) -> Finding:
     if not relative[least]:
         where = layers[least].label
         return Finding("gradient", severity, "gradient-zero", f"{where} gets no gradient", *_NO_GRADIENT, figures)
-    if ratio < VANISHES:
+    if ratio < MIN_GRADIENT_RATIO:
         return Finding(
             "gradient",
             severity,
@@ -337,7 +337,7 @@ def check_gradient(look: Look, severity: str) -> Finding:
             _for_depth(look),
             figures,
         )
-    if arriving[0] > EXPLODES * arriving[-1]:
+    if arriving[0] > MAX_GRADIENT_RATIO * arriving[-1]:
         return Finding(
             "gradient",
             severity,
@@ -383,16 +383,16 @@ def check_normalization(patient: Patient, state: State | None, *, trained: bool)
         steadier, _ = inside.loss(state, probe.x, probe.labels, batch_size=larger)
         running, running_accuracy = inside.loss(state, probe.x, probe.labels, training=False)
         learned = patient.chance - min(steadier, running)
-        if learned > LEARNED_SOMETHING * patient.chance:
+        if learned > MIN_PROGRESS * patient.chance:
             share = (patient.chance - batches) / learned
         figures |= {"by_batch": batches, "by_larger": steadier, "by_running": running, "share": share}
         evidence = f"loss {number(batches)} ({patient.measure} {accuracy:.3f}) normalised by batches of {size}, "
         if larger > size:
             evidence += f"{number(steadier)} by batches of {larger}, "
-        evidence += f"{number(running)} ({running_accuracy:.3f}) by the running figures"
-    small = f"{where} takes each mean and variance of {counted_values(fewest)}"
-    if fewest < TOO_FEW_VALUES or share < KEEPS_LITTLE or (size < SMALL_BATCH and share < KEEPS_LESS):
-        ill = fewest <= 2 or share < KEEPS_LITTLE
+        evidence += f"{number(running)} ({running_accuracy:.3f}) by the running statistics"
+    small = f"{where} computes each mean and variance from {counted_values(fewest)}"
+    if fewest < MIN_VALUES or share < PROGRESS_PROBLEM or (size < SMALL_BATCH and share < PROGRESS_WARNING):
+        severe = fewest <= 2 or share < PROGRESS_PROBLEM
         meaning = (
             "two values normalised by their own mean and variance are always +1 and -1: in training, only the sign of "
             "the difference between samples remains"
@@ -402,7 +402,7 @@ def check_normalization(patient: Patient, state: State | None, *, trained: bool)
         )
         return Finding(
             "normalization",
-            PROBLEM if ill else WARNING,
+            PROBLEM if severe else WARNING,
             "batch-too-small",
             "; ".join(filter(None, (evidence, small))),
             meaning,
@@ -411,7 +411,7 @@ def check_normalization(patient: Patient, state: State | None, *, trained: bool)
         )
     if state is None:
         return None
-    apart = _figures_apart(inside, state, probe.x)
+    apart = _wrong_statistics(inside, state, probe.x)
     if apart or running > 1.5 * batches + 0.3 or running_accuracy < accuracy - 0.2:
         evidence = "; ".join(filter(None, (evidence, apart)))
         return Finding(
@@ -426,16 +426,16 @@ def check_normalization(patient: Patient, state: State | None, *, trained: bool)
     return Finding("normalization", OK, "normalization", evidence, figures=figures)
 
 
-def _figures_apart(inside: Inside, state: State, x: Float[Array, "N ..."]) -> str:
+def _wrong_statistics(inside: Inside, state: State, x: Float[Array, "N ..."]) -> str:
     """A description of the first batch normalisation whose running statistics are far from those of these samples;
     "" if there is none, or after too few batches. Loss and accuracy are not sufficient: scores of any magnitude have
     the same accuracy."""
-    if not all(state[name] >= FORGOTTEN for name in state if name.endswith("num_batches_tracked")):
+    if not all(state[name] >= MIN_BATCHES for name in state if name.endswith("num_batches_tracked")):
         return ""
-    for name, ratio, distance in inside.running_figures(state, x):
-        if not 1 / VARIANCES_APART < ratio < VARIANCES_APART:
+    for name, ratio, distance in inside.running_statistics(state, x):
+        if not 1 / MAX_VARIANCE_RATIO < ratio < MAX_VARIANCE_RATIO:
             return f"the running variance of layer {name} is {number(ratio)} times that of a batch"
-        if distance > MEANS_APART:
+        if distance > MAX_MEAN_DISTANCE:
             return f"the running mean of layer {name} is {number(distance)} standard deviations from that of a batch"
     return ""
 
@@ -491,21 +491,21 @@ def check_dropout(patient: Patient, state: State | None) -> Finding | None:
         _, dropped = patient.inside.loss(state, probe.x, probe.labels, dropout=patient.seeds["noise_seed"])
         figures |= {"accuracy": without, "accuracy_dropped": dropped}
         evidence += f"; after the trial the {patient.measure} is {without:.3f}, {dropped:.3f} with units dropped"
-    if rate < MUCH_DROPPED and through >= LITTLE_THROUGH and kept >= FEW_KEPT:
+    if rate < RATE_WARNING and through >= PATHS_WARNING and kept >= UNITS_WARNING:
         return Finding("dropout", OK, "dropout", evidence, figures=figures)
-    ill = rate >= MOST_DROPPED or through < NEXT_TO_NOTHING_THROUGH or kept < FEWEST_KEPT
+    severe = rate >= RATE_PROBLEM or through < PATHS_PROBLEM or kept < UNITS_PROBLEM
     return Finding(
         "dropout",
-        PROBLEM if ill else WARNING,
+        PROBLEM if severe else WARNING,
         "dropout-too-high",
         evidence,
-        f"those that are kept are scaled up by {number(1 / (1 - rate))}, so the output of a layer is mostly noise, "
+        f"the remaining units are scaled up by {number(1 / (1 - rate))}, so the output of a layer is mostly noise, "
         "which increases with the number of layers; 0.2 to 0.5 is typical",
         ("--dropout 0.5", "--dropout 0 until the network learns its training samples"),
         figures,
     )
 
 
-def no_inside_view(check: str, patient: Patient) -> Finding:
+def not_inspected(check: str, patient: Patient) -> Finding:
     """The finding if the network cannot be inspected."""
-    return Finding(check, CANNOT_JUDGE, check, f"no view inside this network: {patient.why_not_inside}")
+    return Finding(check, CANNOT_JUDGE, check, f"this network cannot be inspected: {patient.why_not_inside}")

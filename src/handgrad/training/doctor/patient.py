@@ -29,7 +29,7 @@ State = dict[str, np.ndarray]
 
 @dataclass
 class Samples:
-    """Preprocessed inputs and their classes, or of a regression their standardised targets."""
+    """Preprocessed inputs with their classes or, for a regression, their standardised targets."""
 
     x: Float[Array, "N ..."]
     labels: Num[Array, "N *targets"]
@@ -130,7 +130,7 @@ class Patient:
         return Samples(self.dataset.gather(indices, dtype=self.dtype), targets)
 
     def _standardised(self, indices: Integer[Array, "n"]) -> Float[Array, "n T"]:
-        """Targets as the network is trained to give them."""
+        """Standardised targets, on which the network is trained."""
         assert self.dataset.target_scaling is not None
         return self.dataset.target_scaling.apply(self.dataset.targets(indices), dtype=self.dtype)
 
@@ -186,7 +186,7 @@ class Patient:
         """Loss and accuracy (or R²) of a network on the probe, or on other samples, without dropout but normalised as
         in training, so that short trials are comparable."""
         samples = samples or self.probe
-        assert self.inside is not None, "trials are run only if there is an inside view"
+        assert self.inside is not None, "trials require that the network can be inspected"
         return self.inside.loss(state, samples.x, samples.labels)
 
     def _first_not_finite(self, indices: Integer[Array, "batch"]) -> LayerLook | None:
@@ -198,7 +198,7 @@ class Patient:
 
 
 def _loss_of_constants(loss: LossSpec, targets: Float[Array, "n T"]) -> float:
-    """The lowest loss of giving each target one number: its mean or its median."""
+    """The lowest loss of predicting a constant for each target: its mean or its median."""
     criterion = {"mse": nn.MeanSquaredError(), "l1": nn.MeanAbsoluteError(), "huber": nn.Huber(loss.huber_delta)}
     constants = (targets.mean(axis=0), np.median(targets, axis=0))
     return min(

@@ -44,7 +44,7 @@ class Watch(Reporter, contextlib.AbstractContextManager):
         self.updates: list[tuple[int, dict[str, float]]] = []
         self.judged: list[tuple[int, dict[str, float]]] = []  # the last step with about the full learning rate
         self.dead: list[dict[str, Any]] = []
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self.folder: Path | None = None
 
     def started(self, run_dir: Path, config: TrainConfig, engine: Engine, steps: int, first_step: int) -> None:
@@ -77,8 +77,8 @@ class Watch(Reporter, contextlib.AbstractContextManager):
             if record["learning_rate"] >= learning_checks.SMALL_RATE * patient.config.learning_rate:
                 self.judged = [(step + 1, ratios)]
         for finding in self._findings(look):
-            if finding.verdict == PROBLEM and finding.diagnosis not in self._told:
-                self._told.add(finding.diagnosis)
+            if finding.verdict == PROBLEM and finding.diagnosis not in self._reported:
+                self._reported.add(finding.diagnosis)
                 self.inner.note(f"doctor: {finding.diagnosis} at step {step}: {finding.evidence}")
 
     def _findings(self, look) -> list[Finding]:
