@@ -361,7 +361,9 @@ def leaderboard(out: str | Path) -> str:
         for entry in all_entries().values()
         if entry.kind == "record" and entry.name in results
     ]
-    table = _table(head, rows) if rows else ["There are no records here yet; `handgrad reproduce records` runs them all."]
+    table = (
+        _table(head, rows) if rows else ["There are no records here yet; `handgrad reproduce records` runs them all."]
+    )
     return "\n".join([*lines, *table]).rstrip() + "\n"
 
 
