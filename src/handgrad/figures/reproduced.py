@@ -16,6 +16,9 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 #: More cases than there are colours and line styles are drawn in one colour without a legend.
 MOST_CASES = 16
 
+#: Width of a character of the legend and height of one of its rows, in inches.
+CHARACTER, ROW = 0.065, 0.17
+
 Records = Sequence[Mapping[str, Any]]
 
 
@@ -34,7 +37,7 @@ def cases_over_steps(
             set; or one metric, such as `train_loss` or `validation_error` (1 - accuracy).
         lines: published values, drawn as horizontal lines by panel.
 
-    Returns: a figure of 4 by 3.4 inches per panel.
+    Returns: a figure of 4 by 3.4 inches per panel, higher if the legend has many rows.
     """
     from matplotlib.figure import Figure
 
@@ -57,7 +60,10 @@ def cases_over_steps(
         axes.spines[["top", "right"]].set_visible(False)
     if not many:
         handles, labels = every[0].get_legend_handles_labels()
-        columns = min(2 * len(panels), len(labels)) or 1
+        longest = max(map(len, labels), default=0) * CHARACTER + 0.6  # inches, with the line
+        columns = max(1, min(2 * len(panels), len(labels), int(figure.get_figwidth() / longest)))
+        rows = math.ceil(len(labels) / columns)
+        figure.set_figheight(3.4 + ROW * max(rows - 2, 0))
         figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=columns, fontsize=8)
     return figure
 

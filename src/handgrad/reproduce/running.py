@@ -417,7 +417,7 @@ class _Runs:
                 runs[name] = [load_run(study.run_dir(r.run)) if r.state == "complete" else None for r in row.results]
                 own.add(row.number)
         self.found = limited_to(found, [row for row in found.rows if row.number in own])
-        return runs
+        return {name: runs[name] for name in names if name in runs}
 
 
 def _folder_name(case: Case, config: TrainConfig) -> str:

@@ -581,8 +581,9 @@ class GenericLayer(Contract):
         """Checks backward with constructor arguments that differ from their default values."""
         for label, trials in groups.items():
             observation = observations.get(trials[0].name) if label.startswith("with ") else None
-            y, found = (observation.get(key) for key in ("y", "dx")) if observation is not None else (None, None)
-            J = trials[0].draw.around.jacobian(observation.get("values"), y) if y is not None else None
+            if observation is None or (y := observation.get("y")) is None:
+                continue
+            J, found = trials[0].draw.around.jacobian(observation.get("values"), y), observation.get("dx")
             if J is None or found is None or found.size != J.shape[0]:
                 continue
             dy = _upstream(trials[0], y) if trials[0].draw.upstream else np.ones_like(np.asarray(y, float))
