@@ -260,7 +260,9 @@ def test_gelu_in_both_forms():
     layers = [build(Architecture("f", (1,), (kind,)))[0] for kind in kinds]
     assert [layer.approximate for layer in layers] == ["none", "tanh"]
     assert build(Architecture("f", (1,), (LayerSpec("gelu"),)))[0].approximate == "none"
-    with pytest.raises(ConfigError, match=r"layer 0 \(gelu\): approximate='erf', expected 'none', the exact form, or"):
+    with pytest.raises(
+        ConfigError, match=r"layer 0 \(gelu\): approximate='erf', expected 'none' \(the exact form\) or"
+    ):
         Architecture("f", (1,), (LayerSpec("gelu", {"approximate": "erf"}),))
 
 
@@ -488,8 +490,8 @@ def test_residual_blocks_by_hand():
     ("options", "message"),
     [
         ({"blocks": -1}, "blocks=-1, expected at least 0"),
-        ({"channels": ()}, "channels=: expected whole numbers above 0, as 32,64,128"),
-        ({"channels": (4, 0)}, "channels=4,0: expected whole numbers above 0, as 32,64,128"),
+        ({"channels": ()}, "channels=: expected whole numbers above 0, such as 32,64,128"),
+        ({"channels": (4, 0)}, "channels=4,0: expected whole numbers above 0, such as 32,64,128"),
         ({"norm": "layer"}, "norm='layer': expected one of batch, group for images"),
         ({"norm": "group", "num_groups": 3}, "norm=group with num_groups=3 does not divide 32 channels"),
         ({"activation": "swish"}, "activation='swish' is unknown, expected one of relu, "),

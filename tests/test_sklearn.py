@@ -151,14 +151,14 @@ def test_parts_of_the_data(cancer):
     assert model.score(x_test, y_test) > 0.9
     with pytest.raises(ValueError, match=r"y has classes \[2\], which were not among those of the first call: \[0 1\]"):
         model.partial_fit(x[:2], [2, 0])
-    with pytest.raises(ValueError, match=r"classes=\[0, 1, 2\] is not what the first call of partial_fit had"):
+    with pytest.raises(ValueError, match=r"classes=\[0, 1, 2\] differs from the first call of partial_fit"):
         model.partial_fit(x[:2], [1, 0], classes=[0, 1, 2])
-    with pytest.raises(ValueError, match=r"partial_fit needs all classes at its first call"):
+    with pytest.raises(ValueError, match=r"partial_fit needs all classes in its first call"):
         HandgradClassifier().partial_fit(x, y)
     regressor = HandgradRegressor((16,), random_state=0)
     scale = regressor.partial_fit(x[:50], x[:50, 0] * 100)._target_scaling
     assert regressor.partial_fit(x[50:99], x[50:99, 0])._target_scaling is scale
-    with pytest.raises(ValueError, match="y has 2 targets, the network was made for 1"):
+    with pytest.raises(ValueError, match="y has 2 targets, but the network has 1"):
         regressor.partial_fit(x[:5], x[:5, :2])
 
 

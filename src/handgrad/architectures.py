@@ -93,7 +93,7 @@ class Architecture:
     Arguments:
         name: the function of this module that created it.
         input_shape: shape of one sample; an engine reshapes the data to it, so an MLP takes images as rows.
-        layers: in the order of the forward pass. The i-th layer's parameters are named `i.weight`, `i.bias`, ….
+        layers: the layers in the order of the forward pass. The i-th layer's parameters are named `i.weight`, `i.bias`, ….
 
     Raises:
         ConfigError: a layer does not match the previous one, or its kind is unknown.
@@ -266,7 +266,7 @@ def cnn(
         ConfigError: a value is out of range.
     """
     if not channels or min(channels) < 1:
-        raise ConfigError(f"channels={','.join(map(str, channels))}: expected whole numbers above 0, as 32,64,128")
+        raise ConfigError(f"channels={','.join(map(str, channels))}: expected whole numbers above 0, such as 32,64,128")
     if blocks < 0:
         raise ConfigError(f"blocks={blocks}, expected at least 0")
     gain = gain_of(activation, negative_slope)
@@ -518,7 +518,7 @@ def _residual(shape: Shape, layers: Sequence[Mapping[str, Any]]):
 
 def _gelu(shape: Shape, approximate: str = "none"):
     if approximate not in ("tanh", "none"):
-        raise ValueError(f"approximate={approximate!r}, expected 'none', the exact form, or 'tanh'")
+        raise ValueError(f"approximate={approximate!r}, expected 'none' (the exact form) or 'tanh'")
     return shape, 0, 0
 
 

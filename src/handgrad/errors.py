@@ -23,9 +23,9 @@ class NonFiniteError(HandgradError):
 
 #: Hints for methods of other libraries.
 _ELSEWHERE = {
-    "zero_grad": "backward overwrites every gradient, so there is nothing to set to 0: leave the call out",
+    "zero_grad": "backward overwrites every gradient, so there is nothing to set to 0: remove the call",
     **dict.fromkeys(("to", "cuda", "cpu"), "handgrad.nn computes with NumPy; for a GPU, train with engine=torch"),
-    "step": "the optimizer makes the steps, as in SGD(network, learning_rate=0.1).step()",
+    "step": "the optimizer performs the steps, as in SGD(network, learning_rate=0.1).step()",
 }
 
 

@@ -499,12 +499,12 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> HandgradClassifier:
         """One iteration over a part of the data.
 
-        Arguments: as for `fit`; classes: all labels there are, at the first call.
+        Arguments: as for `fit`; classes: all existing labels, required in the first call.
         """
         self._check_continuation(True)
         first = not self.__sklearn_is_fitted__()
         if first and classes is None:
-            raise ValueError("partial_fit needs all classes at its first call, as in classes=[0, 1]")
+            raise ValueError("partial_fit needs all classes in its first call, as in classes=[0, 1]")
         self._check_parameters()
         x, y, weights = self._checked(X, y, sample_weight, reset=first)
         check_classification_targets(y)
@@ -512,7 +512,7 @@ class HandgradClassifier(ClassifierMixin, _Estimator):
             self.classes_ = np.unique(np.asarray(classes))
             self._begin(self._config(len(x), 1), x.shape[1], len(self.classes_))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(f"classes={classes} is not what the first call of partial_fit had: {self.classes_}")
+            raise ValueError(f"classes={classes} differs from the first call of partial_fit, which had {self.classes_}")
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(f"y has classes {unknown}, which were not among those of the first call: {self.classes_}")
@@ -562,7 +562,7 @@ class HandgradRegressor(RegressorMixin, _Estimator):
 
     Arguments: those of `HandgradClassifier`, without the last two, and
         loss: mse (mean squared error), l1 or huber, which are less sensitive to outliers.
-        huber_delta: of huber, the distance, in standard deviations of the target, from which it grows linearly.
+        huber_delta: the distance from which the huber loss grows linearly, in standard deviations of the target.
 
     Attributes: as for `HandgradClassifier`; `validation_scores_` are R².
     """
@@ -629,7 +629,7 @@ class HandgradRegressor(RegressorMixin, _Estimator):
         x, y, weights = self._checked(X, y, sample_weight, reset=not going_on, **options)
         targets = y.reshape(len(y), -1)
         if going_on and targets.shape[1] != self.n_outputs_:
-            raise ValueError(f"y has {targets.shape[1]} targets, the network was made for {self.n_outputs_}")
+            raise ValueError(f"y has {targets.shape[1]} targets, but the network has {self.n_outputs_}")
         if not going_on:
             self.n_outputs_, self._flat = targets.shape[1], y.ndim == 1
             self._begin(self._config(len(x), 1), x.shape[1], self.n_outputs_)

@@ -36,7 +36,7 @@ ATANH_ERF = (
 
 
 def logistic(x: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
-    """The logistic function, accurate to a few units in the last place for every x, subnormal results included.
+    """The logistic function, accurate to a few units in the last place for every x, including subnormal results.
 
     Formula: 1 / (1 + e⁻ˣ) = eˣ / (1 + eˣ)
 

@@ -13,7 +13,7 @@ def pair(name: str, value: int | Sequence[int], least: int) -> tuple[int, int]:
     """
     two = (value, value) if isinstance(value, int) else tuple(value)
     if len(two) != 2 or not all(isinstance(n, int) and n >= least for n in two):
-        raise ValueError(f"{name}={value}, expected a whole number of at least {least}, or two of them")
+        raise ValueError(f"{name}={value}, expected a whole number of at least {least}, or a pair of such numbers")
     return two[0], two[1]
 
 

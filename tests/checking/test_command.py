@@ -349,7 +349,7 @@ def test_the_hand_in_itself_is_never_written_to(hand_in, tmp_path):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ('[points]\n"Sigmiod.*" = 3\n', "entry 'Sigmiod.*' is for nothing in .*; did you mean 'Sigmoid'?"),
+        ('[points]\n"Sigmiod.*" = 3\n', "entry 'Sigmiod.*' matches nothing in .*; did you mean 'Sigmoid'?"),
         ("[points]\nactivation = 3\n", "did you mean 'activations'?"),
         ("[points]\nactivations = 3\n[deductions]\nsquare-misssing = 5\n", "did you mean 'square-missing'?"),
         ("[points]\nactivations = 3\n[deductions]\nxyzzy = 5\n", "is not a bug id; expected an id that"),
@@ -366,7 +366,7 @@ def test_a_rubric_with_a_slip_of_the_pen_is_refused(hand_in, tmp_path, capsys, t
 def test_an_entry_for_what_was_not_handed_in_is_worth_nothing_and_says_so(hand_in, tmp_path, capsys):
     (tmp_path / "rubric.toml").write_text('[points]\nactivations = 3\n"Attention.*" = 2\n')
     assert main(["check", hand_in(SIGMOID), "--points", "--rubric", str(tmp_path / "rubric.toml")]) == 0
-    assert re.search(r"Attention\.\*  nothing of this was found\s+0 / 2", capsys.readouterr().out)
+    assert re.search(r"Attention\.\*  not found\s+0 / 2", capsys.readouterr().out)
 
 
 def test_a_page_of_feedback_for_each_student(hand_in, tmp_path, capsys):

@@ -310,22 +310,22 @@ def test_a_folder_that_is_too_large_is_a_finding(tmp_path, monkeypatch):
         (
             lambda path: path.write_bytes(make_tar(path, {"a.py": CODE * 99}, "w:gz").read_bytes()[:90]),
             "x cannot be unpacked: ",
-            "look whether it can be unpacked before handing it in",
+            "check that it can be unpacked before you hand it in",
         ),
         (
             lambda path: make_tar(path, {"a.py": b""}, type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-            "x holds 'a.py', a link",
+            "x contains 'a.py', a link",
             "Pack plain files only",
         ),
         (
             lambda path: make_zip(path, {"../a.py": CODE}),
-            r"x holds '\.\./a.py', which leads out of its folder",
+            r"x contains '\.\./a.py', which is outside its folder",
             "Pack it with relative names",
         ),
         (
             lambda path: make_zip(path, {f"{i}.py": b"" for i in range(handin.MOST_FILES + 1)}),
             "x unpacks to more than 64 MiB or 2000 files",
-            "Hand in the code alone, without data",
+            "Hand in only the code, without data",
         ),
         (
             lambda path: make_zip(path, {"essay.txt": b"text"}),
@@ -345,7 +345,7 @@ def test_a_refusal_says_what_is_wrong_and_what_to_do(tmp_path, make, evidence, h
 def test_a_python_file_that_is_too_large_is_a_finding(tmp_path):
     (tmp_path / "hw1.py").write_bytes(b"#" * (handin.MOST_SOURCE + 1))
     (tmp_path / "out").mkdir()
-    match = r"hw1.py has 1048577 bytes; a Python file may have 1048576"
+    match = r"hw1.py has 1048577 bytes; the limit for a Python file is 1048576"
     with pytest.raises(Refused, match=match) as error:
         take_in(tmp_path / "hw1.py", tmp_path / "out")
     assert error.value.finding.id == "too-large"

@@ -200,7 +200,7 @@ def test_gradescope_results_have_its_fields():
     lost = forms.gradescope(UNUSABLE, scores(UNUSABLE, Rubric({"activations": 12})))
     assert lost["score"] == 0
     assert "it is no archive" in lost["output"]
-    assert lost["tests"][0]["output"] == "nothing of this was found in the hand-in"
+    assert lost["tests"][0]["output"] == "not found in the hand-in"
 
 
 def test_autolab_has_one_line():
@@ -264,7 +264,7 @@ def test_a_rubric_file(tmp_path):
         ("[points]\na = -1", "a=-1, expected a number of at least 0"),
         ("[points]\na = true", "a=True, expected a number of at least 0"),
         ("[points]\na = inf", "a=inf, expected a number of at least 0"),
-        ("[points]\na = 1\n[deductions]\nb = 101", "b=101, expected per cent between 0 and 100"),
+        ("[points]\na = 1\n[deductions]\nb = 101", "b=101, expected a percentage between 0 and 100"),
         (
             "deductions = 1\n[points]\na = 1",
             r"\[deductions\] must be a table of bug ids and percentages, such as softmax-no-shift = 25, not 1",

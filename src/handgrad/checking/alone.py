@@ -1,7 +1,7 @@
 """Checks a hand-in in a separate process, with limits on memory and time like those of the hand-in.
 
-The hand-in itself runs one process further, in the sandbox. This one unpacks its archive, and reads its syntax trees
-and the output of the sandbox: a hand-in can make this work arbitrarily large.
+The hand-in itself runs in another process, in the sandbox. This process unpacks the archive and reads the syntax trees
+and the output of the sandbox. A hand-in can make this work arbitrarily large.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def check_alone(path: str, options: Mapping[str, Any], stop: threading.Event | N
         if found is not None:
             return found
         if time.monotonic() - begun >= seconds:
-            return too_much(path, f"reading it and comparing what it gives was not done after {seconds:g} seconds")
+            return too_much(path, f"reading the hand-in and comparing its results took more than {seconds:g} seconds")
         why = (folder / "log").read_text("utf-8", "replace").strip().rpartition("\n")[2][:300]
-        evidence = f"the process that checked it ended without a report (exit code {process.returncode}) {why}".strip()
+        evidence = f"the checking process ended without a report (exit code {process.returncode}) {why}".strip()
         return whole(path, Finding("checker-failed", evidence, "A fault of handgrad: please report it"))
 
 
@@ -124,9 +124,9 @@ def whole(path: str, finding: Finding) -> Report:
 
 
 def too_much(path: str, evidence: str) -> Report:
-    hint = "Hand in the code alone, in files of the usual size."
+    hint = "Hand in only the code, in files of the usual size."
     return whole(
-        path, Finding("too-much", evidence, "It takes the checker too long or too much memory", "", None, hint, hint)
+        path, Finding("too-much", evidence, "Checking it takes too long or too much memory", "", None, hint, hint)
     )
 
 
@@ -140,7 +140,9 @@ def serve(job: dict[str, Any]) -> None:
     try:
         report = checker.check_here(path, limits=limits, **job)
     except (MemoryError, RecursionError) as error:
-        report = too_much(path, f"reading it and comparing what it gives took too much memory ({type(error).__name__})")
+        report = too_much(
+            path, f"reading the hand-in and comparing its results took too much memory ({type(error).__name__})"
+        )
     out.write(json.dumps(asdict(report)).encode())
     out.close()
     os._exit(0)

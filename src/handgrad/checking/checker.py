@@ -49,9 +49,9 @@ def check(
 
     Arguments:
         path: the hand-in.
-        contract: the name of the interface it follows, if that cannot be detected; see `contract_names()`. Or a course
-            file, `course.toml`, that describes one.
-        gradient: `FUNCTION:GRADIENT`, two functions of the hand-in of which the second is the gradient of the first.
+        contract: the name of the interface that the hand-in follows, if it cannot be detected (see
+            `contract_names()`), or a course file, `course.toml`, that describes one.
+        gradient: `FUNCTION:GRADIENT`, two functions of the hand-in; the second computes the gradient of the first.
         limits: limits on time, memory and so on, for the hand-in and for the work of the checker on it.
         seed: seed of the random inputs; None for an unpredictable one. The report contains it.
         allow_handgrad: whether the hand-in may import handgrad.
@@ -59,7 +59,7 @@ def check(
         beside: whether a single file may import others in its folder.
         stop: when it is set, the check ends immediately, without a result.
 
-    Returns: a report, whatever the hand-in does; if it cannot be judged, the report says so.
+    Returns: a report, whatever the hand-in does. If the hand-in cannot be judged, the report says so.
 
     Raises: ConfigError if there is no contract of that name, the course file or its reference is wrong, or
         `gradient` cannot be read.
@@ -232,7 +232,7 @@ def _checked(
             ]
             parts += judged(one, {observation.probe: observation for observation in observations})
             sandbox.restart()
-        notes += [f"not in force: {what}" for what in sandbox.missed]
+        notes += [f"not active: {what}" for what in sandbox.missed]
         used = sandbox.used
         if sandbox.open:
             notes.append(sandbox.open)
@@ -278,12 +278,12 @@ def _removed(seen: Observation, found: dict[str, Part]) -> None:
         if not warning.message.startswith(REMOVED) or "NumPy 2" in found:
             continue
         what = warning.message.removeprefix(REMOVED)
-        evidence = f"NumPy 2 no longer allows it, NumPy 1 did: {what}. The rest is judged as under NumPy 1"
-        hint = "Which NumPy do you have, and which one does the assignment name?"
+        evidence = f"NumPy 1 allowed this, but NumPy 2 does not: {what}. The rest is judged as with NumPy 1"
+        hint = "Which version of NumPy do you have, and which version does the assignment require?"
         full = (
-            "Write it in the form that both take; the release notes of NumPy 1.24 and 2.0 list the removed functions."
+            "Use a form that both versions accept; the release notes of NumPy 1.24 and 2.0 list the removed functions."
         )
-        finding = Finding("raises", evidence, "NumPy 2 no longer allows this", warning.file, warning.line, hint, full)
+        finding = Finding("raises", evidence, "NumPy 2 does not allow this", warning.file, warning.line, hint, full)
         # the starters of the courses contain such lines, so this is no verdict on the hand-in
         found["NumPy 2"] = Part("NumPy 2", "not judged", (finding,), evidence, file=warning.file, line=warning.line)
 
@@ -327,13 +327,13 @@ def _lacking(seen: Observation) -> list[Part]:
     if failure is None or "'" not in failure.message:
         return []
     name = failure.message.split("'")[1]
-    title = f"The package {name} is not here"
+    title = f"The package {name} is not installed"
     evidence = f"{failure.file or 'the hand-in'} imports {name}, which is neither in the hand-in nor installed here"
-    hint = f"Install {name} where the checker runs, or leave it out."
+    hint = f"Install {name} on the machine that runs the checker, or do not use it."
     if name == "handgrad":
         title, hint = (
             "It imports handgrad",
-            "A hand-in stands on its own. For handgrad's own files there is --allow-handgrad.",
+            "A hand-in must work without handgrad. To check handgrad's own files, use --allow-handgrad.",
         )
         evidence = f"{failure.file or 'the hand-in'} imports handgrad, which is not available to hand-ins"
     id = "imports-handgrad" if name == "handgrad" else "missing-package"
@@ -362,7 +362,7 @@ def _two_names(gradient: str) -> tuple[str, str]:
 
 
 def _broken(path: str, why: str) -> Part:
-    hint = "Run python on the file and fix what it complains of first."
+    hint = "Run python on the file and fix the first error that it reports."
     finding = Finding(
         "syntax-error", f"{path} cannot be read: {why}", "The file is not valid Python", path, None, hint, hint
     )
@@ -371,7 +371,11 @@ def _broken(path: str, why: str) -> Part:
 
 def _unknown(source: Source, name: str | None) -> Finding:
     names = [n for module in source.modules for n in (*module.classes, *module.functions)]
-    have = f"it defines {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "it defines nothing"
+    have = (
+        f"it defines {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
+        if names
+        else "it contains no definitions"
+    )
     wanted = f"the interface {Path(name).name}" if name else "a known interface, or a class with forward and backward"
     hint = "Keep the names of the assignment, or name two functions with --gradient FUNCTION:GRADIENT."
     return Finding("unknown-contract", f"{wanted} was not found: {have}", "Nothing to judge", "", None, hint, hint)

@@ -70,8 +70,8 @@ def take_in(path: str | os.PathLike, folder: Path, *, beside: bool = True) -> Ha
     Arguments:
         path: the hand-in.
         folder: an empty folder.
-        beside: whether a single file is copied with the files in its folder that it imports; never for a class, where
-            those are the work of others.
+        beside: whether a single file is copied with the files in its folder that it imports. This is never the case
+            for a class, where those files belong to other students.
 
     Raises: Refused if it does not exist, is not a Python file, folder or archive, or is an archive with unsuitable
     contents.
@@ -93,9 +93,9 @@ def take_in(path: str | os.PathLike, folder: Path, *, beside: bool = True) -> Ha
             only = _copy_file(source, folder, beside, notes)
         else:
             evidence = f"{path} is neither Python source nor a zip, tar or tar.gz archive"
-            raise Refused("unknown-file", evidence, "Not something that can be checked", hint)
+            raise Refused("unknown-file", evidence, "This kind of file cannot be checked", hint)
     except FileNotFoundError:
-        raise Refused("no-such-file", f"{path} does not exist", "There is no such file or folder") from None
+        raise Refused("no-such-file", f"{path} does not exist", "The file or folder does not exist") from None
     except OSError as error:
         evidence = f"{path} cannot be read: {error.strerror or error}"
         raise Refused("unreadable", evidence, "It cannot be read") from None
@@ -107,7 +107,7 @@ def take_in(path: str | os.PathLike, folder: Path, *, beside: bool = True) -> Ha
 
 
 def _is_python(source: Path) -> bool:
-    """By its name or its content: a file with another name is Python if it parses and defines something."""
+    """Whether a file is Python, by its name or content: with another name, it must parse and define something."""
     if source.suffix in (".py", ".pyw"):
         return True
     if source.stat().st_size > MOST_SOURCE:
@@ -127,8 +127,8 @@ def _copy_file(source: Path, folder: Path, beside_it: bool, notes: list[str]) ->
     if source.suffix == ".py" and name != source.name:
         notes.append(f"{source.name} is judged under the name {name}, which can be imported")
     if source.stat().st_size > MOST_SOURCE:
-        evidence = f"{source} has {source.stat().st_size} bytes; a Python file may have {MOST_SOURCE}"
-        raise Refused("too-large", evidence, "The file is too large", "Hand in the code alone, without data.")
+        evidence = f"{source} has {source.stat().st_size} bytes; the limit for a Python file is {MOST_SOURCE}"
+        raise Refused("too-large", evidence, "The file is too large", "Hand in only the code, without data.")
     (folder / name).write_bytes(source.read_bytes())
     queue, seen = [folder / name] if beside_it else [], {source.stem}
     while queue:
@@ -175,7 +175,7 @@ def _imported(tree: ast.Module) -> set[str]:
 
 
 def _copy_folder(source: Path, folder: Path, notes: list[str], only_python: bool = False) -> None:
-    """Copies plain files; links are not followed, as they may lead anywhere on the teacher's disk."""
+    """Copies plain files. Links are not followed, as they may lead anywhere on the teacher's disk."""
     count = total = links = 0
     for parent, folders, files in os.walk(source, followlinks=False):
         folders[:] = sorted(f for f in folders if f not in PASSED_OVER and not Path(parent, f).is_symlink())
@@ -196,8 +196,8 @@ def _copy_folder(source: Path, folder: Path, notes: list[str], only_python: bool
                 continue
             count, total = count + 1, total + status.st_size
             if count > MOST_FILES or total > MOST_BYTES:
-                limits = f"at most {MOST_FILES} files and {MOST_BYTES // MIB} MiB are taken"
-                hint = "Hand in the folder with the code alone, without data and environments."
+                limits = f"the limits are {MOST_FILES} files and {MOST_BYTES // MIB} MiB"
+                hint = "Hand in only the folder with the code, without data and environments."
                 raise Refused("too-large", f"{source} is too large: {limits}", "The hand-in is too large", hint)
             (folder / relative).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / relative)
@@ -216,8 +216,8 @@ def _without_wrappers(folder: Path) -> Path:
 
 
 def _is_package(folder: Path) -> bool:
-    """Whether its files are imported under its name: it has an `__init__.py`, or they import each other with relative
-    imports or by that name."""
+    """Whether the files of a folder are imported under its name: it contains an `__init__.py`, or the files import each
+    other with relative imports or by that name."""
     if (folder / "__init__.py").exists():
         return True
     dots, named = r"^[ \t]*from +\.", rf"^[ \t]*(from|import) +{re.escape(folder.name)}\b"
@@ -253,14 +253,14 @@ def _listed(name: str, root: Path, only: str | None, notes: list[str]) -> HandIn
         else:
             total += size
     notes += [
-        f"{one} was left out: a Python file may have {MOST_SOURCE // MIB} MiB, and all together {MOST_SOURCES // MIB}"
+        f"{one} was left out: the limit is {MOST_SOURCE // MIB} MiB per Python file and {MOST_SOURCES // MIB} MiB in total"
         for one in left[:MOST_NOTES]
     ]
     if len(left) > MOST_NOTES:
         notes.append(f"{len(left) - MOST_NOTES} more Python files were left out")
     if not names:
         hint = "The code belongs in .py files; export a notebook as a script first."
-        raise Refused("no-python", f"{name} contains no Python file", "There is no Python file in it", hint)
+        raise Refused("no-python", f"{name} contains no Python file", "The hand-in contains no Python file", hint)
     return HandIn(name, root, tuple(names) if only is None else (only,), tuple(notes))
 
 
@@ -274,7 +274,8 @@ def _is_archive(source: Path) -> bool:
 
 
 def _is_tar(block: bytes) -> bool:
-    """By the magic number of POSIX and GNU or, for the oldest form, by the checksum of the first header."""
+    """Recognises a tar by the magic number of POSIX and GNU or, in the oldest format, by the checksum of the first
+    header."""
     if len(block) < 512:
         return False
     if block[257:262] == b"ustar":
@@ -309,7 +310,7 @@ def _unpack(source: Path, folder: Path) -> None:
                 _write(source, _tar_entries(archive), folder)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
         why = " ".join(str(error).split())[:200] or type(error).__name__
-        hint = "Pack it again, and look whether it can be unpacked before handing it in."
+        hint = "Pack it again, and check that it can be unpacked before you hand it in."
         raise Refused("broken-archive", f"{source} cannot be unpacked: {why}", "The archive is broken", hint) from None
     except (RuntimeError, NotImplementedError) as error:  # zipfile: encrypted, or an unknown method
         hint = "Pack it again as an ordinary zip file without a password."
@@ -352,13 +353,16 @@ def _write(source: Path, entries: Iterator[_Entry], folder: Path) -> None:
         shown = repr(entry.name[:80])
         parts = PurePosixPath(entry.name.replace("\\", "/")).parts
         if entry.kind not in ("file", "folder"):
-            hint = "Pack plain files only."
+            hint = "Pack only plain files."
             raise Refused(
-                "archive-link", f"{source} holds {shown}, a {entry.kind}", "The archive holds a link or device", hint
+                "archive-link",
+                f"{source} contains {shown}, a {entry.kind}",
+                "The archive contains a link or device",
+                hint,
             )
         outside = entry.name.startswith(("/", "\\")) or ".." in parts or "\0" in entry.name
         if outside or (parts and re.match("^[A-Za-z]:", parts[0])):
-            evidence = f"{source} holds {shown}, which leads out of its folder; nothing of it was unpacked there"
+            evidence = f"{source} contains {shown}, which is outside its folder; nothing was unpacked there"
             raise Refused(
                 "archive-outside", evidence, "The archive writes outside its folder", "Pack it with relative names."
             )
@@ -383,7 +387,7 @@ def _write(source: Path, entries: Iterator[_Entry], folder: Path) -> None:
 
 def _bomb(source: Path) -> Refused:
     evidence = f"{source} unpacks to more than {MOST_BYTES // MIB} MiB or {MOST_FILES} files"
-    return Refused("archive-bomb", evidence, "The archive is too large", "Hand in the code alone, without data.")
+    return Refused("archive-bomb", evidence, "The archive is too large", "Hand in only the code, without data.")
 
 
 class _Bounded(io.RawIOBase):

@@ -31,7 +31,7 @@ MARKS = {
 
 
 def table(report: Report, hints: Hints = "nudge", scores: Sequence[Score] | None = None) -> RenderableType:
-    """The output of `handgrad check`: one line per part, below a wrong one its bugs with place, evidence and hint."""
+    """The output of `handgrad check`: one line per part. Below a wrong part are its bugs with place, evidence and hint."""
     heading = Text(printable(report.file), "bold")
     if report.contract:
         titles = {kind.name: kind.title for kind in CONTRACTS}
@@ -111,7 +111,7 @@ def _points(rows: Sequence[Score]) -> RenderableType:
     grid.add_column()
     grid.add_column(justify="right")
     for row in rows:
-        name = Text(row.name) if row.parts else Text.assemble(row.name, ("  nothing of this was found", "dim"))
+        name = Text(row.name) if row.parts else Text.assemble(row.name, ("  not found", "dim"))
         grid.add_row(name, f"{_number(row.points)} / {_number(row.of)}", style="" if row.points == row.of else "yellow")
     points, of = total(rows)
     grid.add_row(Text("points", "bold"), Text(f"{_number(points)} / {_number(of)}", "bold"))
@@ -260,7 +260,7 @@ def gradescope(report: Report, rows: Sequence[Score], hints: Hints = "nudge") ->
     for row in rows:
         outputs = [f"{part.part}: {part.verdict}\n{plain(part, hints)}".rstrip() for part in row.parts]
         if not row.parts:
-            outputs = ["nothing of this was found in the hand-in"]
+            outputs = ["not found in the hand-in"]
         tests.append(
             {
                 "name": row.name,

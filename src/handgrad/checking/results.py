@@ -84,14 +84,14 @@ class Report:
 
     file: str
     contract: str | None
-    """The contract's name; None where none was recognised, or the hand-in could not be read."""
+    """The contract's name; None if none was recognised, or if the hand-in could not be read."""
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
     sandbox: tuple[str, ...] = ()
-    """What kept the hand-in in: `namespaces`, `landlock`, `seccomp`, `limits`, ..."""
+    """The means of isolation that were active: `namespaces`, `landlock`, `seccomp`, `limits`, ..."""
     seconds: float = 0.0
     seed: int | None = None
-    """What the inputs were drawn from."""
+    """The seed of the random inputs."""
 
     @property
     def verdict(self) -> Verdict:
@@ -120,7 +120,7 @@ class Report:
 
     @property
     def usable(self) -> bool:
-        """Whether anything in it could be judged."""
+        """Whether any part could be judged."""
         return self.contract is not None and any(part.verdict in ("right", "wrong") for part in self.parts)
 
     @property

@@ -11,9 +11,9 @@ A rubric is TOML:
     [deductions]        # a part whose bugs are all listed here loses only this much of its share, in percent
     softmax-no-shift = 25
 
-The points of an entry are shared equally by its parts. A part that is right gets its share, one that is wrong, missing
-or cannot be judged gets nothing, except by the deductions. A part that is not judged, because its function is unknown,
-does not count.
+The points of an entry are shared equally by its parts. A part that is right gets its share. A part that is wrong,
+missing or cannot be judged gets nothing, unless the deductions leave it a part of its share. A part that is not judged,
+because its function is unknown, does not count.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Rubric:
                     or not 0 <= value <= most
                     or value == float("inf")
                 ):
-                    expected = "a number of at least 0" if table is points else "per cent between 0 and 100"
+                    expected = "a number of at least 0" if table is points else "a percentage between 0 and 100"
                     raise ConfigError(f"rubric={path}: {name}={value!r}, expected {expected}")
         if not isinstance(deductions, dict):
             raise ConfigError(
@@ -100,9 +100,9 @@ class Rubric:
         return cls(points, deductions, str(found.get("title", "")))
 
     def fits(self, report: Report) -> None:
-        """Raises ConfigError if an entry fits nothing in a hand-in that has something with a similar name.
+        """Raises ConfigError if an entry matches nothing in a hand-in that contains a similar name.
 
-        A hand-in may lack a part; then nothing in it has such a name, and the entry is worth 0.
+        If a part is missing from a hand-in, it contains no similar name either, and the entry is worth 0.
         """
         parts = [part for part in report.parts if part.part != "hand-in"]
         taken = {part.part for part in parts for name in self.points if _belongs(part, name)}
@@ -114,7 +114,7 @@ class Rubric:
             near = near or difflib.get_close_matches(_head(name), heads - {""}, 1, 0.75)
             if near:
                 raise ConfigError(
-                    f"the rubric's entry {name!r} is for nothing in {report.file}; did you mean {near[0]!r}?"
+                    f"the rubric's entry {name!r} matches nothing in {report.file}; did you mean {near[0]!r}?"
                 )
 
 
@@ -125,8 +125,8 @@ def _head(name: str) -> str:
 def scores(report: Report, rubric: Rubric | None = None) -> list[Score]:
     """The rows of points of a report, in the rubric's order.
 
-    Without a rubric: the handout's points if the contract has any, otherwise one point per part. A hand-in in which no
-    contract was found gets 0 of each entry of a rubric, and of 1 without one.
+    Without a rubric: the handout's points if the contract has any, otherwise one point per part. If no contract was
+    found in a hand-in, it gets 0 for each entry of the rubric, or 0 of 1 without a rubric.
     """
     rubric = rubric or _handout_rubric(report)
     if rubric is None:

@@ -1,4 +1,4 @@
-"""Notices that a hand-in was saved."""
+"""Detects that a hand-in was saved."""
 
 from __future__ import annotations
 

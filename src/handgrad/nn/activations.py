@@ -223,7 +223,7 @@ class GELU(Gated):
 
     def __init__(self, approximate: str = "none") -> None:
         if approximate not in ("tanh", "none"):
-            raise ValueError(f"GELU got approximate={approximate!r}, expected 'none', the exact form, or 'tanh'")
+            raise ValueError(f"GELU got approximate={approximate!r}, expected 'none' (the exact form) or 'tanh'")
         self.approximate = approximate
 
     def gate(self, x):

@@ -271,7 +271,7 @@ def _figures(outcome: Outcome) -> dict[str, tuple[str, Callable[[], Figure]]]:
 
 
 def _lines(entry: Entry) -> dict[str, float]:
-    """The published values to draw as horizontal lines: those of panels with a single published value."""
+    """The published values drawn as horizontal lines, for panels with a single published value."""
     lines = {}
     for panel in entry.panels:
         name = panel if "_" in panel else f"test_{panel}"
@@ -362,7 +362,9 @@ def leaderboard(out: str | Path) -> str:
         if entry.kind == "record" and entry.name in results
     ]
     table = (
-        _table(head, rows) if rows else ["There are no records here yet; `handgrad reproduce records` runs them all."]
+        _table(head, rows)
+        if rows
+        else ["There are no records here yet. `handgrad reproduce records` runs all of them."]
     )
     return "\n".join([*lines, *table]).rstrip() + "\n"
 

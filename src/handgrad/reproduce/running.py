@@ -179,7 +179,7 @@ class Outcome:
         curves: for each case, the evaluations of each seed.
         done: cases, runs, steps per run (a range), parameters, seconds of training.
         asked: `budget` and `seeds`, if they were given.
-        study: what the study of the entry found about its cases; None if it has none.
+        study: the results of the entry's study; None if it has none.
     """
 
     entry: Entry

@@ -357,7 +357,7 @@ def judge_zeros(judge: Judge, observation: Observation, key: str, size: int) -> 
 def own_or_right(
     judge: Judge, subject: Subject, trials: Sequence[Trial], key: str
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """For each trial the right value, and the hand-in's own if there is one of that shape."""
+    """The right value for each trial, and the hand-in's own value if it has the same shape."""
     rights, owns = [], []
     for each in trials:
         right = right_value(subject, each.draw)
@@ -377,8 +377,8 @@ def _varies(y: np.ndarray) -> bool:
 def from_own_output(
     judge: Judge, subject: Subject, trials: Sequence[Trial]
 ) -> tuple[list[Trial], list[Draw], list[Draw]]:
-    """The values that a backward pass may use: the right output, the hand-in's own output, or its own output also in
-    the place of the input."""
+    """The values that a backward pass may use: the right output, the hand-in's own output, or its own output for both
+    output and input."""
     rights, owns = own_or_right(judge, subject, trials, "y")
     base = [Trial(each.probe, each.draw.changed(y=y)) for each, y in zip(trials, rights, strict=True)]
     own = [each.draw.changed(y=y) for each, y in zip(trials, owns, strict=True)]

@@ -44,7 +44,7 @@ class Given:
     """The inputs of one trial.
 
     Arguments:
-        arrays: by name, in the order of the function's arguments, including numbers and dicts (as lists of pairs).
+        arrays: the arguments by name, in the order of the function, including numbers and dicts (as lists of pairs).
         draw: the same values under the names that the subjects use; `dy` is added from `upstream`.
         setup: operations that run first, such as creating a dict that the function writes into.
         keep: what is observed afterwards: key -> path.
@@ -65,7 +65,7 @@ class Described:
     """One part of a contract.
 
     Arguments:
-        name: of the function or pair, as the hand-in has it, without `_forward`.
+        name: name of the function or pair in the hand-in, without `_forward`.
         forward, backward: the functions' names; backward is empty for a loss, which returns (loss, gradients).
         make: (generator, position) -> the inputs of the trial at that position.
         output: what forward computes; None if it is unknown.
@@ -81,17 +81,17 @@ class Described:
             (output, object), `backward` takes the object as its cache. The hand-in's file is `m` in it.
         owner, methods: the class, and the names of its forward and backward methods.
         conventions: allowed changes of the draw for the gradients, the same for all of them: editions that differ.
-        starts_at_zero: the unfinished starter code returns zeros.
+        starts_at_zero: whether the unfinished starter code returns zeros.
         choices: allowed changes of the draw, all equally right: a convention that forward chooses and its gradients
             follow.
         further: additional arguments of backward, after (dout, cache).
         case: what distinguishes this part from another one of the same functions.
         upstream: whether backward takes an upstream gradient; otherwise the gradients are those of the output's sum.
-        differences: the gradients are compared with finite differences of the hand-in's own forward. This is always
-            the case if the output is unknown.
+        differences: whether the gradients are compared with finite differences of the hand-in's own forward. This is
+            always the case if the output is unknown.
         largest: maximum number of entries of an argument for finite differences.
-        from_output: the gradients are computed from the output of forward: if that is wrong (`own_output` in the draw),
-            they are right if they follow from it.
+        from_output: whether the gradients are computed from the output of forward. If that output is wrong
+            (`own_output` in the draw), gradients that follow from it are right.
         symbols: the names in the interface of the x, y and dy of our formulas.
         known: whether the checker knows the function.
     """
@@ -561,7 +561,7 @@ def _plain(value: Any) -> Any:
 
 
 def _inside(module: Module) -> bool:
-    """Whether it uses relative imports, and therefore must be imported as part of its package."""
+    """Whether the module uses relative imports, and must therefore be imported as part of its package."""
     return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(module.tree))
 
 

@@ -56,7 +56,7 @@ def trial(name: str, operations: Sequence[Operation], draw: Draw, arrays: Mappin
 
 
 def call(*path: Any, args: Sequence[Any] = (), to: str = "", attempt: bool = False, **options: Any) -> Operation:
-    """Calls what a path names; `attempt` stores an exception as a value and continues."""
+    """Calls the function or method at a path. With `attempt`, an exception is stored as a value, and the probe continues."""
     operation: Operation = {"op": "call", "path": list(path), "args": list(args), **options}
     if attempt:
         operation["try"] = True
@@ -465,7 +465,7 @@ class Judge:
 
 
 def failed_part(name: str, error: Exception) -> Part:
-    """The part for an error of the checker itself: it cannot be judged."""
+    """The verdict if the checker itself fails: the part cannot be judged."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     at = f"{Path(place.filename).name}:{place.lineno}"
     evidence = f"the checker itself failed with {type(error).__name__}: {error} ({at})"

@@ -40,7 +40,7 @@ class Layer:
         name: name of its trials.
         make: (the activation's parameter) -> operations that create an object, `layer`.
         passed: operations of one forward and backward pass. Later passes repeat them with other arrays.
-        after: operations after the first pass: a second call of backward, a second look at `y`.
+        after: operations after the first pass: a second call of backward, a second observation of `y`.
         earlier: a pass with a different batch, `x0` (and `t0`), which must not affect the next pass.
         inputs: (generator, N, D) -> the arrays of one pass; with a position, those of the main trial at it.
         reads, handed: names of the arrays that are passed to forward and backward.
@@ -183,7 +183,7 @@ def object_trial(
 
 
 def under_another_name(operations: Sequence[Operation]) -> list[Operation]:
-    """The same operations on an object `another` in the place of `layer`."""
+    """The same operations on an object `another` instead of `layer`."""
 
     def moved(value: Any) -> Any:
         if isinstance(value, dict):

@@ -22,9 +22,9 @@ class Module:
     classes: dict[str, ast.ClassDef]
     functions: dict[str, ast.FunctionDef]
     borrowed: frozenset[str] = frozenset()
-    """Names that are imported from handgrad: our own drop-ins, of which nothing is to be read here."""
+    """Names that are imported from handgrad: our own drop-ins, whose source is not analysed here."""
     made: frozenset[str] = frozenset()
-    """Classes that a call returns (`Tanh = make_activation(...)`), of which nothing can be read here either."""
+    """Classes that a call returns (`Tanh = make_activation(...)`); their source cannot be analysed either."""
 
     @property
     def folder(self) -> str:
@@ -184,7 +184,7 @@ def _calls_super(node: ast.expr) -> bool:
 
 
 def _placeholder(node: ast.expr, given: set[str]) -> bool:
-    """None, a tuple or dict of nothing else, or a tuple of arguments kept for backward (`cache = (x, w, b)`)."""
+    """None, a tuple or dict that contains only None, or a tuple of arguments kept for backward (`cache = (x, w, b)`)."""
     if isinstance(node, ast.Dict):
         return all(_placeholder(value, set()) for value in node.values)
     if isinstance(node, ast.Tuple):
@@ -193,7 +193,7 @@ def _placeholder(node: ast.expr, given: set[str]) -> bool:
 
 
 def _nothing(node: ast.expr, assigned: set[str]) -> bool:
-    """A value that says nothing: None, or a name that nothing has given a value; beside these, an argument."""
+    """An unfilled value: None, a name without a value, or a tuple that starts with one of these."""
     if isinstance(node, ast.Tuple):
         return bool(node.elts) and _nothing(node.elts[0], assigned)
     if isinstance(node, ast.Name):
