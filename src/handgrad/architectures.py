@@ -93,7 +93,8 @@ class Architecture:
     Arguments:
         name: the function of this module that created it.
         input_shape: shape of one sample; an engine reshapes the data to it, so an MLP takes images as rows.
-        layers: the layers in the order of the forward pass. The i-th layer's parameters are named `i.weight`, `i.bias`, ….
+        layers: the layers in the order of the forward pass. The parameters of the i-th layer are named `i.weight`,
+            `i.bias`, ….
 
     Raises:
         ConfigError: a layer does not match the previous one, or its kind is unknown.

@@ -21,8 +21,8 @@ def integral(f: Callable[[Float[Array, "n"]], Float[Array, "n"]], low: float, hi
 def t_tail(t: float, df: float) -> float:
     """P(T > t) of Student's distribution.
 
-    Formula, with t = √ν tan θ: P(T > t) = ∫ cos^(ν - 1) φ dφ from θ to π/2, divided by the integral from -π/2 to π/2, which is
-    √π Γ(ν/2) / Γ((ν + 1)/2).
+    Formula, with t = √ν tan θ: P(T > t) = ∫ cos^(ν - 1) φ dφ from θ to π/2, divided by the integral from -π/2 to π/2,
+    which is √π Γ(ν/2) / Γ((ν + 1)/2).
 
     Arguments:
         t: at least 0.

@@ -589,11 +589,11 @@ def test_augmentation_of_rows(make, make_dataset, name):
         (lambda state: state.pop("0.bias"), "the state has no 0.bias: it belongs to another architecture"),
         (
             lambda state: state.update(x=np.zeros(1)),
-            "the state has x, which this network does not have: another architecture",
+            "the state has x, which this network does not have: it belongs to another architecture",
         ),
         (
             lambda state: state.update({"0.bias": np.zeros(9)}),
-            r"0.bias: expected shape=\(8,\), got shape=\(9,\): another architecture",
+            r"0.bias: expected shape=\(8,\), got shape=\(9,\): the state belongs to another",
         ),
     ],
 )

@@ -155,7 +155,7 @@ def test_images_smaller_than_the_kernel(kind):
 def test_stacks_are_refused():
     for layer in (nn.Conv2d(3, 2, 1), nn.BatchNorm2d(3)):
         FlatParameters(layer, 2)
-        with pytest.raises(ValueError, match="takes no stack of models: train them one by one"):
+        with pytest.raises(ValueError, match="does not support stacked models: train them one by one"):
             Kernels().lend(layer).forward(np.zeros((2, 3, 4, 4), np.float32))
 
 

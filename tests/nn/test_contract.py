@@ -282,11 +282,11 @@ def test_state_holds_copies(parametric):
         (lambda state, last: state.pop(last), "the state has no {last}: it belongs to another architecture"),
         (
             lambda state, last: state.update(other=np.zeros(2)),
-            "the state has other, which this network does not have: another architecture",
+            "the state has other, which this network does not have: it belongs to another architecture",
         ),
         (
             lambda state, last: state.update({last: np.zeros((7, 7))}),
-            r"{last}: expected shape=\(.*\), got shape=\(7, 7\): another architecture",
+            r"{last}: expected shape=\(.*\), got shape=\(7, 7\): the state belongs to another",
         ),
     ],
     ids=["missing", "unknown", "shape"],

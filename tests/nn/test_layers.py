@@ -106,7 +106,7 @@ def test_the_mode_of_backward_is_that_of_forward(close):
 
 
 def test_a_residual_keeps_the_shape():
-    message = r"Residual\(Linear\(4, 3\)\) got x with shape=\(5, 4\), but its layers turn it into shape=\(5, 3\): x"
+    message = r"Residual\(Linear\(4, 3\)\) got x with shape=\(5, 4\), but its layers return shape=\(5, 3\): x"
     with pytest.raises(ValueError, match=message):
         nn.Residual(nn.Linear(4, 3)).forward(np.ones((5, 4), np.float32))
     with pytest.raises(ValueError, match="Residual got no layers, expected at least one"):
@@ -240,11 +240,15 @@ def test_labels_may_be_a_list():
             TypeError,
             "Sequential got a list as layer 0: give the layers one by one",
         ),
-        (lambda: nn.Sequential(np.tanh), TypeError, "Sequential got a ufunc as layer 0: derive it from handgrad.nn.L"),
+        (
+            lambda: nn.Sequential(np.tanh),
+            TypeError,
+            "Sequential got a ufunc as layer 0: derive its class from handgrad.nn",
+        ),
         (lambda: nn.ReLU().zero_grad(), AttributeError, "no attribute 'zero_grad': backward overwrites every gradient"),
         (lambda: nn.ReLU().cuda(), AttributeError, "no attribute 'cuda': handgrad.nn computes with NumPy; for a GPU"),
         (lambda: nn.SGD(nn.Linear(2, 3), 0.1).zero_grad(), AttributeError, "backward overwrites every gradient, so"),
-        (lambda: nn.SGD(nn.Linear(2, 3), lr=0.1), TypeError, "SGD got lr=0.1: it is called learning_rate here"),
+        (lambda: nn.SGD(nn.Linear(2, 3), lr=0.1), TypeError, "SGD got lr=0.1: this argument is called learning_rate"),
         (lambda: nn.ReLU().nothing, AttributeError, "'ReLU' object has no attribute 'nothing'$"),
     ],
 )
@@ -255,15 +259,15 @@ def test_one_line_that_teaches(call, error, message, unchecked):
 
 def test_a_layer_in_two_places_is_refused():
     relu = nn.ReLU()
-    with pytest.raises(ValueError, match="got the same ReLU in layers 0 and 2: a layer remembers one forward pass"):
+    with pytest.raises(ValueError, match="got the same ReLU in layers 0 and 2: a layer stores one forward pass"):
         nn.Sequential(relu, nn.Linear(2, 2), relu)
-    with pytest.raises(ValueError, match="got the same ReLU in layers 0 and 1: a layer remembers one forward pass"):
+    with pytest.raises(ValueError, match="got the same ReLU in layers 0 and 1: a layer stores one forward pass"):
         nn.Sequential(relu, nn.Residual(nn.Linear(2, 2), relu))
 
 
 @pytest.mark.parametrize("x", [[[2.0, -1.0, 0.0]], [[0.5, 0.5, 0.5]], [[0.1, 0.1, 0.1]]], ids=["logits", "1.5", "0.3"])
 def test_logits_are_not_taken_for_probabilities(x):
-    with pytest.raises(ValueError, match=r"expected probabilities: for scores \(logits\) take SoftmaxCrossEntropy"):
+    with pytest.raises(ValueError, match=r"expected probabilities: for scores \(logits\), use SoftmaxCrossEntropy"):
         nn.CrossEntropy()(np.array(x), np.array([0]))
 
 

@@ -270,7 +270,7 @@ def test_settings_that_cannot_be(make, message, unchecked):
 
 def test_a_parameter_that_is_given_twice():
     (parameter,) = parameters(shapes=((2, 3),))
-    with pytest.raises(ValueError, match="SGD got the same parameter twice: each step would move it twice"):
+    with pytest.raises(ValueError, match="SGD got the same parameter twice: each step would update it twice"):
         nn.SGD([parameter, parameter], 0.1)
 
 

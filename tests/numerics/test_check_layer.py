@@ -143,7 +143,7 @@ def test_losses(make):
 def test_a_refusal_with_a_message_is_no_fault_and_an_accident_is():
     report = check_layer(nn.BatchNorm1d(4), X)
     assert report["batch of one"].sentence.startswith(
-        "refused, and says so: BatchNorm1d(4) got a training batch of N=1"
+        "refused with a message: BatchNorm1d(4) got a training batch of N=1"
     )
 
     class Accident(Centred):
@@ -321,20 +321,20 @@ class Raising(Centred):
         (One, "batch of one", "the output has shape (4,) for 1 samples, expected (1, 4)"),
         (OneGradient, "batch of one", "x: backward gives"),
         (OneInfinite, "batch of one", "the output is not finite"),
-        (Empty, "empty batch", "the gradient of gamma holds nan for a batch of none, expected 0"),
+        (Empty, "empty batch", "the gradient of gamma contains nan for an empty batch, expected 0"),
         (Layout, "memory layout", "the output differs for Fortran-ordered arrays"),
-        (TwoForwards, "two forwards", "backward after a second forward with fewer samples does not belong to it"),
-        (Overwriting, "two forwards", "the second forward overwrites what the first one returned: return a new array"),
-        (Adding, "two backwards", "backward adds to the gradient of gamma: a second backward gives twice as much"),
-        (UsingUp, "two backwards", "the gradient of gamma is another after a second backward"),
+        (TwoForwards, "two forwards", "backward after a second forward with fewer samples does not use that forward"),
+        (Overwriting, "two forwards", "the second forward overwrites the output of the first: return a new array"),
+        (Adding, "two backwards", "backward adds to the gradient of gamma: a second backward doubles it"),
+        (UsingUp, "two backwards", "the gradient of gamma is different after a second backward"),
         (Training, "train and eval", "forward changes running_mean in eval mode"),
-        (NoWayBack, "train and eval", "train() after eval() does not bring the training mode back"),
-        (EvalUpdates, "train and eval", "in eval mode the same input gives another output the second time"),
-        (EvalBatch, "train and eval", "in eval mode a sample alone gives another output than in a batch"),
+        (NoWayBack, "train and eval", "train() after eval() does not restore training mode"),
+        (EvalUpdates, "train and eval", "in eval mode, the same input gives a different output the second time"),
+        (EvalBatch, "train and eval", "in eval mode, a single sample gives a different output than in a batch"),
         (EvalGradient, "train and eval", "the gradient is wrong in eval mode: x: backward gives"),
-        (Forgetful, "state", "state_dict gives another running_mean than load_state_dict was given"),
-        (Handing, "state", "state_dict hands out the layer's own arrays"),
-        (Lacking, "state", "after loading the state the output is another (eval mode): the state lacks something"),
+        (Forgetful, "state", "state_dict returns a different running_mean from the one that was loaded"),
+        (Handing, "state", "state_dict returns the layer's own arrays"),
+        (Lacking, "state", "after loading the state, the output is different (eval mode): the state is incomplete"),
         (Raising, "state", "the layer raises NotImplementedError: later"),
     ],
 )
@@ -352,7 +352,7 @@ def test_gradients_that_cannot_be_judged_are_not_checked():
 
     gradients = check_layer(Noisy(), X)["gradients"]
     assert gradients.status == "not checked"
-    assert "cannot be judged here: x: randomness: the same forward gives another output each" in gradients.sentence
+    assert "cannot be judged here: x: randomness: the same forward gives a different output each" in gradients.sentence
 
 
 def test_gradients_that_are_added_up_are_right_with_a_zero_grad():

@@ -451,7 +451,7 @@ def test_float32_inside():
         ]:
             report = gradient_check(function, x, gradient=gradient, seed=seed)
             assert report.verdict == "cannot judge", str(report)
-            assert "is there float32 inside?" in report["x"].reason
+            assert "does it compute in float32?" in report["x"].reason
             wrong = gradient_check(function, x, gradient=lambda dy, x, g=gradient: 1.2 * g(dy, x), seed=seed)
             assert wrong.verdict == "wrong"
 

@@ -50,7 +50,7 @@ LINEAR_BUGS = {
     "dw times N": (linear(dw=lambda s, dy: dy.T @ s.x * len(dy)), "weight", "every entry is 5 times the derivative"),
     "dw halved": (linear(dw=lambda s, dy: 0.375 * (dy.T @ s.x)), "weight", "every entry is 0.375 times the derivative"),
     "db averaged": (linear(db=lambda s, dy: dy.mean(0)), "bias", "every entry is 1/5 of the derivative"),
-    "db zero": (linear(db=lambda s, dy: np.zeros(3)), "bias", "backward gives 0 everywhere"),
+    "db zero": (linear(db=lambda s, dy: np.zeros(3)), "bias", "backward returns 0 everywhere"),
     "db missing": (linear(db=lambda s, dy: None), "bias", r"never stores its gradient \(it is None\)"),
     "db unsummed": (linear(db=lambda s, dy: dy), "bias", r"backward gives shape \(5, 3\), expected \(3,\)"),
     "db with keepdims": (linear(db=lambda s, dy: dy.sum(0, keepdims=True)), "bias", r"gives shape \(1, 3\)"),

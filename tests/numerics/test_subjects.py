@@ -526,10 +526,14 @@ def test_parameters_that_cannot_be_checked_are_said(x):
             return super().backward(whole)
 
     for layer, name, reason in [
-        (Odd("mode", "fast"), "mode", "not checked: it is a str, no real numbers to differentiate by"),
+        (Odd("mode", "fast"), "mode", "not checked: it is a str, which contains no real numbers to differentiate by"),
         (Odd("z", np.ones(2, complex)), "z", "not checked: it is a ndarray of complex128, no real numbers"),
-        (Odd("steps", 3), "steps", "not checked: it is a int, and backward stores no gradient of it"),
-        (Indexing("columns", [2, 0]), "columns", "not checked: it is a list, and forward does not take an array"),
+        (Odd("steps", 3), "steps", "not checked: it is a int, and backward stores no gradient for it"),
+        (
+            Indexing("columns", [2, 0]),
+            "columns",
+            "not checked: it is a list, and forward does not accept a float64 array",
+        ),
     ]:
         report = gradient_check(layer, x)
         assert not report

@@ -237,7 +237,7 @@ def test_one_sample_with_biased_figures():
         (lambda: ht.Dropout(1.0), r"Dropout got p=1.0, expected a probability in \[0, 1\)"),
         (lambda: ht.Dropout(gradients="none"), "Dropout got gradients='none', expected 'hand' or 'autograd'"),
         (lambda: ht.Residual(), r"Residual got no layers, expected at least one"),
-        (lambda: ht.Residual(ht.Linear(3, 2))(torch.ones(2, 3)), r"shape=\(2, 3\), but its layers turn it into shape="),
+        (lambda: ht.Residual(ht.Linear(3, 2))(torch.ones(2, 3)), r"shape=\(2, 3\), but its layers return shape="),
         (lambda: ht.SoftmaxCrossEntropy(1.0), r"got label_smoothing=1.0, expected a share in \[0, 1\)"),
     ],
 )

@@ -253,7 +253,8 @@ def _listed(name: str, root: Path, only: str | None, notes: list[str]) -> HandIn
         else:
             total += size
     notes += [
-        f"{one} was left out: the limit is {MOST_SOURCE // MIB} MiB per Python file and {MOST_SOURCES // MIB} MiB in total"
+        f"{one} was left out: the limits are {MOST_SOURCE // MIB} MiB per Python file and "
+        f"{MOST_SOURCES // MIB} MiB in total"
         for one in left[:MOST_NOTES]
     ]
     if len(left) > MOST_NOTES:

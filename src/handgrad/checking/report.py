@@ -31,7 +31,7 @@ MARKS = {
 
 
 def table(report: Report, hints: Hints = "nudge", scores: Sequence[Score] | None = None) -> RenderableType:
-    """The output of `handgrad check`: one line per part. Below a wrong part are its bugs with place, evidence and hint."""
+    """The output of `handgrad check`: one line per part; a wrong part also lists its bugs: place, evidence and hint."""
     heading = Text(printable(report.file), "bold")
     if report.contract:
         titles = {kind.name: kind.title for kind in CONTRACTS}

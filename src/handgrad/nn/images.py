@@ -16,7 +16,7 @@ def check_images(layer: Layer, x: Inexact[Array, "..."], channels: int | None = 
     """Raises ValueError unless `x` is `(N, channels, H, W)` and the parameters are not stacked."""
     computing_dtype(x)
     if any(parameter.value.ndim != layer.weight_ndim for parameter in stacked):
-        raise ValueError(f"{layer!r} takes no stack of models: train them one by one")
+        raise ValueError(f"{layer!r} does not support stacked models: train them one by one")
     if x.ndim != 4 or (channels is not None and x.shape[1] != channels):
         expected = f"(N, {'C' if channels is None else channels}, H, W)"
         raise ValueError(f"{layer!r} got x with shape={x.shape}, expected images {expected}")

@@ -154,7 +154,9 @@ def computing_dtype(x: np.ndarray, *others: np.ndarray) -> np.dtype:
     Raises TypeError if `x` is not an array of floating-point numbers."""
     dtype = getattr(x, "dtype", None)
     if not isinstance(dtype, np.dtype):
-        raise TypeError(f"x is a {type(x).__name__}, expected a NumPy array: numpy.asarray(x, numpy.float32) makes one")
+        raise TypeError(
+            f"x is a {type(x).__name__}, expected a NumPy array: convert it with numpy.asarray(x, numpy.float32)"
+        )
     if dtype.kind == "f":
         for other in others:
             if other.dtype.kind == "c":
@@ -174,10 +176,14 @@ def check_state(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, np.nd
     if missing := sorted(shapes.keys() - state.keys()):
         raise ValueError(f"the state has no {', '.join(missing)}: it belongs to another architecture")
     if unknown := sorted(state.keys() - shapes.keys()):
-        raise ValueError(f"the state has {', '.join(unknown)}, which this network does not have: another architecture")
+        raise ValueError(
+            f"the state has {', '.join(unknown)}, which this network does not have: it belongs to another architecture"
+        )
     for name, shape in shapes.items():
         if shape != np.shape(state[name]):
-            raise ValueError(f"{name}: expected shape={shape}, got shape={np.shape(state[name])}: another architecture")
+            raise ValueError(
+                f"{name}: expected shape={shape}, got shape={np.shape(state[name])}: the state belongs to another architecture"
+            )
 
 
 def check_features(layer: Layer, x: np.ndarray, features: int, weight: Parameter) -> None:

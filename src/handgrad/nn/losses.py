@@ -202,7 +202,7 @@ def check_probabilities(x: Inexact[Array, "*models N K"]) -> None:
     if p.min() < -0.01 or p.max() > 1.01 or (abs(total - 1) > 0.01).any():
         raise ValueError(
             f"CrossEntropy got x between {p.min():.3g} and {p.max():.3g} with rows that sum to {total.min():.3g} up to "
-            f"{total.max():.3g}, expected probabilities: for scores (logits) take SoftmaxCrossEntropy, which is "
+            f"{total.max():.3g}, expected probabilities: for scores (logits), use SoftmaxCrossEntropy, which is "
             "PyTorch's CrossEntropyLoss"
         )
 

@@ -35,7 +35,7 @@ class Optimizer:
         self._check(learning_rate=learning_rate, weight_decay=weight_decay)
         self.parameters = parameters.parameters() if isinstance(parameters, Layer) else list(parameters)
         if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
-            raise ValueError(f"{type(self).__name__} got the same parameter twice: each step would move it twice")
+            raise ValueError(f"{type(self).__name__} got the same parameter twice: each step would update it twice")
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.steps = 0
         self.state = {name: [np.zeros_like(p.value) for p in self.parameters] for name in self.state_names}
@@ -88,7 +88,9 @@ class Optimizer:
 
         def __new__(cls, *_, **options):
             if "lr" in options:
-                raise TypeError(f"{cls.__name__} got lr={options['lr']}: it is called learning_rate here")
+                raise TypeError(
+                    f"{cls.__name__} got lr={options['lr']}: this argument is called learning_rate in handgrad"
+                )
             return super().__new__(cls)
 
         def __getattr__(self, name):

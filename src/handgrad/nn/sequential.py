@@ -15,7 +15,7 @@ class Sequential(Layer):
     Formula: y = fₗ(…f₂(f₁(x))); the chain rule applies the layers in reverse order: dx = f₁'(f₂'(…fₗ'(dy))).
 
     Arguments:
-        layers: in the order of the forward pass. Parameters are named as PyTorch's `nn.Sequential` names them:
+        layers: the layers in the order of the forward pass. Parameters have the names of PyTorch's `nn.Sequential`:
             `0.weight`, `0.bias`, `2.weight`, …
 
     Raises TypeError for an argument that is not a layer, ValueError if a layer occurs twice.
@@ -27,13 +27,13 @@ class Sequential(Layer):
             if not isinstance(layer, Layer):
                 hint = "give the layers one by one, as in Sequential(*layers)"
                 if not isinstance(layer, list | tuple):
-                    hint = "derive it from handgrad.nn.Layer"
+                    hint = "derive its class from handgrad.nn.Layer"
                 raise TypeError(f"{type(self).__name__} got a {type(layer).__name__} as layer {i}: {hint}")
             for inner in layer.modules():
                 if id(inner) in places:
                     raise ValueError(
                         f"{type(self).__name__} got the same {type(inner).__name__} in layers {places[id(inner)]} and "
-                        f"{i}: a layer remembers one forward pass, so its gradients would be wrong; make a second one"
+                        f"{i}: a layer stores one forward pass, so its gradients would be wrong; create a second layer"
                     )
                 places[id(inner)] = i
         self.layers = layers
@@ -103,7 +103,7 @@ class Residual(Sequential):
 
     def __init__(self, *layers: Layer) -> None:
         if not layers:
-            raise ValueError("Residual got no layers, expected at least one: x + x is hardly meant")
+            raise ValueError("Residual got no layers, expected at least one: without layers, it would compute x + x")
         super().__init__(*layers)
 
     def forward(self, x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
@@ -122,7 +122,7 @@ class Residual(Sequential):
         # Stacked models may share their input: then x is (N, D) and f(x) is (M, N, D).
         if f.shape != x.shape and f.shape[1:] != x.shape:
             raise ValueError(
-                f"{self!r} got x with shape={x.shape}, but its layers turn it into shape={f.shape}: x + f(x) needs "
+                f"{self!r} got x with shape={x.shape}, but its layers return shape={f.shape}: x + f(x) needs "
                 "layers that keep the shape; change the width outside the residual block"
             )
 

@@ -167,7 +167,7 @@ class _Check:
                 "each evaluation started from the same state"
             )
         else:
-            self.random = "randomness: the same forward gives another output each time; pass a seeded generator"
+            self.random = "randomness: the same forward gives a different output each time; pass a seeded generator"
 
     def _still_random(self) -> bool:
         """Before a verdict of wrong: rare randomness or drifting state may have passed the first test."""
@@ -321,8 +321,7 @@ class _Check:
         try_complex = self.complex_bench is not None and table.complex and table.believes_complex()
 
         def excess(v: np.ndarray) -> tuple[float, bool]:
-            """By how much the derivatives along v differ beyond their uncertainty; and whether the uncertainty is
-            large."""
+            """How far the derivatives along v differ beyond their uncertainty, and whether the uncertainty is large."""
             a = np.array([float(np.sum(g * v)) for g in analytic])
             gross = np.array([float(np.sum(abs(g * v))) for g in analytic])
             doubt = 1e-12 * gross + 10 * np.array([np.sqrt(np.sum((m * v) ** 2)) for m in moved])
@@ -355,7 +354,7 @@ class _Check:
         return tuple(int(i) for i in np.unravel_index(flat[0], shape)), ""
 
     def _largest_gradient(self) -> float:
-        """Of all parts: if values cancel in one part, the rounding errors of the others remain."""
+        """The largest gradient of all parts: if values cancel in one part, the rounding errors of the others remain."""
         found = [g for gradients in self.gradients for g in (*gradients.inputs, *gradients.parameters.values())]
         numbers = [g for g in found if g is not None and g.dtype.kind in "fiub" and np.isfinite(g).all()]
         return max(map(_largest, numbers), default=0.0)
@@ -527,7 +526,7 @@ class _Table:
             imprecise = f"{low} rounding: the result is {low} although the inputs are float64; keep the input's dtype"
         elif coarse and not with_complex:
             inside = "float32" if coarse == LOW_EPSILONS[0] else "float16"
-            imprecise = f"coarse rounding: forward keeps fewer digits than float64 has; is there {inside} inside?"
+            imprecise = f"coarse rounding: forward keeps fewer digits than float64 has; does it compute in {inside}?"
         if imprecise:
             right[...] = False
             wrong &= difference > GROSS * scale
@@ -571,7 +570,7 @@ class _Table:
                 f"kink at {where}: slope {slope.left[draw]:.4g} to its left, {slope.right[draw]:.4g} to its right{more}"
             )
         if slope.contradicted.any():
-            return f"rounding at {where}: large and small steps disagree; is forward float32 inside?{more}"
+            return f"rounding at {where}: large and small steps disagree; does forward compute in float32?{more}"
         uncertain = float(np.max(slope.error / scale))
         return f"rounding at {where}: the numerical derivative is uncertain by {uncertain:.0e} of the gradient{more}"
 
@@ -592,7 +591,7 @@ def _hint(analytic: np.ndarray, numeric: np.ndarray, scale: np.ndarray, shape: t
     """A pattern in the differences that indicates the bug."""
     telling = abs(numeric) > 1e-3 * scale
     if not np.any(analytic):
-        return "backward gives 0 everywhere"
+        return "backward returns 0 everywhere"
     if telling.sum() >= 2:
         ratios = analytic[telling] / numeric[telling]
         ratio = float(np.median(ratios))

@@ -58,7 +58,7 @@ class LayerReport:
 
     def __str__(self) -> str:
         broken = [p.name for p in self.properties if p.status == "broken"]
-        headline = f"{self.subject}: {'broken: ' + ', '.join(broken) if broken else 'keeps to everything checked'}"
+        headline = f"{self.subject}: {'broken: ' + ', '.join(broken) if broken else 'satisfies every checked property'}"
         width = max(len(p.name) for p in self.properties)
         lines = [f"  {MARKS[p.status]} {p.name.ljust(width)}  {p.sentence}" for p in self.properties]
         return "\n".join([headline, "", *lines])
@@ -72,7 +72,7 @@ def check_layer(layer: Any, inputs: Any, *, seed: int | np.random.Generator = 0)
     """Checks a layer against the contract of handgrad's own layers: gradients, dtypes, arguments, batches, state.
 
     The properties, in this order: gradients; dtype (float32 and float64 are kept); arguments (input, upstream gradient
-    and parameters are not written to); batch of one; empty batch; memory layout; two forwards; two backwards; train and
+    and parameters are not modified); batch of one; empty batch; memory layout; two forwards; two backwards; train and
     eval; state. Properties that do not apply, such as the state of a layer without state_dict, are reported as not
     checked. A layer may deliberately raise an error with a message for an empty batch or a batch of one.
 
@@ -210,7 +210,7 @@ class _Contract:
         faults = Bench(self.subject).gradients(np.asarray(self.dy(y))).faults
         if faults:
             raise _Broken(f"it {', and it '.join(faults)}: work on a copy")
-        return "input, dy and parameters are left as they were"
+        return "input, dy and parameters are not modified"
 
     def batch_of_one(self) -> str:
         return self.small_batch(1)
@@ -221,7 +221,7 @@ class _Contract:
             return said
         for name, array in self.run(self.subject, self.batch(slice(0, 0))).items():
             if not np.all(array == 0):
-                raise _Broken(f"{name} holds {array.flat[0]} for a batch of none, expected 0: do not divide by N")
+                raise _Broken(f"{name} contains {array.flat[0]} for an empty batch, expected 0: do not divide by N")
         return "gives an empty output, and gradients of 0"
 
     def small_batch(self, n: int) -> str:
@@ -231,11 +231,11 @@ class _Contract:
             results = self.run(self.subject, inputs)
         except LayerError as error:
             if _explained(error):
-                return f"refused, and says so: {error.__cause__}"
+                return f"refused with a message: {error.__cause__}"
             raise
         y = results["the output"]
         if n == 0 and y.ndim == 0:
-            raise _NotChecked("the mean of no loss is not defined")
+            raise _NotChecked("the mean of an empty batch is not defined")
         for name in ("the output", "dx"):
             if name in results and whole[name].shape[:1] == (self.samples,):
                 expected = (n, *whole[name].shape[1:])
@@ -254,7 +254,7 @@ class _Contract:
             inputs = tuple(arrange(x) if is_floating(x) and x.ndim else copy.deepcopy(x) for x in self.subject.inputs)
             results = self.run(self.subject, inputs, arrange(dy) if np.ndim(dy) else dy)
             _compare(results, expected, f"differs for {layout} arrays: do not rely on strides or order='K'")
-        return "any memory layout gives the same"
+        return "the result is the same for every memory layout"
 
     def two_forwards(self) -> str:
         subject = self.subject.copied()
@@ -270,10 +270,10 @@ class _Contract:
             fewer = self.batch(slice(None, None, -1))
             subject.forward(list(fewer))
         if not np.array_equal(kept, y, equal_nan=True):
-            raise _Broken("the second forward overwrites what the first one returned: return a new array")
+            raise _Broken("the second forward overwrites the output of the first: return a new array")
         if said := self.describe_errors(replace(subject, inputs=fewer)):
-            raise _Broken(f"backward after a second forward with fewer samples does not belong to it: {said}")
-        return "backward belongs to the last forward, and earlier outputs stay"
+            raise _Broken(f"backward after a second forward with fewer samples does not use that forward: {said}")
+        return "backward uses the last forward, and earlier outputs are not modified"
 
     def two_backwards(self) -> str:
         subject = self.subject.copied()
@@ -285,15 +285,19 @@ class _Contract:
         added = [n for n in grads if np.any(first[n]) and _close(second[n], 2 * first[n])]
         if added and not callable(getattr(subject.layer, "zero_grad", None)):
             raise _Broken(
-                f"backward adds to {added[0]}: a second backward gives twice as much; overwrite it (= instead of "
+                f"backward adds to {added[0]}: a second backward doubles it; overwrite it (= instead of "
                 "+=), or give the layer a zero_grad()"
             )
         _compare(
             second,
             {n: a for n, a in first.items() if n not in added},
-            "is another after a second backward: do not modify the cache",
+            "is different after a second backward: do not modify the cache",
         )
-        return "a second backward gives the same" if not added else "gradients are added up, and there is a zero_grad()"
+        return (
+            "a second backward gives the same gradients"
+            if not added
+            else "gradients are added up, and there is a zero_grad()"
+        )
 
     def train_and_eval(self) -> str:
         self.in_mode(True)
@@ -301,27 +305,29 @@ class _Contract:
         before = copy.deepcopy(_numbers(subject.layer))
         once, again = (self.whole_forward(subject) for _ in range(2))
         if not _close(once, again):
-            raise _Broken("in eval mode the same input gives another output the second time: no randomness there")
+            raise _Broken(
+                "in eval mode, the same input gives a different output the second time: do not use randomness in eval mode"
+            )
         changed = [
             name
             for name, array in _numbers(subject.layer).items()
             if name in before and not _close(array, before[name])
         ]
         if changed:
-            raise _Broken(f"forward changes {changed[0]} in eval mode: update running figures in training only")
+            raise _Broken(f"forward changes {changed[0]} in eval mode: update running statistics only in training mode")
         if once.shape[:1] == (self.samples,):
             alone = self.in_mode(False).forward(list(self.batch(slice(0, 1))))
             if alone.shape[:1] != (1,) or not _close(alone[0], once[0]):
                 raise _Broken(
-                    "in eval mode a sample alone gives another output than in a batch: use no batch statistics there"
+                    "in eval mode, a single sample gives a different output than in a batch: do not use batch statistics"
                 )
         if said := self.describe_errors(self.in_mode(False)):
             raise _Broken(f"the gradient is wrong in eval mode: {said}")
         fresh, back = self.in_mode(True), self.in_mode(False)
         back.layer.train()
         if not _close(self.whole_forward(fresh), self.whole_forward(back)):
-            raise _Broken("train() after eval() does not bring the training mode back")
-        return "eval mode is repeatable and changes nothing, train() brings training back"
+            raise _Broken("train() after eval() does not restore training mode")
+        return "eval mode is repeatable and changes nothing; train() restores training mode"
 
     def state(self) -> str:
         source = self.subject.copied()
@@ -338,7 +344,7 @@ class _Contract:
         target.layer.load_state_dict(saved)
         for name, array in target.layer.state_dict().items():
             if name not in saved or not _close(np.array(array), saved[name]):
-                raise _Broken(f"state_dict gives another {name} than load_state_dict was given")
+                raise _Broken(f"state_dict returns a different {name} from the one that was loaded")
         for mode in ("train", "eval"):
             a, b = source.copied(), target.copied()
             if callable(getattr(a.layer, mode, None)):
@@ -347,12 +353,14 @@ class _Contract:
             if mode == "train" and not self.deterministic():
                 continue
             if not _close(self.whole_forward(a), self.whole_forward(b)):
-                raise _Broken(f"after loading the state the output is another ({mode} mode): the state lacks something")
+                raise _Broken(
+                    f"after loading the state, the output is different ({mode} mode): the state is incomplete"
+                )
         for parameter in source.parameters():
             parameter.value[...] += 1.0
         if any(not np.array_equal(np.array(array), saved[name]) for name, array in held.items()):
-            raise _Broken("state_dict hands out the layer's own arrays, which training then changes: return copies")
-        return "state_dict and load_state_dict make the same layer again"
+            raise _Broken("state_dict returns the layer's own arrays, which training then changes: return copies")
+        return "state_dict and load_state_dict restore the same layer"
 
     def deterministic(self) -> bool:
         subject = self.subject.copied()

@@ -322,8 +322,8 @@ def _private_copy(layer: Any) -> Any:
                 culprit = f" (its attribute {name}={value!r} is the reason)"
                 break
         raise TypeError(
-            f"{type(layer).__name__} cannot be copied{culprit}, and gradient_check works on a copy so that yours stays "
-            "as it is: give it a __deepcopy__ method, or check a function with gradient= instead"
+            f"{type(layer).__name__} cannot be copied{culprit}, and gradient_check works on a copy so that your object "
+            "is not modified: give it a __deepcopy__ method, or check a function with gradient= instead"
         ) from error
 
 
@@ -469,7 +469,7 @@ def _with_arrays(subject: Subject) -> Subject:
                 raise TypeError
             array = array.astype(np.float64)
         except (TypeError, ValueError):
-            unchecked[name] = f"not checked: it is {kind}, no real numbers to differentiate by"
+            unchecked[name] = f"not checked: it is {kind}, which contains no real numbers to differentiate by"
             continue
         y = _step(subject.copied(), _copies(inputs))
         parameter.value = array
@@ -477,9 +477,9 @@ def _with_arrays(subject: Subject) -> Subject:
         again = _step(tried, _copies(inputs))
         stored = next(p.grad for p in _parameters_of(tried.layer, subject.attributes) if p.name == name)
         if y is not None and (again is None or again.shape != y.shape or not np.allclose(again, y, equal_nan=True)):
-            unchecked[name] = f"not checked: it is {kind}, and forward does not take an array of float64 in its place"
+            unchecked[name] = f"not checked: it is {kind}, and forward does not accept a float64 array instead"
         elif np.asarray(value).dtype.kind in "iu" and stored is None and again is not None:
-            unchecked[name] = f"not checked: it is {kind}, and backward stores no gradient of it"
+            unchecked[name] = f"not checked: it is {kind}, and backward stores no gradient for it"
         if name in unchecked:
             parameter.value = value
     return replace(subject, unchecked=unchecked)

@@ -73,7 +73,7 @@ class Residual(torch.nn.Sequential):
         f = super().forward(input)
         if f.shape != input.shape:
             raise ValueError(
-                f"Residual got x with shape={tuple(input.shape)}, but its layers turn it into shape={tuple(f.shape)}: "
+                f"Residual got x with shape={tuple(input.shape)}, but its layers return shape={tuple(f.shape)}: "
                 "x + f(x) needs layers that keep the shape"
             )
         return ResidualFunction.apply(input, f) if self.gradients == "hand" else input + f

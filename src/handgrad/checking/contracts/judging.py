@@ -56,7 +56,7 @@ def trial(name: str, operations: Sequence[Operation], draw: Draw, arrays: Mappin
 
 
 def call(*path: Any, args: Sequence[Any] = (), to: str = "", attempt: bool = False, **options: Any) -> Operation:
-    """Calls the function or method at a path. With `attempt`, an exception is stored as a value, and the probe continues."""
+    """Calls the function or method at a path. `attempt` stores an exception as a value and continues."""
     operation: Operation = {"op": "call", "path": list(path), "args": list(args), **options}
     if attempt:
         operation["try"] = True

@@ -184,7 +184,7 @@ def _calls_super(node: ast.expr) -> bool:
 
 
 def _placeholder(node: ast.expr, given: set[str]) -> bool:
-    """None, a tuple or dict that contains only None, or a tuple of arguments kept for backward (`cache = (x, w, b)`)."""
+    """None, a tuple or dict of only None, or a tuple of arguments kept for backward (`cache = (x, w, b)`)."""
     if isinstance(node, ast.Dict):
         return all(_placeholder(value, set()) for value in node.values)
     if isinstance(node, ast.Tuple):
