@@ -200,7 +200,7 @@ def test_a_partial_derivative_holds_what_it_is_told_to():
 
 def test_a_step_compared_with_nothing_is_refused():
     derivation = Derivation("empty", "Tests", "", {"N": 3}, lambda rng, N: {"x": rng.normal(size=N)})
-    with pytest.raises(ValueError, match="is compared with nothing: give same, derivative or direct"):
+    with pytest.raises(ValueError, match="has nothing to compare with: give same, derivative or direct"):
         derivation.step("definition", "x", "x", "So.")(lambda x: x)
 
 
@@ -220,9 +220,9 @@ def test_a_name_may_be_used_once():
         (lambda: derivations.get("qqqq"), "handgrad derive lists them"),
         (lambda: derivations.get("softmax").check({"D": 3}), "softmax has no size D: it has N, K"),
         (lambda: derivations.get("softmax").check({"n": 3}), r"softmax has no size n: did you mean N\?"),
-        (lambda: derivations.get("softmax").check({"N": 0}), "N=0 is out of range: softmax takes 1 to 12"),
+        (lambda: derivations.get("softmax").check({"N": 0}), "N=0 is out of range: softmax accepts 1 to 12"),
         (lambda: derivations.get("softmax").check({"N": 99}), "N=99 is out of range"),
-        (lambda: derivations.get("convolution").check({"H": 3}), "H=3 is out of range: convolution takes 5 to 8"),
+        (lambda: derivations.get("convolution").check({"H": 3}), "H=3 is out of range: convolution accepts 5 to 8"),
         (lambda: derivations.get("softmax").check(break_step=9), "softmax has no step 9: expected 1 to 7"),
         (lambda: derivations.get("softmax").check(break_step=0), "softmax has no step 0"),
         (lambda: derivations.get("softmax").check(seed=-1), "seed=-1 must be 0 or more"),

@@ -4,7 +4,7 @@ A derivation is written as plain functions, one per step, and reads from top to 
 
     square = Derivation("square", "Examples", "A square", {"N": 4}, lambda rng, N: {"x": rng.normal(size=N)})
 
-    @square.step("definition", r"y = x^2", "y = x²", "What is differentiated.", direct=lambda x: x**2)
+    @square.step("definition", r"y = x^2", "y = x²", "The function to differentiate.", direct=lambda x: x**2)
     def y(x):
         return x * x
 
@@ -213,7 +213,7 @@ class Derivation:
                 inherited = next((s.derivative for s in self.steps if _name(s.function) == before), None)
             if not (before or inherited or direct):
                 raise ValueError(
-                    f"step {name!r} of {self.name} is compared with nothing: give same, derivative or direct"
+                    f"step {name!r} of {self.name} has nothing to compare with: give same, derivative or direct"
                 )
             if _name(function) in self.functions:
                 raise ValueError(f"{self.name} has two quantities named {_name(function)}")
@@ -259,7 +259,7 @@ class Derivation:
             least, most = self.least.get(name, 1), self.most.get(name, MAX_SIZE)
             if not least <= size <= most:
                 raise ConfigError(
-                    f"{name}={size} is out of range: {self.name} takes {least} to {most} "
+                    f"{name}={size} is out of range: {self.name} accepts {least} to {most} "
                     "(the numerical derivative varies every number in turn)"
                 )
         chosen = {**self.sizes, **(sizes or {})}

@@ -344,8 +344,8 @@ def dx_one_group(x, dy, gamma, beta):
     r"G = C: \quad dx_{nchw} = \frac{\gamma_c}{\sqrt{\sigma_{nc}^2 + \varepsilon}}"
     r" \big(dy_{nchw} - \overline{dy_{nc}} - \hat x_{nchw}\, \overline{dy_{nc} \hat x_{nc}}\big)",
     "G = C: dx_c = γ_c / √(σ_c² + ε) · (dy_c − mean dy_c − x̂_c mean(dy_c x̂_c))",
-    "Each channel is a separate group, with means over its H·W pixels. Only here is γ one number for the whole group, "
-    "so it comes out of both means.",
+    "Each channel is a separate group, with means over its H·W pixels. Only here, γ is one number for the whole group "
+    "and can be factored out of both means.",
     direct=lambda x, dy, gamma, beta: _groupnorm(x, dy, gamma, beta, len(gamma)).dx,
     direct_label="nn.GroupNorm(C, C)",
 )

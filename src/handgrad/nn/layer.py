@@ -182,7 +182,8 @@ def check_state(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, np.nd
     for name, shape in shapes.items():
         if shape != np.shape(state[name]):
             raise ValueError(
-                f"{name}: expected shape={shape}, got shape={np.shape(state[name])}: the state belongs to another architecture"
+                f"{name}: expected shape={shape}, got shape={np.shape(state[name])}: "
+                "the state belongs to another architecture"
             )
 
 

@@ -306,7 +306,7 @@ class _Contract:
         once, again = (self.whole_forward(subject) for _ in range(2))
         if not _close(once, again):
             raise _Broken(
-                "in eval mode, the same input gives a different output the second time: do not use randomness in eval mode"
+                "in eval mode, the same input gives a different output the second time: do not use randomness there"
             )
         changed = [
             name
@@ -319,7 +319,7 @@ class _Contract:
             alone = self.in_mode(False).forward(list(self.batch(slice(0, 1))))
             if alone.shape[:1] != (1,) or not _close(alone[0], once[0]):
                 raise _Broken(
-                    "in eval mode, a single sample gives a different output than in a batch: do not use batch statistics"
+                    "in eval mode, a single sample gives a different output than in a batch: do not use batch statistics there"
                 )
         if said := self.describe_errors(self.in_mode(False)):
             raise _Broken(f"the gradient is wrong in eval mode: {said}")
