@@ -527,7 +527,11 @@ def test_parameters_that_cannot_be_checked_are_said(x):
 
     for layer, name, reason in [
         (Odd("mode", "fast"), "mode", "not checked: it is a str, which contains no real numbers to differentiate by"),
-        (Odd("z", np.ones(2, complex)), "z", "not checked: it is a ndarray of complex128, which contains no real numbers"),
+        (
+            Odd("z", np.ones(2, complex)),
+            "z",
+            "not checked: it is a ndarray of complex128, which contains no real numbers",
+        ),
         (Odd("steps", 3), "steps", "not checked: it is a int, and backward stores no gradient for it"),
         (
             Indexing("columns", [2, 0]),
