@@ -315,7 +315,7 @@ def test_a_folder_that_is_too_large_is_a_finding(tmp_path, monkeypatch):
         (
             lambda path: make_tar(path, {"a.py": b""}, type=tarfile.SYMTYPE, linkname="/etc/passwd"),
             "x contains 'a.py', a link",
-            "Pack plain files only",
+            "Pack only plain files",
         ),
         (
             lambda path: make_zip(path, {"../a.py": CODE}),

@@ -219,7 +219,7 @@ def as_markdown() -> str:
     """The documented list: sections with one row per bug, the target of `bugs.md#ID`."""
     lines = []
     for title, bugs in SECTIONS.items():
-        lines += [f"## {title}", "", "| id | what it means | fingerprint | derivation |", "|---|---|---|---|"]
+        lines += [f"## {title}", "", "| id | meaning | fingerprint | derivation |", "|---|---|---|---|"]
         for bug in bugs:
             where = f"`{bug.step[0]}`: {bug.step[1]}" if bug.step else ""
             lines.append(f'| <a id="{bug.id}"></a>`{bug.id}` | {bug.title} | {bug.fingerprint} | {where} |')

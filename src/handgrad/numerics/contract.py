@@ -319,7 +319,8 @@ class _Contract:
             alone = self.in_mode(False).forward(list(self.batch(slice(0, 1))))
             if alone.shape[:1] != (1,) or not _close(alone[0], once[0]):
                 raise _Broken(
-                    "in eval mode, a single sample gives a different output than in a batch: do not use batch statistics there"
+                    "in eval mode, a single sample gives a different output than in a batch: do not use batch "
+                    "statistics there"
                 )
         if said := self.describe_errors(self.in_mode(False)):
             raise _Broken(f"the gradient is wrong in eval mode: {said}")

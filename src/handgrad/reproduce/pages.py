@@ -334,11 +334,11 @@ def index(out: str | Path) -> str:
         "",
         "`handgrad reproduce NAME` runs an entry. `handgrad reproduce --index --out FOLDER` writes this page.",
         "",
-        *_table(["verdict", "what it means"], [[word, text] for word, text in _EXPLAINED.items()]),
+        *_table(["verdict", "meaning"], [[word, text] for word, text in _EXPLAINED.items()]),
     ]
     for document, title in DOCUMENTS.items():
         rows = [_index_row(e, results.get(e.name)) for e in entries.values() if e.document == document]
-        lines += [f"## {title[0].upper()}{title[1:]}", "", *_table(["name", "kind", "what it is", "verdict"], rows)]
+        lines += [f"## {title[0].upper()}{title[1:]}", "", *_table(["name", "kind", "description", "verdict"], rows)]
     pages = [name for name in entries if name in results]
     lines += ["```{toctree}", ":hidden:", "", "leaderboard", *pages, "```"]
     return "\n".join(lines) + "\n"
@@ -350,9 +350,10 @@ def leaderboard(out: str | Path) -> str:
     lines = [
         "# Leaderboard",
         "",
-        "The best networks that handgrad has trained, one recipe each. The recipe was chosen on a validation set; the "
-        "test accuracy is that of the last step, as mean over seeds ± standard deviation. The time is the wall time of "
-        "one run, with evaluations, on a computer with two cores and no GPU. The command repeats all runs of a record.",
+        "This page lists the best networks that handgrad has trained, with one recipe each. The recipe was chosen on a "
+        "validation set. The test accuracy is measured at the last step and given as mean ± standard deviation over "
+        "seeds. The time is the wall time of one run, including evaluations, on a computer with two cores and no GPU. "
+        "The command repeats all runs of a record.",
         "",
     ]
     head = ["record", "parameters", "test accuracy", "goal", "seeds", "minutes per run", "augmentation", "command"]
