@@ -31,7 +31,7 @@ def t_tail(t: float, df: float) -> float:
     Source: Abramowitz and Stegun (1964), Handbook of Mathematical Functions, 26.7.1.
     """
     theta = math.atan(t / math.sqrt(df))
-    # the integrand falls to nothing within some 40 standard deviations, 1/√ν
+    # the integrand is negligible beyond about 40 standard deviations, 1/√ν
     end = min(math.pi / 2, theta + 40 / math.sqrt(df))
     whole = 0.5 * math.log(math.pi) + math.lgamma(df / 2) - math.lgamma((df + 1) / 2)
     return integral(lambda phi: np.cos(phi) ** (df - 1), theta, end) / math.exp(whole)

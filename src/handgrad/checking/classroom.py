@@ -29,7 +29,7 @@ COLUMNS = ("file", "contract", "verdict", "points", "of", *VERDICTS, "bugs", "re
 
 
 def hand_ins(folder: str | Path) -> list[Path]:
-    """The entries of a folder, each a hand-in, without hidden ones and caches."""
+    """The entries of a folder, without hidden files and caches. Each entry is a hand-in."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ConfigError(
@@ -137,7 +137,7 @@ class _Journal:
 
 
 def frequencies(reports: Iterable[Report]) -> list[tuple[str, int, str]]:
-    """Each bug's id, in how many hand-ins it was found, and its title; the most common first."""
+    """The id of each bug, the number of hand-ins that contain it, and its title; the most common first."""
     counts: Counter[str] = Counter()
     titles: dict[str, str] = {}
     for report in reports:

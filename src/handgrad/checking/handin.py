@@ -55,7 +55,7 @@ class HandIn:
         name: the path as given.
         folder: our copy of it.
         files: the Python files to judge, relative to `folder`, with slashes.
-        notes: what was left out, and why.
+        notes: the omitted files, with the reasons.
     """
 
     name: str

@@ -95,8 +95,8 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """`wrong` if any part is; else `cannot judge` if any part is or none was found; else `right`; `missing` if
-        all are."""
+        """The first of `wrong`, `cannot judge`, `right` and `missing` that applies to a part; `cannot judge` if none of
+        them applies to any part."""
         found = {part.verdict for part in self.parts}
         for verdict in VERDICTS[:4]:
             if verdict in found:
@@ -172,6 +172,6 @@ class Report:
 
 
 def exit_code(reports: Sequence[Report]) -> int:
-    """The exit code for several hand-ins: 1 if anything is wrong in any, else 2 if any is not usable, else 0."""
+    """The exit code for several hand-ins: 1 if any of them has 1, else 2 if any has 2 or there are none, else 0."""
     codes = {report.exit_code for report in reports}
     return 1 if 1 in codes else 2 if 2 in codes or not codes else 0

@@ -38,8 +38,8 @@ class _Normalization(Layer):
 class BatchNorm(_Normalization):
     """Base class of batch normalisation for rows and for images, which differ only in the axes.
 
-    A subclass defines with `_sum` and `_count` what is summed for a feature, with `_spread` how one number per feature
-    is broadcast against x, and with `_check` which x it accepts.
+    A subclass implements `_sum` (the sum for each feature), `_count` (the number of its terms), `_spread` (makes one
+    number per feature broadcast against x) and `_check` (rejects an unsuitable x).
 
     Arguments:
         num_features: D, or C channels.

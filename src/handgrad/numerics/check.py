@@ -340,7 +340,7 @@ class _Check:
 
         beyond, hidden = excess(direction)
         if beyond <= 0:
-            remark = "the entries that were not sampled lie on kinks, or round too coarsely, to be judged together"
+            remark = "the entries that were not sampled lie on kinks or are rounded too coarsely to be judged together"
             return None, remark if hidden and np.any(table.largest() > 1e-300) else ""
         flat = np.flatnonzero(direction)
         while len(flat) > 1:

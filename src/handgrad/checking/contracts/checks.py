@@ -1,4 +1,4 @@
-"""Checks shared by several contracts, which the tests of the courses do not make."""
+"""Checks that several contracts share and that the tests of the courses do not contain."""
 
 from __future__ import annotations
 

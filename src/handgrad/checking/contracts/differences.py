@@ -76,7 +76,7 @@ def extrapolated(values: np.ndarray, middle: np.ndarray, steps: tuple[float, ...
     pairs = values.reshape(-1, len(steps), 2, values.shape[-1])
     above, below = pairs[:, :, 0], pairs[:, :, 1]
     size = max(np.abs(values).max(initial=0), np.abs(middle).max(initial=0), 1e-8)
-    bend = (above + below) / 2 - middle  # a quarter for half the step, but for what is of fourth order
+    bend = (above + below) / 2 - middle  # a quarter for half the step, except for terms of fourth order
     far = np.abs(bend[:, 0]).max(initial=0)
     if np.abs(4 * bend[:, 2] - bend[:, 1]).max(initial=0) > 1e-4 * far + 1e-9 * size:
         return None
