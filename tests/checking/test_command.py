@@ -117,7 +117,7 @@ def test_what_cannot_be_asked_for_is_one_line(capsys, arguments, match):
 
 def test_the_readme_shows_what_it_prints(tmp_path, monkeypatch, capsys):
     text = (Path(__file__).parents[2] / "README.md").read_text()
-    _, source, _, shown, *_ = text.partition("Say `layers.py` holds")[2].split("```")
+    _, source, _, shown, *_ = text.partition("Suppose `layers.py` contains")[2].split("```")
     (tmp_path / "layers.py").write_text(source.removeprefix("python\n"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
