@@ -444,6 +444,8 @@ def test_a_record_has_a_page_with_its_recipe_and_a_row_on_the_leaderboard(tmp_pa
     assert "handgrad train --recipe digits" in said
     assert 'dataset = "digits"' in said
     assert "| goal | here |" in said
+    assert "**Verdict: reached: " in said
+    assert "(1 of 1 goals).**" in said
     mean = f"{np.mean(accuracies):.4f} ± {np.std(accuracies, ddof=1):.4f}"
     assert f"| digits | {mean} |" in said
     write_index(tmp_path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from handgrad.errors import ConfigError, RunError
 from handgrad.reproduce.entries import DOCUMENTS, Entry, Printed, Statement, all_entries
 from handgrad.reproduce.running import Outcome, Row
-from handgrad.reproduce.verdicts import ABOVE, BELOW, INDICATIVE, REPRODUCED, allowance
+from handgrad.reproduce.verdicts import ABOVE, BELOW, INDICATIVE, REACHED, REPRODUCED, allowance
 from handgrad.training.recipes import recipe_settings, recipe_text
 from handgrad.training.run import write_figure, write_text
 
@@ -114,8 +114,8 @@ def verdict_line(outcome: Outcome) -> str:
         return f"cannot be: {outcome.entry.cannot}"
     if outcome.verdict == INDICATIVE:
         return f"indicative: {_EXPLAINED[INDICATIVE]}."
-    agree = sum(row.verdict == REPRODUCED for row in judged)
-    kinds = {"values": Printed, "statements": Statement}
+    agree = sum(row.verdict in (REPRODUCED, REACHED) for row in judged)
+    kinds = {"values": Printed, "goals" if outcome.entry.kind == "record" else "statements": Statement}
     parts = [word for word, kind in kinds.items() if any(isinstance(row.what, kind) for row in judged)]
     said = f"{outcome.verdict}: {_EXPLAINED[outcome.verdict]}{_for_better(outcome)}"
     return f"{said} ({agree} of {len(judged)} {' and '.join(parts)})."

@@ -26,13 +26,9 @@ ENTRIES = (
         "one cycle of the learning rate and label smoothing.",
         "The test error is below 1.0%",
         0.99,
-    ),
-    _record(
-        "mnist-cnn",
-        "MNIST with a small convolutional network",
-        "Three stages of 16, 32 and 64 channels, each with a residual block and batch normalisation, trained on "
-        "shifted digits with AdamW, one cycle of the learning rate and label smoothing.",
-        "The test error is below 0.4%",
-        0.996,
+        (
+            "The recipe is the first that was tried. With `--validation-size 5000`, its validation accuracy was "
+            "0.9968. The record is trained on all 60,000 images.",
+        ),
     ),
 )
