@@ -341,7 +341,7 @@ def test_predict_refuses_what_it_cannot_read(capsys, tmp_path, run_dir):
     np.save(tmp_path / "shape.npy", np.zeros((2, 3)))
     assert "expected numbers (N, 1, 8, 8)" in refused(capsys, "predict", run_dir, tmp_path / "shape.npy")
     Image.new("L", (9, 8)).save(tmp_path / "size.png")
-    assert "is 9x8 pixels, the network takes 8x8" in refused(capsys, "predict", run_dir, tmp_path / "size.png")
+    assert "is 9x8 pixels, the network expects 8x8" in refused(capsys, "predict", run_dir, tmp_path / "size.png")
 
 
 def test_show(capsys, run_dir):

@@ -168,7 +168,7 @@ def test_files_are_thin_and_are_python(tmp_path, edition):
 def test_a_file_that_is_there_is_not_overwritten(tmp_path):
     (tmp_path / "hw1").mkdir()
     (tmp_path / "hw1" / "hw1.py").write_text("mine")
-    with pytest.raises(HandgradError, match=r"has hw1/hw1.py already: choose another folder, or overwrite"):
+    with pytest.raises(HandgradError, match=r"already has hw1/hw1.py: choose another folder, or overwrite"):
         export("cmu-f19", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["hw1"]
     assert (tmp_path / "hw1" / "hw1.py").read_text() == "mine"
@@ -228,7 +228,7 @@ def test_the_command_exports(capsys, tmp_path):
     assert capsys.readouterr().out.splitlines()[0] == str(tmp_path / "a" / "hw1.py")
     assert main(["courses", "export", "cmu-f19", str(tmp_path / "a")]) == 2
     error = capsys.readouterr().err
-    assert "has hw1.py, hw1/__init__.py, hw1/hw1.py already" in error
+    assert "already has hw1.py, hw1/__init__.py, hw1/hw1.py" in error
     assert len(error.splitlines()) == 1
     assert main(["courses", "export", "cmu-f19", str(tmp_path / "a"), "--force", "--json"]) == 0
     assert all(Path(path).is_file() for path in json.loads(capsys.readouterr().out))

@@ -101,7 +101,7 @@ def test_evaluation_says_what_it_leaves_out(run, capsys):
     captured = capsys.readouterr()
     assert captured.err == "the test split has no labels: nothing is evaluated on it\n"
     assert "unknown" in captured.out  # which states are silence
-    assert "taken for" in captured.out
+    assert "classified as" in captured.out
 
 
 def test_figures_with_the_states_named(speech, tmp_path, capsys):
@@ -255,4 +255,4 @@ def test_the_doctor_judges_by_dev_where_test_has_no_labels(speech, tmp_path, cap
     parts = json.loads(capsys.readouterr().out)["parts"]
     findings = {finding["check"]: finding for part in parts.values() for finding in part}
     assert "validation samples" in findings["splits"]["evidence"]
-    assert "validation samples are training samples too" in findings["duplicates"]["evidence"]
+    assert "validation samples are also training samples" in findings["duplicates"]["evidence"]

@@ -316,7 +316,7 @@ def test_a_folder_of_images_from_training_to_predictions(tmp_path, capsys):
     assert rows[0]["file"] == "0.png"
     assert {row["prediction"] for row in rows} == {"left"}
     Image.new("L", (9, 8)).save(tmp_path / "size.png")
-    with pytest.raises(DataError, match="is 9x8 pixels, the network takes 8x8"):
+    with pytest.raises(DataError, match="is 9x8 pixels, the network expects 8x8"):
         read_inputs(run, tmp_path / "size.png")
     scaled = train(data=str(tmp_path / "images"), image_size="6x4", run_dir=tmp_path / "scaled", **SMALL)
     assert scaled.input_shape == (1, 6, 4)
