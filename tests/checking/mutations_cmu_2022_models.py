@@ -30,11 +30,6 @@ MUTATIONS = [
         ),
         (("shape-clash", "raises"), "        for layer in self.layers[::-1]:\n", "        for layer in self.layers:\n"),
         (
-            ("returns-nothing", "gradient-not-stored"),
-            "            self.dLdA = [dLdA, *self.dLdA]\n        return dLdA",
-            "            self.dLdA = [dLdA, *self.dLdA]\n        return None",
-        ),
-        (
             "derivative-missing",
             "        for layer in reversed(self.layers):\n            dLdA = layer.backward(dLdA)",
             '        for layer in reversed(self.layers):\n            dLdA = layer.backward(dLdA) if hasattr(layer, "W") else dLdA',

@@ -377,7 +377,7 @@ def test_from_the_command_to_the_page(cifar10, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "out" / f"{name}.png").stat().st_size < 200_000
     assert main(["reproduce", "--index", "--out", "out"]) == 0
     index = (tmp_path / "out" / "index.md").read_text()
-    assert f"[`{name}`]({name}.md) | table | Best and last figures of the NumPy MLP | **indicative**" in index
+    assert f"[`{name}`]({name}.md) | table | Best and last results of the NumPy MLP | **indicative**" in index
     assert "`uva-2020/table-1` | table" in index
 
 
