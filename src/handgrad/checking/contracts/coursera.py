@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checking.contracts.described import Described, Given
+from handgrad.checking.contracts.described import Described, Given, of_argument
 from handgrad.checking.contracts.generic import numeric_backward, parameter_subject, required, spread_out
 from handgrad.checking.contracts.judging import stand_in
 from handgrad.checking.contracts.source import Module
@@ -125,15 +125,7 @@ def _logistic_gradient(which: str) -> Subject:
 
 def _numeric_gradient(name: str, k: int) -> Subject:
     base = numeric_backward(loss=True) if k == 0 else parameter_subject(name, bias=name.startswith("db"))
-
-    def compute(draw: Draw, **options: Any) -> Any:
-        if k not in draw.jacobians:
-            raise ValueError("the cost has no numerical derivative")
-        J, x = draw.jacobians[k], draw.around[k].x
-        expected = (J @ draw.dy.ravel()).reshape(x.shape)
-        return base.compute(draw.changed(J=J, x=x, expected=expected), **options)
-
-    return Subject(name, compute, factors=MEAN, tolerance=base.tolerance)
+    return Subject(name, of_argument(base, k), factors=MEAN, tolerance=base.tolerance)
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------

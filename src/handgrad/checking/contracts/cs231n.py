@@ -21,8 +21,9 @@ from handgrad.checking.contracts import coursera
 from handgrad.checking.contracts.checks import from_right_output
 from handgrad.checking.contracts.contract import Contract
 from handgrad.checking.contracts.cs231n_networks import networks
-from handgrad.checking.contracts.described import Described, Given, Runner
+from handgrad.checking.contracts.described import Described, Given, Runner, of_argument
 from handgrad.checking.contracts.generic import (
+    defaults,
     kind_of,
     numeric_backward,
     parameter_subject,
@@ -850,12 +851,6 @@ def _arguments(module: Module, name: str) -> list[str]:
     return [each.arg for each in node.args.args] if node is not None else []
 
 
-def _defaults(function: ast.FunctionDef) -> list[ast.expr | None]:
-    """The default value of each argument; None for arguments without one."""
-    defaults = function.args.defaults
-    return [None] * (len(function.args.args) - len(defaults)) + list(defaults)
-
-
 def _defines(module: Module, each: Described) -> bool:
     """Whether the module defines the function with the right number of arguments, and its backward if there is one. A
     forward whose backward is missing is accepted if its arguments have the names of the course and it returns a
@@ -864,7 +859,9 @@ def _defines(module: Module, each: Described) -> bool:
         return False
     values = each.make(np.random.default_rng(0), 0).arrays
     names, node = list(values), module.functions[each.forward]
-    for value, arg, default in zip(values.values(), node.args.args, _defaults(node), strict=False):
+    given = defaults(node)
+    for value, arg in zip(values.values(), node.args.args, strict=False):
+        default = given.get(arg.arg)
         number = isinstance(default, ast.Constant) and isinstance(default.value, int | float)
         if isinstance(value, dict) and (number or re.search(r"eps|momentum|rate", arg.arg.lower())):
             return False  # the course has a dict here, so this is a different function with the same name
@@ -930,10 +927,10 @@ def pairs_of(source: Source) -> list[tuple[Described, Module]]:
 
 def _has_mode(function: ast.FunctionDef, position: int) -> bool:
     """Whether this argument is the mode of Coursera's pooling, `max` or `average`."""
-    arguments, defaults = function.args.args, _defaults(function)
+    arguments = function.args.args
     if len(arguments) <= position or arguments[position].arg != "mode":
         return False
-    default = defaults[position]
+    default = defaults(function).get("mode")
     return isinstance(default, ast.Constant) and default.value == "max"
 
 
@@ -953,14 +950,7 @@ def _returns_pair(function: ast.FunctionDef) -> bool:
 def numeric_gradient(name: str, k: int) -> Subject:
     """A gradient that is compared with finite differences of the hand-in's own forward, with respect to argument k."""
     base = numeric_backward() if k == 0 else parameter_subject(name, bias=name[1:].lower().startswith("b"))
-
-    def compute(draw: Draw, **options: Any) -> Any:
-        J = draw.jacobians[k]
-        x = draw.around[k].x
-        expected = (J @ draw.dy.ravel()).reshape(x.shape)
-        return base.compute(draw.changed(J=J, x=x, expected=expected), **options)
-
-    return Subject(name, compute, base.slips, base.factors, base.terms, base.tolerance)
+    return replace(base, name=name, compute=of_argument(base, k))
 
 
 KINDS = ("relu", "sigmoid")

@@ -18,7 +18,7 @@ import numpy as np
 
 from handgrad.checking import diagnosis_more as more
 from handgrad.checking.contracts.adapting import adapted
-from handgrad.checking.contracts.described import Described, Given
+from handgrad.checking.contracts.described import Described, Given, of_argument
 from handgrad.checking.contracts.generic import DIFFERENCES, numeric_backward, parameter_subject
 from handgrad.checking.contracts.judging import Judge, Trial, call, get, right_value
 from handgrad.checking.contracts.source import Module
@@ -137,16 +137,8 @@ def _norm(index: int, which: str, name: str) -> Subject:
 
 def _numeric_gradient(name: str, k: int) -> Subject:
     base = numeric_backward(loss=True) if k == 0 else parameter_subject(name, bias=False)
-
-    def compute(draw: Draw, **options: Any) -> Any:
-        if k not in draw.jacobians:
-            raise ValueError("the loss has no numerical derivative")
-        J, x = draw.jacobians[k], draw.around[k].x
-        expected = (J @ draw.dy.ravel()).reshape(x.shape)
-        return base.compute(draw.changed(J=J, x=x, expected=expected), **options)
-
     mean = {"N": "batch-mean-missing", "1/N": "batch-mean-twice"}
-    return Subject(name, compute, (), factors=mean, tolerance=DIFFERENCES)
+    return Subject(name, of_argument(base, k), (), factors=mean, tolerance=DIFFERENCES)
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------

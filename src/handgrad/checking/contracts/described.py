@@ -129,6 +129,20 @@ class Described:
         return self.differences or self.output is None
 
 
+def of_argument(base: Subject, k: int) -> Callable[..., Any]:
+    """`compute` of a subject that uses the numerical derivative with respect to argument k. The draw: jacobians, around
+    and dy."""
+
+    def compute(draw: Draw, **options: Any) -> Any:
+        if k not in draw.jacobians:
+            raise ValueError("forward has no numerical derivative")
+        J, x = draw.jacobians[k], draw.around[k].x
+        expected = (J @ draw.dy.ravel()).reshape(x.shape)
+        return base.compute(draw.changed(J=J, x=x, expected=expected), **options)
+
+    return compute
+
+
 class Runner(Contract):
     """Turns descriptions into probes and verdicts."""
 
@@ -242,10 +256,7 @@ class Runner(Contract):
             for one in failed[:1]:
                 failure = observations[one.name].failure
                 if failure is not None:
-                    if each.output is None and failure.kind == "exception" and "NotImpl" not in failure.type:
-                        forward.unjudged = f"it fails on the inputs that the checker generates: {failure}"
-                    else:
-                        forward.failed(failure)
+                    (forward.failed_on_guess if each.output is None else forward.failed)(failure)
             if not failed and shown:
                 self._no_output(each, forward)
             if forward.missing and not gradient.missing:

@@ -93,11 +93,21 @@ def kind_of(name: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def defaults(function: ast.FunctionDef, *, keywords: bool = True) -> dict[str, ast.expr]:
+    """The default values by argument; `keywords` includes arguments that can only be passed by name."""
+    arguments = function.args.posonlyargs + function.args.args
+    first = len(arguments) - len(function.args.defaults)
+    pairs = [*zip(arguments[first:], function.args.defaults, strict=True)]
+    if keywords:
+        only = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+        pairs += [(argument, default) for argument, default in only if default is not None]
+    return {argument.arg: default for argument, default in pairs}
+
+
 def required(function: ast.FunctionDef) -> list[str]:
     """The arguments without a default value, except `self`, `cls` and `ctx`."""
-    names = [each.arg for each in function.args.posonlyargs + function.args.args]
-    names = names[: len(names) - len(function.args.defaults)]
-    return [name for name in names if name not in ("self", "cls", "ctx")]
+    known = {"self", "cls", "ctx", *defaults(function)}
+    return [each.arg for each in function.args.posonlyargs + function.args.args if each.arg not in known]
 
 
 #: Constructor arguments that are not options of the function which forward computes.
@@ -106,12 +116,11 @@ NOT_OPTIONS = re.compile(r"lr|rate|eps|moment|decay|drop|keep|prob|^p$|std|sigma
 
 def options(function: ast.FunctionDef) -> dict[str, float]:
     """The float arguments with a default value, such as a slope, each with a value that differs from the default."""
-    count = len(function.args.defaults)
     found = {}
-    for argument, default in zip(function.args.args[-count:] if count else [], function.args.defaults, strict=True):
+    for name, default in defaults(function, keywords=False).items():
         value = default.value if isinstance(default, ast.Constant) else None
-        if isinstance(value, float) and 1e-3 < value < 100 and not NOT_OPTIONS.search(argument.arg.lower()):
-            found[argument.arg] = 0.4 * value
+        if isinstance(value, float) and 1e-3 < value < 100 and not NOT_OPTIONS.search(name.lower()):
+            found[name] = 0.4 * value
     return found
 
 
@@ -172,20 +181,14 @@ def default_widths(module: Module, name: str) -> list[int]:
     init = module.methods(name).get("__init__")
     if init is None:
         return []
-    arguments = init.args.posonlyargs + init.args.args
-    pairs = zip(arguments[len(arguments) - len(init.args.defaults) :], init.args.defaults, strict=True)
-    pairs = [
-        *pairs,
-        *((a, d) for a, d in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True) if d is not None),
-    ]
     return [
         default.value
-        for argument, default in pairs
+        for argument, default in defaults(init).items()
         if isinstance(default, ast.Constant)
         and type(default.value) is int
         and 1 < default.value <= 16
-        and re.search(r"width|(^|_)in|features|dim|size|channels|(^|_)d$|^n$", argument.arg.lower())
-        and not re.search(r"kernel|batch|stride|pad|out", argument.arg.lower())
+        and re.search(r"width|(^|_)in|features|dim|size|channels|(^|_)d$|^n$", argument.lower())
+        and not re.search(r"kernel|batch|stride|pad|out", argument.lower())
     ]
 
 
@@ -427,10 +430,10 @@ class GenericLayer(Contract):
         if not ran:
             failures = [observations[each.name].failure for each in main if each.name in observations]
             failure = next((each for each in failures if each is not None), None)
-            if failure is not None and (failure.kind != "exception" or kind is not None or "NotImpl" in failure.type):
-                forward.failed(failure)
-            else:
+            if failure is None:
                 forward.unjudged = f"it fails on the inputs that the checker generates: {failure}"
+            else:
+                (forward.failed_on_guess if kind is None else forward.failed)(failure)
             backward.unjudged = "forward fails"
             return [forward.result(), backward.result()]
         if kind is not None and any(self._own(each, observations[each.name]) is None for each in ran):
@@ -1281,12 +1284,7 @@ class FunctionGradient(Contract):
             for each in group:
                 found = observations.get(each.name)
                 if found is not None and found.failure is not None:
-                    if found.failure.kind != "exception" or "NotImpl" in found.failure.type:
-                        judge.failed(found.failure)
-                    else:
-                        judge.unjudged = (
-                            f"{pair.function} fails on the inputs that the checker generates: {found.failure}"
-                        )
+                    judge.failed_on_guess(found.failure, pair.function)
                     return [judge.result()]
         judge.unjudged = f"{pair.function} has no numerical derivative"
         return [judge.result()]

@@ -209,6 +209,14 @@ class Judge:
         observation = self.observed(each)
         return observation.get(key) if observation is not None else None
 
+    def failed_on_guess(self, failure: Failure, function: str = "it") -> None:
+        """Adds the failure of a function that the checker does not know. An exception may be due to its inputs, which
+        the checker generated, so the part cannot be judged."""
+        if failure.kind != "exception" or "NotImpl" in failure.type:
+            self.failed(failure)
+        else:
+            self.unjudged = f"{function} fails on the inputs that the checker generates: {failure}"
+
     def failed(self, failure: Failure, context: str = "") -> None:
         """Reports a probe or an operation that failed."""
         where = f" {context}" if context else ""

@@ -256,10 +256,7 @@ def judge_function(forward: Judge, backward: Judge, trials, observations, axis: 
             found = observations.get(each.name)
             if found is not None and found.failure is not None and not forward.missing:
                 guessed = axis is None and kind_of(forward.owner) is None
-                if guessed and found.failure.kind == "exception" and "NotImpl" not in found.failure.type:
-                    forward.unjudged = f"it fails on the inputs that the checker generates: {found.failure}"
-                else:
-                    forward.failed(found.failure)
+                (forward.failed_on_guess if guessed else forward.failed)(found.failure)
                 break
         if not backward.missing:
             backward.unjudged = "forward fails"
