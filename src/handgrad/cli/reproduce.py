@@ -18,7 +18,7 @@ from handgrad.cli.common import DataDir, Device, Json, Offline, default_text, ne
 
 app = new_app(
     "reproduce",
-    "Reproduce the tables, figures and claims of five published documents.",
+    "Reproduce the tables, figures and claims of five published documents, and our records.",
     """
     handgrad reproduce
     handgrad reproduce uva-apr19-a/table-1
@@ -34,7 +34,7 @@ _OUT, _RUNS_DIR = Path("reproduced"), Path("runs/reproduce")
 
 @app.default
 def reproduce(
-    *names: Annotated[str, Parameter(name="NAME", help="table, figure, claim or document")],
+    *names: Annotated[str, Parameter(name="NAME", help="table, figure, claim, record or document")],
     budget: Annotated[
         float | None,
         Parameter(help="minutes per entry: reduces seeds, steps and cases; the verdict is then only indicative"),
@@ -147,7 +147,14 @@ def _list(out: Path, json_: bool) -> None:
     console.print("handgrad reproduce NAME runs one; --budget MINUTES scales it down.")
 
 
-_STYLES = {"reproduced": "green", "contradicted": "red", "above": "yellow", "below": "yellow"}
+_STYLES = {
+    "reproduced": "green",
+    "reached": "green",
+    "contradicted": "red",
+    "missed": "red",
+    "above": "yellow",
+    "below": "yellow",
+}
 
 
 def _show(outcome: Any, path: Path) -> None:
