@@ -465,3 +465,11 @@ def convolve_backward(dy, cache):
     assert parts == {"convolve_forward": "not judged", "convolve_backward": "right"}
     _, backward = mutation.run({"layers.py": text.replace("w.shape[3]] +=", "w.shape[3]] =")})
     assert backward.verdict == "wrong"
+
+
+def test_pairs_of_one_name_in_two_files_are_both_judged(tmp_path):
+    right = "def cube(x):\n    return x**3\n\n\ndef cube_prime(x):\n    return 3 * x**2\n"
+    (tmp_path / "one.py").write_text(right)
+    (tmp_path / "two.py").write_text(right.replace("3 * x", "2 * x"))
+    verdicts = {part.part: part.verdict for part in mutation.judge(tmp_path)}
+    assert verdicts == {"one.cube_prime of cube": "right", "two.cube_prime of cube": "wrong"}

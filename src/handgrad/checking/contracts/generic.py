@@ -193,7 +193,7 @@ def default_widths(module: Module, name: str) -> list[int]:
 
 
 def titled(found: Sequence[tuple[Module, str]]) -> list[tuple[str, Module, str]]:
-    """The classes with unique titles, which contain the file name if another file has a class of the same name."""
+    """The classes (or functions) with unique titles, which contain the file name if another file has the same name."""
     names = [name for _, name in found]
     return [
         (
@@ -1103,7 +1103,8 @@ class FunctionGradient(Contract):
 
     def __init__(self, source: Source, pairs: Sequence[FunctionPair]) -> None:
         super().__init__(source)
-        self.pairs = {pair.title: pair for pair in pairs}
+        titles = titled([(pair.module, pair.title) for pair in pairs])
+        self.pairs = {title: pair for (title, *_), pair in zip(titles, pairs, strict=True)}
 
     @classmethod
     def of(cls, source: Source, function: str, gradient: str) -> Contract:
@@ -1259,14 +1260,14 @@ class FunctionGradient(Contract):
 
     def judge(self, observations: Mapping[str, Observation]) -> list[Part]:
         return each_alone(
-            *((title, partial(self._judge_pair, pair, observations)) for title, pair in self.pairs.items())
+            *((title, partial(self._judge_pair, title, pair, observations)) for title, pair in self.pairs.items())
         )
 
-    def _judge_pair(self, pair: FunctionPair, observations: Mapping[str, Observation]) -> list[Part]:
-        judge = Judge(pair.title, observations, pair.module, "", pair.gradient, pair.function)
+    def _judge_pair(self, title: str, pair: FunctionPair, observations: Mapping[str, Observation]) -> list[Part]:
+        judge = Judge(title, observations, pair.module, "", pair.gradient, pair.function)
         if judge.missing:
             return [judge.result()]
-        groups = self.trials()[pair.title]
+        groups = self.trials()[title]
         possible = []
         for group in groups.values():
             ran = [each for each in group if each.name in observations and "y" in observations[each.name].values]
