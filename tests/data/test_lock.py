@@ -59,3 +59,8 @@ def test_released_after_an_error(tmp_path):
         raise KeyError
     with exclusive(tmp_path / "lock"):
         pass
+
+
+def test_without_waiting_a_held_lock_is_an_error(tmp_path):
+    with exclusive(tmp_path / "lock"), pytest.raises(BlockingIOError, match="lock is held"):
+        exclusive(tmp_path / "lock", wait=False).__enter__()

@@ -4,16 +4,21 @@ import contextlib
 import math
 import os
 import sys
+import threading
 import time
 
 import pytest
 
+from handgrad.data.lock import exclusive
 from handgrad.errors import ConfigError, RunError
 from handgrad.search import findings, plan_from
 from handgrad.search import queue as queues
 from handgrad.search.queue import DIVERGED, ERROR, LOST, Job, Queue
 from handgrad.search.store import JOURNAL, FolderStore, open_store
 from handgrad.search.study import create, join, load_study
+from handgrad.search.worker import Worker
+from handgrad.training import Interrupted
+from handgrad.training.run import RunFolder
 
 DATA = {"task": "classification", "input_shape": [1, 8, 8], "classes": 10, "samples": 1000}
 RESULT = {"value": 0.5, "best_step": 1, "steps": 1, "seconds": 0.1}
@@ -377,3 +382,13 @@ def test_a_damaged_journal_is_refused(made, tmp_path):
     (tmp_path / JOURNAL).write_bytes(b"".join([*lines[:1], b"nonsense\n", *lines[1:]]))
     with pytest.raises(RunError, match=r"journal.log is damaged .*: restore it, or start the study in another"):
         FolderStore(tmp_path)
+
+
+def test_a_worker_that_stops_while_another_one_holds_the_run_is_interrupted(tmp_path):
+    (tmp_path / "config.toml").write_text("")
+    folder, worker = RunFolder(tmp_path), object.__new__(Worker)
+    worker.stopping = threading.Event()
+    worker.stopping.set()
+    worker._wait_for(folder)  # nobody holds it
+    with exclusive(tmp_path / ".lock"), pytest.raises(Interrupted, match="stopped before the run began"):
+        worker._wait_for(folder)
